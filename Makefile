@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+# kappa: an event log you can rewind. `make help` lists the targets.
+
+CONFIG ?= release
+V      ?= 0
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+B  := build/$(CONFIG)
+Q  := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
+
+# ---- packages (Debian 12) ----------------------------------------------------------------------
+DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev \
+  libsnappy-dev libsqlite3-dev libpg-query-dev libprotobuf-c-dev libmicrohttpd-dev librdkafka-dev \
+  libssl-dev libpcre2-dev libcurl4-openssl-dev
+DEPS_TEST  := libcmocka-dev kcat python3 python3-confluent-kafka python3-kafka postgresql curl procps
+DEPS_DEV   := clang clang-format clang-tidy cppcheck fio
+
+# ---- flags ---------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+  -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings -Wcast-qual -Wcast-align -Wformat=2 \
+  -Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference $(if $(WERROR),-Werror)
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+OPT_release := -O2 -g -D_FORTIFY_SOURCE=3
+OPT_debug   := -O0 -g3
+OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g -fsanitize=thread
+OPT_cov     := -O0 -g --coverage
+ifeq ($(OPT_$(CONFIG)),)
+$(error CONFIG=$(CONFIG): choose release, debug, asan, tsan or cov)
+endif
+VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+CFLAGS_ALL  := -std=gnu17 -D_GNU_SOURCE -DKAPPA_VERSION='"$(VERSION)"' $(WARN) $(HARDEN) $(OPT_$(CONFIG)) \
+  -I. -I$(B)/gen $(CFLAGS)
+LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% --coverage,$(OPT_$(CONFIG))) $(LDFLAGS)
+LIBS_base   := -luring -lpthread
+LIBS_log    := -llz4 -lzstd -lz -lsnappy
+LIBS_broker := -lmicrohttpd -lcrypto
+LIBS_proc   := -lsqlite3 -lpg_query -lprotobuf-c -lpcre2-8 -lcrypto -lm
+LIBS_tools  := -lrdkafka -lcurl
+
+# ---- rooms ---------------------------------------------------------------------------------------
+SRC_base   := $(wildcard log/base/*.c)
+SRC_log    := $(wildcard log/*.c)
+SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/http/*.c)
+SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c processor/io/*.c)
+SRC_replay := $(wildcard replay/*.c)
+SRC_tools  := $(wildcard tools/*.c)
+SRC_test   := $(wildcard test/lib/*.c)
+ROOMS      := base log broker proc replay tools test
+-include broker/kafka/gen.mk
+
+# archives in link order, for a test or program that stands in a given room
+A_base   := $(B)/libbase.a
+A_log    := $(B)/liblog.a $(A_base)
+A_broker := $(B)/libbroker.a $(A_log)
+A_proc   := $(B)/libproc.a $(A_log)
+A_replay := $(B)/libreplay.a $(A_proc)
+A_tools  := $(B)/libtools.a $(B)/libbroker.a $(A_replay)
+L_base   := $(LIBS_base)
+L_log    := $(LIBS_log) $(L_base)
+L_broker := $(LIBS_broker) $(L_log)
+L_proc   := $(LIBS_proc) $(L_log)
+L_replay := $(L_proc)
+L_tools  := $(LIBS_tools) $(LIBS_broker) $(L_proc)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+## all: build the kappa program
+all: $(B)/kappa
+
+$(B)/kappa: $(A_tools)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $(A_tools) $(L_tools)
+
+# the program's main stands apart from the library of its commands, so that tests can link those
+$(B)/kappa: $(B)/obj/tools/main.o
+$(B)/kappa: LDFLAGS_ALL += $(B)/obj/tools/main.o
+
+define room
+OBJ_$(1) := $$(patsubst %.c,$$(B)/obj/%.o,$$(filter-out tools/main.c,$$(SRC_$(1))))
+$$(B)/lib$(1).a: $$(OBJ_$(1))
+	$$(call say,AR,$$@)rm -f $$@; mkdir -p $$(@D); ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+$(B)/obj/%.o: %.c | $(GEN_HEADERS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# ---- tests ---------------------------------------------------------------------------------------
+# test/<dir>/<noun>_test.c is one cmocka program linked with the room it stands in and those below.
+define unit
+TEST_$(1) := $$(patsubst test/%.c,$$(B)/test/%,$$(wildcard test/$(1)/*_test.c))
+$$(TEST_$(1)): $$(B)/test/%: $$(B)/obj/test/%.o $$(B)/libtest.a $$(A_$(2))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$< $$(B)/libtest.a $$(A_$(2)) -lcmocka $$(L_$(2))
+TESTS += $$(TEST_$(1))
+## check-DIR: the unit tests of one folder (base log broker processor replay tools); T=PATTERN narrows
+check-$(1): $$(TEST_$(1))
+	$$(Q)test/run.sh $$(if $$(T),$$(foreach t,$$(TEST_$(1)),$$(if $$(findstring $$(T),$$(t)),$$(t))),$$(TEST_$(1)))
+.PHONY: check-$(1)
+endef
+$(eval $(call unit,base,base))
+$(eval $(call unit,log,log))
+$(eval $(call unit,broker,broker))
+$(eval $(call unit,processor,proc))
+$(eval $(call unit,replay,replay))
+$(eval $(call unit,tools,tools))
+# test/e2e/*_test.py|sh: TAP on stdout, the program under test in $KAPPA.
+E2E := $(sort $(wildcard test/e2e/*_test.py test/e2e/*_test.sh))
+
+## check: every test (installs the Debian packages it misses); the last line is `N passed, N failed, N skipped`
+check: deps
+	$(Q)$(MAKE) --no-print-directory check-built
+check-built: all $(TESTS)
+	$(Q)KAPPA=$(abspath $(B)/kappa) test/run.sh $(TESTS) $(E2E)
+## check-e2e: only the tests that run the real program with real clients; T=PATTERN narrows
+check-e2e: all
+	$(Q)KAPPA=$(abspath $(B)/kappa) test/run.sh $(if $(T),$(foreach t,$(E2E),$(if $(findstring $(T),$(t)),$(t))),$(E2E))
+## tests: build all test programs without running them
+tests: $(TESTS)
+
+# ---- packages ------------------------------------------------------------------------------------
+## deps: install the Debian packages that building and testing need
+deps:
+	$(Q)tools/dev/deps.sh $(DEPS_BUILD) $(DEPS_TEST)
+deps-build:
+	$(Q)tools/dev/deps.sh $(DEPS_BUILD)
+## deps-dev: the packages of make lint, format and the benchmarks
+deps-dev:
+	$(Q)tools/dev/deps.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_DEV)
+
+# ---- house ---------------------------------------------------------------------------------------
+## tidy: include DAG, file and function sizes, banned calls, references in documents
+tidy:
+	$(Q)tools/dev/tidy.sh
+## format: rewrite the C files as .clang-format says
+format:
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+## lint: clang-tidy and cppcheck (slow)
+lint:
+	$(Q)tools/dev/lint.sh $(CFLAGS_ALL)
+## clean: remove build/
+clean:
+	rm -rf build
+## help: this list
+help:
+	@grep -hE '^## ' Makefile | sed -E 's/^## ([^:]*): */  \1\t/' | expand -t 20
+.PHONY: all check check-built check-e2e tests deps deps-build deps-dev tidy format lint clean help

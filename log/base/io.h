@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The I/O seam: files, directories, sockets, clocks and randomness behind one struct of functions, with
+ * three implementations that pass the same tests (test/base/io_test.c):
+ *   uring    io_uring for the asynchronous half (default)
+ *   threads  helper threads with pread/pwrite/fdatasync, epoll for sockets (where io_uring is refused)
+ *   sim      test/lib/sim_io.c: a seeded disk, network and clock that lose, tear, reorder and fail
+ *
+ * Asynchronous requests are caller-owned `struct io_req`, submitted on the loop's thread, completed exactly
+ * once, on the loop's thread, from io_poll. Buffers and the request stay untouched until then.
+ *   READ, WRITE   the whole range or an error: short results, EINTR and EAGAIN are resubmitted here. READ at
+ *                 the end of file completes with result < len and ERR_OK.
+ *   RECV          at least one byte, or result 0 when the peer closed.
+ *   SEND          all bytes of the iovec or an error.
+ *   FDATASYNC     submit only after the writes it must cover have completed: nothing is linked or drained.
+ * Blocking functions (below) may be called from any thread; the loop's thread calls them only while starting
+ * and stopping. All functions add the path or handle to the error chain.
+ */
+#include "bytes.h"
+#include <sys/uio.h>
+
+struct io;
+
+enum io_op { IO_READ, IO_WRITE, IO_FDATASYNC, IO_ACCEPT, IO_RECV, IO_SEND };
+
+struct io_req {
+	enum io_op op;
+	int fd;
+	uint64_t pos;            /* READ, WRITE: byte position in the file */
+	const struct iovec *iov; /* READ, WRITE, RECV, SEND: borrowed until done */
+	int iov_count;           /* at most IO_IOV_MAX */
+	/* results, valid in `done` */
+	enum err err;
+	int sys_errno;  /* the errno behind err, 0 if none */
+	int64_t result; /* bytes moved; ACCEPT: the new descriptor */
+	/* backend's own, from submit to done */
+	struct io_req *next, *prev;
+	uint64_t moved;
+	struct iovec rest[2];
+	uint32_t state;
+	/* last, as everywhere */
+	void (*done)(struct io_req *req);
+};
+enum { IO_IOV_MAX = 1024 };
+
+/* Flags of io_open, any combination. */
+enum {
+	IO_CREATE = 1,    /* create if missing (mode 0600) */
+	IO_EXCLUSIVE = 2, /* with IO_CREATE: ERR_EXISTS if it is there */
+	IO_READONLY = 4,
+	IO_DIRECT = 8,    /* O_DIRECT: buffers, positions and lengths multiples of IO_DIRECT_ALIGN; ERR_UNSUPPORTED where refused */
+	IO_DIRECTORY = 16,
+};
+enum { IO_DIRECT_ALIGN = 4096 };
+
+struct io_stat {
+	uint64_t size_bytes;
+	uint64_t allocated_bytes;
+	bool is_directory;
+	bool is_link;
+};
+
+enum io_clock { IO_CLOCK_REALTIME, IO_CLOCK_MONOTONIC, IO_CLOCK_BOOTTIME };
+
+/* A list of names, sorted by bytes, without "." and "..": release with io_names_release. */
+struct io_names {
+	char **name;
+	size_t count;
+};
+
+struct io_ops {
+	const char *name; /* "uring", "threads", "sim" */
+	void (*free)(struct io *io);
+	void (*submit)(struct io *io, struct io_req *req);
+	void (*cancel)(struct io *io, struct io_req *req);
+	enum err (*poll)(struct io *io, int64_t timeout_ns);
+	void (*wake)(struct io *io);
+	enum err (*open)(struct io *io, const char *path, unsigned flags, int *ret_fd);
+	enum err (*close)(struct io *io, int fd);
+	enum err (*pread)(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
+	enum err (*pwrite)(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
+	enum err (*fdatasync)(struct io *io, int fd);
+	enum err (*fsync)(struct io *io, int fd);
+	enum err (*truncate)(struct io *io, int fd, uint64_t size_bytes);
+	enum err (*fallocate)(struct io *io, int fd, uint64_t pos, uint64_t len);
+	enum err (*stat)(struct io *io, const char *path, struct io_stat *ret_stat);
+	enum err (*fstat)(struct io *io, int fd, struct io_stat *ret_stat);
+	enum err (*mkdir)(struct io *io, const char *path);
+	enum err (*rename)(struct io *io, const char *from, const char *to);
+	enum err (*link_symbolic)(struct io *io, const char *target, const char *path);
+	enum err (*unlink)(struct io *io, const char *path);
+	enum err (*rmdir)(struct io *io, const char *path);
+	enum err (*fsync_dir)(struct io *io, const char *path);
+	enum err (*list)(struct io *io, const char *path, struct io_names *ret_names);
+	enum err (*lock)(struct io *io, int fd);
+	enum err (*space)(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+	enum err (*listen)(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+	int64_t (*clock_ns)(struct io *io, enum io_clock clock);
+	void (*random)(struct io *io, void *buf, size_t len);
+	void (*sleep_ns)(struct io *io, int64_t ns);
+};
+
+/* Backends embed this first. */
+struct io {
+	const struct io_ops *ops;
+};
+
+/* Opens a backend. "auto" tries uring, then threads with one diag line (event=io_fallback). ERR_UNSUPPORTED when refused. */
+MUST_USE enum err io_new(const char *backend, struct io **ret_io);
+void io_free(struct io *io);
+static inline const char *io_name(const struct io *io)
+{
+	return io->ops->name;
+}
+
+/* ---- asynchronous: loop thread ---- */
+static inline void io_submit(struct io *io, struct io_req *req)
+{
+	io->ops->submit(io, req);
+}
+/* Asks for an early end: the request still completes once, with its result or ERR_CANCELLED. */
+static inline void io_cancel(struct io *io, struct io_req *req)
+{
+	io->ops->cancel(io, req);
+}
+/* Submits what is queued, waits up to timeout_ns (0 = do not wait, < 0 = for ever) and runs completions. */
+static inline enum err io_poll(struct io *io, int64_t timeout_ns)
+{
+	return io->ops->poll(io, timeout_ns);
+}
+/* Makes a poll in progress, or the next one, return. Any thread. */
+static inline void io_wake(struct io *io)
+{
+	io->ops->wake(io);
+}
+
+/* ---- blocking: any thread ---- */
+MUST_USE enum err io_open(struct io *io, const char *path, unsigned flags, int *ret_fd);
+MUST_USE enum err io_close(struct io *io, int fd);
+/* Reads up to len bytes; *ret_len < len only at the end of file. */
+MUST_USE enum err io_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
+/* Reads exactly len bytes, else ERR_EOF. */
+MUST_USE enum err io_pread_all(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
+MUST_USE enum err io_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
+MUST_USE enum err io_fdatasync(struct io *io, int fd);
+MUST_USE enum err io_fsync(struct io *io, int fd);
+MUST_USE enum err io_truncate(struct io *io, int fd, uint64_t size_bytes);
+MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
+MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat); /* ERR_NOT_FOUND */
+MUST_USE enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat);
+MUST_USE enum err io_mkdir(struct io *io, const char *path); /* mode 0700; ERR_EXISTS */
+MUST_USE enum err io_rename(struct io *io, const char *from, const char *to);
+MUST_USE enum err io_symlink(struct io *io, const char *target, const char *path);
+MUST_USE enum err io_unlink(struct io *io, const char *path);
+MUST_USE enum err io_rmdir(struct io *io, const char *path);
+MUST_USE enum err io_fsync_dir(struct io *io, const char *path);
+MUST_USE enum err io_list(struct io *io, const char *path, struct io_names *ret_names);
+void io_names_release(struct io_names *names);
+/* Exclusive advisory lock, not waiting: ERR_LOCKED. */
+MUST_USE enum err io_lock(struct io *io, int fd);
+MUST_USE enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+/* Listens on host:port (port 0 = any free one); ERR_ADDRESS_IN_USE. */
+MUST_USE enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+int64_t io_clock_ns(struct io *io, enum io_clock clock);
+void io_random(struct io *io, void *buf, size_t len); /* from the kernel; aborts if it cannot */
+void io_sleep_ns(struct io *io, int64_t ns);
+
+/* ---- composed of the above ---- */
+/* mkdir of `path` and each missing parent, each followed by fsync of its parent directory. */
+MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
+/* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
+MUST_USE enum err io_read_file(struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);
+/* Replaces a file atomically and durably: write `path`.tmp, fsync, rename, fsync directory. */
+MUST_USE enum err io_write_file(struct io *io, const char *path, struct bytes content);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The log loop: one thread that runs completions of the I/O seam, timers, mail from other threads and
+ * deferred calls, in that order, again and again. It never blocks; a turn over 1 ms is visible in
+ * kappa_loop_stall_seconds. Everything the loop's thread owns is touched there only: loop_assert_owner first
+ * in each mutating function.
+ *
+ * The service pool runs jobs that may block (mkdir + fsync, unlink, decompression); `done` comes back as mail.
+ * Under the sim backend the pool runs jobs inline from loop_step, so a whole server is one thread.
+ */
+#include "io.h"
+#include "list.h"
+#include "thread.h"
+
+struct loop;
+
+/* ---- mail: the way into the loop from any thread ---- */
+/* Caller-owned; must stay alive until `run` has been called; may be posted again from `run` on. */
+struct mail {
+	struct mail *next;
+	void (*run)(struct mail *mail);
+};
+
+struct loop_timer {
+	int64_t due_ns;   /* monotonic */
+	size_t heap_slot; /* 0 = not set */
+	void (*fire)(struct loop_timer *timer);
+};
+
+struct pool_job {
+	struct mail mail;
+	struct loop *loop;
+	void (*run)(struct pool_job *job);  /* on a pool thread */
+	void (*done)(struct pool_job *job); /* back on the loop */
+};
+
+/* Does not own io. pool_threads may be 0 (jobs run inline in loop_step: sim). */
+MUST_USE enum err loop_new(struct io *io, unsigned pool_threads, struct loop **ret_loop);
+/* After loop_run has returned. Joins the pool after its queue is empty. */
+void loop_free(struct loop *loop);
+struct io *loop_io(struct loop *loop);
+
+/* Runs until loop_stop. The calling thread becomes the owner. */
+MUST_USE enum err loop_run(struct loop *loop);
+/* One turn: at most timeout_ns of waiting. The calling thread becomes the owner (start-up, tests, sim). */
+MUST_USE enum err loop_step(struct loop *loop, int64_t timeout_ns);
+/* Makes loop_run return after the current turn. Any thread, and signal handlers. */
+void loop_stop(struct loop *loop);
+void loop_assert_owner(const struct loop *loop);
+bool loop_is_owner(const struct loop *loop);
+
+/* Any thread. In order per poster. */
+void loop_post(struct loop *loop, struct mail *mail);
+/* Runs fn(arg) on the loop and waits for its return. On the loop's own thread it runs at once. */
+void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
+/*
+ * Waits until `gate` opens: for threads that started something asynchronous on the loop. On the loop's own
+ * thread (start-up, sim) it turns the loop until then.
+ */
+void loop_wait(struct loop *loop, struct gate *gate);
+
+/* ---- loop thread only ---- */
+int64_t loop_now_ns(const struct loop *loop);      /* monotonic, read once per turn */
+int64_t loop_realtime_ns(const struct loop *loop); /* wall clock, read once per turn */
+void loop_timer_init(struct loop_timer *timer, void (*fire)(struct loop_timer *timer));
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t due_ns); /* moves it if set */
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+/* Runs `mail` later in this turn, after completions, timers and posted mail have run. */
+void loop_defer(struct loop *loop, struct mail *mail);
+/* Queues a job on the service pool. ERR_LIMIT when POOL_QUEUE_MAX wait already. */
+MUST_USE enum err pool_submit(struct loop *loop, struct pool_job *job);

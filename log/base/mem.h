@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Heap, arenas and memory budgets. All allocation of the tree goes through mem_alloc and friends, so that
+ * a test can make the Nth allocation fail. Results are NULL on failure; callers return ERR_NOMEM.
+ * mem_free takes NULL. Threads: any for the heap; an arena or budget belongs to its owner's thread.
+ */
+#include "bytes.h"
+
+void *mem_alloc(size_t len);              /* uninitialised */
+void *mem_calloc(size_t count, size_t len); /* zeroed; overflow-checked */
+void *mem_realloc(void *ptr, size_t len);
+void *mem_alloc_aligned(size_t alignment, size_t len); /* power of two; release with mem_free */
+void mem_free(void *ptr);
+char *mem_strdup(struct str s); /* NUL-terminated copy */
+
+/* Tests: the allocation number `nth` from now (1 = the next) fails on this thread; 0 turns it off. */
+void mem_fail_at(uint64_t nth);
+/* Allocations made by this thread since mem_fail_at was called. */
+uint64_t mem_fail_count(void);
+
+/* ---- arena: many small allocations with one end --------------------------------------------- */
+/* Blocks double from 4 KiB to 1 MiB; total bounded by `limit`. arena_clear keeps the first block. */
+struct arena_block;
+struct arena {
+	struct arena_block *head;
+	uint8_t *at;
+	uint8_t *end;
+	size_t used_bytes;
+	size_t limit_bytes;
+};
+
+void arena_init(struct arena *a, size_t limit_bytes);
+void arena_release(struct arena *a);
+void arena_clear(struct arena *a);
+/* 16-byte aligned, uninitialised; NULL when the limit or the heap is exhausted. */
+void *arena_alloc(struct arena *a, size_t len);
+void *arena_calloc(struct arena *a, size_t count, size_t len);
+struct bytes arena_copy(struct arena *a, struct bytes b); /* ptr NULL on failure when b.len > 0 */
+struct str arena_copy_str(struct arena *a, struct str s);
+char *arena_cstr(struct arena *a, struct str s); /* NUL-terminated */
+char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3);
+
+/* ---- budget: a shared ceiling on bytes held --------------------------------------------------- */
+struct budget {
+	size_t limit_bytes;
+	size_t used_bytes;
+};
+/* Takes `len` from the budget; false (nothing taken) when it would pass the limit. */
+bool budget_take(struct budget *b, size_t len);
+void budget_give(struct budget *b, size_t len);
