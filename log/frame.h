@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Segment header and frame header: their bytes, and nothing else (log/FORMAT.md is the specification).
+ * Both are little-endian. A frame is this header and then one Kafka RecordBatch v2.
+ */
+#include "log/log.h"
+
+enum { FRAME_MAGIC = 0x4d46504b /* "KPFM" */, FRAME_VERSION = 1, SEGMENT_VERSION = 1 };
+enum frame_flags {
+	FRAME_DIRECT = 1, /* bytes only in the segment, not in the journal */
+	FRAME_PAD = 2,    /* no batch: zeros up to an alignment; takes no sequence and no offset */
+};
+
+struct segment_header {
+	uint16_t format_version;
+	struct log_uuid topic_id;
+	struct str topic_name; /* decode: points into the given buffer */
+	int32_t partition;
+	uint8_t seed[16];      /* secret: never sent */
+	int64_t base_offset;
+	uint64_t first_sequence;
+	uint32_t epoch;
+	uint32_t generation;
+	uint64_t previous_link; /* link of the last frame of the previous segment, 0 = none */
+};
+/* Writes exactly SEGMENT_HEADER_BYTES. */
+void segment_header_encode(const struct segment_header *h, uint8_t *out);
+/* ERR_CORRUPT (checksum, structure), ERR_NEWER_FORMAT. `in` has SEGMENT_HEADER_BYTES. */
+MUST_USE enum err segment_header_decode(const uint8_t *in, struct segment_header *ret_header);
+
+struct frame {
+	uint16_t version;
+	uint16_t flags;
+	uint32_t length; /* batch bytes; PAD: bytes of padding after the header */
+	uint32_t principal;
+	uint64_t sequence;
+	int64_t base_offset;
+	uint32_t last_offset_delta;
+	uint32_t server_epoch;
+	int64_t append_time_ns;
+	uint64_t durable_when_written; /* D, advisory */
+	uint64_t link;   /* hash of the previous frame's header checksum and this body: see FORMAT.md */
+	uint64_t body_hash;
+	uint64_t header_hash;
+};
+struct frame_seed {
+	uint64_t header, body; /* derived from the segment's secret once, see frame_seed_of */
+};
+struct frame_seed frame_seed_of(const uint8_t secret[16]);
+/* Fills body_hash, link (from previous_link) and header_hash, and writes FRAME_HEADER_BYTES. */
+void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link, struct bytes body, uint8_t *out);
+/* Decodes and verifies the header only. ERR_CORRUPT. */
+MUST_USE enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *ret_frame);
+/* Verifies the body against a decoded header, and the link against the previous frame's. */
+MUST_USE enum err frame_check_body(const struct frame *f, struct frame_seed seed, struct bytes body);
+MUST_USE enum err frame_check_link(const struct frame *f, struct frame_seed seed, uint64_t previous_link);
