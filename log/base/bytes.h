@@ -8,6 +8,7 @@
  * _be = big-endian (Kafka wire), _le = little-endian (kappa's files). Thread: whoever owns the object.
  */
 #include "err.h"
+#include <endian.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/types.h>
@@ -65,6 +66,74 @@ bool str_is_utf8(struct str s);
 bool str_to_i64(struct str s, int64_t *ret_value);
 bool str_to_u64(struct str s, uint64_t *ret_value);
 
+/* ---- fixed positions in a buffer ------------------------------------------------------------ */
+static inline uint16_t get_u16_be(const uint8_t *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
+}
+static inline void put_u16_be(uint8_t *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
+}
+static inline uint16_t get_u16_le(const uint8_t *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+static inline void put_u16_le(uint8_t *p, uint16_t v)
+{
+	v = htole16(v);
+	memcpy(p, &v, sizeof(v));
+}
+static inline uint32_t get_u32_be(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
+}
+static inline void put_u32_be(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+static inline uint32_t get_u32_le(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+static inline void put_u32_le(uint8_t *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof(v));
+}
+static inline uint64_t get_u64_be(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
+}
+static inline void put_u64_be(uint8_t *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+}
+static inline uint64_t get_u64_le(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+static inline void put_u64_le(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
 /* ---- reader ------------------------------------------------------------------------------- */
 struct reader {
 	const uint8_t *ptr;
@@ -81,13 +150,52 @@ static inline size_t reader_left(const struct reader *r)
 {
 	return r->bad ? 0 : r->len - r->pos;
 }
-uint8_t read_u8(struct reader *r);
-uint16_t read_u16_be(struct reader *r);
-uint32_t read_u32_be(struct reader *r);
-uint64_t read_u64_be(struct reader *r);
-uint16_t read_u16_le(struct reader *r);
-uint32_t read_u32_le(struct reader *r);
-uint64_t read_u64_le(struct reader *r);
+/* `len` bytes in place, or NULL and `bad` when fewer are left. */
+static inline const uint8_t *reader_take(struct reader *r, size_t len)
+{
+	if (__builtin_expect(r->bad || r->len - r->pos < len, 0)) {
+		r->bad = true;
+		return NULL;
+	}
+	const uint8_t *p = r->ptr + r->pos;
+	r->pos += len;
+	return p;
+}
+static inline uint8_t read_u8(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 1);
+	return p ? *p : 0;
+}
+static inline uint16_t read_u16_be(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 2);
+	return p ? get_u16_be(p) : 0;
+}
+static inline uint32_t read_u32_be(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 4);
+	return p ? get_u32_be(p) : 0;
+}
+static inline uint64_t read_u64_be(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 8);
+	return p ? get_u64_be(p) : 0;
+}
+static inline uint16_t read_u16_le(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 2);
+	return p ? get_u16_le(p) : 0;
+}
+static inline uint32_t read_u32_le(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 4);
+	return p ? get_u32_le(p) : 0;
+}
+static inline uint64_t read_u64_le(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 8);
+	return p ? get_u64_le(p) : 0;
+}
 static inline int8_t read_i8(struct reader *r)
 {
 	return (int8_t)read_u8(r);
@@ -104,14 +212,49 @@ static inline int64_t read_i64_be(struct reader *r)
 {
 	return (int64_t)read_u64_be(r);
 }
-/* Base-128 varints as in Protocol Buffers and Kafka: at most 5 (32 bit) or 10 (64 bit) bytes. */
-uint32_t read_uvarint32(struct reader *r);
-uint64_t read_uvarint64(struct reader *r);
-int32_t read_varint32(struct reader *r); /* zigzag */
-int64_t read_varint64(struct reader *r); /* zigzag */
+/*
+ * Base-128 varints as in Protocol Buffers and Kafka: at most 5 (32 bit) or 10 (64 bit) bytes. Bits beyond the
+ * type's width are malformed; encodings longer than needed are accepted, as Kafka does.
+ */
+uint64_t read_uvarint_slow(struct reader *r, unsigned bits);
+static inline uint32_t read_uvarint32(struct reader *r)
+{
+	if (!r->bad && r->pos < r->len && r->ptr[r->pos] < 0x80)
+		return r->ptr[r->pos++];
+	return (uint32_t)read_uvarint_slow(r, 32);
+}
+static inline uint64_t read_uvarint64(struct reader *r)
+{
+	if (!r->bad && r->pos < r->len && r->ptr[r->pos] < 0x80)
+		return r->ptr[r->pos++];
+	return read_uvarint_slow(r, 64);
+}
+static inline uint64_t zigzag_encode(int64_t v)
+{
+	return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
+}
+static inline int64_t zigzag_decode(uint64_t v)
+{
+	return (int64_t)((v >> 1) ^ (0 - (v & 1)));
+}
+static inline int32_t read_varint32(struct reader *r) /* zigzag */
+{
+	return (int32_t)zigzag_decode(read_uvarint32(r));
+}
+static inline int64_t read_varint64(struct reader *r) /* zigzag */
+{
+	return zigzag_decode(read_uvarint64(r));
+}
 /* `len` bytes in place, borrowed from the reader's buffer. */
-struct bytes read_bytes(struct reader *r, size_t len);
-void read_skip(struct reader *r, size_t len);
+static inline struct bytes read_bytes(struct reader *r, size_t len)
+{
+	const uint8_t *p = reader_take(r, len);
+	return (struct bytes){p, p ? len : 0};
+}
+static inline void read_skip(struct reader *r, size_t len)
+{
+	(void)reader_take(r, len);
+}
 
 /* ---- writer ------------------------------------------------------------------------------- */
 /*
@@ -134,38 +277,77 @@ static inline struct bytes writer_bytes(const struct writer *w)
 {
 	return (struct bytes){w->ptr, w->len};
 }
-/* Hands the buffer over; the caller releases with mem_free. The writer is empty afterwards. */
+/*
+ * Hands the buffer over; the caller releases with mem_free. The writer is empty afterwards. NULL with *ret_len
+ * = 0 when nothing was written; NULL with *ret_len untouched after an error (check `err` first).
+ */
 uint8_t *writer_take(struct writer *w, size_t *ret_len);
+uint8_t *writer_reserve_slow(struct writer *w, size_t len);
 /* Appends `len` uninitialised bytes and returns where they are, NULL on error; valid until the next write. */
-uint8_t *writer_reserve(struct writer *w, size_t len);
+static inline uint8_t *writer_reserve(struct writer *w, size_t len)
+{
+	if (__builtin_expect(w->err != ERR_OK || !w->ptr || w->capacity - w->len < len, 0))
+		return writer_reserve_slow(w, len);
+	uint8_t *at = w->ptr + w->len;
+	w->len += len;
+	return at;
+}
 void write_bytes(struct writer *w, struct bytes b);
 void write_str(struct writer *w, struct str s);
 void write_cstr(struct writer *w, const char *s);
 void write_printf(struct writer *w, const char *fmt, ...) PRINTF(2, 3);
-void write_u8(struct writer *w, uint8_t v);
-void write_u16_be(struct writer *w, uint16_t v);
-void write_u32_be(struct writer *w, uint32_t v);
-void write_u64_be(struct writer *w, uint64_t v);
-void write_u16_le(struct writer *w, uint16_t v);
-void write_u32_le(struct writer *w, uint32_t v);
-void write_u64_le(struct writer *w, uint64_t v);
+/* Bytes that write_uvarint64 and write_varint64 (zigzag) take. */
+static inline size_t uvarint_len(uint64_t v)
+{
+	return (size_t)(70 - __builtin_clzll(v | 1)) / 7;
+}
+static inline size_t varint_len(int64_t v)
+{
+	return uvarint_len(zigzag_encode(v));
+}
+static inline void write_u8(struct writer *w, uint8_t v)
+{
+	uint8_t *at = writer_reserve(w, 1);
+	if (at)
+		*at = v;
+}
+static inline void write_u16_be(struct writer *w, uint16_t v)
+{
+	uint8_t *at = writer_reserve(w, 2);
+	if (at)
+		put_u16_be(at, v);
+}
+static inline void write_u32_be(struct writer *w, uint32_t v)
+{
+	uint8_t *at = writer_reserve(w, 4);
+	if (at)
+		put_u32_be(at, v);
+}
+static inline void write_u64_be(struct writer *w, uint64_t v)
+{
+	uint8_t *at = writer_reserve(w, 8);
+	if (at)
+		put_u64_be(at, v);
+}
+static inline void write_u16_le(struct writer *w, uint16_t v)
+{
+	uint8_t *at = writer_reserve(w, 2);
+	if (at)
+		put_u16_le(at, v);
+}
+static inline void write_u32_le(struct writer *w, uint32_t v)
+{
+	uint8_t *at = writer_reserve(w, 4);
+	if (at)
+		put_u32_le(at, v);
+}
+static inline void write_u64_le(struct writer *w, uint64_t v)
+{
+	uint8_t *at = writer_reserve(w, 8);
+	if (at)
+		put_u64_le(at, v);
+}
 void write_uvarint64(struct writer *w, uint64_t v);
 void write_varint64(struct writer *w, int64_t v); /* zigzag */
 /* Overwrites bytes already written, at `pos` from the start. */
 void writer_patch_u32_be(struct writer *w, size_t pos, uint32_t v);
-
-/* ---- fixed positions in a buffer ------------------------------------------------------------ */
-uint16_t get_u16_be(const uint8_t *p);
-uint32_t get_u32_be(const uint8_t *p);
-uint64_t get_u64_be(const uint8_t *p);
-uint16_t get_u16_le(const uint8_t *p);
-uint32_t get_u32_le(const uint8_t *p);
-uint64_t get_u64_le(const uint8_t *p);
-void put_u16_be(uint8_t *p, uint16_t v);
-void put_u32_be(uint8_t *p, uint32_t v);
-void put_u64_be(uint8_t *p, uint64_t v);
-void put_u16_le(uint8_t *p, uint16_t v);
-void put_u32_le(uint8_t *p, uint32_t v);
-void put_u64_le(uint8_t *p, uint64_t v);
-size_t uvarint_len(uint64_t v);
-size_t varint_len(int64_t v); /* zigzag */

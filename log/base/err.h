@@ -10,6 +10,7 @@
  * the top level logs it once with err_chain(). Owner thread: any; a chain never crosses threads by itself.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum err {
@@ -46,6 +47,9 @@ enum err err_sys(const char *fmt, ...) PRINTF(1, 2);
 /* This thread's chain, innermost first, joined by ": "; "" when empty. Valid until the next err_ call here. */
 const char *err_chain(void);
 void err_clear(void);
+/* Around a probe whose failure is expected: err_mark before it, err_rewind forgets the notes made since. */
+size_t err_mark(void);
+void err_rewind(size_t mark);
 
 /* Stays on in release builds: a failed assertion is a bug and aborts with file, line and expression. */
 #define ASSERT(cond) ((cond) ? (void)0 : err_assert_failed(__FILE__, __LINE__, #cond))

@@ -20,7 +20,10 @@ void mem_fail_at(uint64_t nth);
 uint64_t mem_fail_count(void);
 
 /* ---- arena: many small allocations with one end --------------------------------------------- */
-/* Blocks double from 4 KiB to 1 MiB; total bounded by `limit`. arena_clear keeps the first block. */
+/*
+ * Blocks double from 4 KiB to 1 MiB; an allocation larger than that gets its own. used_bytes is the memory
+ * held, blocks' headers included, and never passes limit_bytes. arena_clear keeps the first block (if <= 64 KiB).
+ */
 struct arena_block;
 struct arena {
 	struct arena_block *head;
@@ -33,8 +36,17 @@ struct arena {
 void arena_init(struct arena *a, size_t limit_bytes);
 void arena_release(struct arena *a);
 void arena_clear(struct arena *a);
-/* 16-byte aligned, uninitialised; NULL when the limit or the heap is exhausted. */
-void *arena_alloc(struct arena *a, size_t len);
+void *arena_alloc_slow(struct arena *a, size_t len);
+/* 16-byte aligned, uninitialised; NULL when the limit or the heap is exhausted. len 0 gives a valid pointer. */
+static inline void *arena_alloc(struct arena *a, size_t len)
+{
+	size_t need = (len + 15) & ~(size_t)15;
+	if (__builtin_expect(need < len || !a->at || (size_t)(a->end - a->at) < need, 0))
+		return arena_alloc_slow(a, len);
+	uint8_t *ptr = a->at;
+	a->at += need;
+	return ptr;
+}
 void *arena_calloc(struct arena *a, size_t count, size_t len);
 struct bytes arena_copy(struct arena *a, struct bytes b); /* ptr NULL on failure when b.len > 0 */
 struct str arena_copy_str(struct arena *a, struct str s);
@@ -47,5 +59,15 @@ struct budget {
 	size_t used_bytes;
 };
 /* Takes `len` from the budget; false (nothing taken) when it would pass the limit. */
-bool budget_take(struct budget *b, size_t len);
-void budget_give(struct budget *b, size_t len);
+static inline bool budget_take(struct budget *b, size_t len)
+{
+	if (b->used_bytes > b->limit_bytes || len > b->limit_bytes - b->used_bytes)
+		return false;
+	b->used_bytes += len;
+	return true;
+}
+static inline void budget_give(struct budget *b, size_t len)
+{
+	ASSERT(len <= b->used_bytes);
+	b->used_bytes -= len;
+}
