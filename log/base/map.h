@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Hash map from byte strings to pointers: open addressing, XXH3-64 seeded per process (so a client cannot
- * choose colliding keys), at most 7/8 full. Keys are borrowed: the value usually owns them. Iteration order
+ * choose colliding keys), at most 3/4 full. Keys are borrowed: the value usually owns them. Iteration order
  * is not specified; whoever prints sorts. Thread: the owner's.
  */
 #include "mem.h"
@@ -26,3 +26,5 @@ void *map_remove(struct map *m, struct bytes key);
 void *map_next(const struct map *m, size_t *cursor);
 /* XXH3-64 of `key` under the process seed. */
 uint64_t map_hash(struct bytes key);
+/* Simulation: a fixed seed makes the iteration order repeatable. Before the first map is filled. */
+void map_set_seed(uint64_t seed);
