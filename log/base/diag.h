@@ -14,7 +14,7 @@ enum diag_level { DIAG_DEBUG, DIAG_INFO, DIAG_WARN, DIAG_ERROR };
 void diag(enum diag_level level, const char *event, const char *fmt, ...) PRINTF(3, 4);
 void diag_set_level(enum diag_level min_level);
 void diag_set_json(bool on);
-/* Tests: lines go to `sink` instead of stderr; NULL restores stderr. */
+/* Tests: lines (without newline) go to `sink` instead of stderr, one at a time; NULL restores stderr. Must not call diag. */
 void diag_set_sink(void (*sink)(void *ctx, const char *line), void *ctx);
 /* Writes `s` as a logfmt value into buf (quoted and escaped where needed), always NUL-terminated; returns buf. */
 const char *diag_quote(char *buf, size_t len, struct str s);

@@ -24,13 +24,13 @@ uint64_t metric_value(enum metric m); /* counter or gauge; histogram: count */
 int64_t metric_quantile_ns(enum metric m, double q);
 int64_t metric_max_ns(enum metric m);
 
-/* A collector appends Prometheus text (with # HELP and # TYPE) for its labelled metrics. Called on the scraping thread. */
+/* A collector appends Prometheus text (with # HELP and # TYPE) for its labelled metrics. Called on the scraping thread. At most 32. */
 typedef void (*metric_collector)(void *ctx, struct writer *out);
 void metric_collector_add(metric_collector fn, void *ctx);
 void metric_collector_remove(metric_collector fn, void *ctx);
 /* The whole exposition, Prometheus text format 0.0.4. */
 void metrics_write(struct writer *out);
-/* Writes `name{k1="v1"} value\n` with escaping; labels are NULL-terminated pairs of struct str. */
+/* Writes `name{k1="v1"} value\n` with escaping; labels are label_count pairs (key, value). */
 void metrics_sample(struct writer *out, const char *name, const struct str (*labels)[2], size_t label_count,
     double value);
 void metrics_reset(void); /* tests */

@@ -46,6 +46,7 @@ void gate_release(struct gate *g);
 void gate_open(struct gate *g);
 void gate_wait(struct gate *g);
 bool gate_wait_for(struct gate *g, int64_t timeout_ns); /* false = timed out */
+bool gate_is_open(struct gate *g);
 
 /* Flags and counters shared by threads. Loads acquire, stores release, add is relaxed (a count, not a lock). */
 struct shared_u64 {
