@@ -49,16 +49,24 @@ enum {
 	IO_CREATE = 1,    /* create if missing (mode 0600) */
 	IO_EXCLUSIVE = 2, /* with IO_CREATE: ERR_EXISTS if it is there */
 	IO_READONLY = 4,
-	IO_DIRECT = 8,    /* O_DIRECT: buffers, positions and lengths multiples of IO_DIRECT_ALIGN; ERR_UNSUPPORTED where refused */
-	IO_DIRECTORY = 16,
+	/* O_DIRECT: buffers, positions, lengths multiples of IO_DIRECT_ALIGN; ERR_UNSUPPORTED where refused */
+	IO_DIRECT = 8,
+	IO_DIRECTORY = 16, /* read-only, ERR_NOT_FOUND when it is not a directory */
 };
 enum { IO_DIRECT_ALIGN = 4096 };
 
+/* Of the file behind a symbolic link, with is_link set; of the link itself when it dangles. */
 struct io_stat {
 	uint64_t size_bytes;
 	uint64_t allocated_bytes;
 	bool is_directory;
 	bool is_link;
+};
+
+/* One end of a socket, numeric. */
+struct io_address {
+	char host[64];
+	uint16_t port;
 };
 
 enum io_clock { IO_CLOCK_REALTIME, IO_CLOCK_MONOTONIC, IO_CLOCK_BOOTTIME };
@@ -96,6 +104,7 @@ struct io_ops {
 	enum err (*lock)(struct io *io, int fd);
 	enum err (*space)(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 	enum err (*listen)(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+	enum err (*address)(struct io *io, int fd, bool peer, struct io_address *ret_address);
 	int64_t (*clock_ns)(struct io *io, enum io_clock clock);
 	void (*random)(struct io *io, void *buf, size_t len);
 	void (*sleep_ns)(struct io *io, int64_t ns);
@@ -106,7 +115,10 @@ struct io {
 	const struct io_ops *ops;
 };
 
-/* Opens a backend. "auto" tries uring, then threads with one diag line (event=io_fallback). ERR_UNSUPPORTED when refused. */
+/*
+ * Opens a backend by name: "uring", "threads", or "auto", which tries uring and falls back to threads with one
+ * diag line (event=io_fallback). ERR_UNSUPPORTED when the kernel refuses it, ERR_INVALID for another name.
+ */
 MUST_USE enum err io_new(const char *backend, struct io **ret_io);
 void io_free(struct io *io);
 static inline const char *io_name(const struct io *io)
@@ -150,6 +162,7 @@ MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len
 MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat); /* ERR_NOT_FOUND */
 MUST_USE enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat);
 MUST_USE enum err io_mkdir(struct io *io, const char *path); /* mode 0700; ERR_EXISTS */
+/* Replaces `to` if it is there. Durable after io_fsync_dir of the directory (of both, when they differ). */
 MUST_USE enum err io_rename(struct io *io, const char *from, const char *to);
 MUST_USE enum err io_symlink(struct io *io, const char *target, const char *path);
 MUST_USE enum err io_unlink(struct io *io, const char *path);
@@ -160,14 +173,19 @@ void io_names_release(struct io_names *names);
 /* Exclusive advisory lock, not waiting: ERR_LOCKED. */
 MUST_USE enum err io_lock(struct io *io, int fd);
 MUST_USE enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
-/* Listens on host:port (port 0 = any free one); ERR_ADDRESS_IN_USE. */
+/*
+ * Listens on host:port: a name or numeric address, "" for all interfaces; port 0 = any free one.
+ * ERR_ADDRESS_IN_USE. Descriptors it accepts are non-blocking, with TCP_NODELAY.
+ */
 MUST_USE enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+/* Our end of a socket (peer false) or the other one. */
+MUST_USE enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 int64_t io_clock_ns(struct io *io, enum io_clock clock);
 void io_random(struct io *io, void *buf, size_t len); /* from the kernel; aborts if it cannot */
 void io_sleep_ns(struct io *io, int64_t ns);
 
 /* ---- composed of the above ---- */
-/* mkdir of `path` and each missing parent, each followed by fsync of its parent directory. */
+/* mkdir of `path` and each missing parent, each followed by fsync of its parent directory. ERR_OK when it is there. */
 MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
 MUST_USE enum err io_read_file(struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);

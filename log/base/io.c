@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The seam itself: choosing a backend, forwarding the blocking half, and what is composed of it. */
+#include "io.h"
+
+#include "diag.h"
+#include "io_posix.h"
+#include "limits.h"
+#include "mem.h"
+
+#include <stdio.h>
+
+enum err io_new(const char *backend, struct io **ret_io)
+{
+	if (strcmp(backend, "threads") == 0)
+		return io_threads_new(ret_io);
+	if (strcmp(backend, "uring") == 0)
+		return io_uring_new(ret_io);
+	if (strcmp(backend, "auto") != 0)
+		return err_note(ERR_INVALID, "I/O backend \"%s\": choose uring, threads or auto", backend);
+	size_t mark = err_mark();
+	enum err e = io_uring_new(ret_io);
+	if (e == ERR_OK || e == ERR_NOMEM)
+		return e;
+	char reason[256];
+	diag(DIAG_WARN, "io_fallback", "backend=threads refused=uring reason=%s",
+	    diag_quote(reason, sizeof(reason), str_of(err_chain())));
+	err_rewind(mark);
+	return io_threads_new(ret_io);
+}
+
+void io_free(struct io *io)
+{
+	if (io)
+		io->ops->free(io);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+uint64_t io_req_len(const struct io_req *req)
+{
+	uint64_t len = 0;
+	for (int i = 0; i < req->iov_count; i++)
+		len += req->iov[i].iov_len;
+	return len;
+}
+
+void io_req_begin(struct io_req *req)
+{
+	bool moves = req->op != IO_FDATASYNC && req->op != IO_ACCEPT;
+	ASSERT(req->done && req->fd >= 0);
+	ASSERT(!moves || (req->iov && req->iov_count > 0 && req->iov_count <= IO_IOV_MAX));
+	req->err = ERR_OK;
+	req->sys_errno = 0;
+	req->result = 0;
+	req->moved = 0;
+	req->next = req->prev = NULL;
+	req->state = 0;
+}
+
+/*
+ * rest[0] is the remainder of the piece that was cut; the pieces after it go in the next call. A short
+ * transfer is rare, so one extra call costs less than a copy of the array in each request.
+ */
+int io_req_rest(struct io_req *req, const struct iovec **ret_iov)
+{
+	uint64_t skip = req->moved;
+	int i = 0;
+	while (i < req->iov_count && skip >= req->iov[i].iov_len) {
+		skip -= req->iov[i].iov_len;
+		i++;
+	}
+	if (skip == 0) {
+		*ret_iov = req->iov + i;
+		return req->iov_count - i;
+	}
+	req->rest[0] = (struct iovec){(char *)req->iov[i].iov_base + skip, req->iov[i].iov_len - skip};
+	*ret_iov = req->rest;
+	return 1;
+}
+
+/* ---- blocking ---------------------------------------------------------------------------------- */
+
+enum err io_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
+{
+	return io->ops->open(io, path, flags, ret_fd);
+}
+
+enum err io_close(struct io *io, int fd)
+{
+	return io->ops->close(io, fd);
+}
+
+enum err io_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len)
+{
+	return io->ops->pread(io, fd, buf, len, pos, ret_len);
+}
+
+enum err io_pread_all(struct io *io, int fd, void *buf, size_t len, uint64_t pos)
+{
+	size_t got;
+	TRY(io->ops->pread(io, fd, buf, len, pos, &got));
+	if (got < len)
+		return err_note(ERR_EOF, "read fd %d pos %llu: %zu of %zu bytes", fd,
+		    (unsigned long long)pos, got, len);
+	return ERR_OK;
+}
+
+enum err io_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos)
+{
+	return io->ops->pwrite(io, fd, buf, len, pos);
+}
+
+enum err io_fdatasync(struct io *io, int fd)
+{
+	return io->ops->fdatasync(io, fd);
+}
+
+enum err io_fsync(struct io *io, int fd)
+{
+	return io->ops->fsync(io, fd);
+}
+
+enum err io_truncate(struct io *io, int fd, uint64_t size_bytes)
+{
+	return io->ops->truncate(io, fd, size_bytes);
+}
+
+enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
+{
+	return io->ops->fallocate(io, fd, pos, len);
+}
+
+enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat)
+{
+	return io->ops->stat(io, path, ret_stat);
+}
+
+enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat)
+{
+	return io->ops->fstat(io, fd, ret_stat);
+}
+
+enum err io_mkdir(struct io *io, const char *path)
+{
+	return io->ops->mkdir(io, path);
+}
+
+enum err io_rename(struct io *io, const char *from, const char *to)
+{
+	return io->ops->rename(io, from, to);
+}
+
+enum err io_symlink(struct io *io, const char *target, const char *path)
+{
+	return io->ops->link_symbolic(io, target, path);
+}
+
+enum err io_unlink(struct io *io, const char *path)
+{
+	return io->ops->unlink(io, path);
+}
+
+enum err io_rmdir(struct io *io, const char *path)
+{
+	return io->ops->rmdir(io, path);
+}
+
+enum err io_fsync_dir(struct io *io, const char *path)
+{
+	return io->ops->fsync_dir(io, path);
+}
+
+enum err io_list(struct io *io, const char *path, struct io_names *ret_names)
+{
+	return io->ops->list(io, path, ret_names);
+}
+
+void io_names_release(struct io_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		mem_free(names->name[i]);
+	mem_free(names->name);
+	*names = (struct io_names){NULL, 0};
+}
+
+enum err io_lock(struct io *io, int fd)
+{
+	return io->ops->lock(io, fd);
+}
+
+enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes)
+{
+	return io->ops->space(io, path, ret_free_bytes, ret_total_bytes);
+}
+
+enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port)
+{
+	return io->ops->listen(io, host, port, ret_fd, ret_port);
+}
+
+enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_address)
+{
+	return io->ops->address(io, fd, peer, ret_address);
+}
+
+int64_t io_clock_ns(struct io *io, enum io_clock clock)
+{
+	return io->ops->clock_ns(io, clock);
+}
+
+void io_random(struct io *io, void *buf, size_t len)
+{
+	io->ops->random(io, buf, len);
+}
+
+void io_sleep_ns(struct io *io, int64_t ns)
+{
+	io->ops->sleep_ns(io, ns);
+}
+
+/* ---- composed ---------------------------------------------------------------------------------- */
+
+/* The directory that holds `path`, in a buffer to release with mem_free. */
+static char *parent_of(const char *path)
+{
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	return len == 0 ? mem_strdup(STR(".")) : mem_strdup(str_from(path, len));
+}
+
+static enum err mkdir_durably(struct io *io, const char *path)
+{
+	struct io_stat st;
+	size_t mark = err_mark();
+	enum err e = io_mkdir(io, path);
+	if (e == ERR_EXISTS) {
+		TRY(io_stat(io, path, &st));
+		if (!st.is_directory)
+			return err_note(ERR_EXISTS, "%s is not a directory", path);
+		err_rewind(mark);
+		return ERR_OK;
+	}
+	if (e != ERR_OK)
+		return e;
+	char *parent = parent_of(path);
+	if (!parent)
+		return err_note(ERR_NOMEM, "mkdir %s", path);
+	e = io_fsync_dir(io, parent);
+	mem_free(parent);
+	return e;
+}
+
+enum err io_mkdir_all(struct io *io, const char *path)
+{
+	char *prefix = mem_strdup(str_of(path));
+	if (!prefix)
+		return err_note(ERR_NOMEM, "mkdir %s", path);
+	enum err e = ERR_OK;
+	for (size_t i = 1; prefix[0] && e == ERR_OK; i++) {
+		char c = prefix[i];
+		if (c != '/' && c != '\0')
+			continue;
+		prefix[i] = '\0';
+		if (prefix[i - 1] != '/')
+			e = mkdir_durably(io, prefix);
+		if (c == '\0')
+			break;
+		prefix[i] = c;
+	}
+	mem_free(prefix);
+	return e;
+}
+
+static enum err read_open_file(struct io *io, int fd, size_t limit_bytes, struct bytes *ret_content)
+{
+	struct io_stat st;
+	TRY(io_fstat(io, fd, &st));
+	if (st.size_bytes > limit_bytes)
+		return err_note(ERR_LIMIT, "%llu bytes, at most %zu are read",
+		    (unsigned long long)st.size_bytes, limit_bytes);
+	size_t len = (size_t)st.size_bytes;
+	uint8_t *buf = mem_alloc(len);
+	if (!buf)
+		return err_note(ERR_NOMEM, "%zu bytes", len);
+	size_t got;
+	enum err e = io_pread(io, fd, buf, len, 0, &got);
+	if (e != ERR_OK) {
+		mem_free(buf);
+		return e;
+	}
+	*ret_content = bytes_of(buf, got);
+	return ERR_OK;
+}
+
+enum err io_read_file(struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content)
+{
+	int fd;
+	TRY(io_open(io, path, IO_READONLY, &fd));
+	enum err e = read_open_file(io, fd, limit_bytes, ret_content);
+	if (e != ERR_OK)
+		err_note(e, "read %s", path);
+	/* nothing was written: a failed close loses nothing */
+	(void)!io_close(io, fd);
+	return e;
+}
+
+static enum err write_new_file(struct io *io, const char *path, struct bytes content)
+{
+	int fd;
+	TRY(io_open(io, path, IO_CREATE, &fd));
+	enum err e = io_truncate(io, fd, 0);
+	if (e == ERR_OK)
+		e = io_pwrite(io, fd, content.ptr, content.len, 0);
+	if (e == ERR_OK)
+		e = io_fsync(io, fd);
+	enum err closed = io_close(io, fd);
+	return e != ERR_OK ? e : closed;
+}
+
+enum err io_write_file(struct io *io, const char *path, struct bytes content)
+{
+	size_t len = strlen(path) + sizeof(".tmp");
+	char *tmp = mem_alloc(len);
+	char *parent = parent_of(path);
+	enum err e = tmp && parent ? ERR_OK : err_note(ERR_NOMEM, "write %s", path);
+	if (e == ERR_OK) {
+		snprintf(tmp, len, "%s.tmp", path);
+		e = write_new_file(io, tmp, content);
+	}
+	if (e == ERR_OK)
+		e = io_rename(io, tmp, path);
+	if (e == ERR_OK)
+		e = io_fsync_dir(io, parent);
+	mem_free(parent);
+	mem_free(tmp);
+	return e;
+}

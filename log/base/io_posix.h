@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The blocking half of the I/O seam on POSIX calls, shared by the uring and threads backends. Private to
+ * log/base. Each function keeps the contract of its namesake in io.h and may be called from any thread.
+ */
+#include "io.h"
+
+enum err posix_open(struct io *io, const char *path, unsigned flags, int *ret_fd);
+enum err posix_close(struct io *io, int fd);
+enum err posix_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
+enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
+enum err posix_fdatasync(struct io *io, int fd);
+enum err posix_fsync(struct io *io, int fd);
+enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes);
+enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len);
+enum err posix_stat(struct io *io, const char *path, struct io_stat *ret_stat);
+enum err posix_fstat(struct io *io, int fd, struct io_stat *ret_stat);
+enum err posix_mkdir(struct io *io, const char *path);
+enum err posix_rename(struct io *io, const char *from, const char *to);
+enum err posix_symlink(struct io *io, const char *target, const char *path);
+enum err posix_unlink(struct io *io, const char *path);
+enum err posix_rmdir(struct io *io, const char *path);
+enum err posix_fsync_dir(struct io *io, const char *path);
+enum err posix_list(struct io *io, const char *path, struct io_names *ret_names);
+enum err posix_lock(struct io *io, int fd);
+enum err posix_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
+int64_t posix_clock_ns(struct io *io, enum io_clock clock);
+void posix_random(struct io *io, void *buf, size_t len);
+void posix_sleep_ns(struct io *io, int64_t ns);
+
+/* The blocking members of struct io_ops, for a backend's table. */
+#define IO_POSIX_BLOCKING_OPS                                                                      \
+	.open = posix_open, .close = posix_close, .pread = posix_pread, .pwrite = posix_pwrite,    \
+	.fdatasync = posix_fdatasync, .fsync = posix_fsync, .truncate = posix_truncate,            \
+	.fallocate = posix_fallocate_range, .stat = posix_stat, .fstat = posix_fstat,              \
+	.mkdir = posix_mkdir, .rename = posix_rename, .link_symbolic = posix_symlink,              \
+	.unlink = posix_unlink, .rmdir = posix_rmdir, .fsync_dir = posix_fsync_dir,                \
+	.list = posix_list, .lock = posix_lock, .space = posix_space, .listen = posix_listen,      \
+	.address = posix_address, .clock_ns = posix_clock_ns, .random = posix_random,              \
+	.sleep_ns = posix_sleep_ns
+
+/* What both backends do alike with a request. */
+/* Checks what the caller promised (op, iovec count, lengths) and prepares the backend's fields. */
+void io_req_begin(struct io_req *req);
+/*
+ * The part of the iovec not yet moved, at most IO_IOV_MAX pieces: *ret_iov points into the request, or into its
+ * caller's array where a whole number of pieces is left. Returns the number of pieces.
+ */
+int io_req_rest(struct io_req *req, const struct iovec **ret_iov);
+uint64_t io_req_len(const struct io_req *req); /* bytes asked for */
+/* Prepares an accepted socket (TCP_NODELAY). */
+void io_socket_prepare(int fd);
+
+MUST_USE enum err io_threads_new(struct io **ret_io);
+MUST_USE enum err io_uring_new(struct io **ret_io);
