@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Checkpoints: segments written since the last one are flushed on the pool, every 5 s or 64 MiB, then the
+ * checkpoint record says up to which journal entry everything is in its segment, and that journal space is free.
+ *
+ * The record is one of two files, <journal>/checkpoint-0 and -1, written in place in turn (no space is
+ * needed on a full disk), so that one of them is always whole. Besides the number it holds what recovery must know of partitions whose
+ * frames have left the journal: where each one ends. That is how a lost suffix is noticed.
+ *
+ * States: IDLE -> FLUSHING (segments and indexes, pool) -> RECORDING (the record, pool) -> IDLE
+ */
+#include "log/log.h"
+
+enum { CHECKPOINT_MAGIC = 0x504b504b /* "KPKP" */, CHECKPOINT_VERSION = 1, CHECKPOINT_HEADER_BYTES = 128,
+	CHECKPOINT_ROW_BYTES = 64 };
+
+struct checkpoint_header {
+	uint16_t version;
+	bool clean;            /* written by a clean stop, after the CLEAN entry */
+	uint32_t epoch;
+	uint64_t counter;      /* the higher of two good records is the one */
+	uint64_t number;       /* journal entry up to which segments are durable */
+	uint32_t journal_file; /* where the entry behind it begins */
+	uint64_t journal_pos;
+	uint64_t sequence;     /* D at `number` */
+	uint64_t producer_ids;
+	int64_t written_ns;
+	uint64_t row_count;
+};
+struct checkpoint_row {
+	struct log_uuid topic_id;
+	int32_t partition;
+	int64_t log_end;      /* exclusive */
+	int64_t segment;      /* base offset of the last segment */
+	uint32_t segment_end; /* its size */
+	uint64_t last_sequence;
+	uint64_t last_link;
+};
+struct checkpoint_record {
+	struct checkpoint_header header;
+	struct checkpoint_row *rows; /* heap */
+};
+/* [any thread] Reads one file. ERR_NOT_FOUND, ERR_CORRUPT, ERR_NEWER_FORMAT. */
+MUST_USE enum err checkpoint_read(struct io *io, const char *path, struct checkpoint_record *ret_record);
+void checkpoint_record_release(struct checkpoint_record *r);
+const char *checkpoint_file_name(unsigned slot, char *buf); /* "checkpoint-0"; buf of 16 bytes */
+
+struct checkpoint_flush; /* one pool job */
+struct checkpointer {
+	struct log *log;
+	enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_FLUSHING, CHECKPOINT_RECORDING } state;
+	struct loop_timer timer;
+	struct list dirty;       /* struct segment */
+	size_t dirty_count;
+	uint64_t dirty_bytes;    /* since the last checkpoint began */
+	bool wanted;             /* another one right after this */
+	uint64_t counter;        /* of the newest record */
+	struct checkpoint_header header; /* of the one under way */
+	struct writer record;
+	unsigned jobs;           /* flushes out */
+	enum err err;
+	int64_t started_ns;
+	struct list flushing;    /* struct segment */
+	struct pool_job job;     /* the record's */
+	bool clean;
+};
+void checkpointer_init(struct checkpointer *c, struct log *log);
+void checkpointer_release(struct checkpointer *c);
+/* Starts one unless one is under way (then another follows). */
+void checkpoint_start(struct checkpointer *c);
+/* A round wrote `len` bytes to `s`. */
+struct segment;
+void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len);
+/* Blocks (turns the loop) until everything is flushed and recorded; start-up and stop. */
+MUST_USE enum err checkpoint_finish(struct checkpointer *c, bool clean);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * engine: `struct log` from inside: what the parts of the commit log share. log.c opens it in this order:
+ *
+ *   engine_open   lock, checkpoint record, directories, journal replay: afterwards appends and reads work
+ *   catalog_open  topics and partitions (partition_open adopts the directories that recovery found)
+ *   engine_serve  reports what the catalog did not adopt (ORPHAN), starts the timers
+ *
+ * Everything here belongs to the loop's thread.
+ */
+#include "log/checkpoint.h"
+#include "log/descriptor.h"
+#include "log/journal.h"
+#include "log/log.h"
+#include "log/partition.h"
+#include "log/round.h"
+
+struct catalog;
+struct log_scan;
+
+struct log_watcher {
+	void (*fn)(void *ctx, uint64_t stable_sequence);
+	void *ctx;
+};
+
+struct log {
+	struct loop *loop;
+	struct io *io;
+	struct log_options options; /* numbers resolved; strings are the two below */
+	char *data_dir;
+	char *journal_dir;
+	int lock_fd;                /* -1 = not held */
+	uint32_t epoch;             /* server epoch: +1 per start, durable before the first append */
+	bool failed;                /* a flush failed: nothing is acknowledged any more */
+	bool closing;
+	uint32_t damaged_partitions;
+
+	struct map partitions;      /* struct partition_key -> struct log_partition; adopted or still only found */
+	struct catalog *catalog;    /* catalog.c's */
+
+	uint64_t durable_sequence;  /* D */
+	int64_t last_append_time_ns; /* of the newest durable batch */
+	struct log_watcher watchers[LOG_WATCHERS_MAX];
+	struct list scans;          /* struct log_scan: woken when D moves */
+
+	struct journal journal;
+	struct rounds rounds;
+	struct checkpointer checkpointer;
+	struct descriptors descriptors;
+	uint64_t producer_id_next;  /* log_producer_id; < producer_id_reserved */
+	uint64_t producer_id_reserved; /* durable bound */
+	struct list producer_id_waiting;
+};
+
+/* Everything of log_open but the catalog; tests of the engine stop here. Same errors. */
+MUST_USE enum err engine_open(struct loop *loop, const struct log_options *options, struct log **ret_log);
+/* After the partitions are adopted: reports orphans, starts periodic work. */
+void engine_serve(struct log *log);
+/* Waits for the round in flight and the pool, writes CLEAN, frees. `log` may be NULL or half open. */
+void engine_close(struct log *log);
+/*
+ * A disk that lied: stops acknowledging for good, with one event; `why` is the cause. Everything queued ends with
+ * ERR_IO. The server sees log_status().failed and exits non-zero.
+ */
+void engine_fail(struct log *log, enum err why, const char *what);
+/* D has moved to `sequence`: watchers and scans hear of it. */
+void engine_durable(struct log *log, uint64_t sequence, int64_t append_time_ns);
+/* "<data>/<a>/<b>" and so on into buf; ERR_LIMIT when it does not fit. */
+enum { LOG_PATH_MAX = 4096 };
+MUST_USE enum err engine_path(const struct log *log, char *buf, const char *fmt, ...) PRINTF(3, 4);
