@@ -8,6 +8,7 @@
 #include "diag.h"
 #include "err.h"
 #include "io.h"
+#include "json_write.h"
 #include "limits.h"
 #include "list.h"
 #include "loop.h"
