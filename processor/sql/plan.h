@@ -57,9 +57,13 @@ struct plan_column {
 	struct str name;
 	struct type type;
 };
+struct plan_columns {
+	struct plan_column *columns;
+	uint32_t count;
+};
 enum plan_kind {
 	PLAN_SOURCE,    /* records of a table's topic, decoded: declared columns, then hidden ones */
-	PLAN_ROWS,      /* rows of a view version: its visible columns (queries only) */
+	PLAN_ROWS,      /* rows of a view version: its visible columns, or of a diff of two (queries only) */
 	PLAN_VALUES,    /* constant rows (SELECT without FROM: one row, no columns) */
 	PLAN_FILTER,
 	PLAN_PROJECT,
@@ -91,6 +95,7 @@ struct plan {
 	/* ROWS */
 	struct str view;
 	int32_t version;
+	int32_t diff_version; /* 0 = plain rows; else rows of diff(view, version, diff_version), see sql_diff_columns */
 	/* FILTER */
 	struct expr *predicate;
 	/* PROJECT: one expression per output column. VALUES: row_count * column_count constants */
@@ -108,6 +113,15 @@ struct plan {
 	int64_t limit, offset;
 };
 
+/* A name that the statement's own text reads (not those inside the views it names). With the version it was bound to, this is
+ * what must be kept so that the same text means the same later. */
+struct plan_read {
+	struct str name;
+	bool is_table;
+	int32_t version; /* of a view */
+	uint8_t identity[32];
+};
+
 /* A whole view or query. */
 struct view_plan {
 	struct arena *arena;
@@ -118,6 +132,8 @@ struct view_plan {
 	bool keys_visible;       /* all key columns are visible (diff pairs by key, else as multisets) */
 	struct plan **sources;   /* PLAN_SOURCE or PLAN_ROWS nodes, by source_id */
 	uint32_t source_count;
+	struct plan_read *reads; /* each name once, in the order of the text */
+	uint32_t read_count;
 	uint32_t state_count;
 	bool fails_above_state;  /* an expression that can fail stands above a stateful node: records go one at a time */
 	int32_t window_end;      /* root column that is window_end, -1 = none */

@@ -24,6 +24,9 @@ struct sql_view_info {
 	struct str sql; /* the CREATE MATERIALIZED VIEW of that version: inlined when a view reads it */
 	uint32_t *keys; /* visible columns that are its key */
 	uint32_t key_count;
+	bool keys_visible; /* they are the whole key (a one-row view: true with key_count 0) */
+	/* What the names in `sql` meant when that version was created (struct plan_read); NULL = the same catalog. */
+	const struct sql_catalog *catalog;
 	uint8_t identity[32];
 };
 struct sql_catalog {
@@ -42,9 +45,9 @@ enum sql_kind {
 	SQL_DROP,          /* table or materialized view */
 	SQL_ALTER_VIEW,    /* SET (active_version = n) */
 	SQL_QUERY,
-	SQL_EXPLAIN,       /* of a query or a view's SELECT */
+	SQL_EXPLAIN,       /* of a query or a view's SELECT: sql_bind_query, then plan_print */
 	SQL_CALL,          /* rebuild(...), ... */
-	SQL_DIFF,          /* SELECT ... FROM diff('v', a, b) ...: a query over diff rows */
+	SQL_DIFF,          /* SELECT ... FROM diff('v', a, b) ...: sql_bind_query; its source is PLAN_ROWS with diff_version */
 	SQL_SHOW_TABLES,
 };
 struct sql_option {
@@ -65,7 +68,7 @@ struct sql_statement {
 	bool if_not_exists, if_exists, with_data;
 	bool drop_table;     /* DROP TABLE, else DROP MATERIALIZED VIEW */
 	int32_t version;     /* CREATE VIEW WITH (version = n), ALTER active_version; 0 = not given */
-	struct sql_option *options; /* CREATE VIEW WITH (...), besides version */
+	struct sql_option *options; /* CREATE VIEW WITH (...), besides version; EXPLAIN (...) */
 	uint32_t option_count;
 	struct sql_arg *args; /* CALL; DIFF: view, version, version */
 	uint32_t arg_count;
@@ -87,11 +90,21 @@ MUST_USE enum err sql_bind_table(const struct sql_statement *s, const struct sql
 /* CREATE MATERIALIZED VIEW -> plan over topics (views inlined). Lives in `arena`. */
 MUST_USE enum err sql_bind_view(const struct sql_statement *s, const struct sql_catalog *catalog, struct arena *arena,
     struct view_plan **ret_plan, struct sql_error *ret_error);
-/* SELECT -> plan over view rows. `pinned_view`/`pinned_version` (ptr NULL = none) overrides the version of one view. */
+/*
+ * SELECT, EXPLAIN SELECT or a query FROM diff() -> plan over view rows. To read another version than the active one, let
+ * catalog->view answer with it. EXPLAIN also takes tables, as a view's SELECT would; then the plan's sources are PLAN_SOURCE.
+ */
 MUST_USE enum err sql_bind_query(const struct sql_statement *s, const struct sql_catalog *catalog, struct arena *arena,
     struct view_plan **ret_plan, struct sql_error *ret_error);
 /* A predicate for --where over the columns of `table` (or of hidden columns): same grammar. */
 MUST_USE enum err sql_bind_predicate(struct str text, const struct table *table, struct arena *arena, struct expr **ret_expr,
     struct sql_error *ret_error);
+/*
+ * The columns of diff(view, a, b): change, the key columns, then per other column NAME_v<a> and NAME_v<b>, as far as the
+ * version has it. Rows are paired by key when both keys are visible, equal in name and type (*ret_paired);
+ * else they are compared as multisets: change, then the columns, which must be the same in both (ERR_SQL_TYPE).
+ */
+MUST_USE enum err sql_diff_columns(const struct sql_view_info *a, const struct sql_view_info *b, struct arena *arena,
+    struct plan_columns *ret_columns, bool *ret_paired);
 /* One line per node, indented. */
 void plan_print(struct writer *out, const struct view_plan *plan);
