@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * broker: the doors of the log. This header opens the Kafka door: a listener on a loop, serving the log of the
+ * same loop. Threads: all functions on the loop's thread (or before it runs, after it has stopped).
+ */
+#include "log/log.h"
+
+struct broker;
+
+struct broker_options {
+	const char *host;            /* NULL = 127.0.0.1 */
+	uint16_t port;               /* 0 = any free one: broker_port tells */
+	const char *advertised_host; /* NULL = the address each client connected to */
+	uint16_t advertised_port;    /* 0 = the port it connected to */
+	int32_t node_id;             /* 0 = 1 */
+	const char *cluster_id;      /* NULL = made once, kept in the log */
+	bool no_auto_create;         /* auto.create.topics.enable = false */
+	int32_t default_partitions;  /* num.partitions; 0 = 1 */
+	uint32_t connections_max;    /* 0 = 10,000; further ones are closed at once */
+	size_t request_bytes_max;    /* one request; 0 = REQUEST_BYTES_MAX */
+	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
+	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB. A first batch may be larger */
+	size_t fetch_budget_bytes;   /* fetched data not yet sent, all connections; 0 = 128 MiB */
+	int64_t idle_ns;             /* connections without traffic are closed; 0 = 10 minutes */
+	int64_t stall_ns;            /* those that stop in the middle of a request or answer; 0 = 30 s */
+};
+
+/*
+ * Listens and serves. Blocks while internal tables are read. The options are copied. Errors: ADDRESS_IN_USE,
+ * PERMISSION, INVALID (host), and those of log_table_open.
+ */
+MUST_USE enum err broker_open(struct loop *loop, struct log *log, const struct broker_options *options,
+    struct broker **ret_broker);
+/*
+ * Stops listening, closes every connection and waits (turns the loop) until no request is under way. Call it before
+ * log_close.
+ */
+void broker_close(struct broker *broker);
+/* The port it listens on. */
+uint16_t broker_port(const struct broker *broker);
