@@ -16,13 +16,13 @@
 #include "processor/io/json.h"
 #include <emmintrin.h>
 
-enum { PREDICT_MEMBERS = 24, PREDICT_KEY_BYTES = 30, KEY_MAX = 512, NO_CHILD = UINT16_MAX };
+enum { PREDICT_MEMBERS = 24, PREDICT_KEY_BYTES = 34, KEY_MAX = 512, NO_CHILD = UINT16_MAX };
 
 struct predicted {
 	uint8_t len; /* 0 = nothing yet */
-	char key[PREDICT_KEY_BYTES + 1];
-	uint16_t child; /* NO_CHILD: known to be of no interest */
 	uint8_t rank;
+	uint16_t child; /* NO_CHILD: known to be of no interest */
+	char key[PREDICT_KEY_BYTES + 2]; /* with its quotes and colon, so that one comparison steps over all three */
 };
 
 enum { RANK_NONE = 0, RANK_FOLDED = 1, RANK_EXACT = 2 };
@@ -66,6 +66,8 @@ static bool scan_fail(struct scan *s, const char *what)
 
 static inline void skip_space(struct scan *s)
 {
+	if (s->at < s->end && (uint8_t)*s->at > ' ')
+		return;
 	while (s->at < s->end && (uint8_t)*s->at <= ' ' &&
 	    (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
 		s->at++;
@@ -211,22 +213,30 @@ static uint16_t find_child(const struct trie *node, struct str key, uint8_t *ret
 	return found;
 }
 
-/* The child for the nth member's key, by prediction where it holds. */
-static inline uint16_t member_child(struct trie *node, uint32_t nth, struct str key, uint8_t *ret_rank)
+/* Remembers what the nth member of this object was, for the next document. */
+static void predict(struct trie *node, uint32_t nth, struct str key, uint16_t child, uint8_t rank)
 {
-	struct predicted *p = nth < PREDICT_MEMBERS ? &node->predict[nth] : NULL;
-	if (p && p->len == key.len && key.len && memcmp(p->key, key.ptr, key.len) == 0) {
-		*ret_rank = p->rank;
-		return p->child;
-	}
-	uint16_t child = find_child(node, key, ret_rank);
-	if (p && key.len <= PREDICT_KEY_BYTES) {
-		p->len = (uint8_t)key.len;
-		memcpy(p->key, key.ptr, key.len);
-		p->child = child;
-		p->rank = *ret_rank;
-	}
-	return child;
+	if (nth >= PREDICT_MEMBERS || key.len > PREDICT_KEY_BYTES - 2)
+		return;
+	struct predicted *p = &node->predict[nth];
+	p->len = (uint8_t)(key.len + 3);
+	p->key[0] = '"';
+	memcpy(p->key + 1, key.ptr, key.len);
+	p->key[key.len + 1] = '"';
+	p->key[key.len + 2] = ':';
+	p->child = child;
+	p->rank = rank;
+}
+
+/* Equality of `len` bytes; both sides have at least 16 readable ones. */
+static inline bool short_equal(const char *a, const char *b, size_t len)
+{
+	if (len > 16)
+		return memcmp(a, b, len) == 0;
+	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
+	__m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
+	unsigned equal = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, y));
+	return (~equal & ((1u << len) - 1)) == 0;
 }
 
 /* Forgets what is stored below `node` (a duplicate of its key came later). */
@@ -306,10 +316,28 @@ static bool scan_twins(struct scan *s, struct trie *node, struct str key)
 	return walked || scan_value(s, NULL);
 }
 
+/* Steps over the name and colon of the nth member if they are what they were in the last document. */
+static inline const struct predicted *scan_predicted(struct scan *s, const struct trie *node, uint32_t nth)
+{
+	if (!node || !node->predict || nth >= PREDICT_MEMBERS)
+		return NULL;
+	const struct predicted *p = &node->predict[nth];
+	size_t left = (size_t)(s->end - s->at);
+	if (!p->len || left < p->len)
+		return NULL;
+	if (left < 16 ? memcmp(s->at, p->key, p->len) != 0 : !short_equal(s->at, p->key, p->len))
+		return NULL;
+	s->at += p->len;
+	return p;
+}
+
 static bool scan_member(struct scan *s, struct trie *node, uint32_t nth)
 {
 	struct str key;
 	bool escaped;
+	const struct predicted *p = scan_predicted(s, node, nth);
+	if (p)
+		return scan_matched(s, p->child == NO_CHILD ? NULL : &node->children[p->child], p->rank);
 	if (s->at == s->end || *s->at != '"')
 		return scan_fail(s, "member name expected");
 	if (!scan_string(s, &key, &escaped))
@@ -318,19 +346,18 @@ static bool scan_member(struct scan *s, struct trie *node, uint32_t nth)
 	if (s->at == s->end || *s->at != ':')
 		return scan_fail(s, "':' expected");
 	s->at++;
-	struct trie *child = NULL;
+	if (!node || !node->child_count)
+		return scan_value(s, NULL);
 	uint8_t rank = RANK_NONE;
-	if (node && node->child_count) {
-		if (escaped) {
-			child = escaped_child(node, key, &rank);
-		} else if (node->twins) {
-			return scan_twins(s, node, key);
-		} else {
-			uint16_t i = member_child(node, nth, key, &rank);
-			child = i == NO_CHILD ? NULL : &node->children[i];
-		}
+	if (escaped) {
+		struct trie *found = escaped_child(node, key, &rank);
+		return scan_matched(s, found, rank);
 	}
-	return scan_matched(s, child, rank);
+	if (node->twins)
+		return scan_twins(s, node, key);
+	uint16_t child = find_child(node, key, &rank);
+	predict(node, nth, key, child, rank);
+	return scan_matched(s, child == NO_CHILD ? NULL : &node->children[child], rank);
 }
 
 static bool scan_object(struct scan *s, struct trie *node)
