@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Segment header and frame header, byte for byte as in log/FORMAT.md.
+ *
+ * Invariants
+ *   F1  Every bit of a segment header is under its checksum, the zeros behind the name too.
+ *   F2  Every bit of a frame is under a checksum seeded by the segment's secret: the header's
+ *       covers the body's, so with a good header `length` can be trusted even when the body is bad.
+ *   F3  link = H(previous link, header up to D, body checksum): a frame that verifies by itself but
+ *       stands where another was written (a misdirected or lost write) does not link.
+ *
+ * A checksum says "this is what was written", never "this is sensible": structure is checked after
+ * it, and both failures are ERR_CORRUPT. Only a right checksum makes an unknown version believable
+ * (NEWER_FORMAT).
+ */
+#include "log/frame.h"
+#include "log/batch.h"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define SEGMENT_MAGIC     UINT64_C(0x474553415050414b) /* "KAPPASEG" read little-endian */
+#define SEGMENT_SEED      SEGMENT_MAGIC
+#define FRAME_SEED_HEADER UINT64_C(0x726468617070616b) /* "kappahdr" */
+#define FRAME_SEED_BODY   UINT64_C(0x796462617070616b) /* "kappabdy" */
+
+/* Where the fields of a segment header stand. */
+enum {
+	SEG_MAGIC = 0,
+	SEG_VERSION = 8,
+	SEG_HEADER_BYTES = 10,
+	SEG_PARTITION = 12,
+	SEG_TOPIC_ID = 16,
+	SEG_SEED = 32,
+	SEG_BASE_OFFSET = 48,
+	SEG_FIRST_SEQUENCE = 56,
+	SEG_PREVIOUS_LINK = 64,
+	SEG_EPOCH = 72,
+	SEG_GENERATION = 76,
+	SEG_NAME_LEN = 80,
+	SEG_NAME = 82,
+	SEG_HASH = 4088,
+};
+/* Where the fields of a frame header stand. */
+enum {
+	FRM_MAGIC = 0,
+	FRM_VERSION = 4,
+	FRM_FLAGS = 6,
+	FRM_LENGTH = 8,
+	FRM_PRINCIPAL = 12,
+	FRM_SEQUENCE = 16,
+	FRM_BASE_OFFSET = 24,
+	FRM_LAST_DELTA = 32,
+	FRM_EPOCH = 36,
+	FRM_APPEND_TIME = 40,
+	FRM_DURABLE = 48,
+	FRM_LINK = 56,
+	FRM_BODY_HASH = 64,
+	FRM_HEADER_HASH = 72,
+};
+_Static_assert(SEG_NAME + TOPIC_NAME_MAX <= SEG_HASH, "the name fits");
+_Static_assert(SEG_HASH + 8 == SEGMENT_HEADER_BYTES, "the checksum ends the header");
+_Static_assert(FRM_HEADER_HASH + 8 == FRAME_HEADER_BYTES, "the checksum ends the header");
+
+/* ---- segment header ---- */
+
+void segment_header_encode(const struct segment_header *h, uint8_t *out)
+{
+	ASSERT(h->topic_name.len <= TOPIC_NAME_MAX);
+	ASSERT(h->partition >= 0 && h->base_offset >= 0);
+	memset(out, 0, SEGMENT_HEADER_BYTES);
+	put_u64_le(out + SEG_MAGIC, SEGMENT_MAGIC);
+	put_u16_le(out + SEG_VERSION, h->format_version);
+	put_u16_le(out + SEG_HEADER_BYTES, SEGMENT_HEADER_BYTES);
+	put_u32_le(out + SEG_PARTITION, (uint32_t)h->partition);
+	memcpy(out + SEG_TOPIC_ID, h->topic_id.b, sizeof(h->topic_id.b));
+	memcpy(out + SEG_SEED, h->seed, sizeof(h->seed));
+	put_u64_le(out + SEG_BASE_OFFSET, (uint64_t)h->base_offset);
+	put_u64_le(out + SEG_FIRST_SEQUENCE, h->first_sequence);
+	put_u64_le(out + SEG_PREVIOUS_LINK, h->previous_link);
+	put_u32_le(out + SEG_EPOCH, h->epoch);
+	put_u32_le(out + SEG_GENERATION, h->generation);
+	put_u16_le(out + SEG_NAME_LEN, (uint16_t)h->topic_name.len);
+	if (h->topic_name.len > 0)
+		memcpy(out + SEG_NAME, h->topic_name.ptr, h->topic_name.len);
+	put_u64_le(out + SEG_HASH, XXH3_64bits_withSeed(out, SEG_HASH, SEGMENT_SEED));
+}
+
+static enum err segment_header_check(const struct segment_header *h, const uint8_t *in)
+{
+	size_t name_end = SEG_NAME + h->topic_name.len;
+	if (get_u16_le(in + SEG_HEADER_BYTES) != SEGMENT_HEADER_BYTES)
+		return err_note(ERR_CORRUPT, "segment header: wrong header length");
+	if (h->topic_name.len == 0 || h->topic_name.len > TOPIC_NAME_MAX)
+		return err_note(
+		    ERR_CORRUPT, "segment header: topic name of %zu bytes", h->topic_name.len);
+	if (h->partition < 0 || h->base_offset < 0)
+		return err_note(ERR_CORRUPT, "segment header: negative partition or base offset");
+	for (size_t i = name_end; i < SEG_HASH; i++)
+		if (in[i] != 0)
+			return err_note(
+			    ERR_CORRUPT, "segment header: padding is not zero at %zu", i);
+	return ERR_OK;
+}
+
+enum err segment_header_decode(const uint8_t *in, struct segment_header *ret_header)
+{
+	struct segment_header h = {
+	    .format_version = get_u16_le(in + SEG_VERSION),
+	    .partition = (int32_t)get_u32_le(in + SEG_PARTITION),
+	    .base_offset = (int64_t)get_u64_le(in + SEG_BASE_OFFSET),
+	    .first_sequence = get_u64_le(in + SEG_FIRST_SEQUENCE),
+	    .previous_link = get_u64_le(in + SEG_PREVIOUS_LINK),
+	    .epoch = get_u32_le(in + SEG_EPOCH),
+	    .generation = get_u32_le(in + SEG_GENERATION),
+	    .topic_name = str_from(in + SEG_NAME, get_u16_le(in + SEG_NAME_LEN)),
+	};
+	if (get_u64_le(in + SEG_MAGIC) != SEGMENT_MAGIC)
+		return err_note(ERR_CORRUPT, "segment header: not a segment file");
+	if (XXH3_64bits_withSeed(in, SEG_HASH, SEGMENT_SEED) != get_u64_le(in + SEG_HASH))
+		return err_note(ERR_CORRUPT, "segment header: checksum does not verify");
+	if (h.format_version > SEGMENT_VERSION)
+		return err_note(ERR_NEWER_FORMAT, "segment format %u, this program reads up to %u",
+		    h.format_version, SEGMENT_VERSION);
+	if (h.format_version == 0)
+		return err_note(ERR_CORRUPT, "segment header: format version 0");
+	memcpy(h.topic_id.b, in + SEG_TOPIC_ID, sizeof(h.topic_id.b));
+	memcpy(h.seed, in + SEG_SEED, sizeof(h.seed));
+	TRY(segment_header_check(&h, in));
+	*ret_header = h;
+	return ERR_OK;
+}
+
+/* ---- frame ---- */
+
+struct frame_seed frame_seed_of(const uint8_t secret[16])
+{
+	return (struct frame_seed){
+	    .header = XXH3_64bits_withSeed(secret, 16, FRAME_SEED_HEADER),
+	    .body = XXH3_64bits_withSeed(secret, 16, FRAME_SEED_BODY),
+	};
+}
+
+/* `header` holds the encoded fields up to D. */
+static uint64_t link_hash(
+    const uint8_t *header, struct frame_seed seed, uint64_t previous, uint64_t body)
+{
+	uint8_t in[8 + FRM_LINK + 8];
+	put_u64_le(in, previous);
+	memcpy(in + 8, header, FRM_LINK);
+	put_u64_le(in + 8 + FRM_LINK, body);
+	return XXH3_64bits_withSeed(in, sizeof(in), seed.header);
+}
+
+/* The fields that the caller of frame_encode sets. */
+static void encode_fields(const struct frame *f, uint8_t *out)
+{
+	put_u32_le(out + FRM_MAGIC, FRAME_MAGIC);
+	put_u16_le(out + FRM_VERSION, f->version);
+	put_u16_le(out + FRM_FLAGS, f->flags);
+	put_u32_le(out + FRM_LENGTH, f->length);
+	put_u32_le(out + FRM_PRINCIPAL, f->principal);
+	put_u64_le(out + FRM_SEQUENCE, f->sequence);
+	put_u64_le(out + FRM_BASE_OFFSET, (uint64_t)f->base_offset);
+	put_u32_le(out + FRM_LAST_DELTA, f->last_offset_delta);
+	put_u32_le(out + FRM_EPOCH, f->server_epoch);
+	put_u64_le(out + FRM_APPEND_TIME, (uint64_t)f->append_time_ns);
+	put_u64_le(out + FRM_DURABLE, f->durable_when_written);
+}
+
+/* What must hold besides the checksums; the same on the way in and out. NULL when it holds. */
+static const char *frame_fault(const struct frame *f)
+{
+	if (f->flags & ~(FRAME_DIRECT | FRAME_PAD))
+		return "unknown flags";
+	if (f->base_offset < 0 || f->last_offset_delta > INT32_MAX)
+		return "offset out of range";
+	if (f->base_offset > INT64_MAX - 1 - (int64_t)f->last_offset_delta)
+		return "offset overflows";
+	if (f->flags & FRAME_PAD)
+		return f->length > SEGMENT_BYTES_MAX ? "padding too long" : NULL;
+	if (f->sequence == 0)
+		return "sequence 0";
+	if (f->length < BATCH_HEADER_BYTES || f->length > BATCH_BYTES_MAX)
+		return "length out of range";
+	return NULL;
+}
+
+void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link,
+    struct bytes body, uint8_t *out)
+{
+	ASSERT(f->version == FRAME_VERSION && frame_fault(f) == NULL);
+	ASSERT(body.len == ((f->flags & FRAME_PAD) ? 0 : f->length));
+	f->body_hash = XXH3_64bits_withSeed(body.len > 0 ? body.ptr : out, body.len, seed.body);
+	encode_fields(f, out);
+	f->link = link_hash(out, seed, previous_link, f->body_hash);
+	put_u64_le(out + FRM_LINK, f->link);
+	put_u64_le(out + FRM_BODY_HASH, f->body_hash);
+	f->header_hash = XXH3_64bits_withSeed(out, FRM_HEADER_HASH, seed.header);
+	put_u64_le(out + FRM_HEADER_HASH, f->header_hash);
+}
+
+enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *ret_frame)
+{
+	struct frame f = {
+	    .version = get_u16_le(in + FRM_VERSION),
+	    .flags = get_u16_le(in + FRM_FLAGS),
+	    .length = get_u32_le(in + FRM_LENGTH),
+	    .principal = get_u32_le(in + FRM_PRINCIPAL),
+	    .sequence = get_u64_le(in + FRM_SEQUENCE),
+	    .base_offset = (int64_t)get_u64_le(in + FRM_BASE_OFFSET),
+	    .last_offset_delta = get_u32_le(in + FRM_LAST_DELTA),
+	    .server_epoch = get_u32_le(in + FRM_EPOCH),
+	    .append_time_ns = (int64_t)get_u64_le(in + FRM_APPEND_TIME),
+	    .durable_when_written = get_u64_le(in + FRM_DURABLE),
+	    .link = get_u64_le(in + FRM_LINK),
+	    .body_hash = get_u64_le(in + FRM_BODY_HASH),
+	    .header_hash = get_u64_le(in + FRM_HEADER_HASH),
+	};
+	if (get_u32_le(in + FRM_MAGIC) != FRAME_MAGIC)
+		return err_note(ERR_CORRUPT, "frame: no magic");
+	if (XXH3_64bits_withSeed(in, FRM_HEADER_HASH, seed.header) != f.header_hash)
+		return err_note(ERR_CORRUPT, "frame: header checksum does not verify");
+	if (f.version > FRAME_VERSION)
+		return err_note(ERR_NEWER_FORMAT, "frame version %u, this program reads up to %u",
+		    f.version, FRAME_VERSION);
+	const char *fault = f.version == 0 ? "version 0" : frame_fault(&f);
+	if (fault)
+		return err_note(ERR_CORRUPT, "frame: %s", fault);
+	*ret_frame = f;
+	return ERR_OK;
+}
+
+static bool all_zero(struct bytes b)
+{
+	for (size_t i = 0; i < b.len; i++)
+		if (b.ptr[i] != 0)
+			return false;
+	return true;
+}
+
+enum err frame_check_body(const struct frame *f, struct frame_seed seed, struct bytes body)
+{
+	if (body.len != f->length)
+		return err_note(
+		    ERR_CORRUPT, "frame body: %zu bytes instead of %u", body.len, f->length);
+	if (f->flags & FRAME_PAD) {
+		if (!all_zero(body))
+			return err_note(ERR_CORRUPT, "frame: padding is not zero");
+		body.len = 0;
+	}
+	if (XXH3_64bits_withSeed(body.ptr, body.len, seed.body) != f->body_hash)
+		return err_note(ERR_CORRUPT, "frame body: checksum does not verify");
+	return ERR_OK;
+}
+
+enum err frame_check_link(const struct frame *f, struct frame_seed seed, uint64_t previous_link)
+{
+	uint8_t header[FRM_LINK];
+	encode_fields(f, header);
+	if (link_hash(header, seed, previous_link, f->body_hash) != f->link)
+		return err_note(ERR_CORRUPT, "frame: does not follow the frame before it (link)");
+	return ERR_OK;
+}
