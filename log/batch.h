@@ -43,6 +43,13 @@ MUST_USE enum err batch_header_read(struct bytes b, struct batch_header *ret_hea
 uint32_t crc32c(struct bytes b); /* Castagnoli; SSE4.2 where there is, else tables */
 /* Continues a CRC: crc32c(a || b) = crc32c_extend(crc32c(a), b). */
 uint32_t crc32c_extend(uint32_t crc, struct bytes b);
+/*
+ * The CRC of a message of which some bytes have changed, without reading the rest: `change` is old XOR new of those
+ * bytes, `after` (at most 4 GiB) how many bytes follow them. A CRC that was wrong stays wrong.
+ */
+uint32_t crc32c_mend(uint32_t crc, struct bytes change, size_t after);
+/* Tests: on = the portable tables, off = the best this processor has. Before any other thread uses a CRC. */
+void crc32c_use_tables(bool on);
 
 /* What a check needs to know of the topic and the request. */
 struct batch_rules {
@@ -61,6 +68,11 @@ bool batch_check_is_inline(struct bytes b);
  * Errors: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, UNSUPPORTED_COMPRESSION, UNSUPPORTED_FOR_MESSAGE_FORMAT, NOMEM.
  */
 MUST_USE enum err batch_check(struct bytes b, const struct batch_rules *rules, int32_t *ret_bad_record);
+/*
+ * The same for a batch that will be stored: a max timestamp that is not that of the latest record is not refused but
+ * put right, CRC included, as Kafka's broker does (older clients leave it 0). This is the one to call on produce.
+ */
+MUST_USE enum err batch_check_mend(uint8_t *batch, size_t len, const struct batch_rules *rules, int32_t *ret_bad_record);
 /* Stamps the log's fields in place (all outside the CRC). */
 void batch_stamp(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Sets LogAppendTime and max timestamp and mends the CRC. */
