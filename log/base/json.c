@@ -5,15 +5,16 @@
  * The wanted paths form a trie; one recursive walk (depth bounded by JSON_DEPTH_MAX) goes over the whole document
  * and stores a slice where a trie node is wanted. A node without interest is NULL: then the same walk only validates.
  *
- *   J1 `at` never passes `end`: every look at *at is behind a comparison (this file is the one place outside
- *      log/base that walks bytes by pointer; it is fuzzed against json-c's verdicts and PostgreSQL's values).
+ *   J1 `at` never passes `end`: every look at *at is behind a comparison (this file walks bytes by pointer, not by a
+ *      reader, because it must do a gigabyte a second).
  *   J2 values[i] is what jsonb would hold: the last duplicate wins at each level, an exact name beats one that
  *      differs in case, and a later duplicate of a parent forgets what an earlier one contained.
  *
  * Prediction: each object node remembers the key bytes and the child of its nth member; machines write their
  * records with one key order, so most keys cost one comparison instead of a search.
  */
-#include "processor/io/json.h"
+#include "json.h"
+#include "limits.h"
 #include <emmintrin.h>
 
 enum { PREDICT_MEMBERS = 24, PREDICT_KEY_BYTES = 34, KEY_MAX = 512, NO_CHILD = UINT16_MAX };

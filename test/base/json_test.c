@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The projecting scanner: values found, duplicates, malformed documents refused, hostile bytes survived. */
-#include "processor/io/json.h"
+#include "log/base/base.h"
+#include "log/base/base.h"
+#include "log/base/json.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <stdlib.h>

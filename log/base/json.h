@@ -7,7 +7,7 @@
  * are unescaped. Key order is predicted from the previous document of the same paths.
  * No allocation per document. A json_paths is immutable after compile except its predictor: one thread at a time.
  */
-#include "log/log.h"
+#include "mem.h"
 
 enum json_kind {
 	JSON_ABSENT, /* the path is not in the document */
