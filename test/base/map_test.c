@@ -2,9 +2,8 @@
 #include "test/lib/test.h"
 
 #include "log/base/base.h"
+#include "test/lib/seed.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 
 struct item {
 	uint8_t key[8];
@@ -19,15 +18,6 @@ static struct bytes key_of(const struct item *i)
 	return bytes_of(i->key, sizeof(i->key));
 }
 
-static uint64_t seed_of_test(void)
-{
-	const char *env = getenv("KAPPA_TEST_SEED");
-	uint64_t seed = 0;
-	if (!env || !str_to_u64(str_of(env), &seed))
-		seed = 20250301;
-	print_message("KAPPA_TEST_SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}
 
 static void check_against_model(const struct map *m)
 {
@@ -50,7 +40,7 @@ static void a_map_agrees_with_its_model_after_any_puts_and_removes(void **state)
 {
 	(void)state;
 	struct prng p;
-	prng_init(&p, seed_of_test());
+	prng_init(&p, test_seed(20250301));
 	struct map m;
 	map_init(&m);
 	for (uint64_t i = 0; i < ITEMS; i++)
@@ -77,7 +67,7 @@ static void iteration_may_remove_what_it_returns(void **state)
 {
 	(void)state;
 	struct prng p;
-	prng_init(&p, seed_of_test());
+	prng_init(&p, test_seed(20250301));
 	for (int round = 0; round < 300; round++) {
 		map_set_seed(prng_u64(&p));
 		size_t n = 1 + prng_below(&p, 100);
