@@ -7,6 +7,7 @@
 #include "limits.h"
 #include "mem.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum err io_new(const char *backend, struct io **ret_io)
@@ -36,19 +37,16 @@ void io_free(struct io *io)
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
-uint64_t io_req_len(const struct io_req *req)
+static bool moves_bytes(enum io_op op)
 {
-	uint64_t len = 0;
-	for (int i = 0; i < req->iov_count; i++)
-		len += req->iov[i].iov_len;
-	return len;
+	return op != IO_FDATASYNC && op != IO_ACCEPT;
 }
 
 void io_req_begin(struct io_req *req)
 {
-	bool moves = req->op != IO_FDATASYNC && req->op != IO_ACCEPT;
 	ASSERT(req->done && req->fd >= 0);
-	ASSERT(!moves || (req->iov && req->iov_count > 0 && req->iov_count <= IO_IOV_MAX));
+	ASSERT(!moves_bytes(req->op) ||
+	       (req->iov && req->iov_count > 0 && req->iov_count <= IO_IOV_MAX));
 	req->err = ERR_OK;
 	req->sys_errno = 0;
 	req->result = 0;
@@ -58,8 +56,8 @@ void io_req_begin(struct io_req *req)
 }
 
 /*
- * rest[0] is the remainder of the piece that was cut; the pieces after it go in the next call. A short
- * transfer is rare, so one extra call costs less than a copy of the array in each request.
+ * `rest` is the remainder of the piece that was cut; the pieces after it go with the next call. Short transfers
+ * are rare, so a call more costs less than a copy of the array in each request.
  */
 int io_req_rest(struct io_req *req, const struct iovec **ret_iov)
 {
@@ -73,9 +71,67 @@ int io_req_rest(struct io_req *req, const struct iovec **ret_iov)
 		*ret_iov = req->iov + i;
 		return req->iov_count - i;
 	}
-	req->rest[0] = (struct iovec){(char *)req->iov[i].iov_base + skip, req->iov[i].iov_len - skip};
-	*ret_iov = req->rest;
+	const struct iovec *cut = &req->iov[i];
+	req->rest = (struct iovec){(char *)cut->iov_base + skip, cut->iov_len - skip};
+	*ret_iov = &req->rest;
 	return 1;
+}
+
+static bool all_moved(const struct io_req *req)
+{
+	uint64_t len = 0;
+	for (int i = 0; i < req->iov_count; i++)
+		len += req->iov[i].iov_len;
+	return req->moved >= len;
+}
+
+static bool fail(struct io_req *req, int sys_errno)
+{
+	req->sys_errno = sys_errno;
+	req->err = err_from_errno(sys_errno);
+	return true;
+}
+
+bool io_req_advance(struct io_req *req, int64_t outcome)
+{
+	if (outcome == -EINTR)
+		return false;
+	if (outcome < 0)
+		return fail(req, (int)-outcome);
+	if (!moves_bytes(req->op)) {
+		req->result = req->op == IO_ACCEPT ? outcome : 0;
+		return true;
+	}
+	req->moved += (uint64_t)outcome;
+	req->result = (int64_t)req->moved;
+	if (req->op == IO_RECV || (req->op == IO_READ && outcome == 0) || all_moved(req))
+		return true;
+	/* a device or peer that takes nothing and reports nothing would be asked for ever */
+	return outcome == 0 ? fail(req, EIO) : false;
+}
+
+void io_req_cancelled(struct io_req *req)
+{
+	fail(req, ECANCELED);
+}
+
+static const char *const op_names[] = {"read", "write", "fdatasync", "accept", "recv", "send"};
+
+void io_req_done(struct io_req *req)
+{
+	bool file = req->op <= IO_FDATASYNC;
+	if (req->err != ERR_OK && file) {
+		errno = req->sys_errno;
+		(void)err_sys("%s fd %d pos %llu", op_names[req->op], req->fd,
+		    (unsigned long long)req->pos);
+	}
+	req->done(req);
+}
+
+void io_turn_begin(struct io *io)
+{
+	io->turn_monotonic_ns = io->ops->clock_ns(io, IO_CLOCK_MONOTONIC);
+	io->turn_realtime_ns = io->ops->clock_ns(io, IO_CLOCK_REALTIME);
 }
 
 /* ---- blocking ---------------------------------------------------------------------------------- */

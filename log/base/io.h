@@ -13,7 +13,12 @@
  *                 the end of file completes with result < len and ERR_OK.
  *   RECV          at least one byte, or result 0 when the peer closed.
  *   SEND          all bytes of the iovec or an error.
+ *   ACCEPT        the new descriptor is non-blocking, close-on-exec, with TCP_NODELAY.
  *   FDATASYNC     submit only after the writes it must cover have completed: nothing is linked or drained.
+ * At most one RECV, one SEND and one ACCEPT wait on a descriptor at a time. A descriptor is closed only after its
+ * requests have completed (cancel first): its number would be given to another file.
+ * Requests may be submitted from `done`; a request that completes at once still completes from a later io_poll.
+ *
  * Blocking functions (below) may be called from any thread; the loop's thread calls them only while starting
  * and stopping. All functions add the path or handle to the error chain.
  */
@@ -37,7 +42,7 @@ struct io_req {
 	/* backend's own, from submit to done */
 	struct io_req *next, *prev;
 	uint64_t moved;
-	struct iovec rest[2];
+	struct iovec rest;
 	uint32_t state;
 	/* last, as everywhere */
 	void (*done)(struct io_req *req);
@@ -110,9 +115,14 @@ struct io_ops {
 	void (*sleep_ns)(struct io *io, int64_t ns);
 };
 
-/* Backends embed this first. */
+/*
+ * Backends embed this first. The times are those of the current turn: read by each io_poll when its wait is over,
+ * before the first completion runs.
+ */
 struct io {
 	const struct io_ops *ops;
+	int64_t turn_monotonic_ns;
+	int64_t turn_realtime_ns;
 };
 
 /*
@@ -120,6 +130,7 @@ struct io {
  * diag line (event=io_fallback). ERR_UNSUPPORTED when the kernel refuses it, ERR_INVALID for another name.
  */
 MUST_USE enum err io_new(const char *backend, struct io **ret_io);
+/* Every request must have completed: cancel what waits for a peer, and poll. NULL is allowed. */
 void io_free(struct io *io);
 static inline const char *io_name(const struct io *io)
 {

@@ -42,16 +42,25 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 	.address = posix_address, .clock_ns = posix_clock_ns, .random = posix_random,              \
 	.sleep_ns = posix_sleep_ns
 
-/* What both backends do alike with a request. */
-/* Checks what the caller promised (op, iovec count, lengths) and prepares the backend's fields. */
+/* ---- what backends do alike with a request --------------------------------------------------------- */
+/* Checks what the caller promised (op, iovec count) and resets the backend's and the result fields. */
 void io_req_begin(struct io_req *req);
 /*
- * The part of the iovec not yet moved, at most IO_IOV_MAX pieces: *ret_iov points into the request, or into its
- * caller's array where a whole number of pieces is left. Returns the number of pieces.
+ * The iovec not yet moved: *ret_iov points into the request where a piece was cut, else into the caller's array.
+ * Returns the number of pieces, 0 when all is moved.
  */
 int io_req_rest(struct io_req *req, const struct iovec **ret_iov);
-uint64_t io_req_len(const struct io_req *req); /* bytes asked for */
-/* Prepares an accepted socket (TCP_NODELAY). */
+/*
+ * Takes the outcome of one system call: bytes moved or -errno. True when the request has its result; false when
+ * the rest must be submitted (a short transfer, or EINTR).
+ */
+bool io_req_advance(struct io_req *req, int64_t outcome);
+void io_req_cancelled(struct io_req *req);
+/* Hands the request back to its owner. A failed file request leaves a note in the chain. */
+void io_req_done(struct io_req *req);
+/* Reads the clocks of a turn. */
+void io_turn_begin(struct io *io);
+/* Tunes an accepted socket (TCP_NODELAY). */
 void io_socket_prepare(int fd);
 
 MUST_USE enum err io_threads_new(struct io **ret_io);

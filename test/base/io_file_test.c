@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files and directories of the blocking half, on each backend. */
+#include "test/lib/io_fixture.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+static int open_file(struct fixture *f, const char *name, unsigned flags)
+{
+	int fd = -1;
+	assert_ok(io_open(f->io, path_in(f, name), flags, &fd));
+	return fd;
+}
+
+static void write_text(struct fixture *f, const char *name, const char *text)
+{
+	int fd = open_file(f, name, IO_CREATE);
+	assert_ok(io_truncate(f->io, fd, 0));
+	assert_ok(io_pwrite(f->io, fd, text, strlen(text), 0));
+	assert_ok(io_close(f->io, fd));
+}
+
+static void assert_text(struct fixture *f, const char *name, const char *text)
+{
+	struct bytes content;
+	assert_ok(io_read_file(f->io, path_in(f, name), 1 << 20, &content));
+	assert_true(bytes_equal(content, str_bytes(str_of(text))));
+	mem_free((void *)(uintptr_t)content.ptr);
+}
+
+static void what_is_written_is_read_at_its_position(struct fixture *f)
+{
+	int fd = open_file(f, "a", IO_CREATE);
+	char buf[16] = {0};
+	size_t got = 99;
+	assert_ok(io_pwrite(f->io, fd, "world", 5, 6));
+	assert_ok(io_pwrite(f->io, fd, "hello ", 6, 0));
+	assert_ok(io_pread(f->io, fd, buf, sizeof(buf), 0, &got));
+	assert_int_equal(got, 11);
+	assert_memory_equal(buf, "hello world", 11);
+	assert_ok(io_pread(f->io, fd, buf, sizeof(buf), 11, &got));
+	assert_int_equal(got, 0);
+	assert_ok(io_pread(f->io, fd, buf, sizeof(buf), 1000, &got));
+	assert_int_equal(got, 0);
+	assert_ok(io_pread_all(f->io, fd, buf, 5, 6));
+	assert_memory_equal(buf, "world", 5);
+	assert_int_equal(io_pread_all(f->io, fd, buf, 6, 6), ERR_EOF);
+	assert_ok(io_fdatasync(f->io, fd));
+	assert_ok(io_fsync(f->io, fd));
+	assert_ok(io_close(f->io, fd));
+}
+
+static void a_hole_reads_as_zeros(struct fixture *f)
+{
+	int fd = open_file(f, "hole", IO_CREATE);
+	assert_ok(io_pwrite(f->io, fd, "x", 1, 100000));
+	uint8_t buf[64], zeros[64] = {0};
+	memset(buf, 1, sizeof(buf));
+	assert_ok(io_pread_all(f->io, fd, buf, sizeof(buf), 50000));
+	assert_memory_equal(buf, zeros, sizeof(zeros));
+	assert_ok(io_close(f->io, fd));
+}
+
+static void opening_says_what_is_missing_or_in_the_way(struct fixture *f)
+{
+	int fd = -7;
+	err_clear();
+	assert_int_equal(io_open(f->io, path_in(f, "missing"), 0, &fd), ERR_NOT_FOUND);
+	assert_non_null(strstr(err_chain(), "missing"));
+	assert_int_equal(io_open(f->io, path_in(f, "no/such"), IO_CREATE, &fd), ERR_NOT_FOUND);
+	write_text(f, "there", "x");
+	assert_int_equal(io_open(f->io, path_in(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd), ERR_EXISTS);
+	assert_int_equal(io_open(f->io, path_in(f, "there"), IO_DIRECTORY, &fd), ERR_NOT_FOUND);
+	assert_int_equal(io_open(f->io, path_in(f, "there/below"), 0, &fd), ERR_NOT_FOUND);
+	assert_int_equal(io_open(f->io, f->dir, 0, &fd), ERR_REFUSED);
+	assert_int_equal(fd, -7);
+	err_clear();
+}
+
+static void a_read_only_descriptor_refuses_writes(struct fixture *f)
+{
+	write_text(f, "ro", "text");
+	int fd = open_file(f, "ro", IO_READONLY);
+	assert_int_not_equal(io_pwrite(f->io, fd, "x", 1, 0), ERR_OK);
+	assert_int_not_equal(io_truncate(f->io, fd, 0), ERR_OK);
+	assert_ok(io_close(f->io, fd));
+	assert_text(f, "ro", "text");
+	err_clear();
+}
+
+static void truncation_cuts_and_extends_with_zeros(struct fixture *f)
+{
+	int fd = open_file(f, "t", IO_CREATE);
+	struct io_stat st;
+	assert_ok(io_pwrite(f->io, fd, "abcdef", 6, 0));
+	assert_ok(io_truncate(f->io, fd, 3));
+	assert_ok(io_truncate(f->io, fd, 5));
+	assert_ok(io_fstat(f->io, fd, &st));
+	assert_int_equal(st.size_bytes, 5);
+	char buf[5];
+	assert_ok(io_pread_all(f->io, fd, buf, 5, 0));
+	assert_memory_equal(buf, "abc\0\0", 5);
+	assert_ok(io_close(f->io, fd));
+}
+
+static void fallocate_extends_and_keeps_what_is_there(struct fixture *f)
+{
+	int fd = open_file(f, "alloc", IO_CREATE);
+	struct io_stat st;
+	assert_ok(io_pwrite(f->io, fd, "abc", 3, 0));
+	enum err e = io_fallocate(f->io, fd, 0, 65536);
+	if (e == ERR_UNSUPPORTED) {
+		/* a file system may refuse, never half-do it */
+		assert_ok(io_fstat(f->io, fd, &st));
+		assert_int_equal(st.size_bytes, 3);
+	} else {
+		assert_ok(e);
+		assert_ok(io_fstat(f->io, fd, &st));
+		assert_int_equal(st.size_bytes, 65536);
+		assert_true(st.allocated_bytes >= 65536);
+	}
+	char buf[3];
+	assert_ok(io_pread_all(f->io, fd, buf, 3, 0));
+	assert_memory_equal(buf, "abc", 3);
+	assert_ok(io_close(f->io, fd));
+	err_clear();
+}
+
+static void a_listing_is_sorted_and_without_dots(struct fixture *f)
+{
+	write_text(f, "b", "");
+	write_text(f, "a", "");
+	write_text(f, "B", "");
+	assert_ok(io_mkdir(f->io, path_in(f, "c")));
+	struct io_names names;
+	assert_ok(io_list(f->io, f->dir, &names));
+	assert_int_equal(names.count, 4);
+	static const char *const expected[] = {"B", "a", "b", "c"};
+	for (size_t i = 0; i < 4; i++)
+		assert_string_equal(names.name[i], expected[i]);
+	io_names_release(&names);
+	io_names_release(&names);
+	assert_ok(io_list(f->io, path_in(f, "c"), &names));
+	assert_int_equal(names.count, 0);
+	io_names_release(&names);
+	assert_int_equal(io_list(f->io, path_in(f, "missing"), &names), ERR_NOT_FOUND);
+	assert_int_equal(io_list(f->io, path_in(f, "a"), &names), ERR_NOT_FOUND);
+	err_clear();
+}
+
+static void listing_many_names_survives_each_failed_allocation(struct fixture *f)
+{
+	for (int i = 0; i < 50; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "n%02d", i);
+		write_text(f, name, "");
+	}
+	unsigned failed = 0;
+	enum err e;
+	for (uint64_t nth = 1;; nth++) {
+		struct io_names names = {NULL, 0};
+		mem_fail_at(nth);
+		e = io_list(f->io, f->dir, &names);
+		mem_fail_at(0);
+		if (e == ERR_OK) {
+			assert_int_equal(names.count, 50);
+			io_names_release(&names);
+			break;
+		}
+		assert_int_equal(e, ERR_NOMEM);
+		assert_null(names.name);
+		failed++;
+	}
+	assert_true(failed >= 51);
+	err_clear();
+}
+
+static void directories_are_made_removed_and_refused(struct fixture *f)
+{
+	struct io_stat st;
+	assert_ok(io_mkdir(f->io, path_in(f, "d")));
+	assert_int_equal(io_mkdir(f->io, path_in(f, "d")), ERR_EXISTS);
+	assert_int_equal(io_mkdir(f->io, path_in(f, "no/such")), ERR_NOT_FOUND);
+	assert_ok(io_stat(f->io, path_in(f, "d"), &st));
+	assert_true(st.is_directory && !st.is_link);
+	write_text(f, "d/file", "x");
+	assert_int_equal(io_rmdir(f->io, path_in(f, "d")), ERR_REFUSED);
+	assert_ok(io_unlink(f->io, path_in(f, "d/file")));
+	assert_ok(io_fsync_dir(f->io, path_in(f, "d")));
+	assert_ok(io_rmdir(f->io, path_in(f, "d")));
+	assert_int_equal(io_stat(f->io, path_in(f, "d"), &st), ERR_NOT_FOUND);
+	assert_int_equal(io_unlink(f->io, path_in(f, "d")), ERR_NOT_FOUND);
+	assert_int_equal(io_fsync_dir(f->io, path_in(f, "d")), ERR_NOT_FOUND);
+	err_clear();
+}
+
+static void mkdir_all_makes_what_is_missing_and_accepts_what_is_there(struct fixture *f)
+{
+	struct io_stat st;
+	err_clear();
+	assert_ok(io_mkdir_all(f->io, path_in(f, "x/y//z/")));
+	assert_ok(io_mkdir_all(f->io, path_in(f, "x/y/z")));
+	assert_ok(io_stat(f->io, path_in(f, "x/y/z"), &st));
+	assert_true(st.is_directory);
+	assert_string_equal(err_chain(), "");
+	write_text(f, "file", "x");
+	assert_int_not_equal(io_mkdir_all(f->io, path_in(f, "file")), ERR_OK);
+	assert_int_not_equal(io_mkdir_all(f->io, path_in(f, "file/below")), ERR_OK);
+	err_clear();
+}
+
+static void a_rename_replaces_its_target(struct fixture *f)
+{
+	struct io_stat st;
+	write_text(f, "old", "old");
+	write_text(f, "new", "new");
+	assert_ok(io_rename(f->io, path_in(f, "new"), path_in(f, "old")));
+	assert_text(f, "old", "new");
+	assert_int_equal(io_stat(f->io, path_in(f, "new"), &st), ERR_NOT_FOUND);
+	assert_int_equal(io_rename(f->io, path_in(f, "new"), path_in(f, "x")), ERR_NOT_FOUND);
+	assert_ok(io_mkdir(f->io, path_in(f, "dir")));
+	write_text(f, "dir/inside", "kept");
+	assert_ok(io_rename(f->io, path_in(f, "dir"), path_in(f, "moved")));
+	assert_text(f, "moved/inside", "kept");
+	err_clear();
+}
+
+static void an_open_file_outlives_its_name(struct fixture *f)
+{
+	int fd = open_file(f, "gone", IO_CREATE);
+	assert_ok(io_pwrite(f->io, fd, "abc", 3, 0));
+	assert_ok(io_unlink(f->io, path_in(f, "gone")));
+	write_text(f, "gone", "another");
+	char buf[3];
+	assert_ok(io_pread_all(f->io, fd, buf, 3, 0));
+	assert_memory_equal(buf, "abc", 3);
+	assert_ok(io_close(f->io, fd));
+}
+
+static void links_are_seen_as_links_and_followed(struct fixture *f)
+{
+	struct io_stat st;
+	write_text(f, "v1.db", "one");
+	assert_ok(io_symlink(f->io, "v1.db", path_in(f, "current.db")));
+	assert_int_equal(io_symlink(f->io, "v1.db", path_in(f, "current.db")), ERR_EXISTS);
+	assert_text(f, "current.db", "one");
+	assert_ok(io_stat(f->io, path_in(f, "current.db"), &st));
+	assert_true(st.is_link && !st.is_directory);
+	assert_int_equal(st.size_bytes, 3);
+	assert_ok(io_unlink(f->io, path_in(f, "v1.db")));
+	assert_ok(io_stat(f->io, path_in(f, "current.db"), &st));
+	assert_true(st.is_link);
+	assert_ok(io_unlink(f->io, path_in(f, "current.db")));
+	assert_ok(io_mkdir(f->io, path_in(f, "real")));
+	assert_ok(io_symlink(f->io, "real", path_in(f, "way")));
+	assert_ok(io_stat(f->io, path_in(f, "way"), &st));
+	assert_true(st.is_link && st.is_directory);
+	err_clear();
+}
+
+static void write_file_replaces_the_whole_and_leaves_no_temporary(struct fixture *f)
+{
+	assert_ok(io_write_file(f->io, path_in(f, "conf"), bytes_of("a long first content", 20)));
+	assert_ok(io_write_file(f->io, path_in(f, "conf"), bytes_of("short", 5)));
+	assert_text(f, "conf", "short");
+	assert_ok(io_write_file(f->io, path_in(f, "empty"), bytes_of(NULL, 0)));
+	assert_text(f, "empty", "");
+	struct io_names names;
+	assert_ok(io_list(f->io, f->dir, &names));
+	assert_int_equal(names.count, 2);
+	io_names_release(&names);
+}
+
+static void read_file_refuses_more_than_its_limit(struct fixture *f)
+{
+	write_text(f, "six", "123456");
+	struct bytes content = {NULL, 77};
+	assert_int_equal(io_read_file(f->io, path_in(f, "six"), 5, &content), ERR_LIMIT);
+	assert_int_equal(io_read_file(f->io, path_in(f, "none"), 5, &content), ERR_NOT_FOUND);
+	mem_fail_at(1);
+	assert_int_equal(io_read_file(f->io, path_in(f, "six"), 6, &content), ERR_NOMEM);
+	mem_fail_at(0);
+	assert_int_equal(content.len, 77);
+	assert_ok(io_read_file(f->io, path_in(f, "six"), 6, &content));
+	assert_int_equal(content.len, 6);
+	mem_free((void *)(uintptr_t)content.ptr);
+	err_clear();
+}
+
+static void a_lock_excludes_another_descriptor_until_it_is_closed(struct fixture *f)
+{
+	int a = open_file(f, "lock", IO_CREATE), b = open_file(f, "lock", 0);
+	assert_ok(io_lock(f->io, a));
+	assert_int_equal(io_lock(f->io, b), ERR_LOCKED);
+	assert_ok(io_lock(f->io, a));
+	assert_ok(io_close(f->io, a));
+	assert_ok(io_lock(f->io, b));
+	assert_ok(io_close(f->io, b));
+	err_clear();
+}
+
+static void space_is_known(struct fixture *f)
+{
+	uint64_t free_bytes = 0, total_bytes = 0;
+	assert_ok(io_space(f->io, f->dir, &free_bytes, &total_bytes));
+	assert_true(total_bytes > 0 && free_bytes <= total_bytes);
+	assert_int_equal(io_space(f->io, path_in(f, "missing"), &free_bytes, &total_bytes), ERR_NOT_FOUND);
+	err_clear();
+}
+
+static void direct_files_take_aligned_blocks(struct fixture *f)
+{
+	int fd = -1;
+	enum err e = io_open(f->io, path_in(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT, &fd);
+	if (e == ERR_UNSUPPORTED) {
+		/* refused: nothing may be left in the way of a buffered file */
+		fd = open_file(f, "direct", IO_CREATE | IO_EXCLUSIVE);
+	} else {
+		assert_ok(e);
+	}
+	uint8_t *buf = mem_alloc_aligned(IO_DIRECT_ALIGN, 2 * IO_DIRECT_ALIGN);
+	assert_non_null(buf);
+	memset(buf, 'd', 2 * IO_DIRECT_ALIGN);
+	assert_ok(io_pwrite(f->io, fd, buf, 2 * IO_DIRECT_ALIGN, 0));
+	memset(buf, 0, 2 * IO_DIRECT_ALIGN);
+	assert_ok(io_pread_all(f->io, fd, buf, IO_DIRECT_ALIGN, IO_DIRECT_ALIGN));
+	assert_int_equal(buf[IO_DIRECT_ALIGN - 1], 'd');
+	mem_free(buf);
+	assert_ok(io_close(f->io, fd));
+	err_clear();
+}
+
+static void files_belong_to_their_owner_alone(struct fixture *f)
+{
+	if (f->simulated)
+		skip();
+	mode_t before = umask(0);
+	write_text(f, "secret", "x");
+	assert_ok(io_mkdir(f->io, path_in(f, "private")));
+	umask(before);
+	struct stat st;
+	assert_int_equal(stat(path_in(f, "secret"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(stat(path_in(f, "private"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void clocks_advance_with_sleep_and_random_bytes_differ(struct fixture *f)
+{
+	int64_t mono = io_clock_ns(f->io, IO_CLOCK_MONOTONIC);
+	int64_t boot = io_clock_ns(f->io, IO_CLOCK_BOOTTIME);
+	int64_t real = io_clock_ns(f->io, IO_CLOCK_REALTIME);
+	assert_true(real > 1000000000 * S_NS); /* after 2001 */
+	io_sleep_ns(f->io, 3 * MS_NS);
+	assert_true(io_clock_ns(f->io, IO_CLOCK_MONOTONIC) >= mono + 3 * MS_NS);
+	assert_true(io_clock_ns(f->io, IO_CLOCK_BOOTTIME) >= boot + 3 * MS_NS);
+	uint8_t a[32], b[32];
+	io_random(f->io, a, sizeof(a));
+	io_random(f->io, b, sizeof(b));
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+int main(void)
+{
+	static const struct io_case cases[] = {
+	    IO_CASE(what_is_written_is_read_at_its_position),
+	    IO_CASE(a_hole_reads_as_zeros),
+	    IO_CASE(opening_says_what_is_missing_or_in_the_way),
+	    IO_CASE(a_read_only_descriptor_refuses_writes),
+	    IO_CASE(truncation_cuts_and_extends_with_zeros),
+	    IO_CASE(fallocate_extends_and_keeps_what_is_there),
+	    IO_CASE(a_listing_is_sorted_and_without_dots),
+	    IO_CASE(listing_many_names_survives_each_failed_allocation),
+	    IO_CASE(directories_are_made_removed_and_refused),
+	    IO_CASE(mkdir_all_makes_what_is_missing_and_accepts_what_is_there),
+	    IO_CASE(a_rename_replaces_its_target),
+	    IO_CASE(an_open_file_outlives_its_name),
+	    IO_CASE(links_are_seen_as_links_and_followed),
+	    IO_CASE(write_file_replaces_the_whole_and_leaves_no_temporary),
+	    IO_CASE(read_file_refuses_more_than_its_limit),
+	    IO_CASE(a_lock_excludes_another_descriptor_until_it_is_closed),
+	    IO_CASE(space_is_known),
+	    IO_CASE(direct_files_take_aligned_blocks),
+	    IO_CASE(files_belong_to_their_owner_alone),
+	    IO_CASE(clocks_advance_with_sleep_and_random_bytes_differ),
+	    IO_CASES_END,
+	};
+	return io_cases_main(cases);
+}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening, accepting, receiving and sending, on each backend; the client's end is in the same test. */
+#include "test/lib/io_fixture.h"
+
+#include "test/lib/connect.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+struct pair {
+	int listener;
+	int server; /* accepted */
+	int client;
+	uint16_t port;
+};
+
+static int accept_one(struct fixture *f, int listener)
+{
+	struct call c;
+	call_init(&c, IO_ACCEPT, listener, NULL, 0);
+	assert_ok(call_run(f, &c));
+	assert_true(c.req.result >= 0);
+	return (int)c.req.result;
+}
+
+static void open_pair(struct fixture *f, struct pair *p)
+{
+	assert_ok(io_listen(f->io, "127.0.0.1", 0, &p->listener, &p->port));
+	assert_true(p->port > 0);
+	assert_ok(test_connect(f->io, p->port, &p->client));
+	p->server = accept_one(f, p->listener);
+}
+
+static void close_pair(struct fixture *f, struct pair *p)
+{
+	if (p->client >= 0)
+		assert_ok(io_close(f->io, p->client));
+	if (p->server >= 0)
+		assert_ok(io_close(f->io, p->server));
+	assert_ok(io_close(f->io, p->listener));
+}
+
+static void send_text(struct fixture *f, int fd, const char *text)
+{
+	char buf[64];
+	struct call c;
+	size_t len = strlen(text);
+	memcpy(buf, text, len);
+	call_init(&c, IO_SEND, fd, buf, len);
+	assert_ok(call_run(f, &c));
+	assert_int_equal(c.req.result, len);
+}
+
+static void what_is_sent_arrives_in_both_directions(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	char buf[64];
+	struct call c;
+	send_text(f, p.client, "ping");
+	call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+	assert_ok(call_run(f, &c));
+	assert_int_equal(c.req.result, 4);
+	assert_memory_equal(buf, "ping", 4);
+	/* received before it is sent */
+	call_init(&c, IO_RECV, p.client, buf, sizeof(buf));
+	io_submit(f->io, &c.req);
+	settle(f);
+	assert_int_equal(c.done, 0);
+	send_text(f, p.server, "pong!");
+	call_wait(f, &c);
+	assert_ok(c.req.err);
+	assert_int_equal(c.req.result, 5);
+	assert_memory_equal(buf, "pong!", 5);
+	close_pair(f, &p);
+}
+
+static void an_accept_waits_for_its_client(struct fixture *f)
+{
+	struct pair p;
+	assert_ok(io_listen(f->io, "127.0.0.1", 0, &p.listener, &p.port));
+	struct call c;
+	call_init(&c, IO_ACCEPT, p.listener, NULL, 0);
+	io_submit(f->io, &c.req);
+	settle(f);
+	assert_int_equal(c.done, 0);
+	assert_ok(test_connect(f->io, p.port, &p.client));
+	call_wait(f, &c);
+	assert_ok(c.req.err);
+	p.server = (int)c.req.result;
+	send_text(f, p.client, "x");
+	close_pair(f, &p);
+}
+
+static void a_closed_peer_is_an_empty_receive(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	char buf[8];
+	struct call c;
+	call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+	io_submit(f->io, &c.req);
+	settle(f);
+	assert_ok(io_close(f->io, p.client));
+	p.client = -1;
+	call_wait(f, &c);
+	assert_ok(c.req.err);
+	assert_int_equal(c.req.result, 0);
+	close_pair(f, &p);
+}
+
+static void a_send_to_a_closed_peer_fails_and_kills_nobody(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	assert_ok(io_close(f->io, p.client));
+	p.client = -1;
+	static uint8_t block[65536];
+	struct iovec pieces[2] = {{block, 100}, {block, 1000}};
+	enum err e = ERR_OK;
+	/* the first may be taken before the reset arrives */
+	for (int i = 0; i < 10 && e == ERR_OK; i++) {
+		struct call c;
+		call_init(&c, IO_SEND, p.server, block, sizeof(block));
+		if (i % 2) {
+			c.req.iov = pieces;
+			c.req.iov_count = 2;
+		}
+		e = call_run(f, &c);
+		settle(f);
+	}
+	assert_int_equal(e, ERR_CLOSED);
+	close_pair(f, &p);
+}
+
+static void a_large_send_waits_for_its_reader_and_arrives_whole(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	size_t len = 12 * MIB;
+	uint8_t *data = mem_alloc(len), *back = mem_alloc(len);
+	assert_true(data && back);
+	for (size_t i = 0; i < len; i++)
+		data[i] = (uint8_t)(i >> 12 ^ i);
+	/* pieces of uneven length, so that cuts fall inside them */
+	struct iovec iov[100];
+	size_t at = 0;
+	for (size_t i = 0; i < 100; i++) {
+		size_t piece = i == 99 ? len - at : i * 997 + 1;
+		iov[i] = (struct iovec){data + at, piece};
+		at += piece;
+	}
+	struct call send;
+	call_init(&send, IO_SEND, p.server, NULL, 0);
+	send.req.iov = iov;
+	send.req.iov_count = 100;
+	io_submit(f->io, &send.req);
+	settle(f);
+	assert_int_equal(send.done, 0);
+	for (size_t got = 0; got < len;) {
+		struct call recv;
+		call_init(&recv, IO_RECV, p.client, back + got, len - got < 100000 ? len - got : 100000);
+		assert_ok(call_run(f, &recv));
+		assert_true(recv.req.result > 0);
+		got += (size_t)recv.req.result;
+	}
+	call_wait(f, &send);
+	assert_ok(send.req.err);
+	assert_true(send.req.result == (int64_t)len);
+	assert_true(memcmp(data, back, len) == 0);
+	mem_free(data);
+	mem_free(back);
+	close_pair(f, &p);
+}
+
+static void sending_and_receiving_on_one_socket_do_not_wait_for_each_other(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	char in[8];
+	uint8_t *big = mem_calloc(1, 16 * MIB);
+	assert_non_null(big);
+	struct call recv, send;
+	call_init(&recv, IO_RECV, p.server, in, sizeof(in));
+	call_init(&send, IO_SEND, p.server, big, 16 * MIB);
+	io_submit(f->io, &send.req);
+	io_submit(f->io, &recv.req);
+	settle(f);
+	send_text(f, p.client, "go on");
+	call_wait(f, &recv);
+	assert_int_equal(recv.req.result, 5);
+	assert_int_equal(send.done, 0);
+	io_cancel(f->io, &send.req);
+	call_wait(f, &send);
+	assert_int_equal(send.req.err, ERR_CANCELLED);
+	mem_free(big);
+	close_pair(f, &p);
+}
+
+static void waiting_requests_can_be_cancelled_and_the_socket_goes_on(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	char buf[8];
+	struct call recv, accept;
+	for (int i = 0; i < 3; i++) {
+		call_init(&recv, IO_RECV, p.server, buf, sizeof(buf));
+		call_init(&accept, IO_ACCEPT, p.listener, NULL, 0);
+		io_submit(f->io, &recv.req);
+		io_submit(f->io, &accept.req);
+		if (i > 0)
+			settle(f);
+		io_cancel(f->io, &recv.req);
+		io_cancel(f->io, &accept.req);
+		call_wait(f, &recv);
+		call_wait(f, &accept);
+		assert_int_equal(recv.req.err, ERR_CANCELLED);
+		assert_int_equal(accept.req.err, ERR_CANCELLED);
+	}
+	settle(f);
+	assert_int_equal(recv.done, 1);
+	send_text(f, p.client, "still");
+	call_init(&recv, IO_RECV, p.server, buf, sizeof(buf));
+	assert_ok(call_run(f, &recv));
+	assert_int_equal(recv.req.result, 5);
+	/* cancelling what is done changes nothing */
+	io_cancel(f->io, &recv.req);
+	settle(f);
+	assert_int_equal(recv.done, 1);
+	assert_ok(recv.req.err);
+	close_pair(f, &p);
+}
+
+enum { IDLE = 300 };
+
+static void many_idle_connections_wait_and_each_gets_its_own_bytes(struct fixture *f)
+{
+	static struct pair pairs[IDLE];
+	static struct call recvs[IDLE];
+	static char bufs[IDLE][4];
+	uint16_t port;
+	int listener;
+	assert_ok(io_listen(f->io, "127.0.0.1", 0, &listener, &port));
+	for (size_t i = 0; i < IDLE; i++) {
+		assert_ok(test_connect(f->io, port, &pairs[i].client));
+		pairs[i].server = accept_one(f, listener);
+		call_init(&recvs[i], IO_RECV, pairs[i].server, bufs[i], 4);
+		io_submit(f->io, &recvs[i].req);
+	}
+	settle(f);
+	for (size_t i = 0; i < IDLE; i++)
+		assert_int_equal(recvs[i].done, 0);
+	for (size_t i = 1; i < IDLE; i += 2) {
+		char text[2] = {(char)('a' + i % 26), 0};
+		send_text(f, pairs[i].client, text);
+		call_wait(f, &recvs[i]);
+		assert_int_equal(recvs[i].req.result, 1);
+		assert_int_equal(bufs[i][0], text[0]);
+	}
+	for (size_t i = 0; i < IDLE; i++) {
+		if (i % 2 == 0) {
+			assert_int_equal(recvs[i].done, 0);
+			io_cancel(f->io, &recvs[i].req);
+			call_wait(f, &recvs[i]);
+		}
+		assert_ok(io_close(f->io, pairs[i].client));
+		assert_ok(io_close(f->io, pairs[i].server));
+	}
+	assert_ok(io_close(f->io, listener));
+}
+
+static void a_reused_descriptor_number_starts_afresh(struct fixture *f)
+{
+	/* the second connection gets the number of the first */
+	struct pair p;
+	open_pair(f, &p);
+	for (int i = 0; i < 5; i++) {
+		char buf[8];
+		struct call c;
+		call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+		io_submit(f->io, &c.req);
+		settle(f);
+		io_cancel(f->io, &c.req);
+		call_wait(f, &c);
+		assert_ok(io_close(f->io, p.server));
+		assert_ok(io_close(f->io, p.client));
+		assert_ok(test_connect(f->io, p.port, &p.client));
+		p.server = accept_one(f, p.listener);
+		call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+		io_submit(f->io, &c.req);
+		settle(f);
+		assert_int_equal(c.done, 0);
+		send_text(f, p.client, "abc");
+		call_wait(f, &c);
+		assert_int_equal(c.req.result, 3);
+	}
+	close_pair(f, &p);
+}
+
+static void listening_on_a_used_port_says_address_in_use(struct fixture *f)
+{
+	int a = -1, b = -7;
+	uint16_t port = 0, again = 7;
+	assert_ok(io_listen(f->io, "127.0.0.1", 0, &a, &port));
+	err_clear();
+	assert_int_equal(io_listen(f->io, "127.0.0.1", port, &b, &again), ERR_ADDRESS_IN_USE);
+	assert_non_null(strstr(err_chain(), "127.0.0.1"));
+	assert_int_equal(b, -7);
+	assert_int_equal(again, 7);
+	assert_ok(io_close(f->io, a));
+	assert_ok(io_listen(f->io, "127.0.0.1", port, &a, &again));
+	assert_int_equal(again, port);
+	assert_ok(io_close(f->io, a));
+	err_clear();
+}
+
+static void a_port_is_free_again_after_a_connection_was_closed(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	/* the server closes first: its end stays in TIME_WAIT */
+	assert_ok(io_close(f->io, p.server));
+	p.server = -1;
+	uint16_t port = p.port;
+	close_pair(f, &p);
+	assert_ok(io_listen(f->io, "127.0.0.1", port, &p.listener, &p.port));
+	assert_ok(io_close(f->io, p.listener));
+}
+
+static void nobody_listens_is_a_connect_error(struct fixture *f)
+{
+	int fd = -7;
+	uint16_t port = 0;
+	assert_ok(io_listen(f->io, "127.0.0.1", 0, &fd, &port));
+	assert_ok(io_close(f->io, fd));
+	fd = -7;
+	assert_int_equal(test_connect(f->io, port, &fd), ERR_CONNECT);
+	assert_int_equal(fd, -7);
+	err_clear();
+}
+
+static void both_ends_know_their_addresses(struct fixture *f)
+{
+	struct pair p;
+	open_pair(f, &p);
+	struct io_address server, client, peer;
+	assert_ok(io_address(f->io, p.server, false, &server));
+	assert_string_equal(server.host, "127.0.0.1");
+	assert_int_equal(server.port, p.port);
+	assert_ok(io_address(f->io, p.client, false, &client));
+	assert_ok(io_address(f->io, p.server, true, &peer));
+	assert_string_equal(peer.host, "127.0.0.1");
+	assert_int_equal(peer.port, client.port);
+	close_pair(f, &p);
+}
+
+static void a_host_that_does_not_exist_is_refused(struct fixture *f)
+{
+	int fd = -7;
+	uint16_t port = 7;
+	assert_int_not_equal(io_listen(f->io, "256.1.2.3", 0, &fd, &port), ERR_OK);
+	assert_int_equal(fd, -7);
+	err_clear();
+}
+
+static void all_interfaces_include_loopback(struct fixture *f)
+{
+	struct pair p;
+	assert_ok(io_listen(f->io, "", 0, &p.listener, &p.port));
+	assert_ok(test_connect(f->io, p.port, &p.client));
+	p.server = accept_one(f, p.listener);
+	struct io_address peer;
+	assert_ok(io_address(f->io, p.server, true, &peer));
+	assert_string_equal(peer.host, "127.0.0.1");
+	send_text(f, p.server, "hi");
+	close_pair(f, &p);
+}
+
+static void accepted_sockets_do_not_block_delay_or_leak(struct fixture *f)
+{
+	if (f->simulated)
+		skip();
+	struct pair p;
+	open_pair(f, &p);
+	assert_true(fcntl(p.server, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(p.server, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(p.listener, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(p.listener, F_GETFD) & FD_CLOEXEC);
+	int nodelay = 0;
+	socklen_t len = sizeof(nodelay);
+	assert_int_equal(getsockopt(p.server, IPPROTO_TCP, TCP_NODELAY, &nodelay, &len), 0);
+	assert_int_equal(nodelay, 1);
+	close_pair(f, &p);
+}
+
+int main(void)
+{
+	static const struct io_case cases[] = {
+	    IO_CASE(what_is_sent_arrives_in_both_directions),
+	    IO_CASE(an_accept_waits_for_its_client),
+	    IO_CASE(a_closed_peer_is_an_empty_receive),
+	    IO_CASE(a_send_to_a_closed_peer_fails_and_kills_nobody),
+	    IO_CASE(a_large_send_waits_for_its_reader_and_arrives_whole),
+	    IO_CASE(sending_and_receiving_on_one_socket_do_not_wait_for_each_other),
+	    IO_CASE(waiting_requests_can_be_cancelled_and_the_socket_goes_on),
+	    IO_CASE(many_idle_connections_wait_and_each_gets_its_own_bytes),
+	    IO_CASE(a_reused_descriptor_number_starts_afresh),
+	    IO_CASE(listening_on_a_used_port_says_address_in_use),
+	    IO_CASE(a_port_is_free_again_after_a_connection_was_closed),
+	    IO_CASE(nobody_listens_is_a_connect_error),
+	    IO_CASE(both_ends_know_their_addresses),
+	    IO_CASE(a_host_that_does_not_exist_is_refused),
+	    IO_CASE(all_interfaces_include_loopback),
+	    IO_CASE(accepted_sockets_do_not_block_delay_or_leak),
+	    IO_CASES_END,
+	};
+	return io_cases_main(cases);
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A fresh directory under /tmp for one test, and its removal with all that is in it. */
+
+/* The name, in a heap buffer that tempdir_remove releases. Aborts when /tmp cannot be used. */
+char *tempdir_new(void);
+void tempdir_remove(char *path);
