@@ -2,8 +2,10 @@
 #pragma once
 /*
  * broker: the doors of the log. This header opens the Kafka door: a listener on a loop, serving the log of the
- * same loop. Threads: all functions on the loop's thread (or before it runs, after it has stopped).
+ * same loop. Threads: all functions on the loop's thread (or before it runs, after it has stopped). The HTTP door stands in
+ * http.h, which comes with this header.
  */
+#include "broker/http.h"
 #include "log/log.h"
 
 struct broker;

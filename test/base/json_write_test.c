@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log/base/json_write.h"
 #include "log/base/base.h"
+#include "test/lib/seed.h"
 #include "test/lib/test.h"
 #include <math.h>
 #include <stdio.h>
@@ -92,11 +93,8 @@ static void what_is_not_utf8_becomes_the_replacement_character(void **state)
 static void any_bytes_give_valid_utf8(void **state)
 {
 	(void)state;
-	const char *env = getenv("KAPPA_TEST_SEED");
-	uint64_t seed = env ? strtoull(env, NULL, 0) : 20250301;
-	printf("seed %llu\n", (unsigned long long)seed);
 	struct prng prng;
-	prng_init(&prng, seed);
+	prng_init(&prng, test_seed(20250301));
 	for (int round = 0; round < 20000; round++) {
 		uint8_t raw[24];
 		size_t len = prng_below(&prng, sizeof raw + 1);
