@@ -36,9 +36,12 @@ bool type_equal(struct type a, struct type b);
 #define TIME_NEG_INFINITY INT64_MIN
 #define TIME_POS_INFINITY INT64_MAX
 
+__extension__ typedef __int128 int128;
+__extension__ typedef unsigned __int128 uint128;
+
 /* value = mantissa / 10^scale, |mantissa| < 10^38, 0 <= scale <= 38. scale is the display scale of PostgreSQL. No NaN. */
 struct numeric {
-	__int128 mantissa;
+	int128 mantissa;
 	int32_t scale;
 };
 struct interval {
@@ -62,6 +65,7 @@ struct datum {
 	};
 };
 
+/* A column that nobody reads has data NULL and must not be touched; the value of a NULL row is unspecified. */
 struct vec {
 	struct type type;
 	uint8_t *null; /* 1 = NULL, per row; NULL pointer = no nulls */
