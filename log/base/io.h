@@ -13,7 +13,8 @@
  *                 the end of file completes with result < len and ERR_OK.
  *   RECV          at least one byte, or result 0 when the peer closed.
  *   SEND          all bytes of the iovec or an error.
- *   ACCEPT        the new descriptor is non-blocking, close-on-exec, with TCP_NODELAY.
+ *   ACCEPT        the new descriptor is close-on-exec, with TCP_NODELAY, and for use through the seam alone
+ *                 (whether it has O_NONBLOCK is the backend's business).
  *   FDATASYNC     submit only after the writes it must cover have completed: nothing is linked or drained.
  * At most one RECV, one SEND and one ACCEPT wait on a descriptor at a time. A descriptor is closed only after its
  * requests have completed (cancel first): its number would be given to another file.
@@ -186,7 +187,7 @@ MUST_USE enum err io_lock(struct io *io, int fd);
 MUST_USE enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 /*
  * Listens on host:port: a name or numeric address, "" for all interfaces; port 0 = any free one.
- * ERR_ADDRESS_IN_USE. Descriptors it accepts are non-blocking, with TCP_NODELAY.
+ * ERR_ADDRESS_IN_USE.
  */
 MUST_USE enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 /* Our end of a socket (peer false) or the other one. */

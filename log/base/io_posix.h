@@ -31,14 +31,14 @@ int64_t posix_clock_ns(struct io *io, enum io_clock clock);
 void posix_random(struct io *io, void *buf, size_t len);
 void posix_sleep_ns(struct io *io, int64_t ns);
 
-/* The blocking members of struct io_ops, for a backend's table. */
+/* The blocking members of struct io_ops, for a backend's table; all but listen. */
 #define IO_POSIX_BLOCKING_OPS                                                                      \
 	.open = posix_open, .close = posix_close, .pread = posix_pread, .pwrite = posix_pwrite,    \
 	.fdatasync = posix_fdatasync, .fsync = posix_fsync, .truncate = posix_truncate,            \
 	.fallocate = posix_fallocate_range, .stat = posix_stat, .fstat = posix_fstat,              \
 	.mkdir = posix_mkdir, .rename = posix_rename, .link_symbolic = posix_symlink,              \
 	.unlink = posix_unlink, .rmdir = posix_rmdir, .fsync_dir = posix_fsync_dir,                \
-	.list = posix_list, .lock = posix_lock, .space = posix_space, .listen = posix_listen,      \
+	.list = posix_list, .lock = posix_lock, .space = posix_space,                              \
 	.address = posix_address, .clock_ns = posix_clock_ns, .random = posix_random,              \
 	.sleep_ns = posix_sleep_ns
 

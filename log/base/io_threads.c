@@ -306,6 +306,7 @@ static const struct io_ops threads_ops = {
     .cancel = threads_cancel,
     .poll = threads_poll,
     .wake = threads_wake,
+    .listen = posix_listen,
     IO_POSIX_BLOCKING_OPS,
 };
 

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <time.h>
 
+static const char *backend;
+
 struct fixture {
 	struct io *io;
 	struct loop *loop;
@@ -16,7 +18,7 @@ struct fixture {
 static int open_loop(struct fixture *f, unsigned pool_threads)
 {
 	memset(f, 0, sizeof(*f));
-	assert_int_equal(io_new("threads", &f->io), ERR_OK);
+	assert_int_equal(io_new(backend, &f->io), ERR_OK);
 	assert_int_equal(loop_new(f->io, pool_threads, &f->loop), ERR_OK);
 	return 0;
 }
@@ -162,6 +164,29 @@ static void deferred_mail_runs_after_posted_mail_and_once_per_turn(void **state)
 	close_loop(&f);
 }
 
+static void a_loop_may_move_to_another_thread_and_back(void **state)
+{
+	(void)state;
+	struct fixture f;
+	unsigned count = 0;
+	open_loop(&f, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(loop_step(f.loop, 0), ERR_OK);
+		loop_disown(f.loop);
+		assert_false(loop_is_owner(f.loop));
+		assert_int_equal(thread_start(&f.thread, "loop", run_loop, &f), ERR_OK);
+		loop_call(f.loop, increment, &count);
+		loop_stop(f.loop);
+		thread_join(&f.thread);
+		loop_own(f.loop);
+		/* whatever ended with the thread, a wake must still come through */
+		io_wake(f.io);
+		assert_int_equal(loop_step(f.loop, -1), ERR_OK);
+	}
+	assert_int_equal(count, 3);
+	close_loop(&f);
+}
+
 static void mail_left_at_the_end_still_runs(void **state)
 {
 	(void)state;
@@ -188,6 +213,11 @@ static void on_signal(int number)
 static void a_signal_handler_stops_an_idle_loop(void **state)
 {
 	(void)state;
+#ifdef __SANITIZE_THREAD__
+	/* the sanitizer delays handlers to the next libc call it knows, and the ring waits without one */
+	if (strcmp(backend, "uring") == 0)
+		skip();
+#endif
 	struct fixture f;
 	open_loop(&f, 0);
 	signalled = f.loop;
@@ -504,7 +534,7 @@ static void loops_without_memory_are_not_made(void **state)
 {
 	(void)state;
 	struct io *io;
-	assert_int_equal(io_new("threads", &io), ERR_OK);
+	assert_int_equal(io_new(backend, &io), ERR_OK);
 	unsigned failed = 0;
 	for (uint64_t nth = 1;; nth++) {
 		struct loop *loop = NULL;
@@ -531,6 +561,7 @@ int main(void)
 	    cmocka_unit_test(mail_of_many_threads_arrives_once_and_in_order_per_thread),
 	    cmocka_unit_test(a_call_has_run_when_it_returns_from_either_side),
 	    cmocka_unit_test(deferred_mail_runs_after_posted_mail_and_once_per_turn),
+	    cmocka_unit_test(a_loop_may_move_to_another_thread_and_back),
 	    cmocka_unit_test(mail_left_at_the_end_still_runs),
 	    cmocka_unit_test(a_signal_handler_stops_an_idle_loop),
 	    cmocka_unit_test(a_stop_before_the_run_is_not_lost),
@@ -545,5 +576,12 @@ int main(void)
 	    cmocka_unit_test(a_full_pool_refuses_and_freeing_finishes_what_is_queued),
 	    cmocka_unit_test(loops_without_memory_are_not_made),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	backend = "threads";
+	int failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+	struct io *io;
+	if (io_new("uring", &io) != ERR_OK)
+		return failed;
+	io_free(io);
+	backend = "uring";
+	return failed + cmocka_run_group_tests_name("uring", tests, NULL, NULL);
 }

@@ -129,7 +129,7 @@ static void add_cases(const char *backend, const struct io_case *cases)
 
 int io_cases_main(const struct io_case *cases)
 {
-	static const char *const backends[] = {"threads"};
+	static const char *const backends[] = {"threads", "uring"};
 	for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++)
 		add_cases(backends[i], cases);
 	return _cmocka_run_group_tests("io", tests, test_count, NULL, NULL);
