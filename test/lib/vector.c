@@ -1,14 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/vector.h"
-#include <stdlib.h>
-
-uint64_t test_seed(uint64_t fallback)
-{
-	const char *env = getenv("KAPPA_TEST_SEED");
-	uint64_t seed = env ? strtoull(env, NULL, 0) : fallback;
-	print_message("KAPPA_TEST_SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}
 
 static unsigned nibble(char c)
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Test vectors and seeds. */
+/* Test vectors. */
 #include "log/base/base.h"
+#include "test/lib/seed.h"
 #include "test/lib/test.h"
 
-/* KAPPA_TEST_SEED, else `fallback`; printed, so that a failure can be repeated. */
-uint64_t test_seed(uint64_t fallback);
 /* Appends the bytes of a hexadecimal text (spaces are skipped) to out. */
 void test_hex(const char *hex, struct writer *out);
 /* `len` bytes that compress somewhat: words from a small set with some noise. */
