@@ -195,7 +195,24 @@ MUST_USE enum err proc_dead_letters(struct proc *proc, struct str view, int32_t 
 
 /* ---- result text (interface.md "Outputs that programs read") ------------------------------------------ */
 
-enum proc_format { PROC_CSV, PROC_JSON, PROC_TABLE };
-/* One value as in --csv (without quoting) or as a JSON value. */
+/* One value as in --csv (without quoting; NULL writes nothing) or as a JSON value. */
 void proc_write_csv_field(struct writer *w, struct type type, struct datum d);
 void proc_write_json_value(struct writer *w, struct type type, struct datum d);
+/* One line each, with its line end. */
+void proc_write_csv_header(struct writer *w, const struct proc_column *columns, uint32_t count);
+void proc_write_csv_row(struct writer *w, const struct proc_column *columns, const struct datum *values, uint32_t count);
+void proc_write_json_row(struct writer *w, const struct proc_column *columns, const struct datum *values, uint32_t count);
+
+enum proc_format { PROC_CSV, PROC_JSON, PROC_TABLE };
+/*
+ * A sink that writes a result as text: CSV with a header line, one JSON object per line, or an aligned table with a
+ * count of rows (held in memory until proc_text_finish, at most 64 MiB: ERR_LIMIT). Messages are left to the caller: sink.message is NULL.
+ * `write` gets chunks of text and may fail, which ends the statement.
+ */
+struct proc_text;
+MUST_USE enum err proc_text_new(enum proc_format format, enum err (*write)(void *ctx, struct str text), void *ctx,
+    struct proc_text **ret_text);
+void proc_text_free(struct proc_text *t); /* takes NULL */
+const struct proc_sink *proc_text_sink(struct proc_text *t);
+/* Writes what is still held. */
+MUST_USE enum err proc_text_finish(struct proc_text *t);
