@@ -58,6 +58,7 @@ struct op_lineage {
 };
 struct op_change {
 	bool deleted;      /* else: insert or replace */
+	bool inserted;     /* the sink's rows have no such key at this point: a view counts its rows by it */
 	uint32_t row;      /* in `rows`: the new values; of a deleted row, its last ones */
 	struct bytes key;  /* key_encode of view_plan.keys; empty for a one-row result and for queries */
 	struct op_lineage lineage;
