@@ -17,6 +17,7 @@ struct broker_options {
 	uint16_t advertised_port;    /* 0 = the port it connected to */
 	int32_t node_id;             /* 0 = 1 */
 	const char *cluster_id;      /* NULL = made once, kept in the log */
+	const char *data_dir;        /* shown by DescribeLogDirs; NULL = "data" */
 	bool no_auto_create;         /* auto.create.topics.enable = false */
 	int32_t default_partitions;  /* num.partitions; 0 = 1 */
 	uint32_t connections_max;    /* 0 = 10,000; further ones are closed at once */
@@ -24,6 +25,7 @@ struct broker_options {
 	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
 	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB. A first batch may be larger */
 	size_t fetch_budget_bytes;   /* fetched data not yet sent, all connections; 0 = 128 MiB */
+	size_t append_bytes_max;     /* given to the log at a time; 0 = 48 MiB, less than the log's own queue */
 	int64_t idle_ns;             /* connections without traffic are closed; 0 = 10 minutes */
 	int64_t stall_ns;            /* those that stop in the middle of a request or answer; 0 = 30 s */
 };

@@ -33,6 +33,7 @@ struct msg_field {
 	uint8_t type;
 	bool array;
 	bool default_null;
+	bool is_error;             /* an error code: not 0 is counted */
 	int8_t from, to;           /* versions that have the field */
 	int8_t null_from, null_to; /* versions in which it may be null; from > to: none */
 	int8_t tag;                /* -1: an ordinary field */
@@ -103,6 +104,7 @@ struct msg_out {
 	struct msg_splice *splices; /* in order of `at` */
 	size_t splice_count, splice_capacity;
 	size_t splice_bytes;
+	bool has_error; /* an error code other than 0 was written */
 	bool copy; /* tests, files: slices are copied into the writer instead */
 };
 void msg_out_init(struct msg_out *out, size_t limit);

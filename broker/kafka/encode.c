@@ -98,6 +98,7 @@ static enum err encode_value(struct encoder *e, const struct msg_field *f, bool 
 		write_u8(w, (uint8_t) * (const int8_t *)at);
 		return ERR_OK;
 	case MSG_I16:
+		e->out->has_error |= f->is_error && *(const int16_t *)at != 0;
 		write_u16_be(w, (uint16_t) * (const int16_t *)at);
 		return ERR_OK;
 	case MSG_I32:

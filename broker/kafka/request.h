@@ -42,15 +42,15 @@ struct request {
 	void (*closed)(struct request *req);
 	/* After the response has been sent or dropped: give back what its slices point into. */
 	void (*release)(struct request *req);
+	/* Set by request_when_first. */
+	void (*turn)(struct request *req);
 
 	/* the connection's own */
 	struct list_node node;
-	uint8_t *frame;           /* header and body, borrowed by `body` */
+	uint8_t *frame;           /* header and body, borrowed by `body`; given back when answered */
 	size_t frame_len, frame_capacity;
 	struct msg_out out;       /* length prefix, header, body */
-	bool answered;
-	bool silent;              /* nothing is sent: Produce with acks = 0 */
-	bool fatal;               /* the connection closes instead of sending an answer */
+	bool answered;            /* `out` is complete; empty when nothing is to be sent */
 };
 
 /* Encodes req->response; the connection sends it when its turn comes. The body is not touched afterwards. */
@@ -59,6 +59,12 @@ void request_answer(struct request *req);
 void request_fail(struct request *req, enum err why);
 /* Produce with acks = 0: the request ends without a response. */
 void request_end_silently(struct request *req);
+
+/*
+ * Runs `turn` (at once, or later) when every earlier request of the connection has been answered and sent: for requests with
+ * large answers, so that a connection never holds more than one.
+ */
+void request_when_first(struct request *req, void (*turn)(struct request *req));
 
 /* Zeroed memory that lives as long as the request; NULL when the response would grow over its limit. */
 void *request_alloc(struct request *req, size_t len);

@@ -4,6 +4,7 @@
  * bytes, and hostile bytes are refused within the memory they justify.
  */
 #include "test/lib/test.h"
+#include "test/lib/seed.h"
 #include "broker/kafka/codec.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,10 +466,7 @@ static void messages_print_as_one_line_of_json(void **state)
 
 int main(void)
 {
-	const char *seed_text = getenv("KAPPA_TEST_SEED");
-	uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10) : 20250301;
-	printf("KAPPA_TEST_SEED=%llu\n", (unsigned long long)seed);
-	prng_init(&rng, seed);
+	prng_init(&rng, test_seed(20250301));
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_message_in_every_version_survives_a_round_trip),
 	    cmocka_unit_test(difference_in_any_field_is_seen),

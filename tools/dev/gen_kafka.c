@@ -304,9 +304,17 @@ static void parse_file(const char *path)
 	fclose(f);
 }
 
+static int by_key(const void *a, const void *b)
+{
+	const struct api *x = a, *y = b;
+	/* data has no key and comes last */
+	return (x->key < 0 ? 10000 : x->key) - (y->key < 0 ? 10000 : y->key);
+}
+
 static void check(void)
 {
 	file_name = NULL;
+	qsort(apis, (size_t)api_count, sizeof(apis[0]), by_key);
 	for (int i = 0; i < struct_count; i++) {
 		if (structs[i].field_count == 0 && !strstr(structs[i].c_name, "_request"))
 			fail("structure %s has no fields", structs[i].c_name);
@@ -401,10 +409,11 @@ static void write_header(void)
 static void table_field(const struct structure *s, const struct field *f)
 {
 	printf("    {.name = \"%s\", .offset = offsetof(struct %s, %s), .type = %s, .array = %s, .from = %d, "
-	       ".to = %d,\n     .null_from = %d, .null_to = %d, .tag = %d, .default_null = %s, .default_number = ",
+	       ".to = %d,\n     .null_from = %d, .null_to = %d, .tag = %d, .default_null = %s, .is_error = %s, "
+	       ".default_number = ",
 	    f->name, s->c_name, f->name, f->nested >= 0 ? "MSG_STRUCT" : type_find(f->type)->constant,
 	    f->array ? "true" : "false", f->versions.from, f->versions.to, f->nullable.from, f->nullable.to,
-	    f->tag, f->default_null ? "true" : "false");
+	    f->tag, f->default_null ? "true" : "false", strcmp(f->name, "error_code") == 0 ? "true" : "false");
 	printf("%lldLL, .shape = ", f->default_number);
 	if (f->nested >= 0)
 		printf("&%s_shape},\n", structs[f->nested].c_name);

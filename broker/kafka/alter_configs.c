@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AlterConfigs (the whole set of a topic's keys) and IncrementalAlterConfigs (set, delete, append to and
+ * subtract from lists). Both end in one LOG_TOPIC_SET_CONFIG per topic. The server's own settings are fixed at start.
+ */
+#include "broker/kafka/handlers.h"
+
+enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
+
+struct alter {
+	struct log_topic_req topic;
+	struct alters *owner;
+	struct str(*pairs)[2];
+	size_t count, capacity;
+	bool asked;
+	struct str message;
+};
+struct alters {
+	struct request *req;
+	uint32_t pending;
+	uint32_t count;
+	struct alter *alter;
+};
+
+static void refuse(struct alter *a, enum err err)
+{
+	a->topic.err = err;
+	a->message = request_error_text(a->owner->req, err);
+	err_clear();
+}
+
+/* ---- the new set ----------------------------------------------------------------------------- */
+
+static struct str *pair_value(struct alter *a, struct str key)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		if (str_equal(a->pairs[i][0], key))
+			return &a->pairs[i][1];
+	}
+	return NULL;
+}
+
+static void pair_set(struct alter *a, struct str key, struct str value)
+{
+	struct str *there = pair_value(a, key);
+	if (there) {
+		*there = value;
+		return;
+	}
+	ASSERT(a->count < a->capacity);
+	a->pairs[a->count][0] = key;
+	a->pairs[a->count++][1] = value;
+}
+
+static void pair_delete(struct alter *a, struct str key)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		if (!str_equal(a->pairs[i][0], key))
+			continue;
+		memmove(&a->pairs[i], &a->pairs[i + 1], (a->count - i - 1) * sizeof(a->pairs[0]));
+		a->count--;
+		return;
+	}
+}
+
+/* The next element of a comma-separated list; false at its end. */
+static bool list_next(struct str *rest, struct str *ret_element)
+{
+	if (!rest->ptr)
+		return false;
+	size_t n = 0;
+	while (n < rest->len && rest->ptr[n] != ',')
+		n++;
+	*ret_element = str_from(rest->ptr, n);
+	*rest = n < rest->len ? str_from(rest->ptr + n + 1, rest->len - n - 1) : (struct str){NULL, 0};
+	return true;
+}
+
+static bool list_has(struct str list, struct str element)
+{
+	struct str e;
+	while (list_next(&list, &e)) {
+		if (str_equal(e, element))
+			return true;
+	}
+	return false;
+}
+
+static void join(struct writer *w, struct str element)
+{
+	if (w->len > 0)
+		write_u8(w, ',');
+	write_str(w, element);
+}
+
+/* `list` with the elements of `change` appended (each once) or taken out. */
+static enum err edit_list(struct alter *a, struct str list, struct str change, bool append, struct str *ret_list)
+{
+	struct writer w;
+	struct str e, rest = list.len ? list : (struct str){NULL, 0};
+	writer_init(&w, 64 * KIB);
+	while (list_next(&rest, &e)) {
+		if (append || !list_has(change, e))
+			join(&w, e);
+	}
+	rest = change;
+	while (append && list_next(&rest, &e)) {
+		if (!list_has(list, e))
+			join(&w, e);
+	}
+	enum err err = w.err;
+	*ret_list = arena_copy_str(&a->owner->req->arena, bytes_str(writer_bytes(&w)));
+	if (err == ERR_OK && !ret_list->ptr)
+		*ret_list = STR("");
+	writer_release(&w);
+	return err;
+}
+
+static bool is_list(struct str key)
+{
+	struct log_config_entry entry;
+	for (size_t i = 0; log_topic_config_entry(i, &entry); i++) {
+		if (str_equal(str_of(entry.key), key))
+			return strcmp(entry.type, "list") == 0;
+	}
+	return false;
+}
+
+static enum err change_list(struct alter *a, const struct log_topic *t,
+    const struct incremental_alter_configs_request_config *c)
+{
+	char value[1024];
+	bool is_set;
+	struct str *there = pair_value(a, c->name), list, edited;
+	if (!is_list(c->name))
+		return err_note(ERR_INVALID_CONFIG, STR_FMT " is not a list", STR_ARG(c->name));
+	if (there) {
+		list = *there;
+	} else {
+		TRY(log_topic_config_get(t, c->name, value, sizeof(value), &is_set));
+		list = str_of(value);
+	}
+	TRY(edit_list(a, list, c->value, c->config_operation == OP_APPEND, &edited));
+	pair_set(a, c->name, edited);
+	return ERR_OK;
+}
+
+static enum err change_one(struct alter *a, const struct log_topic *t,
+    const struct incremental_alter_configs_request_config *c)
+{
+	if (c->config_operation == OP_DELETE) {
+		pair_delete(a, c->name);
+		return ERR_OK;
+	}
+	if (!c->value.ptr)
+		return err_note(ERR_INVALID_CONFIG, "no value for " STR_FMT, STR_ARG(c->name));
+	if (c->config_operation == OP_SET) {
+		pair_set(a, c->name, c->value);
+		return ERR_OK;
+	}
+	if (c->config_operation == OP_APPEND || c->config_operation == OP_SUBTRACT)
+		return change_list(a, t, c);
+	return err_note(ERR_INVALID_REQUEST, "unknown operation %d", c->config_operation);
+}
+
+/* ---- both requests --------------------------------------------------------------------------- */
+
+/* The topic to change, with room for `extra` keys beside those it has; NULL: refused. */
+static const struct log_topic *target(struct alter *a, int8_t type, struct str name, size_t extra)
+{
+	struct request *req = a->owner->req;
+	enum err err = ERR_OK;
+	a->topic.op = LOG_TOPIC_SET_CONFIG;
+	a->topic.name = name;
+	a->topic.done = NULL;
+	if (type != RESOURCE_TOPIC) {
+		refuse(a, err_note(ERR_INVALID_REQUEST,
+		              "only topics can be changed while the server runs; its own settings are in its "
+		              "configuration file"));
+		return NULL;
+	}
+	const struct log_topic *t = topic_named(req, name, (struct log_uuid){{0}}, &err);
+	if (t && t->internal)
+		err = err_note(ERR_POLICY_VIOLATION, "internal topics cannot be changed");
+	if (err == ERR_OK) {
+		a->capacity = t->set_config_count + extra;
+		a->pairs = request_alloc(req, a->capacity * sizeof(*a->pairs));
+		err = a->pairs ? ERR_OK : ERR_LIMIT;
+	}
+	if (err != ERR_OK)
+		refuse(a, err);
+	return err == ERR_OK ? t : NULL;
+}
+
+/* What the topic has set belongs to the topic: copied, as it may change before the log gets to it. */
+static enum err copy_set(struct alter *a, const struct log_topic *t)
+{
+	struct arena *arena = &a->owner->req->arena;
+	for (size_t i = 0; i < t->set_config_count; i++) {
+		a->pairs[i][0] = arena_copy_str(arena, t->set_configs[i][0]);
+		a->pairs[i][1] = arena_copy_str(arena, t->set_configs[i][1]);
+		if (!a->pairs[i][0].ptr || !a->pairs[i][1].ptr)
+			return ERR_LIMIT;
+	}
+	a->count = t->set_config_count;
+	return ERR_OK;
+}
+
+static void finish(struct alters *all)
+{
+	struct request *req = all->req;
+	bool incremental = req->api->key == API_INCREMENTAL_ALTER_CONFIGS;
+	struct alter_configs_response *r = req->response;
+	struct alter_configs_request *body = req->body;
+	struct incremental_alter_configs_request *inc = req->body;
+	r->responses.at = request_new(req, &alter_configs_response_resource_shape, all->count);
+	if (!r->responses.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	r->responses.count = all->count;
+	for (uint32_t i = 0; i < all->count; i++) {
+		struct alter_configs_response_resource *out = &r->responses.at[i];
+		out->error_code = err_kafka(all->alter[i].topic.err);
+		out->error_message = all->alter[i].message;
+		out->resource_type =
+		    incremental ? inc->resources.at[i].resource_type : body->resources.at[i].resource_type;
+		out->resource_name =
+		    incremental ? inc->resources.at[i].resource_name : body->resources.at[i].resource_name;
+	}
+	request_answer(req);
+}
+/* Both responses are the same on the wire and in memory. */
+_Static_assert(sizeof(struct alter_configs_response) == sizeof(struct incremental_alter_configs_response) &&
+                   sizeof(struct alter_configs_response_resource) ==
+                       sizeof(struct incremental_alter_configs_response_resource),
+    "one function fills both");
+
+static void on_altered(struct log_topic_req *topic)
+{
+	struct alter *a = CONTAINER_OF(topic, struct alter, topic);
+	if (topic->err != ERR_OK)
+		a->message = request_text(a->owner->req, "%s",
+		    topic->message[0] ? topic->message : err_text(topic->err));
+	ASSERT(a->owner->pending > 0);
+	if (--a->owner->pending == 0)
+		finish(a->owner);
+}
+
+static void submit(struct alters *all, bool validate_only)
+{
+	all->pending = 1;
+	for (uint32_t i = 0; i < all->count; i++) {
+		struct alter *a = &all->alter[i];
+		if (a->topic.err != ERR_OK)
+			continue;
+		a->topic.configs = (const struct str(*)[2])a->pairs;
+		a->topic.config_count = a->count;
+		a->topic.validate_only = validate_only;
+		a->topic.done = on_altered;
+		all->pending++;
+	}
+	for (uint32_t i = 0; i < all->count; i++) {
+		if (all->alter[i].topic.done)
+			log_topic_submit(all->req->log, &all->alter[i].topic);
+	}
+	if (--all->pending == 0)
+		finish(all);
+}
+
+static struct alters *alters_new(struct request *req, uint32_t count)
+{
+	struct alters *all = request_alloc(req, sizeof(*all));
+	if (!all)
+		return NULL;
+	all->req = req;
+	all->count = count;
+	all->alter = request_alloc(req, count * sizeof(*all->alter));
+	for (uint32_t i = 0; all->alter && i < count; i++)
+		all->alter[i].owner = all;
+	return all->alter ? all : NULL;
+}
+
+void handle_alter_configs(struct request *req)
+{
+	const struct alter_configs_request *body = req->body;
+	struct alters *all = alters_new(req, body->resources.count);
+	if (!all) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct alter_configs_request_resource *in = &body->resources.at[i];
+		struct alter *a = &all->alter[i];
+		if (!target(a, in->resource_type, in->resource_name, in->configs.count))
+			continue;
+		for (uint32_t j = 0; j < in->configs.count; j++) {
+			if (in->configs.at[j].value.ptr)
+				pair_set(a, in->configs.at[j].name, in->configs.at[j].value);
+		}
+	}
+	submit(all, body->validate_only);
+}
+
+void handle_incremental_alter_configs(struct request *req)
+{
+	const struct incremental_alter_configs_request *body = req->body;
+	struct alters *all = alters_new(req, body->resources.count);
+	if (!all) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct incremental_alter_configs_request_resource *in = &body->resources.at[i];
+		struct alter *a = &all->alter[i];
+		const struct log_topic *t = target(a, in->resource_type, in->resource_name, in->configs.count);
+		enum err err = t ? copy_set(a, t) : ERR_OK;
+		for (uint32_t j = 0; t && err == ERR_OK && j < in->configs.count; j++)
+			err = change_one(a, t, &in->configs.at[j]);
+		if (err != ERR_OK)
+			refuse(a, err);
+	}
+	submit(all, body->validate_only);
+}

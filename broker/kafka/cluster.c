@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests about the server itself: what it speaks, where it is, and that it coordinates every group.
+ */
+#include "broker/kafka/handlers.h"
+#include <stdio.h>
+
+/* ---- shared by the handlers ------------------------------------------------------------------ */
+
+struct endpoint request_endpoint(const struct request *req)
+{
+	const struct broker_options *o = &req->broker->options;
+	const struct io_address *local = &req->conn->local;
+	struct endpoint e = {str_of(o->advertised_host), o->advertised_port};
+	if (!o->advertised_host)
+		e.host = str_of(local->host[0] ? local->host : "127.0.0.1");
+	if (e.port == 0)
+		e.port = local->port ? local->port : req->broker->port;
+	return e;
+}
+
+struct str broker_cluster_id(const struct broker *b)
+{
+	return str_of(b->options.cluster_id);
+}
+
+const struct log_topic *topic_named(const struct request *req, struct str name, struct log_uuid id,
+    enum err *ret_err)
+{
+	bool by_id = !log_uuid_is_zero(id);
+	const struct log_topic *t = by_id ? log_topic_by_id(req->log, id) : log_topic_find(req->log, name);
+	if (t)
+		return t;
+	/* a version that has ids but no name says so even for the zero id */
+	if (by_id || !name.ptr)
+		*ret_err = ERR_UNKNOWN_TOPIC_ID;
+	else
+		*ret_err = log_topic_name_check(name) == ERR_OK ? ERR_UNKNOWN_TOPIC : ERR_INVALID_TOPIC;
+	err_clear();
+	return NULL;
+}
+
+int32_t *request_self(struct request *req)
+{
+	int32_t *self = request_alloc(req, sizeof(*self));
+	if (self)
+		*self = req->broker->options.node_id;
+	return self;
+}
+
+struct str request_error_text(struct request *req, enum err err)
+{
+	const char *chain = err_chain();
+	if (chain[0])
+		return request_text(req, "%s: %s", err_text(err), chain);
+	return request_text(req, "%s", err_text(err));
+}
+
+/* ---- ApiVersions ----------------------------------------------------------------------------- */
+
+/* KIP-511: letters, digits, and . - inside. */
+static bool is_software_name(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		bool inner = i > 0 && i + 1 < s.len && (c == '.' || c == '-');
+		if (!plain && !inner)
+			return false;
+	}
+	return s.len > 0;
+}
+
+void handle_api_versions(struct request *req)
+{
+	const struct api_versions_request *body = req->body;
+	struct api_versions_response *r = req->response;
+	size_t count = 0;
+	if (req->version < 0)
+		r->error_code = err_kafka(ERR_UNSUPPORTED_VERSION);
+	if (req->version >= 3 && (!is_software_name(body->client_software_name) ||
+	                             !is_software_name(body->client_software_version))) {
+		r->error_code = err_kafka(ERR_INVALID_REQUEST);
+		request_answer(req);
+		return;
+	}
+	while (dispatch_at(count))
+		count++;
+	r->api_keys.at = request_new(req, &api_versions_response_key_shape, count);
+	if (!r->api_keys.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	r->api_keys.count = (uint32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		const struct dispatch_row *row = dispatch_at(i);
+		r->api_keys.at[i] =
+		    (struct api_versions_response_key){row->key, row->advertised_min, row->max};
+	}
+	request_answer(req);
+}
+
+/* ---- FindCoordinator ------------------------------------------------------------------------- */
+
+enum { KEY_TYPE_GROUP, KEY_TYPE_TRANSACTION };
+
+/* What is wrong with asking for the coordinator of `key`; ERR_OK: it is this server. */
+static enum err coordinator_error(int8_t key_type)
+{
+	if (key_type == KEY_TYPE_GROUP)
+		return ERR_OK;
+	if (key_type == KEY_TYPE_TRANSACTION)
+		return err_note(ERR_TRANSACTIONAL_ID, "transactions are not supported yet");
+	return err_note(ERR_INVALID_REQUEST, "unknown key type %d", key_type);
+}
+
+static void fill_coordinator(struct request *req, struct find_coordinator_response_coordinator *c, enum err err)
+{
+	struct endpoint here = request_endpoint(req);
+	bool ok = err == ERR_OK;
+	c->node_id = ok ? req->broker->options.node_id : -1;
+	c->host = ok ? here.host : STR("");
+	c->port = ok ? here.port : -1;
+	c->error_code = err_kafka(err);
+	c->error_message = ok ? (struct str){NULL, 0} : request_error_text(req, err);
+}
+
+void handle_find_coordinator(struct request *req)
+{
+	const struct find_coordinator_request *body = req->body;
+	struct find_coordinator_response *r = req->response;
+	enum err err = coordinator_error(body->key_type);
+	struct find_coordinator_response_coordinator one = {0};
+	fill_coordinator(req, &one, err);
+	r->error_code = one.error_code;
+	r->error_message = one.error_message;
+	r->node_id = one.node_id;
+	r->host = one.host;
+	r->port = one.port;
+	uint32_t count = body->coordinator_keys.count;
+	r->coordinators.at = request_new(req, &find_coordinator_response_coordinator_shape, count);
+	if (!r->coordinators.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	r->coordinators.count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		r->coordinators.at[i] = one;
+		r->coordinators.at[i].key = body->coordinator_keys.at[i];
+	}
+	request_answer(req);
+}
+
+/* ---- DescribeCluster ------------------------------------------------------------------------- */
+
+void handle_describe_cluster(struct request *req)
+{
+	const struct describe_cluster_request *body = req->body;
+	struct describe_cluster_response *r = req->response;
+	struct endpoint here = request_endpoint(req);
+	r->endpoint_type = body->endpoint_type;
+	r->cluster_id = broker_cluster_id(req->broker);
+	if (body->endpoint_type != 1) { /* 1 = brokers; controllers cannot be asked here */
+		r->error_code = 115;    /* MISMATCHED_ENDPOINT_TYPE */
+		r->error_message = STR("this listener is for brokers");
+		request_answer(req);
+		return;
+	}
+	r->controller_id = req->broker->options.node_id;
+	r->brokers.at = request_new(req, &describe_cluster_response_broker_shape, 1);
+	if (!r->brokers.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	r->brokers.count = 1;
+	r->brokers.at[0].broker_id = req->broker->options.node_id;
+	r->brokers.at[0].host = here.host;
+	r->brokers.at[0].port = here.port;
+	if (body->include_cluster_authorized_operations)
+		r->cluster_authorized_operations = OPERATIONS_CLUSTER;
+	request_answer(req);
+}
+
+/* ---- InitProducerId -------------------------------------------------------------------------- */
+
+struct init_producer_id {
+	struct log_producer_id_req id;
+	struct request *req;
+};
+
+static void on_producer_id(struct log_producer_id_req *id)
+{
+	struct init_producer_id *state = CONTAINER_OF(id, struct init_producer_id, id);
+	struct init_producer_id_response *r = state->req->response;
+	bool ok = id->err == ERR_OK;
+	r->error_code = err_kafka(id->err);
+	r->producer_id = ok ? id->producer_id : -1;
+	r->producer_epoch = ok ? 0 : -1;
+	request_answer(state->req);
+}
+
+/* An idempotent producer gets a fresh id each time, also when it says which one it had (KIP-360). */
+void handle_init_producer_id(struct request *req)
+{
+	const struct init_producer_id_request *body = req->body;
+	struct init_producer_id_response *r = req->response;
+	if (body->transactional_id.ptr) {
+		r->error_code = err_kafka(body->transactional_id.len ? ERR_TRANSACTIONAL_ID : ERR_INVALID_REQUEST);
+		r->producer_epoch = -1;
+		request_answer(req);
+		return;
+	}
+	struct init_producer_id *state = request_alloc(req, sizeof(*state));
+	if (!state) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	state->req = req;
+	state->id.done = on_producer_id;
+	log_producer_id(req->log, &state->id);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client connection: bytes to requests, answers to bytes.
+ *
+ * States: OPEN -> (conn_close) CLOSING -> (conn_reap) freed. While OPEN at most one receive and one send are under way.
+ * Everything that may let a connection go on calls conn_wake; conn_step then does, in this order, all that can be
+ * done: send answers, cut requests out of what was received, receive.
+ *
+ * Invariants:
+ *   C1  answers leave in the order in which requests arrived: only a run of answered requests at the head of
+ *       `requests` is sent.
+ *   C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX requests are in flight, CONN_OUT_HIGH
+ *       bytes wait to be sent, or no memory is to be had for the frame under way (`hungry`).
+ *   C3  the connection outlives its requests and its io_reqs.
+ */
+#include "broker/kafka/server.h"
+
+static struct request *request_of(struct list_node *n)
+{
+	return CONTAINER_OF(n, struct request, node);
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+/* Piece i of an answer: writer bytes and splices in turn, beginning and ending with writer bytes. */
+static struct bytes out_piece(const struct msg_out *out, size_t i)
+{
+	if (i % 2 == 1)
+		return out->splices[i / 2].bytes;
+	size_t from = i == 0 ? 0 : out->splices[i / 2 - 1].at;
+	size_t to = i / 2 == out->splice_count ? out->w.len : out->splices[i / 2].at;
+	return bytes_of(out->w.ptr + from, to - from);
+}
+static size_t out_pieces(const struct msg_out *out)
+{
+	return out->w.len == 0 ? 0 : 2 * out->splice_count + 1;
+}
+
+/* Collects the next iovec from the cursor on and moves the cursor behind it. */
+static int collect(struct conn *c, struct iovec *iov)
+{
+	size_t total = 0;
+	int count = 0;
+	c->sent_after = 0;
+	LIST_EACH (&c->requests, n, tmp) {
+		struct request *req = request_of(n);
+		if (!req->answered)
+			break;
+		size_t pieces = out_pieces(&req->out);
+		for (; c->send_piece < pieces; c->send_piece++, c->send_pos = 0) {
+			struct bytes b = out_piece(&req->out, c->send_piece);
+			size_t left = b.len - c->send_pos, room = CONN_SEND_BYTES - total;
+			size_t take = left < room ? left : room;
+			if (left == 0)
+				continue;
+			if (take == 0 || count == IO_IOV_MAX)
+				return count;
+			/* the seam only reads what it sends; iovec has no const */
+			iov[count++] = (struct iovec){(void *)(uintptr_t)(b.ptr + c->send_pos), take};
+			total += take;
+			if (take < left) {
+				c->send_pos += take;
+				return count;
+			}
+		}
+		c->send_piece = c->send_pos = 0;
+		c->sent_after++;
+	}
+	return count;
+}
+
+/* Frees the first request, and gives the next its turn. */
+static void pop_request(struct conn *c)
+{
+	struct request *req = request_of(list_pop_front(&c->requests));
+	ASSERT(req->answered && c->in_flight > 0);
+	size_t len = msg_out_len(&req->out);
+	ASSERT(c->out_bytes >= len);
+	c->out_bytes -= len;
+	c->in_flight--;
+	request_free(req);
+	struct list_node *next = list_first(&c->requests);
+	if (next && request_of(next)->turn && !c->closing) {
+		struct request *r = request_of(next);
+		void (*turn)(struct request *) = r->turn;
+		r->turn = NULL;
+		turn(r);
+	}
+}
+
+static void on_sent(struct io_req *io)
+{
+	struct conn *c = CONTAINER_OF(io, struct conn, send);
+	loop_assert_owner(c->broker->loop);
+	c->sending = false;
+	mem_free(c->send_iov);
+	c->send_iov = NULL;
+	if (io->err != ERR_OK)
+		conn_close(c, io->err, "send failed");
+	c->active_ns = loop_now_ns(c->broker->loop);
+	for (; c->sent_after > 0; c->sent_after--)
+		pop_request(c);
+	conn_wake(c);
+}
+
+/* An upper bound of the pieces ready to go. */
+static size_t ready_pieces(const struct conn *c)
+{
+	size_t pieces = 0;
+	LIST_EACH (&c->requests, n, tmp) {
+		const struct request *req = request_of(n);
+		if (!req->answered || pieces >= IO_IOV_MAX)
+			break;
+		pieces += out_pieces(&req->out);
+	}
+	return pieces < IO_IOV_MAX ? pieces : IO_IOV_MAX;
+}
+
+static void flush(struct conn *c)
+{
+	struct list_node *first = list_first(&c->requests);
+	if (c->sending || !first || !request_of(first)->answered)
+		return;
+	size_t pieces = ready_pieces(c);
+	struct iovec *iov = mem_alloc((pieces + 1) * sizeof(*iov));
+	if (!iov) {
+		conn_close(c, ERR_NOMEM, "no memory to send");
+		return;
+	}
+	int count = collect(c, iov);
+	if (count == 0) { /* only requests without an answer */
+		mem_free(iov);
+		for (; c->sent_after > 0; c->sent_after--)
+			pop_request(c);
+		return;
+	}
+	c->send_iov = iov;
+	c->sending = true;
+	c->send_ns = loop_now_ns(c->broker->loop);
+	c->send = (struct io_req){
+	    .op = IO_SEND, .fd = c->fd, .iov = iov, .iov_count = count, .done = on_sent};
+	io_submit(c->broker->io, &c->send);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+static bool paused(const struct conn *c)
+{
+	return c->closing || c->in_flight >= KAFKA_PIPELINE_MAX || c->out_bytes >= CONN_OUT_HIGH;
+}
+
+static void on_received(struct io_req *io)
+{
+	struct conn *c = CONTAINER_OF(io, struct conn, recv);
+	loop_assert_owner(c->broker->loop);
+	c->receiving = false;
+	if (io->err != ERR_OK) {
+		conn_close(c, io->err, "receive failed");
+	} else if (io->result == 0) {
+		bool inside = c->frame.ptr || c->head_len > c->head_pos;
+		conn_close(c, inside ? ERR_EOF : ERR_OK, "closed by the client in the middle of a request");
+	} else {
+		size_t got = (size_t)io->result;
+		c->active_ns = loop_now_ns(c->broker->loop);
+		if (c->frame.ptr) {
+			size_t part = c->recv_iov[0].iov_len < got ? c->recv_iov[0].iov_len : got;
+			c->frame.have += part;
+			got -= part;
+		}
+		c->head_len += got;
+		ASSERT(c->head_len <= CONN_HEAD_BYTES);
+	}
+	conn_wake(c);
+}
+
+/* True when the frame has room for its next bytes; else the connection waits, or ends. */
+static bool frame_has_room(struct conn *c)
+{
+	if (c->frame.have < c->frame.capacity)
+		return true;
+	enum err err = frame_grow(&c->broker->frames, &c->frame);
+	if (err == ERR_OK)
+		return true;
+	if (err != ERR_AGAIN)
+		conn_close(c, err, "no memory for a request");
+	else if (!list_linked(&c->hungry))
+		list_push_back(&c->broker->hungry, &c->hungry);
+	return false;
+}
+
+static void receive(struct conn *c)
+{
+	int count = 0;
+	if (c->receiving || paused(c) || list_linked(&c->hungry))
+		return;
+	bool in_frame = c->frame.ptr != NULL;
+	if (in_frame) {
+		if (!frame_has_room(c))
+			return;
+		size_t end = c->frame.capacity < c->frame.len ? c->frame.capacity : c->frame.len;
+		c->recv_iov[count++] =
+		    (struct iovec){c->frame.ptr + c->frame.have, end - c->frame.have};
+	}
+	/* what follows a frame goes to the head: one system call for its end and the next one's start */
+	if (!in_frame || c->frame.capacity >= c->frame.len) {
+		ASSERT(c->head_len < CONN_HEAD_BYTES);
+		c->recv_iov[count++] =
+		    (struct iovec){c->head + c->head_len, CONN_HEAD_BYTES - c->head_len};
+	}
+	c->receiving = true;
+	c->recv = (struct io_req){
+	    .op = IO_RECV, .fd = c->fd, .iov = c->recv_iov, .iov_count = count, .done = on_received};
+	io_submit(c->broker->io, &c->recv);
+}
+
+/* Starts a frame from the bytes in the head. False: more bytes or memory are needed, or it was refused. */
+static bool start_frame(struct conn *c)
+{
+	size_t left = c->head_len - c->head_pos;
+	if (left < 4)
+		return false;
+	uint32_t len = get_u32_be(c->head + c->head_pos);
+	if (len < 8 || len > c->broker->options.request_bytes_max) {
+		metric_add(METRIC_BAD_FRAMES, 1);
+		conn_close(c, ERR_INVALID_REQUEST, "a length that no request has");
+		return false;
+	}
+	c->frame = (struct frame){.len = len};
+	if (!frame_has_room(c))
+		return false;
+	c->head_pos += 4;
+	c->frame_ns = loop_now_ns(c->broker->loop);
+	size_t part = left - 4 < len ? left - 4 : len;
+	ASSERT(part <= c->frame.capacity);
+	memcpy(c->frame.ptr, c->head + c->head_pos, part);
+	c->head_pos += part;
+	c->frame.have = part;
+	return true;
+}
+
+/* Cuts requests out of what has arrived and hands them on. */
+static void parse(struct conn *c)
+{
+	while (!paused(c) && !list_linked(&c->hungry)) {
+		if (!c->frame.ptr && !start_frame(c))
+			break;
+		if (c->frame.have < c->frame.len)
+			break;
+		struct request *req = request_open(c, &c->frame);
+		c->frame = (struct frame){0};
+		if (!req) {
+			conn_close(c, ERR_NOMEM, "no memory for a request");
+			break;
+		}
+		list_push_back(&c->requests, &req->node);
+		c->in_flight++;
+		request_dispatch(req);
+	}
+	if (c->head_pos > 0) {
+		memmove(c->head, c->head + c->head_pos, c->head_len - c->head_pos);
+		c->head_len -= c->head_pos;
+		c->head_pos = 0;
+	}
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+/* Frees a closing connection once nothing refers to it any more. */
+static void reap(struct conn *c)
+{
+	struct broker *b = c->broker;
+	if (c->receiving || c->sending)
+		return;
+	if (c->fd >= 0) {
+		enum err err = io_close(b->io, c->fd); /* nothing can be done about a failure */
+		(void)err;
+		c->fd = -1;
+		broker_frame_give(b, c->frame.ptr, c->frame.capacity);
+		c->frame = (struct frame){0};
+	}
+	LIST_EACH (&c->requests, n, tmp) {
+		struct request *req = request_of(n);
+		if (!req->answered)
+			continue;
+		list_remove(&req->node);
+		c->in_flight--;
+		request_free(req);
+	}
+	if (!list_empty(&c->requests))
+		return; /* conn_answered comes back */
+	ASSERT(c->in_flight == 0);
+	list_remove(&c->node);
+	b->conn_count--;
+	metric_set(METRIC_CONNECTIONS, b->conn_count);
+	mem_free(c);
+}
+
+static void conn_step(struct mail *mail)
+{
+	struct conn *c = CONTAINER_OF(mail, struct conn, mail);
+	c->mailed = false;
+	if (!c->closing) {
+		flush(c);
+		parse(c);
+		receive(c);
+	}
+	if (c->closing && !c->mailed)
+		reap(c);
+}
+
+void conn_wake(struct conn *c)
+{
+	if (c->mailed)
+		return;
+	c->mailed = true;
+	c->mail.run = conn_step;
+	loop_defer(c->broker->loop, &c->mail);
+}
+
+void conn_answered(struct request *req)
+{
+	struct conn *c = req->conn;
+	loop_assert_owner(c->broker->loop);
+	ASSERT(req->answered);
+	c->out_bytes += msg_out_len(&req->out);
+	conn_wake(c);
+}
+
+void request_when_first(struct request *req, void (*turn)(struct request *req))
+{
+	ASSERT(!req->turn && !req->answered);
+	if (list_first(&req->conn->requests) == &req->node || req->conn->closing)
+		turn(req);
+	else
+		req->turn = turn;
+}
+
+enum err conn_open(struct broker *b, int fd)
+{
+	struct conn *c = mem_calloc(1, sizeof(*c));
+	if (!c)
+		return ERR_NOMEM;
+	c->broker = b;
+	c->fd = fd;
+	c->active_ns = loop_now_ns(b->loop);
+	list_init(&c->requests);
+	list_init(&c->produces);
+	list_node_init(&c->node);
+	list_node_init(&c->hungry);
+	/* without addresses (the client has gone already) it is served all the same, and ends by itself */
+	if (io_address(b->io, fd, true, &c->peer) != ERR_OK ||
+	    io_address(b->io, fd, false, &c->local) != ERR_OK)
+		err_clear();
+	list_push_back(&b->conns, &c->node);
+	b->conn_count++;
+	metric_set(METRIC_CONNECTIONS, b->conn_count);
+	conn_wake(c);
+	return ERR_OK;
+}
+
+/* Requests that wait are told; those behind a turn that never comes are ended here. */
+static void tell_closed(struct conn *c)
+{
+	LIST_EACH (&c->requests, n, tmp) {
+		struct request *req = request_of(n);
+		if (req->answered)
+			continue;
+		if (req->turn) {
+			req->turn = NULL;
+			request_end_silently(req);
+		} else if (req->closed) {
+			void (*closed)(struct request *) = req->closed;
+			req->closed = NULL;
+			closed(req);
+		}
+	}
+}
+
+void conn_close(struct conn *c, enum err why, const char *reason)
+{
+	loop_assert_owner(c->broker->loop);
+	if (c->closing)
+		return;
+	c->closing = true;
+	/* a client that goes away is no event: it may do so at any time */
+	if (why != ERR_OK && why != ERR_CLOSED && why != ERR_EOF && why != ERR_CANCELLED && why != ERR_IO) {
+		char quoted[400];
+		diag(DIAG_WARN, "kafka_connection_closed", "peer=%s:%u err=%s reason=\"%s\" cause=%s",
+		    c->peer.host, c->peer.port, err_name(why), reason,
+		    diag_quote(quoted, sizeof(quoted), str_of(err_chain())));
+	}
+	err_clear();
+	list_remove(&c->hungry);
+	if (c->receiving)
+		io_cancel(c->broker->io, &c->recv);
+	if (c->sending)
+		io_cancel(c->broker->io, &c->send);
+	tell_closed(c);
+	conn_wake(c);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which requests are served, by whom, in which versions; ApiVersions says exactly this. Order of key.
+ * The minimum advertised is lower than the one served in two places, because clients test for it:
+ * librdkafka before 2.11.1 sends uncompressed unless Produce 0 is there, kafka-go and others need JoinGroup 0.
+ */
+#include "broker/kafka/handlers.h"
+
+static const struct dispatch_row rows[] = {
+    {API_PRODUCE, 3, 13, 0, handle_produce},
+    {API_FETCH, 4, 18, 4, handle_fetch},
+    {API_LIST_OFFSETS, 1, 11, 1, handle_list_offsets},
+    {API_METADATA, 0, 13, 0, handle_metadata},
+    {API_FIND_COORDINATOR, 0, 6, 0, handle_find_coordinator},
+    {API_API_VERSIONS, 0, 4, 0, handle_api_versions},
+    {API_CREATE_TOPICS, 2, 7, 2, handle_create_topics},
+    {API_DELETE_TOPICS, 1, 6, 1, handle_delete_topics},
+    {API_INIT_PRODUCER_ID, 0, 5, 0, handle_init_producer_id},
+    {API_OFFSET_FOR_LEADER_EPOCH, 2, 4, 2, handle_offset_for_leader_epoch},
+    {API_DESCRIBE_CONFIGS, 1, 4, 1, handle_describe_configs},
+    {API_ALTER_CONFIGS, 0, 2, 0, handle_alter_configs},
+    {API_DESCRIBE_LOG_DIRS, 1, 5, 1, handle_describe_log_dirs},
+    {API_CREATE_PARTITIONS, 0, 3, 0, handle_create_partitions},
+    {API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, handle_incremental_alter_configs},
+    {API_DESCRIBE_CLUSTER, 0, 2, 0, handle_describe_cluster},
+    {API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, handle_describe_topic_partitions},
+};
+enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
+
+const struct dispatch_row *dispatch_find(int16_t key)
+{
+	for (size_t i = 0; i < ROW_COUNT; i++) {
+		if (rows[i].key == key)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+const struct dispatch_row *dispatch_at(size_t index)
+{
+	return index < ROW_COUNT ? &rows[index] : NULL;
+}

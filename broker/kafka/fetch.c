@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fetch: read what there is, or wait for it.
+ *
+ * A fetch goes QUEUED (earlier answers of the connection are still on their way) -> READING (partition after partition, one
+ * log_read at a time) -> answered, or -> WAITING (for more data or the end of max_wait) -> READING, or -> STARVED (no
+ * memory budget) -> READING. Each pass starts from the first partition and forgets the last one.
+ *
+ * Invariants:
+ *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
+ *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes holds.
+ *   F3  data not yet sent is in fetch_budget. Its slices live in the log's read buffers until the answer is sent.
+ * There are no fetch sessions: session id 0 says so, and clients then send full requests.
+ */
+#include "broker/kafka/handlers.h"
+
+enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
+static const int64_t MAX_WAIT_NS = 300 * S_NS; /* longer long polls end earlier, which is always legal */
+
+struct fetch_part {
+	struct fetch *owner;
+	const struct fetch_request_topic *topic;
+	const struct fetch_request_partition *in;
+	struct fetch_response_partition *out;
+	bool has_read;
+	int64_t seen_end; /* visible end in this pass */
+	struct log_read read;
+	struct log_waiter waiter;
+};
+
+struct fetch {
+	struct request *req;
+	enum fetch_state state;
+	bool gone;     /* the connection is */
+	bool error;    /* a partition has one: answer at once */
+	bool full;     /* nothing more fits in */
+	uint32_t at;   /* the part being read */
+	uint32_t count;
+	struct fetch_part *part;
+	size_t max_bytes;
+	size_t total;  /* of this pass */
+	size_t asked;  /* taken from the budget for the read under way */
+	size_t held;   /* taken from the budget for `total` */
+	int64_t deadline_ns;
+	struct loop_timer timer;
+	struct list_node starved; /* broker->fetch_waiting */
+};
+
+static void pass(struct fetch *f);
+static void step(struct fetch *f);
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void wake_starved(struct mail *mail)
+{
+	struct broker *b = CONTAINER_OF(mail, struct broker, fetch_wake);
+	struct list starved;
+	struct list_node *n;
+	b->fetch_wake_queued = false;
+	/* each takes budget, or waits again for the next time: one look at each */
+	list_init(&starved);
+	while ((n = list_pop_front(&b->fetch_waiting)))
+		list_push_back(&starved, n);
+	while ((n = list_pop_front(&starved)))
+		step(CONTAINER_OF(n, struct fetch, starved));
+}
+
+/* Gives a pass's data back and lets starved fetches go on. */
+static void drop_reads(struct fetch *f)
+{
+	struct broker *b = f->req->broker;
+	for (uint32_t i = 0; i < f->count; i++) {
+		if (!f->part[i].has_read)
+			continue;
+		log_read_release(&f->part[i].read);
+		f->part[i].has_read = false;
+	}
+	budget_give(&b->fetch_budget, f->held);
+	f->held = f->total = 0;
+	if (list_empty(&b->fetch_waiting) || b->fetch_wake_queued)
+		return;
+	b->fetch_wake_queued = true;
+	b->fetch_wake.run = wake_starved;
+	loop_defer(b->loop, &b->fetch_wake);
+}
+
+static void on_release(struct request *req)
+{
+	drop_reads(req->user);
+}
+
+/* ---- answer and wait ------------------------------------------------------------------------- */
+
+static void stop_waiting(struct fetch *f)
+{
+	for (uint32_t i = 0; i < f->count; i++)
+		log_wait_cancel(&f->part[i].waiter);
+	loop_timer_cancel(f->req->loop, &f->timer);
+	list_remove(&f->starved);
+}
+
+static void answer(struct fetch *f)
+{
+	ASSERT(f->state != FETCH_ANSWERED);
+	f->state = FETCH_ANSWERED;
+	stop_waiting(f);
+	f->req->closed = NULL;
+	request_answer(f->req);
+}
+
+static void on_closed(struct request *req)
+{
+	struct fetch *f = req->user;
+	f->gone = true;
+	if (f->state == FETCH_WAITING || f->state == FETCH_STARVED)
+		answer(f);
+	/* READING: the read comes back and ends it */
+}
+
+static void on_data(struct log_waiter *waiter)
+{
+	struct fetch *f = CONTAINER_OF(waiter, struct fetch_part, waiter)->owner;
+	if (f->state != FETCH_WAITING)
+		return;
+	stop_waiting(f);
+	pass(f);
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+	struct fetch *f = CONTAINER_OF(timer, struct fetch, timer);
+	if (f->state != FETCH_WAITING)
+		return;
+	stop_waiting(f);
+	pass(f);
+}
+
+static struct log_partition *find(const struct fetch_part *part, enum err *ret_err)
+{
+	const struct request *req = part->owner->req;
+	const struct log_topic *t = topic_named(req, part->topic->topic, part->topic->topic_id, ret_err);
+	if (!t)
+		return NULL;
+	struct log_partition *p = log_partition_find(req->log, t, part->in->partition);
+	if (!p)
+		*ret_err = ERR_UNKNOWN_TOPIC;
+	return p;
+}
+
+static void wait(struct fetch *f)
+{
+	f->state = FETCH_WAITING;
+	drop_reads(f);
+	loop_timer_set(f->req->loop, &f->timer, f->deadline_ns);
+	for (uint32_t i = 0; i < f->count; i++) {
+		struct fetch_part *part = &f->part[i];
+		enum err err;
+		struct log_partition *p = find(part, &err);
+		int64_t from = part->in->fetch_offset > part->seen_end ? part->in->fetch_offset : part->seen_end;
+		if (p)
+			log_wait(p, from, &part->waiter);
+	}
+}
+
+static void end_of_pass(struct fetch *f)
+{
+	const struct fetch_request *body = f->req->body;
+	bool late = loop_now_ns(f->req->loop) >= f->deadline_ns;
+	bool enough = body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes || f->full;
+	if (f->gone || f->error || late || enough)
+		answer(f);
+	else
+		wait(f);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void set_error(struct fetch_part *part, enum err err)
+{
+	part->out->error_code = err_kafka(err);
+	part->out->high_watermark = -1;
+	part->owner->error = true;
+	err_clear();
+}
+
+static enum err check_epoch(const struct fetch_part *part, const struct log_partition_status *s)
+{
+	int32_t epoch = part->in->current_leader_epoch;
+	if (epoch < 0 || (uint32_t)epoch == s->leader_epoch)
+		return ERR_OK;
+	return (uint32_t)epoch < s->leader_epoch ? ERR_FENCED_LEADER_EPOCH : ERR_UNKNOWN_LEADER_EPOCH;
+}
+
+/* Fills in the ends; true when there is something to read. */
+static bool look(struct fetch_part *part, struct log_partition **ret_partition)
+{
+	const struct fetch_request *body = part->owner->req->body;
+	struct log_partition_status s;
+	enum err err = ERR_OK;
+	int64_t offset = part->in->fetch_offset;
+	struct log_partition *p = find(part, &err);
+	if (p) {
+		log_partition_status(p, &s);
+		err = check_epoch(part, &s);
+		if (err == ERR_OK && (offset < s.log_start || offset > s.log_end))
+			err = ERR_OFFSET_OUT_OF_RANGE;
+	}
+	if (err != ERR_OK) {
+		set_error(part, err);
+		return false;
+	}
+	part->seen_end = s.visible_end;
+	part->out->high_watermark = s.visible_end;
+	part->out->last_stable_offset = s.stable_end;
+	part->out->log_start_offset = s.log_start;
+	*ret_partition = p;
+	return offset < (body->isolation_level == 1 ? s.stable_end : s.visible_end);
+}
+
+/* The read of one part is done: keeps what fits. */
+static void take_read(struct fetch *f, struct fetch_part *part)
+{
+	struct broker *b = f->req->broker;
+	struct log_read *r = &part->read;
+	budget_give(&b->fetch_budget, f->asked);
+	f->asked = 0;
+	if (r->err != ERR_OK) {
+		set_error(part, r->err);
+		return;
+	}
+	bool fits = f->total == 0 || f->total + r->bytes_total <= f->max_bytes;
+	if (!fits || r->batch_count == 0) {
+		f->full |= !fits;
+		return;
+	}
+	/* a first batch may be larger than what was asked for: the budget is overdrawn by it */
+	b->fetch_budget.used_bytes += r->bytes_total;
+	f->held += r->bytes_total;
+	f->total += r->bytes_total;
+	f->full |= f->total >= f->max_bytes;
+	part->out->high_watermark = r->visible_end;
+	part->out->last_stable_offset = r->stable_end;
+	part->out->log_start_offset = r->log_start;
+	part->out->records = (struct msg_slices){r->batches, (uint32_t)r->batch_count};
+}
+
+static void on_read(struct log_read *read)
+{
+	struct fetch_part *part = CONTAINER_OF(read, struct fetch_part, read);
+	struct fetch *f = part->owner;
+	ASSERT(f->state == FETCH_READING && part == &f->part[f->at]);
+	take_read(f, part);
+	f->at++;
+	step(f);
+}
+
+/* Takes memory for a read of `want` bytes. False: the fetch waits for it, or ends with what it has. */
+static bool take_budget(struct fetch *f, size_t want)
+{
+	struct broker *b = f->req->broker;
+	if (budget_take(&b->fetch_budget, want)) {
+		f->asked = want;
+		return true;
+	}
+	if (f->total > 0) {
+		f->full = true;
+		return false;
+	}
+	f->state = FETCH_STARVED;
+	list_push_back(&b->fetch_waiting, &f->starved);
+	return false;
+}
+
+/* Goes on with the pass until a read is under way or all parts are done. */
+static void step(struct fetch *f)
+{
+	static const struct bytes none[1];
+	f->state = FETCH_READING;
+	for (; f->at < f->count && !f->gone; f->at++) {
+		struct fetch_part *part = &f->part[f->at];
+		struct log_partition *p;
+		part->out->records = (struct msg_slices){none, 0};
+		if (!look(part, &p) || f->full)
+			continue;
+		size_t left = f->max_bytes - f->total, want = (size_t)part->in->partition_max_bytes;
+		if (part->in->partition_max_bytes < 0 || want > left)
+			want = left;
+		if (!take_budget(f, want)) {
+			if (f->state == FETCH_STARVED)
+				return;
+			continue;
+		}
+		part->has_read = true;
+		part->read = (struct log_read){.partition = p,
+		    .offset = part->in->fetch_offset,
+		    .max_bytes = want,
+		    .read_committed = ((const struct fetch_request *)f->req->body)->isolation_level == 1,
+		    .done = on_read};
+		log_read(f->req->log, &part->read);
+		return;
+	}
+	end_of_pass(f);
+}
+
+static void pass(struct fetch *f)
+{
+	f->at = 0;
+	f->error = f->full = false;
+	step(f);
+}
+
+static void on_turn(struct request *req)
+{
+	struct fetch *f = req->user;
+	req->closed = on_closed;
+	f->gone = req->conn->closing;
+	pass(f);
+}
+
+/* ---- request --------------------------------------------------------------------------------- */
+
+/* Lays out the response like the request and links both through the parts. */
+static bool lay_out(struct fetch *f)
+{
+	struct request *req = f->req;
+	const struct fetch_request *body = req->body;
+	struct fetch_response *r = req->response;
+	uint32_t n = 0;
+	r->responses.count = body->topics.count;
+	r->responses.at = request_new(req, &fetch_response_topic_shape, body->topics.count);
+	f->part = request_alloc(req, f->count * sizeof(*f->part));
+	if (!r->responses.at || !f->part)
+		return false;
+	for (uint32_t i = 0; i < body->topics.count; i++) {
+		const struct fetch_request_topic *in = &body->topics.at[i];
+		struct fetch_response_topic *out = &r->responses.at[i];
+		out->topic = in->topic;
+		out->topic_id = in->topic_id;
+		out->partitions.count = in->partitions.count;
+		out->partitions.at =
+		    request_new(req, &fetch_response_partition_shape, in->partitions.count);
+		if (!out->partitions.at)
+			return false;
+		for (uint32_t j = 0; j < in->partitions.count; j++) {
+			struct fetch_part *part = &f->part[n++];
+			part->owner = f;
+			part->topic = in;
+			part->in = &in->partitions.at[j];
+			part->out = &out->partitions.at[j];
+			part->out->partition_index = part->in->partition;
+			log_waiter_init(&part->waiter, on_data);
+		}
+	}
+	return true;
+}
+
+static enum err refusal(const struct request *req)
+{
+	const struct fetch_request *body = req->body;
+	/* this server has no followers: only one who wants to see more than consumers do says it is one */
+	if (body->replica_id >= 0 || body->replica_state.replica_id >= 0)
+		return ERR_PERMISSION;
+	if (body->session_id != 0)
+		return ERR_FETCH_SESSION_NOT_FOUND;
+	if (body->isolation_level != 0 && body->isolation_level != 1)
+		return ERR_INVALID_REQUEST;
+	return ERR_OK;
+}
+
+static void refuse(struct fetch *f, enum err err)
+{
+	struct fetch_response *r = f->req->response;
+	r->error_code = err_kafka(err);
+	for (uint32_t i = 0; i < f->count; i++)
+		set_error(&f->part[i], err);
+	if (f->req->version >= 7)
+		r->responses.count = 0;
+	f->state = FETCH_ANSWERED;
+	request_answer(f->req);
+}
+
+void handle_fetch(struct request *req)
+{
+	const struct fetch_request *body = req->body;
+	struct fetch *f = request_alloc(req, sizeof(*f));
+	if (!f) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	f->req = req;
+	for (uint32_t i = 0; i < body->topics.count; i++)
+		f->count += body->topics.at[i].partitions.count;
+	list_node_init(&f->starved);
+	loop_timer_init(&f->timer, on_deadline);
+	if (!lay_out(f)) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	enum err err = refusal(req);
+	if (err != ERR_OK) {
+		refuse(f, err);
+		return;
+	}
+	int64_t max_wait_ns = body->max_wait_ms > 0 ? body->max_wait_ms * MS_NS : 0;
+	f->deadline_ns = req->received_ns + (max_wait_ns < MAX_WAIT_NS ? max_wait_ns : MAX_WAIT_NS);
+	f->max_bytes = req->broker->options.fetch_bytes_max;
+	if (body->max_bytes >= 0 && (size_t)body->max_bytes < f->max_bytes)
+		f->max_bytes = (size_t)body->max_bytes;
+	req->user = f;
+	req->release = on_release;
+	request_when_first(req, on_turn);
+}

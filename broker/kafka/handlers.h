@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The handlers of this folder, one per api, and what they share. Each fills in req->response and answers
+ * (request.h). The coordinator's handlers are in groups.h.
+ */
+#include "broker/kafka/server.h"
+
+void handle_api_versions(struct request *req);
+void handle_metadata(struct request *req);
+void handle_produce(struct request *req);
+void handle_fetch(struct request *req);
+void handle_list_offsets(struct request *req);
+void handle_offset_for_leader_epoch(struct request *req);
+void handle_init_producer_id(struct request *req);
+void handle_find_coordinator(struct request *req);
+void handle_describe_cluster(struct request *req);
+void handle_create_topics(struct request *req);
+void handle_delete_topics(struct request *req);
+void handle_create_partitions(struct request *req);
+void handle_describe_configs(struct request *req);
+void handle_alter_configs(struct request *req);
+void handle_incremental_alter_configs(struct request *req);
+void handle_describe_log_dirs(struct request *req);
+void handle_describe_topic_partitions(struct request *req);
+
+/* Operations as Kafka's AclOperation numbers them, one bit each; "not asked for" is INT32_MIN. */
+enum {
+	OPERATIONS_TOPIC = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
+	OPERATIONS_CLUSTER = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
+	OPERATIONS_GROUP = 1 << 3 | 1 << 6 | 1 << 8,
+};
+/* Kafka's ConfigResource.Type */
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+/* Kafka's DescribeConfigsResponse.ConfigSource */
+enum { CONFIG_SOURCE_TOPIC = 1, CONFIG_SOURCE_BROKER = 4, CONFIG_SOURCE_DEFAULT = 5 };
+
+/* Where the client of `req` reaches this broker. The host lives as long as the request. */
+struct endpoint {
+	struct str host;
+	int32_t port;
+};
+struct endpoint request_endpoint(const struct request *req);
+struct str broker_cluster_id(const struct broker *b);
+
+/*
+ * The topic a request names: by id where `id` is not zero, else by name. NULL with *ret_err UNKNOWN_TOPIC_ID or UNKNOWN_TOPIC
+ * (ERR_INVALID_TOPIC for a name no topic can have).
+ */
+const struct log_topic *topic_named(const struct request *req, struct str name, struct log_uuid id,
+    enum err *ret_err);
+/* An array of one int32 that lives as long as the request: this broker as leader, replica and in-sync replica. */
+int32_t *request_self(struct request *req);
+/* The message for an error, made of its text and the chain's context. */
+struct str request_error_text(struct request *req, enum err err);

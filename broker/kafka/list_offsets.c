@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ListOffsets: the ends of partitions, and the first record at or after a time. Special times by version; those
+ * about tiered storage have no answer here, which Kafka writes as offset -1.
+ */
+#include "broker/kafka/handlers.h"
+
+enum special_time {
+	TIME_LATEST = -1,
+	TIME_EARLIEST = -2,
+	TIME_MAX_TIMESTAMP = -3,          /* version 7 */
+	TIME_EARLIEST_LOCAL = -4,         /* version 8 */
+	TIME_LATEST_TIERED = -5,          /* version 9 */
+	TIME_EARLIEST_PENDING_UPLOAD = -6 /* version 11 */
+};
+
+struct lookup {
+	struct log_find_time find;
+	struct list_offsets *owner;
+	struct list_offsets_response_partition *out;
+	bool asked;
+};
+struct list_offsets {
+	struct request *req;
+	uint32_t pending;
+	uint32_t count;
+	struct lookup *lookup;
+};
+
+static void set_error(struct list_offsets_response_partition *out, enum err err)
+{
+	out->error_code = err_kafka(err);
+	out->offset = out->timestamp = -1;
+	out->leader_epoch = -1;
+	err_clear();
+}
+
+static void on_found(struct log_find_time *find)
+{
+	struct lookup *l = CONTAINER_OF(find, struct lookup, find);
+	if (find->err != ERR_OK) {
+		set_error(l->out, find->err);
+	} else {
+		l->out->offset = find->offset;
+		l->out->timestamp = find->found_ms;
+		if (find->offset < 0)
+			l->out->leader_epoch = -1;
+	}
+	ASSERT(l->owner->pending > 0);
+	if (--l->owner->pending == 0)
+		request_answer(l->owner->req);
+}
+
+static int first_version(int64_t time)
+{
+	switch (time) {
+	case TIME_MAX_TIMESTAMP:
+		return 7;
+	case TIME_EARLIEST_LOCAL:
+		return 8;
+	case TIME_LATEST_TIERED:
+		return 9;
+	case TIME_EARLIEST_PENDING_UPLOAD:
+		return 11;
+	default:
+		return time < TIME_EARLIEST_PENDING_UPLOAD ? INT16_MAX : 0;
+	}
+}
+
+static void find_time(struct lookup *l, struct log_partition *p, int64_t time)
+{
+	l->find.partition = p;
+	l->find.timestamp_ms = time;
+	l->find.done = on_found;
+	l->asked = true;
+}
+
+static enum err look(struct lookup *l, const struct log_topic *t, const struct list_offsets_request_partition *in)
+{
+	const struct list_offsets_request *body = l->owner->req->body;
+	struct log_partition_status s;
+	struct log_partition *p = log_partition_find(l->owner->req->log, t, in->partition_index);
+	if (!p)
+		return ERR_UNKNOWN_TOPIC;
+	log_partition_status(p, &s);
+	if (in->current_leader_epoch >= 0 && (uint32_t)in->current_leader_epoch != s.leader_epoch)
+		return (uint32_t)in->current_leader_epoch < s.leader_epoch ? ERR_FENCED_LEADER_EPOCH
+									   : ERR_UNKNOWN_LEADER_EPOCH;
+	if (l->owner->req->version < first_version(in->timestamp))
+		return ERR_UNSUPPORTED_VERSION;
+	l->out->leader_epoch = (int32_t)s.leader_epoch;
+	switch (in->timestamp) {
+	case TIME_LATEST:
+		l->out->offset = body->isolation_level == 1 ? s.stable_end : s.visible_end;
+		break;
+	case TIME_EARLIEST:
+	case TIME_EARLIEST_LOCAL:
+		l->out->offset = s.log_start;
+		break;
+	case TIME_LATEST_TIERED:
+	case TIME_EARLIEST_PENDING_UPLOAD:
+		l->out->leader_epoch = -1;
+		break;
+	case TIME_MAX_TIMESTAMP:
+		if (s.max_timestamp_ms < 0)
+			l->out->leader_epoch = -1;
+		else
+			find_time(l, p, s.max_timestamp_ms);
+		break;
+	default:
+		find_time(l, p, in->timestamp);
+	}
+	return ERR_OK;
+}
+
+static enum err request_error(const struct request *req)
+{
+	const struct list_offsets_request *body = req->body;
+	if (body->replica_id >= 0)
+		return ERR_PERMISSION;
+	if (body->isolation_level != 0 && body->isolation_level != 1)
+		return ERR_INVALID_REQUEST;
+	return ERR_OK;
+}
+
+static bool look_topic(struct list_offsets *lo, const struct list_offsets_request_topic *in,
+    struct list_offsets_response_topic *out, struct lookup *lookup)
+{
+	enum err err = ERR_OK, refused = request_error(lo->req);
+	const struct log_topic *t = topic_named(lo->req, in->name, (struct log_uuid){{0}}, &err);
+	out->name = in->name;
+	out->partitions.count = in->partitions.count;
+	out->partitions.at =
+	    request_new(lo->req, &list_offsets_response_partition_shape, in->partitions.count);
+	if (!out->partitions.at)
+		return false;
+	for (uint32_t i = 0; i < in->partitions.count; i++) {
+		lookup[i].owner = lo;
+		lookup[i].out = &out->partitions.at[i];
+		lookup[i].out->partition_index = in->partitions.at[i].partition_index;
+		enum err e = refused != ERR_OK ? refused : t ? look(&lookup[i], t, &in->partitions.at[i]) : err;
+		if (e != ERR_OK)
+			set_error(lookup[i].out, e);
+	}
+	return true;
+}
+
+/* The answers are all prepared; what needs the log's help is asked for now. */
+static void start(struct list_offsets *lo)
+{
+	lo->pending = 1;
+	for (uint32_t i = 0; i < lo->count; i++)
+		lo->pending += lo->lookup[i].asked;
+	for (uint32_t i = 0; i < lo->count; i++) {
+		if (lo->lookup[i].asked)
+			log_find_time(lo->req->log, &lo->lookup[i].find);
+	}
+	if (--lo->pending == 0)
+		request_answer(lo->req);
+}
+
+void handle_list_offsets(struct request *req)
+{
+	const struct list_offsets_request *body = req->body;
+	struct list_offsets_response *r = req->response;
+	struct list_offsets *lo = request_alloc(req, sizeof(*lo));
+	uint32_t at = 0;
+	bool ok = lo != NULL;
+	if (ok) {
+		lo->req = req;
+		for (uint32_t i = 0; i < body->topics.count; i++)
+			lo->count += body->topics.at[i].partitions.count;
+		lo->lookup = request_alloc(req, lo->count * sizeof(*lo->lookup));
+	}
+	r->topics.at = request_new(req, &list_offsets_response_topic_shape, body->topics.count);
+	r->topics.count = body->topics.count;
+	ok = ok && lo->lookup && r->topics.at;
+	for (uint32_t i = 0; ok && i < body->topics.count; i++) {
+		ok = look_topic(lo, &body->topics.at[i], &r->topics.at[i], lo->lookup + at);
+		at += body->topics.at[i].partitions.count;
+	}
+	if (ok)
+		start(lo);
+	else
+		request_fail(req, ERR_LIMIT);
+}

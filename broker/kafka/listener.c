@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Kafka door itself: opening and closing, accepting, and the sweep that ends connections which do nothing or
+ * stop half-way.
+ */
+#include "broker/kafka/handlers.h"
+
+static const int64_t ACCEPT_PAUSE_NS = 100 * MS_NS; /* after a failure, such as too many open files */
+static const int64_t SWEEP_NS = 2 * S_NS;
+/* A request may take this long per byte on top of stall_ns: 8 KiB/s at least. */
+static const int64_t FRAME_BYTE_NS = S_NS / 8192;
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static void accept_next(struct broker *b);
+
+static void on_accepted(struct io_req *io)
+{
+	struct broker *b = CONTAINER_OF(io, struct broker, accept);
+	b->accepting = false;
+	if (io->err != ERR_OK) {
+		if (b->closing)
+			return;
+		diag(DIAG_WARN, "kafka_accept_failed", "err=%s errno=%d", err_name(io->err), io->sys_errno);
+		err_clear();
+		loop_timer_set(b->loop, &b->accept_again, loop_now_ns(b->loop) + ACCEPT_PAUSE_NS);
+		return;
+	}
+	int fd = (int)io->result;
+	bool full = b->conn_count >= b->options.connections_max;
+	if (full)
+		diag(DIAG_WARN, "kafka_connection_refused", "reason=connections_max limit=%u",
+		    b->options.connections_max);
+	if (full || b->closing || conn_open(b, fd) != ERR_OK) {
+		enum err err = io_close(b->io, fd); /* nothing can be done about a failure */
+		(void)err;
+	}
+	accept_next(b);
+}
+
+static void accept_next(struct broker *b)
+{
+	if (b->closing || b->accepting)
+		return;
+	b->accepting = true;
+	b->accept = (struct io_req){.op = IO_ACCEPT, .fd = b->listen_fd, .done = on_accepted};
+	io_submit(b->io, &b->accept);
+}
+
+static void on_accept_again(struct loop_timer *timer)
+{
+	accept_next(CONTAINER_OF(timer, struct broker, accept_again));
+}
+
+/* ---- sweep ----------------------------------------------------------------------------------- */
+
+/* Why a connection has to go; NULL when it may stay. */
+static const char *overdue(const struct broker *b, const struct conn *c, int64_t now)
+{
+	int64_t stall = b->options.stall_ns;
+	if (c->sending && now - c->send_ns > stall)
+		return "does not read its answers";
+	if (c->frame.ptr && now - c->frame_ns > stall + (int64_t)c->frame.len * FRAME_BYTE_NS)
+		return "stopped in the middle of a request";
+	if (list_linked(&c->hungry) && now - c->active_ns > stall)
+		return "no memory for its request";
+	if (c->in_flight == 0 && now - c->active_ns > b->options.idle_ns)
+		return "idle";
+	return NULL;
+}
+
+static void on_sweep(struct loop_timer *timer)
+{
+	struct broker *b = CONTAINER_OF(timer, struct broker, sweep);
+	int64_t now = loop_now_ns(b->loop);
+	LIST_EACH (&b->conns, n, tmp) {
+		struct conn *c = CONTAINER_OF(n, struct conn, node);
+		const char *reason = overdue(b, c, now);
+		if (reason)
+			conn_close(c, c->in_flight || c->frame.ptr ? ERR_TIMEOUT : ERR_OK, reason);
+	}
+	loop_timer_set(b->loop, &b->sweep, now + SWEEP_NS);
+}
+
+void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
+{
+	if (!ptr)
+		return;
+	frame_give(&b->frames, ptr, capacity);
+	LIST_EACH (&b->hungry, n, tmp) {
+		struct conn *c = CONTAINER_OF(n, struct conn, hungry);
+		list_remove(n);
+		conn_wake(c);
+	}
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+static enum err copy_string(const char *from, const char **ret_copy)
+{
+	*ret_copy = NULL;
+	if (!from)
+		return ERR_OK;
+	*ret_copy = mem_strdup(str_of(from));
+	return *ret_copy ? ERR_OK : ERR_NOMEM;
+}
+
+static void free_string(const char *s)
+{
+	mem_free((void *)(uintptr_t)s);
+}
+
+static enum err take_options(struct broker *b, const struct broker_options *from)
+{
+	struct broker_options *o = &b->options;
+	*o = *from;
+	o->host = o->advertised_host = o->cluster_id = o->data_dir = NULL;
+	TRY(copy_string(from->host ? from->host : "127.0.0.1", &o->host));
+	TRY(copy_string(from->advertised_host, &o->advertised_host));
+	TRY(copy_string(from->cluster_id, &o->cluster_id));
+	TRY(copy_string(from->data_dir, &o->data_dir));
+	if (o->node_id == 0)
+		o->node_id = 1;
+	if (o->default_partitions == 0)
+		o->default_partitions = 1;
+	if (o->connections_max == 0)
+		o->connections_max = 10000;
+	if (o->request_bytes_max == 0)
+		o->request_bytes_max = REQUEST_BYTES_MAX;
+	if (o->request_budget_bytes == 0)
+		o->request_budget_bytes = 256 * MIB;
+	if (o->request_budget_bytes < 2 * o->request_bytes_max)
+		o->request_budget_bytes = 2 * o->request_bytes_max;
+	if (o->fetch_bytes_max == 0)
+		o->fetch_bytes_max = 16 * MIB;
+	if (o->fetch_budget_bytes == 0)
+		o->fetch_budget_bytes = 128 * MIB;
+	if (o->append_bytes_max == 0)
+		o->append_bytes_max = 48 * MIB;
+	if (o->idle_ns == 0)
+		o->idle_ns = 600 * S_NS;
+	if (o->stall_ns == 0)
+		o->stall_ns = 30 * S_NS;
+	return ERR_OK;
+}
+
+static void broker_free(struct broker *b)
+{
+	free_string(b->options.host);
+	free_string(b->options.advertised_host);
+	free_string(b->options.cluster_id);
+	free_string(b->options.data_dir);
+	frame_pool_release(&b->frames);
+	mem_free(b);
+}
+
+static enum err start(struct broker *b, const struct broker_options *options)
+{
+	TRY(take_options(b, options));
+	frame_pool_init(&b->frames, b->options.request_budget_bytes);
+	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
+	TRY(cluster_id_open(b));
+	TRY(io_listen(b->io, b->options.host, b->options.port, &b->listen_fd, &b->port));
+	accept_next(b);
+	loop_timer_set(b->loop, &b->sweep, loop_now_ns(b->loop) + SWEEP_NS);
+	return ERR_OK;
+}
+
+enum err broker_open(struct loop *loop, struct log *log, const struct broker_options *options,
+    struct broker **ret_broker)
+{
+	struct broker *b = mem_calloc(1, sizeof(*b));
+	if (!b)
+		return ERR_NOMEM;
+	b->loop = loop;
+	b->io = loop_io(loop);
+	b->log = log;
+	b->listen_fd = -1;
+	list_init(&b->conns);
+	list_init(&b->hungry);
+	list_init(&b->fetch_waiting);
+	list_init(&b->append_waiting);
+	loop_timer_init(&b->accept_again, on_accept_again);
+	loop_timer_init(&b->sweep, on_sweep);
+	enum err err = start(b, options);
+	if (err != ERR_OK) {
+		broker_free(b);
+		return err;
+	}
+	*ret_broker = b;
+	return ERR_OK;
+}
+
+void broker_close(struct broker *b)
+{
+	if (!b)
+		return;
+	b->closing = true;
+	loop_timer_cancel(b->loop, &b->sweep);
+	loop_timer_cancel(b->loop, &b->accept_again);
+	if (b->accepting)
+		io_cancel(b->io, &b->accept);
+	LIST_EACH (&b->conns, n, tmp)
+		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
+	while (b->accepting || b->conn_count > 0 || b->fetch_wake_queued)
+		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
+	enum err err = io_close(b->io, b->listen_fd); /* nothing can be done about a failure */
+	(void)err;
+	broker_free(b);
+}
+
+uint16_t broker_port(const struct broker *b)
+{
+	return b->port;
+}

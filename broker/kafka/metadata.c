@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metadata: which topics there are and who leads their partitions (always this server). Topics asked for by name
+ * are created first, where server and client allow it.
+ */
+#include "broker/kafka/handlers.h"
+
+/* ---- Metadata -------------------------------------------------------------------------------- */
+
+/* State of a request that creates topics first. */
+struct metadata {
+	struct request *req;
+	uint32_t pending;
+	struct metadata_create {
+		struct log_topic_req topic;
+		struct metadata *owner;
+		uint32_t index; /* in the request */
+	} *creates;
+	uint32_t create_count;
+	enum err *errors; /* by index in the request: why it could not be created */
+};
+
+static bool fill_partitions(struct request *req, const struct log_topic *t, int32_t *self,
+    struct metadata_response_topic *out)
+{
+	size_t count = (size_t)t->partition_count;
+	out->partitions.at = request_new(req, &metadata_response_partition_shape, count);
+	if (!out->partitions.at)
+		return false;
+	out->partitions.count = (uint32_t)count;
+	for (uint32_t i = 0; i < count; i++) {
+		struct metadata_response_partition *p = &out->partitions.at[i];
+		struct log_partition *partition = log_partition_find(req->log, t, (int32_t)i);
+		struct log_partition_status s = {0};
+		if (partition)
+			log_partition_status(partition, &s);
+		p->partition_index = (int32_t)i;
+		p->leader_id = *self;
+		p->leader_epoch = (int32_t)s.leader_epoch;
+		p->replica_nodes.at = p->isr_nodes.at = self;
+		p->replica_nodes.count = p->isr_nodes.count = 1;
+	}
+	return true;
+}
+
+static bool fill_topic(struct request *req, const struct log_topic *t, int32_t *self,
+    struct metadata_response_topic *out)
+{
+	const struct metadata_request *body = req->body;
+	out->name = t->name;
+	out->topic_id = t->id;
+	out->is_internal = t->internal;
+	if (body->include_topic_authorized_operations)
+		out->topic_authorized_operations = OPERATIONS_TOPIC;
+	return fill_partitions(req, t, self, out);
+}
+
+static bool fill_all(struct request *req, int32_t *self)
+{
+	struct metadata_response *r = req->response;
+	size_t count = log_topic_count(req->log), cursor = 0;
+	uint32_t n = 0;
+	const struct log_topic *t;
+	r->topics.at = request_new(req, &metadata_response_topic_shape, count);
+	if (!r->topics.at)
+		return false;
+	while (n < count && (t = log_topic_next(req->log, &cursor))) {
+		if (!fill_topic(req, t, self, &r->topics.at[n++]))
+			return false;
+	}
+	r->topics.count = n;
+	return true;
+}
+
+static bool fill_named(struct request *req, int32_t *self, const enum err *errors)
+{
+	const struct metadata_request *body = req->body;
+	struct metadata_response *r = req->response;
+	uint32_t count = body->topics.count;
+	r->topics.at = request_new(req, &metadata_response_topic_shape, count);
+	if (!r->topics.at)
+		return false;
+	r->topics.count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct metadata_request_topic *asked = &body->topics.at[i];
+		struct metadata_response_topic *out = &r->topics.at[i];
+		enum err err = ERR_OK;
+		const struct log_topic *t = topic_named(req, asked->name, asked->topic_id, &err);
+		if (t) {
+			if (!fill_topic(req, t, self, out))
+				return false;
+			continue;
+		}
+		/* a topic that could not be created says why, unless it may be there by now */
+		if (errors && errors[i] != ERR_OK && errors[i] != ERR_TOPIC_EXISTS)
+			err = errors[i];
+		out->error_code = err_kafka(err);
+		out->name = asked->name;
+		if (!asked->name.ptr && req->version < 12)
+			out->name = STR("");
+		out->topic_id = asked->topic_id;
+	}
+	return true;
+}
+
+static bool wants_all(const struct request *req)
+{
+	const struct metadata_request *body = req->body;
+	return !body->topics.at || (req->version == 0 && body->topics.count == 0);
+}
+
+static void answer_metadata(struct request *req, const enum err *errors)
+{
+	const struct metadata_request *body = req->body;
+	struct metadata_response *r = req->response;
+	struct endpoint here = request_endpoint(req);
+	int32_t *self = request_self(req);
+	r->brokers.at = request_new(req, &metadata_response_broker_shape, 1);
+	if (!self || !r->brokers.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	r->brokers.count = 1;
+	r->brokers.at[0].node_id = *self;
+	r->brokers.at[0].host = here.host;
+	r->brokers.at[0].port = here.port;
+	r->cluster_id = broker_cluster_id(req->broker);
+	r->controller_id = *self;
+	if (body->include_cluster_authorized_operations)
+		r->cluster_authorized_operations = OPERATIONS_CLUSTER;
+	if (!(wants_all(req) ? fill_all(req, self) : fill_named(req, self, errors))) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	request_answer(req);
+}
+
+static void on_created(struct log_topic_req *topic)
+{
+	struct metadata_create *create = CONTAINER_OF(topic, struct metadata_create, topic);
+	struct metadata *m = create->owner;
+	m->errors[create->index] = topic->err;
+	ASSERT(m->pending > 0);
+	if (--m->pending == 0)
+		answer_metadata(m->req, m->errors);
+}
+
+static bool is_to_create(struct request *req, const struct metadata_request_topic *asked)
+{
+	enum err err;
+	return asked->name.ptr && log_uuid_is_zero(asked->topic_id) &&
+	       !topic_named(req, asked->name, asked->topic_id, &err) && err == ERR_UNKNOWN_TOPIC &&
+	       !(asked->name.len >= 2 && memcmp(asked->name.ptr, "__", 2) == 0);
+}
+
+/* Starts the creation of what is missing; false when nothing is. */
+static enum err create_missing(struct request *req, struct metadata *m)
+{
+	const struct metadata_request *body = req->body;
+	uint32_t count = body->topics.count;
+	m->req = req;
+	m->errors = request_alloc(req, count * sizeof(*m->errors));
+	if (!m->errors)
+		return ERR_LIMIT;
+	for (uint32_t i = 0; i < count; i++)
+		m->create_count += is_to_create(req, &body->topics.at[i]);
+	m->creates = request_alloc(req, m->create_count * sizeof(*m->creates));
+	if (!m->creates)
+		return ERR_LIMIT;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!is_to_create(req, &body->topics.at[i]))
+			continue;
+		struct metadata_create *c = &m->creates[n++];
+		c->owner = m;
+		c->index = i;
+		c->topic.op = LOG_TOPIC_CREATE;
+		c->topic.name = body->topics.at[i].name;
+		c->topic.partition_count = req->broker->options.default_partitions;
+		c->topic.done = on_created;
+	}
+	return ERR_OK;
+}
+
+void handle_metadata(struct request *req)
+{
+	const struct metadata_request *body = req->body;
+	bool may_create = body->allow_auto_topic_creation && !req->broker->options.no_auto_create;
+	if (wants_all(req) || !may_create) {
+		answer_metadata(req, NULL);
+		return;
+	}
+	struct metadata *m = request_alloc(req, sizeof(*m));
+	if (!m || create_missing(req, m) != ERR_OK) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	m->pending = m->create_count;
+	if (m->pending == 0) {
+		answer_metadata(req, NULL);
+		return;
+	}
+	for (uint32_t i = 0; i < m->create_count; i++)
+		log_topic_submit(req->log, &m->creates[i].topic);
+}

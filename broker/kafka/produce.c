@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Produce: check each partition's batch, give it to the log, answer when it is as durable as its topic says.
+ *
+ * A request goes CHECKING (small batches at once, others on the service pool) -> READY -> (its turn) APPENDING ->
+ * answered. The bytes stay in the request's frame all the time; the log copies them once, into its round.
+ *
+ * Invariants:
+ *   P1  the produce requests of one connection are given to the log in the order they came, whatever their checks
+ *       took: an idempotent producer's sequence depends on it.
+ *   P2  at most append_bytes_max bytes are with the log at a time (one request may be larger); the rest wait
+ *       in append_waiting, in order.
+ */
+#include "broker/kafka/handlers.h"
+#include "log/batch.h"
+#include <stdio.h>
+
+enum { MESSAGE_MAX = 160 };
+
+struct produce_part {
+	struct produce *owner;
+	struct bytes batch;
+	struct produce_response_partition *out;
+	struct log_uuid topic_id;
+	struct batch_rules rules;
+	enum err err;
+	int32_t bad_record; /* -1 = none */
+	char message[MESSAGE_MAX];
+	struct pool_job check;
+	struct log_append append;
+};
+
+struct produce {
+	struct request *req;
+	struct list_node node;    /* conn->produces, until given to the log */
+	struct list_node waiting; /* broker->append_waiting */
+	uint32_t count;
+	uint32_t checks;          /* on the pool */
+	uint32_t pending;         /* with the log */
+	size_t bytes;
+	struct produce_part *part;
+};
+
+static void conn_produce(struct conn *c);
+
+/* ---- answer ---------------------------------------------------------------------------------- */
+
+static void fill_error(struct request *req, struct produce_part *part)
+{
+	struct produce_response_partition *out = part->out;
+	out->error_code = err_kafka(part->err);
+	out->base_offset = -1;
+	out->error_message = request_text(req, "%s%s%s", err_text(part->err), part->message[0] ? ": " : "",
+	    part->message);
+	if (part->bad_record < 0)
+		return;
+	out->record_errors.at = request_new(req, &produce_response_record_error_shape, 1);
+	if (!out->record_errors.at)
+		return;
+	out->record_errors.count = 1;
+	out->record_errors.at[0].batch_index = part->bad_record;
+	out->record_errors.at[0].batch_index_error_message = out->error_message;
+}
+
+static void finish(struct produce *p)
+{
+	struct request *req = p->req;
+	const struct produce_request *body = req->body;
+	enum err err = ERR_OK;
+	for (uint32_t i = 0; i < p->count; i++) {
+		struct produce_part *part = &p->part[i];
+		if (part->err != ERR_OK) {
+			err = part->err;
+			fill_error(req, part);
+			continue;
+		}
+		part->out->base_offset = part->append.base_offset;
+		part->out->log_append_time_ms = part->append.append_time_ms;
+		part->out->log_start_offset = part->append.log_start;
+	}
+	if (body->acks != 0) {
+		request_answer(req);
+		return;
+	}
+	/* the only way to tell such a producer that something is wrong */
+	if (err != ERR_OK)
+		conn_close(req->conn, ERR_OK, "a batch sent with acks=0 was refused");
+	request_end_silently(req);
+}
+
+/* ---- append ---------------------------------------------------------------------------------- */
+
+/* What is said about a batch is part of the answer: the chain belongs to the thread that checked. */
+static void keep_message(struct produce_part *part)
+{
+	snprintf(part->message, sizeof(part->message), "%s", err_chain());
+	err_clear();
+}
+
+/* There may be room with the log now. */
+static void wake_waiting(struct broker *b)
+{
+	struct list_node *first;
+	while ((first = list_first(&b->append_waiting))) {
+		conn_produce(CONTAINER_OF(first, struct produce, waiting)->req->conn);
+		if (list_first(&b->append_waiting) == first)
+			break;
+	}
+}
+
+static void on_appended(struct log_append *append)
+{
+	struct produce_part *part = CONTAINER_OF(append, struct produce_part, append);
+	struct produce *p = part->owner;
+	struct broker *b = p->req->broker;
+	part->err = append->err;
+	if (part->err != ERR_OK)
+		keep_message(part);
+	ASSERT(b->append_bytes >= append->batch_len);
+	b->append_bytes -= append->batch_len;
+	ASSERT(p->pending > 0);
+	if (--p->pending == 0)
+		finish(p);
+	wake_waiting(b);
+}
+
+static void append_part(struct produce_part *part)
+{
+	struct request *req = part->owner->req;
+	const struct log_topic *t = log_topic_by_id(req->log, part->topic_id);
+	struct log_partition *partition = t ? log_partition_find(req->log, t, part->out->index) : NULL;
+	if (!partition) {
+		part->err = ERR_UNKNOWN_TOPIC; /* deleted while its batch was checked */
+		return;
+	}
+	part->append = (struct log_append){
+	    .partition = partition,
+	    /* the frame is ours and mutable; only decoding makes it const */
+	    .batch = (uint8_t *)(uintptr_t)part->batch.ptr,
+	    .batch_len = part->batch.len,
+	    .principal = req->principal,
+	    .done = on_appended,
+	};
+	part->owner->pending++;
+	req->broker->append_bytes += part->batch.len;
+	struct log_append *one = &part->append;
+	log_append(req->log, &one, 1, false);
+}
+
+static void submit(struct produce *p)
+{
+	p->pending = 1;
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (p->part[i].err == ERR_OK)
+			append_part(&p->part[i]);
+	}
+	if (--p->pending == 0)
+		finish(p);
+}
+
+/* Gives the log what is ready, in order (P1), as far as it may take it (P2). */
+static void conn_produce(struct conn *c)
+{
+	struct broker *b = c->broker;
+	struct list_node *first;
+	while ((first = list_first(&c->produces))) {
+		struct produce *p = CONTAINER_OF(first, struct produce, node);
+		if (p->checks > 0)
+			return;
+		bool full = b->append_bytes > 0 && b->append_bytes + p->bytes > b->options.append_bytes_max;
+		struct list_node *ahead = list_first(&b->append_waiting);
+		if (p->bytes > 0 && (full || (ahead && ahead != &p->waiting))) {
+			if (!list_linked(&p->waiting))
+				list_push_back(&b->append_waiting, &p->waiting);
+			return;
+		}
+		list_remove(&p->waiting);
+		list_remove(&p->node);
+		submit(p);
+	}
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static void check(struct produce_part *part)
+{
+	err_clear();
+	part->err = batch_check(part->batch, &part->rules, &part->bad_record);
+	if (part->err != ERR_OK)
+		keep_message(part);
+}
+
+static void check_run(struct pool_job *job)
+{
+	check(CONTAINER_OF(job, struct produce_part, check));
+}
+
+static void check_done(struct pool_job *job)
+{
+	struct produce *p = CONTAINER_OF(job, struct produce_part, check)->owner;
+	ASSERT(p->checks > 0);
+	if (--p->checks == 0)
+		conn_produce(p->req->conn);
+}
+
+static void start_check(struct produce_part *part)
+{
+	if (batch_check_is_inline(part->batch)) {
+		check(part);
+		return;
+	}
+	part->check.run = check_run;
+	part->check.done = check_done;
+	part->owner->checks++;
+	if (pool_submit(part->owner->req->loop, &part->check) == ERR_OK)
+		return;
+	part->owner->checks--;
+	part->err = ERR_LIMIT;
+	keep_message(part);
+}
+
+/* Finds the partition and what its topic demands of batches. */
+static enum err prepare(struct produce_part *part, const struct log_topic *t, enum err topic_err)
+{
+	const struct request *req = part->owner->req;
+	const struct produce_request *body = req->body;
+	if (body->transactional_id.ptr)
+		return err_note(ERR_TRANSACTIONAL_ID, "transactions are not supported yet");
+	if (body->acks < -1 || body->acks > 1)
+		return ERR_INVALID_REQUIRED_ACKS;
+	if (!t)
+		return topic_err;
+	if (t->internal)
+		return err_note(ERR_INVALID_TOPIC, "clients cannot write to internal topics");
+	if (!log_partition_find(req->log, t, part->out->index))
+		return ERR_UNKNOWN_TOPIC;
+	if (part->batch.len == 0)
+		return err_note(ERR_INVALID_RECORD, "there is no batch");
+	part->topic_id = t->id;
+	part->rules = (struct batch_rules){
+	    .max_bytes = t->config.max_message_bytes,
+	    .decompressed_max = t->config.max_message_bytes * DECOMPRESS_RATIO_MAX,
+	    .keys_required = (t->config.cleanup & LOG_CLEANUP_COMPACT) != 0,
+	    .zstd_allowed = req->version >= 7,
+	};
+	return ERR_OK;
+}
+
+/* A transaction needs a coordinator, which is not there yet: its batches would never be committed. */
+static enum err refuse_transactional(struct bytes batch)
+{
+	struct batch_header h;
+	TRY(batch_header_read(batch, &h));
+	if (h.attributes & BATCH_ATTR_TRANSACTIONAL)
+		return err_note(ERR_TRANSACTIONAL_ID, "transactions are not supported yet");
+	return ERR_OK;
+}
+
+static void add_part(struct produce_part *part, const struct log_topic *t, enum err topic_err)
+{
+	err_clear();
+	part->bad_record = -1;
+	part->err = prepare(part, t, topic_err);
+	if (part->err == ERR_OK)
+		part->err = refuse_transactional(part->batch);
+	if (part->err != ERR_OK) {
+		keep_message(part);
+		return;
+	}
+	part->owner->bytes += part->batch.len;
+	start_check(part);
+}
+
+/* ---- request --------------------------------------------------------------------------------- */
+
+static uint32_t count_parts(const struct produce_request *body)
+{
+	size_t count = 0;
+	for (uint32_t i = 0; i < body->topic_data.count; i++)
+		count += body->topic_data.at[i].partition_data.count;
+	ASSERT(count <= UINT32_MAX); /* each took bytes of the request */
+	return (uint32_t)count;
+}
+
+/* Lays out the response like the request. */
+static bool lay_out(struct request *req)
+{
+	const struct produce_request *body = req->body;
+	struct produce_response *r = req->response;
+	uint32_t count = body->topic_data.count;
+	r->responses.at = request_new(req, &produce_response_topic_shape, count);
+	if (!r->responses.at)
+		return false;
+	r->responses.count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct produce_request_topic *in = &body->topic_data.at[i];
+		struct produce_response_topic *out = &r->responses.at[i];
+		out->name = in->name;
+		out->topic_id = in->topic_id;
+		out->partition_responses.count = in->partition_data.count;
+		out->partition_responses.at =
+		    request_new(req, &produce_response_partition_shape, in->partition_data.count);
+		if (!out->partition_responses.at)
+			return false;
+	}
+	return true;
+}
+
+static void add_topic(struct produce *p, const struct produce_request_topic *in,
+    struct produce_response_topic *out, struct produce_part *part)
+{
+	enum err err = ERR_OK;
+	const struct log_topic *t = topic_named(p->req, in->name, in->topic_id, &err);
+	for (uint32_t i = 0; i < in->partition_data.count; i++) {
+		part[i].owner = p;
+		part[i].batch = in->partition_data.at[i].records;
+		part[i].out = &out->partition_responses.at[i];
+		part[i].out->index = in->partition_data.at[i].index;
+		add_part(&part[i], t, err);
+	}
+}
+
+void handle_produce(struct request *req)
+{
+	const struct produce_request *body = req->body;
+	struct produce_response *r = req->response;
+	struct produce *p = request_alloc(req, sizeof(*p));
+	uint32_t count = count_parts(body), at = 0;
+	struct produce_part *parts = request_alloc(req, count * sizeof(*parts));
+	if (!p || !parts || !lay_out(req)) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	p->req = req;
+	p->count = count;
+	p->part = parts;
+	list_node_init(&p->node);
+	list_node_init(&p->waiting);
+	list_push_back(&req->conn->produces, &p->node);
+	for (uint32_t i = 0; i < body->topic_data.count; i++) {
+		add_topic(p, &body->topic_data.at[i], &r->responses.at[i], parts + at);
+		at += body->topic_data.at[i].partition_data.count;
+	}
+	conn_produce(req->conn);
+}

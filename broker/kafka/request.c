@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request between connection and handler: header, decoding, dispatch, encoding of the answer (request.h).
+ */
+#include "broker/kafka/server.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+/* A response is bounded so that a small request cannot make a huge one (I7). */
+#define RESPONSE_ARENA_MAX ((size_t)64 * MIB)
+#define RESPONSE_BYTES_MAX ((size_t)100 * MIB)
+
+struct request *request_open(struct conn *c, struct frame *frame)
+{
+	ASSERT(frame->ptr && frame->have == frame->len);
+	struct request *req = mem_calloc(1, sizeof(*req));
+	if (!req) {
+		broker_frame_give(c->broker, frame->ptr, frame->capacity);
+		return NULL;
+	}
+	req->broker = c->broker;
+	req->log = c->broker->log;
+	req->loop = c->broker->loop;
+	req->conn = c;
+	req->principal = c->principal;
+	req->peer = str_of(c->peer.host);
+	req->received_ns = loop_now_ns(req->loop);
+	req->frame = frame->ptr;
+	req->frame_len = frame->len;
+	req->frame_capacity = frame->capacity;
+	list_node_init(&req->node);
+	arena_init(&req->arena, msg_arena_limit(frame->len));
+	msg_out_init(&req->out, RESPONSE_BYTES_MAX);
+	return req;
+}
+
+static void give_frame(struct request *req)
+{
+	uint8_t *frame = req->frame;
+	req->frame = NULL;
+	req->body = NULL;
+	if (frame)
+		broker_frame_give(req->broker, frame, req->frame_capacity);
+}
+
+void request_free(struct request *req)
+{
+	if (!req)
+		return;
+	ASSERT(req->answered);
+	if (req->release)
+		req->release(req);
+	give_frame(req);
+	msg_out_release(&req->out);
+	arena_release(&req->arena);
+	mem_free(req);
+}
+
+/* ---- header and dispatch --------------------------------------------------------------------- */
+
+static enum err skip_tags(struct reader *r)
+{
+	uint32_t count = read_uvarint32(r);
+	if (count > KAFKA_UNKNOWN_TAGS_MAX)
+		return err_note(ERR_INVALID_REQUEST, "request header with %u tagged fields", count);
+	for (uint32_t i = 0; i < count && !r->bad; i++) {
+		(void)read_uvarint32(r);
+		uint32_t len = read_uvarint32(r);
+		if (len > reader_left(r))
+			r->bad = true;
+		read_skip(r, r->bad ? 0 : len);
+	}
+	return r->bad ? err_note(ERR_INVALID_REQUEST, "request header too short") : ERR_OK;
+}
+
+static enum err read_client_id(struct request *req, struct reader *r)
+{
+	int16_t len = read_i16_be(r);
+	if (len >= 0)
+		req->client_id = bytes_str(read_bytes(r, (size_t)len));
+	if (r->bad || len < -1)
+		return err_note(ERR_INVALID_REQUEST, "request header too short");
+	return ERR_OK;
+}
+
+/* ApiVersions in a version we do not speak is answered in version 0 (KIP-511), so that the client can try again. */
+static bool is_future_api_versions(int16_t key, int16_t version, const struct dispatch_row *row)
+{
+	return key == API_API_VERSIONS && row && version > row->max;
+}
+
+static enum err decode(struct request *req, const struct dispatch_row **ret_row)
+{
+	struct reader r = reader_of(bytes_of(req->frame, req->frame_len));
+	int16_t key = read_i16_be(&r);
+	req->version = read_i16_be(&r);
+	req->correlation_id = read_i32_be(&r);
+	req->api = msg_api_find(key);
+	const struct dispatch_row *row = dispatch_find(key);
+	if (r.bad || !req->api || !row)
+		return err_note(ERR_UNSUPPORTED_VERSION, "api key %d is not served", key);
+	bool future = is_future_api_versions(key, req->version, row);
+	if (!future && (req->version < row->min || req->version > row->max))
+		return err_note(ERR_UNSUPPORTED_VERSION, "%s version %d is not served", req->api->name,
+		    req->version);
+	TRY(read_client_id(req, &r));
+	req->body = arena_calloc(&req->arena, 1, req->api->request->size);
+	if (!req->body)
+		return ERR_NOMEM;
+	if (future) {
+		req->version = -1;
+		*ret_row = row;
+		return ERR_OK;
+	}
+	struct msg_form form = msg_request_form(req->api, req->version);
+	if (form.flexible)
+		TRY(skip_tags(&r));
+	TRY(msg_decode(form, &r, &req->arena, req->body));
+	if (reader_left(&r) > 0)
+		return err_note(ERR_INVALID_REQUEST, "%zu bytes after the end of a %s request", reader_left(&r),
+		    req->api->name);
+	*ret_row = row;
+	return ERR_OK;
+}
+
+void request_dispatch(struct request *req)
+{
+	const struct dispatch_row *row = NULL;
+	err_clear();
+	enum err err = decode(req, &row);
+	if (err != ERR_OK) {
+		metric_add(METRIC_BAD_FRAMES, 1);
+		request_fail(req, err);
+		return;
+	}
+	req->arena.limit_bytes += RESPONSE_ARENA_MAX;
+	req->response = arena_alloc(&req->arena, req->api->response->size);
+	if (!req->response) {
+		request_fail(req, ERR_NOMEM);
+		return;
+	}
+	msg_init(req->api->response, req->response);
+	row->handle(req);
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static enum err encode(struct request *req)
+{
+	struct writer *w = &req->out.w;
+	/* version -1: see is_future_api_versions */
+	int16_t version = req->version < 0 ? 0 : req->version;
+	struct msg_form form = msg_response_form(req->api, version);
+	write_u32_be(w, 0);
+	write_u32_be(w, (uint32_t)req->correlation_id);
+	if (form.flexible && req->api->key != API_API_VERSIONS)
+		write_u8(w, 0);
+	TRY(msg_encode(form, req->response, &req->out));
+	if (msg_out_len(&req->out) > INT32_MAX)
+		return ERR_LIMIT;
+	writer_patch_u32_be(w, 0, (uint32_t)(msg_out_len(&req->out) - 4));
+	return ERR_OK;
+}
+
+void request_answer(struct request *req)
+{
+	ASSERT(!req->answered && req->response);
+	if (req->conn->closing) {
+		request_end_silently(req);
+		return;
+	}
+	enum err err = encode(req);
+	if (err != ERR_OK) {
+		request_fail(req, err);
+		return;
+	}
+	metric_add(METRIC_REQUESTS, 1);
+	if (req->out.has_error)
+		metric_add(METRIC_REQUEST_ERRORS, 1);
+	metric_observe_ns(METRIC_REQUEST, loop_now_ns(req->loop) - req->received_ns);
+	req->answered = true;
+	give_frame(req);
+	conn_answered(req);
+}
+
+void request_end_silently(struct request *req)
+{
+	ASSERT(!req->answered);
+	req->answered = true;
+	req->turn = NULL;
+	give_frame(req);
+	conn_answered(req);
+}
+
+void request_fail(struct request *req, enum err why)
+{
+	ASSERT(!req->answered);
+	msg_out_release(&req->out);
+	msg_out_init(&req->out, RESPONSE_BYTES_MAX);
+	/* first, so that closing does not come back to this request */
+	req->answered = true;
+	req->turn = NULL;
+	conn_close(req->conn, why, req->api ? req->api->name : "unknown request");
+	give_frame(req);
+	conn_answered(req);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+void *request_alloc(struct request *req, size_t len)
+{
+	return arena_calloc(&req->arena, 1, len ? len : 1);
+}
+
+void *request_new(struct request *req, const struct msg_shape *shape, size_t count)
+{
+	return msg_new_array(shape, count, &req->arena);
+}
+
+struct str request_text(struct request *req, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	va_start(ap, fmt);
+	int len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (len < 0)
+		return (struct str){NULL, 0};
+	if ((size_t)len >= sizeof(text))
+		len = sizeof(text) - 1;
+	return arena_copy_str(&req->arena, str_from(text, (size_t)len));
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The Kafka door from inside: the broker, its connections and the memory they share. Private to broker/.
+ * Thread: the loop's.
+ */
+#include "broker/broker.h"
+#include "broker/kafka/request.h"
+
+/* ---- buffers for request frames ---- */
+/*
+ * Frames grow as their bytes arrive: never more than 4 times what has been received plus 64 KiB is taken for
+ * one (I8). Large buffers are kept for reuse, because fresh memory costs a page fault per 4 KiB.
+ */
+enum { FRAME_POOL_SLOTS = 32 };
+#define FRAME_FIRST_BYTES ((size_t)64 * KIB)
+#define FRAME_ROUND_BYTES ((size_t)256 * KIB)
+#define FRAME_POOL_MAX    ((size_t)4 * MIB)  /* the largest kept */
+#define FRAME_POOL_BYTES  ((size_t)16 * MIB) /* all kept */
+
+struct frame_pool {
+	struct {
+		uint8_t *ptr;
+		size_t capacity;
+	} slot[FRAME_POOL_SLOTS];
+	size_t count;
+	size_t bytes;
+	struct budget budget; /* of frames in use */
+};
+struct frame {
+	uint8_t *ptr;
+	size_t capacity;
+	size_t len;  /* of the whole request */
+	size_t have; /* received so far */
+};
+void frame_pool_init(struct frame_pool *pool, size_t budget_bytes);
+void frame_pool_release(struct frame_pool *pool);
+/*
+ * Makes room for more bytes of `f` (ptr NULL: for its first). ERR_AGAIN: the budget is used up, try again when frames were
+ * given back; ERR_NOMEM.
+ */
+MUST_USE enum err frame_grow(struct frame_pool *pool, struct frame *f);
+void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
+
+/* ---- connection ---- */
+enum { CONN_HEAD_BYTES = 4096 };
+#define CONN_OUT_HIGH   ((size_t)4 * MIB) /* answered, not sent: above it no further request is read */
+#define CONN_SEND_BYTES ((size_t)1 * MIB) /* of one send: a reader too slow for this is noticed */
+
+struct conn {
+	struct broker *broker;
+	struct list_node node;   /* broker->conns */
+	struct list_node hungry; /* broker->hungry: wants room for its frame */
+	struct mail mail;        /* runs conn_step */
+	bool mailed;
+	bool closing;
+	bool receiving, sending;
+	int fd;                  /* -1 once closed */
+	uint32_t in_flight;      /* requests in the list */
+	uint32_t principal;
+	struct list requests;    /* struct request, in order of arrival; freed when sent */
+	struct list produces;    /* struct produce, in order of arrival, until given to the log */
+	size_t out_bytes;        /* answered, not sent */
+	int64_t active_ns;       /* last byte either way */
+	int64_t frame_ns;        /* the current frame's first byte */
+	int64_t send_ns;         /* start of the current send */
+	struct io_req recv, send;
+	struct iovec recv_iov[2];
+	struct iovec *send_iov;
+	/* where the next send starts: piece `send_piece` of the first request, byte `send_pos` of it */
+	size_t send_piece, send_pos;
+	size_t sent_after;       /* requests that the send under way completes */
+	struct frame frame;
+	size_t head_pos, head_len;
+	struct io_address local, peer;
+	uint8_t head[CONN_HEAD_BYTES];
+};
+_Static_assert(sizeof(struct conn) <= 8 * KIB, "an idle connection stays under 16 KiB");
+
+/* Takes `fd`. ERR_NOMEM. */
+MUST_USE enum err conn_open(struct broker *b, int fd);
+/* Ends it: no further request is read, answers not yet sent are dropped. Safe to call at any time, twice too. */
+void conn_close(struct conn *c, enum err why, const char *reason);
+/* Lets it go on: something it may wait for has happened. */
+void conn_wake(struct conn *c);
+/* Its request has been answered. */
+void conn_answered(struct request *req);
+
+/* ---- broker ---- */
+struct groups;
+struct broker {
+	struct loop *loop;
+	struct io *io;
+	struct log *log;
+	struct broker_options options; /* with defaults filled in; strings are copies */
+	int listen_fd;
+	uint16_t port;
+	bool accepting;
+	bool closing;
+	struct io_req accept;
+	struct loop_timer accept_again;
+	struct loop_timer sweep;
+	struct list conns;
+	uint32_t conn_count;
+	struct list hungry;
+	struct frame_pool frames;
+	struct budget fetch_budget;
+	struct list fetch_waiting; /* fetches without budget */
+	struct mail fetch_wake;    /* lets them go on */
+	bool fetch_wake_queued;
+	struct list append_waiting; /* produce requests whose turn with the log has not come */
+	size_t append_bytes;        /* given to the log and not yet answered by it */
+};
+
+/* Fills in options.cluster_id from the log, where it is made at the first start. Blocks. */
+MUST_USE enum err cluster_id_open(struct broker *b);
+
+/* Gives a request's frame back and lets hungry connections go on. */
+void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity);
+
+/* ---- request ---- */
+/* Takes the frame over. NULL: out of memory, the frame is freed. */
+struct request *request_open(struct conn *c, struct frame *frame);
+/* Decodes and hands to the handler; refusals end in request_fail. */
+void request_dispatch(struct request *req);
+/* After it was sent or dropped. */
+void request_free(struct request *req);
