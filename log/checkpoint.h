@@ -25,6 +25,8 @@ struct checkpoint_header {
 	uint64_t journal_pos;
 	uint64_t sequence;     /* D at `number` */
 	uint64_t producer_ids;
+	uint64_t lazy_bound;
+	int64_t last_append_ns;
 	int64_t written_ns;
 	uint64_t row_count;
 };
@@ -37,6 +39,9 @@ struct checkpoint_row {
 	uint64_t last_sequence;
 	uint64_t last_link;
 };
+void checkpoint_row_encode(const struct checkpoint_row *r, uint8_t *out); /* CHECKPOINT_ROW_BYTES */
+/* Writes the header of a record whose rows are in place behind it; `len` is the whole record. */
+void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *record, size_t len);
 struct checkpoint_record {
 	struct checkpoint_header header;
 	struct checkpoint_row *rows; /* heap */
@@ -64,6 +69,8 @@ struct checkpointer {
 	struct list flushing;    /* struct segment */
 	struct pool_job job;     /* the record's */
 	bool clean;
+	bool recorded_clean;     /* the newest record says so */
+	bool retreated;          /* some segment could not be flushed now: no record */
 };
 void checkpointer_init(struct checkpointer *c, struct log *log);
 void checkpointer_release(struct checkpointer *c);
@@ -72,5 +79,7 @@ void checkpoint_start(struct checkpointer *c);
 /* A round wrote `len` bytes to `s`. */
 struct segment;
 void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len);
+/* `s` is sealed and was not dirty: its index is to be sealed with the next checkpoint. */
+void checkpoint_seal(struct checkpointer *c, struct segment *s);
 /* Blocks (turns the loop) until everything is flushed and recorded; start-up and stop. */
 MUST_USE enum err checkpoint_finish(struct checkpointer *c, bool clean);

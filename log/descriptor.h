@@ -26,6 +26,7 @@ struct descriptor {
 	struct list waiting; /* struct descriptor_pin */
 	struct descriptors *cache;
 	struct pool_job job;
+	struct mail failed;
 	char *path;        /* while opening */
 	enum err err;
 };
@@ -44,6 +45,10 @@ void descriptor_release(struct descriptor *d);
 bool descriptor_pin(struct descriptor *d, const char *path, struct descriptor_pin *pin);
 /* Adopts an fd that is already open (recovery, creation) and pins it. */
 void descriptor_adopt(struct descriptor *d, int fd);
+/* Another pin on one that is open. */
+void descriptor_hold(struct descriptor *d);
+/* Closes it on the pool if it is open; it is not pinned. */
+void descriptor_discard(struct descriptor *d);
 void descriptor_unpin(struct descriptor *d);
 /* True when so many are pinned that opening another would pass the limit. */
 bool descriptors_full(const struct descriptors *c);

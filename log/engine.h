@@ -37,12 +37,18 @@ struct log {
 	uint32_t damaged_partitions;
 
 	struct map partitions;      /* struct partition_key -> struct log_partition; adopted or still only found */
+	struct map directories;     /* name in <data>/topics -> struct log_partition */
+	struct recovery *recovery;  /* what recovery knows until engine_serve; recovery.c's */
 	struct catalog *catalog;    /* catalog.c's */
 
 	uint64_t durable_sequence;  /* D */
+	uint64_t gap_first, gap_last; /* sequences burnt by the last recovery; 0 = none */
 	int64_t last_append_time_ns; /* of the newest durable batch */
 	struct log_watcher watchers[LOG_WATCHERS_MAX];
 	struct list scans;          /* struct log_scan: woken when D moves */
+	struct list firing;         /* struct log_waiter whose time has come */
+	struct mail fire;
+	bool fire_posted;
 
 	struct journal journal;
 	struct rounds rounds;
@@ -50,14 +56,24 @@ struct log {
 	struct descriptors descriptors;
 	uint64_t producer_id_next;  /* log_producer_id; < producer_id_reserved */
 	uint64_t producer_id_reserved; /* durable bound */
-	struct list producer_id_waiting;
+	struct list producer_id_waiting; /* struct log_producer_id_req */
+	struct list producer_id_done;
+	struct mail ids;
+	bool ids_posted;
+	bool stopped;
+	unsigned drops;             /* unlinking jobs on the pool */
+	struct log_read *reads_first, *reads_last; /* to be answered */
+	struct mail reads;
+	unsigned reads_active;
 };
 
 /* Everything of log_open but the catalog; tests of the engine stop here. Same errors. */
 MUST_USE enum err engine_open(struct loop *loop, const struct log_options *options, struct log **ret_log);
 /* After the partitions are adopted: reports orphans, starts periodic work. */
 void engine_serve(struct log *log);
-/* Waits for the round in flight and the pool, writes CLEAN, frees. `log` may be NULL or half open. */
+/* Waits for the round in flight and the pool, writes CLEAN; nothing is accepted any more. Twice is once. */
+void engine_stop(struct log *log);
+/* Stops, then frees. `log` may be NULL or half open. */
 void engine_close(struct log *log);
 /*
  * A disk that lied: stops acknowledging for good, with one event; `why` is the cause. Everything queued ends with
@@ -66,6 +82,11 @@ void engine_close(struct log *log);
 void engine_fail(struct log *log, enum err why, const char *what);
 /* D has moved to `sequence`: watchers and scans hear of it. */
 void engine_durable(struct log *log, uint64_t sequence, int64_t append_time_ns);
+/* Producer ids: is an entry wanted that reserves more, what bound it carries, and that it is durable. */
+bool engine_reserve_wanted(const struct log *log);
+uint64_t engine_reserve_bound(const struct log *log);
+void engine_reserved(struct log *log, uint64_t bound);
+void producer_ids_abort(struct log *log);
 /* "<data>/<a>/<b>" and so on into buf; ERR_LIMIT when it does not fit. */
 enum { LOG_PATH_MAX = 4096 };
 MUST_USE enum err engine_path(const struct log *log, char *buf, const char *fmt, ...) PRINTF(3, 4);

@@ -46,6 +46,7 @@ struct index {
 	uint64_t file_count;      /* entries in the file that hold */
 	struct index_run writing; /* being written by a checkpoint: after file_count */
 	struct index_run fresh;   /* after those */
+	size_t promised;          /* entries that index_push may still bring without failing */
 	int64_t max_timestamp_ms; /* of the last entry, -1 when empty */
 };
 void index_init(struct index *x);
@@ -54,15 +55,19 @@ static inline uint64_t index_count(const struct index *x)
 {
 	return x->file_count + x->writing.count + x->fresh.count;
 }
-/* Makes room so that `more` index_push cannot fail. */
-MUST_USE enum err index_reserve(struct index *x, size_t more);
+/* Makes room so that one more index_push cannot fail: each push needs one promise. */
+MUST_USE enum err index_promise(struct index *x);
 void index_push(struct index *x, struct index_entry e);
-/* Moves `fresh` to `writing`; false when there is nothing to write. Nothing may be in `writing`. */
+/* Moves `fresh` to `writing`; false when there is nothing to write or no memory. What a failed
+ * attempt left in `writing` goes first. */
 bool index_write_begin(struct index *x);
 /* After the file has them (ok), or puts them back before `fresh`. */
 void index_write_end(struct index *x, bool ok);
 /* [any thread] Appends `run` to the open index file behind `file_count` entries, without flushing. */
 MUST_USE enum err index_write(struct io *io, int fd, uint64_t file_count, const struct index_run *run);
+
+/* [any thread] XXH3-64 of the first `count` entries of an open index file, as in its sealed header. */
+MUST_USE enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_hash);
 
 enum index_key { INDEX_BY_OFFSET, INDEX_BY_TIMESTAMP, INDEX_BY_SEQUENCE };
 /*

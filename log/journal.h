@@ -53,6 +53,7 @@ struct journal_entry {
 	uint64_t first_sequence, last_sequence; /* of its frames; last = D after it, also without frames */
 	uint64_t checkpoint_number;             /* segments hold everything up to this entry */
 	uint64_t producer_ids;                  /* all below are reserved */
+	uint64_t lazy_bound;                    /* sequences below may have been told before they were durable; 0 = none */
 	int64_t written_ns;                     /* wall clock */
 	uint64_t items_hash, body_hash, header_hash;
 };
@@ -86,27 +87,35 @@ MUST_USE enum err journal_entry_check(const struct journal_entry *e, struct jour
 /* ---- reading a journal file: recovery, dump, fsck ---- */
 
 /*
- * The whole file in memory, entries found by stepping over it in blocks: also those behind a bad one.
+ * Steps over a file in blocks, so that entries behind a bad one are found too. Reads it in large pieces. The bodies of
+ * entries with a number below check_from (stale ones) are not looked at.
  */
 struct journal_iter {
+	struct io *io;
+	int fd;
 	struct journal_header header;
 	struct journal_seed seed;
-	uint8_t *buf;
-	uint64_t len; /* bytes read */
-	uint64_t pos; /* of the next candidate */
+	uint64_t file_bytes; /* as long as the file is */
+	uint64_t check_from; /* set after opening; 0 = check all */
+	uint64_t pos;        /* of the next candidate */
+	uint8_t *buf;        /* window on the file from buf_pos on */
+	size_t capacity, len;
+	uint64_t buf_pos;
 };
 struct journal_found {
 	struct journal_entry entry;
 	uint64_t pos;        /* in the file */
-	const uint8_t *buf;  /* entry.length bytes, NULL when cut off by the end of the file */
+	const uint8_t *buf;  /* entry.length bytes until the next call; NULL when stale or cut off by the end of the file */
 	bool good;           /* header, items and bytes verify */
 	bool items_good;     /* the items verify */
 };
 /* ERR_NOT_FOUND, ERR_CORRUPT, ERR_NEWER_FORMAT, ERR_IO. from: position to start at (0 = first entry). */
 MUST_USE enum err journal_iter_open(struct journal_iter *it, struct io *io, const char *path, uint64_t from);
 void journal_iter_release(struct journal_iter *it);
-/* Entries with a good header in file order, stale ones of earlier laps too. False at the end. */
-bool journal_iter_next(struct journal_iter *it, struct journal_found *ret_found);
+/* Entries with a good header in file order, stale ones of earlier laps too. ERR_EOF at the end, ERR_IO, ERR_NOMEM, ERR_NEWER_FORMAT. */
+MUST_USE enum err journal_iter_next(struct journal_iter *it, struct journal_found *ret_found);
+/* The entry at `pos` (for a second pass). ERR_NOT_FOUND when there is no good header. */
+MUST_USE enum err journal_iter_at(struct journal_iter *it, uint64_t pos, struct journal_found *ret_found);
 struct journal_item journal_found_item(const struct journal_found *f, uint32_t index);
 const char *journal_file_name(unsigned file, char *buf); /* "journal-0"; buf of 16 bytes */
 
@@ -115,6 +124,7 @@ const char *journal_file_name(unsigned file, char *buf); /* "journal-0"; buf of 
 struct journal_file {
 	int fd;
 	uint64_t filled;      /* written with zeros or entries up to here; may be used */
+	uint64_t limit;       /* file_bytes, less when it could not be filled */
 	uint64_t last_number; /* of the newest entry in it, 0 = none */
 };
 struct journal {

@@ -151,6 +151,9 @@ MUST_USE enum err log_default_config_set(struct log *log, struct str key, struct
 
 /* NULL when the topic has no such partition. Valid until the loop's current callback returns; hold with ref. */
 struct log_partition *log_partition_find(const struct log *log, const struct log_topic *topic, int32_t partition);
+/* Keeps the object (not the data: a deleted partition answers ERR_UNKNOWN_TOPIC) until the matching unref. */
+void log_partition_ref(struct log_partition *p);
+void log_partition_unref(struct log_partition *p);
 
 struct log_partition_status {
 	const struct log_topic *topic; /* NULL: the topic was deleted meanwhile */

@@ -38,13 +38,18 @@ struct log_partition {
 	char *dir;               /* "<topic>-<partition>", name of its directory in <data>/topics */
 	bool dir_exists;
 	enum partition_state state;
-	unsigned refs;           /* requests, waiters' owners, log_partition_ref; freed at 0 when DELETED */
+	enum err verdict;        /* of recovery: why it cannot be opened, ERR_OK */
+	unsigned refs;           /* requests, log_partition_ref, the map's own; freed at 0 */
 	unsigned tasks;          /* enum partition_task bits under way */
+	enum err task_err;       /* how the last one failed: told to the append that waits first */
+	struct descriptor_pin opening;
+	struct segment *opening_segment;
+	bool roll_soon;
 	bool damaged;
 	uint32_t leader_epoch;
 	int64_t log_start, durable_end, visible_end, log_end;
 	int64_t max_timestamp_ms, max_timestamp_offset;
-	uint64_t size_bytes;     /* of its segments, visible bytes */
+	uint64_t size_bytes;     /* of its segments, headers and visible frames */
 
 	struct list segments;    /* struct segment, by base offset; the last is ACTIVE unless empty */
 	uint32_t segment_count;
@@ -52,6 +57,7 @@ struct log_partition {
 	uint32_t next_pos;
 	uint64_t next_link;
 	unsigned queued;         /* requests in rounds.waiting */
+	unsigned frames_pending; /* stamped, their round not complete */
 	uint64_t blocked_pass;   /* rounds.c: pass in which it was found blocked */
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */
 
@@ -64,7 +70,9 @@ struct log_partition {
 		uint32_t pos;
 	} cursors[8];
 	unsigned cursor_next;
-	struct partition_job *job; /* the task under way, if it is a job of ours */
+	struct partition_delete_req *deleting;
+	struct replay *replay;   /* recovery.h: while recovery works on it */
+	bool lost_suffix;        /* opened although its end is gone: the catalog bumps the leader epoch */
 };
 
 /* ---- for the catalog ---- */
@@ -113,7 +121,18 @@ MUST_USE enum err partition_walk(struct log_partition *p, int64_t offset, partit
 
 /* ---- inside the engine ---- */
 
+/*
+ * Can a batch of `len` bytes (frame header included) be appended now? ERR_AGAIN: a task was started (or is under way) that calls
+ * rounds_kick when it ends; else UNKNOWN_TOPIC, DAMAGED, or how the task failed. With ERR_OK the active segment has room
+ * and is open.
+ */
+MUST_USE enum err partition_ready(struct log_partition *p, size_t len, bool idempotent);
+/* Replaces the last of a segment's producer snapshots, at a clean stop. Blocks. */
+void partition_snap(struct log_partition *p);
+
 MUST_USE enum err partition_new(struct log *log, struct partition_key key, struct str dir, struct log_partition **ret_p);
+/* Its name and id are free again; the object stays for those who hold it. */
+void partition_unregister(struct log_partition *p);
 struct log_partition *partition_by_key(const struct log *log, struct partition_key key);
 void partition_ref(struct log_partition *p);
 void partition_unref(struct log_partition *p);
@@ -121,6 +140,8 @@ static inline struct segment *partition_active(const struct log_partition *p)
 {
 	return list_empty(&p->segments) ? NULL : CONTAINER_OF(p->segments.head.prev, struct segment, node);
 }
+/* The segment that holds the last durable frame, else the newest; NULL when there is none. */
+struct segment *partition_durable_segment(const struct log_partition *p);
 /* The segment that holds `offset`, NULL when none. */
 struct segment *partition_segment_of(const struct log_partition *p, int64_t offset);
 /* "<data>/topics/<dir>/<name>" */

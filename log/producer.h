@@ -62,5 +62,7 @@ struct snap_header {
 };
 /* Appends the whole file's bytes to out. */
 MUST_USE enum err snap_encode(const struct producers *ps, const struct snap_header *h, struct writer *out);
+/* The longest a snapshot can be. */
+size_t snap_bytes_max(void);
 /* Reads a snapshot into an empty set. ERR_CORRUPT, ERR_NEWER_FORMAT. ps may be NULL (dump, fsck: header only, all verified). */
 MUST_USE enum err snap_decode(struct bytes file, struct producers *ps, struct snap_header *ret_header);

@@ -3,36 +3,49 @@
 /*
  * Commit rounds: group commit without timers. Two rounds take turns: one is in flight, the other collects.
  *
- *   IDLE        empty
- *   COLLECTING  appends are checked, stamped and copied into the entry buffer      round_admit
- *   WRITING     journal entry and segment writes are in the air                     round_start
- *   FLUSHING    the entry is written, its fdatasync runs                            round_entry_written
- *   done        both the flush and all segment writes have returned: ends move, requests are answered, the other
- *               round starts                                                        round_complete
+ *   COLLECTING  appends are checked, stamped and copied into the entry buffer        round_admit.c
+ *   WRITING     journal entry and segment writes are in the air                      rounds_start
+ *   FLUSHING    the entry is written, its fdatasync runs                             entry_written
+ *   done        the flush and all segment writes have returned: ends move, requests are answered, the other round
+ *               starts                                                               round_complete
  *
- * An append that must wait (next segment, descriptor, producer state, room in the round or the journal) stays in `waiting`; those behind
- * it pass unless they share a partition with it. A set (one log_append call) goes into one round, whole.
+ * An append that must wait (next segment, descriptor, producer state, room in the round or the journal) stays in
+ * `waiting`; those behind it pass unless they share a partition with it. A set (one log_append call) goes into one
+ * round, whole.
+ *
+ * Topics that opted out (durability interval, none) are answered and visible when their segment write has returned;
+ * their frames are in the journal all the same and durable with the round. Because a crash may then lose sequences that
+ * somebody was told, such answers are given early only below `lazy_bound`, which is in the journal: recovery burns what is
+ * between D and it, by name (GAP).
  *
  * Invariants
  *   R1 sequences and offsets are given in the order of admission; a partition's frames are contiguous in its segment
- *   R2 nothing of a round is visible before all of it is durable (but topics that opted out)
+ *   R2 nothing of a round is visible before all of it is durable, but for topics that opted out
  *   R3 one round in flight: the journal's last entry is the only one that can be torn
- *   R4 no round starts unless its bytes are within the space budget: a full disk is met before the journal is written
+ *   R4 no append is taken unless its bytes are within the space budget: a full disk is met before the journal is written
  */
 #include "log/log.h"
 
 struct segment;
 
-enum round_state { ROUND_IDLE, ROUND_COLLECTING, ROUND_WRITING, ROUND_FLUSHING };
+enum round_state { ROUND_COLLECTING, ROUND_WRITING, ROUND_FLUSHING };
 enum { ROUND_FRAMES_MAX = 8192 };
+#define ROUND_NO_FRAME UINT32_MAX
+/* What log_append keeps in internal_[]. */
+enum {
+	ROUND_REQ_LEFT = 0,     /* requests of the set from this one on */
+	ROUND_REQ_ATOMIC = 1,   /* all_or_none */
+	ROUND_REQ_ACCEPTED = 2, /* bytes counted against the queue */
+	ROUND_REQ_PROMISED = 3, /* its index entry has room */
+};
 
 /* One frame of a round. */
 struct round_frame {
-	struct log_append *req;
-	struct round_stretch *stretch;
-	uint32_t at;  /* in the entry buffer */
-	uint32_t len; /* header and batch */
-	uint32_t pos; /* in the segment */
+	struct log_append *req; /* NULL once answered (opted out) */
+	uint32_t next;          /* of the same stretch, ROUND_NO_FRAME = last */
+	uint32_t at;            /* in the entry buffer */
+	uint32_t len;           /* header and batch */
+	uint32_t pos;           /* in the segment */
 	uint32_t records;
 	uint64_t sequence;
 	uint64_t frame_hash;
@@ -40,38 +53,45 @@ struct round_frame {
 	int64_t base_offset;
 	int64_t append_ns;
 	int64_t max_timestamp_ms;
+	bool append_time;       /* the topic stamps it */
+	struct round_stretch *stretch;
 };
-/* The frames of one partition in a round: contiguous in its segment. */
+/* The frames of one segment in a round: contiguous in it. */
 struct round_stretch {
 	struct list_node node;
 	struct round *round;
-	struct log_partition *partition;
-	struct segment *segment;
-	uint32_t from, to;   /* positions in the segment */
-	size_t frames;
+	struct log_partition *partition; /* referenced */
+	struct segment *segment;         /* pinned */
+	uint32_t first, last;            /* frames */
+	uint32_t from, to;               /* positions in the segment */
+	bool lazy;                       /* its topic opted out of waiting */
+	bool visible;
 	struct io_req io;
-	struct iovec *iov;
+	struct iovec *iov; /* iov_base is an offset into the entry until the round starts */
 	int iov_count, iov_capacity;
-	int iov_done;        /* written so far (IO_IOV_MAX at a time) */
+	int iov_done;      /* written so far, IO_IOV_MAX at a time */
+	struct list_node retry;
 };
 struct round {
 	struct rounds *rounds;
 	enum round_state state;
 	uint8_t *buf;        /* the entry, aligned */
 	size_t capacity, used;
-	struct round_frame *frames;
-	size_t frame_count, frame_capacity;
+	struct round_frame *frames; /* ROUND_FRAMES_MAX, allocated with the first */
+	uint32_t frame_count;
 	struct list stretches;
 	struct list duplicates; /* struct log_append: answered with this round */
-	unsigned writes;     /* segment writes in the air */
+	unsigned airborne;   /* I/O requests out */
 	bool entry_durable;
+	bool failed;
 	uint64_t number;
 	uint64_t entry_len;
 	uint64_t first_sequence, last_sequence;
-	int64_t started_ns;
-	int64_t last_append_ns;
+	uint64_t producer_ids;
+	uint64_t lazy_bound;
+	int64_t flush_ns;    /* when the flush began */
 	int fd;
-	uint64_t pos;
+	uint64_t pos;        /* in the journal file */
 	struct io_req io;
 	struct iovec iov;
 };
@@ -80,36 +100,77 @@ struct rounds {
 	struct round round[2];
 	unsigned collecting; /* index */
 	bool busy;           /* the other one is in flight */
+	bool full;           /* something waits for the next round */
+	bool lazy_wanted;    /* lazy_bound is to be moved with the next round */
+	bool mark_now, clean_now; /* write such an entry although there is no frame */
 	struct mail start;   /* deferred to the end of the turn */
 	bool start_posted;
 	struct list waiting; /* struct log_append, sets adjacent */
+	bool scanning;
+	bool scan_again;
 	uint64_t pass;
 	uint64_t next_sequence;
-	size_t accepted_bytes; /* not yet durable, against append_queue_bytes */
-	int64_t clock_ns;      /* append time given last */
+	uint64_t lazy_bound; /* durable; 0 = none */
+	size_t accepted_bytes; /* not yet answered, against append_queue_bytes */
+	size_t round_bytes;  /* of entries with more than one set */
+	struct list free_stretches;
+	int64_t clock_ns;    /* append time given last */
 	int64_t boot_anchor_ns; /* wall clock minus boot time, when last believed */
 	/* space (R4) */
 	bool no_space;
 	bool space_checking;
-	int64_t space_bytes;   /* what may still be written before the next check */
+	bool space_fresh;    /* nothing was taken since the last look */
+	int64_t space_bytes; /* what may still be taken before the next look */
+	int64_t space_seen;  /* what the last look gave */
 	struct pool_job space_job;
 	uint64_t space_free, space_total;
 	enum err space_err;
 	struct loop_timer space_timer;
 	struct loop_timer mark_timer;
-	bool mark_due;         /* D not restated since the last round */
-	struct list retry;     /* struct round_stretch: the disk was full */
-	struct list finished;  /* struct log_append: done is due */
+	struct list retry;   /* struct round_stretch: the disk was full */
+	struct list finished; /* struct log_append: done is due */
 	struct mail finish;
 	bool finish_posted;
 };
 MUST_USE enum err rounds_init(struct rounds *rs, struct log *log);
 void rounds_release(struct rounds *rs);
-/* Something that kept appends waiting has ended: look again. */
+/* Something that kept appends waiting has ended: look again, start a round if there is something for it. */
 void rounds_kick(struct rounds *rs);
-/* Ends everything that is queued with `err`. */
+/* Ends everything in the queue with `err`; what is in a round stays. */
 void rounds_abort(struct rounds *rs, enum err err);
-/* True when nothing is queued or in flight. */
+/* The log has failed: everything queued or collected ends with ERR_IO; the round in flight when it lands. */
+void rounds_fail(struct rounds *rs);
+/* True when nothing is queued, collected or in flight. */
 bool rounds_idle(const struct rounds *rs);
+/* Writes a CLEAN entry. Blocks (turns the loop); nothing may be queued. */
+MUST_USE enum err rounds_write_clean(struct rounds *rs);
+/* Writes a MARK entry, which restates D under the new epoch. Blocks; start-up. */
+MUST_USE enum err rounds_write_mark(struct rounds *rs);
+/* At the stop: a round that still waits for room on a full disk is left to recovery (its entry is durable). */
+void rounds_give_up(struct rounds *rs);
+/* A write or a file's creation met a full disk: refuses appends until a look at the space finds room. */
+void rounds_space_lost(struct rounds *rs);
+
+/* ---- between round.c, round_admit.c and round_space.c ---- */
+static inline struct round *rounds_collecting(struct rounds *rs)
+{
+	return &rs->round[rs->collecting];
+}
+void rounds_start(struct rounds *rs);
+/* At the end of this turn, so that everything appended in it shares a round. */
+void rounds_start_later(struct rounds *rs);
+/* Back to the free list: unpins its segment. */
+void rounds_stretch_free(struct rounds *rs, struct round_stretch *st);
+/* Lets in what waits and can go. */
+void rounds_scan(struct rounds *rs);
 /* Answers `req` later in this turn. */
 void rounds_answer(struct rounds *rs, struct log_append *req, enum err err);
+/* Append time, never going back (architecture: clamp). */
+int64_t rounds_clock(struct rounds *rs);
+/* Takes `len` from the budget. ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE. */
+MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len);
+MUST_USE enum err round_reserve(struct round *r, size_t need);
+void round_space_init(struct rounds *rs);
+/* The first look, blocking: start-up. */
+void round_space_first(struct rounds *rs);
+void round_submit_stretch(struct round_stretch *st);

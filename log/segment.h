@@ -28,13 +28,19 @@ struct segment {
 	uint8_t secret[16];
 	struct frame_seed seed;
 	uint64_t last_link;      /* of its last visible frame, else the header's previous_link */
+	/* the same for what is durable: behind it only for topics that opted out */
+	uint32_t durable_size;
+	uint64_t durable_sequence, durable_link;
 	int64_t last_append_ns;  /* of its last visible frame; 0 = empty */
 	int64_t created_ns;      /* wall clock: segment.ms counts from here */
 	struct index index;
 	struct descriptor file;
 	unsigned holds;          /* leases and reads in flight */
+	unsigned frames_pending; /* stamped, their round not complete */
+	bool index_sealed;       /* its file says so */
 	bool sealed;
 	bool gone;
+	bool replayed;           /* recovery: the journal has frames of it */
 	bool dirty;              /* written since its last flush: `file` is pinned */
 	struct list_node dirty_node;
 };

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checkpointer: flushes segments and their indexes on the pool, then records. See checkpoint.h for the states. */
+#include "log/engine.h"
+#include "log/partition_drop.h"
+#include <stdio.h>
+
+enum { FLUSH_JOBS = 4 /* at once */ };
+
+struct checkpoint_flush {
+	struct pool_job job;
+	struct checkpointer *c;
+	struct segment *s; /* held and pinned */
+	bool index;        /* there are entries to write */
+	bool seal;
+	enum err err;       /* of the segment: fatal */
+	enum err index_err; /* of the index: a cache */
+	char index_path[LOG_PATH_MAX];
+};
+
+static void flush_next(struct checkpointer *c);
+static void flushes_ended(struct checkpointer *c);
+
+static void checkpoint_due(struct loop_timer *timer)
+{
+	struct checkpointer *c = CONTAINER_OF(timer, struct checkpointer, timer);
+	checkpoint_start(c);
+}
+
+void checkpointer_init(struct checkpointer *c, struct log *log)
+{
+	*c = (struct checkpointer){.log = log};
+	list_init(&c->dirty);
+	list_init(&c->flushing);
+	writer_init(&c->record, SIZE_MAX);
+	loop_timer_init(&c->timer, checkpoint_due);
+}
+
+/* Lets go of what was never flushed: only after a failure. */
+static void segments_undirty(struct list *list)
+{
+	struct list_node *n;
+	while ((n = list_pop_front(list))) {
+		struct segment *s = CONTAINER_OF(n, struct segment, dirty_node);
+		s->dirty = false;
+		descriptor_unpin(&s->file);
+		segment_flushed(s);
+	}
+}
+
+void checkpointer_release(struct checkpointer *c)
+{
+	if (!c->log)
+		return;
+	ASSERT(c->state == CHECKPOINT_IDLE);
+	loop_timer_cancel(c->log->loop, &c->timer);
+	segments_undirty(&c->dirty);
+	writer_release(&c->record);
+}
+
+/* ---- marking ---- */
+
+static void mark_dirty(struct checkpointer *c, struct segment *s)
+{
+	if (s->dirty)
+		return;
+	s->dirty = true;
+	descriptor_hold(&s->file);
+	if (list_empty(&c->dirty))
+		loop_timer_set(c->log->loop, &c->timer, loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
+	list_push_back(&c->dirty, &s->dirty_node);
+	c->dirty_count++;
+}
+
+void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len)
+{
+	mark_dirty(c, s);
+	c->dirty_bytes += len;
+	if (c->dirty_bytes >= c->log->options.checkpoint_bytes)
+		checkpoint_start(c);
+}
+
+void checkpoint_seal(struct checkpointer *c, struct segment *s)
+{
+	ASSERT(s->sealed);
+	if (s->file.state == DESCRIPTOR_OPEN)
+		mark_dirty(c, s);
+}
+
+/* ---- the record ---- */
+
+static void encode_row(struct writer *out, const struct log_partition *p, const struct segment *s)
+{
+	uint8_t row[CHECKPOINT_ROW_BYTES] = {0};
+	struct checkpoint_row r = {.topic_id = p->key.topic_id, .partition = p->key.partition,
+		.log_end = p->durable_end, .segment = s->base_offset, .segment_end = s->durable_size,
+		.last_sequence = s->durable_sequence, .last_link = s->durable_link};
+	checkpoint_row_encode(&r, row);
+	write_bytes(out, bytes_of(row, sizeof(row)));
+}
+
+static enum err encode_record(struct checkpointer *c)
+{
+	struct log_partition *p;
+	size_t cursor = 0;
+	writer_clear(&c->record);
+	if (!writer_reserve(&c->record, CHECKPOINT_HEADER_BYTES))
+		return c->record.err;
+	c->header.row_count = 0;
+	while ((p = map_next(&c->log->partitions, &cursor))) {
+		const struct segment *s = partition_durable_segment(p);
+		if (p->state == PARTITION_DELETED || !s)
+			continue;
+		encode_row(&c->record, p, s);
+		c->header.row_count++;
+	}
+	TRY(c->record.err);
+	checkpoint_header_encode(&c->header, c->record.ptr, c->record.len);
+	return ERR_OK;
+}
+
+static enum err record_write(struct checkpointer *c)
+{
+	struct io *io = c->log->io;
+	char path[LOG_PATH_MAX], name[16];
+	int fd;
+	int n = snprintf(path, sizeof(path), "%s/%s", c->log->journal_dir,
+	    checkpoint_file_name((unsigned)(c->header.counter & 1), name));
+	ASSERT(n > 0 && n < LOG_PATH_MAX);
+	TRY(io_open(io, path, IO_CREATE, &fd));
+	enum err e = io_pwrite(io, fd, c->record.ptr, c->record.len, 0);
+	if (e == ERR_OK)
+		e = io_fdatasync(io, fd);
+	enum err closed = io_close(io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
+static void record_run(struct pool_job *job)
+{
+	struct checkpointer *c = CONTAINER_OF(job, struct checkpointer, job);
+	err_clear();
+	c->err = record_write(c);
+}
+
+static void checkpoint_end(struct checkpointer *c)
+{
+	c->state = CHECKPOINT_IDLE;
+	rounds_kick(&c->log->rounds);
+	bool again = c->wanted;
+	c->wanted = false;
+	if (again)
+		checkpoint_start(c);
+	else if (!list_empty(&c->dirty))
+		loop_timer_set(c->log->loop, &c->timer, loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
+}
+
+static void record_done(struct pool_job *job)
+{
+	struct checkpointer *c = CONTAINER_OF(job, struct checkpointer, job);
+	if (c->err == ERR_OK) {
+		c->counter = c->header.counter;
+		c->recorded_clean = c->header.clean;
+		c->log->journal.checkpoint_number = c->header.number;
+	} else if (c->err == ERR_NOSPACE) {
+		diag(DIAG_WARN, "checkpoint", "error=%s", err_name(c->err)); /* the older record holds; the next tries again */
+		rounds_space_lost(&c->log->rounds);
+	} else {
+		engine_fail(c->log, c->err, "checkpoint record");
+	}
+	checkpoint_end(c);
+}
+
+static void record_start(struct checkpointer *c)
+{
+	c->state = CHECKPOINT_RECORDING;
+	c->header.counter = c->counter + 1;
+	c->header.written_ns = loop_realtime_ns(c->log->loop);
+	c->err = encode_record(c);
+	c->job = (struct pool_job){.run = record_run, .done = record_done};
+	if (c->err == ERR_OK)
+		c->err = pool_submit(c->log->loop, &c->job);
+	if (c->err != ERR_OK) {
+		diag(DIAG_WARN, "checkpoint", "error=%s", err_name(c->err));
+		checkpoint_end(c);
+	}
+}
+
+/* ---- flushing ---- */
+
+static enum err index_flush(struct io *io, struct checkpoint_flush *f)
+{
+	struct segment *s = f->s;
+	uint8_t head[INDEX_HEADER_BYTES];
+	struct index_header h = {.version = INDEX_VERSION, .base_offset = s->base_offset};
+	uint64_t count = s->index.file_count + s->index.writing.count;
+	int fd;
+	TRY(io_open(io, f->index_path, IO_CREATE, &fd));
+	enum err e = ERR_OK;
+	if (s->index.file_count == 0) {
+		index_header_encode(&h, head);
+		e = io_pwrite(io, fd, head, sizeof(head), 0);
+	}
+	if (e == ERR_OK && f->index)
+		e = index_write(io, fd, s->index.file_count, &s->index.writing);
+	if (e == ERR_OK && f->seal) {
+		h.flags = INDEX_SEALED;
+		h.count = count;
+		h.segment_bytes = s->size;
+		h.last_append_ns = s->last_append_ns;
+		e = index_file_hash(io, fd, count, &h.entries_hash);
+		if (e == ERR_OK) {
+			index_header_encode(&h, head);
+			e = io_pwrite(io, fd, head, sizeof(head), 0);
+		}
+	}
+	if (e == ERR_OK)
+		e = io_fdatasync(io, fd);
+	enum err closed = io_close(io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
+static void flush_run(struct pool_job *job)
+{
+	struct checkpoint_flush *f = CONTAINER_OF(job, struct checkpoint_flush, job);
+	struct io *io = f->c->log->io;
+	err_clear();
+	f->err = io_fdatasync(io, f->s->file.fd);
+	if (f->err == ERR_OK && (f->index || f->seal))
+		f->index_err = index_flush(io, f);
+	if (f->index_err != ERR_OK)
+		diag(DIAG_WARN, "index_write", "path=%s error=\"%s\"", f->index_path, err_chain());
+}
+
+static void flush_ended(struct checkpointer *c, struct segment *s)
+{
+	descriptor_unpin(&s->file);
+	segment_unhold(s);
+	c->jobs--;
+	if (!list_empty(&c->flushing))
+		flush_next(c);
+	if (c->jobs > 0 || c->state != CHECKPOINT_FLUSHING)
+		return;
+	flushes_ended(c);
+}
+
+/* Every flush has returned. */
+static void flushes_ended(struct checkpointer *c)
+{
+	if (c->err == ERR_OK && !c->retreated) {
+		record_start(c);
+		return;
+	}
+	if (c->err != ERR_OK && !c->log->failed)
+		engine_fail(c->log, c->err, "flush of a segment");
+	checkpoint_end(c);
+}
+
+static void flush_done(struct pool_job *job)
+{
+	struct checkpoint_flush *f = CONTAINER_OF(job, struct checkpoint_flush, job);
+	struct checkpointer *c = f->c;
+	struct segment *s = f->s;
+	if (f->err != ERR_OK)
+		c->err = f->err;
+	bool ok = f->err == ERR_OK && f->index_err == ERR_OK;
+	if (f->index)
+		index_write_end(&s->index, ok);
+	s->index_sealed |= f->seal && ok;
+	mem_free(f);
+	flush_ended(c, s);
+}
+
+/* Not now: the segments that are left stay dirty, and the timer tries again. */
+static void checkpoint_retreat(struct checkpointer *c)
+{
+	struct list_node *n;
+	while ((n = list_pop_front(&c->flushing)))
+		list_push_back(&c->dirty, n);
+	c->retreated = true;
+}
+
+/* Takes the next segments of the list; when the job cannot be made, everything that is left waits for the next checkpoint. */
+static void flush_next(struct checkpointer *c)
+{
+	while (c->jobs < FLUSH_JOBS && !list_empty(&c->flushing)) {
+		struct checkpoint_flush *f = mem_calloc(1, sizeof(*f));
+		struct segment *s = CONTAINER_OF(list_first(&c->flushing), struct segment, dirty_node);
+		char name[SEGMENT_NAME_BYTES];
+		enum err e = f ? partition_path(s->partition, segment_name(s->base_offset, ".idx", name),
+		    f->index_path) : ERR_NOMEM;
+		if (e == ERR_OK) {
+			f->job = (struct pool_job){.run = flush_run, .done = flush_done};
+			f->c = c;
+			f->s = s;
+			f->index = index_write_begin(&s->index);
+			f->seal = s->sealed && !s->index_sealed && s->frames_pending == 0 && s->index.fresh.count == 0;
+			e = pool_submit(c->log->loop, &f->job);
+			if (e != ERR_OK && f->index)
+				index_write_end(&s->index, false);
+		}
+		if (e != ERR_OK) {
+			mem_free(f);
+			diag(DIAG_WARN, "checkpoint", "error=%s", err_name(e));
+			checkpoint_retreat(c);
+			return;
+		}
+		list_remove(&s->dirty_node);
+		s->dirty = false; /* its pin is the job's now */
+		s->holds++;
+		c->jobs++;
+	}
+}
+
+void checkpoint_start(struct checkpointer *c)
+{
+	struct log *log = c->log;
+	struct list_node *n;
+	loop_assert_owner(log->loop);
+	if (log->failed)
+		return;
+	if (c->state != CHECKPOINT_IDLE) {
+		c->wanted = true;
+		return;
+	}
+	loop_timer_cancel(log->loop, &c->timer);
+	c->state = CHECKPOINT_FLUSHING;
+	c->err = ERR_OK;
+	c->retreated = false;
+	c->header = (struct checkpoint_header){
+		.version = CHECKPOINT_VERSION,
+		.clean = c->clean,
+		.epoch = log->epoch,
+		.number = log->journal.next_number - 1, /* the round in flight is not in it */
+		.journal_file = log->journal.current,
+		.journal_pos = log->journal.pos,
+		.sequence = log->durable_sequence,
+		.producer_ids = log->producer_id_reserved,
+		.lazy_bound = log->rounds.lazy_bound,
+		.last_append_ns = log->last_append_time_ns,
+	};
+	while ((n = list_pop_front(&c->dirty)))
+		list_push_back(&c->flushing, n);
+	c->dirty_count = 0;
+	c->dirty_bytes = 0;
+	if (list_empty(&c->flushing)) {
+		record_start(c);
+		return;
+	}
+	flush_next(c);
+	if (c->jobs == 0)
+		flushes_ended(c);
+}
+
+enum err checkpoint_finish(struct checkpointer *c, bool clean)
+{
+	struct log *log = c->log;
+	uint64_t before = c->counter;
+	c->clean = clean;
+	bool started = false;
+	while (!log->failed && (c->state != CHECKPOINT_IDLE || !started || !list_empty(&c->dirty))) {
+		if (c->state == CHECKPOINT_IDLE) {
+			if (started && c->counter == before)
+				break; /* it was tried and did not work */
+			started = true;
+			checkpoint_start(c);
+		}
+		TRY(loop_step(log->loop, 10 * MS_NS));
+	}
+	c->clean = false;
+	while (c->state != CHECKPOINT_IDLE)
+		TRY(loop_step(log->loop, 10 * MS_NS));
+	if (log->failed)
+		return ERR_IO;
+	if (c->counter == before)
+		return err_note(c->err != ERR_OK ? c->err : ERR_AGAIN, "checkpoint");
+	return ERR_OK;
+}

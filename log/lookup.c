@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Index lookups: memory first, then the file on the pool. */
+#include "log/lookup.h"
+#include "log/engine.h"
+
+static enum err lookup_file(struct lookup *l)
+{
+	struct io *io = l->segment->partition->log->io;
+	int fd;
+	TRY(io_open(io, l->path, IO_READONLY, &fd));
+	enum err e = index_find_file(io, fd, l->file_count, l->probe, &l->entry, &l->number);
+	enum err closed = io_close(io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
+static void lookup_run(struct pool_job *job)
+{
+	struct lookup *l = CONTAINER_OF(job, struct lookup, job);
+	err_clear();
+	l->err = lookup_file(l);
+	if (l->err != ERR_OK && l->err != ERR_NOT_FOUND)
+		diag(DIAG_ERROR, "index_read", "path=%s error=\"%s\"", l->path, err_chain());
+}
+
+static bool lookup_submit(struct lookup *l);
+
+static void lookup_done(struct pool_job *job)
+{
+	struct lookup *l = CONTAINER_OF(job, struct lookup, job);
+	mem_free(l->path);
+	l->path = NULL;
+	if (l->err == ERR_NOT_FOUND && l->probe.by != INDEX_BY_OFFSET) {
+		/* Not among those in the file: the first behind them, if there is one. */
+		if (l->file_count < l->segment->index.file_count) {
+			if (!lookup_submit(l)) /* a checkpoint moved some there meanwhile */
+				return;
+		} else {
+			struct index_probe all = {INDEX_BY_SEQUENCE, 0};
+			struct index memory = l->segment->index;
+			memory.file_count = 0;
+			l->err = index_find_memory(&memory, all, &l->entry, &l->number);
+			l->number += l->segment->index.file_count;
+		}
+	}
+	l->done(l);
+}
+
+/* True when it ended here (with an error). */
+static bool lookup_submit(struct lookup *l)
+{
+	struct log_partition *p = l->segment->partition;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	l->err = partition_path(p, segment_name(l->segment->base_offset, ".idx", name), path);
+	if (l->err == ERR_OK) {
+		l->path = mem_strdup(str_of(path));
+		l->file_count = l->segment->index.file_count;
+		l->job = (struct pool_job){.run = lookup_run, .done = lookup_done};
+		l->err = l->path ? pool_submit(p->log->loop, &l->job) : ERR_NOMEM;
+	}
+	if (l->err == ERR_OK)
+		return false;
+	mem_free(l->path);
+	l->path = NULL;
+	return true;
+}
+
+bool lookup_start(struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l))
+{
+	*l = (struct lookup){.segment = s, .probe = probe, .done = done};
+	l->err = index_find_memory(&s->index, probe, &l->entry, &l->number);
+	return l->err != ERR_AGAIN || lookup_submit(l);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Finding an index entry of a segment from the loop: at once when it is in memory, else on the pool from the
+ * index file. Caller-owned, `done` exactly once when lookup_start returned false.
+ */
+#include "log/segment.h"
+
+struct lookup {
+	struct pool_job job;
+	struct segment *segment; /* held by the caller until done */
+	struct index_probe probe;
+	uint64_t file_count;
+	char *path;
+	enum err err; /* ERR_OK, NOT_FOUND, IO, NOMEM */
+	struct index_entry entry;
+	uint64_t number;
+	void (*done)(struct lookup *l);
+};
+/* True: l->err and l->entry are there now. */
+bool lookup_start(struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l));

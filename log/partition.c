@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A partition's life, its segments and what others may know of it. See partition.h for the states. */
+#include "log/partition.h"
+#include "log/engine.h"
+#include "log/recovery.h"
+#include <stdio.h>
+
+/* ---- life ---- */
+
+static struct bytes partition_map_key(const struct partition_key *key)
+{
+	return bytes_of(key, sizeof(*key));
+}
+
+static void partition_free(struct log_partition *p)
+{
+	struct list_node *n;
+	ASSERT(p->refs == 0 && p->tasks == 0 && p->queued == 0);
+	while ((n = list_pop_front(&p->waiters)))
+		;
+	while ((n = list_pop_front(&p->segments)))
+		segment_free(CONTAINER_OF(n, struct segment, node));
+	producers_release(&p->producers);
+	mem_free(p->dir);
+	mem_free(p);
+}
+
+void partition_ref(struct log_partition *p)
+{
+	p->refs++;
+}
+
+void partition_unref(struct log_partition *p)
+{
+	ASSERT(p->refs > 0);
+	if (--p->refs == 0)
+		partition_free(p);
+}
+
+void log_partition_ref(struct log_partition *p)
+{
+	loop_assert_owner(p->log->loop);
+	partition_ref(p);
+}
+
+void log_partition_unref(struct log_partition *p)
+{
+	loop_assert_owner(p->log->loop);
+	partition_unref(p);
+}
+
+static enum err partition_register(struct log_partition *p)
+{
+	struct log *log = p->log;
+	if (map_get(&log->directories, str_bytes(str_of(p->dir))))
+		return err_note(ERR_EXISTS, "directory %s holds another topic's data", p->dir);
+	TRY(map_put(&log->partitions, partition_map_key(&p->key), p));
+	enum err e = map_put(&log->directories, str_bytes(str_of(p->dir)), p);
+	if (e != ERR_OK)
+		map_remove(&log->partitions, partition_map_key(&p->key));
+	return e;
+}
+
+void partition_unregister(struct log_partition *p)
+{
+	if (partition_by_key(p->log, p->key) == p)
+		map_remove(&p->log->partitions, partition_map_key(&p->key));
+	if (map_get(&p->log->directories, str_bytes(str_of(p->dir))) == p)
+		map_remove(&p->log->directories, str_bytes(str_of(p->dir)));
+}
+
+enum err partition_new(struct log *log, struct partition_key key, struct str dir, struct log_partition **ret_p)
+{
+	struct log_partition *p = mem_calloc(1, sizeof(*p));
+	if (!p)
+		return ERR_NOMEM;
+	p->key = key;
+	p->log = log;
+	p->refs = 1;
+	p->max_timestamp_ms = p->max_timestamp_offset = -1;
+	list_init(&p->segments);
+	list_init(&p->waiters);
+	producers_init(&p->producers);
+	p->dir = mem_strdup(dir);
+	enum err e = p->dir ? partition_register(p) : ERR_NOMEM;
+	if (e != ERR_OK) {
+		partition_unref(p);
+		return e;
+	}
+	*ret_p = p;
+	return ERR_OK;
+}
+
+void partition_close(struct log_partition *p)
+{
+	partition_unregister(p);
+	p->topic = NULL;
+	p->state = PARTITION_DELETED;
+	partition_unref(p);
+}
+
+/* ---- opening ---- */
+
+static enum err partition_dir_name(const struct log_topic *topic, int32_t partition, char *buf, size_t len)
+{
+	int n = snprintf(buf, len, STR_FMT "-%d", STR_ARG(topic->name), partition);
+	return n > 0 && (size_t)n < len ? ERR_OK : err_note(ERR_LIMIT, "topic name too long");
+}
+
+/* No directory was found. It may have been lost: the checkpoint record knows. */
+static enum err partition_open_new(struct log *log, const struct log_topic *topic, struct partition_key key,
+    struct log_partition **ret)
+{
+	char dir[TOPIC_NAME_MAX + 16];
+	TRY(partition_dir_name(topic, key.partition, dir, sizeof(dir)));
+	TRY(recovery_check_absent(log, key, dir));
+	TRY(partition_new(log, key, str_of(dir), ret));
+	(*ret)->producers.loaded = true;
+	return ERR_OK;
+}
+
+enum err partition_open(struct log *log, const struct log_topic *topic, int32_t partition, int64_t log_start,
+    uint32_t leader_epoch, struct log_partition **ret_partition)
+{
+	struct partition_key key = {.topic_id = topic->id, .partition = partition};
+	struct log_partition *p = partition_by_key(log, key);
+
+	loop_assert_owner(log->loop);
+	ASSERT(partition >= 0 && log_start >= 0);
+	if (p) {
+		ASSERT(p->state == PARTITION_FOUND);
+		if (p->verdict != ERR_OK)
+			return err_note(p->verdict, "partition %s", p->dir);
+	} else {
+		TRY(partition_open_new(log, topic, key, &p));
+	}
+	p->topic = topic;
+	p->leader_epoch = leader_epoch;
+	p->state = PARTITION_OPEN;
+	if (p->damaged)
+		log->damaged_partitions++;
+	if (log_start > p->log_end) {
+		/* everything was deleted and the last segment with it: the next record is log_start */
+		ASSERT(!partition_active(p) || partition_active(p)->size == SEGMENT_HEADER_BYTES);
+		p->log_end = p->visible_end = p->durable_end = log_start;
+	}
+	partition_trim(p, log_start);
+	*ret_partition = p;
+	return ERR_OK;
+}
+
+struct log_partition *partition_by_key(const struct log *log, struct partition_key key)
+{
+	return map_get(&log->partitions, partition_map_key(&key));
+}
+
+struct log_partition *partition_found_next(struct log *log, size_t *cursor)
+{
+	struct log_partition *p;
+	while ((p = map_next(&log->partitions, cursor)))
+		if (p->state == PARTITION_FOUND)
+			return p;
+	return NULL;
+}
+
+/* ---- segments ---- */
+
+enum err partition_path(const struct log_partition *p, const char *name, char *buf)
+{
+	return engine_path(p->log, buf, "topics/%s/%s", p->dir, name);
+}
+
+struct segment *partition_segment(const struct log_partition *p, size_t index)
+{
+	LIST_EACH(&p->segments, n, next)
+		if (index-- == 0)
+			return CONTAINER_OF(n, struct segment, node);
+	return NULL;
+}
+
+struct segment *partition_segment_of(const struct log_partition *p, int64_t offset)
+{
+	/* from the newest: that is where most reads are */
+	for (struct list_node *n = p->segments.head.prev; n != &p->segments.head; n = n->prev) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->base_offset <= offset && s->size > SEGMENT_HEADER_BYTES)
+			return s;
+	}
+	return NULL;
+}
+
+struct segment *partition_durable_segment(const struct log_partition *p)
+{
+	for (struct list_node *n = p->segments.head.prev; n != &p->segments.head; n = n->prev) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->durable_size > SEGMENT_HEADER_BYTES)
+			return s;
+	}
+	return partition_active(p);
+}
+
+void partition_roll_soon(struct log_partition *p)
+{
+	p->roll_soon = true;
+}
+
+void partition_damaged(struct log_partition *p, const struct segment *s, uint32_t pos, const char *what)
+{
+	metric_add(METRIC_DAMAGED_FRAMES, 1);
+	diag(DIAG_ERROR, "damaged", "partition=%s segment=%lld pos=%u what=\"%s\"", p->dir,
+	    (long long)s->base_offset, pos, what);
+	if (p->damaged)
+		return;
+	p->damaged = true;
+	if (p->state == PARTITION_OPEN)
+		p->log->damaged_partitions++;
+}
+
+/* ---- what others may know ---- */
+
+void log_partition_status(const struct log_partition *p, struct log_partition_status *ret_status)
+{
+	*ret_status = (struct log_partition_status){
+		.topic = p->topic,
+		.partition = p->key.partition,
+		.log_start = p->log_start,
+		.visible_end = p->visible_end,
+		.durable_end = p->durable_end,
+		.stable_end = p->visible_end,
+		.log_end = p->log_end,
+		.leader_epoch = p->leader_epoch,
+		.max_timestamp_ms = p->max_timestamp_ms,
+		.max_timestamp_offset = p->max_timestamp_offset,
+		.size_bytes = p->size_bytes,
+		.segment_count = p->segment_count,
+		.damaged = p->damaged,
+	};
+}
+
+bool log_segment_status(const struct log_partition *p, size_t index, struct log_segment_status *ret_status)
+{
+	const struct segment *s = partition_segment(p, index);
+	if (!s)
+		return false;
+	*ret_status = (struct log_segment_status){
+		.base_offset = s->base_offset,
+		.end_offset = s->end_offset,
+		.first_sequence = s->first_sequence,
+		.size_bytes = s->size,
+		.max_timestamp_ms = s->index.max_timestamp_ms,
+	};
+	return true;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking away: segments below the log start, and whole partitions. Nothing is unlinked on the loop, and nothing
+ * that a lease or a read in flight holds: a segment that is GONE is unlinked by whoever lets go of it last.
+ *
+ * A deleted partition's directory is renamed to trash/ first, so that its name is free, and emptied behind.
+ */
+#include "log/engine.h"
+#include "log/partition_drop.h"
+#include "log/recovery.h"
+#include <stdio.h>
+
+/* ---- one segment ---- */
+
+struct segment_drop {
+	struct pool_job job;
+	struct log *log;
+	struct log_partition *p; /* the segment's reference */
+	struct segment *segment;
+	char dir[LOG_PATH_MAX];
+};
+
+/* Cuts a file piece by piece before unlinking it: freeing a gigabyte at once stops the file system for long. */
+static enum err unlink_piecemeal(struct io *io, const char *path)
+{
+	enum { PIECE_MIB = 64 };
+	struct io_stat st;
+	int fd;
+	TRY(io_open(io, path, 0, &fd));
+	enum err e = io_fstat(io, fd, &st);
+	uint64_t size = e == ERR_OK ? st.size_bytes : 0;
+	while (e == ERR_OK && size > PIECE_MIB * MIB) {
+		size -= PIECE_MIB * MIB;
+		e = io_truncate(io, fd, size);
+	}
+	enum err closed = io_close(io, fd);
+	TRY(e);
+	TRY(closed);
+	return io_unlink(io, path);
+}
+
+static void drop_run(struct pool_job *job)
+{
+	static const char *const suffix[] = {".snap", ".idx", ".log"};
+	struct segment_drop *d = CONTAINER_OF(job, struct segment_drop, job);
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
+	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+		err_clear();
+		snprintf(path, sizeof(path), "%s/%s", d->dir, segment_name(d->segment->base_offset, suffix[i], name));
+		enum err e = unlink_piecemeal(d->log->io, path);
+		if (e != ERR_OK && e != ERR_NOT_FOUND)
+			diag(DIAG_WARN, "segment_unlink", "path=%s error=\"%s\"", path, err_chain());
+	}
+}
+
+static void drop_done(struct pool_job *job)
+{
+	struct segment_drop *d = CONTAINER_OF(job, struct segment_drop, job);
+	struct log *log = d->log;
+	segment_free(d->segment);
+	partition_unref(d->p);
+	mem_free(d);
+	log->drops--;
+}
+
+/* The segment is out of its partition's list, held by nobody and not dirty. */
+static void segment_drop(struct segment *s)
+{
+	struct log_partition *p = s->partition;
+	struct segment_drop *d = NULL;
+	ASSERT(s->gone && s->holds == 0 && !s->dirty);
+	descriptor_discard(&s->file);
+	if (p->state == PARTITION_OPEN) /* else it went to the trash with its directory */
+		d = mem_calloc(1, sizeof(*d));
+	if (d) {
+		*d = (struct segment_drop){.job = {.run = drop_run, .done = drop_done}, .log = p->log, .p = p,
+			.segment = s};
+		if (engine_path(p->log, d->dir, "topics/%s", p->dir) == ERR_OK &&
+		    pool_submit(p->log->loop, &d->job) == ERR_OK) {
+			p->log->drops++;
+			return; /* drop_done gives the segment's reference back */
+		}
+		mem_free(d); /* the files stay; the next start drops them, below the log start */
+	}
+	segment_free(s);
+	partition_unref(p);
+}
+
+void segment_unhold(struct segment *s)
+{
+	ASSERT(s->holds > 0);
+	s->holds--;
+	if (s->gone && s->holds == 0 && !s->dirty)
+		segment_drop(s);
+}
+
+void segment_flushed(struct segment *s)
+{
+	ASSERT(!s->dirty);
+	if (s->gone && s->holds == 0)
+		segment_drop(s);
+}
+
+static void segment_remove(struct segment *s)
+{
+	struct log_partition *p = s->partition;
+	list_remove(&s->node);
+	p->segment_count--;
+	p->size_bytes -= s->size;
+	for (size_t i = 0; i < sizeof(p->cursors) / sizeof(p->cursors[0]); i++)
+		if (p->cursors[i].segment == s)
+			p->cursors[i].segment = NULL;
+	s->gone = true;
+	partition_ref(p); /* a segment out of the list keeps its partition */
+	if (s->holds == 0 && !s->dirty)
+		segment_drop(s);
+}
+
+void partition_trim(struct log_partition *p, int64_t offset)
+{
+	loop_assert_owner(p->log->loop);
+	if (offset <= p->log_start)
+		return;
+	ASSERT(offset <= p->durable_end);
+	p->log_start = offset;
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (!s->sealed || s->end_offset > offset || s->frames_pending)
+			break; /* the active one stays: it carries on the offsets */
+		segment_remove(s);
+	}
+}
+
+/* ---- a whole partition ---- */
+
+static const char *trash_id(struct partition_key key, char *buf)
+{
+	for (int i = 0; i < 16; i++)
+		snprintf(buf + 2 * i, 3, "%02x", key.topic_id.b[i]);
+	return buf;
+}
+
+static enum err trash_rename(struct io *io, const struct log *log, const char *dir, struct partition_key key,
+    char *ret_trash)
+{
+	char from[LOG_PATH_MAX], id[33];
+	TRY(engine_path(log, from, "topics/%s", dir));
+	TRY(engine_path(log, ret_trash, "trash"));
+	enum err e = io_mkdir(io, ret_trash);
+	if (e != ERR_OK && e != ERR_EXISTS)
+		return e;
+	if (e == ERR_OK)
+		TRY(io_fsync_dir(io, log->data_dir));
+	TRY(engine_path(log, ret_trash, "trash/%s-%d", trash_id(key, id), key.partition));
+	e = io_rename(io, from, ret_trash);
+	if (e != ERR_OK)
+		return e == ERR_NOT_FOUND ? ERR_OK : e;
+	char parent[LOG_PATH_MAX];
+	TRY(engine_path(log, parent, "trash"));
+	TRY(io_fsync_dir(io, parent));
+	TRY(engine_path(log, parent, "topics"));
+	return io_fsync_dir(io, parent);
+}
+
+static enum err trash_empty_one(struct io *io, const char *dir)
+{
+	struct io_names names;
+	enum err e = io_list(io, dir, &names);
+	if (e != ERR_OK)
+		return e == ERR_NOT_FOUND ? ERR_OK : e;
+	for (size_t i = 0; i < names.count && e == ERR_OK; i++) {
+		char path[LOG_PATH_MAX + 512];
+		snprintf(path, sizeof(path), "%s/%s", dir, names.name[i]);
+		e = unlink_piecemeal(io, path);
+	}
+	io_names_release(&names);
+	return e == ERR_OK ? io_rmdir(io, dir) : e;
+}
+
+struct trash_empty {
+	struct pool_job job;
+	struct log *log;
+	char dir[LOG_PATH_MAX];
+};
+
+static void trash_run(struct pool_job *job)
+{
+	struct trash_empty *t = CONTAINER_OF(job, struct trash_empty, job);
+	err_clear();
+	if (trash_empty_one(t->log->io, t->dir) != ERR_OK)
+		diag(DIAG_WARN, "trash", "dir=%s error=\"%s\"", t->dir, err_chain());
+}
+
+static void trash_done(struct pool_job *job)
+{
+	struct trash_empty *t = CONTAINER_OF(job, struct trash_empty, job);
+	t->log->drops--;
+	mem_free(t);
+}
+
+/* Empties one directory of trash/ behind; what cannot be done now is done at the next start. */
+static void trash_empty(struct log *log, const char *dir)
+{
+	struct trash_empty *t = mem_calloc(1, sizeof(*t));
+	if (!t)
+		return;
+	*t = (struct trash_empty){.job = {.run = trash_run, .done = trash_done}, .log = log};
+	snprintf(t->dir, sizeof(t->dir), "%s", dir);
+	if (pool_submit(log->loop, &t->job) != ERR_OK) {
+		mem_free(t);
+		return;
+	}
+	log->drops++;
+}
+
+void trash_start(struct log *log)
+{
+	char dir[LOG_PATH_MAX], path[LOG_PATH_MAX];
+	struct io_names names;
+	if (engine_path(log, dir, "trash") != ERR_OK || io_list(log->io, dir, &names) != ERR_OK) {
+		err_clear();
+		return; /* no trash */
+	}
+	for (size_t i = 0; i < names.count; i++)
+		if (engine_path(log, path, "trash/%s", names.name[i]) == ERR_OK)
+			trash_empty(log, path);
+	io_names_release(&names);
+}
+
+static void delete_run(struct pool_job *job)
+{
+	struct partition_delete_req *req = CONTAINER_OF(job, struct partition_delete_req, job);
+	struct log_partition *p = req->partition;
+	char trash[LOG_PATH_MAX];
+	err_clear();
+	req->err = p->dir_exists ? trash_rename(p->log->io, p->log, p->dir, p->key, trash) : ERR_OK;
+	if (req->err != ERR_OK)
+		diag(DIAG_ERROR, "topic_delete", "partition=%s error=\"%s\"", p->dir, err_chain());
+}
+
+static void delete_done(struct pool_job *job)
+{
+	struct partition_delete_req *req = CONTAINER_OF(job, struct partition_delete_req, job);
+	struct log_partition *p = req->partition;
+	struct log *log = p->log;
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		segment_remove(s);
+	}
+	char path[LOG_PATH_MAX], id[33];
+	if (req->err == ERR_OK && p->dir_exists &&
+	    engine_path(log, path, "trash/%s-%d", trash_id(p->key, id), p->key.partition) == ERR_OK)
+		trash_empty(log, path);
+	partition_unregister(p);
+	partition_unref(p); /* the map's */
+	req->done(req);
+}
+
+static void delete_deferred(struct mail *mail)
+{
+	delete_done(CONTAINER_OF(mail, struct pool_job, mail));
+}
+
+void partition_delete_ready(struct log_partition *p)
+{
+	struct partition_delete_req *req = p->deleting;
+	if (!req || p->tasks != 0 || p->queued > 0 || p->frames_pending > 0)
+		return;
+	p->deleting = NULL;
+	req->job = (struct pool_job){.run = delete_run, .done = delete_done};
+	if (pool_submit(p->log->loop, &req->job) != ERR_OK) {
+		/* The pool's queue is full: rename here rather than leave a deleted topic under its name. */
+		delete_run(&req->job);
+		req->job.mail.run = delete_deferred;
+		loop_defer(p->log->loop, &req->job.mail);
+	}
+}
+
+void partition_delete(struct log *log, struct partition_delete_req *req)
+{
+	struct log_partition *p = req->partition;
+	loop_assert_owner(log->loop);
+	ASSERT(p->state == PARTITION_OPEN && !p->deleting);
+	p->state = PARTITION_DELETED;
+	if (p->damaged)
+		log->damaged_partitions--;
+	p->topic = NULL;
+	p->deleting = req;
+	partition_wake(p);
+	rounds_kick(&log->rounds); /* queued appends end; when nothing is in flight the rename starts */
+	partition_delete_ready(p);
+}
+
+enum err partition_trash_found(struct log *log, struct log_uuid topic_id, int32_t partition)
+{
+	struct partition_key key = {.topic_id = topic_id, .partition = partition};
+	struct log_partition *p = partition_by_key(log, key);
+	char trash[LOG_PATH_MAX];
+	if (!p)
+		return ERR_OK;
+	ASSERT(p->state == PARTITION_FOUND);
+	TRY(trash_rename(log->io, log, p->dir, p->key, trash));
+	trash_empty(log, trash);
+	partition_close(p);
+	return ERR_OK;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Producer state from the log. The newest snapshot that verifies and is not ahead of the log gives a start; the frames
+ * behind it give the rest. Without any, the whole partition is read (its headers are what counts). Runs on the pool over
+ * segments that are held, up to the ends they had at the start: no idempotent batch is accepted meanwhile.
+ */
+#include "log/partition_load.h"
+#include "log/engine.h"
+#include "log/partition_drop.h"
+#include <stdio.h>
+
+struct load_segment {
+	struct segment *segment; /* held */
+	int64_t base_offset;
+	uint32_t size;
+	struct frame_seed seed;
+};
+struct partition_load {
+	struct pool_job job;
+	struct log_partition *p;
+	void (*done)(struct log_partition *p, enum err e);
+	char dir[LOG_PATH_MAX];
+	struct load_segment *segments;
+	size_t count;
+	int64_t end; /* of the partition */
+	struct producers producers;
+	enum err err;
+};
+
+static enum err load_snap(struct partition_load *l, int64_t base, int64_t *ret_offset)
+{
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
+	struct bytes file;
+	struct snap_header h;
+	snprintf(path, sizeof(path), "%s/%s", l->dir, segment_name(base, ".snap", name));
+	TRY(io_read_file(l->p->log->io, path, snap_bytes_max(), &file));
+	producers_release(&l->producers);
+	enum err e = snap_decode(file, &l->producers, &h);
+	mem_free((void *)(uintptr_t)file.ptr);
+	TRY(e);
+	if (!log_uuid_equal(h.topic_id, l->p->key.topic_id) || h.partition != l->p->key.partition)
+		return err_note(ERR_CORRUPT, "%s: of another partition", path);
+	if (h.offset > l->end)
+		return ERR_NOT_FOUND; /* written at a roll whose last round was lost */
+	*ret_offset = h.offset;
+	return ERR_OK;
+}
+
+/* Notes the batch of one frame; those of no producer and those already in the snapshot are passed over. */
+static enum err load_batch(struct partition_load *l, const struct frame *f, struct bytes batch, int64_t from)
+{
+	struct batch_header h;
+	if (f->base_offset < from || batch_header_read(batch, &h) != ERR_OK || h.producer_id < 0)
+		return ERR_OK;
+	TRY(producers_reserve(&l->producers, h.producer_id));
+	struct producer *known = map_get(&l->producers.map, bytes_of(&h.producer_id, sizeof(h.producer_id)));
+	if (known && known->epoch > h.producer_epoch)
+		return ERR_OK;
+	int64_t stamped = (h.attributes & BATCH_ATTR_APPEND_TIME) ? h.max_timestamp_ms : -1;
+	producers_note(&l->producers, &h, f->sequence, f->append_time_ns, stamped);
+	return ERR_OK;
+}
+
+static enum err load_frames(struct partition_load *l, const struct load_segment *s, int64_t from)
+{
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
+	struct io *io = l->p->log->io;
+	struct segment_walk w;
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", l->dir, segment_name(s->base_offset, ".log", name));
+	TRY(io_open(io, path, IO_READONLY, &fd));
+	segment_walk_init(&w, io, fd, s->seed, 0);
+	segment_walk_range(&w, SEGMENT_HEADER_BYTES, s->size);
+	enum err e = ERR_OK;
+	while (e == ERR_OK || e == ERR_CORRUPT) {
+		uint32_t before = w.pos;
+		e = segment_walk_next(&w, &f, &pos, &batch);
+		if (e == ERR_OK)
+			e = load_batch(l, &f, batch, from);
+		else if (e == ERR_CORRUPT && w.pos == before)
+			break; /* a bad header: what is behind it cannot be found from here */
+	}
+	segment_walk_release(&w);
+	enum err closed = io_close(io, fd);
+	return e == ERR_EOF || e == ERR_CORRUPT ? closed : e;
+}
+
+static enum err load_all(struct partition_load *l)
+{
+	int64_t from = 0;
+	size_t first = l->count;
+	bool found = false;
+	while (first > 0 && !found) {
+		err_clear();
+		enum err e = load_snap(l, l->segments[--first].base_offset, &from);
+		found = e == ERR_OK;
+		if (e == ERR_CORRUPT) {
+			metric_add(METRIC_REBUILT_FILES, 1);
+			diag(DIAG_WARN, "rebuilt", "partition=%s what=snapshot error=\"%s\"", l->p->dir, err_chain());
+		}
+	}
+	if (!found) {
+		producers_release(&l->producers);
+		from = 0;
+	}
+	for (size_t i = first; i < l->count; i++)
+		if (i + 1 == l->count || l->segments[i + 1].base_offset > from)
+			TRY(load_frames(l, &l->segments[i], from));
+	return ERR_OK;
+}
+
+static void load_run(struct pool_job *job)
+{
+	struct partition_load *l = CONTAINER_OF(job, struct partition_load, job);
+	err_clear();
+	l->err = load_all(l);
+	if (l->err != ERR_OK)
+		diag(DIAG_ERROR, "producers_load", "partition=%s error=\"%s\"", l->p->dir, err_chain());
+}
+
+/* The list of a set must be re-anchored when the set moves. */
+static void producers_move(struct producers *to, struct producers *from)
+{
+	struct list_node *n;
+	producers_release(to);
+	to->map = from->map;
+	map_init(&from->map);
+	while ((n = list_pop_front(&from->lru)))
+		list_push_back(&to->lru, n);
+}
+
+static void load_free(struct partition_load *l)
+{
+	producers_release(&l->producers);
+	mem_free(l->segments);
+	mem_free(l);
+}
+
+static void load_done(struct pool_job *job)
+{
+	struct partition_load *l = CONTAINER_OF(job, struct partition_load, job);
+	struct log_partition *p = l->p;
+	void (*done)(struct log_partition *, enum err) = l->done;
+	enum err e = l->err;
+	for (size_t i = 0; i < l->count; i++)
+		segment_unhold(l->segments[i].segment);
+	if (e == ERR_OK) {
+		producers_move(&p->producers, &l->producers);
+		p->producers.loaded = true;
+		producers_expire(&p->producers, loop_realtime_ns(p->log->loop));
+	}
+	load_free(l);
+	done(p, e);
+}
+
+enum err partition_load_producers(struct log_partition *p, void (*done)(struct log_partition *p, enum err e))
+{
+	struct partition_load *l = mem_calloc(1, sizeof(*l));
+	if (!l)
+		return ERR_NOMEM;
+	l->job = (struct pool_job){.run = load_run, .done = load_done};
+	l->p = p;
+	l->done = done;
+	l->end = p->visible_end;
+	producers_init(&l->producers);
+	l->segments = mem_calloc(p->segment_count + 1, sizeof(*l->segments));
+	enum err e = l->segments ? engine_path(p->log, l->dir, "topics/%s", p->dir) : ERR_NOMEM;
+	if (e != ERR_OK) {
+		load_free(l);
+		return e;
+	}
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		s->holds++;
+		l->segments[l->count++] = (struct load_segment){s, s->base_offset, s->size, s->seed};
+	}
+	e = pool_submit(p->log->loop, &l->job);
+	if (e != ERR_OK) {
+		for (size_t i = 0; i < l->count; i++)
+			segment_unhold(l->segments[i].segment);
+		load_free(l);
+	}
+	return e;
+}

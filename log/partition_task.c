@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must be ready before a partition can take an append, and the pool jobs that make it so:
+ *
+ *   CREATING  the directory, the first or the next segment, the producers' snapshot at the roll
+ *   OPENING   the active segment's descriptor
+ *   LOADING   producer state, with the first idempotent append after a start
+ *
+ * While a task runs the partition's appends wait in the round's queue; everybody else's pass. A task that fails is told
+ * to the append that waits first; the next one tries again.
+ */
+#include "log/engine.h"
+#include "log/partition_drop.h"
+#include "log/partition_load.h"
+#include <stdio.h>
+
+struct partition_create {
+	struct pool_job job;
+	struct log_partition *p;
+	struct segment_header header;
+	char topic_name[TOPIC_NAME_MAX + 1];
+	char topics[LOG_PATH_MAX]; /* parent of dir */
+	char dir[LOG_PATH_MAX];
+	bool make_dir;
+	struct writer snap;
+	struct segment *segment;
+	int fd;
+	enum err err;
+};
+
+static void task_ended(struct log_partition *p, enum partition_task task, enum err e)
+{
+	ASSERT(p->tasks & task);
+	p->tasks &= ~(unsigned)task;
+	if (e != ERR_OK)
+		p->task_err = e;
+	rounds_kick(&p->log->rounds);
+	partition_delete_ready(p);
+	partition_unref(p);
+}
+
+/* ---- creating a segment ---- */
+
+static void snap_write(struct io *io, const struct partition_create *c)
+{
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
+	int fd;
+	snprintf(path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".snap", name));
+	/* A cache: not flushed, and no reason to fail. */
+	enum err e = io_open(io, path, IO_CREATE, &fd);
+	if (e == ERR_OK) {
+		e = io_pwrite(io, fd, c->snap.ptr, c->snap.len, 0);
+		enum err closed = io_close(io, fd);
+		e = e == ERR_OK ? closed : e;
+	}
+	if (e != ERR_OK)
+		diag(DIAG_WARN, "snapshot_write", "path=%s error=\"%s\"", path, err_chain());
+}
+
+static enum err create_files(struct io *io, struct partition_create *c)
+{
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
+	if (c->make_dir) {
+		enum err e = io_mkdir(io, c->dir);
+		if (e != ERR_OK && e != ERR_EXISTS) /* left by a crash between mkdir and the first segment */
+			return e;
+		TRY(io_fsync_dir(io, c->topics));
+	}
+	if (c->snap.len > 0)
+		snap_write(io, c);
+	TRY(segment_file_create(io, c->dir, &c->header));
+	snprintf(path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".log", name));
+	return io_open(io, path, 0, &c->fd);
+}
+
+static void create_run(struct pool_job *job)
+{
+	struct partition_create *c = CONTAINER_OF(job, struct partition_create, job);
+	err_clear();
+	c->err = create_files(c->p->log->io, c);
+	if (c->err != ERR_OK)
+		diag(DIAG_ERROR, "segment_create", "partition=%s base=%lld error=\"%s\"", c->p->dir,
+		    (long long)c->header.base_offset, err_chain());
+}
+
+static void create_free(struct partition_create *c)
+{
+	writer_release(&c->snap);
+	segment_free(c->segment);
+	mem_free(c);
+}
+
+static void create_adopt(struct partition_create *c)
+{
+	struct log_partition *p = c->p;
+	struct segment *s = c->segment, *old = partition_active(p);
+	if (old)
+		old->sealed = true;
+	if (old && !old->dirty && old->size > SEGMENT_HEADER_BYTES)
+		checkpoint_seal(&p->log->checkpointer, old);
+	c->segment = NULL;
+	s->created_ns = loop_realtime_ns(p->log->loop);
+	descriptor_adopt(&s->file, c->fd);
+	descriptor_unpin(&s->file);
+	list_push_back(&p->segments, &s->node);
+	p->segment_count++;
+	p->size_bytes += s->size;
+	p->dir_exists = true;
+	p->next_pos = SEGMENT_HEADER_BYTES;
+	p->next_link = s->last_link;
+	p->roll_soon = false;
+	diag(DIAG_DEBUG, "segment_roll", "partition=%s base=%lld", p->dir, (long long)s->base_offset);
+}
+
+static void create_done(struct pool_job *job)
+{
+	struct partition_create *c = CONTAINER_OF(job, struct partition_create, job);
+	struct log_partition *p = c->p;
+	enum err e = c->err;
+	if (e == ERR_OK && p->state == PARTITION_OPEN) {
+		create_adopt(c);
+	} else if (e == ERR_OK) { /* deleted meanwhile: the file goes with its directory */
+		if (io_close(p->log->io, c->fd) != ERR_OK)
+			diag(DIAG_WARN, "segment_close", "error=\"%s\"", err_chain());
+	}
+	if (e == ERR_NOSPACE)
+		rounds_space_lost(&p->log->rounds);
+	create_free(c);
+	task_ended(p, PARTITION_CREATING, e);
+}
+
+static enum err create_prepare(struct log_partition *p, struct partition_create *c)
+{
+	const struct log *log = p->log;
+	c->p = p;
+	writer_init(&c->snap, snap_bytes_max());
+	ASSERT(p->topic->name.len <= TOPIC_NAME_MAX);
+	memcpy(c->topic_name, p->topic->name.ptr, p->topic->name.len);
+	c->header = (struct segment_header){
+		.format_version = SEGMENT_VERSION,
+		.topic_id = p->key.topic_id,
+		.topic_name = str_from(c->topic_name, p->topic->name.len),
+		.partition = p->key.partition,
+		.base_offset = p->log_end,
+		.first_sequence = log->rounds.next_sequence,
+		.epoch = log->epoch,
+		.generation = 0,
+		.previous_link = partition_active(p) ? p->next_link : 0,
+	};
+	io_random(log->io, c->header.seed, sizeof(c->header.seed));
+	c->make_dir = !p->dir_exists;
+	TRY(engine_path(log, c->topics, "topics"));
+	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
+	if (p->producers.loaded && p->producers.map.count > 0) {
+		producers_expire(&p->producers, loop_realtime_ns(log->loop));
+		struct snap_header h = {.version = SNAP_VERSION, .topic_id = p->key.topic_id,
+			.partition = p->key.partition, .offset = p->log_end};
+		TRY(snap_encode(&p->producers, &h, &c->snap));
+	}
+	return segment_new(p, &c->header, &c->segment);
+}
+
+static enum err create_start(struct log_partition *p)
+{
+	struct partition_create *c = mem_calloc(1, sizeof(*c));
+	if (!c)
+		return ERR_NOMEM;
+	c->job = (struct pool_job){.run = create_run, .done = create_done};
+	enum err e = create_prepare(p, c);
+	if (e == ERR_OK)
+		e = pool_submit(p->log->loop, &c->job);
+	if (e != ERR_OK) {
+		create_free(c);
+		return e;
+	}
+	partition_ref(p);
+	p->tasks |= PARTITION_CREATING;
+	return ERR_AGAIN;
+}
+
+/* ---- opening the active segment ---- */
+
+static void open_done(struct descriptor_pin *pin)
+{
+	struct log_partition *p = CONTAINER_OF(pin, struct log_partition, opening);
+	struct segment *s = p->opening_segment;
+	if (pin->err == ERR_OK)
+		descriptor_unpin(&s->file); /* the append that waits pins it again in this turn */
+	segment_unhold(s);
+	task_ended(p, PARTITION_OPENING, pin->err);
+}
+
+static enum err open_start(struct log_partition *p, struct segment *s)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	if (descriptors_full(&p->log->descriptors)) {
+		checkpoint_start(&p->log->checkpointer); /* unpins what is dirty, then kicks */
+		return ERR_AGAIN;
+	}
+	TRY(partition_path(p, segment_name(s->base_offset, ".log", name), path));
+	partition_ref(p);
+	s->holds++;
+	p->tasks |= PARTITION_OPENING;
+	p->opening_segment = s;
+	p->opening.done = open_done;
+	if (!descriptor_pin(&s->file, path, &p->opening))
+		return ERR_AGAIN;
+	descriptor_unpin(&s->file);
+	segment_unhold(s);
+	p->tasks &= ~(unsigned)PARTITION_OPENING;
+	p->refs--;
+	return ERR_OK;
+}
+
+/* ---- loading producers ---- */
+
+static void load_done(struct log_partition *p, enum err e)
+{
+	task_ended(p, PARTITION_LOADING, e);
+}
+
+static enum err load_start(struct log_partition *p)
+{
+	TRY(partition_load_producers(p, load_done));
+	partition_ref(p);
+	p->tasks |= PARTITION_LOADING;
+	return ERR_AGAIN;
+}
+
+/* ---- */
+
+static bool roll_due(const struct log_partition *p, const struct segment *s, size_t len)
+{
+	const struct log_topic_config *config = &p->topic->config;
+	if (p->next_pos == SEGMENT_HEADER_BYTES)
+		return false; /* empty: nothing to roll */
+	if (p->roll_soon || p->next_pos + (uint64_t)len > config->segment_bytes)
+		return true;
+	int64_t age_ns = loop_realtime_ns(p->log->loop) - s->created_ns;
+	return config->segment_ms > 0 && age_ns / MS_NS >= config->segment_ms;
+}
+
+enum err partition_ready(struct log_partition *p, size_t len, bool idempotent)
+{
+	if (p->state != PARTITION_OPEN || !p->topic)
+		return ERR_UNKNOWN_TOPIC;
+	if (p->damaged)
+		return err_note(ERR_DAMAGED, "partition %s is damaged: run kappa fsck", p->dir);
+	if (p->task_err != ERR_OK && p->tasks == 0) {
+		enum err e = p->task_err;
+		p->task_err = ERR_OK;
+		return e;
+	}
+	if (p->tasks & (PARTITION_CREATING | PARTITION_OPENING))
+		return ERR_AGAIN;
+	struct segment *s = partition_active(p);
+	if (!s || roll_due(p, s, len))
+		return create_start(p);
+	if (idempotent && !p->producers.loaded)
+		return p->tasks & PARTITION_LOADING ? ERR_AGAIN : load_start(p);
+	if (s->file.state != DESCRIPTOR_OPEN)
+		return open_start(p, s);
+	return ERR_OK;
+}
+
+void partition_snap(struct log_partition *p)
+{
+	struct segment *s = partition_active(p);
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	struct writer out;
+	if (p->state != PARTITION_OPEN || !s || !p->producers.loaded || !p->producers.changed)
+		return;
+	writer_init(&out, snap_bytes_max());
+	struct snap_header h = {.version = SNAP_VERSION, .topic_id = p->key.topic_id,
+		.partition = p->key.partition, .offset = p->log_end};
+	enum err e = snap_encode(&p->producers, &h, &out);
+	if (e == ERR_OK)
+		e = partition_path(p, segment_name(s->base_offset, ".snap", name), path);
+	if (e == ERR_OK)
+		e = io_write_file(p->log->io, path, writer_bytes(&out));
+	writer_release(&out);
+	if (e != ERR_OK) /* a cache: the next start reads the frames instead */
+		diag(DIAG_WARN, "snapshot_write", "partition=%s error=\"%s\"", p->dir, err_chain());
+	else
+		p->producers.changed = false;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Producer state: the checks of idempotent batches. See producer.h for the rules. */
+#include "log/producer.h"
+
+void producers_init(struct producers *ps)
+{
+	*ps = (struct producers){0};
+	map_init(&ps->map);
+	list_init(&ps->lru);
+}
+
+void producers_release(struct producers *ps)
+{
+	struct list_node *n;
+	while ((n = list_pop_front(&ps->lru)))
+		mem_free(CONTAINER_OF(n, struct producer, lru));
+	map_release(&ps->map);
+	producers_init(ps);
+}
+
+static struct bytes producer_key(const int64_t *id)
+{
+	return bytes_of(id, sizeof(*id));
+}
+
+static struct producer *producer_find(const struct producers *ps, int64_t id)
+{
+	return map_get(&ps->map, producer_key(&id));
+}
+
+static void producer_forget(struct producers *ps, struct producer *p)
+{
+	map_remove(&ps->map, producer_key(&p->id));
+	list_remove(&p->lru);
+	mem_free(p);
+	ps->changed = true;
+}
+
+enum err producers_reserve(struct producers *ps, int64_t producer_id)
+{
+	if (producer_find(ps, producer_id))
+		return ERR_OK;
+	struct list_node *oldest;
+	while (ps->map.count >= PRODUCERS_MAX && (oldest = list_first(&ps->lru)))
+		producer_forget(ps, CONTAINER_OF(oldest, struct producer, lru));
+	struct producer *p = mem_calloc(1, sizeof(*p));
+	if (!p)
+		return ERR_NOMEM;
+	p->id = producer_id;
+	p->epoch = -1; /* unknown until its first batch */
+	list_node_init(&p->lru);
+	enum err e = map_put(&ps->map, producer_key(&p->id), p);
+	if (e != ERR_OK) {
+		mem_free(p);
+		return e;
+	}
+	list_push_back(&ps->lru, &p->lru);
+	return ERR_OK;
+}
+
+/* Sequences wrap from 2^31-1 to 0. */
+static int32_t sequence_add(int32_t sequence, int32_t n)
+{
+	return (int32_t)(((uint32_t)sequence + (uint32_t)n) & INT32_MAX);
+}
+
+static int32_t batch_last_sequence(const struct batch_header *h)
+{
+	return sequence_add(h->base_sequence, h->last_offset_delta);
+}
+
+/* True when `sequence` is behind `last` by less than half the circle. */
+static bool sequence_before(int32_t sequence, int32_t last)
+{
+	uint32_t ahead = ((uint32_t)sequence - (uint32_t)last) & INT32_MAX;
+	return ahead == 0 || ahead > INT32_MAX / 2;
+}
+
+static enum err check_known(const struct producer *p, const struct batch_header *h, struct producer_batch *ret)
+{
+	int32_t last = batch_last_sequence(h);
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct producer_batch *b = &p->batch[i];
+		if (b->first_sequence == h->base_sequence && b->last_sequence == last) {
+			*ret = *b;
+			return ERR_EXISTS;
+		}
+	}
+	int32_t newest = p->batch[p->count - 1].last_sequence;
+	if (h->base_sequence == sequence_add(newest, 1))
+		return ERR_OK;
+	if (sequence_before(last, newest))
+		return err_note(ERR_DUPLICATE_SEQUENCE, "producer %lld: sequence %d was stored before (last is %d)",
+		    (long long)h->producer_id, h->base_sequence, newest);
+	return err_note(ERR_OUT_OF_ORDER_SEQUENCE, "producer %lld: sequence %d does not follow %d",
+	    (long long)h->producer_id, h->base_sequence, newest);
+}
+
+enum err producers_check(struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
+{
+	ASSERT(ps->loaded && h->producer_id >= 0);
+	const struct producer *p = producer_find(ps, h->producer_id);
+	if (!p || p->epoch < 0)
+		return producers_reserve(ps, h->producer_id);
+	if (h->producer_epoch < p->epoch)
+		return err_note(ERR_INVALID_PRODUCER_EPOCH, "producer %lld: epoch %d is older than %d",
+		    (long long)h->producer_id, h->producer_epoch, p->epoch);
+	if (h->base_sequence < 0) /* control batches have none */
+		return ERR_OK;
+	if (h->producer_epoch > p->epoch) {
+		if (h->base_sequence != 0)
+			return err_note(ERR_OUT_OF_ORDER_SEQUENCE,
+			    "producer %lld: epoch %d must start at sequence 0, not %d", (long long)h->producer_id,
+			    h->producer_epoch, h->base_sequence);
+		return ERR_OK;
+	}
+	return p->count == 0 ? ERR_OK : check_known(p, h, ret_original);
+}
+
+void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence, int64_t append_ns,
+    int64_t append_time_ms)
+{
+	struct producer *p = producer_find(ps, h->producer_id);
+	ASSERT(p && h->producer_epoch >= p->epoch);
+	if (h->producer_epoch > p->epoch)
+		p->count = 0;
+	p->epoch = h->producer_epoch;
+	p->last_ns = append_ns;
+	list_remove(&p->lru);
+	list_push_back(&ps->lru, &p->lru);
+	ps->changed = true;
+	if (h->base_sequence < 0)
+		return;
+	if (p->count == PRODUCER_BATCHES_KEPT)
+		memmove(&p->batch[0], &p->batch[1], (PRODUCER_BATCHES_KEPT - 1) * sizeof(p->batch[0]));
+	else
+		p->count++;
+	p->batch[p->count - 1] = (struct producer_batch){
+		.first_sequence = h->base_sequence,
+		.last_sequence = batch_last_sequence(h),
+		.base_offset = h->base_offset,
+		.sequence = sequence,
+		.append_time_ms = append_time_ms,
+	};
+}
+
+void producers_expire(struct producers *ps, int64_t now_ns)
+{
+	LIST_EACH(&ps->lru, n, next) {
+		struct producer *p = CONTAINER_OF(n, struct producer, lru);
+		if (p->epoch >= 0 && now_ns - p->last_ns < PRODUCER_EXPIRY_NS)
+			return;
+		producer_forget(ps, p);
+	}
+}

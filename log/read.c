@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_read: one request's walk, each step one function, any of which may have to wait:
+ *
+ *   read_begin    range checks, segment                       (at the call)
+ *   read_locate   position: cursor of an earlier read, index in memory, index file (pool)
+ *   read_pin      the segment's descriptor (pool)
+ *   read_submit   the bytes (I/O); once more when the first batch is larger than what was read
+ *   read_parse    every frame verified, slices made
+ *   read_answer   done, deferred to the end of the turn
+ *
+ * The segment is held from read_begin to read_answer, so retention cannot take it away.
+ */
+#include "log/engine.h"
+#include "log/lookup.h"
+#include "log/partition_drop.h"
+
+#define READ_BYTES_MAX (4 * MIB) /* in one request unless one batch is larger: a callback stays short */
+#define READ_BYTES_MIN ((size_t)4096)
+
+struct read_op {
+	struct log_read *req;
+	struct log *log;
+	struct segment *segment; /* held */
+	int64_t limit;           /* exclusive: no batch from here on */
+	uint32_t pos;
+	uint32_t end;            /* of the segment's visible bytes */
+	size_t want;             /* bytes to read */
+	size_t entry_len;        /* of the first frame when the index told, else 0 */
+	bool pinned;
+	struct lookup lookup;
+	struct descriptor_pin pin;
+};
+
+enum { READ_OP = 0, READ_NEXT = 1 };
+
+static struct read_op *op_of(const struct log_read *req)
+{
+	return (struct read_op *)(uintptr_t)req->internal_[READ_OP];
+}
+
+/* ---- the answer ---- */
+
+static void reads_finish(struct mail *mail)
+{
+	struct log *log = CONTAINER_OF(mail, struct log, reads);
+	struct log_read *req = log->reads_first;
+	log->reads_first = log->reads_last = NULL;
+	while (req) {
+		struct log_read *next = (struct log_read *)(uintptr_t)req->internal_[READ_NEXT];
+		struct log_partition *p = req->partition;
+		req->internal_[READ_NEXT] = 0;
+		req->done(req);
+		partition_unref(p);
+		req = next;
+	}
+}
+
+static void read_later(struct log *log, struct log_read *req)
+{
+	if (log->reads_last)
+		log->reads_last->internal_[READ_NEXT] = (uintptr_t)req;
+	else
+		log->reads_first = req;
+	if (!log->reads_last) {
+		log->reads.run = reads_finish;
+		loop_defer(log->loop, &log->reads);
+	}
+	log->reads_last = req;
+}
+
+static void read_answer(struct read_op *op, enum err err)
+{
+	struct log_read *req = op->req;
+	const struct log_partition *p = req->partition;
+	req->err = err;
+	req->visible_end = req->stable_end = p->visible_end;
+	req->log_start = p->log_start;
+	req->internal_[READ_OP] = 0;
+	if (op->pinned)
+		descriptor_unpin(&op->segment->file);
+	if (op->segment)
+		segment_unhold(op->segment);
+	read_later(op->log, req);
+	op->log->reads_active--;
+	mem_free(op);
+}
+
+void log_read_release(struct log_read *req)
+{
+	mem_free(req->buffer);
+	mem_free(req->batches);
+	req->buffer = NULL;
+	req->batches = NULL;
+	req->buffer_len = req->batch_count = 0;
+}
+
+/* ---- parsing ---- */
+
+static enum err batches_add(struct log_read *req, size_t *capacity, struct bytes batch)
+{
+	if (req->batch_count == *capacity) {
+		size_t more = *capacity ? *capacity * 2 : 16;
+		struct bytes *grown = mem_realloc(req->batches, more * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		req->batches = grown;
+		*capacity = more;
+	}
+	req->batches[req->batch_count++] = batch;
+	req->bytes_total += batch.len;
+	return ERR_OK;
+}
+
+static void cursor_put(struct log_partition *p, struct segment *s, int64_t offset, uint32_t pos)
+{
+	size_t count = sizeof(p->cursors) / sizeof(p->cursors[0]);
+	p->cursors[p->cursor_next] = (struct partition_cursor){.offset = offset, .segment = s, .pos = pos};
+	p->cursor_next = (unsigned)((p->cursor_next + 1) % count);
+}
+
+static bool read_submit(struct read_op *op);
+
+/* A frame that does not verify. What comes before it is still a good answer. */
+static enum err read_bad(struct read_op *op, uint32_t pos, int64_t next_offset)
+{
+	struct log_read *req = op->req;
+	partition_damaged(req->partition, op->segment, pos, err_chain());
+	if (req->batch_count > 0)
+		return ERR_OK;
+	req->next_offset = next_offset;
+	return err_note(ERR_CORRUPT, "partition %s offset %lld", req->partition->dir, (long long)req->offset);
+}
+
+/* ERR_AGAIN: the first batch is longer than the buffer; op->want says how long. */
+static enum err read_parse(struct read_op *op)
+{
+	struct log_read *req = op->req;
+	struct segment *s = op->segment;
+	size_t at = 0, capacity = 0;
+	err_clear();
+	while (req->buffer_len - at >= FRAME_HEADER_BYTES) {
+		const uint8_t *raw = (const uint8_t *)req->buffer + at;
+		struct frame f;
+		enum err e = frame_decode(raw, s->seed, &f);
+		if (e != ERR_OK)
+			return read_bad(op, op->pos + (uint32_t)at, req->next_offset);
+		size_t len = FRAME_HEADER_BYTES + (size_t)f.length;
+		int64_t next = f.base_offset + (int64_t)f.last_offset_delta + 1;
+		if (f.base_offset >= op->limit)
+			break;
+		if (len > req->buffer_len - at) {
+			if (req->batch_count > 0)
+				break;
+			op->want = at + len;
+			return op->pos + op->want > op->end ? read_bad(op, op->pos, next) : ERR_AGAIN;
+		}
+		struct bytes batch = bytes_of(raw + FRAME_HEADER_BYTES, f.length);
+		bool pad = (f.flags & FRAME_PAD) != 0;
+		if (!pad && next > req->offset) {
+			if (req->batch_count > 0 && req->bytes_total + batch.len > req->max_bytes)
+				break;
+			if (f.base_offset > req->offset && req->batch_count == 0) {
+				err_note(ERR_CORRUPT, "index points behind offset %lld", (long long)req->offset);
+				return read_bad(op, op->pos + (uint32_t)at, f.base_offset);
+			}
+			if (frame_check_body(&f, s->seed, batch) != ERR_OK)
+				return read_bad(op, op->pos + (uint32_t)at, next);
+			TRY(batches_add(req, &capacity, batch));
+			req->next_offset = next;
+		}
+		at += len;
+		if (req->batch_count > 0)
+			cursor_put(req->partition, s, next, op->pos + (uint32_t)at);
+	}
+	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
+	if (req->batch_count == 0) {
+		err_note(ERR_CORRUPT, "segment %lld ends before offset %lld", (long long)s->base_offset,
+		    (long long)req->offset);
+		return read_bad(op, op->pos, s->end_offset);
+	}
+	return ERR_OK;
+}
+
+/* ---- reading ---- */
+
+static void read_done(struct io_req *io)
+{
+	struct log_read *req = CONTAINER_OF(io, struct log_read, io);
+	struct read_op *op = op_of(req);
+	if (io->err != ERR_OK) {
+		diag(DIAG_ERROR, "read", "partition=%s segment=%lld pos=%u error=%s", req->partition->dir,
+		    (long long)op->segment->base_offset, op->pos, err_name(io->err));
+		read_answer(op, io->err);
+		return;
+	}
+	req->buffer_len = (size_t)io->result;
+	enum err e = read_parse(op);
+	if (e == ERR_AGAIN && read_submit(op))
+		return;
+	if (e == ERR_AGAIN)
+		e = ERR_NOMEM;
+	if (e != ERR_OK) {
+		int64_t next = req->next_offset;
+		log_read_release(req);
+		req->next_offset = next;
+		req->bytes_total = 0;
+	}
+	read_answer(op, e);
+}
+
+/* False when there is no memory. */
+static bool read_submit(struct read_op *op)
+{
+	struct log_read *req = op->req;
+	mem_free(req->buffer);
+	req->buffer = mem_alloc(op->want);
+	req->buffer_len = 0;
+	if (!req->buffer)
+		return false;
+	req->iov = (struct iovec){req->buffer, op->want};
+	req->io = (struct io_req){.op = IO_READ, .fd = op->segment->file.fd, .pos = op->pos, .iov = &req->iov,
+		.iov_count = 1, .done = read_done};
+	io_submit(op->log->io, &req->io);
+	return true;
+}
+
+static void read_sized(struct read_op *op)
+{
+	const struct log_read *req = op->req;
+	size_t want = req->max_bytes < READ_BYTES_MAX ? req->max_bytes : READ_BYTES_MAX;
+	if (want < READ_BYTES_MIN)
+		want = READ_BYTES_MIN;
+	if (want < op->entry_len)
+		want = op->entry_len;
+	if (want > op->end - op->pos)
+		want = op->end - op->pos;
+	op->want = want;
+	if (!read_submit(op))
+		read_answer(op, ERR_NOMEM);
+}
+
+static void pin_done(struct descriptor_pin *pin)
+{
+	struct read_op *op = CONTAINER_OF(pin, struct read_op, pin);
+	op->pinned = pin->err == ERR_OK;
+	if (op->pinned)
+		read_sized(op);
+	else
+		read_answer(op, op->req->partition->state == PARTITION_DELETED ? ERR_UNKNOWN_TOPIC : pin->err);
+}
+
+static void read_pin(struct read_op *op)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	struct segment *s = op->segment;
+	enum err e = partition_path(s->partition, segment_name(s->base_offset, ".log", name), path);
+	if (e != ERR_OK) {
+		read_answer(op, e);
+		return;
+	}
+	op->pin.done = pin_done;
+	if (descriptor_pin(&s->file, path, &op->pin))
+		pin_done(&op->pin);
+}
+
+/* ---- where ---- */
+
+static void located(struct lookup *l)
+{
+	struct read_op *op = CONTAINER_OF(l, struct read_op, lookup);
+	if (l->err != ERR_OK) {
+		read_answer(op, l->err == ERR_NOT_FOUND ? ERR_CORRUPT : l->err);
+		return;
+	}
+	if (l->entry.pos < SEGMENT_HEADER_BYTES || l->entry.pos >= op->end || l->entry.len > op->end - l->entry.pos) {
+		err_clear();
+		err_note(ERR_CORRUPT, "index entry out of range");
+		read_answer(op, read_bad(op, l->entry.pos, op->req->offset));
+		return;
+	}
+	op->pos = l->entry.pos;
+	op->entry_len = l->entry.len;
+	read_pin(op);
+}
+
+static bool cursor_find(const struct log_partition *p, const struct segment *s, int64_t offset, uint32_t *ret_pos)
+{
+	if (offset == s->base_offset) {
+		*ret_pos = SEGMENT_HEADER_BYTES;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(p->cursors) / sizeof(p->cursors[0]); i++) {
+		if (p->cursors[i].segment == s && p->cursors[i].offset == offset) {
+			*ret_pos = p->cursors[i].pos;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void read_locate(struct read_op *op)
+{
+	const struct log_read *req = op->req;
+	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)req->offset};
+	if (cursor_find(req->partition, op->segment, req->offset, &op->pos) && op->pos < op->end) {
+		read_pin(op);
+		return;
+	}
+	if (lookup_start(&op->lookup, op->segment, probe, located))
+		located(&op->lookup);
+}
+
+/* ---- the call ---- */
+
+static void read_begin(struct read_op *op)
+{
+	struct log_read *req = op->req;
+	struct log_partition *p = req->partition;
+	if (p->state != PARTITION_OPEN) {
+		read_answer(op, ERR_UNKNOWN_TOPIC);
+		return;
+	}
+	if (req->offset < p->log_start || req->offset > p->log_end) {
+		read_answer(op, ERR_OFFSET_OUT_OF_RANGE);
+		return;
+	}
+	op->limit = p->visible_end;
+	if (req->offset >= op->limit) {
+		read_answer(op, ERR_OK);
+		return;
+	}
+	struct segment *s = partition_segment_of(p, req->offset);
+	if (!s || req->offset >= s->end_offset) {
+		/* between two segments: what was there is MISSING */
+		struct list_node *next = s ? s->node.next : list_first(&p->segments);
+		req->next_offset = !next || next == &p->segments.head ? p->visible_end :
+		    CONTAINER_OF(next, struct segment, node)->base_offset;
+		read_answer(op, err_note(ERR_CORRUPT, "partition %s: offset %lld is missing", p->dir,
+		    (long long)req->offset));
+		return;
+	}
+	s->holds++;
+	op->segment = s;
+	op->end = s->size;
+	read_locate(op);
+}
+
+void log_read(struct log *log, struct log_read *req)
+{
+	loop_assert_owner(log->loop);
+	ASSERT(req->partition->log == log && req->done);
+	req->batches = NULL;
+	req->buffer = NULL;
+	req->batch_count = req->bytes_total = req->buffer_len = 0;
+	req->next_offset = req->offset;
+	memset(req->internal_, 0, sizeof(req->internal_));
+	partition_ref(req->partition);
+	struct read_op *op = mem_calloc(1, sizeof(*op));
+	if (!op) {
+		req->err = ERR_NOMEM;
+		read_later(log, req);
+		return;
+	}
+	op->req = req;
+	op->log = log;
+	req->internal_[READ_OP] = (uintptr_t)op;
+	log->reads_active++;
+	read_begin(op);
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recovery, its steps in order. See recovery.h. */
+#include "log/recovery.h"
+#include "log/engine.h"
+#include "log/partition_drop.h"
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- verdicts ---- */
+
+void recovery_verdict(enum err verdict, const char *where, ...)
+{
+	char text[512], name[32];
+	va_list args;
+	size_t i = 0;
+	va_start(args, where);
+	vsnprintf(text, sizeof(text), where, args);
+	va_end(args);
+	for (const char *n = err_name(verdict); *n && i + 1 < sizeof(name); n++)
+		name[i++] = (char)tolower((unsigned char)*n);
+	name[i] = '\0';
+	bool grave = verdict == ERR_DAMAGED || verdict == ERR_LOST_SUFFIX || verdict == ERR_JOURNAL_ROT ||
+	    verdict == ERR_MISSING_SEGMENT || verdict == ERR_OVERLAP;
+	diag(grave ? DIAG_ERROR : DIAG_WARN, name, "%s", text);
+	switch ((int)verdict) {
+	case ERR_REPAIRED:
+		metric_add(METRIC_REPAIRED_FRAMES, 1);
+		break;
+	case ERR_REBUILT:
+		metric_add(METRIC_REBUILT_FILES, 1);
+		break;
+	default:
+		metric_add(METRIC_RECOVERY_VERDICTS, 1);
+		break;
+	}
+}
+
+static enum err copy_range(struct io *io, int from, int to, uint64_t pos, uint64_t end)
+{
+	uint8_t *buf = mem_alloc(MIB);
+	if (!buf)
+		return ERR_NOMEM;
+	enum err e = ERR_OK;
+	uint64_t out = 0;
+	while (pos < end && e == ERR_OK) {
+		size_t want = end - pos < MIB ? (size_t)(end - pos) : MIB, got = 0;
+		e = io_pread(io, from, buf, want, pos, &got);
+		if (e == ERR_OK && got == 0)
+			break;
+		if (e == ERR_OK)
+			e = io_pwrite(io, to, buf, got, out);
+		pos += got;
+		out += got;
+	}
+	mem_free(buf);
+	return e;
+}
+
+enum err recovery_quarantine(struct recovery *r, const char *name, int fd, uint64_t pos, uint64_t end)
+{
+	struct log *log = r->log;
+	char dir[LOG_PATH_MAX], path[LOG_PATH_MAX];
+	int to;
+	TRY(engine_path(log, dir, "quarantine"));
+	TRY(io_mkdir_all(log->io, dir));
+	TRY(engine_path(log, path, "quarantine/%s-epoch%u", name, r->epoch));
+	TRY(io_open(log->io, path, IO_CREATE, &to));
+	enum err e = copy_range(log->io, fd, to, pos, end);
+	if (e == ERR_OK)
+		e = io_fsync(log->io, to);
+	enum err closed = io_close(log->io, to);
+	TRY(e);
+	TRY(closed);
+	metric_add(METRIC_TORN_BYTES, end - pos);
+	return io_fsync_dir(log->io, dir);
+}
+
+/* ---- step 1: the checkpoint record ---- */
+
+struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key)
+{
+	return map_get(&r->rows, bytes_of(&key, sizeof(key)));
+}
+
+enum err recovery_row_put(struct recovery *r, const struct recovery_row *row)
+{
+	struct recovery_row *copy = recovery_row(r, row->key);
+	if (copy) {
+		*copy = *row;
+		return ERR_OK;
+	}
+	copy = mem_alloc(sizeof(*copy));
+	if (!copy)
+		return ERR_NOMEM;
+	*copy = *row;
+	enum err e = map_put(&r->rows, bytes_of(&copy->key, sizeof(copy->key)), copy);
+	if (e != ERR_OK)
+		mem_free(copy);
+	return e;
+}
+
+static enum err read_slot(struct recovery *r, unsigned slot, bool *ret_there)
+{
+	struct checkpoint_record record;
+	char path[LOG_PATH_MAX], name[16];
+	int n = snprintf(path, sizeof(path), "%s/%s", r->log->journal_dir, checkpoint_file_name(slot, name));
+	ASSERT(n > 0 && n < LOG_PATH_MAX);
+	enum err e = checkpoint_read(r->log->io, path, &record);
+	*ret_there = e != ERR_NOT_FOUND;
+	if (e == ERR_NEWER_FORMAT || e == ERR_IO || e == ERR_NOMEM)
+		return e;
+	if (e != ERR_OK) {
+		err_clear();
+		return ERR_OK; /* torn while it was written: the other one holds */
+	}
+	if (r->record_found && r->record.header.counter > record.header.counter) {
+		checkpoint_record_release(&record);
+		return ERR_OK;
+	}
+	checkpoint_record_release(&r->record);
+	r->record = record;
+	r->record_found = true;
+	return ERR_OK;
+}
+
+/* *ret_fresh: no record file is there at all. */
+static enum err read_record(struct recovery *r, bool *ret_fresh)
+{
+	bool there[2];
+	TRY(read_slot(r, 0, &there[0]));
+	TRY(read_slot(r, 1, &there[1]));
+	*ret_fresh = !there[0] && !there[1];
+	if (!r->record_found)
+		return ERR_OK;
+	const struct checkpoint_header *h = &r->record.header;
+	r->number = h->number;
+	r->journal_file = h->journal_file;
+	r->journal_pos = h->journal_pos;
+	r->sequence = h->sequence;
+	r->producer_ids = h->producer_ids;
+	r->lazy_bound = h->lazy_bound;
+	r->last_append_ns = h->last_append_ns;
+	r->epoch = h->epoch;
+	r->clean = h->clean;
+	for (uint64_t i = 0; i < h->row_count; i++) {
+		const struct checkpoint_row *c = &r->record.rows[i];
+		struct recovery_row row = {.key = {c->topic_id, c->partition}, .log_end = c->log_end,
+			.segment = c->segment, .segment_end = c->segment_end,
+			.last_sequence = c->last_sequence, .last_link = c->last_link};
+		TRY(recovery_row_put(r, &row));
+	}
+	return ERR_OK;
+}
+
+enum err recovery_check_absent(struct log *log, struct partition_key key, const char *dir)
+{
+	struct recovery *r = log->recovery;
+	const struct recovery_row *row = r ? recovery_row(r, key) : NULL;
+	if (!row || row->log_end == 0)
+		return ERR_OK;
+	recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=nothing", dir, (long long)row->log_end);
+	if (log->options.accept_lost_suffix)
+		return ERR_OK;
+	return err_note(ERR_LOST_SUFFIX, "%s had %lld records and its directory is gone; restore it, or start with "
+	    "--accept-lost-suffix REASON", dir, (long long)row->log_end);
+}
+
+/* ---- the end ---- */
+
+static enum err settle_all(struct recovery *r)
+{
+	struct log_partition *p;
+	size_t cursor = 0;
+	while ((p = map_next(&r->log->partitions, &cursor)))
+		TRY(recovery_settle(r, p));
+	return ERR_OK;
+}
+
+static void adopt_state(struct recovery *r)
+{
+	struct log *log = r->log;
+	uint64_t next = r->sequence + 1;
+	if (!r->clean && r->lazy_bound > next) {
+		/* Somebody may have been told sequences up to the bound: they are burnt, by name. */
+		recovery_verdict(ERR_GAP, "first_sequence=%llu last_sequence=%llu", (unsigned long long)next,
+		    (unsigned long long)r->lazy_bound - 1);
+		log->gap_first = next;
+		log->gap_last = r->lazy_bound - 1;
+		next = r->lazy_bound;
+	}
+	log->durable_sequence = next - 1;
+	log->rounds.next_sequence = next;
+	log->last_append_time_ns = r->last_append_ns;
+	log->rounds.clock_ns = r->last_append_ns;
+	log->producer_id_next = log->producer_id_reserved = r->producer_ids;
+	log->journal.next_number = r->number + 1;
+	log->journal.checkpoint_number = r->record_found ? r->record.header.number : 0;
+	log->journal.current = r->journal_file;
+	log->journal.pos = r->journal_pos;
+	log->checkpointer.counter = r->record.header.counter;
+	log->epoch = r->epoch + 1;
+}
+
+static bool data_there(struct log *log)
+{
+	size_t cursor = 0;
+	return map_next(&log->partitions, &cursor) != NULL;
+}
+
+static enum err recover(struct recovery *r)
+{
+	struct log *log = r->log;
+	bool fresh;
+	TRY(read_record(r, &fresh));
+	TRY(recovery_scan(r));
+	if (fresh) {
+		if (data_there(log))
+			return err_note(ERR_NO_JOURNAL, "%s has no checkpoint record, but there is data; see kappa fsck "
+			    "--rebuild-journal", log->journal_dir);
+		TRY(journal_create(&log->journal, log, log->options.journal_bytes));
+		r->journal_pos = JOURNAL_BLOCK;
+	} else {
+		TRY(journal_open(&log->journal, log));
+		TRY(recovery_journal(r));
+	}
+	TRY(settle_all(r));
+	adopt_state(r);
+	if (r->frames > 0)
+		recovery_verdict(ERR_DISTRUST, "frames=%llu bytes=%llu", (unsigned long long)r->frames,
+		    (unsigned long long)r->bytes);
+	/* The new epoch, durable before the first append, and with it the end of this recovery. */
+	TRY(checkpoint_finish(&log->checkpointer, false));
+	return rounds_write_mark(&log->rounds);
+}
+
+enum err recovery_run(struct log *log)
+{
+	struct recovery *r = mem_calloc(1, sizeof(*r));
+	if (!r)
+		return ERR_NOMEM;
+	log->recovery = r;
+	r->log = log;
+	map_init(&r->rows);
+	return recover(r);
+}
+
+void recovery_free(struct recovery *r)
+{
+	struct recovery_row *row;
+	size_t cursor = 0;
+	if (!r)
+		return;
+	while ((row = map_next(&r->rows, &cursor)))
+		mem_free(row);
+	map_release(&r->rows);
+	checkpoint_record_release(&r->record);
+	mem_free(r);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Indexes during recovery. While it runs, a segment's durable_size says how far its index covers it, and end_offset,
+ * last_sequence, last_link belong to the frame before that. An index file is believed as far as its last entry in range
+ * agrees with the frame it points to; what is missing is made from the frames.
+ */
+#include "log/batch.h"
+#include "log/engine.h"
+#include "log/recovery.h"
+
+enum err recovery_index_frame(struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos)
+{
+	struct batch_header h;
+	uint32_t len = FRAME_HEADER_BYTES + f->length;
+	int64_t max_timestamp = -1;
+	ASSERT(pos == s->durable_size);
+	if (batch_header_read(batch, &h) == ERR_OK)
+		max_timestamp = h.max_timestamp_ms;
+	TRY(index_promise(&s->index));
+	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset, .pos = pos, .len = len,
+	    .max_timestamp_ms = max_timestamp, .sequence = f->sequence});
+	s->durable_size = pos + len;
+	s->end_offset = f->base_offset + (int64_t)f->last_offset_delta + 1;
+	s->last_sequence = f->sequence;
+	s->last_link = f->link;
+	s->last_append_ns = f->append_time_ns;
+	return ERR_OK;
+}
+
+/* A range that does not verify keeps its place: reads of it find it, fail, and go on behind it. */
+static enum err index_hole(struct segment *s, uint32_t pos, uint32_t end)
+{
+	partition_damaged(s->partition, s, pos, "does not verify");
+	TRY(index_promise(&s->index));
+	index_push(&s->index, (struct index_entry){.base_offset = s->end_offset, .pos = pos, .len = end - pos,
+	    .max_timestamp_ms = -1, .sequence = s->last_sequence + 1});
+	s->last_sequence++;
+	s->durable_size = end;
+	return ERR_OK;
+}
+
+static enum err index_walk(struct recovery *r, struct segment *s, int fd, uint32_t end, uint64_t *ret_frames)
+{
+	struct segment_walk w;
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos;
+	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
+	segment_walk_range(&w, s->durable_size, end);
+	enum err e = ERR_OK;
+	*ret_frames = 0;
+	while (e == ERR_OK) {
+		e = segment_walk_next(&w, &f, &pos, &batch);
+		if (e == ERR_OK || (e == ERR_CORRUPT && w.pos > s->durable_size)) {
+			if (e == ERR_CORRUPT)
+				partition_damaged(s->partition, s, pos, err_chain());
+			s->durable_size = pos; /* behind padding */
+			e = recovery_index_frame(s, &f, batch, pos);
+			++*ret_frames;
+		}
+	}
+	segment_walk_release(&w);
+	if (e == ERR_CORRUPT)
+		return index_hole(s, s->durable_size, end);
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
+/* ---- the file ---- */
+
+static enum err entry_read(struct io *io, int fd, uint64_t number, struct index_entry *ret)
+{
+	uint8_t raw[INDEX_ENTRY_BYTES];
+	TRY(io_pread_all(io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
+	*ret = index_entry_decode(raw);
+	return ERR_OK;
+}
+
+/* How many entries lie before `end`; the last of them. */
+static enum err entries_before(struct io *io, int fd, uint64_t count, uint32_t end, uint64_t *ret_count,
+    struct index_entry *ret_last)
+{
+	uint64_t low = 0, high = count;
+	struct index_entry e;
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+		TRY(entry_read(io, fd, mid, &e));
+		if (e.pos < end && e.len <= end - e.pos)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low > 0)
+		TRY(entry_read(io, fd, low - 1, ret_last));
+	*ret_count = low;
+	return ERR_OK;
+}
+
+/* The frame an entry points to must be the one it says. */
+static enum err entry_agrees(struct recovery *r, struct segment *s, int fd, const struct index_entry *e,
+    struct frame *ret)
+{
+	uint8_t raw[FRAME_HEADER_BYTES];
+	TRY(io_pread_all(r->log->io, fd, raw, sizeof(raw), e->pos));
+	TRY(frame_decode(raw, s->seed, ret));
+	if (ret->base_offset != e->base_offset || ret->sequence != e->sequence ||
+	    FRAME_HEADER_BYTES + ret->length != e->len)
+		return err_note(ERR_CORRUPT, "index entry and frame at %u disagree", e->pos);
+	return ERR_OK;
+}
+
+static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int idx, uint32_t end)
+{
+	struct io *io = r->log->io;
+	uint8_t head[INDEX_HEADER_BYTES];
+	struct index_header h;
+	struct index_entry last = {0}, first;
+	struct frame f;
+	struct io_stat st;
+	uint64_t count;
+
+	TRY(io_pread_all(io, idx, head, sizeof(head), 0));
+	TRY(index_header_decode(head, &h));
+	TRY(io_fstat(io, idx, &st));
+	uint64_t all = (st.size_bytes - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES;
+	if (h.base_offset != s->base_offset || ((h.flags & INDEX_SEALED) && h.count != all))
+		return err_note(ERR_CORRUPT, "index is of another segment or cut");
+	TRY(entries_before(io, idx, all, end, &count, &last));
+	if (count > 0) {
+		TRY(entry_read(io, idx, 0, &first));
+		if (first.pos < SEGMENT_HEADER_BYTES || first.base_offset != s->base_offset)
+			return err_note(ERR_CORRUPT, "index does not begin where the segment does");
+		TRY(entry_agrees(r, s, fd, &last, &f));
+	}
+	if (count < all || st.size_bytes != INDEX_HEADER_BYTES + all * INDEX_ENTRY_BYTES)
+		TRY(io_truncate(io, idx, INDEX_HEADER_BYTES + count * INDEX_ENTRY_BYTES));
+	if (count == 0)
+		return ERR_OK;
+	s->index.file_count = count;
+	s->index.max_timestamp_ms = last.max_timestamp_ms;
+	s->index_sealed = (h.flags & INDEX_SEALED) && count == all;
+	s->durable_size = last.pos + last.len;
+	s->end_offset = f.base_offset + (int64_t)f.last_offset_delta + 1;
+	s->last_sequence = f.sequence;
+	s->last_link = f.link;
+	s->last_append_ns = f.append_time_ns;
+	return ERR_OK;
+}
+
+static enum err index_adopt(struct recovery *r, struct segment *s, int fd, uint32_t end)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int idx;
+	TRY(partition_path(s->partition, segment_name(s->base_offset, ".idx", name), path));
+	enum err e = io_open(r->log->io, path, 0, &idx);
+	if (e != ERR_OK)
+		return e;
+	e = file_adopt(r, s, fd, idx, end);
+	enum err closed = io_close(r->log->io, idx);
+	return e == ERR_OK ? closed : e;
+}
+
+enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t end)
+{
+	uint64_t frames;
+	if (s->durable_size >= end)
+		return ERR_OK;
+	bool first = s->durable_size == SEGMENT_HEADER_BYTES;
+	if (first) {
+		err_clear();
+		enum err e = index_adopt(r, s, fd, end);
+		if (e == ERR_IO || e == ERR_NOMEM || e == ERR_NEWER_FORMAT)
+			return e;
+	}
+	if (s->durable_size == end)
+		return ERR_OK;
+	uint32_t from = s->durable_size;
+	TRY(index_walk(r, s, fd, end, &frames));
+	recovery_verdict(first ? ERR_REBUILT : ERR_REPAIRED, "partition=%s segment=%lld what=%s from=%u to=%u frames=%llu",
+	    s->partition->dir, (long long)s->base_offset, first ? "index" : "frames", from, end,
+	    (unsigned long long)frames);
+	return ERR_OK;
+}

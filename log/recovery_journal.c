@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Step 3 of recovery: the journal. First pass: which entries behind the checkpoint are there and good. The numbers say
+ * what is torn and what is rot: only the entry with the highest number may be torn, a bad or missing one below it is JOURNAL_ROT.
+ * Second pass: the frames of good entries, in order, go back into their segments.
+ */
+#include "log/engine.h"
+#include "log/recovery.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct seen {
+	uint64_t number;
+	uint64_t pos;
+	unsigned file;
+	bool good;
+	struct journal_entry entry;
+};
+struct seen_list {
+	struct seen *seen;
+	size_t count, capacity;
+	uint64_t checkpoint; /* greatest checkpoint_number in a good entry */
+};
+
+static enum err file_path(const struct recovery *r, unsigned file, char *buf)
+{
+	char name[16];
+	int n = snprintf(buf, LOG_PATH_MAX, "%s/%s", r->log->journal_dir, journal_file_name(file, name));
+	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : ERR_LIMIT;
+}
+
+static enum err seen_add(struct seen_list *l, const struct seen *s)
+{
+	if (l->count == l->capacity) {
+		size_t capacity = l->capacity ? l->capacity * 2 : 256;
+		struct seen *grown = mem_realloc(l->seen, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		l->seen = grown;
+		l->capacity = capacity;
+	}
+	l->seen[l->count++] = *s;
+	return ERR_OK;
+}
+
+static enum err read_file(struct recovery *r, unsigned file, struct seen_list *l)
+{
+	struct journal_iter it;
+	struct journal_found f;
+	char path[LOG_PATH_MAX];
+	TRY(file_path(r, file, path));
+	TRY(journal_iter_open(&it, r->log->io, path, 0));
+	it.check_from = r->record_found ? r->number + 1 : 0;
+	enum err e;
+	while ((e = journal_iter_next(&it, &f)) == ERR_OK) {
+		struct seen s = {f.entry.number, f.pos, file, f.good, f.entry};
+		struct journal_file *jf = &r->log->journal.files[file];
+		if (f.entry.number > jf->last_number)
+			jf->last_number = f.entry.number;
+		if (f.good && f.entry.checkpoint_number > l->checkpoint)
+			l->checkpoint = f.entry.checkpoint_number;
+		if (f.entry.number >= it.check_from)
+			e = seen_add(l, &s);
+		if (e != ERR_OK)
+			break;
+	}
+	journal_iter_release(&it);
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
+static int seen_order(const void *a, const void *b)
+{
+	const struct seen *x = a, *y = b;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (int)y->good - (int)x->good; /* a good one first */
+}
+
+/* Sorts, drops what the checkpoint covers and all but one of each number. */
+static void seen_sort(struct recovery *r, struct seen_list *l)
+{
+	size_t kept = 0;
+	if (!r->record_found)
+		r->number = l->checkpoint;
+	if (l->count > 0)
+		qsort(l->seen, l->count, sizeof(*l->seen), seen_order);
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->seen[i].number <= r->number || (kept > 0 && l->seen[kept - 1].number == l->seen[i].number))
+			continue;
+		l->seen[kept++] = l->seen[i];
+	}
+	l->count = kept;
+}
+
+static enum err torn(struct recovery *r, const struct seen *s)
+{
+	char path[LOG_PATH_MAX], name[64];
+	recovery_verdict(ERR_TORN_ROUND, "number=%llu file=%u pos=%llu bytes=%u", (unsigned long long)s->number,
+	    s->file, (unsigned long long)s->pos, s->entry.length);
+	TRY(file_path(r, s->file, path));
+	int fd;
+	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
+	snprintf(name, sizeof(name), "torn_round-%llu", (unsigned long long)s->number);
+	enum err e = recovery_quarantine(r, name, fd, s->pos, s->pos + s->entry.length);
+	enum err closed = io_close(r->log->io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
+/* Names what is bad. Only the last can be torn. */
+static enum err judge(struct recovery *r, struct seen_list *l)
+{
+	uint64_t expect = r->number + 1;
+	for (size_t i = 0; i < l->count; i++, expect++) {
+		const struct seen *s = &l->seen[i];
+		if (s->number > expect) {
+			r->rot = true;
+			recovery_verdict(ERR_JOURNAL_ROT, "from=%llu to=%llu what=missing",
+			    (unsigned long long)expect, (unsigned long long)s->number - 1);
+			expect = s->number;
+		}
+		if (s->good)
+			continue;
+		if (i + 1 == l->count) {
+			TRY(torn(r, s));
+			l->count--;
+			break;
+		}
+		r->rot = true;
+		recovery_verdict(ERR_JOURNAL_ROT, "from=%llu to=%llu what=bad first_sequence=%llu last_sequence=%llu",
+		    (unsigned long long)s->number, (unsigned long long)s->number,
+		    (unsigned long long)s->entry.first_sequence, (unsigned long long)s->entry.last_sequence);
+	}
+	return ERR_OK;
+}
+
+static void note_entry(struct recovery *r, const struct seen *s)
+{
+	const struct journal_entry *e = &s->entry;
+	r->number = s->number;
+	r->journal_file = s->file;
+	r->journal_pos = s->pos + e->length;
+	if (e->last_sequence > r->sequence)
+		r->sequence = e->last_sequence;
+	if (e->producer_ids > r->producer_ids)
+		r->producer_ids = e->producer_ids;
+	if (e->epoch > r->epoch)
+		r->epoch = e->epoch;
+	r->lazy_bound = e->lazy_bound; /* a CLEAN entry takes it back */
+}
+
+static enum err replay_entry(struct recovery *r, struct journal_iter *it, const struct seen *s)
+{
+	struct journal_found f;
+	TRY(journal_iter_at(it, s->pos, &f));
+	if (!f.good)
+		return err_note(ERR_IO, "journal entry %llu changed while it was read", (unsigned long long)s->number);
+	for (uint32_t i = 0; i < f.entry.item_count; i++) {
+		struct journal_item item = journal_found_item(&f, i);
+		TRY(recovery_frame(r, &f, &item));
+	}
+	return ERR_OK;
+}
+
+static enum err replay(struct recovery *r, const struct seen_list *l)
+{
+	struct journal_iter it = {.fd = -1};
+	unsigned open_file = JOURNAL_FILES;
+	enum err e = ERR_OK;
+	for (size_t i = 0; i < l->count && e == ERR_OK; i++) {
+		const struct seen *s = &l->seen[i];
+		char path[LOG_PATH_MAX];
+		if (s->file != open_file) {
+			journal_iter_release(&it);
+			open_file = s->file;
+			e = file_path(r, s->file, path);
+			if (e == ERR_OK)
+				e = journal_iter_open(&it, r->log->io, path, 0);
+			if (e != ERR_OK)
+				break;
+		}
+		if (s->good)
+			e = replay_entry(r, &it, s);
+		if (s->good || i + 1 < l->count)
+			note_entry(r, s);
+	}
+	journal_iter_release(&it);
+	return e == ERR_OK ? recovery_flush(r) : e;
+}
+
+/* After a clean stop the record says where the journal goes on; an entry behind that place belies it. */
+static enum err clean_holds(struct recovery *r, bool *ret_holds)
+{
+	struct journal_iter it;
+	struct journal_found f;
+	char path[LOG_PATH_MAX];
+	*ret_holds = false;
+	if (r->journal_file >= JOURNAL_FILES || r->journal_pos % JOURNAL_BLOCK != 0)
+		return ERR_OK;
+	TRY(file_path(r, r->journal_file, path));
+	TRY(journal_iter_open(&it, r->log->io, path, 0));
+	it.check_from = UINT64_MAX;
+	enum err e = journal_iter_at(&it, r->journal_pos, &f);
+	*ret_holds = e == ERR_NOT_FOUND || (e == ERR_OK && f.entry.number <= r->number);
+	journal_iter_release(&it);
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err recovery_journal(struct recovery *r)
+{
+	struct seen_list l = {0};
+	if (r->clean) {
+		TRY(clean_holds(r, &r->clean));
+		if (r->clean)
+			return ERR_OK;
+	}
+	enum err e = ERR_OK;
+	for (unsigned i = 0; i < JOURNAL_FILES && e == ERR_OK; i++)
+		e = read_file(r, i, &l);
+	if (e == ERR_OK) {
+		if (!r->record_found)
+			recovery_verdict(ERR_REBUILT, "what=checkpoint");
+		seen_sort(r, &l);
+		if (l.count == 0 && !r->record_found)
+			r->journal_pos = JOURNAL_BLOCK;
+		e = judge(r, &l);
+	}
+	if (e == ERR_OK)
+		e = replay(r, &l);
+	mem_free(l.seen);
+	return e;
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Putting frames of the journal back into their segments (always, after a stop that was not clean: what the page
+ * cache says about dirty pages is not believed), and then step 4: each partition's end, and what is behind it.
+ */
+#include "log/batch.h"
+#include "log/engine.h"
+#include "log/recovery.h"
+#include <stdio.h>
+
+#define REPLAY_BUFFER_BYTES (256 * KIB) /* of one partition, before it is written */
+#define REPLAY_BUFFERED_MAX (32 * MIB)  /* of all */
+
+/* ---- descriptors ---- */
+
+/* Flushes and closes everything that is open: more partitions are written than descriptors allowed. */
+static enum err release_all(struct recovery *r)
+{
+	struct checkpointer *c = &r->log->checkpointer;
+	struct list_node *n;
+	TRY(recovery_flush(r));
+	while ((n = list_pop_front(&c->dirty))) {
+		struct segment *s = CONTAINER_OF(n, struct segment, dirty_node);
+		s->dirty = false;
+		enum err e = io_fdatasync(r->log->io, s->file.fd);
+		descriptor_unpin(&s->file);
+		TRY(e);
+	}
+	c->dirty_count = 0;
+	return ERR_OK;
+}
+
+enum err recovery_open(struct recovery *r, struct segment *s, int *ret_fd)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int fd;
+	if (s->file.state != DESCRIPTOR_OPEN) {
+		if (descriptors_full(&r->log->descriptors))
+			TRY(release_all(r));
+		TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+		TRY(io_open(r->log->io, path, 0, &fd));
+		descriptor_adopt(&s->file, fd);
+		checkpoint_dirty(&r->log->checkpointer, s, 0);
+		descriptor_unpin(&s->file);
+	} else {
+		checkpoint_dirty(&r->log->checkpointer, s, 0);
+	}
+	*ret_fd = s->file.fd;
+	return ERR_OK;
+}
+
+/* ---- frames ---- */
+
+static enum err replay_write(struct recovery *r, struct replay *rp)
+{
+	int fd;
+	if (rp->buf.len == 0)
+		return ERR_OK;
+	size_t len = rp->buf.len;
+	TRY(recovery_open(r, rp->segment, &fd));
+	if (rp->buf.len == 0)
+		return ERR_OK; /* opening it flushed everything */
+	TRY(io_pwrite(r->log->io, fd, rp->buf.ptr, len, rp->buf_pos));
+	r->buffered -= len;
+	writer_clear(&rp->buf);
+	return ERR_OK;
+}
+
+enum err recovery_flush(struct recovery *r)
+{
+	struct log_partition *p;
+	size_t cursor = 0;
+	while ((p = map_next(&r->log->partitions, &cursor))) {
+		struct replay *rp = p->replay;
+		if (!rp || rp->buf.len == 0)
+			continue;
+		/* not through replay_write: that may come here again */
+		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+		int fd = rp->segment->file.fd;
+		bool mine = rp->segment->file.state != DESCRIPTOR_OPEN;
+		if (mine) {
+			TRY(partition_path(p, segment_name(rp->segment->base_offset, ".log", name), path));
+			TRY(io_open(r->log->io, path, 0, &fd));
+		}
+		enum err e = io_pwrite(r->log->io, fd, rp->buf.ptr, rp->buf.len, rp->buf_pos);
+		if (e == ERR_OK && mine)
+			e = io_fdatasync(r->log->io, fd);
+		if (mine && io_close(r->log->io, fd) != ERR_OK)
+			e = e == ERR_OK ? ERR_IO : e;
+		TRY(e);
+		r->buffered -= rp->buf.len;
+		writer_clear(&rp->buf);
+	}
+	return ERR_OK;
+}
+
+static struct segment *segment_by_base(const struct log_partition *p, int64_t base)
+{
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->base_offset == base)
+			return s;
+	}
+	return NULL;
+}
+
+/* A frame of a partition or segment that is not there: deleted since, or lost. Who opens the partition decides. */
+static enum err frame_homeless(struct recovery *r, struct log_partition *p, const struct journal_item *item)
+{
+	struct segment *oldest = p && !list_empty(&p->segments) ?
+	    CONTAINER_OF(list_first(&p->segments), struct segment, node) : NULL;
+	if (oldest && item->segment < oldest->base_offset)
+		return ERR_OK; /* below the log start by now */
+	if (p) {
+		p->verdict = ERR_LOST_SUFFIX;
+		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld what=missing", p->dir,
+		    (long long)item->segment);
+		return ERR_OK;
+	}
+	struct recovery_row row = {.key = {item->topic_id, item->partition}, .log_end = item->segment + 1,
+		.segment = item->segment, .segment_end = item->pos + item->len, .last_sequence = item->sequence};
+	return recovery_row_put(r, &row);
+}
+
+static enum err replay_begin(struct recovery *r, struct log_partition *p, struct segment *s, uint32_t pos)
+{
+	struct replay *rp = p->replay;
+	int fd;
+	TRY(replay_write(r, rp));
+	rp->segment = s;
+	rp->touched = true;
+	s->replayed = true;
+	if (s->durable_size >= pos)
+		return ERR_OK;
+	/* What is before the journal's first frame must be in the segment. */
+	TRY(recovery_open(r, s, &fd));
+	TRY(recovery_index(r, s, fd, pos));
+	return ERR_OK;
+}
+
+enum err recovery_frame(struct recovery *r, const struct journal_found *found, const struct journal_item *item)
+{
+	struct partition_key key = {item->topic_id, item->partition};
+	struct log_partition *p = partition_by_key(r->log, key);
+	struct segment *s = p ? segment_by_base(p, item->segment) : NULL;
+	struct frame f;
+	if (!s)
+		return frame_homeless(r, p, item);
+	if (item->flags & FRAME_DIRECT)
+		return err_note(ERR_NEWER_FORMAT, "journal entry %llu has DIRECT frames",
+		    (unsigned long long)found->entry.number);
+	struct replay *rp = p->replay;
+	if (s != rp->segment || s->durable_size < item->pos)
+		TRY(replay_begin(r, p, s, item->pos));
+	const uint8_t *bytes = found->buf + item->at;
+	if (s->durable_size != item->pos || frame_decode(bytes, s->seed, &f) != ERR_OK ||
+	    FRAME_HEADER_BYTES + f.length != item->len) {
+		partition_damaged(p, s, item->pos, "the journal's frame does not belong to this segment");
+		return ERR_OK;
+	}
+	TRY(recovery_index_frame(s, &f, bytes_of(bytes + FRAME_HEADER_BYTES, f.length), item->pos));
+	if (rp->buf.len == 0)
+		rp->buf_pos = item->pos;
+	ASSERT(rp->buf_pos + rp->buf.len == item->pos);
+	write_bytes(&rp->buf, bytes_of(bytes, item->len));
+	TRY(rp->buf.err);
+	r->buffered += item->len;
+	r->frames++;
+	r->bytes += item->len;
+	if (f.append_time_ns > r->last_append_ns)
+		r->last_append_ns = f.append_time_ns;
+	if (rp->buf.len >= REPLAY_BUFFER_BYTES)
+		TRY(replay_write(r, rp));
+	return r->buffered >= REPLAY_BUFFERED_MAX ? recovery_flush(r) : ERR_OK;
+}
+
+/* ---- step 4 ---- */
+
+/* Where the durable bytes of `s` end, as far as record and journal know; 0 = they do not. */
+static uint32_t known_end(const struct recovery *r, const struct segment *s)
+{
+	const struct recovery_row *row = recovery_row(r, s->partition->key);
+	if (s->replayed)
+		return s->durable_size;
+	if (row && s->base_offset < row->segment)
+		return s->size;
+	if (row && s->base_offset == row->segment)
+		return row->segment_end;
+	return r->record_found ? SEGMENT_HEADER_BYTES : 0;
+}
+
+/* Frames behind the known end that the bad journal entry may have held: those at or below D that verify stay. */
+static enum err walk_on(struct recovery *r, struct segment *s, int fd)
+{
+	struct segment_walk w;
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos;
+	uint64_t kept = 0;
+	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
+	segment_walk_range(&w, s->durable_size, s->size);
+	enum err e;
+	while ((e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK) {
+		if ((r->record_found && f.sequence > r->sequence) || frame_check_link(&f, s->seed, s->last_link) != ERR_OK)
+			break;
+		s->durable_size = pos;
+		TRY(recovery_index_frame(s, &f, batch, pos));
+		kept++;
+		if (f.sequence > r->sequence)
+			r->sequence = f.sequence;
+	}
+	segment_walk_release(&w);
+	if (kept > 0)
+		recovery_verdict(ERR_REPAIRED, "partition=%s segment=%lld what=frames count=%llu", s->partition->dir,
+		    (long long)s->base_offset, (unsigned long long)kept);
+	return e == ERR_OK || e == ERR_EOF || e == ERR_CORRUPT ? ERR_OK : e;
+}
+
+static enum err cut_tail(struct recovery *r, struct segment *s)
+{
+	char name[160], id[40];
+	int fd;
+	recovery_verdict(ERR_TORN_TAIL, "partition=%s segment=%lld pos=%u bytes=%u", s->partition->dir,
+	    (long long)s->base_offset, s->durable_size, s->size - s->durable_size);
+	for (int i = 0; i < 16; i++)
+		snprintf(id + 2 * i, 3, "%02x", s->partition->key.topic_id.b[i]);
+	snprintf(name, sizeof(name), "torn_tail-%s-%d-%lld-%u", id, s->partition->key.partition,
+	    (long long)s->base_offset, s->durable_size);
+	TRY(recovery_open(r, s, &fd));
+	TRY(recovery_quarantine(r, name, fd, s->durable_size, s->size));
+	TRY(io_truncate(r->log->io, fd, s->durable_size));
+	return io_fdatasync(r->log->io, fd);
+}
+
+static enum err lost_suffix(struct recovery *r, struct segment *s, uint32_t end)
+{
+	struct log_partition *p = s->partition;
+	recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld end=%u found=%u", p->dir,
+	    (long long)s->base_offset, end, s->size);
+	if (r->log->options.accept_lost_suffix)
+		p->lost_suffix = true;
+	else
+		p->verdict = ERR_LOST_SUFFIX;
+	return ERR_OK;
+}
+
+static enum err settle_segment(struct recovery *r, struct segment *s)
+{
+	uint32_t end = known_end(r, s);
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int fd;
+	if (end > s->size && !s->replayed)
+		TRY(lost_suffix(r, s, end));
+	bool lost = end > s->size && !s->replayed;
+	TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
+	enum err e = ERR_OK;
+	if (!lost && end > 0)
+		e = recovery_index(r, s, fd, end);
+	if (e == ERR_OK && (lost || end == 0 || (r->rot && s->size > s->durable_size)))
+		e = walk_on(r, s, fd);
+	enum err closed = io_close(r->log->io, fd);
+	TRY(e);
+	TRY(closed);
+	if (s->size > s->durable_size && end == 0)
+		partition_damaged(s->partition, s, s->durable_size, "end unknown: no checkpoint record");
+	else if (s->size > s->durable_size && s->partition->verdict == ERR_OK)
+		TRY(cut_tail(r, s));
+	s->size = s->durable_size;
+	s->durable_sequence = s->last_sequence;
+	s->durable_link = s->last_link;
+	if (s->index.fresh.count > 0)
+		TRY(recovery_open(r, s, &fd));
+	return ERR_OK;
+}
+
+/* A segment made for a roll whose round was torn: it starts behind the end. */
+static enum err drop_unborn(struct recovery *r, struct segment *s)
+{
+	struct log_partition *p = s->partition;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	struct checkpointer *c = &r->log->checkpointer;
+	TRY(partition_path(p, segment_name(s->base_offset, ".log", name), path));
+	TRY(io_unlink(r->log->io, path));
+	TRY(partition_path(p, segment_name(s->base_offset, ".snap", name), path));
+	enum err e = io_unlink(r->log->io, path);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
+		return e;
+	if (s->dirty) {
+		list_remove(&s->dirty_node);
+		c->dirty_count--;
+		s->dirty = false;
+		descriptor_unpin(&s->file);
+	}
+	list_remove(&s->node);
+	p->segment_count--;
+	segment_free(s);
+	return ERR_OK;
+}
+
+static enum err settle_neighbours(struct recovery *r, struct log_partition *p)
+{
+	struct segment *before = NULL;
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		bool last = next == &p->segments.head;
+		if (before && before->end_offset != s->base_offset && last && s->size == SEGMENT_HEADER_BYTES &&
+		    p->verdict == ERR_OK) {
+			TRY(drop_unborn(r, s));
+			break;
+		}
+		if (before && before->end_offset < s->base_offset) {
+			recovery_verdict(ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld", p->dir,
+			    (long long)before->end_offset, (long long)s->base_offset);
+			partition_damaged(p, s, SEGMENT_HEADER_BYTES, "records before this segment are missing");
+		}
+		if (before && before->end_offset > s->base_offset) {
+			recovery_verdict(ERR_OVERLAP, "partition=%s end=%lld base=%lld", p->dir,
+			    (long long)before->end_offset, (long long)s->base_offset);
+			p->verdict = ERR_OVERLAP;
+		}
+		before = s;
+	}
+	return ERR_OK;
+}
+
+static enum err read_first_append(struct recovery *r, struct segment *s)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	uint8_t raw[FRAME_HEADER_BYTES];
+	struct frame f;
+	int fd;
+	if (s->size == SEGMENT_HEADER_BYTES)
+		return ERR_OK;
+	TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
+	enum err e = io_pread_all(r->log->io, fd, raw, sizeof(raw), SEGMENT_HEADER_BYTES);
+	if (e == ERR_OK && frame_decode(raw, s->seed, &f) == ERR_OK)
+		s->created_ns = f.append_time_ns;
+	enum err closed = io_close(r->log->io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
+/* The first batch with the partition's greatest timestamp. */
+static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
+{
+	struct segment *at = NULL;
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		p->size_bytes += s->size;
+		if (s->index.max_timestamp_ms > p->max_timestamp_ms) {
+			p->max_timestamp_ms = s->index.max_timestamp_ms;
+			at = s;
+		}
+	}
+	if (!at)
+		return ERR_OK;
+	struct index_probe probe = {INDEX_BY_TIMESTAMP, (uint64_t)p->max_timestamp_ms};
+	struct index_entry entry = {0};
+	uint64_t number;
+	enum err e = index_find_memory(&at->index, probe, &entry, &number);
+	if (e == ERR_AGAIN) {
+		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+		int fd;
+		TRY(partition_path(p, segment_name(at->base_offset, ".idx", name), path));
+		TRY(io_open(r->log->io, path, IO_READONLY, &fd));
+		e = index_find_file(r->log->io, fd, at->index.file_count, probe, &entry, &number);
+		enum err closed = io_close(r->log->io, fd);
+		TRY(closed);
+		if (e == ERR_NOT_FOUND) /* then it is the first of those in memory */
+			e = index_find_memory(&at->index, (struct index_probe){INDEX_BY_SEQUENCE, 0}, &entry, &number);
+	}
+	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_AGAIN)
+		return e;
+	p->max_timestamp_offset = e == ERR_OK ? entry.base_offset : at->base_offset;
+	return ERR_OK;
+}
+
+enum err recovery_settle(struct recovery *r, struct log_partition *p)
+{
+	const struct recovery_row *row = recovery_row(r, p->key);
+	LIST_EACH(&p->segments, n, next)
+		TRY(settle_segment(r, CONTAINER_OF(n, struct segment, node)));
+	TRY(settle_neighbours(r, p));
+	struct segment *active = partition_active(p), *oldest;
+	ASSERT(active);
+	oldest = CONTAINER_OF(list_first(&p->segments), struct segment, node);
+	active->sealed = false;
+	p->log_start = oldest->base_offset;
+	p->log_end = p->visible_end = p->durable_end = active->end_offset;
+	p->next_pos = active->size;
+	p->next_link = active->last_link;
+	if (row && !p->lost_suffix && row->log_end > p->log_end && p->verdict == ERR_OK) {
+		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=%lld", p->dir,
+		    (long long)row->log_end, (long long)p->log_end);
+		if (!r->log->options.accept_lost_suffix)
+			p->verdict = ERR_LOST_SUFFIX;
+		p->lost_suffix = true;
+	}
+	TRY(read_first_append(r, active));
+	TRY(find_max_timestamp(r, p));
+	writer_release(&p->replay->buf);
+	mem_free(p->replay);
+	p->replay = NULL;
+	return ERR_OK;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Step 2 of recovery: what is in <data>/topics. A directory becomes a partition by what the headers of its segments
+ * say; its name is only where it was found. Sizes are the files'; recovery_settle finds the ends.
+ */
+#include "log/engine.h"
+#include "log/recovery.h"
+#include <stdio.h>
+
+struct found_segment {
+	struct segment_header header;
+	uint64_t file_bytes;
+	char topic_name[TOPIC_NAME_MAX + 1];
+};
+
+static enum err read_found(struct recovery *r, const char *dir, const char *name, struct found_segment *ret)
+{
+	struct io *io = r->log->io;
+	char path[LOG_PATH_MAX];
+	struct io_stat st;
+	int fd;
+	TRY(engine_path(r->log, path, "topics/%s/%s", dir, name));
+	TRY(io_open(io, path, IO_READONLY, &fd));
+	enum err e = io_fstat(io, fd, &st);
+	if (e == ERR_OK)
+		e = segment_file_header(io, fd, ret->topic_name, &ret->header);
+	enum err closed = io_close(io, fd);
+	TRY(e);
+	TRY(closed);
+	ret->file_bytes = st.size_bytes;
+	return ERR_OK;
+}
+
+static enum err add_segment(struct recovery *r, struct log_partition *p, const struct found_segment *f)
+{
+	struct segment *s;
+	if (f->file_bytes > UINT32_MAX)
+		return err_note(ERR_CORRUPT, "segment of %llu bytes", (unsigned long long)f->file_bytes);
+	if (f->header.epoch > r->epoch)
+		r->epoch = f->header.epoch;
+	TRY(segment_new(p, &f->header, &s));
+	s->size = (uint32_t)f->file_bytes;
+	s->created_ns = loop_realtime_ns(r->log->loop);
+	struct segment *old = partition_active(p);
+	if (old)
+		old->sealed = true;
+	list_push_back(&p->segments, &s->node);
+	p->segment_count++;
+	return ERR_OK;
+}
+
+/* A header that does not verify. The file stays as it is. */
+static void bad_segment(struct log_partition *p, const char *dir, const char *name)
+{
+	metric_add(METRIC_DAMAGED_FRAMES, 1);
+	recovery_verdict(ERR_DAMAGED, "partition=%s segment=%s what=header error=\"%s\"", dir, name, err_chain());
+	if (p)
+		p->damaged = true;
+}
+
+/* A crash while the segment was created: nothing was ever written behind the header. */
+static enum err drop_unborn(struct recovery *r, const char *dir, const char *name)
+{
+	char path[LOG_PATH_MAX];
+	TRY(engine_path(r->log, path, "topics/%s/%s", dir, name));
+	recovery_verdict(ERR_TORN_TAIL, "partition=%s segment=%s what=unborn", dir, name);
+	TRY(io_unlink(r->log->io, path));
+	TRY(engine_path(r->log, path, "topics/%s", dir));
+	return io_fsync_dir(r->log->io, path);
+}
+
+static enum err scan_file(struct recovery *r, const char *dir, const char *name, int64_t base, bool last,
+    struct log_partition **p)
+{
+	struct found_segment f;
+	err_clear();
+	enum err e = read_found(r, dir, name, &f);
+	if (e == ERR_OK && f.header.base_offset != base)
+		e = err_note(ERR_CORRUPT, "header says base offset %lld", (long long)f.header.base_offset);
+	if (e == ERR_OK && *p && (!log_uuid_equal(f.header.topic_id, (*p)->key.topic_id) ||
+	    f.header.partition != (*p)->key.partition))
+		e = err_note(ERR_CORRUPT, "header is of another partition");
+	if (e == ERR_CORRUPT) {
+		char path[LOG_PATH_MAX];
+		struct io_stat st;
+		TRY(engine_path(r->log, path, "topics/%s/%s", dir, name));
+		TRY(io_stat(r->log->io, path, &st));
+		if (last && st.size_bytes <= SEGMENT_HEADER_BYTES)
+			return drop_unborn(r, dir, name);
+		bad_segment(*p, dir, name);
+		return ERR_OK;
+	}
+	TRY(e);
+	if (!*p) {
+		struct partition_key key = {f.header.topic_id, f.header.partition};
+		if (partition_by_key(r->log, key))
+			return err_note(ERR_OVERLAP, "topics/%s: this partition is in another directory too", dir);
+		TRY(partition_new(r->log, key, str_of(dir), p));
+		(*p)->dir_exists = true;
+		(*p)->replay = mem_calloc(1, sizeof(*(*p)->replay));
+		if (!(*p)->replay)
+			return ERR_NOMEM;
+		writer_init(&(*p)->replay->buf, SIZE_MAX);
+	}
+	return add_segment(r, *p, &f);
+}
+
+static enum err scan_directory(struct recovery *r, const char *dir, const struct io_names *names)
+{
+	struct log_partition *p = NULL;
+	size_t last = 0;
+	int64_t base;
+	for (size_t i = 0; i < names->count; i++)
+		if (segment_name_parse(names->name[i], ".log", &base))
+			last = i;
+	for (size_t i = 0; i < names->count; i++)
+		if (segment_name_parse(names->name[i], ".log", &base))
+			TRY(scan_file(r, dir, names->name[i], base, i == last, &p));
+	return ERR_OK;
+}
+
+enum err recovery_scan(struct recovery *r)
+{
+	struct log *log = r->log;
+	char path[LOG_PATH_MAX];
+	struct io_names dirs, names;
+	TRY(engine_path(log, path, "topics"));
+	TRY(io_list(log->io, path, &dirs));
+	enum err e = ERR_OK;
+	for (size_t i = 0; i < dirs.count && e == ERR_OK; i++) {
+		struct io_stat st;
+		e = engine_path(log, path, "topics/%s", dirs.name[i]);
+		if (e == ERR_OK)
+			e = io_stat(log->io, path, &st);
+		if (e != ERR_OK || !st.is_directory)
+			continue;
+		e = io_list(log->io, path, &names);
+		if (e != ERR_OK)
+			break;
+		e = scan_directory(r, dirs.name[i], &names);
+		io_names_release(&names);
+	}
+	io_names_release(&dirs);
+	return e;
+}

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A round in the air: the journal entry and the segment writes, their completions, and what follows. See round.h for the
+ * states; the way in is round_admit.c.
+ */
+#include "log/batch.h"
+#include "log/engine.h"
+#include "log/partition_drop.h"
+
+/* ---- answers ---- */
+
+static void rounds_finish(struct mail *mail)
+{
+	struct rounds *rs = CONTAINER_OF(mail, struct rounds, finish);
+	struct list_node *n;
+	rs->finish_posted = false;
+	while ((n = list_pop_front(&rs->finished))) {
+		struct log_append *req = CONTAINER_OF(n, struct log_append, node);
+		struct log_partition *p = req->partition;
+		req->done(req);
+		partition_unref(p);
+	}
+}
+
+void rounds_answer(struct rounds *rs, struct log_append *req, enum err err)
+{
+	ASSERT(!list_linked(&req->node));
+	req->err = err;
+	rs->accepted_bytes -= req->internal_[ROUND_REQ_ACCEPTED];
+	req->internal_[ROUND_REQ_ACCEPTED] = 0;
+	list_push_back(&rs->finished, &req->node);
+	if (rs->finish_posted)
+		return;
+	rs->finish_posted = true;
+	rs->finish.run = rounds_finish;
+	loop_defer(rs->log->loop, &rs->finish);
+}
+
+/* ---- append time ---- */
+
+int64_t rounds_clock(struct rounds *rs)
+{
+	const int64_t hour_ns = 3600 * S_NS;
+	int64_t now = loop_realtime_ns(rs->log->loop);
+	int64_t boot = io_clock_ns(rs->log->io, IO_CLOCK_BOOTTIME);
+	if (now - boot > rs->boot_anchor_ns + hour_ns) {
+		/* The wall clock ran ahead of time itself: go on by the clock that nobody sets. */
+		diag(DIAG_WARN, "clock_jump", "ahead_s=%lld", (long long)((now - boot - rs->boot_anchor_ns) / S_NS));
+		now = boot + rs->boot_anchor_ns;
+	} else {
+		rs->boot_anchor_ns = now - boot;
+	}
+	if (now > rs->clock_ns)
+		rs->clock_ns = now;
+	return rs->clock_ns;
+}
+
+/* ---- life ---- */
+
+static void rounds_start_mail(struct mail *mail)
+{
+	struct rounds *rs = CONTAINER_OF(mail, struct rounds, start);
+	rs->start_posted = false;
+	rounds_start(rs);
+}
+
+void rounds_start_later(struct rounds *rs)
+{
+	if (rs->start_posted || rs->busy)
+		return; /* when busy, the round in flight starts the next */
+	rs->start_posted = true;
+	rs->start.run = rounds_start_mail;
+	loop_defer(rs->log->loop, &rs->start);
+}
+
+static void mark_due(struct loop_timer *timer)
+{
+	struct rounds *rs = CONTAINER_OF(timer, struct rounds, mark_timer);
+	rs->mark_now = true;
+	rounds_start(rs);
+}
+
+static void round_clear(struct round *r)
+{
+	if (r->capacity > 2 * r->rounds->round_bytes) { /* after a large append that went alone */
+		mem_free(r->buf);
+		r->buf = NULL;
+		r->capacity = 0;
+	}
+	r->state = ROUND_COLLECTING;
+	r->used = JOURNAL_ENTRY_HEADER_BYTES;
+	r->frame_count = 0;
+	r->failed = r->entry_durable = false;
+	ASSERT(r->airborne == 0 && list_empty(&r->stretches) && list_empty(&r->duplicates));
+}
+
+enum err rounds_init(struct rounds *rs, struct log *log)
+{
+	*rs = (struct rounds){.log = log};
+	list_init(&rs->waiting);
+	list_init(&rs->free_stretches);
+	list_init(&rs->retry);
+	list_init(&rs->finished);
+	rs->round_bytes = JOURNAL_ROUND_BYTES_MAX;
+	if (rs->round_bytes > log->options.journal_bytes / JOURNAL_FILES / 4)
+		rs->round_bytes = (size_t)(log->options.journal_bytes / JOURNAL_FILES / 4);
+	for (int i = 0; i < 2; i++) {
+		rs->round[i].rounds = rs;
+		list_init(&rs->round[i].stretches);
+		list_init(&rs->round[i].duplicates);
+		round_clear(&rs->round[i]);
+	}
+	loop_timer_init(&rs->mark_timer, mark_due);
+	round_space_init(rs);
+	return ERR_OK;
+}
+
+void rounds_release(struct rounds *rs)
+{
+	struct list_node *n;
+	if (!rs->log)
+		return;
+	loop_timer_cancel(rs->log->loop, &rs->mark_timer);
+	loop_timer_cancel(rs->log->loop, &rs->space_timer);
+	for (int i = 0; i < 2; i++) {
+		ASSERT(rs->round[i].airborne == 0);
+		mem_free(rs->round[i].buf);
+		mem_free(rs->round[i].frames);
+	}
+	while ((n = list_pop_front(&rs->free_stretches))) {
+		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		mem_free(st->iov);
+		mem_free(st);
+	}
+}
+
+bool rounds_idle(const struct rounds *rs)
+{
+	return !rs->busy && list_empty(&rs->waiting) && rs->round[rs->collecting].frame_count == 0 &&
+	    list_empty(&rs->finished);
+}
+
+void rounds_kick(struct rounds *rs)
+{
+	if (rs->log->failed) {
+		rounds_abort(rs, ERR_IO);
+		return;
+	}
+	if (!list_empty(&rs->waiting))
+		rounds_scan(rs);
+	rounds_start_later(rs);
+}
+
+/* ---- becoming visible and durable ---- */
+
+/* One frame is in its segment for all to read. */
+static void frame_visible(struct round_stretch *st, const struct round_frame *f)
+{
+	struct log_partition *p = st->partition;
+	struct segment *s = st->segment;
+	ASSERT(s->size == f->pos && p->visible_end == f->base_offset);
+	s->size += f->len;
+	s->end_offset = p->visible_end = f->base_offset + f->records;
+	s->last_sequence = f->sequence;
+	s->last_link = f->link;
+	s->last_append_ns = f->append_ns;
+	p->size_bytes += f->len;
+	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset, .pos = f->pos, .len = f->len,
+	    .max_timestamp_ms = f->max_timestamp_ms, .sequence = f->sequence});
+	if (f->max_timestamp_ms > p->max_timestamp_ms) {
+		p->max_timestamp_ms = f->max_timestamp_ms;
+		p->max_timestamp_offset = f->base_offset;
+	}
+	metric_add(METRIC_APPEND_RECORDS, f->records);
+	metric_add(METRIC_APPEND_BYTES, f->len - FRAME_HEADER_BYTES);
+}
+
+static void frame_answer(struct rounds *rs, struct round_frame *f, enum err err)
+{
+	struct log_append *req = f->req;
+	f->req = NULL;
+	if (!req)
+		return;
+	ASSERT(err != ERR_OK || req->base_offset == f->base_offset); /* reply offset = written offset */
+	req->log_start = req->partition->log_start;
+	rounds_answer(rs, req, err);
+}
+
+static void stretch_visible(struct round_stretch *st)
+{
+	struct round *r = st->round;
+	ASSERT(!st->visible);
+	st->visible = true;
+	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next)
+		frame_visible(st, &r->frames[i]);
+	partition_wake(st->partition);
+}
+
+/* A topic that opted out: its segment write has returned. */
+static void stretch_written_lazy(struct round_stretch *st)
+{
+	struct round *r = st->round;
+	struct rounds *rs = r->rounds;
+	if (r->frames[st->last].sequence >= rs->lazy_bound)
+		return; /* its sequences are not reserved yet: it waits as the others do */
+	stretch_visible(st);
+	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next)
+		frame_answer(rs, &r->frames[i], ERR_OK);
+}
+
+static void stretch_durable(struct round_stretch *st)
+{
+	struct log_partition *p = st->partition;
+	struct round *r = st->round;
+	if (!st->visible)
+		stretch_visible(st);
+	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next) {
+		p->frames_pending--;
+		st->segment->frames_pending--;
+	}
+	const struct round_frame *last = &r->frames[st->last];
+	ASSERT(p->durable_end < last->base_offset + last->records);
+	p->durable_end = last->base_offset + last->records;
+	st->segment->durable_size = st->to;
+	st->segment->durable_sequence = last->sequence;
+	st->segment->durable_link = last->link;
+	checkpoint_dirty(&r->rounds->log->checkpointer, st->segment, st->to - st->from);
+}
+
+/* ---- the end of a round ---- */
+
+static void round_answer_all(struct round *r, enum err err)
+{
+	struct rounds *rs = r->rounds;
+	struct list_node *n;
+	for (uint32_t i = 0; i < r->frame_count; i++)
+		frame_answer(rs, &r->frames[i], err);
+	while ((n = list_pop_front(&r->duplicates)))
+		rounds_answer(rs, CONTAINER_OF(n, struct log_append, node), err);
+}
+
+static void round_release_stretches(struct round *r)
+{
+	struct list_node *n;
+	while ((n = list_first(&r->stretches))) {
+		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		struct log_partition *p = st->partition;
+		partition_ref(p);
+		rounds_stretch_free(r->rounds, st);
+		partition_delete_ready(p);
+		partition_unref(p);
+	}
+}
+
+static void round_complete(struct round *r)
+{
+	struct rounds *rs = r->rounds;
+	struct log *log = rs->log;
+
+	journal_placed(&log->journal, r->entry_len, r->number);
+	LIST_EACH(&r->stretches, n, next)
+		stretch_durable(CONTAINER_OF(n, struct round_stretch, node));
+	round_answer_all(r, ERR_OK);
+	if (r->lazy_bound > rs->lazy_bound)
+		rs->lazy_bound = r->lazy_bound;
+	metric_add(METRIC_ROUNDS, 1);
+	metric_add(METRIC_APPENDS, r->frame_count);
+	engine_reserved(log, r->producer_ids);
+	if (r->frame_count > 0) {
+		engine_durable(log, r->last_sequence, r->frames[r->frame_count - 1].append_ns);
+		loop_timer_set(log->loop, &rs->mark_timer, loop_now_ns(log->loop) + 100 * MS_NS);
+	}
+}
+
+static void round_failed(struct round *r)
+{
+	for (uint32_t i = 0; i < r->frame_count; i++) {
+		struct round_stretch *st = r->frames[i].stretch;
+		st->partition->frames_pending--;
+		st->segment->frames_pending--;
+		if (!st->visible)
+			st->segment->index.promised--;
+	}
+	round_answer_all(r, ERR_IO);
+}
+
+/* One of a round's requests has returned. */
+static void round_landed(struct round *r)
+{
+	struct rounds *rs = r->rounds;
+	if (r->airborne > 0 || (!r->failed && (!r->entry_durable || !list_empty(&rs->retry))))
+		return;
+	if (r->failed)
+		round_failed(r);
+	else
+		round_complete(r);
+	round_release_stretches(r);
+	round_clear(r);
+	rs->busy = false;
+	rs->full = false;
+	if (rs->log->failed) {
+		rounds_abort(rs, ERR_IO);
+		return;
+	}
+	rounds_scan(rs);
+	rounds_start(rs);
+}
+
+void rounds_give_up(struct rounds *rs)
+{
+	struct round *r = &rs->round[rs->collecting ^ 1];
+	if (!rs->busy || list_empty(&rs->retry))
+		return;
+	while (list_pop_front(&rs->retry))
+		;
+	r->failed = true;
+	round_landed(r);
+}
+
+/* ---- completions ---- */
+
+static void entry_flushed(struct io_req *io)
+{
+	struct round *r = CONTAINER_OF(io, struct round, io);
+	struct log *log = r->rounds->log;
+	r->airborne--;
+	if (io->err != ERR_OK) {
+		/* Never a second flush: the kernel may have marked the pages clean (reliability rule 6). */
+		r->failed = true;
+		engine_fail(log, io->err, "flush of the journal");
+	} else {
+		metric_observe_ns(METRIC_FSYNC, io_clock_ns(log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
+		r->entry_durable = true;
+	}
+	round_landed(r);
+}
+
+static void entry_written(struct io_req *io)
+{
+	struct round *r = CONTAINER_OF(io, struct round, io);
+	struct log *log = r->rounds->log;
+	r->airborne--;
+	if (io->err != ERR_OK || io->result != (int64_t)r->entry_len) {
+		r->failed = true;
+		engine_fail(log, io->err == ERR_OK ? ERR_IO : io->err, "write of the journal");
+		round_landed(r);
+		return;
+	}
+	r->state = ROUND_FLUSHING;
+	r->flush_ns = io_clock_ns(log->io, IO_CLOCK_MONOTONIC);
+	r->io = (struct io_req){.op = IO_FDATASYNC, .fd = r->fd, .done = entry_flushed};
+	r->airborne++;
+	io_submit(log->io, &r->io);
+}
+
+static void stretch_written(struct io_req *io)
+{
+	struct round_stretch *st = CONTAINER_OF(io, struct round_stretch, io);
+	struct round *r = st->round;
+	r->airborne--;
+	if (io->err == ERR_NOSPACE && !r->failed) {
+		list_push_back(&r->rounds->retry, &st->retry);
+		rounds_space_lost(r->rounds);
+		return;
+	}
+	if (io->err != ERR_OK) {
+		r->failed = true;
+		engine_fail(r->rounds->log, io->err, "write of a segment");
+	} else {
+		st->iov_done += io->iov_count;
+		if (st->iov_done < st->iov_count) {
+			round_submit_stretch(st);
+			return;
+		}
+		if (st->lazy && !r->failed)
+			stretch_written_lazy(st);
+	}
+	round_landed(r);
+}
+
+void round_submit_stretch(struct round_stretch *st)
+{
+	struct rounds *rs = st->round->rounds;
+	uint64_t pos = st->from;
+	for (int i = 0; i < st->iov_done; i++)
+		pos += st->iov[i].iov_len;
+	int count = st->iov_count - st->iov_done;
+	st->io = (struct io_req){.op = IO_WRITE, .fd = st->segment->file.fd, .pos = pos, .done = stretch_written,
+		.iov = st->iov + st->iov_done, .iov_count = count < IO_IOV_MAX ? count : IO_IOV_MAX};
+	st->round->airborne++;
+	io_submit(rs->log->io, &st->io);
+}
+
+/* ---- the start ---- */
+
+static void entry_items(const struct round *r, uint8_t *out)
+{
+	for (uint32_t i = 0; i < r->frame_count; i++) {
+		const struct round_frame *f = &r->frames[i];
+		const struct log_partition *p = f->stretch->partition;
+		struct journal_item item = {.kind = JOURNAL_FRAME, .topic_id = p->key.topic_id,
+			.partition = p->key.partition, .segment = f->stretch->segment->base_offset, .pos = f->pos,
+			.len = f->len, .at = f->at, .sequence = f->sequence, .frame_hash = f->frame_hash};
+		journal_item_encode(&item, out + (size_t)i * JOURNAL_ITEM_BYTES);
+	}
+}
+
+static void round_seal(struct round *r, enum journal_kind kind)
+{
+	struct rounds *rs = r->rounds;
+	struct log *log = rs->log;
+	struct journal_entry e = {
+		.version = JOURNAL_VERSION,
+		.kind = (uint16_t)kind,
+		.length = (uint32_t)r->entry_len,
+		.used = (uint32_t)(r->used + (size_t)r->frame_count * JOURNAL_ITEM_BYTES),
+		.items_at = (uint32_t)r->used,
+		.item_count = r->frame_count,
+		.epoch = log->epoch,
+		.number = r->number,
+		.first_sequence = r->frame_count > 0 ? r->first_sequence : log->durable_sequence + 1,
+		.last_sequence = r->frame_count > 0 ? r->last_sequence : log->durable_sequence,
+		.checkpoint_number = log->journal.checkpoint_number,
+		.producer_ids = r->producer_ids,
+		.lazy_bound = r->lazy_bound,
+		.written_ns = loop_realtime_ns(log->loop),
+	};
+	entry_items(r, r->buf + r->used);
+	journal_entry_seal(&e, log->journal.seed, r->buf);
+}
+
+static void round_submit(struct round *r)
+{
+	struct log *log = r->rounds->log;
+	r->state = ROUND_WRITING;
+	r->iov = (struct iovec){r->buf, r->entry_len};
+	r->io = (struct io_req){.op = IO_WRITE, .fd = r->fd, .pos = r->pos, .iov = &r->iov, .iov_count = 1,
+		.done = entry_written};
+	r->airborne++;
+	io_submit(log->io, &r->io);
+	LIST_EACH(&r->stretches, n, next) {
+		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		ASSERT(st->first != ROUND_NO_FRAME);
+		for (int i = 0; i < st->iov_count; i++)
+			st->iov[i].iov_base = r->buf + (uintptr_t)st->iov[i].iov_base;
+		if (st->partition->stretch == st)
+			st->partition->stretch = NULL;
+		round_submit_stretch(st);
+	}
+}
+
+/* What the next entry is for; 0 = nothing. */
+static int round_purpose(const struct rounds *rs, const struct round *r)
+{
+	if (r->frame_count > 0)
+		return JOURNAL_ROUND;
+	if (rs->clean_now)
+		return JOURNAL_CLEAN;
+	return rs->mark_now || engine_reserve_wanted(rs->log) ? JOURNAL_MARK : 0;
+}
+
+void rounds_start(struct rounds *rs)
+{
+	struct log *log = rs->log;
+	struct round *r = rounds_collecting(rs);
+	int kind = round_purpose(rs, r);
+	bool checkpoint = false;
+
+	if (rs->busy || log->failed || kind == 0)
+		return;
+	size_t len = r->used + (size_t)r->frame_count * JOURNAL_ITEM_BYTES;
+	len = (len + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
+	if (round_reserve(r, len) != ERR_OK) {
+		ASSERT(r->frame_count == 0); /* admission made room for frames */
+		return;
+	}
+	enum err e = journal_place(&log->journal, len, &r->fd, &r->pos, &checkpoint);
+	if (e != ERR_OK) {
+		ASSERT(e == ERR_AGAIN);
+		if (checkpoint)
+			checkpoint_start(&log->checkpointer);
+		return; /* whoever makes room kicks */
+	}
+	r->entry_len = len;
+	r->number = log->journal.next_number;
+	r->producer_ids = engine_reserve_bound(log);
+	r->lazy_bound = rs->lazy_wanted ? rs->next_sequence + SEQUENCE_RESERVE : rs->lazy_bound;
+	rs->lazy_wanted = rs->mark_now = rs->clean_now = false;
+	loop_timer_cancel(log->loop, &rs->mark_timer);
+	round_seal(r, (enum journal_kind)kind);
+	rs->busy = true;
+	rs->collecting ^= 1;
+	rs->full = false;
+	round_submit(r);
+	if (!list_empty(&rs->waiting))
+		rounds_scan(rs);
+}
+
+static enum err rounds_turn(struct rounds *rs, const bool *wanted)
+{
+	struct log *log = rs->log;
+	rounds_start(rs);
+	while ((*wanted || rs->busy) && !log->failed)
+		TRY(loop_step(log->loop, 10 * MS_NS));
+	return log->failed ? err_note(ERR_IO, "the journal cannot be written") : ERR_OK;
+}
+
+enum err rounds_write_clean(struct rounds *rs)
+{
+	ASSERT(rounds_idle(rs));
+	rs->lazy_bound = 0; /* nothing is in flight: no sequence above D was told to anybody */
+	rs->clean_now = true;
+	return rounds_turn(rs, &rs->clean_now);
+}
+
+enum err rounds_write_mark(struct rounds *rs)
+{
+	rs->mark_now = true;
+	return rounds_turn(rs, &rs->mark_now);
+}
+
+void rounds_fail(struct rounds *rs)
+{
+	struct round *r = rounds_collecting(rs);
+	rounds_abort(rs, ERR_IO);
+	round_failed(r);
+	round_release_stretches(r);
+	round_clear(r);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Segment files: names, creation, header; and `struct segment` in memory. */
+#include "log/segment.h"
+#include "log/engine.h"
+#include <stdio.h>
+
+const char *segment_name(int64_t base_offset, const char *suffix, char *buf)
+{
+	ASSERT(base_offset >= 0);
+	int n = snprintf(buf, SEGMENT_NAME_BYTES, "%020lld%s", (long long)base_offset, suffix);
+	ASSERT(n > 0 && n < SEGMENT_NAME_BYTES);
+	return buf;
+}
+
+bool segment_name_parse(const char *name, const char *suffix, int64_t *ret_base_offset)
+{
+	size_t len = strlen(name);
+	if (len != 20 + strlen(suffix) || memcmp(name + 20, suffix, len - 20) != 0)
+		return false;
+	return str_to_i64(str_from(name, 20), ret_base_offset) && *ret_base_offset >= 0;
+}
+
+static enum err file_fill(struct io *io, int fd, const struct segment_header *header)
+{
+	uint8_t *buf = mem_alloc(SEGMENT_HEADER_BYTES);
+	if (!buf)
+		return ERR_NOMEM;
+	segment_header_encode(header, buf);
+	enum err e = io_pwrite(io, fd, buf, SEGMENT_HEADER_BYTES, 0);
+	mem_free(buf);
+	TRY(e);
+	return io_fsync(io, fd);
+}
+
+enum err segment_file_create(struct io *io, const char *dir, const struct segment_header *header)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int fd;
+	segment_name(header->base_offset, ".log", name);
+	int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return err_note(ERR_LIMIT, "%s: path too long", dir);
+	TRY(io_open(io, path, IO_CREATE | IO_EXCLUSIVE, &fd));
+	enum err e = file_fill(io, fd, header);
+	enum err closed = io_close(io, fd);
+	if (e == ERR_OK)
+		e = closed;
+	if (e == ERR_OK)
+		return io_fsync_dir(io, dir);
+	/* A file without a durable header must not stay: its name would be taken. */
+	if (io_unlink(io, path) != ERR_OK)
+		diag(DIAG_WARN, "segment_leftover", "path=%s", path);
+	return e;
+}
+
+enum err segment_file_header(struct io *io, int fd, char *name_buf, struct segment_header *ret_header)
+{
+	struct segment_header h;
+	uint8_t *buf = mem_alloc(SEGMENT_HEADER_BYTES);
+	if (!buf)
+		return ERR_NOMEM;
+	enum err e = io_pread_all(io, fd, buf, SEGMENT_HEADER_BYTES, 0);
+	if (e == ERR_EOF)
+		e = err_note(ERR_CORRUPT, "segment: shorter than its header");
+	if (e == ERR_OK)
+		e = segment_header_decode(buf, &h);
+	if (e == ERR_OK) {
+		memcpy(name_buf, h.topic_name.ptr, h.topic_name.len);
+		name_buf[h.topic_name.len] = '\0';
+		h.topic_name.ptr = name_buf;
+		*ret_header = h;
+	}
+	mem_free(buf);
+	return e;
+}
+
+enum err segment_new(struct log_partition *p, const struct segment_header *header, struct segment **ret_segment)
+{
+	struct segment *s = mem_calloc(1, sizeof(*s));
+	if (!s)
+		return ERR_NOMEM;
+	s->partition = p;
+	s->base_offset = s->end_offset = header->base_offset;
+	s->first_sequence = header->first_sequence;
+	s->size = s->durable_size = SEGMENT_HEADER_BYTES;
+	s->epoch = header->epoch;
+	s->generation = header->generation;
+	memcpy(s->secret, header->seed, sizeof(s->secret));
+	s->seed = frame_seed_of(header->seed);
+	s->last_link = s->durable_link = header->previous_link;
+	list_node_init(&s->node);
+	list_node_init(&s->dirty_node);
+	index_init(&s->index);
+	descriptor_init(&s->file, &p->log->descriptors);
+	*ret_segment = s;
+	return ERR_OK;
+}
+
+void segment_free(struct segment *s)
+{
+	if (!s)
+		return;
+	ASSERT(s->holds == 0 && !s->dirty);
+	descriptor_release(&s->file);
+	index_release(&s->index);
+	mem_free(s);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiters on a partition's visible end. A waiter is in one of two lists, its partition's or the log's `firing`, or in none:
+ * so cancelling is removing. Firing runs from one deferred mail.
+ */
+#include "log/engine.h"
+
+static void waiters_fire(struct mail *mail)
+{
+	struct log *log = CONTAINER_OF(mail, struct log, fire);
+	struct list_node *n;
+	log->fire_posted = false;
+	while ((n = list_pop_front(&log->firing))) {
+		struct log_waiter *w = CONTAINER_OF(n, struct log_waiter, node);
+		w->fire(w);
+	}
+}
+
+static void waiter_due(struct log *log, struct log_waiter *w)
+{
+	list_remove(&w->node);
+	list_push_back(&log->firing, &w->node);
+	if (log->fire_posted)
+		return;
+	log->fire_posted = true;
+	log->fire.run = waiters_fire;
+	loop_defer(log->loop, &log->fire);
+}
+
+void log_waiter_init(struct log_waiter *w, void (*fire)(struct log_waiter *w))
+{
+	*w = (struct log_waiter){.fire = fire};
+	list_node_init(&w->node);
+}
+
+void log_wait(struct log_partition *p, int64_t offset, struct log_waiter *w)
+{
+	loop_assert_owner(p->log->loop);
+	ASSERT(!list_linked(&w->node) && w->fire);
+	w->offset = offset;
+	if (p->visible_end > offset || p->state == PARTITION_DELETED)
+		waiter_due(p->log, w);
+	else
+		list_push_back(&p->waiters, &w->node);
+}
+
+void log_wait_cancel(struct log_waiter *w)
+{
+	list_remove(&w->node);
+}
+
+void partition_wake(struct log_partition *p)
+{
+	LIST_EACH(&p->waiters, n, next) {
+		struct log_waiter *w = CONTAINER_OF(n, struct log_waiter, node);
+		if (p->visible_end > w->offset || p->state == PARTITION_DELETED)
+			waiter_due(p->log, w);
+	}
+}
