@@ -43,7 +43,7 @@ LIBS_tools  := -lrdkafka -lcurl
 # ---- rooms ---------------------------------------------------------------------------------------
 SRC_base   := $(wildcard log/base/*.c)
 SRC_log    := $(wildcard log/*.c)
-SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/http/*.c)
+SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/groups/*.c broker/http/*.c)
 SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c processor/io/*.c)
 SRC_replay := $(wildcard replay/*.c)
 SRC_tools  := $(wildcard tools/*.c)
