@@ -65,6 +65,7 @@ struct http_reply {
 	/* stream: ring of HTTP_STREAM_BYTES, `used` bytes from `head` */
 	uint8_t *ring;
 	size_t head, used;
+	bool queued;    /* the stream's header is on its way */
 	bool head_only; /* HEAD: a stream has no reader */
 };
 

@@ -202,11 +202,11 @@ static void log_failure(struct http_request *r, enum err e)
 	    diag_quote(path, sizeof path, r->path), err_name(e), diag_quote(detail, sizeof detail, str_of(err_chain())));
 }
 
-/* A stream that failed before its first byte can still say so: the connection has not been resumed. */
+/* A stream that failed before its first byte can still say so. */
 static void forget_stream(struct http_request *r)
 {
 	mutex_lock(&r->mutex);
-	if (r->reply.state == REPLY_STREAM && r->suspended && r->reply.used == 0) {
+	if (r->reply.state == REPLY_STREAM && !r->reply.queued && r->reply.used == 0) {
 		struct http_reply blank = {.head_only = r->reply.head_only};
 		reply_release(&r->reply);
 		r->reply = blank;
@@ -289,6 +289,7 @@ static struct MHD_Response *stream_response(struct http_request *r)
 {
 	mutex_lock(&r->mutex);
 	r->refs++;
+	r->reply.queued = true;
 	mutex_unlock(&r->mutex);
 	struct MHD_Response *response =
 	    MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 * KIB, stream_read, r, stream_free);
