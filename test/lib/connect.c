@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/connect.h"
 
+#include "test/lib/sim_io.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -9,7 +11,8 @@
 
 enum err test_connect(struct io *io, uint16_t port, int *ret_fd)
 {
-	(void)io;
+	if (sim_io_is(io))
+		return sim_io_connect(io, port, ret_fd);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys("socket");

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/io_fixture.h"
 
+#include "test/lib/seed.h"
+#include "test/lib/sim_io.h"
 #include "test/lib/tempdir.h"
+#include "test/lib/xmalloc.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -78,11 +81,24 @@ static struct slot slots[CASES_MAX];
 static struct CMUnitTest tests[CASES_MAX];
 static size_t test_count;
 
+static uint64_t sim_seed;
+
+static int set_up_sim(struct fixture *f)
+{
+	struct sim_options options = {.seed = sim_seed, .writeback_ppm = 100000};
+	f->disk = sim_disk_new(0);
+	f->dir = xstrdup("/t");
+	return sim_io_new(f->disk, &options, &f->io) == ERR_OK && io_mkdir(f->io, "/t") == ERR_OK ? 0 : -1;
+}
+
 static int set_up(void **state)
 {
 	struct slot *s = *state;
 	struct fixture *f = &s->fixture;
 	err_clear();
+	f->simulated = strcmp(f->backend, "sim") == 0;
+	if (f->simulated)
+		return set_up_sim(f);
 	enum err e = io_new(f->backend, &f->io);
 	if (e == ERR_UNSUPPORTED && strcmp(f->backend, "uring") == 0) {
 		print_message("uring refused: %s\n", err_chain());
@@ -101,7 +117,12 @@ static int tear_down(void **state)
 	struct fixture *f = &((struct slot *)*state)->fixture;
 	io_free(f->io);
 	f->io = NULL;
-	tempdir_remove(f->dir);
+	if (f->simulated)
+		free(f->dir);
+	else
+		tempdir_remove(f->dir);
+	sim_disk_free(f->disk);
+	f->disk = NULL;
 	f->dir = NULL;
 	return 0;
 }
@@ -129,7 +150,8 @@ static void add_cases(const char *backend, const struct io_case *cases)
 
 int io_cases_main(const struct io_case *cases)
 {
-	static const char *const backends[] = {"threads", "uring"};
+	static const char *const backends[] = {"threads", "uring", "sim"};
+	sim_seed = test_seed(1);
 	for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++)
 		add_cases(backends[i], cases);
 	return _cmocka_run_group_tests("io", tests, test_count, NULL, NULL);

@@ -8,11 +8,14 @@
 
 #include "log/base/base.h"
 
+struct sim_disk;
+
 struct fixture {
 	const char *backend;
 	struct io *io; /* NULL: the kernel refuses this backend, the test is skipped */
 	char *dir;     /* an empty directory */
 	bool simulated;
+	struct sim_disk *disk; /* simulated */
 };
 
 struct io_case {
