@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static int open_file(struct fixture *f, const char *name, unsigned flags)
+static int open_file(struct io_fixture *f, const char *name, unsigned flags)
 {
 	int fd = -1;
-	assert_ok(io_open(f->io, path_in(f, name), flags, &fd));
+	assert_ok(io_open(f->io, io_path(f, name), flags, &fd));
 	return fd;
 }
 
-static void write_text(struct fixture *f, const char *name, const char *text)
+static void write_text(struct io_fixture *f, const char *name, const char *text)
 {
 	int fd = open_file(f, name, IO_CREATE);
 	assert_ok(io_truncate(f->io, fd, 0));
@@ -20,15 +20,15 @@ static void write_text(struct fixture *f, const char *name, const char *text)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void assert_text(struct fixture *f, const char *name, const char *text)
+static void assert_text(struct io_fixture *f, const char *name, const char *text)
 {
 	struct bytes content;
-	assert_ok(io_read_file(f->io, path_in(f, name), 1 << 20, &content));
+	assert_ok(io_read_file(f->io, io_path(f, name), 1 << 20, &content));
 	assert_true(bytes_equal(content, str_bytes(str_of(text))));
 	mem_free((void *)(uintptr_t)content.ptr);
 }
 
-static void what_is_written_is_read_at_its_position(struct fixture *f)
+static void what_is_written_is_read_at_its_position(struct io_fixture *f)
 {
 	int fd = open_file(f, "a", IO_CREATE);
 	char buf[16] = {0};
@@ -50,7 +50,7 @@ static void what_is_written_is_read_at_its_position(struct fixture *f)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void a_hole_reads_as_zeros(struct fixture *f)
+static void a_hole_reads_as_zeros(struct io_fixture *f)
 {
 	int fd = open_file(f, "hole", IO_CREATE);
 	assert_ok(io_pwrite(f->io, fd, "x", 1, 100000));
@@ -61,23 +61,23 @@ static void a_hole_reads_as_zeros(struct fixture *f)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void opening_says_what_is_missing_or_in_the_way(struct fixture *f)
+static void opening_says_what_is_missing_or_in_the_way(struct io_fixture *f)
 {
 	int fd = -7;
 	err_clear();
-	assert_int_equal(io_open(f->io, path_in(f, "missing"), 0, &fd), ERR_NOT_FOUND);
+	assert_int_equal(io_open(f->io, io_path(f, "missing"), 0, &fd), ERR_NOT_FOUND);
 	assert_non_null(strstr(err_chain(), "missing"));
-	assert_int_equal(io_open(f->io, path_in(f, "no/such"), IO_CREATE, &fd), ERR_NOT_FOUND);
+	assert_int_equal(io_open(f->io, io_path(f, "no/such"), IO_CREATE, &fd), ERR_NOT_FOUND);
 	write_text(f, "there", "x");
-	assert_int_equal(io_open(f->io, path_in(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd), ERR_EXISTS);
-	assert_int_equal(io_open(f->io, path_in(f, "there"), IO_DIRECTORY, &fd), ERR_NOT_FOUND);
-	assert_int_equal(io_open(f->io, path_in(f, "there/below"), 0, &fd), ERR_NOT_FOUND);
+	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd), ERR_EXISTS);
+	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_DIRECTORY, &fd), ERR_NOT_FOUND);
+	assert_int_equal(io_open(f->io, io_path(f, "there/below"), 0, &fd), ERR_NOT_FOUND);
 	assert_int_equal(io_open(f->io, f->dir, 0, &fd), ERR_REFUSED);
 	assert_int_equal(fd, -7);
 	err_clear();
 }
 
-static void a_read_only_descriptor_refuses_writes(struct fixture *f)
+static void a_read_only_descriptor_refuses_writes(struct io_fixture *f)
 {
 	write_text(f, "ro", "text");
 	int fd = open_file(f, "ro", IO_READONLY);
@@ -88,7 +88,7 @@ static void a_read_only_descriptor_refuses_writes(struct fixture *f)
 	err_clear();
 }
 
-static void truncation_cuts_and_extends_with_zeros(struct fixture *f)
+static void truncation_cuts_and_extends_with_zeros(struct io_fixture *f)
 {
 	int fd = open_file(f, "t", IO_CREATE);
 	struct io_stat st;
@@ -103,7 +103,7 @@ static void truncation_cuts_and_extends_with_zeros(struct fixture *f)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void fallocate_extends_and_keeps_what_is_there(struct fixture *f)
+static void fallocate_extends_and_keeps_what_is_there(struct io_fixture *f)
 {
 	int fd = open_file(f, "alloc", IO_CREATE);
 	struct io_stat st;
@@ -126,12 +126,12 @@ static void fallocate_extends_and_keeps_what_is_there(struct fixture *f)
 	err_clear();
 }
 
-static void a_listing_is_sorted_and_without_dots(struct fixture *f)
+static void a_listing_is_sorted_and_without_dots(struct io_fixture *f)
 {
 	write_text(f, "b", "");
 	write_text(f, "a", "");
 	write_text(f, "B", "");
-	assert_ok(io_mkdir(f->io, path_in(f, "c")));
+	assert_ok(io_mkdir(f->io, io_path(f, "c")));
 	struct io_names names;
 	assert_ok(io_list(f->io, f->dir, &names));
 	assert_int_equal(names.count, 4);
@@ -140,15 +140,15 @@ static void a_listing_is_sorted_and_without_dots(struct fixture *f)
 		assert_string_equal(names.name[i], expected[i]);
 	io_names_release(&names);
 	io_names_release(&names);
-	assert_ok(io_list(f->io, path_in(f, "c"), &names));
+	assert_ok(io_list(f->io, io_path(f, "c"), &names));
 	assert_int_equal(names.count, 0);
 	io_names_release(&names);
-	assert_int_equal(io_list(f->io, path_in(f, "missing"), &names), ERR_NOT_FOUND);
-	assert_int_equal(io_list(f->io, path_in(f, "a"), &names), ERR_NOT_FOUND);
+	assert_int_equal(io_list(f->io, io_path(f, "missing"), &names), ERR_NOT_FOUND);
+	assert_int_equal(io_list(f->io, io_path(f, "a"), &names), ERR_NOT_FOUND);
 	err_clear();
 }
 
-static void listing_many_names_survives_each_failed_allocation(struct fixture *f)
+static void listing_many_names_survives_each_failed_allocation(struct io_fixture *f)
 {
 	for (int i = 0; i < 50; i++) {
 		char name[16];
@@ -175,61 +175,61 @@ static void listing_many_names_survives_each_failed_allocation(struct fixture *f
 	err_clear();
 }
 
-static void directories_are_made_removed_and_refused(struct fixture *f)
+static void directories_are_made_removed_and_refused(struct io_fixture *f)
 {
 	struct io_stat st;
-	assert_ok(io_mkdir(f->io, path_in(f, "d")));
-	assert_int_equal(io_mkdir(f->io, path_in(f, "d")), ERR_EXISTS);
-	assert_int_equal(io_mkdir(f->io, path_in(f, "no/such")), ERR_NOT_FOUND);
-	assert_ok(io_stat(f->io, path_in(f, "d"), &st));
+	assert_ok(io_mkdir(f->io, io_path(f, "d")));
+	assert_int_equal(io_mkdir(f->io, io_path(f, "d")), ERR_EXISTS);
+	assert_int_equal(io_mkdir(f->io, io_path(f, "no/such")), ERR_NOT_FOUND);
+	assert_ok(io_stat(f->io, io_path(f, "d"), &st));
 	assert_true(st.is_directory && !st.is_link);
 	write_text(f, "d/file", "x");
-	assert_int_equal(io_rmdir(f->io, path_in(f, "d")), ERR_REFUSED);
-	assert_ok(io_unlink(f->io, path_in(f, "d/file")));
-	assert_ok(io_fsync_dir(f->io, path_in(f, "d")));
-	assert_ok(io_rmdir(f->io, path_in(f, "d")));
-	assert_int_equal(io_stat(f->io, path_in(f, "d"), &st), ERR_NOT_FOUND);
-	assert_int_equal(io_unlink(f->io, path_in(f, "d")), ERR_NOT_FOUND);
-	assert_int_equal(io_fsync_dir(f->io, path_in(f, "d")), ERR_NOT_FOUND);
+	assert_int_equal(io_rmdir(f->io, io_path(f, "d")), ERR_REFUSED);
+	assert_ok(io_unlink(f->io, io_path(f, "d/file")));
+	assert_ok(io_fsync_dir(f->io, io_path(f, "d")));
+	assert_ok(io_rmdir(f->io, io_path(f, "d")));
+	assert_int_equal(io_stat(f->io, io_path(f, "d"), &st), ERR_NOT_FOUND);
+	assert_int_equal(io_unlink(f->io, io_path(f, "d")), ERR_NOT_FOUND);
+	assert_int_equal(io_fsync_dir(f->io, io_path(f, "d")), ERR_NOT_FOUND);
 	err_clear();
 }
 
-static void mkdir_all_makes_what_is_missing_and_accepts_what_is_there(struct fixture *f)
+static void mkdir_all_makes_what_is_missing_and_accepts_what_is_there(struct io_fixture *f)
 {
 	struct io_stat st;
 	err_clear();
-	assert_ok(io_mkdir_all(f->io, path_in(f, "x/y//z/")));
-	assert_ok(io_mkdir_all(f->io, path_in(f, "x/y/z")));
-	assert_ok(io_stat(f->io, path_in(f, "x/y/z"), &st));
+	assert_ok(io_mkdir_all(f->io, io_path(f, "x/y//z/")));
+	assert_ok(io_mkdir_all(f->io, io_path(f, "x/y/z")));
+	assert_ok(io_stat(f->io, io_path(f, "x/y/z"), &st));
 	assert_true(st.is_directory);
 	assert_string_equal(err_chain(), "");
 	write_text(f, "file", "x");
-	assert_int_not_equal(io_mkdir_all(f->io, path_in(f, "file")), ERR_OK);
-	assert_int_not_equal(io_mkdir_all(f->io, path_in(f, "file/below")), ERR_OK);
+	assert_int_not_equal(io_mkdir_all(f->io, io_path(f, "file")), ERR_OK);
+	assert_int_not_equal(io_mkdir_all(f->io, io_path(f, "file/below")), ERR_OK);
 	err_clear();
 }
 
-static void a_rename_replaces_its_target(struct fixture *f)
+static void a_rename_replaces_its_target(struct io_fixture *f)
 {
 	struct io_stat st;
 	write_text(f, "old", "old");
 	write_text(f, "new", "new");
-	assert_ok(io_rename(f->io, path_in(f, "new"), path_in(f, "old")));
+	assert_ok(io_rename(f->io, io_path(f, "new"), io_path(f, "old")));
 	assert_text(f, "old", "new");
-	assert_int_equal(io_stat(f->io, path_in(f, "new"), &st), ERR_NOT_FOUND);
-	assert_int_equal(io_rename(f->io, path_in(f, "new"), path_in(f, "x")), ERR_NOT_FOUND);
-	assert_ok(io_mkdir(f->io, path_in(f, "dir")));
+	assert_int_equal(io_stat(f->io, io_path(f, "new"), &st), ERR_NOT_FOUND);
+	assert_int_equal(io_rename(f->io, io_path(f, "new"), io_path(f, "x")), ERR_NOT_FOUND);
+	assert_ok(io_mkdir(f->io, io_path(f, "dir")));
 	write_text(f, "dir/inside", "kept");
-	assert_ok(io_rename(f->io, path_in(f, "dir"), path_in(f, "moved")));
+	assert_ok(io_rename(f->io, io_path(f, "dir"), io_path(f, "moved")));
 	assert_text(f, "moved/inside", "kept");
 	err_clear();
 }
 
-static void an_open_file_outlives_its_name(struct fixture *f)
+static void an_open_file_outlives_its_name(struct io_fixture *f)
 {
 	int fd = open_file(f, "gone", IO_CREATE);
 	assert_ok(io_pwrite(f->io, fd, "abc", 3, 0));
-	assert_ok(io_unlink(f->io, path_in(f, "gone")));
+	assert_ok(io_unlink(f->io, io_path(f, "gone")));
 	write_text(f, "gone", "another");
 	char buf[3];
 	assert_ok(io_pread_all(f->io, fd, buf, 3, 0));
@@ -237,33 +237,33 @@ static void an_open_file_outlives_its_name(struct fixture *f)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void links_are_seen_as_links_and_followed(struct fixture *f)
+static void links_are_seen_as_links_and_followed(struct io_fixture *f)
 {
 	struct io_stat st;
 	write_text(f, "v1.db", "one");
-	assert_ok(io_symlink(f->io, "v1.db", path_in(f, "current.db")));
-	assert_int_equal(io_symlink(f->io, "v1.db", path_in(f, "current.db")), ERR_EXISTS);
+	assert_ok(io_symlink(f->io, "v1.db", io_path(f, "current.db")));
+	assert_int_equal(io_symlink(f->io, "v1.db", io_path(f, "current.db")), ERR_EXISTS);
 	assert_text(f, "current.db", "one");
-	assert_ok(io_stat(f->io, path_in(f, "current.db"), &st));
+	assert_ok(io_stat(f->io, io_path(f, "current.db"), &st));
 	assert_true(st.is_link && !st.is_directory);
 	assert_int_equal(st.size_bytes, 3);
-	assert_ok(io_unlink(f->io, path_in(f, "v1.db")));
-	assert_ok(io_stat(f->io, path_in(f, "current.db"), &st));
+	assert_ok(io_unlink(f->io, io_path(f, "v1.db")));
+	assert_ok(io_stat(f->io, io_path(f, "current.db"), &st));
 	assert_true(st.is_link);
-	assert_ok(io_unlink(f->io, path_in(f, "current.db")));
-	assert_ok(io_mkdir(f->io, path_in(f, "real")));
-	assert_ok(io_symlink(f->io, "real", path_in(f, "way")));
-	assert_ok(io_stat(f->io, path_in(f, "way"), &st));
+	assert_ok(io_unlink(f->io, io_path(f, "current.db")));
+	assert_ok(io_mkdir(f->io, io_path(f, "real")));
+	assert_ok(io_symlink(f->io, "real", io_path(f, "way")));
+	assert_ok(io_stat(f->io, io_path(f, "way"), &st));
 	assert_true(st.is_link && st.is_directory);
 	err_clear();
 }
 
-static void write_file_replaces_the_whole_and_leaves_no_temporary(struct fixture *f)
+static void write_file_replaces_the_whole_and_leaves_no_temporary(struct io_fixture *f)
 {
-	assert_ok(io_write_file(f->io, path_in(f, "conf"), bytes_of("a long first content", 20)));
-	assert_ok(io_write_file(f->io, path_in(f, "conf"), bytes_of("short", 5)));
+	assert_ok(io_write_file(f->io, io_path(f, "conf"), bytes_of("a long first content", 20)));
+	assert_ok(io_write_file(f->io, io_path(f, "conf"), bytes_of("short", 5)));
 	assert_text(f, "conf", "short");
-	assert_ok(io_write_file(f->io, path_in(f, "empty"), bytes_of(NULL, 0)));
+	assert_ok(io_write_file(f->io, io_path(f, "empty"), bytes_of(NULL, 0)));
 	assert_text(f, "empty", "");
 	struct io_names names;
 	assert_ok(io_list(f->io, f->dir, &names));
@@ -271,23 +271,23 @@ static void write_file_replaces_the_whole_and_leaves_no_temporary(struct fixture
 	io_names_release(&names);
 }
 
-static void read_file_refuses_more_than_its_limit(struct fixture *f)
+static void read_file_refuses_more_than_its_limit(struct io_fixture *f)
 {
 	write_text(f, "six", "123456");
 	struct bytes content = {NULL, 77};
-	assert_int_equal(io_read_file(f->io, path_in(f, "six"), 5, &content), ERR_LIMIT);
-	assert_int_equal(io_read_file(f->io, path_in(f, "none"), 5, &content), ERR_NOT_FOUND);
+	assert_int_equal(io_read_file(f->io, io_path(f, "six"), 5, &content), ERR_LIMIT);
+	assert_int_equal(io_read_file(f->io, io_path(f, "none"), 5, &content), ERR_NOT_FOUND);
 	mem_fail_at(1);
-	assert_int_equal(io_read_file(f->io, path_in(f, "six"), 6, &content), ERR_NOMEM);
+	assert_int_equal(io_read_file(f->io, io_path(f, "six"), 6, &content), ERR_NOMEM);
 	mem_fail_at(0);
 	assert_int_equal(content.len, 77);
-	assert_ok(io_read_file(f->io, path_in(f, "six"), 6, &content));
+	assert_ok(io_read_file(f->io, io_path(f, "six"), 6, &content));
 	assert_int_equal(content.len, 6);
 	mem_free((void *)(uintptr_t)content.ptr);
 	err_clear();
 }
 
-static void a_lock_excludes_another_descriptor_until_it_is_closed(struct fixture *f)
+static void a_lock_excludes_another_descriptor_until_it_is_closed(struct io_fixture *f)
 {
 	int a = open_file(f, "lock", IO_CREATE), b = open_file(f, "lock", 0);
 	assert_ok(io_lock(f->io, a));
@@ -299,19 +299,19 @@ static void a_lock_excludes_another_descriptor_until_it_is_closed(struct fixture
 	err_clear();
 }
 
-static void space_is_known(struct fixture *f)
+static void space_is_known(struct io_fixture *f)
 {
 	uint64_t free_bytes = 0, total_bytes = 0;
 	assert_ok(io_space(f->io, f->dir, &free_bytes, &total_bytes));
 	assert_true(total_bytes > 0 && free_bytes <= total_bytes);
-	assert_int_equal(io_space(f->io, path_in(f, "missing"), &free_bytes, &total_bytes), ERR_NOT_FOUND);
+	assert_int_equal(io_space(f->io, io_path(f, "missing"), &free_bytes, &total_bytes), ERR_NOT_FOUND);
 	err_clear();
 }
 
-static void direct_files_take_aligned_blocks(struct fixture *f)
+static void direct_files_take_aligned_blocks(struct io_fixture *f)
 {
 	int fd = -1;
-	enum err e = io_open(f->io, path_in(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT, &fd);
+	enum err e = io_open(f->io, io_path(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT, &fd);
 	if (e == ERR_UNSUPPORTED) {
 		/* refused: nothing may be left in the way of a buffered file */
 		fd = open_file(f, "direct", IO_CREATE | IO_EXCLUSIVE);
@@ -330,22 +330,22 @@ static void direct_files_take_aligned_blocks(struct fixture *f)
 	err_clear();
 }
 
-static void files_belong_to_their_owner_alone(struct fixture *f)
+static void files_belong_to_their_owner_alone(struct io_fixture *f)
 {
 	if (f->simulated)
 		skip();
 	mode_t before = umask(0);
 	write_text(f, "secret", "x");
-	assert_ok(io_mkdir(f->io, path_in(f, "private")));
+	assert_ok(io_mkdir(f->io, io_path(f, "private")));
 	umask(before);
 	struct stat st;
-	assert_int_equal(stat(path_in(f, "secret"), &st), 0);
+	assert_int_equal(stat(io_path(f, "secret"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(stat(path_in(f, "private"), &st), 0);
+	assert_int_equal(stat(io_path(f, "private"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
 
-static void clocks_advance_with_sleep_and_random_bytes_differ(struct fixture *f)
+static void clocks_advance_with_sleep_and_random_bytes_differ(struct io_fixture *f)
 {
 	int64_t mono = io_clock_ns(f->io, IO_CLOCK_MONOTONIC);
 	int64_t boot = io_clock_ns(f->io, IO_CLOCK_BOOTTIME);

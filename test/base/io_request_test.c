@@ -4,53 +4,53 @@
 
 #include <time.h>
 
-static int open_new(struct fixture *f, const char *name)
+static int open_new(struct io_fixture *f, const char *name)
 {
 	int fd = -1;
-	assert_ok(io_open(f->io, path_in(f, name), IO_CREATE | IO_EXCLUSIVE, &fd));
+	assert_ok(io_open(f->io, io_path(f, name), IO_CREATE | IO_EXCLUSIVE, &fd));
 	return fd;
 }
 
-static void a_write_and_a_read_complete_once_from_poll(struct fixture *f)
+static void a_write_and_a_read_complete_once_from_poll(struct io_fixture *f)
 {
 	int fd = open_new(f, "a");
-	struct call c;
+	struct io_call c;
 	char text[] = "hello world", buf[32] = {0};
-	call_init(&c, IO_WRITE, fd, text, 11);
-	call_at(&c, 5);
-	assert_ok(call_run(f, &c));
+	io_call_init(&c, IO_WRITE, fd, text, 11);
+	io_call_at(&c, 5);
+	assert_ok(io_call_run(f, &c));
 	assert_int_equal(c.req.result, 11);
-	call_init(&c, IO_FDATASYNC, fd, NULL, 0);
-	assert_ok(call_run(f, &c));
-	call_init(&c, IO_READ, fd, buf, 11);
-	call_at(&c, 5);
-	assert_ok(call_run(f, &c));
+	io_call_init(&c, IO_FDATASYNC, fd, NULL, 0);
+	assert_ok(io_call_run(f, &c));
+	io_call_init(&c, IO_READ, fd, buf, 11);
+	io_call_at(&c, 5);
+	assert_ok(io_call_run(f, &c));
 	assert_int_equal(c.req.result, 11);
 	assert_memory_equal(buf, text, 11);
-	settle(f);
+	io_settle(f);
 	assert_int_equal(c.done, 1);
 	assert_ok(io_close(f->io, fd));
 }
 
-static void a_read_stops_at_the_end_of_the_file(struct fixture *f)
+static void a_read_stops_at_the_end_of_the_file(struct io_fixture *f)
 {
 	int fd = open_new(f, "eof");
 	assert_ok(io_pwrite(f->io, fd, "abc", 3, 0));
-	struct call c;
+	struct io_call c;
 	char buf[8];
-	call_init(&c, IO_READ, fd, buf, sizeof(buf));
-	call_at(&c, 1);
-	assert_ok(call_run(f, &c));
+	io_call_init(&c, IO_READ, fd, buf, sizeof(buf));
+	io_call_at(&c, 1);
+	assert_ok(io_call_run(f, &c));
 	assert_int_equal(c.req.result, 2);
 	assert_memory_equal(buf, "bc", 2);
-	call_init(&c, IO_READ, fd, buf, sizeof(buf));
-	call_at(&c, 100);
-	assert_ok(call_run(f, &c));
+	io_call_init(&c, IO_READ, fd, buf, sizeof(buf));
+	io_call_at(&c, 100);
+	assert_ok(io_call_run(f, &c));
 	assert_int_equal(c.req.result, 0);
 	assert_ok(io_close(f->io, fd));
 }
 
-static void pieces_are_gathered_and_scattered_in_order(struct fixture *f)
+static void pieces_are_gathered_and_scattered_in_order(struct io_fixture *f)
 {
 	int fd = open_new(f, "pieces");
 	static uint8_t out[IO_IOV_MAX][7], in[IO_IOV_MAX][7];
@@ -59,19 +59,19 @@ static void pieces_are_gathered_and_scattered_in_order(struct fixture *f)
 		memset(out[i], (int)(i * 31 + 1), sizeof(out[i]));
 		iov[i] = (struct iovec){out[i], i % 5 == 4 ? 0 : sizeof(out[i])};
 	}
-	struct call c;
-	call_init(&c, IO_WRITE, fd, NULL, 0);
+	struct io_call c;
+	io_call_init(&c, IO_WRITE, fd, NULL, 0);
 	c.req.iov = iov;
 	c.req.iov_count = IO_IOV_MAX;
-	assert_ok(call_run(f, &c));
+	assert_ok(io_call_run(f, &c));
 	int64_t written = c.req.result;
 	memset(in, 0, sizeof(in));
 	for (size_t i = 0; i < IO_IOV_MAX; i++)
 		iov[i].iov_base = in[i];
-	call_init(&c, IO_READ, fd, NULL, 0);
+	io_call_init(&c, IO_READ, fd, NULL, 0);
 	c.req.iov = iov;
 	c.req.iov_count = IO_IOV_MAX;
-	assert_ok(call_run(f, &c));
+	assert_ok(io_call_run(f, &c));
 	assert_true(c.req.result == written);
 	for (size_t i = 0; i < IO_IOV_MAX; i++)
 		assert_memory_equal(in[i], out[i], iov[i].iov_len);
@@ -80,32 +80,32 @@ static void pieces_are_gathered_and_scattered_in_order(struct fixture *f)
 
 enum { MANY = 3000, BLOCK = 512 };
 
-static void more_requests_than_any_ring_holds_all_complete(struct fixture *f)
+static void more_requests_than_any_ring_holds_all_complete(struct io_fixture *f)
 {
 	int fd = open_new(f, "many");
-	struct call *calls = mem_calloc(MANY, sizeof(*calls));
+	struct io_call *calls = mem_calloc(MANY, sizeof(*calls));
 	uint8_t *data = mem_alloc((size_t)MANY * BLOCK);
 	assert_true(calls && data);
 	for (size_t i = 0; i < (size_t)MANY * BLOCK; i++)
 		data[i] = (uint8_t)(i / BLOCK * 7 + i);
 	for (size_t i = 0; i < MANY; i++) {
-		call_init(&calls[i], IO_WRITE, fd, data + i * BLOCK, BLOCK);
-		call_at(&calls[i], i * BLOCK);
+		io_call_init(&calls[i], IO_WRITE, fd, data + i * BLOCK, BLOCK);
+		io_call_at(&calls[i], i * BLOCK);
 		io_submit(f->io, &calls[i].req);
 	}
 	for (size_t i = 0; i < MANY; i++) {
-		call_wait(f, &calls[i]);
+		io_call_wait(f, &calls[i]);
 		assert_ok(calls[i].req.err);
 	}
 	uint8_t *back = mem_alloc((size_t)MANY * BLOCK);
 	assert_non_null(back);
 	for (size_t i = 0; i < MANY; i++) {
-		call_init(&calls[i], IO_READ, fd, back + i * BLOCK, BLOCK);
-		call_at(&calls[i], i * BLOCK);
+		io_call_init(&calls[i], IO_READ, fd, back + i * BLOCK, BLOCK);
+		io_call_at(&calls[i], i * BLOCK);
 		io_submit(f->io, &calls[i].req);
 	}
 	for (size_t i = 0; i < MANY; i++)
-		call_wait(f, &calls[i]);
+		io_call_wait(f, &calls[i]);
 	assert_memory_equal(back, data, (size_t)MANY * BLOCK);
 	mem_free(back);
 	mem_free(data);
@@ -113,7 +113,7 @@ static void more_requests_than_any_ring_holds_all_complete(struct fixture *f)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void a_large_transfer_is_whole(struct fixture *f)
+static void a_large_transfer_is_whole(struct io_fixture *f)
 {
 	int fd = open_new(f, "large");
 	size_t len = 24 * MIB;
@@ -121,12 +121,12 @@ static void a_large_transfer_is_whole(struct fixture *f)
 	assert_true(data && back);
 	for (size_t i = 0; i < len; i++)
 		data[i] = (uint8_t)(i >> 8 ^ i);
-	struct call c;
-	call_init(&c, IO_WRITE, fd, data, len);
-	assert_ok(call_run(f, &c));
+	struct io_call c;
+	io_call_init(&c, IO_WRITE, fd, data, len);
+	assert_ok(io_call_run(f, &c));
 	assert_true(c.req.result == (int64_t)len);
-	call_init(&c, IO_READ, fd, back, len);
-	assert_ok(call_run(f, &c));
+	io_call_init(&c, IO_READ, fd, back, len);
+	assert_ok(io_call_run(f, &c));
 	assert_true(c.req.result == (int64_t)len);
 	assert_true(memcmp(data, back, len) == 0);
 	mem_free(data);
@@ -134,31 +134,31 @@ static void a_large_transfer_is_whole(struct fixture *f)
 	assert_ok(io_close(f->io, fd));
 }
 
-static void failures_carry_their_errno_and_a_note(struct fixture *f)
+static void failures_carry_their_errno_and_a_note(struct io_fixture *f)
 {
 	int fd = -1;
 	int closed = open_new(f, "x");
 	assert_ok(io_close(f->io, closed));
-	assert_ok(io_open(f->io, path_in(f, "x"), IO_READONLY, &fd));
-	struct call c;
+	assert_ok(io_open(f->io, io_path(f, "x"), IO_READONLY, &fd));
+	struct io_call c;
 	char buf[4] = "abc";
 	err_clear();
-	call_init(&c, IO_WRITE, fd, buf, 3);
-	assert_int_not_equal(call_run(f, &c), ERR_OK);
+	io_call_init(&c, IO_WRITE, fd, buf, 3);
+	assert_int_not_equal(io_call_run(f, &c), ERR_OK);
 	assert_int_not_equal(c.req.sys_errno, 0);
 	assert_non_null(strstr(err_chain(), "write"));
 	err_clear();
-	call_init(&c, IO_READ, 1 << 20, buf, 3);
-	assert_int_not_equal(call_run(f, &c), ERR_OK);
-	call_init(&c, IO_FDATASYNC, 1 << 20, NULL, 0);
-	assert_int_not_equal(call_run(f, &c), ERR_OK);
+	io_call_init(&c, IO_READ, 1 << 20, buf, 3);
+	assert_int_not_equal(io_call_run(f, &c), ERR_OK);
+	io_call_init(&c, IO_FDATASYNC, 1 << 20, NULL, 0);
+	assert_int_not_equal(io_call_run(f, &c), ERR_OK);
 	assert_ok(io_close(f->io, fd));
 	err_clear();
 }
 
 struct chain {
-	struct call call;
-	struct fixture *f;
+	struct io_call call;
+	struct io_fixture *f;
 	int left;
 	bool inside;
 	char byte;
@@ -166,7 +166,7 @@ struct chain {
 
 static void chain_next(struct io_req *req)
 {
-	struct chain *ch = CONTAINER_OF(CONTAINER_OF(req, struct call, req), struct chain, call);
+	struct chain *ch = CONTAINER_OF(CONTAINER_OF(req, struct io_call, req), struct chain, call);
 	assert_false(ch->inside);
 	assert_ok(req->err);
 	if (ch->left-- == 0) {
@@ -179,45 +179,45 @@ static void chain_next(struct io_req *req)
 	ch->inside = false;
 }
 
-static void a_request_may_be_submitted_again_from_its_done(struct fixture *f)
+static void a_request_may_be_submitted_again_from_its_done(struct io_fixture *f)
 {
 	int fd = open_new(f, "chain");
 	struct chain ch = {.f = f, .left = 500, .byte = 'z'};
-	call_init(&ch.call, IO_WRITE, fd, &ch.byte, 1);
+	io_call_init(&ch.call, IO_WRITE, fd, &ch.byte, 1);
 	ch.call.req.done = chain_next;
 	io_submit(f->io, &ch.call.req);
-	call_wait(f, &ch.call);
+	io_call_wait(f, &ch.call);
 	struct io_stat st;
 	assert_ok(io_fstat(f->io, fd, &st));
 	assert_int_equal(st.size_bytes, 501);
 	assert_ok(io_close(f->io, fd));
 }
 
-static void a_cancelled_file_request_completes_once_either_way(struct fixture *f)
+static void a_cancelled_file_request_completes_once_either_way(struct io_fixture *f)
 {
 	int fd = open_new(f, "cancel");
 	static uint8_t block[65536];
-	struct call calls[64];
+	struct io_call calls[64];
 	for (size_t i = 0; i < 64; i++) {
-		call_init(&calls[i], i % 8 == 7 ? IO_FDATASYNC : IO_WRITE, fd, block, sizeof(block));
-		call_at(&calls[i], i * sizeof(block));
+		io_call_init(&calls[i], i % 8 == 7 ? IO_FDATASYNC : IO_WRITE, fd, block, sizeof(block));
+		io_call_at(&calls[i], i * sizeof(block));
 		io_submit(f->io, &calls[i].req);
 	}
 	for (size_t i = 0; i < 64; i++)
 		io_cancel(f->io, &calls[i].req);
 	for (size_t i = 0; i < 64; i++) {
-		call_wait(f, &calls[i]);
+		io_call_wait(f, &calls[i]);
 		enum err e = calls[i].req.err;
 		assert_true(e == ERR_OK || e == ERR_CANCELLED);
 	}
-	settle(f);
+	io_settle(f);
 	for (size_t i = 0; i < 64; i++)
 		assert_int_equal(calls[i].done, 1);
 	assert_ok(io_close(f->io, fd));
 	err_clear();
 }
 
-static void a_poll_waits_its_time_and_no_longer(struct fixture *f)
+static void a_poll_waits_its_time_and_no_longer(struct io_fixture *f)
 {
 	int64_t began = io_clock_ns(f->io, IO_CLOCK_MONOTONIC);
 	assert_ok(io_poll(f->io, 0));
@@ -229,7 +229,7 @@ static void a_poll_waits_its_time_and_no_longer(struct fixture *f)
 	assert_true(f->io->turn_realtime_ns > 1000000000 * S_NS);
 }
 
-static void a_wake_before_the_wait_is_not_lost(struct fixture *f)
+static void a_wake_before_the_wait_is_not_lost(struct io_fixture *f)
 {
 	io_wake(f->io);
 	io_wake(f->io);
@@ -238,13 +238,13 @@ static void a_wake_before_the_wait_is_not_lost(struct fixture *f)
 
 static void wake_soon(void *arg)
 {
-	struct fixture *f = arg;
+	struct io_fixture *f = arg;
 	struct timespec ts = {0, 20 * MS_NS};
 	nanosleep(&ts, NULL);
 	io_wake(f->io);
 }
 
-static void a_wake_from_another_thread_ends_the_wait(struct fixture *f)
+static void a_wake_from_another_thread_ends_the_wait(struct io_fixture *f)
 {
 	if (f->simulated)
 		skip();

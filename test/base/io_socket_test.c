@@ -16,16 +16,16 @@ struct pair {
 	uint16_t port;
 };
 
-static int accept_one(struct fixture *f, int listener)
+static int accept_one(struct io_fixture *f, int listener)
 {
-	struct call c;
-	call_init(&c, IO_ACCEPT, listener, NULL, 0);
-	assert_ok(call_run(f, &c));
+	struct io_call c;
+	io_call_init(&c, IO_ACCEPT, listener, NULL, 0);
+	assert_ok(io_call_run(f, &c));
 	assert_true(c.req.result >= 0);
 	return (int)c.req.result;
 }
 
-static void open_pair(struct fixture *f, struct pair *p)
+static void open_pair(struct io_fixture *f, struct pair *p)
 {
 	assert_ok(io_listen(f->io, "127.0.0.1", 0, &p->listener, &p->port));
 	assert_true(p->port > 0);
@@ -33,7 +33,7 @@ static void open_pair(struct fixture *f, struct pair *p)
 	p->server = accept_one(f, p->listener);
 }
 
-static void close_pair(struct fixture *f, struct pair *p)
+static void close_pair(struct io_fixture *f, struct pair *p)
 {
 	if (p->client >= 0)
 		assert_ok(io_close(f->io, p->client));
@@ -42,46 +42,46 @@ static void close_pair(struct fixture *f, struct pair *p)
 	assert_ok(io_close(f->io, p->listener));
 }
 
-static void send_text(struct fixture *f, int fd, const char *text)
+static void send_text(struct io_fixture *f, int fd, const char *text)
 {
 	char buf[64];
-	struct call c;
+	struct io_call c;
 	size_t len = strlen(text);
 	memcpy(buf, text, len);
-	call_init(&c, IO_SEND, fd, buf, len);
-	assert_ok(call_run(f, &c));
+	io_call_init(&c, IO_SEND, fd, buf, len);
+	assert_ok(io_call_run(f, &c));
 	assert_int_equal(c.req.result, len);
 }
 
 /* The rest of `text` arrives, in however many pieces, after `got` bytes have. */
-static void recv_rest(struct fixture *f, int fd, const char *text, size_t got)
+static void recv_rest(struct io_fixture *f, int fd, const char *text, size_t got)
 {
 	while (got < strlen(text)) {
 		char buf[64];
-		struct call c;
-		call_init(&c, IO_RECV, fd, buf, sizeof(buf));
-		assert_ok(call_run(f, &c));
+		struct io_call c;
+		io_call_init(&c, IO_RECV, fd, buf, sizeof(buf));
+		assert_ok(io_call_run(f, &c));
 		assert_in_range(c.req.result, 1, strlen(text) - got);
 		assert_memory_equal(buf, text + got, (size_t)c.req.result);
 		got += (size_t)c.req.result;
 	}
 }
 
-static void what_is_sent_arrives_in_both_directions(struct fixture *f)
+static void what_is_sent_arrives_in_both_directions(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
 	char buf[64];
-	struct call c;
+	struct io_call c;
 	send_text(f, p.client, "ping");
 	recv_rest(f, p.server, "ping", 0);
 	/* received before it is sent */
-	call_init(&c, IO_RECV, p.client, buf, sizeof(buf));
+	io_call_init(&c, IO_RECV, p.client, buf, sizeof(buf));
 	io_submit(f->io, &c.req);
-	settle(f);
+	io_settle(f);
 	assert_int_equal(c.done, 0);
 	send_text(f, p.server, "pong!");
-	call_wait(f, &c);
+	io_call_wait(f, &c);
 	assert_ok(c.req.err);
 	assert_in_range(c.req.result, 1, 5);
 	assert_memory_equal(buf, "pong!", (size_t)c.req.result);
@@ -89,41 +89,41 @@ static void what_is_sent_arrives_in_both_directions(struct fixture *f)
 	close_pair(f, &p);
 }
 
-static void an_accept_waits_for_its_client(struct fixture *f)
+static void an_accept_waits_for_its_client(struct io_fixture *f)
 {
 	struct pair p;
 	assert_ok(io_listen(f->io, "127.0.0.1", 0, &p.listener, &p.port));
-	struct call c;
-	call_init(&c, IO_ACCEPT, p.listener, NULL, 0);
+	struct io_call c;
+	io_call_init(&c, IO_ACCEPT, p.listener, NULL, 0);
 	io_submit(f->io, &c.req);
-	settle(f);
+	io_settle(f);
 	assert_int_equal(c.done, 0);
 	assert_ok(test_connect(f->io, p.port, &p.client));
-	call_wait(f, &c);
+	io_call_wait(f, &c);
 	assert_ok(c.req.err);
 	p.server = (int)c.req.result;
 	send_text(f, p.client, "x");
 	close_pair(f, &p);
 }
 
-static void a_closed_peer_is_an_empty_receive(struct fixture *f)
+static void a_closed_peer_is_an_empty_receive(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
 	char buf[8];
-	struct call c;
-	call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+	struct io_call c;
+	io_call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
 	io_submit(f->io, &c.req);
-	settle(f);
+	io_settle(f);
 	assert_ok(io_close(f->io, p.client));
 	p.client = -1;
-	call_wait(f, &c);
+	io_call_wait(f, &c);
 	assert_ok(c.req.err);
 	assert_int_equal(c.req.result, 0);
 	close_pair(f, &p);
 }
 
-static void a_send_to_a_closed_peer_fails_and_kills_nobody(struct fixture *f)
+static void a_send_to_a_closed_peer_fails_and_kills_nobody(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
@@ -134,20 +134,20 @@ static void a_send_to_a_closed_peer_fails_and_kills_nobody(struct fixture *f)
 	enum err e = ERR_OK;
 	/* the first may be taken before the reset arrives */
 	for (int i = 0; i < 10 && e == ERR_OK; i++) {
-		struct call c;
-		call_init(&c, IO_SEND, p.server, block, sizeof(block));
+		struct io_call c;
+		io_call_init(&c, IO_SEND, p.server, block, sizeof(block));
 		if (i % 2) {
 			c.req.iov = pieces;
 			c.req.iov_count = 2;
 		}
-		e = call_run(f, &c);
-		settle(f);
+		e = io_call_run(f, &c);
+		io_settle(f);
 	}
 	assert_int_equal(e, ERR_CLOSED);
 	close_pair(f, &p);
 }
 
-static void a_large_send_waits_for_its_reader_and_arrives_whole(struct fixture *f)
+static void a_large_send_waits_for_its_reader_and_arrives_whole(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
@@ -164,21 +164,21 @@ static void a_large_send_waits_for_its_reader_and_arrives_whole(struct fixture *
 		iov[i] = (struct iovec){data + at, piece};
 		at += piece;
 	}
-	struct call send;
-	call_init(&send, IO_SEND, p.server, NULL, 0);
+	struct io_call send;
+	io_call_init(&send, IO_SEND, p.server, NULL, 0);
 	send.req.iov = iov;
 	send.req.iov_count = 100;
 	io_submit(f->io, &send.req);
-	settle(f);
+	io_settle(f);
 	assert_int_equal(send.done, 0);
 	for (size_t got = 0; got < len;) {
-		struct call recv;
-		call_init(&recv, IO_RECV, p.client, back + got, len - got < 100000 ? len - got : 100000);
-		assert_ok(call_run(f, &recv));
+		struct io_call recv;
+		io_call_init(&recv, IO_RECV, p.client, back + got, len - got < 100000 ? len - got : 100000);
+		assert_ok(io_call_run(f, &recv));
 		assert_true(recv.req.result > 0);
 		got += (size_t)recv.req.result;
 	}
-	call_wait(f, &send);
+	io_call_wait(f, &send);
 	assert_ok(send.req.err);
 	assert_true(send.req.result == (int64_t)len);
 	assert_true(memcmp(data, back, len) == 0);
@@ -187,60 +187,60 @@ static void a_large_send_waits_for_its_reader_and_arrives_whole(struct fixture *
 	close_pair(f, &p);
 }
 
-static void sending_and_receiving_on_one_socket_do_not_wait_for_each_other(struct fixture *f)
+static void sending_and_receiving_on_one_socket_do_not_wait_for_each_other(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
 	char in[8];
 	uint8_t *big = mem_calloc(1, 16 * MIB);
 	assert_non_null(big);
-	struct call recv, send;
-	call_init(&recv, IO_RECV, p.server, in, sizeof(in));
-	call_init(&send, IO_SEND, p.server, big, 16 * MIB);
+	struct io_call recv, send;
+	io_call_init(&recv, IO_RECV, p.server, in, sizeof(in));
+	io_call_init(&send, IO_SEND, p.server, big, 16 * MIB);
 	io_submit(f->io, &send.req);
 	io_submit(f->io, &recv.req);
-	settle(f);
+	io_settle(f);
 	send_text(f, p.client, "go on");
-	call_wait(f, &recv);
+	io_call_wait(f, &recv);
 	assert_ok(recv.req.err);
 	recv_rest(f, p.server, "go on", (size_t)recv.req.result);
 	assert_int_equal(send.done, 0);
 	io_cancel(f->io, &send.req);
-	call_wait(f, &send);
+	io_call_wait(f, &send);
 	assert_int_equal(send.req.err, ERR_CANCELLED);
 	mem_free(big);
 	close_pair(f, &p);
 }
 
-static void waiting_requests_can_be_cancelled_and_the_socket_goes_on(struct fixture *f)
+static void waiting_requests_can_be_cancelled_and_the_socket_goes_on(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
 	char buf[8];
-	struct call recv, accept;
+	struct io_call recv, accept;
 	for (int i = 0; i < 3; i++) {
-		call_init(&recv, IO_RECV, p.server, buf, sizeof(buf));
-		call_init(&accept, IO_ACCEPT, p.listener, NULL, 0);
+		io_call_init(&recv, IO_RECV, p.server, buf, sizeof(buf));
+		io_call_init(&accept, IO_ACCEPT, p.listener, NULL, 0);
 		io_submit(f->io, &recv.req);
 		io_submit(f->io, &accept.req);
 		if (i > 0)
-			settle(f);
+			io_settle(f);
 		io_cancel(f->io, &recv.req);
 		io_cancel(f->io, &accept.req);
-		call_wait(f, &recv);
-		call_wait(f, &accept);
+		io_call_wait(f, &recv);
+		io_call_wait(f, &accept);
 		assert_int_equal(recv.req.err, ERR_CANCELLED);
 		assert_int_equal(accept.req.err, ERR_CANCELLED);
 	}
-	settle(f);
+	io_settle(f);
 	assert_int_equal(recv.done, 1);
 	send_text(f, p.client, "still");
-	call_init(&recv, IO_RECV, p.server, buf, sizeof(buf));
-	assert_ok(call_run(f, &recv));
+	io_call_init(&recv, IO_RECV, p.server, buf, sizeof(buf));
+	assert_ok(io_call_run(f, &recv));
 	recv_rest(f, p.server, "still", (size_t)recv.req.result);
 	/* cancelling what is done changes nothing */
 	io_cancel(f->io, &recv.req);
-	settle(f);
+	io_settle(f);
 	assert_int_equal(recv.done, 1);
 	assert_ok(recv.req.err);
 	close_pair(f, &p);
@@ -248,10 +248,10 @@ static void waiting_requests_can_be_cancelled_and_the_socket_goes_on(struct fixt
 
 enum { IDLE = 300 };
 
-static void many_idle_connections_wait_and_each_gets_its_own_bytes(struct fixture *f)
+static void many_idle_connections_wait_and_each_gets_its_own_bytes(struct io_fixture *f)
 {
 	static struct pair pairs[IDLE];
-	static struct call recvs[IDLE];
+	static struct io_call recvs[IDLE];
 	static char bufs[IDLE][4];
 	uint16_t port;
 	int listener;
@@ -259,16 +259,16 @@ static void many_idle_connections_wait_and_each_gets_its_own_bytes(struct fixtur
 	for (size_t i = 0; i < IDLE; i++) {
 		assert_ok(test_connect(f->io, port, &pairs[i].client));
 		pairs[i].server = accept_one(f, listener);
-		call_init(&recvs[i], IO_RECV, pairs[i].server, bufs[i], 4);
+		io_call_init(&recvs[i], IO_RECV, pairs[i].server, bufs[i], 4);
 		io_submit(f->io, &recvs[i].req);
 	}
-	settle(f);
+	io_settle(f);
 	for (size_t i = 0; i < IDLE; i++)
 		assert_int_equal(recvs[i].done, 0);
 	for (size_t i = 1; i < IDLE; i += 2) {
 		char text[2] = {(char)('a' + i % 26), 0};
 		send_text(f, pairs[i].client, text);
-		call_wait(f, &recvs[i]);
+		io_call_wait(f, &recvs[i]);
 		assert_int_equal(recvs[i].req.result, 1);
 		assert_int_equal(bufs[i][0], text[0]);
 	}
@@ -276,7 +276,7 @@ static void many_idle_connections_wait_and_each_gets_its_own_bytes(struct fixtur
 		if (i % 2 == 0) {
 			assert_int_equal(recvs[i].done, 0);
 			io_cancel(f->io, &recvs[i].req);
-			call_wait(f, &recvs[i]);
+			io_call_wait(f, &recvs[i]);
 		}
 		assert_ok(io_close(f->io, pairs[i].client));
 		assert_ok(io_close(f->io, pairs[i].server));
@@ -284,36 +284,36 @@ static void many_idle_connections_wait_and_each_gets_its_own_bytes(struct fixtur
 	assert_ok(io_close(f->io, listener));
 }
 
-static void a_reused_descriptor_number_starts_afresh(struct fixture *f)
+static void a_reused_descriptor_number_starts_afresh(struct io_fixture *f)
 {
 	/* the second connection gets the number of the first */
 	struct pair p;
 	open_pair(f, &p);
 	for (int i = 0; i < 5; i++) {
 		char buf[8];
-		struct call c;
-		call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+		struct io_call c;
+		io_call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
 		io_submit(f->io, &c.req);
-		settle(f);
+		io_settle(f);
 		io_cancel(f->io, &c.req);
-		call_wait(f, &c);
+		io_call_wait(f, &c);
 		assert_ok(io_close(f->io, p.server));
 		assert_ok(io_close(f->io, p.client));
 		assert_ok(test_connect(f->io, p.port, &p.client));
 		p.server = accept_one(f, p.listener);
-		call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
+		io_call_init(&c, IO_RECV, p.server, buf, sizeof(buf));
 		io_submit(f->io, &c.req);
-		settle(f);
+		io_settle(f);
 		assert_int_equal(c.done, 0);
 		send_text(f, p.client, "abc");
-		call_wait(f, &c);
+		io_call_wait(f, &c);
 		assert_ok(c.req.err);
 		recv_rest(f, p.server, "abc", (size_t)c.req.result);
 	}
 	close_pair(f, &p);
 }
 
-static void listening_on_a_used_port_says_address_in_use(struct fixture *f)
+static void listening_on_a_used_port_says_address_in_use(struct io_fixture *f)
 {
 	int a = -1, b = -7;
 	uint16_t port = 0, again = 7;
@@ -330,7 +330,7 @@ static void listening_on_a_used_port_says_address_in_use(struct fixture *f)
 	err_clear();
 }
 
-static void a_port_is_free_again_after_a_connection_was_closed(struct fixture *f)
+static void a_port_is_free_again_after_a_connection_was_closed(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
@@ -343,7 +343,7 @@ static void a_port_is_free_again_after_a_connection_was_closed(struct fixture *f
 	assert_ok(io_close(f->io, p.listener));
 }
 
-static void nobody_listens_is_a_connect_error(struct fixture *f)
+static void nobody_listens_is_a_connect_error(struct io_fixture *f)
 {
 	int fd = -7;
 	uint16_t port = 0;
@@ -355,7 +355,7 @@ static void nobody_listens_is_a_connect_error(struct fixture *f)
 	err_clear();
 }
 
-static void both_ends_know_their_addresses(struct fixture *f)
+static void both_ends_know_their_addresses(struct io_fixture *f)
 {
 	struct pair p;
 	open_pair(f, &p);
@@ -370,7 +370,7 @@ static void both_ends_know_their_addresses(struct fixture *f)
 	close_pair(f, &p);
 }
 
-static void a_host_that_does_not_exist_is_refused(struct fixture *f)
+static void a_host_that_does_not_exist_is_refused(struct io_fixture *f)
 {
 	int fd = -7;
 	uint16_t port = 7;
@@ -379,7 +379,7 @@ static void a_host_that_does_not_exist_is_refused(struct fixture *f)
 	err_clear();
 }
 
-static void all_interfaces_include_loopback(struct fixture *f)
+static void all_interfaces_include_loopback(struct io_fixture *f)
 {
 	struct pair p;
 	assert_ok(io_listen(f->io, "", 0, &p.listener, &p.port));
@@ -392,7 +392,7 @@ static void all_interfaces_include_loopback(struct fixture *f)
 	close_pair(f, &p);
 }
 
-static void accepted_sockets_do_not_delay_or_leak_or_block_the_loop(struct fixture *f)
+static void accepted_sockets_do_not_delay_or_leak_or_block_the_loop(struct io_fixture *f)
 {
 	if (f->simulated)
 		skip();

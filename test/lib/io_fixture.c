@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
-const char *path_in(const struct fixture *f, const char *name)
+const char *io_path(const struct io_fixture *f, const char *name)
 {
 	static char buffers[4][512];
 	static unsigned next;
@@ -20,12 +20,12 @@ const char *path_in(const struct fixture *f, const char *name)
 
 static void on_done(struct io_req *req)
 {
-	CONTAINER_OF(req, struct call, req)->done++;
+	CONTAINER_OF(req, struct io_call, req)->done++;
 }
 
-void call_init(struct call *c, enum io_op op, int fd, void *buf, size_t len)
+void io_call_init(struct io_call *c, enum io_op op, int fd, void *buf, size_t len)
 {
-	*c = (struct call){.req.op = op, .req.fd = fd, .req.done = on_done};
+	*c = (struct io_call){.req.op = op, .req.fd = fd, .req.done = on_done};
 	c->iov = (struct iovec){buf, len};
 	if (buf) {
 		c->req.iov = &c->iov;
@@ -33,7 +33,7 @@ void call_init(struct call *c, enum io_op op, int fd, void *buf, size_t len)
 	}
 }
 
-void call_at(struct call *c, uint64_t pos)
+void io_call_at(struct io_call *c, uint64_t pos)
 {
 	c->req.pos = pos;
 }
@@ -45,7 +45,7 @@ static int64_t real_now_ns(void)
 	return ts.tv_sec * S_NS + ts.tv_nsec;
 }
 
-void call_wait(struct fixture *f, struct call *c)
+void io_call_wait(struct io_fixture *f, struct io_call *c)
 {
 	int64_t due = real_now_ns() + 30 * S_NS;
 	while (c->done == 0) {
@@ -55,15 +55,15 @@ void call_wait(struct fixture *f, struct call *c)
 	assert_int_equal(c->done, 1);
 }
 
-enum err call_run(struct fixture *f, struct call *c)
+enum err io_call_run(struct io_fixture *f, struct io_call *c)
 {
 	io_submit(f->io, &c->req);
 	assert_int_equal(c->done, 0);
-	call_wait(f, c);
+	io_call_wait(f, c);
 	return c->req.err;
 }
 
-void settle(struct fixture *f)
+void io_settle(struct io_fixture *f)
 {
 	for (int i = 0; i < 20; i++)
 		assert_ok(io_poll(f->io, MS_NS));
@@ -74,7 +74,7 @@ void settle(struct fixture *f)
 enum { CASES_MAX = 256, NAME_MAX_LEN = 128 };
 struct slot {
 	const struct io_case *c;
-	struct fixture fixture;
+	struct io_fixture fixture;
 	char name[NAME_MAX_LEN];
 };
 static struct slot slots[CASES_MAX];
@@ -83,7 +83,7 @@ static size_t test_count;
 
 static uint64_t sim_seed;
 
-static int set_up_sim(struct fixture *f)
+static int set_up_sim(struct io_fixture *f)
 {
 	struct sim_options options = {.seed = sim_seed, .writeback_ppm = 100000};
 	f->disk = sim_disk_new(0);
@@ -94,7 +94,7 @@ static int set_up_sim(struct fixture *f)
 static int set_up(void **state)
 {
 	struct slot *s = *state;
-	struct fixture *f = &s->fixture;
+	struct io_fixture *f = &s->fixture;
 	err_clear();
 	f->simulated = strcmp(f->backend, "sim") == 0;
 	if (f->simulated)
@@ -114,7 +114,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	struct fixture *f = &((struct slot *)*state)->fixture;
+	struct io_fixture *f = &((struct slot *)*state)->fixture;
 	io_free(f->io);
 	f->io = NULL;
 	if (f->simulated)

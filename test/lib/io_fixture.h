@@ -10,7 +10,7 @@
 
 struct sim_disk;
 
-struct fixture {
+struct io_fixture {
 	const char *backend;
 	struct io *io; /* NULL: the kernel refuses this backend, the test is skipped */
 	char *dir;     /* an empty directory */
@@ -20,7 +20,7 @@ struct fixture {
 
 struct io_case {
 	const char *name;
-	void (*run)(struct fixture *f);
+	void (*run)(struct io_fixture *f);
 };
 #define IO_CASE(function) {#function, function}
 #define IO_CASES_END {NULL, NULL}
@@ -28,21 +28,21 @@ struct io_case {
 int io_cases_main(const struct io_case *cases);
 
 /* dir/name, in one of a few static buffers. */
-const char *path_in(const struct fixture *f, const char *name);
+const char *io_path(const struct io_fixture *f, const char *name);
 
 /* A request with its buffer description and completion count. */
-struct call {
+struct io_call {
 	struct io_req req;
 	struct iovec iov;
 	unsigned done;
 };
-void call_init(struct call *c, enum io_op op, int fd, void *buf, size_t len);
-void call_at(struct call *c, uint64_t pos);
+void io_call_init(struct io_call *c, enum io_op op, int fd, void *buf, size_t len);
+void io_call_at(struct io_call *c, uint64_t pos);
 /* Polls until the call has completed; fails the test after 30 s. Asserts that it completed once. */
-void call_wait(struct fixture *f, struct call *c);
+void io_call_wait(struct io_fixture *f, struct io_call *c);
 /* init, submit, wait; the error of the request. */
-enum err call_run(struct fixture *f, struct call *c);
+enum err io_call_run(struct io_fixture *f, struct io_call *c);
 /* Polls without waiting until nothing more happens. */
-void settle(struct fixture *f);
+void io_settle(struct io_fixture *f);
 
 #define assert_ok(expr) assert_int_equal((expr), ERR_OK)
