@@ -229,12 +229,12 @@ static int64_t field_us(enum time_field field)
 
 enum err timestamp_trunc(enum time_field field, int64_t us, int64_t *ret_us)
 {
-	if (field > FIELD_MILLENNIUM)
-		return ERR_BAD_VALUE;
-	if (time_is_infinite(us)) {
+	if (time_is_infinite(us)) { /* whatever the field, as PostgreSQL */
 		*ret_us = us;
 		return ERR_OK;
 	}
+	if (field > FIELD_MILLENNIUM)
+		return ERR_BAD_VALUE;
 	if (field <= FIELD_HOUR) {
 		int64_t unit = field_us(field);
 		*ret_us = floor_div(us, unit) * unit;
@@ -326,9 +326,9 @@ static enum err extract_julian(int64_t days, int64_t in_day, struct numeric *ret
 
 enum err timestamp_extract(enum time_field field, enum type_id type, int64_t us, struct numeric *ret_value, bool *ret_null)
 {
-	if (!type_has_field(type, field))
-		return ERR_BAD_VALUE;
 	*ret_null = time_is_infinite(us);
+	if (!type_has_field(type, field) && !(*ret_null && type == TYPE_TIMESTAMP && field != FIELD_NONE))
+		return ERR_BAD_VALUE;
 	if (*ret_null) /* PostgreSQL gives infinity for the fields that grow; numeric here has none */
 		return field_is_monotonic(field) ? ERR_NUMERIC_OVERFLOW : ERR_OK;
 	bool is_date = type == TYPE_DATE;

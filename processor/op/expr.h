@@ -52,6 +52,7 @@ struct row_errors {
 	struct row_error *errors;
 	uint32_t count;
 	uint32_t capacity;
+	bool no_memory; /* an error could not be kept: the batch cannot be evaluated */
 };
 void row_errors_release(struct row_errors *e);
 /* Records an error for `row`; later ones for the same row are ignored. */
@@ -81,8 +82,10 @@ enum { FUNC_ARGS_MAX = 6 };
 
 /*
  * One overload. Operators are functions named by their symbol ("+", "<", "->>", "~~" for LIKE, "!~~", "~~*", "!~~*", "~",
- * "~*"); unary minus is "-" with one argument; casts are named "cast" with one argument and the target as result.
- * type_of refines the result's typmod (numeric scale) from the arguments; NULL = as `result`.
+ * "!~", "~*", "!~*"); unary minus is "-" with one argument; casts are named "cast" with one argument and the target
+ * as result. Several overloads differ only in argument types; resolution (exact, then implicit casts) is the binder's.
+ * An argument type of TYPE_UNKNOWN takes any type as it is (concat); an untyped literal becomes text there.
+ * The path of #> and #>> is text, '{a,b,0}'.
  */
 struct func {
 	const char *name;

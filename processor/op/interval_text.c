@@ -224,7 +224,8 @@ static bool take_item(struct parse *p)
 		p->at++;
 		if (!take_int(p, &months) || months > 11 || value > INT32_MAX)
 			return false;
-		return add_unit(p, UNIT_MONTH, sign * (value * 12 + months), 0);
+		bool ends = p->at == p->end || *p->at == ' '; /* 2025-03-01 is a date */
+		return ends && add_unit(p, UNIT_MONTH, sign * (value * 12 + months), 0);
 	}
 	if (!take_fraction(p, &fraction) || p->at == from || (!whole && (has_sign || p->at == from + 1)))
 		return false;

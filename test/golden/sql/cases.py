@@ -62,3 +62,240 @@ def types():
               "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111", "", "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]:
         c.append(("uuid", v))
     return c
+
+
+# ---- functions ---------------------------------------------------------------------------------------
+
+OPERATORS = set("= <> < <= > >= + - * / % & | # ~ << >> ^ @ |/ ||/ || ~~ !~~ ~~* !~~* !~ ~* !~* ^@ -> ->> #> #>> ?".split())
+
+
+def expression(c):
+    """The SQL of one case. Paths are text[] in PostgreSQL."""
+    name, args = c
+    a = ["%s::%s" % (lit(v), t) for t, v in args]
+    if name.startswith("cast:"):
+        return "cast(%s as %s)" % (a[0], name[5:])
+    if name in ("#>", "#>>"):
+        a[1] += "::text[]"
+    if name == "extract":
+        return "extract(%s from %s)" % (args[0][1], a[1])
+    if name == "position":
+        return "position(%s in %s)" % (a[1], a[0])
+    if name in OPERATORS:
+        return ("(%s) %s (%s)" % (a[0], name, a[1])) if len(a) == 2 else "%s (%s)" % (name, a[0])
+    return "%s(%s)" % (name, ", ".join(a))
+
+
+def functions():
+    c = []
+
+    def add(name, *args):
+        c.append((name, [a if isinstance(a, tuple) else tuple(a.split(":", 1)) for a in args]))
+
+    def each(name, type_, values):
+        for v in values:
+            add(name, (type_, v))
+
+    def pairs(name, t1, v1, t2, v2):
+        for x in v1:
+            for y in v2:
+                add(name, (t1, x), (t2, y))
+    ints = {"smallint": ["0", "1", "-1", "7", "-7", "32767", "-32768"], "integer": ["0", "1", "-1", "7", "-7", "2147483647", "-2147483648"],
+            "bigint": ["0", "1", "-1", "7", "-7", "9223372036854775807", "-9223372036854775808"]}
+    for t, vs in ints.items():
+        for op in ["+", "-", "*", "/", "%", "=", "<", ">=", "&", "|", "#", "mod"]:
+            pairs(op, t, vs, t, vs)
+        for op in ["-", "abs", "~"]:
+            each(op, t, vs)
+        for op in ["<<", ">>"]:
+            pairs(op, t, vs, "integer", ["0", "1", "3", "15"])
+        if t != "smallint":
+            pairs("gcd", t, vs, t, vs)
+            pairs("lcm", t, vs, t, vs)
+    floats = ["0", "-0", "1", "-1.5", "0.1", "3e300", "1e-300", "NaN", "Infinity", "-Infinity", "2.5", "1e10"]
+    for op in ["+", "-", "*", "/", "=", "<>", "<", "<=", ">", ">=", "power", "atan2"]:
+        pairs(op, "double precision", floats, "double precision", floats)
+        if op in "+-*/":
+            pairs(op, "real", ["0", "1.1", "-2.25", "3e38", "1e-38", "16777217", "NaN"], "real", ["0", "1.1", "3e38", "1e-38", "7"])
+    for f in ["ceil", "floor", "round", "trunc", "sign", "sqrt", "cbrt", "exp", "ln", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians", "-", "abs"]:
+        each(f, "double precision", floats + ["-2.5", "0.5", "1.5", "-0.5", "1234.567", "-1"])
+    nums = ["0", "0.00", "1", "-1", "1.0", "2.50", "-2.5", "0.5", "-0.5", "0.005", "100", "3", "7", "12345678901234567890.12", "0.000000000001", "99999999999999999999", "1e-20", "123.456", "9.99", "-0.0001"]
+    for op in ["+", "-", "*", "/", "%", "=", "<", ">", "div"]:
+        pairs(op, "numeric", nums, "numeric", nums)
+    for _ in range(600):
+        add(random.choice(["+", "-", "*", "/", "/", "/", "%", "<", "div"]), ("numeric", random_numeric()), ("numeric", random_numeric()))
+    for f in ["ceil", "floor", "round", "trunc", "sign", "sqrt", "exp", "ln", "log", "-", "abs", "scale", "trim_scale"]:
+        each(f, "numeric", ["0", "1", "2", "-1", "0.5", "1.5", "2.5", "-2.5", "1.05", "0.95", "10", "100.00", "1234.5678", "0.0001", "12345678901234567890", "1e-15", "30", "-7.25", "0.999999", "1.000001", "50.123456789"])
+    for n in ["2", "1.05", "0.5", "10", "-2", "0", "1.5", "12.345", "0.001", "99"]:
+        for e in ["0", "1", "2", "3", "-1", "-2", "10", "0.5", "1.5", "-0.5", "2.0", "7", "0.333"]:
+            add("power", ("numeric", n), ("numeric", e))
+    for n in ["2", "10", "0.5", "1.5", "1"]:
+        for e in ["8", "100", "0.001", "3", "1"]:
+            add("log", ("numeric", n), ("numeric", e))
+    for v in ["123.456", "-123.456", "0.5", "1.005", "99999.99995", "5", "-0.0005", "1e10"]:
+        for s in ["0", "1", "2", "5", "-1", "-2", "-5", "-12", "20"]:
+            add("round", ("numeric", v), ("integer", s))
+            add("trunc", ("numeric", v), ("integer", s))
+    texts = ["", "a", "abc", "Hello World", "héllo wörld", "日本語テキスト", "  pad  ", "a,b,,c", "xxabcxx", "ABC def 123-foo", "%_\\"]
+    for f in ["length", "octet_length", "bit_length", "lower", "upper", "initcap", "reverse", "btrim", "ltrim", "rtrim", "ascii", "md5"]:
+        each(f, "text", texts + [None])
+    for f in ["left", "right", "repeat", "substring", "lpad", "rpad", "substr"]:
+        pairs(f, "text", texts, "integer", ["-100", "-2", "-1", "0", "1", "2", "3", "5", "8"])
+    for t in texts:
+        for a, b in [("1", "2"), ("0", "2"), ("-1", "3"), ("2", "0"), ("3", "100"), ("2", "-1"), ("2147483647", "2147483647"), ("-2147483648", "2147483647")]:
+            add("substring", ("text", t), ("integer", a), ("integer", b))
+        add("lpad", ("text", t), ("integer", "7"), ("text", "xy"))
+        add("rpad", ("text", t), ("integer", "7"), ("text", "é"))
+        add("lpad", ("text", t), ("integer", "7"), ("text", ""))
+        add("replace", ("text", t), ("text", "a"), ("text", "ZZ"))
+        add("replace", ("text", t), ("text", ""), ("text", "ZZ"))
+        add("translate", ("text", t), ("text", "abcé本"), ("text", "12é"))
+        for n in ["1", "2", "3", "4", "5", "-1", "-2", "-4", "-5", "0"]:
+            add("split_part", ("text", t), ("text", ","), ("integer", n))
+        add("split_part", ("text", t), ("text", ""), ("integer", "1"))
+        add("split_part", ("text", t), ("text", ""), ("integer", "2"))
+        for w in ["", "b", "World", "ö", "本", "zz"]:
+            add("strpos", ("text", t), ("text", w))
+            add("position", ("text", t), ("text", w))
+            add("starts_with", ("text", t), ("text", w))
+            add("||", ("text", t), ("text", w))
+        for s in ["x", " a", "lo", ""]:
+            for f in ["btrim", "ltrim", "rtrim"]:
+                add(f, ("text", t), ("text", s))
+        for a in [["1"], ["2", "1"], ["3", "0"], ["100"], ["0"], ["2", "-1"]]:
+            add("overlay", ("text", t), ("text", "++"), *[("integer", x) for x in a])
+    each("chr", "integer", ["65", "233", "8364", "128512", "0", "-1", "55296", "1114112"])
+    each("to_hex", "integer", ["0", "255", "-1", "2147483647"])
+    each("to_hex", "bigint", ["0", "255", "-1", "9223372036854775807"])
+    for t, v in [("boolean", "true"), ("integer", "5"), ("numeric", "1.50"), ("date", "2025-03-01"), ("double precision", "1e20"), ("interval", "1 day")]:
+        add("||", ("text", "x"), (t, v))
+        add("||", (t, v), ("text", "x"))
+        add("concat", ("text", "a"), (t, v), ("text", None), ("integer", "1"))
+        add("concat_ws", ("text", "-"), (t, v), ("text", None), ("integer", "1"))
+    add("concat_ws", ("text", None), ("text", "a"), ("text", "b"))
+    for v in ["", "\\x00ff", "\\x616263", "\\x" + "41" * 60, "\\xdeadbeef", "\\x5c"]:
+        for f in ["sha224", "sha256", "sha384", "sha512", "md5", "length", "octet_length"]:
+            add(f, ("bytea", v))
+        for e in ["hex", "base64", "escape", "foo"]:
+            add("encode", ("bytea", v), ("text", e))
+        add("substring", ("bytea", v), ("integer", "2"), ("integer", "2"))
+        add("convert_from", ("bytea", v), ("text", "UTF8"))
+        add("||", ("bytea", v), ("bytea", "\\x01"))
+    for v, e in [("6869", "hex"), ("686", "hex"), ("zz", "hex"), ("aGVsbG8=", "base64"), ("aGVsbG8", "base64"), ("aGVs\nbG8=", "base64"), ("a=b=", "base64"), ("====", "base64"), ("a\\\\b\\001", "escape"), ("a", "foo"), ("aGk=", "BASE64")]:
+        add("decode", ("text", v), ("text", e))
+    pats = ["", "%", "_", "abc", "a%", "%c", "%b%", "a_c", "_b_", "%a%b%c%", "h_llo%", "%ö%", "日%ト", "__本%", "Hello\\ World", "%\\%%", "%\\_%", "\\", "abc\\", "HELLO%", "%%", "%_", "_%_%", "ABC%foo"]
+    for op in ["~~", "!~~", "~~*"]:
+        pairs(op, "text", texts, "text", pats)
+    for p, e in [("a#%b", "#"), ("a\\b", "#"), ("a##b", "#"), ("abc", ""), ("a%b\\", ""), ("ab", "xy"), ("é%a", "é")]:
+        add("like_escape", ("text", p), ("text", e))
+    regs = ["b", "^a", "c$", "[a-z]+", "(l+)o", "a.c", "^$", "\\d+", "\\w+ \\w+", "x*", "(a)|(b)", "[^a-z]", "o|x", "h.llo", "本", "(?i)abc", "a{2,}", "(", "\\s", "^.{3}$", "(foo|def)"]
+    for op in ["~", "!~", "~*", "!~*"]:
+        pairs(op, "text", texts, "text", regs)
+    pairs("substring", "text", texts, "text", regs)
+    pairs("regexp_count", "text", texts, "text", regs)
+    pairs("regexp_substr", "text", texts, "text", regs)
+    for t in texts:
+        for p in regs:
+            add("regexp_replace", ("text", t), ("text", p), ("text", "<\\1\\&>"))
+            add("regexp_replace", ("text", t), ("text", p), ("text", "-"), ("text", "g"))
+        add("regexp_like", ("text", t), ("text", "B"), ("text", "i"))
+    add("~", ("text", "a\nb"), ("text", "a.b"))
+    add("~", ("text", "a\n"), ("text", "a$"))
+    add("regexp_like", ("text", "a\nb"), ("text", "a.b"), ("text", "n"))
+    add("regexp_like", ("text", "a\nb"), ("text", "^b"), ("text", "n"))
+    dates = ["2025-03-01", "2024-02-29", "1969-12-31", "0001-01-01", "0044-03-15 BC", "2000-12-31", "2001-01-01", "1999-12-27", "infinity", "-infinity", "2021-01-03", "2020-12-28"]
+    stamps = ["2025-03-01 12:34:56.789012", "2024-02-29 00:00:00", "1969-12-31 23:59:59.999999", "0001-01-01 00:00:00", "0044-03-15 12:00:00 BC", "2025-12-29 01:02:03", "infinity", "-infinity", "2020-01-31 10:00:00", "2100-06-15 18:30:00.5"]
+    ivs = ["1 day", "-1 day", "1 month", "-1 month", "1 year", "02:30:00", "-00:00:00.000001", "1 mon -1 day 00:00:01", "13 months 40 days 25:00:00", "0", "100 years"]
+    for d in dates:
+        for n in ["0", "1", "-1", "365", "2147483647"]:
+            add("+", ("date", d), ("integer", n))
+            add("-", ("date", d), ("integer", n))
+        for d2 in dates:
+            add("-", ("date", d), ("date", d2))
+            add("<", ("date", d), ("date", d2))
+        for iv in ivs:
+            add("+", ("date", d), ("interval", iv))
+            add("-", ("date", d), ("interval", iv))
+    fields = ["microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month", "quarter", "year", "decade", "century", "millennium", "isoyear", "dow", "isodow", "doy", "epoch", "julian", "timezone", "bogus"]
+    for t in ["timestamp", "timestamptz"]:
+        for s in stamps:
+            for iv in ivs:
+                add("+", (t, s), ("interval", iv))
+                add("-", (t, s), ("interval", iv))
+            for s2 in stamps:
+                add("-", (t, s), (t, s2))
+                if "infinity" not in s + s2:
+                    add("age", (t, s), (t, s2))
+                add("<=", (t, s), (t, s2))
+            for f in fields:
+                add("extract", ("text", f), (t, s))
+                add("date_trunc", ("text", f), (t, s))
+                if f not in ("julian",):
+                    add("date_part", ("text", f), (t, s))
+            for st in ["15 minutes", "1 day", "7 days", "00:00:00.5", "1 month", "0", "-1 day", "36 hours"]:
+                for o in ["2001-01-01", "2030-01-01 00:05:00", "infinity"]:
+                    add("date_bin", ("interval", st), (t, s), (t, o))
+            add("isfinite", (t, s))
+    for _ in range(150):
+        t = random.choice(["timestamp", "timestamptz"])
+        add("age", (t, random_time()), (t, random_time()))
+        add("-", (t, random_time()), (t, random_time()))
+        add("date_trunc", ("text", random.choice(fields[:13])), (t, random_time()))
+        add("extract", ("text", random.choice(fields[:19])), (t, random_time()))
+        add("date_bin", ("interval", random.choice(["5 minutes", "1 day", "3 hours", "17 seconds"])), (t, random_time()), (t, random_time()))
+    for d in dates:
+        for f in fields:
+            add("extract", ("text", f), ("date", d))
+    for iv in ivs + ["1 year 2 mons 3 days 04:05:06.789", "-1 year -2 mons -3 days -04:05:06.789", "1.5 years", "90 days", "-35 days +40:00:00", "-1 mon +35 days"]:
+        for f in fields:
+            add("extract", ("text", f), ("interval", iv))
+            add("date_trunc", ("text", f), ("interval", iv))
+            add("date_part", ("text", f), ("interval", iv))
+        for f in ["justify_hours", "justify_days", "justify_interval", "-"]:
+            add(f, ("interval", iv))
+        for m in ["2", "0.5", "-1.5", "0.333333333", "1e9", "0", "1e300", "NaN"]:
+            add("*", ("interval", iv), ("double precision", m))
+            add("*", ("double precision", m), ("interval", iv))
+            add("/", ("interval", iv), ("double precision", m))
+        for iv2 in ivs + ["30 days", "24:00:00"]:
+            for op in ["+", "-", "=", "<", ">"]:
+                add(op, ("interval", iv), ("interval", iv2))
+    each("to_timestamp", "double precision", ["0", "1740787200", "1740787200.5", "1740787200.123456", "1740787200.1234565", "-1", "1e18", "Infinity", "NaN", "253402300799.999999", "-62135596800", "946684800.0000005", "1e10"])
+    for _ in range(60):
+        add("to_timestamp", ("double precision", repr(random.uniform(-1e9, 4e9))))
+    for y, m, d in [("2025", "3", "1"), ("2025", "2", "29"), ("-44", "3", "15"), ("0", "1", "1"), ("2025", "13", "1"), ("5874898", "1", "1"), ("9999", "12", "31")]:
+        add("make_date", ("integer", y), ("integer", m), ("integer", d))
+        for h, mi, s in [("1", "2", "3.5"), ("24", "0", "0"), ("24", "0", "1"), ("23", "59", "60"), ("-1", "0", "0"), ("10", "60", "0")]:
+            for f in ["make_timestamp", "make_timestamptz"]:
+                add(f, ("integer", y), ("integer", m), ("integer", d), ("integer", h), ("integer", mi), ("double precision", s))
+    docs = ['{"a": 1, "b": {"c": [10, 20, {"d": "x"}]}, "e": null, "f": "t\\u00e9xt\\n", "g": true, "": 5}', '[1, "two", null, [3], {"k": "v"}]', '"str"', "42", "null", "{}", "[]", '{"a": {"a": {"a": 7}}}']
+    for d in docs:
+        for k in ["a", "b", "e", "f", "g", "zz", "", "k", "two"]:
+            for op in ["->", "->>", "?"]:
+                add(op, ("jsonb", d), ("text", k))
+        for i in ["0", "1", "2", "4", "5", "-1", "-5", "-6"]:
+            for op in ["->", "->>"]:
+                add(op, ("jsonb", d), ("integer", i))
+        for p in ["{}", "{a}", "{b,c,2,d}", "{b,c,-1}", "{b,c,9}", "{a,a,a}", '{"b","c"}', "{0}", "{3,0}", "{4,k}", "{b, c ,1}", "{f}", "{e}", "x", "{a"]:
+            for op in ["#>", "#>>"]:
+                add(op, ("jsonb", d), ("text", p))
+        add("jsonb_typeof", ("jsonb", d))
+        add("jsonb_array_length", ("jsonb", d))
+        add("jsonb_extract_path_text", ("jsonb", d), ("text", "b"), ("text", "c"), ("text", "1"))
+        add("jsonb_extract_path", ("jsonb", d), ("text", "a"))
+    casts = {"boolean": ["true", "false"], "smallint": ["0", "-5", "32767"], "integer": ["0", "-5", "32768", "2147483647"], "bigint": ["0", "-5", "2147483648", "9223372036854775807"],
+             "real": ["0", "1.5", "2.5", "-2.5", "1e10", "3.4e38", "NaN", "0.1", "16777216"], "double precision": ["0", "1.5", "2.5", "-2.5", "0.1", "1e10", "1e300", "NaN", "Infinity", "9.2e18", "9.3e18", "123456789.123456789", "32767.5", "32767.4", "-32768.5"],
+             "numeric": ["0", "1.5", "2.5", "-2.5", "1e10", "12345678901234567890", "0.1", "32767.5", "9223372036854775807.4", "9223372036854775807.5", "-9223372036854775808.5", "123456789012345678901234567890.12345678", "0.000000000000000000000000000000000001"],
+             "text": ["", "abc", "12", " 12 ", "1.5", "true", "2025-03-01", "2025-03-01 10:00:00+02", "1 day", "\\x41", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "héllo wörld", "1e400"], "bytea": ["\\x41", "\\x00"],
+             "date": dates, "timestamp": stamps, "timestamptz": stamps, "interval": ivs, "uuid": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"], "jsonb": ["1", "1.5", "true", '"x"', "null", '"12"', "[1]"]}
+    targets = ["boolean", "smallint", "integer", "bigint", "real", "double precision", "numeric", "numeric(6,2)", "numeric(20,0)", "text", "varchar(4)", "bytea", "date", "timestamp", "timestamptz", "interval", "uuid"]
+    for t, vs in casts.items():
+        for target in targets:
+            for v in vs + [None]:
+                if (t, target) not in [("interval", "time")]:
+                    add("cast:" + target, (t, v))
+    for t in ["text", "bytea", "uuid", "boolean"]:
+        vs = {"text": texts, "bytea": ["\\x", "\\x00", "\\xff", "\\x00ff"], "uuid": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "00000000-0000-0000-0000-000000000000"], "boolean": ["true", "false"]}[t]
+        for op in ["=", "<>", "<", "<=", ">", ">="]:
+            pairs(op, t, vs, t, vs)
+    return c

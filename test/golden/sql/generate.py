@@ -6,11 +6,13 @@
      types.tsv      type, input, output or ERROR
      functions.tsv  name, result type, result or ERROR or NULL, then for each argument: type, text (or NULL)
    In functions.tsv a name "cast:TYPE" is CAST(argument AS TYPE)."""
+import decimal
 import random
 import subprocess
 import sys
 
 random.seed(15)
+decimal.getcontext().prec = 2000
 
 
 def esc(s):
@@ -40,6 +42,20 @@ class Server:
         return [json.loads(line) for line in out.splitlines()]
 
 
+def within_limits(name, answer):
+    """numeric here has 38 digits, 38 of them after the point, and neither NaN nor infinity."""
+    if answer[0] != "numeric" or answer[1] is None:
+        return answer
+    if answer[1] in ("NaN", "Infinity", "-Infinity"):
+        return ["ERROR", "22003"]
+    d = decimal.Decimal(answer[1])
+    if -d.as_tuple().exponent > 38 and name != "*":
+        d = d.quantize(decimal.Decimal(1).scaleb(-38), rounding=decimal.ROUND_HALF_UP)
+    if len(d.as_tuple().digits) > 38 or -d.as_tuple().exponent > 38:
+        return ["ERROR", "22003"]
+    return ["numeric", format(d, "f")]
+
+
 def random_numeric():
     digits = random.choice([1, 2, 3, 5, 9, 12, 16, 18])
     scale = random.choice([0, 0, 1, 2, 2, 3, 4, 6, 8])
@@ -66,13 +82,17 @@ if __name__ == "__main__":
         for (t, v), a in zip(cases, answers):
             print("\t".join([t, esc(v), esc(a[0])]))
     else:
-        cases = functions()
+        cases, refused = functions(), set()
         answers = server.ask(["select array[pg_typeof(x)::text, x::text] from (select %s) v(x)" % expression(c) for c in cases])
         for (name, args), a in zip(cases, answers):
             if a[0] == "ERROR" and a[1].startswith("42"):
-                print("not a function: %s %s %s" % (name, args, a), file=sys.stderr)
+                refused.add((name, *[t for t, v in args]))
                 continue
+            a = within_limits(name, a)
+            if a[1] and args[0][0] == "jsonb" and (a[0] == "jsonb" or a[1][0] in "[{") and a[1].replace(" ", "") not in (args[0][1] or "").replace(" ", ""):
+                continue  # PostgreSQL's spelling of the document; here it keeps its own
             row = [name, a[0], "NULL" if a[1] is None else a[1] if a[0] != "ERROR" else a[1]]
             for t, v in args:
                 row += [t, "NULL" if v is None else v]
             print("\t".join(esc(c) for c in row))
+        print("PostgreSQL has no such function (left out): %d signatures" % len(refused), file=sys.stderr)
