@@ -13,7 +13,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
 # ---- packages (Debian 12) ----------------------------------------------------------------------
 DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev \
   libsnappy-dev libsqlite3-dev libpg-query-dev libprotobuf-c-dev libmicrohttpd-dev librdkafka-dev \
-  libssl-dev libpcre2-dev libcurl4-openssl-dev
+  libssl-dev libpcre2-dev libcurl4-openssl-dev libinih-dev
 DEPS_TEST  := libcmocka-dev kcat python3 python3-confluent-kafka python3-kafka postgresql curl procps
 DEPS_DEV   := clang clang-format clang-tidy cppcheck fio
 
@@ -38,7 +38,7 @@ LIBS_base   := -luring -lpthread
 LIBS_log    := -llz4 -lzstd -lz -lsnappy
 LIBS_broker := -lmicrohttpd -lcrypto
 LIBS_proc   := -lsqlite3 -lpg_query -lprotobuf-c -lpcre2-8 -lcrypto -lm
-LIBS_tools  := -lrdkafka -lcurl
+LIBS_tools  := -lrdkafka -lcurl -linih
 
 # ---- rooms ---------------------------------------------------------------------------------------
 SRC_base   := $(wildcard log/base/*.c)
@@ -82,7 +82,7 @@ $(B)/kappa: LDFLAGS_ALL += $(B)/obj/tools/main.o
 define room
 OBJ_$(1) := $$(patsubst %.c,$$(B)/obj/%.o,$$(filter-out tools/main.c,$$(SRC_$(1))))
 $$(B)/lib$(1).a: $$(OBJ_$(1))
-	$$(call say,AR,$$@)rm -f $$@; mkdir -p $$(@D); ar rcs $$@ $$^
+	$$(call say,AR,$$@)rm -f $$@; mkdir -p $$(@D); ar qcs $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
 
@@ -151,3 +151,11 @@ clean:
 help:
 	@grep -hE '^## ' Makefile | sed -E 's/^## ([^:]*): */  \1\t/' | expand -t 20
 .PHONY: all check check-built check-e2e tests deps deps-build deps-dev tidy format lint clean help
+
+# ---- sanitizers ------------------------------------------------------------------------------------
+# The timed and the long ones stay out: their names end in _timed_test, or they measure.
+## check-asan: with CONFIG=asan: all tests but the timed ones
+check-asan: all $(TESTS)
+	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_TEST_SMALL=1 test/run.sh $(filter-out %_timed_test,$(TESTS)) \
+	  $(filter-out %_timed_test.py %_timed_test.sh,$(E2E))
+.PHONY: check-asan

@@ -4,13 +4,13 @@
  * Inside of the HTTP door. One request's walk:
  *
  *   MHD event thread                              worker thread
- *   uri_begin      request_new, target parsed
+ *   uri_begin      http_request_new, target parsed
  *   access (head)  guard_check, route_match  -> refusal, or body follows
  *   access (body)  body_append
  *   access (end)   work_submit, connection suspended -> handler -> reply_* -> reply_finish
  *   access (again) reply_queue                <- connection resumed (a stream: at its first write)
  *   stream_read    takes from the buffer      <-> http_reply_write fills it
- *   completed      request_unref                     request_unref
+ *   completed      http_request_unref                     http_request_unref
  *
  * Locks, outer to inner: http.mutex, request.mutex, libmicrohttpd's own. The event thread never waits for a worker.
  * A suspended connection is resumed exactly once: `suspended` changes only under request.mutex.
@@ -159,8 +159,8 @@ MUST_USE bool work_submit(struct http_request *r);
 
 /* request.c */
 /* With one reference; NULL when out of memory. */
-struct http_request *request_new(struct http *http, const char *target);
-void request_unref(struct http_request *r);
+struct http_request *http_request_new(struct http *http, const char *target);
+void http_request_unref(struct http_request *r);
 
 /* builtin.c */
 MUST_USE enum err builtin_routes(struct http *http);

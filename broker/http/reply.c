@@ -271,7 +271,7 @@ static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
 
 static void stream_free(void *arg)
 {
-	request_unref(arg);
+	http_request_unref(arg);
 }
 
 static struct MHD_Response *whole_response(struct http_reply *reply)
@@ -294,7 +294,7 @@ static struct MHD_Response *stream_response(struct http_request *r)
 	struct MHD_Response *response =
 	    MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 * KIB, stream_read, r, stream_free);
 	if (!response)
-		request_unref(r);
+		http_request_unref(r);
 	return response;
 }
 

@@ -3,7 +3,7 @@
 #include "door.h"
 #include <strings.h>
 
-struct http_request *request_new(struct http *http, const char *target)
+struct http_request *http_request_new(struct http *http, const char *target)
 {
 	struct http_request *r = mem_calloc(1, sizeof *r);
 	if (!r)
@@ -25,7 +25,7 @@ struct http_request *request_new(struct http *http, const char *target)
 	return r;
 }
 
-void request_unref(struct http_request *r)
+void http_request_unref(struct http_request *r)
 {
 	mutex_lock(&r->mutex);
 	ASSERT(r->refs > 0);

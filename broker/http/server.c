@@ -21,7 +21,7 @@ static void enter_phase(struct http_request *r, enum connection_phase phase, str
 static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connection)
 {
 	(void)connection;
-	return request_new(arg, uri);
+	return http_request_new(arg, uri);
 }
 
 /* The door decodes targets itself (uri.c). */
@@ -167,7 +167,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
 	shared_store(&r->cancelled, 1);
 	cond_signal(&r->room);
 	mutex_unlock(&r->mutex);
-	request_unref(r);
+	http_request_unref(r);
 }
 
 static void connection_started(struct http *http, struct MHD_Connection *connection, void **socket)

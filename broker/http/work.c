@@ -36,7 +36,7 @@ static void worker_main(void *arg)
 		mutex_unlock(&http->mutex);
 		struct http_request *r = CONTAINER_OF(node, struct http_request, node);
 		run_handler(r);
-		request_unref(r);
+		http_request_unref(r);
 		mutex_lock(&http->mutex);
 	}
 	mutex_unlock(&http->mutex);
