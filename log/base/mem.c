@@ -35,9 +35,10 @@ void *mem_alloc(size_t len)
 
 void *mem_calloc(size_t count, size_t len)
 {
-	if (must_fail())
+	size_t total;
+	if (must_fail() || __builtin_mul_overflow(count, len, &total))
 		return NULL;
-	return count == 0 || len == 0 ? calloc(1, 1) : calloc(count, len);
+	return calloc(1, total ? total : 1);
 }
 
 void *mem_realloc(void *ptr, size_t len)

@@ -10,6 +10,7 @@
 #include "thread.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum kind { COUNTER, GAUGE, HISTOGRAM };
 
@@ -237,6 +238,18 @@ static void write_label_value(struct writer *out, struct str s)
 	}
 }
 
+/* The fewest digits that read back as the same number. */
+static void write_shortest(struct writer *out, double value)
+{
+	char text[40];
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	write_printf(out, " %s\n", text);
+}
+
 void metrics_sample(struct writer *out, const char *name, const struct str (*labels)[2],
     size_t label_count, double value)
 {
@@ -257,5 +270,5 @@ void metrics_sample(struct writer *out, const char *name, const struct str (*lab
 	else if (__builtin_isinf(value))
 		write_cstr(out, value > 0 ? " +Inf\n" : " -Inf\n");
 	else
-		write_printf(out, " %.17g\n", value);
+		write_shortest(out, value);
 }
