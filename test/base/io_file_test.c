@@ -332,8 +332,6 @@ static void direct_files_take_aligned_blocks(struct io_fixture *f)
 
 static void files_belong_to_their_owner_alone(struct io_fixture *f)
 {
-	if (f->simulated)
-		skip();
 	mode_t before = umask(0);
 	write_text(f, "secret", "x");
 	assert_ok(io_mkdir(f->io, io_path(f, "private")));
@@ -381,7 +379,7 @@ int main(void)
 	    IO_CASE(a_lock_excludes_another_descriptor_until_it_is_closed),
 	    IO_CASE(space_is_known),
 	    IO_CASE(direct_files_take_aligned_blocks),
-	    IO_CASE(files_belong_to_their_owner_alone),
+	    IO_CASE_REAL(files_belong_to_their_owner_alone),
 	    IO_CASE(clocks_advance_with_sleep_and_random_bytes_differ),
 	    IO_CASES_END,
 	};

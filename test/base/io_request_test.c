@@ -2,6 +2,11 @@
 /* Asynchronous file requests, polling and waking, on each backend. */
 #include "test/lib/io_fixture.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static int open_new(struct io_fixture *f, const char *name)
@@ -246,8 +251,6 @@ static void wake_soon(void *arg)
 
 static void a_wake_from_another_thread_ends_the_wait(struct io_fixture *f)
 {
-	if (f->simulated)
-		skip();
 	for (int i = 0; i < 3; i++) {
 		struct thread t = {0};
 		assert_ok(thread_start(&t, "waker", wake_soon, f));
@@ -257,6 +260,85 @@ static void a_wake_from_another_thread_ends_the_wait(struct io_fixture *f)
 			assert_ok(io_poll(f->io, -1));
 		thread_join(&t);
 	}
+}
+
+static void a_write_cut_short_goes_on_until_it_is_refused(struct io_fixture *f)
+{
+	/* the kernel writes up to the limit, then says EFBIG: a short result and an error, in two calls */
+	int fd = open_new(f, "limited");
+	struct rlimit before, low;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	low = (struct rlimit){100000, before.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	static uint8_t data[200000];
+	memset(data, 'd', sizeof(data));
+	struct io_call c;
+	io_call_init(&c, IO_WRITE, fd, data, sizeof(data));
+	enum err e = io_call_run(f, &c);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_int_equal(e, ERR_IO);
+	assert_int_equal(c.req.sys_errno, EFBIG);
+	struct io_stat st;
+	assert_ok(io_fstat(f->io, fd, &st));
+	assert_int_equal(st.size_bytes, 100000);
+	/* with the limit gone the same request goes through */
+	io_call_init(&c, IO_WRITE, fd, data, sizeof(data));
+	assert_ok(io_call_run(f, &c));
+	assert_int_equal(c.req.result, sizeof(data));
+	assert_ok(io_close(f->io, fd));
+	err_clear();
+}
+
+/* Threads of this process with this name. */
+static unsigned count_threads(const char *name)
+{
+	unsigned count = 0;
+	DIR *dir = opendir("/proc/self/task");
+	assert_non_null(dir);
+	for (const struct dirent *d; (d = readdir(dir));) {
+		char path[300], comm[32] = {0};
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", d->d_name);
+		FILE *file = fopen(path, "r");
+		if (!file)
+			continue;
+		count += fgets(comm, sizeof(comm), file) && strncmp(comm, name, strlen(name)) == 0;
+		fclose(file);
+	}
+	closedir(dir);
+	return count;
+}
+
+static void independent_file_requests_run_in_parallel_on_few_threads(struct io_fixture *f)
+{
+	/* the ring has the kernel's threads; this is about those of the other backend */
+	bool threads = strcmp(f->backend, "threads") == 0;
+	assert_int_equal(count_threads("kappa-io"), 0);
+	enum { FILES = 32 };
+	static struct io_call calls[FILES];
+	static uint8_t data[300000];
+	int fds[FILES];
+	for (size_t i = 0; i < FILES; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "f%zu", i);
+		fds[i] = open_new(f, name);
+		io_call_init(&calls[i], IO_WRITE, fds[i], data, sizeof(data));
+		io_submit(f->io, &calls[i].req);
+	}
+	for (size_t i = 0; i < FILES; i++) {
+		io_call_wait(f, &calls[i]);
+		assert_ok(calls[i].req.err);
+		io_call_init(&calls[i], IO_FDATASYNC, fds[i], NULL, 0);
+		io_submit(f->io, &calls[i].req);
+	}
+	for (size_t i = 0; i < FILES; i++) {
+		io_call_wait(f, &calls[i]);
+		assert_ok(calls[i].req.err);
+		assert_ok(io_close(f->io, fds[i]));
+	}
+	unsigned count = count_threads("kappa-io");
+	assert_true(threads ? count >= 2 && count <= 8 : count == 0);
 }
 
 int main(void)
@@ -272,7 +354,9 @@ int main(void)
 	    IO_CASE(a_cancelled_file_request_completes_once_either_way),
 	    IO_CASE(a_poll_waits_its_time_and_no_longer),
 	    IO_CASE(a_wake_before_the_wait_is_not_lost),
-	    IO_CASE(a_wake_from_another_thread_ends_the_wait),
+	    IO_CASE_REAL(a_write_cut_short_goes_on_until_it_is_refused),
+	    IO_CASE_REAL(independent_file_requests_run_in_parallel_on_few_threads),
+	    IO_CASE_REAL(a_wake_from_another_thread_ends_the_wait),
 	    IO_CASES_END,
 	};
 	return io_cases_main(cases);

@@ -21,9 +21,11 @@ struct io_fixture {
 struct io_case {
 	const char *name;
 	void (*run)(struct io_fixture *f);
+	bool real_only; /* about the kernel or other threads: not for sim */
 };
-#define IO_CASE(function) {#function, function}
-#define IO_CASES_END {NULL, NULL}
+#define IO_CASE(function) {#function, function, false}
+#define IO_CASE_REAL(function) {#function, function, true}
+#define IO_CASES_END {NULL, NULL, false}
 /* The main of a test program: each case on each backend, as <backend>_<case>. Ends with the exit status. */
 int io_cases_main(const struct io_case *cases);
 
