@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * log/base: bytes, errors, memory, containers, clock, loop and the I/O seam. No domain word here; it grows
- * only by things that two folders need. This header is the folder's public face.
+ * log/base: bytes, errors, memory, containers, clock, loop and the I/O seam. No domain word here;
+ * it grows only by things that two folders need. This header is the folder's public face.
  */
 #include "bytes.h"
 #include "diag.h"

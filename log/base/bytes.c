@@ -26,7 +26,10 @@ struct bytes bytes_slice(struct bytes b, size_t from, size_t len)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-/* Length of the well-formed multi-byte sequence at p, 0 when malformed (RFC 3629, table of section 4). */
+/*
+ * Length of the well-formed multi-byte sequence at p, 0 when malformed (RFC 3629, table of section
+ * 4).
+ */
 static size_t utf8_sequence(const uint8_t *p, size_t left)
 {
 	uint8_t lead = p[0];
@@ -96,7 +99,7 @@ bool str_to_i64(struct str s, int64_t *ret_value)
 	return true;
 }
 
-/* ---- reader: varints of more than one byte ----------------------------------------------------- */
+/* ---- reader: varints of more than one byte --------------------------------------------------- */
 
 uint64_t read_uvarint_slow(struct reader *r, unsigned bits)
 {
@@ -117,7 +120,7 @@ uint64_t read_uvarint_slow(struct reader *r, unsigned bits)
 	return 0;
 }
 
-/* ---- writer ------------------------------------------------------------------------------------ */
+/* ---- writer ---------------------------------------------------------------------------------- */
 
 void writer_init(struct writer *w, size_t limit)
 {

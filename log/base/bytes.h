@@ -2,10 +2,11 @@
 #pragma once
 /*
  * Slices, the sticky reader and the bounded writer: the only places where wire and disk bytes are
- * addressed by pointer. Slices are passed by value and own nothing; whoever made them says how long the
- * bytes live. Readers never read past their end: a read beyond sets `bad`, returns zero or an empty slice,
- * and every later read does the same, so a whole message is read flat and checked once.
- * _be = big-endian (Kafka wire), _le = little-endian (kappa's files). Thread: whoever owns the object.
+ * addressed by pointer. Slices are passed by value and own nothing; whoever made them says how long
+ * the bytes live. Readers never read past their end: a read beyond sets `bad`, returns zero or an
+ * empty slice, and every later read does the same, so a whole message is read flat and checked
+ * once. _be = big-endian (Kafka wire), _le = little-endian (kappa's files). Thread: whoever owns
+ * the object.
  */
 #include "err.h"
 #include <endian.h>
@@ -213,8 +214,8 @@ static inline int64_t read_i64_be(struct reader *r)
 	return (int64_t)read_u64_be(r);
 }
 /*
- * Base-128 varints as in Protocol Buffers and Kafka: at most 5 (32 bit) or 10 (64 bit) bytes. Bits beyond the
- * type's width are malformed; encodings longer than needed are accepted, as Kafka does.
+ * Base-128 varints as in Protocol Buffers and Kafka: at most 5 (32 bit) or 10 (64 bit) bytes. Bits
+ * beyond the type's width are malformed; encodings longer than needed are accepted, as Kafka does.
  */
 uint64_t read_uvarint_slow(struct reader *r, unsigned bits);
 static inline uint32_t read_uvarint32(struct reader *r)
@@ -258,9 +259,9 @@ static inline void read_skip(struct reader *r, size_t len)
 
 /* ---- writer ------------------------------------------------------------------------------- */
 /*
- * Appends to a heap buffer that grows up to `limit` bytes; beyond it, or when allocation fails, `err` is
- * set (ERR_LIMIT, ERR_NOMEM), stays set, and every later write is a no-op. writer_release frees it;
- * writer_clear keeps the memory for reuse.
+ * Appends to a heap buffer that grows up to `limit` bytes; beyond it, or when allocation fails,
+ * `err` is set (ERR_LIMIT, ERR_NOMEM), stays set, and every later write is a no-op. writer_release
+ * frees it; writer_clear keeps the memory for reuse.
  */
 struct writer {
 	uint8_t *ptr;
@@ -278,12 +279,16 @@ static inline struct bytes writer_bytes(const struct writer *w)
 	return (struct bytes){w->ptr, w->len};
 }
 /*
- * Hands the buffer over; the caller releases with mem_free. The writer is empty afterwards. NULL with *ret_len
- * = 0 when nothing was written; NULL with *ret_len untouched after an error (check `err` first).
+ * Hands the buffer over; the caller releases with mem_free. The writer is empty afterwards. NULL
+ * with *ret_len = 0 when nothing was written; NULL with *ret_len untouched after an error (check
+ * `err` first).
  */
 uint8_t *writer_take(struct writer *w, size_t *ret_len);
 uint8_t *writer_reserve_slow(struct writer *w, size_t len);
-/* Appends `len` uninitialised bytes and returns where they are, NULL on error; valid until the next write. */
+/*
+ * Appends `len` uninitialised bytes and returns where they are, NULL on error; valid until the next
+ * write.
+ */
 static inline uint8_t *writer_reserve(struct writer *w, size_t len)
 {
 	if (__builtin_expect(w->err != ERR_OK || !w->ptr || w->capacity - w->len < len, 0))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line is built on the caller's stack and leaves in one write(2), so lines of several threads never mix.
- * The lock covers the rate table, the sink and the write.
+ * A line is built on the caller's stack and leaves in one write(2), so lines of several threads
+ * never mix. The lock covers the rate table, the sink and the write.
  */
 #include "diag.h"
 
@@ -27,7 +27,10 @@ static struct rate rates[EVENTS_MAX];
 static unsigned rate_count;
 static void (*sink_fn)(void *ctx, const char *line);
 static void *sink_ctx;
-/* relaxed: read on each call, set at start or by a test; a line more or less around the change is harmless */
+/*
+ * relaxed: read on each call, set at start or by a test; a line more or less around the change is
+ * harmless
+ */
 static unsigned min_level = DIAG_INFO;
 static bool json;
 
@@ -56,7 +59,10 @@ void diag_set_sink(void (*sink)(void *ctx, const char *line), void *ctx)
 
 /* ---- quoting --------------------------------------------------------------------------------- */
 
-/* True when `s` read back bare would be the same text in logfmt and a string, not a number, in JSON. */
+/*
+ * True when `s` read back bare would be the same text in logfmt and a string, not a number, in
+ * JSON.
+ */
 static bool is_plain(struct str s)
 {
 	bool letter = false;
@@ -141,7 +147,7 @@ const char *diag_quote(char *buf, size_t len, struct str s)
 	return buf;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 struct line {
 	char text[LINE_BYTES];
@@ -189,7 +195,9 @@ static bool is_json_scalar(struct str s)
 	       str_equal(s, STR("false")) || str_equal(s, STR("null"));
 }
 
-/* Rewrites logfmt pairs as members of a JSON object. Quoted values have the same escapes in both. */
+/*
+ * Rewrites logfmt pairs as members of a JSON object. Quoted values have the same escapes in both.
+ */
 static void line_add_json_pairs(struct line *l, const char *p)
 {
 	while (*p) {

@@ -22,8 +22,8 @@ static const struct {
 };
 
 /*
- * The chain of one thread. A thread that never clears keeps its newest notes: the oldest are dropped whole,
- * so that a forgotten err_clear costs context, never memory.
+ * The chain of one thread. A thread that never clears keeps its newest notes: the oldest are
+ * dropped whole, so that a forgotten err_clear costs context, never memory.
  */
 enum { CHAIN_BYTES = 2048, NOTE_BYTES = 512 };
 static _Thread_local char chain[CHAIN_BYTES];

@@ -35,7 +35,7 @@ void io_free(struct io *io)
 		io->ops->free(io);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static bool moves_bytes(enum io_op op)
 {
@@ -56,8 +56,8 @@ void io_req_begin(struct io_req *req)
 }
 
 /*
- * `rest` is the remainder of the piece that was cut; the pieces after it go with the next call. Short transfers
- * are rare, so a call more costs less than a copy of the array in each request.
+ * `rest` is the remainder of the piece that was cut; the pieces after it go with the next call.
+ * Short transfers are rare, so a call more costs less than a copy of the array in each request.
  */
 int io_req_rest(struct io_req *req, const struct iovec **ret_iov)
 {
@@ -134,7 +134,7 @@ void io_turn_begin(struct io *io)
 	io->turn_realtime_ns = io->ops->clock_ns(io, IO_CLOCK_REALTIME);
 }
 
-/* ---- blocking ---------------------------------------------------------------------------------- */
+/* ---- blocking -------------------------------------------------------------------------------- */
 
 enum err io_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 {
@@ -274,7 +274,7 @@ void io_sleep_ns(struct io *io, int64_t ns)
 	io->ops->sleep_ns(io, ns);
 }
 
-/* ---- composed ---------------------------------------------------------------------------------- */
+/* ---- composed -------------------------------------------------------------------------------- */
 
 /* The directory that holds `path`, in a buffer to release with mem_free. */
 static char *parent_of(const char *path)

@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The I/O seam: files, directories, sockets, clocks and randomness behind one struct of functions, with
- * three implementations that pass the same tests (test/base/io_test.c):
+ * The I/O seam: files, directories, sockets, clocks and randomness behind one struct of functions,
+ * with three implementations that pass the same tests (test/base/io_test.c):
  *   uring    io_uring for the asynchronous half (default)
- *   threads  helper threads with pread/pwrite/fdatasync, epoll for sockets (where io_uring is refused)
+ *   threads  helper threads with pread/pwrite/fdatasync, epoll for sockets (where io_uring is
+ *            refused)
  *   sim      test/lib/sim_io.c: a seeded disk, network and clock that lose, tear, reorder and fail
  *
- * Asynchronous requests are caller-owned `struct io_req`, submitted on the loop's thread, completed exactly
- * once, on the loop's thread, from io_poll. Buffers and the request stay untouched until then.
- *   READ, WRITE   the whole range or an error: short results, EINTR and EAGAIN are resubmitted here. READ at
- *                 the end of file completes with result < len and ERR_OK.
+ * Asynchronous requests are caller-owned `struct io_req`, submitted on the loop's thread, completed
+ * exactly once, on the loop's thread, from io_poll. Buffers and the request stay untouched until
+ * then.
+ *   READ, WRITE   the whole range or an error: short results, EINTR and EAGAIN are resubmitted
+ *                 here. READ at the end of file completes with result < len and ERR_OK.
  *   RECV          at least one byte, or result 0 when the peer closed.
  *   SEND          all bytes of the iovec or an error.
- *   ACCEPT        the new descriptor is close-on-exec, with TCP_NODELAY, and for use through the seam alone
- *                 (whether it has O_NONBLOCK is the backend's business).
- *   FDATASYNC     submit only after the writes it must cover have completed: nothing is linked or drained.
- * At most one RECV, one SEND and one ACCEPT wait on a descriptor at a time. A descriptor is closed only after its
- * requests have completed (cancel first): its number would be given to another file.
- * Requests may be submitted from `done`; a request that completes at once still completes from a later io_poll.
+ *   ACCEPT        the new descriptor is close-on-exec, with TCP_NODELAY, and for use through the
+ *                 seam alone (whether it has O_NONBLOCK is the backend's business).
+ *   FDATASYNC     submit only after the writes it must cover have completed: nothing is linked or
+ *                 drained.
+ * At most one RECV, one SEND and one ACCEPT wait on a descriptor at a time. A descriptor is closed
+ * only after its requests have completed (cancel first): its number would be given to another file.
+ * Requests may be submitted from `done`; a request that completes at once still completes from a
+ * later io_poll.
  *
- * Blocking functions (below) may be called from any thread; the loop's thread calls them only while starting
- * and stopping. All functions add the path or handle to the error chain.
+ * Blocking functions (below) may be called from any thread; the loop's thread calls them only while
+ * starting and stopping. All functions add the path or handle to the error chain.
  */
 #include "bytes.h"
 #include <sys/uio.h>
@@ -55,7 +59,10 @@ enum {
 	IO_CREATE = 1,    /* create if missing (mode 0600) */
 	IO_EXCLUSIVE = 2, /* with IO_CREATE: ERR_EXISTS if it is there */
 	IO_READONLY = 4,
-	/* O_DIRECT: buffers, positions, lengths multiples of IO_DIRECT_ALIGN; ERR_UNSUPPORTED where refused */
+	/*
+	 * O_DIRECT: buffers, positions, lengths multiples of IO_DIRECT_ALIGN; ERR_UNSUPPORTED where
+	 * refused
+	 */
 	IO_DIRECT = 8,
 	IO_DIRECTORY = 16, /* read-only, ERR_NOT_FOUND when it is not a directory */
 };
@@ -117,8 +124,8 @@ struct io_ops {
 };
 
 /*
- * Backends embed this first. The times are those of the current turn: read by each io_poll when its wait is over,
- * before the first completion runs.
+ * Backends embed this first. The times are those of the current turn: read by each io_poll when its
+ * wait is over, before the first completion runs.
  */
 struct io {
 	const struct io_ops *ops;
@@ -127,8 +134,9 @@ struct io {
 };
 
 /*
- * Opens a backend by name: "uring", "threads", or "auto", which tries uring and falls back to threads with one
- * diag line (event=io_fallback). ERR_UNSUPPORTED when the kernel refuses it, ERR_INVALID for another name.
+ * Opens a backend by name: "uring", "threads", or "auto", which tries uring and falls back to
+ * threads with one diag line (event=io_fallback). ERR_UNSUPPORTED when the kernel refuses it,
+ * ERR_INVALID for another name.
  */
 MUST_USE enum err io_new(const char *backend, struct io **ret_io);
 /* Every request must have completed: cancel what waits for a peer, and poll. NULL is allowed. */
@@ -148,7 +156,10 @@ static inline void io_cancel(struct io *io, struct io_req *req)
 {
 	io->ops->cancel(io, req);
 }
-/* Submits what is queued, waits up to timeout_ns (0 = do not wait, < 0 = for ever) and runs completions. */
+/*
+ * Submits what is queued, waits up to timeout_ns (0 = do not wait, < 0 = for ever) and runs
+ * completions.
+ */
 static inline enum err io_poll(struct io *io, int64_t timeout_ns)
 {
 	return io->ops->poll(io, timeout_ns);
@@ -174,7 +185,10 @@ MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len
 MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat); /* ERR_NOT_FOUND */
 MUST_USE enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat);
 MUST_USE enum err io_mkdir(struct io *io, const char *path); /* mode 0700; ERR_EXISTS */
-/* Replaces `to` if it is there. Durable after io_fsync_dir of the directory (of both, when they differ). */
+/*
+ * Replaces `to` if it is there. Durable after io_fsync_dir of the directory (of both, when they
+ * differ).
+ */
 MUST_USE enum err io_rename(struct io *io, const char *from, const char *to);
 MUST_USE enum err io_symlink(struct io *io, const char *target, const char *path);
 MUST_USE enum err io_unlink(struct io *io, const char *path);
@@ -197,7 +211,10 @@ void io_random(struct io *io, void *buf, size_t len); /* from the kernel; aborts
 void io_sleep_ns(struct io *io, int64_t ns);
 
 /* ---- composed of the above ---- */
-/* mkdir of `path` and each missing parent, each followed by fsync of its parent directory. ERR_OK when it is there. */
+/*
+ * mkdir of `path` and each missing parent, each followed by fsync of its parent directory. ERR_OK
+ * when it is there.
+ */
 MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
 MUST_USE enum err io_read_file(struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files and directories of the blocking half. What POSIX leaves to the caller is done here once: short
- * transfers and EINTR are continued, descriptors close on exec, files are 0600 and directories 0700. A failed
- * fsync is never repeated: the kernel may have marked the pages clean, so a second one would lie.
+ * Files and directories of the blocking half. What POSIX leaves to the caller is done here once:
+ * short transfers and EINTR are continued, descriptors close on exec, files are 0600 and
+ * directories 0700. A failed fsync is never repeated: the kernel may have marked the pages clean,
+ * so a second one would lie.
  */
 #include "io_posix.h"
 
@@ -41,7 +42,9 @@ enum err posix_open(struct io *io, const char *path, unsigned flags, int *ret_fd
 	}
 	if (errno != EINVAL || !(flags & IO_DIRECT))
 		return err_sys("open %s", path);
-	/* Linux creates the file before it refuses O_DIRECT: leave none behind for the second try */
+	/*
+	 * Linux creates the file before it refuses O_DIRECT: leave none behind for the second try
+	 */
 	if (flags & IO_EXCLUSIVE)
 		(void)unlink(path);
 	return err_note(ERR_UNSUPPORTED, "open %s: the file system refuses O_DIRECT", path);
@@ -200,7 +203,7 @@ enum err posix_fsync_dir(struct io *io, const char *path)
 	return e;
 }
 
-/* ---- directory listing ------------------------------------------------------------------------- */
+/* ---- directory listing ----------------------------------------------------------------------- */
 
 static int compare_names(const void *a, const void *b)
 {
@@ -280,7 +283,7 @@ enum err posix_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
 	return ERR_OK;
 }
 
-/* ---- clock, randomness ------------------------------------------------------------------------- */
+/* ---- clock, randomness ----------------------------------------------------------------------- */
 
 int64_t posix_clock_ns(struct io *io, enum io_clock clock)
 {

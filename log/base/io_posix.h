@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The blocking half of the I/O seam on POSIX calls, shared by the uring and threads backends. Private to
- * log/base. Each function keeps the contract of its namesake in io.h and may be called from any thread.
+ * The blocking half of the I/O seam on POSIX calls, shared by the uring and threads backends.
+ * Private to log/base. Each function keeps the contract of its namesake in io.h and may be called
+ * from any thread.
  */
 #include "io.h"
 
@@ -42,17 +43,19 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 	.address = posix_address, .clock_ns = posix_clock_ns, .random = posix_random,              \
 	.sleep_ns = posix_sleep_ns
 
-/* ---- what backends do alike with a request --------------------------------------------------------- */
-/* Checks what the caller promised (op, iovec count) and resets the backend's and the result fields. */
+/* ---- what backends do alike with a request --------------------------------------------------- */
+/*
+ * Checks what the caller promised (op, iovec count) and resets the backend's and the result fields.
+ */
 void io_req_begin(struct io_req *req);
 /*
- * The iovec not yet moved: *ret_iov points into the request where a piece was cut, else into the caller's array.
- * Returns the number of pieces, 0 when all is moved.
+ * The iovec not yet moved: *ret_iov points into the request where a piece was cut, else into the
+ * caller's array. Returns the number of pieces, 0 when all is moved.
  */
 int io_req_rest(struct io_req *req, const struct iovec **ret_iov);
 /*
- * Takes the outcome of one system call: bytes moved or -errno. True when the request has its result; false when
- * the rest must be submitted (a short transfer, or EINTR).
+ * Takes the outcome of one system call: bytes moved or -errno. True when the request has its
+ * result; false when the rest must be submitted (a short transfer, or EINTR).
  */
 bool io_req_advance(struct io_req *req, int64_t outcome);
 void io_req_cancelled(struct io_req *req);

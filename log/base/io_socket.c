@@ -29,7 +29,10 @@ static int listen_on(const struct addrinfo *ai, bool both_families)
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
 	if (fd < 0)
 		return -1;
-	/* a restarted server takes its port back from connections in TIME_WAIT; a live listener still refuses */
+	/*
+	 * a restarted server takes its port back from connections in TIME_WAIT; a live listener
+	 * still refuses
+	 */
 	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (ai->ai_family == AF_INET6)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
@@ -76,7 +79,10 @@ enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_f
 	if (rc != 0)
 		return err_note(ERR_NOT_FOUND, "listen on %s:%u: %s", host, (unsigned)port,
 		    gai_strerror(rc));
-	/* a name with both families means IPv4; no host means both, on one IPv6 socket where there is one */
+	/*
+	 * a name with both families means IPv4; no host means both, on one IPv6 socket where there
+	 * is one
+	 */
 	errno = EADDRNOTAVAIL;
 	int fd = listen_family(list, any ? AF_INET6 : AF_INET, any);
 	if (fd < 0 && errno != EADDRINUSE)

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The I/O backend for kernels that refuse io_uring: file requests go to helper threads (helpers.h), sockets to
- * epoll. A read that the page cache can serve, and a socket call that need not wait, are done at once in submit;
- * they still complete from the next poll.
+ * The I/O backend for kernels that refuse io_uring: file requests go to helper threads (helpers.h),
+ * sockets to epoll. A read that the page cache can serve, and a socket call that need not wait, are
+ * done at once in submit; they still complete from the next poll.
  *
  * Where a request is (req->state) and what moves it:
- *   READY    in `ready`, has its result                 submit, socket_event, helpers_take -> poll runs done
+ *   READY    in `ready`, has its result                 submit, socket_event, helpers_take -> poll
+ *            runs done
  *   PARKED   in watches[fd], waits for the socket       submit -> socket_event or cancel
  *   HELPER   with the helpers (queued, running, done)   submit -> helpers_take or cancel
  *
  * Invariants:
- *  1. A parked request's descriptor is in the epoll set, edge-triggered: after EAGAIN the next edge retries it.
- *     The kernel drops a closed descriptor from the set by itself, so each parking adds it again.
+ *  1. A parked request's descriptor is in the epoll set, edge-triggered: after EAGAIN the next edge
+ *     retries it. The kernel drops a closed descriptor from the set by itself, so each parking adds
+ *     it again.
  *  2. `pending` counts the requests between submit and done.
  */
 #include "helpers.h"
@@ -70,7 +72,7 @@ static void make_failed(struct io_threads *t, struct io_req *req, int sys_errno)
 	make_ready(t, req);
 }
 
-/* ---- sockets -------------------------------------------------------------------------------------- */
+/* ---- sockets --------------------------------------------------------------------------------- */
 
 static int64_t socket_call(struct io_req *req)
 {
@@ -181,7 +183,7 @@ static void socket_event(struct io_threads *t, const struct epoll_event *ev)
 		retry(t, &w->out);
 }
 
-/* ---- operations ----------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static void threads_submit(struct io *io, struct io_req *req)
 {
@@ -262,7 +264,10 @@ static enum err threads_poll(struct io *io, int64_t timeout_ns)
 		make_ready(t, req);
 		req = next;
 	}
-	/* what becomes ready meanwhile waits for the next poll, so that timers and mail get their turn */
+	/*
+	 * what becomes ready meanwhile waits for the next poll, so that timers and mail get their
+	 * turn
+	 */
 	for (size_t left = t->ready_count; left > 0 && t->ready; left--) {
 		req = t->ready;
 		t->ready = req->next;

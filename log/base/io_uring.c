@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The I/O backend on io_uring. Requests are queued by submit, handed to the kernel by poll (or when the
- * submission queue is full), and run their `done` from poll.
+ * The I/O backend on io_uring. Requests are queued by submit, handed to the kernel by poll (or when
+ * the submission queue is full), and run their `done` from poll.
  *
  * Where a request is (req->state) and what moves it:
  *   BACKLOG   waits here for room                     submit -> start (via drain_backlog) or cancel
  *   KERNEL    one SQE of it is queued or in flight    start -> reap
  *   FINISHED  cancelled before it reached the kernel  cancel -> poll runs done
- * and two flags on KERNEL: POLLING (the SQE is a poll for readiness, the call itself follows) and CANCELLING.
+ * and two flags on KERNEL: POLLING (the SQE is a poll for readiness, the call itself follows) and
+ * CANCELLING.
  *
  * Invariants:
- *  1. Nothing is linked or drained: the kernel may complete in any order, and the caller submits a flush only
- *     after the writes it covers have completed. A short result is resubmitted here before the caller hears of it.
- *  2. At most FILES_MAX file requests are in the kernel, so their completions fit the completion queue. Waiting
- *     RECVs and ACCEPTs are as many as there are connections: a burst beyond the queue is kept by the kernel
- *     (IORING_FEAT_NODROP); its count of dropped completions is asserted to be zero.
+ *  1. Nothing is linked or drained: the kernel may complete in any order, and the caller submits a
+ *     flush only after the writes it covers have completed. A short result is resubmitted here
+ *     before the caller hears of it.
+ *  2. At most FILES_MAX file requests are in the kernel, so their completions fit the completion
+ *     queue. Waiting RECVs and ACCEPTs are as many as there are connections: a burst beyond the
+ *     queue is kept by the kernel (IORING_FEAT_NODROP); its count of dropped completions is
+ *     asserted to be zero.
  *  3. A request whose cancellation was asked for is never resubmitted.
- *  4. The kernel takes all it needs from msghdr and iovec when it consumes the SQE (IORING_FEAT_SUBMIT_STABLE):
- *     one msghdr per SQE slot is enough.
+ *  4. The kernel takes all it needs from msghdr and iovec when it consumes the SQE
+ *     (IORING_FEAT_SUBMIT_STABLE): one msghdr per SQE slot is enough.
  */
 #include "io_posix.h"
 #include "limits.h"
@@ -56,7 +59,9 @@ struct io_ring {
 	struct msghdr msgs[SQ_ENTRIES];
 };
 
-/* What the wake-up reads: nobody looks at it, and the kernel may write it while a ring goes away. */
+/*
+ * What the wake-up reads: nobody looks at it, and the kernel may write it while a ring goes away.
+ */
 static uint64_t wake_sink;
 
 static struct io_ring *self(struct io *io)
@@ -93,7 +98,10 @@ static bool is_file_op(enum io_op op)
 	return op == IO_READ || op == IO_WRITE || op == IO_FDATASYNC;
 }
 
-/* A free SQE; when the queue is full it is handed over first. NULL when the kernel takes none just now. */
+/*
+ * A free SQE; when the queue is full it is handed over first. NULL when the kernel takes none just
+ * now.
+ */
 static struct io_uring_sqe *get_sqe(struct io_ring *u)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
@@ -104,9 +112,11 @@ static struct io_uring_sqe *get_sqe(struct io_ring *u)
 	return io_uring_get_sqe(&u->ring);
 }
 
-/* ---- preparing ------------------------------------------------------------------------------------- */
+/* ---- preparing ------------------------------------------------------------------------------- */
 
-/* The length of a one-piece transfer: an SQE has 32 bits, the rest follows as after a short result. */
+/*
+ * The length of a one-piece transfer: an SQE has 32 bits, the rest follows as after a short result.
+ */
 static unsigned piece_len(const struct iovec *iov)
 {
 	return iov->iov_len > GIB ? (unsigned)GIB : (unsigned)iov->iov_len;
@@ -228,7 +238,7 @@ static void arm_wake(struct io_ring *u)
 	u->wake_armed = true;
 }
 
-/* ---- completing ------------------------------------------------------------------------------------ */
+/* ---- completing ------------------------------------------------------------------------------ */
 
 static void finish(struct io_ring *u, struct io_req *req)
 {
@@ -239,7 +249,10 @@ static void finish(struct io_ring *u, struct io_req *req)
 	io_req_done(req);
 }
 
-/* What one completion means for its request: true when it is finished, false when its rest must go on. */
+/*
+ * What one completion means for its request: true when it is finished, false when its rest must go
+ * on.
+ */
 static bool judge(struct io_req *req, int res)
 {
 	bool cancelling = req->state & CANCELLING;
@@ -305,7 +318,7 @@ static void reap_ready(struct io_ring *u)
 	}
 }
 
-/* ---- operations ------------------------------------------------------------------------------------ */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static void uring_submit(struct io *io, struct io_req *req)
 {
@@ -375,7 +388,10 @@ static void uring_wake(struct io *io)
 	errno = saved;
 }
 
-/* The kernel waits for a blocking socket without blocking anybody; O_NONBLOCK would cost a poll per call. */
+/*
+ * The kernel waits for a blocking socket without blocking anybody; O_NONBLOCK would cost a poll per
+ * call.
+ */
 static enum err uring_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
     uint16_t *ret_port)
 {
@@ -412,7 +428,7 @@ static const struct io_ops uring_ops = {
     IO_POSIX_BLOCKING_OPS,
 };
 
-/* ---- opening --------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int set_up(struct io_uring *ring)
 {

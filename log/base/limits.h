@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Limits on everything, with the reason where there is one. Reaching a limit is an error answered to the one
- * who caused it (I7). Relations between limits are asserted where they matter.
+ * Limits on everything, with the reason where there is one. Reaching a limit is an error answered
+ * to the one who caused it (I7). Relations between limits are asserted where they matter.
  */
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Intrusive doubly linked list. The owner embeds `struct list_node`; the list never allocates. A node is in
- * at most one list; list_node_init before the first use makes list_remove safe to call twice.
+ * Intrusive doubly linked list. The owner embeds `struct list_node`; the list never allocates. A
+ * node is in at most one list; list_node_init before the first use makes list_remove safe to call
+ * twice.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,11 +3,11 @@
  * One turn: wait and run completions (io_poll), due timers, mail, inline jobs, deferred mail.
  *
  * Invariants:
- *  1. What is to be run is taken from its queue one by one, never from a private list, so that a callback which
- *     turns the loop (loop_wait at start-up and in simulation) finds the rest.
+ *  1. What is to be run is taken from its queue one by one, never from a private list, so that a
+ *     callback which turns the loop (loop_wait at start-up and in simulation) finds the rest.
  *  2. Each phase runs at most what was queued when it began: no phase can starve the others.
- *  3. The loop sleeps only when every queue is empty; `asleep` is set under the mail lock after looking, and
- *     whoever posts to a sleeping loop wakes it.
+ *  3. The loop sleeps only when every queue is empty; `asleep` is set under the mail lock after
+ *     looking, and whoever posts to a sleeping loop wakes it.
  */
 #include "loop.h"
 
@@ -159,7 +159,7 @@ int64_t loop_realtime_ns(const struct loop *loop)
 	return loop->io->turn_realtime_ns;
 }
 
-/* ---- one turn ----------------------------------------------------------------------------------- */
+/* ---- one turn -------------------------------------------------------------------------------- */
 
 /* How long io_poll may wait: not at all when something is queued, at most until the next timer. */
 static int64_t wait_of(struct loop *loop, int64_t timeout_ns)
@@ -236,7 +236,7 @@ void loop_stop(struct loop *loop)
 	io_wake(loop->io);
 }
 
-/* ---- mail --------------------------------------------------------------------------------------- */
+/* ---- mail ------------------------------------------------------------------------------------ */
 
 void loop_post(struct loop *loop, struct mail *mail)
 {
@@ -293,7 +293,7 @@ void loop_wait(struct loop *loop, struct gate *gate)
 		ASSERT(loop_step(loop, -1) == ERR_OK);
 }
 
-/* ---- timers ------------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 void loop_timer_init(struct loop_timer *timer, void (*fire)(struct loop_timer *timer))
 {

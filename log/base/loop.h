@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The log loop: one thread that runs completions of the I/O seam, timers, mail from other threads and
- * deferred calls, in that order, again and again. It never blocks; a turn over 1 ms is visible in
- * kappa_loop_stall_seconds. Everything the loop's thread owns is touched there only: loop_assert_owner first
- * in each mutating function.
+ * The log loop: one thread that runs completions of the I/O seam, timers, mail from other threads
+ * and deferred calls, in that order, again and again. It never blocks; a turn over 1 ms is visible
+ * in kappa_loop_stall_seconds. Everything the loop's thread owns is touched there only:
+ * loop_assert_owner first in each mutating function.
  *
- * The service pool runs jobs that may block (mkdir + fsync, unlink, decompression); `done` comes back as mail.
- * Under the sim backend the pool runs jobs inline from loop_step, so a whole server is one thread.
+ * The service pool runs jobs that may block (mkdir + fsync, unlink, decompression); `done` comes
+ * back as mail. Under the sim backend the pool runs jobs inline from loop_step, so a whole server
+ * is one thread.
  */
 #include "io.h"
 #include "list.h"
@@ -40,16 +41,17 @@ struct pool_job {
 /* Does not own io. pool_threads may be 0 (jobs run inline in loop_step: sim). */
 MUST_USE enum err loop_new(struct io *io, unsigned pool_threads, struct loop **ret_loop);
 /*
- * After loop_run has returned, by the last thread that uses the loop. Joins the pool after its queue is empty and
- * runs the mail that is left. NULL is allowed.
+ * After loop_run has returned, by the last thread that uses the loop. Joins the pool after its
+ * queue is empty and runs the mail that is left. NULL is allowed.
  */
 void loop_free(struct loop *loop);
 struct io *loop_io(struct loop *loop);
 
 /*
- * One thread owns a loop: first the one that made it. To let another thread turn it, loop_disown before that
- * thread starts; it takes the loop with its first loop_run or loop_step. When it has ended, loop_own takes the
- * loop back (loop_free does so itself). Turning a loop that another thread owns aborts.
+ * One thread owns a loop: first the one that made it. To let another thread turn it, loop_disown
+ * before that thread starts; it takes the loop with its first loop_run or loop_step. When it has
+ * ended, loop_own takes the loop back (loop_free does so itself). Turning a loop that another
+ * thread owns aborts.
  */
 void loop_disown(struct loop *loop);
 void loop_own(struct loop *loop);
@@ -67,8 +69,8 @@ void loop_post(struct loop *loop, struct mail *mail);
 /* Runs fn(arg) on the loop and waits for its return. On the loop's own thread it runs at once. */
 void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 /*
- * Waits until `gate` opens: for threads that started something asynchronous on the loop. On the loop's own
- * thread (start-up, sim) it turns the loop until then.
+ * Waits until `gate` opens: for threads that started something asynchronous on the loop. On the
+ * loop's own thread (start-up, sim) it turns the loop until then.
  */
 void loop_wait(struct loop *loop, struct gate *gate);
 
@@ -83,12 +85,13 @@ static inline bool loop_timer_is_set(const struct loop_timer *timer)
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t due_ns); /* moves it if set */
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 /*
- * Runs `mail` later in this turn, after completions, timers and posted mail have run; when called by deferred
- * mail, in the next turn.
+ * Runs `mail` later in this turn, after completions, timers and posted mail have run; when called
+ * by deferred mail, in the next turn.
  */
 void loop_defer(struct loop *loop, struct mail *mail);
 /*
  * Queues a job on the service pool; jobs start in this order. Pool threads start when first needed.
- * ERR_LIMIT when POOL_QUEUE_MAX wait already; an error of thread_start when there is no thread at all.
+ * ERR_LIMIT when POOL_QUEUE_MAX wait already; an error of thread_start when there is no thread at
+ * all.
  */
 MUST_USE enum err pool_submit(struct loop *loop, struct pool_job *job);

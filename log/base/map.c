@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linear probing over a power of two of slots, with the full hash in each slot so that a probe compares keys
- * only when 64 bits agree. Removal shifts the rest of the cluster back: there are no tombstones, and a map
- * that shrinks and grows for years probes as short as a new one.
+ * Linear probing over a power of two of slots, with the full hash in each slot so that a probe
+ * compares keys only when 64 bits agree. Removal shifts the rest of the cluster back: there are no
+ * tombstones, and a map that shrinks and grows for years probes as short as a new one.
  *
- * Invariants: (1) at most 3/4 of the slots are used, so each probe ends at an empty one; (2) no empty slot lies
- * between an entry's home slot and its place.
+ * Invariants: (1) at most 3/4 of the slots are used, so each probe ends at an empty one; (2) no
+ * empty slot lies between an entry's home slot and its place.
  */
 #include "map.h"
 
@@ -140,9 +140,9 @@ void *map_remove(struct map *m, struct bytes key)
 }
 
 /*
- * Downwards from an empty slot: a removal moves only entries that lie above the removed one up to the next
- * empty slot, and those have been visited. The start is remembered in the upper half of the cursor, because
- * removals make further slots empty.
+ * Downwards from an empty slot: a removal moves only entries that lie above the removed one up to
+ * the next empty slot, and those have been visited. The start is remembered in the upper half of
+ * the cursor, because removals make further slots empty.
  */
 void *map_next(const struct map *m, size_t *cursor)
 {

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Fault injection is per thread, so that a test can fail its own calls while a pool thread goes on. */
+/*
+ * Fault injection is per thread, so that a test can fail its own calls while a pool thread goes on.
+ */
 static _Thread_local uint64_t fail_nth;
 static _Thread_local uint64_t fail_count;
 
@@ -75,7 +77,7 @@ char *mem_strdup(struct str s)
 	return copy;
 }
 
-/* ---- arena ------------------------------------------------------------------------------------- */
+/* ---- arena ----------------------------------------------------------------------------------- */
 
 /* Newest block first; the last of the list is the first that was made. */
 struct arena_block {

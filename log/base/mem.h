@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Heap, arenas and memory budgets. All allocation of the tree goes through mem_alloc and friends, so that
- * a test can make the Nth allocation fail. Results are NULL on failure; callers return ERR_NOMEM.
- * mem_free takes NULL. Threads: any for the heap; an arena or budget belongs to its owner's thread.
+ * Heap, arenas and memory budgets. All allocation of the tree goes through mem_alloc and friends,
+ * so that a test can make the Nth allocation fail. Results are NULL on failure; callers return
+ * ERR_NOMEM. mem_free takes NULL. Threads: any for the heap; an arena or budget belongs to its
+ * owner's thread.
  */
 #include "bytes.h"
 
@@ -14,15 +15,18 @@ void *mem_alloc_aligned(size_t alignment, size_t len); /* power of two; release 
 void mem_free(void *ptr);
 char *mem_strdup(struct str s); /* NUL-terminated copy */
 
-/* Tests: the allocation number `nth` from now (1 = the next) fails on this thread; 0 turns it off. */
+/*
+ * Tests: the allocation number `nth` from now (1 = the next) fails on this thread; 0 turns it off.
+ */
 void mem_fail_at(uint64_t nth);
 /* Allocations made by this thread since mem_fail_at was called. */
 uint64_t mem_fail_count(void);
 
 /* ---- arena: many small allocations with one end --------------------------------------------- */
 /*
- * Blocks double from 4 KiB to 1 MiB; an allocation larger than that gets its own. used_bytes is the memory
- * held, blocks' headers included, and never passes limit_bytes. arena_clear keeps the first block (if <= 64 KiB).
+ * Blocks double from 4 KiB to 1 MiB; an allocation larger than that gets its own. used_bytes is the
+ * memory held, blocks' headers included, and never passes limit_bytes. arena_clear keeps the first
+ * block (if <= 64 KiB).
  */
 struct arena_block;
 struct arena {
@@ -37,7 +41,10 @@ void arena_init(struct arena *a, size_t limit_bytes);
 void arena_release(struct arena *a);
 void arena_clear(struct arena *a);
 void *arena_alloc_slow(struct arena *a, size_t len);
-/* 16-byte aligned, uninitialised; NULL when the limit or the heap is exhausted. len 0 gives a valid pointer. */
+/*
+ * 16-byte aligned, uninitialised; NULL when the limit or the heap is exhausted. len 0 gives a valid
+ * pointer.
+ */
 static inline void *arena_alloc(struct arena *a, size_t len)
 {
 	size_t need = (len + 15) & ~(size_t)15;
@@ -53,7 +60,7 @@ struct str arena_copy_str(struct arena *a, struct str s);
 char *arena_cstr(struct arena *a, struct str s); /* NUL-terminated */
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3);
 
-/* ---- budget: a shared ceiling on bytes held --------------------------------------------------- */
+/* ---- budget: a shared ceiling on bytes held -------------------------------------------------- */
 struct budget {
 	size_t limit_bytes;
 	size_t used_bytes;

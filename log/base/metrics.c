@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All cells are relaxed atomics: each is a sum of its own, a scrape may see one a moment older than another.
- * A histogram has 4 buckets per power of two: bucket index = 4 * (exponent - 1) + the two bits below the
- * leading one; values under 4 ns have a bucket each. Its quantiles are off by at most a quarter.
+ * All cells are relaxed atomics: each is a sum of its own, a scrape may see one a moment older than
+ * another. A histogram has 4 buckets per power of two: bucket index = 4 * (exponent - 1) + the two
+ * bits below the leading one; values under 4 ns have a bucket each. Its quantiles are off by at
+ * most a quarter.
  */
 #include "metrics.h"
 

@@ -3,9 +3,10 @@
 /*
  * Counters, gauges and histograms, declared once in metrics.def:
  *   METRIC(ID, kind, "kappa_name", "unit", "help")       kind: COUNTER, GAUGE, HISTOGRAM
- * Process-wide totals live here as relaxed atomics (each is independent: no order is needed between them);
- * metrics with labels (per topic, group, view) are produced at scrape time by collectors that rooms register.
- * Histograms are log-linear (4 buckets per power of two) over nanoseconds, exposed in seconds.
+ * Process-wide totals live here as relaxed atomics (each is independent: no order is needed between
+ * them); metrics with labels (per topic, group, view) are produced at scrape time by collectors
+ * that rooms register. Histograms are log-linear (4 buckets per power of two) over nanoseconds,
+ * exposed in seconds.
  */
 #include "bytes.h"
 
@@ -24,7 +25,10 @@ uint64_t metric_value(enum metric m); /* counter or gauge; histogram: count */
 int64_t metric_quantile_ns(enum metric m, double q);
 int64_t metric_max_ns(enum metric m);
 
-/* A collector appends Prometheus text (with # HELP and # TYPE) for its labelled metrics. Called on the scraping thread. At most 32. */
+/*
+ * A collector appends Prometheus text (with # HELP and # TYPE) for its labelled metrics. Called on
+ * the scraping thread. At most 32.
+ */
 typedef void (*metric_collector)(void *ctx, struct writer *out);
 void metric_collector_add(metric_collector fn, void *ctx);
 void metric_collector_remove(metric_collector fn, void *ctx);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A queue and threads that start when work comes and none is idle. A job is linked through its mail until it
- * runs, then the mail carries it back to the loop.
+ * A queue and threads that start when work comes and none is idle. A job is linked through its mail
+ * until it runs, then the mail carries it back to the loop.
  */
 #include "pool.h"
 

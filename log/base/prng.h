@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Seeded pseudo-random numbers (xoshiro256**, seeded by splitmix64; Blackman and Vigna 2018): the same seed
- * gives the same numbers on every machine. Not for secrets: those come from io_random.
+ * Seeded pseudo-random numbers (xoshiro256**, seeded by splitmix64; Blackman and Vigna 2018): the
+ * same seed gives the same numbers on every machine. Not for secrets: those come from io_random.
  */
 #include <stdint.h>
 

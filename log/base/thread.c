@@ -198,7 +198,10 @@ bool gate_is_open(struct gate *g)
 
 /* ---- shared ---------------------------------------------------------------------------------- */
 
-/* Acquire: pairs with the release in shared_store, so what was written before the store is seen here. */
+/*
+ * Acquire: pairs with the release in shared_store, so what was written before the store is seen
+ * here.
+ */
 uint64_t shared_load(const struct shared_u64 *s)
 {
 	return __atomic_load_n(&s->v, __ATOMIC_ACQUIRE);

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * The only place of the tree where pthread_ and atomics appear. Threads own things and talk by mail
- * (loop.h); what is here serves the few that must block: SQLite workers, HTTP callbacks, the service pool.
+ * (loop.h); what is here serves the few that must block: SQLite workers, HTTP callbacks, the
+ * service pool.
  */
 #include "err.h"
 #include <pthread.h>
@@ -11,7 +12,9 @@ struct thread {
 	pthread_t id;
 	bool started;
 };
-/* Starts `fn(arg)` on a new thread named `name` (15 characters at most). Signals are blocked in it. */
+/*
+ * Starts `fn(arg)` on a new thread named `name` (15 characters at most). Signals are blocked in it.
+ */
 MUST_USE enum err thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg);
 void thread_join(struct thread *t); /* no-op when not started */
 /* An id unique to the calling thread, for owner assertions. */
@@ -35,7 +38,9 @@ bool cond_wait_for(struct cond *c, struct mutex *m, int64_t timeout_ns);
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 
-/* A gate opens once; any number of threads wait for it. Opening has release, waiting acquire order. */
+/*
+ * A gate opens once; any number of threads wait for it. Opening has release, waiting acquire order.
+ */
 struct gate {
 	struct mutex m;
 	struct cond c;
@@ -48,7 +53,10 @@ void gate_wait(struct gate *g);
 bool gate_wait_for(struct gate *g, int64_t timeout_ns); /* false = timed out */
 bool gate_is_open(struct gate *g);
 
-/* Flags and counters shared by threads. Loads acquire, stores release, add is relaxed (a count, not a lock). */
+/*
+ * Flags and counters shared by threads. Loads acquire, stores release, add is relaxed (a count, not
+ * a lock).
+ */
 struct shared_u64 {
 	uint64_t v;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shape: `child` is the first child, `sibling` the next child of the same parent, `prev` the sibling before or,
- * for the first child, the parent. The root has neither prev nor sibling.
+ * Shape: `child` is the first child, `sibling` the next child of the same parent, `prev` the
+ * sibling before or, for the first child, the parent. The root has neither prev nor sibling.
  */
 #include "timers.h"
 

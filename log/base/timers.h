@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The loop's timers: an intrusive pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) ordered by due time,
- * then by the order of setting. Nothing is allocated, so nothing fails; add is O(1), removal O(log n) amortised.
- * Private to log/base. Thread: the loop's.
+ * The loop's timers: an intrusive pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) ordered
+ * by due time, then by the order of setting. Nothing is allocated, so nothing fails; add is O(1),
+ * removal O(log n) amortised. Private to log/base. Thread: the loop's.
  */
 #include "loop.h"
 

@@ -264,7 +264,10 @@ static void a_wake_from_another_thread_ends_the_wait(struct io_fixture *f)
 
 static void a_write_cut_short_goes_on_until_it_is_refused(struct io_fixture *f)
 {
-	/* the kernel writes up to the limit, then says EFBIG: a short result and an error, in two calls */
+	/*
+	 * the kernel writes up to the limit, then says EFBIG: a short result and an error, in two
+	 * calls
+	 */
 	int fd = open_new(f, "limited");
 	struct rlimit before, low;
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listening, accepting, receiving and sending, on each backend; the client's end is in the same test. */
+/*
+ * Listening, accepting, receiving and sending, on each backend; the client's end is in the same
+ * test.
+ */
 #include "test/lib/io_fixture.h"
 
 #include "test/lib/connect.h"

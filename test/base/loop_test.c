@@ -214,7 +214,10 @@ static void a_signal_handler_stops_an_idle_loop(void **state)
 {
 	(void)state;
 #ifdef __SANITIZE_THREAD__
-	/* the sanitizer delays handlers to the next libc call it knows, and the ring waits without one */
+	/*
+	 * the sanitizer delays handlers to the next libc call it knows, and the ring waits without
+	 * one
+	 */
 	if (strcmp(backend, "uring") == 0)
 		skip();
 #endif

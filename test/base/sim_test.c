@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated backend keeps its own fault model: what it may lose it does lose, what it may not it never does. */
+/*
+ * The simulated backend keeps its own fault model: what it may lose it does lose, what it may not
+ * it never does.
+ */
 #include "test/lib/test.h"
 
 #include "log/base/base.h"

@@ -18,7 +18,10 @@ enum err test_connect(struct io *io, uint16_t port, int *ret_fd)
 		return err_sys("socket");
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	/* the connection is made by the kernel before the server accepts, so this does not wait for it */
+	/*
+	 * the connection is made by the kernel before the server accepts, so this does not wait for
+	 * it
+	 */
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
 	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
 		enum err e = err_sys("connect to port %u", (unsigned)port);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The client's end of a connection to a server under test, on any I/O backend: a descriptor for io_submit
- * (RECV, SEND) and io_close of the same `io`.
+ * The client's end of a connection to a server under test, on any I/O backend: a descriptor for
+ * io_submit (RECV, SEND) and io_close of the same `io`.
  */
 #include "log/base/io.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * I/O tests are written once and run on each backend (uring, threads, sim): an array of cases ended by
- * IO_CASES_END, given to io_cases_main. A backend that the kernel refuses is skipped.
+ * I/O tests are written once and run on each backend (uring, threads, sim): an array of cases ended
+ * by IO_CASES_END, given to io_cases_main. A backend that the kernel refuses is skipped.
  */
 #include "test/lib/test.h"
 
@@ -26,7 +26,10 @@ struct io_case {
 #define IO_CASE(function) {#function, function, false}
 #define IO_CASE_REAL(function) {#function, function, true}
 #define IO_CASES_END {NULL, NULL, false}
-/* The main of a test program: each case on each backend, as <backend>_<case>. Ends with the exit status. */
+/*
+ * The main of a test program: each case on each backend, as <backend>_<case>. Ends with the exit
+ * status.
+ */
 int io_cases_main(const struct io_case *cases);
 
 /* dir/name, in one of a few static buffers. */

@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-/* Written zeros share one block: a file filled with zeros costs its table alone. Never the only reference. */
+/*
+ * Written zeros share one block: a file filled with zeros costs its table alone. Never the only
+ * reference.
+ */
 static struct sim_block zero_block = {.refs = 1};
 
 struct sim_content *sim_content_new(void)

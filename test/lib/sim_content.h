@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The bytes of a simulated file: a table of 4 KiB blocks, both copied on write, so that the cached and the
- * durable state, and the clones of a disk, share what is equal. A missing block is a hole and reads as zeros.
- * Thread: one.
+ * The bytes of a simulated file: a table of 4 KiB blocks, both copied on write, so that the cached
+ * and the durable state, and the clones of a disk, share what is equal. A missing block is a hole
+ * and reads as zeros. Thread: one.
  */
 #include "log/base/bytes.h"
 

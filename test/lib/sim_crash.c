@@ -36,7 +36,7 @@ struct sim_unit *sim_disk_units(const struct sim_disk *d, size_t *ret_count)
 	return l.unit;
 }
 
-/* ---- one cut ----------------------------------------------------------------------------------------- */
+/* ---- one cut --------------------------------------------------------------------------------- */
 
 static void crash_sector(struct sim_inode *n, struct sim_content **after, uint64_t sector,
     uint32_t choice, struct prng *p)
@@ -143,7 +143,7 @@ struct sim_disk *sim_disk_crash(const struct sim_disk *disk, const uint32_t *cho
 	return d;
 }
 
-/* ---- many cuts --------------------------------------------------------------------------------------- */
+/* ---- many cuts ------------------------------------------------------------------------------- */
 
 static uint32_t random_choice(const struct sim_unit *unit, struct prng *p)
 {
@@ -225,7 +225,10 @@ static void try_all_subsets(struct enumeration *e)
 	}
 }
 
-/* Each one alone, each one missing, prefixes and suffixes in order of the units; of many units a sample. */
+/*
+ * Each one alone, each one missing, prefixes and suffixes in order of the units; of many units a
+ * sample.
+ */
 static void try_shapes(struct enumeration *e)
 {
 	fill(e, SIM_LOST);
@@ -246,7 +249,10 @@ static void try_shapes(struct enumeration *e)
 	}
 }
 
-/* All kept but one sector, which is zeros, garbage or torn; all kept but one size, which is an older one. */
+/*
+ * All kept but one sector, which is zeros, garbage or torn; all kept but one size, which is an
+ * older one.
+ */
 static void try_damage(struct enumeration *e)
 {
 	for (size_t i = 0; i < e->count && !e->stopped; i += sample_step(e)) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of a simulated disk and the operations on it; what a power cut makes of it is in sim_crash.c. */
+/*
+ * The state of a simulated disk and the operations on it; what a power cut makes of it is in
+ * sim_crash.c.
+ */
 #include "test/lib/sim_disk.h"
 
 #include "log/base/prng.h"
@@ -8,7 +11,7 @@
 
 #include <errno.h>
 
-/* ---- inodes ---------------------------------------------------------------------------------------- */
+/* ---- inodes ---------------------------------------------------------------------------------- */
 
 static uint32_t new_inode(struct sim_disk *d, enum sim_kind kind)
 {
@@ -145,7 +148,7 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *d)
 	return copy;
 }
 
-/* ---- content ---------------------------------------------------------------------------------------- */
+/* ---- content --------------------------------------------------------------------------------- */
 
 static void add_size(struct sim_inode *n, uint64_t size_bytes)
 {
@@ -306,7 +309,7 @@ void sim_disk_flip(struct sim_disk *d, uint32_t inode, uint64_t bit)
 	}
 }
 
-/* ---- names ------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 uint32_t sim_disk_lookup(const struct sim_disk *d, uint32_t dir, struct str name)
 {
@@ -406,7 +409,7 @@ static void sync_directory(struct sim_disk *d, uint32_t dir)
 	d->name_op_count = kept;
 }
 
-/* ---- collecting -------------------------------------------------------------------------------------- */
+/* ---- collecting ------------------------------------------------------------------------------ */
 
 static void reach(const struct sim_disk *d, uint32_t inode, uint8_t *seen)
 {
@@ -454,7 +457,7 @@ void sim_disk_close_all(struct sim_disk *d)
 	sim_disk_collect(d);
 }
 
-/* ---- apply -------------------------------------------------------------------------------------------- */
+/* ---- apply ----------------------------------------------------------------------------------- */
 
 static int apply_to_file(struct sim_disk *d, const struct sim_op *op)
 {

@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * A simulated disk with a page cache in front: what a file system may do to data at a power cut, written down.
- * sim_io.h puts the I/O seam on top; a crash-state enumerator works on disks directly:
+ * A simulated disk with a page cache in front: what a file system may do to data at a power cut,
+ * written down. sim_io.h puts the I/O seam on top; a crash-state enumerator works on disks
+ * directly:
  *
- *   struct sim_disk *d = sim_disk_new(0);
- *   for each op of a recorded run: sim_disk_apply(d, op); then sim_disk_each_crash(d, ..., recover and check)
+ *   struct sim_disk *d = sim_disk_new(0); for each op of a recorded run: sim_disk_apply(d, op);
+ *   then sim_disk_each_crash(d, ..., recover and check)
  *
  * FAULT MODEL
- *  F1  Each file and directory has a cached state, which every reader sees, and a durable state, which a power cut
- *      leaves. Nothing but what follows moves the cached into the durable.
- *  F2  Content is written in sectors of 512 bytes. Until a sync of the file has returned, each sector written
- *      since the last one is a unit of its own: after the cut it has its new content, its old content, zeros,
- *      garbage, or the beginning of the new and the rest of the old (torn at any byte). Sectors of one write
- *      are independent: no order among them, nor among writes.
- *  F3  The size is a unit apart from the content: after the cut it is any size the file has had since the last
- *      sync. So an append may leave the size without the data (zeros, garbage) or the data without the size
- *      (invisible).
- *  F4  A name (created, renamed, removed) is durable after a sync of its directory, of both directories for a
- *      rename between two. Until then each such change is a unit, kept or lost independently of the others and
- *      of the file's content; a rename is atomic. A sync of the file does not make its name durable.
+ *  F1  Each file and directory has a cached state, which every reader sees, and a durable state,
+ *      which a power cut leaves. Nothing but what follows moves the cached into the durable.
+ *  F2  Content is written in sectors of 512 bytes. Until a sync of the file has returned, each
+ *      sector written since the last one is a unit of its own: after the cut it has its new
+ *      content, its old content, zeros, garbage, or the beginning of the new and the rest of the
+ *      old (torn at any byte). Sectors of one write are independent: no order among them, nor among
+ *      writes.
+ *  F3  The size is a unit apart from the content: after the cut it is any size the file has had
+ *      since the last sync. So an append may leave the size without the data (zeros, garbage) or
+ *      the data without the size (invisible).
+ *  F4  A name (created, renamed, removed) is durable after a sync of its directory, of both
+ *      directories for a rename between two. Until then each such change is a unit, kept or lost
+ *      independently of the others and of the file's content; a rename is atomic. A sync of the
+ *      file does not make its name durable.
  *  F5  fdatasync and fsync are the same here: content and size.
- *  F6  Writeback: the kernel may make any dirty sector durable at any time (SIM_OP_WRITEBACK), so after two writes
- *      to one sector the first may be what survives.
- *  F7  A failed sync has made some dirty sectors durable and marks all of them clean: a later sync that
- *      succeeds does not write them. They are still read from the cache, and are gone after a cut.
- *  F8  Truncation makes the cut sectors dirty: when it is extended again before a sync, old content may come back.
- *  F9  A file that is full of holes takes no space; allocation fails with ENOSPC beyond the capacity.
- * Not in the model: rot at rest (flip bits with sim_disk_flip), misdirected writes, a device that lies about syncs
- * (apply a log without its SIM_OP_SYNC entries), reordering across a sync that has returned.
+ *  F6  Writeback: the kernel may make any dirty sector durable at any time (SIM_OP_WRITEBACK), so
+ *      after two writes to one sector the first may be what survives.
+ *  F7  A failed sync has made some dirty sectors durable and marks all of them clean: a later sync
+ *      that succeeds does not write them. They are still read from the cache, and are gone after a
+ *      cut.
+ *  F8  Truncation makes the cut sectors dirty: when it is extended again before a sync, old content
+ *      may come back.
+ *  F9  A file that is full of holes takes no space; allocation fails with ENOSPC beyond the
+ *      capacity.
+ * Not in the model: rot at rest (flip bits with sim_disk_flip), misdirected writes, a device that
+ * lies about syncs (apply a log without its SIM_OP_SYNC entries), reordering across a sync that has
+ * returned.
  *
- * Files are named by inode number; numbers are given in order of creation, so a log applied to a fresh disk gives
- * the same numbers. Memory comes from malloc, not mem_alloc: allocation faults are for the code under test.
- * Thread: one.
+ * Files are named by inode number; numbers are given in order of creation, so a log applied to a
+ * fresh disk gives the same numbers. Memory comes from malloc, not mem_alloc: allocation faults are
+ * for the code under test. Thread: one.
  */
 #include "log/base/bytes.h"
 #include "test/lib/sim_content.h"
@@ -92,7 +99,7 @@ struct sim_disk {
 	uint64_t used_bytes;     /* blocks of cached states */
 };
 
-/* ---- operations ------------------------------------------------------------------------------------ */
+/* ---- operations ------------------------------------------------------------------------------ */
 enum sim_op_kind {
 	SIM_OP_CREATE,    /* file `name` in directory `inode` */
 	SIM_OP_MKDIR,
@@ -120,7 +127,10 @@ struct sim_op {
 struct sim_disk *sim_disk_new(uint64_t capacity_bytes);
 struct sim_disk *sim_disk_clone(const struct sim_disk *disk);
 void sim_disk_free(struct sim_disk *disk); /* NULL is allowed */
-/* 0 or an errno: ENOENT, EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, ENOSPC, EINVAL. The operation is borrowed. */
+/*
+ * 0 or an errno: ENOENT, EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, ENOSPC, EINVAL. The operation is
+ * borrowed.
+ */
 int sim_disk_apply(struct sim_disk *disk, const struct sim_op *op);
 /* The inode under `name` (not NUL-terminated), 0 = none. */
 uint32_t sim_disk_lookup(const struct sim_disk *disk, uint32_t dir, struct str name);
@@ -134,7 +144,7 @@ void sim_disk_flip(struct sim_disk *disk, uint32_t inode, uint64_t bit);
 /* Forgets inodes that no name, pending change or descriptor refers to. */
 void sim_disk_collect(struct sim_disk *disk);
 
-/* ---- power cuts ------------------------------------------------------------------------------------ */
+/* ---- power cuts ------------------------------------------------------------------------------ */
 enum sim_unit_kind { SIM_UNIT_NAME, SIM_UNIT_SIZE, SIM_UNIT_SECTOR };
 struct sim_unit {
 	enum sim_unit_kind kind;
@@ -142,23 +152,26 @@ struct sim_unit {
 	uint64_t at; /* NAME: index of name_op; SIZE: number of sizes to choose from; SECTOR: its number */
 };
 /*
- * What becomes of a unit. NAME: LOST or KEPT. SIZE: LOST = the durable size, KEPT = the newest, n >= 2 = the
- * (n - 2)th of `sizes`. SECTOR: any.
+ * What becomes of a unit. NAME: LOST or KEPT. SIZE: LOST = the durable size, KEPT = the newest, n
+ * >= 2 = the (n - 2)th of `sizes`. SECTOR: any.
  */
 enum { SIM_LOST = 0, SIM_KEPT = 1, SIM_ZEROS = 2, SIM_GARBAGE = 3, SIM_TORN = 4 };
 
 /* The units of what is not durable, in a malloc'd array. */
 struct sim_unit *sim_disk_units(const struct sim_disk *disk, size_t *ret_count);
-/* The disk after a cut with these choices, one per unit; `seed` gives garbage and places of tearing. */
+/*
+ * The disk after a cut with these choices, one per unit; `seed` gives garbage and places of
+ * tearing.
+ */
 struct sim_disk *sim_disk_crash(const struct sim_disk *disk, const uint32_t *choices, uint64_t seed);
 /* The same with choices drawn from `seed`. */
 struct sim_disk *sim_disk_crash_random(const struct sim_disk *disk, uint64_t seed);
 /*
- * Calls `check` with the disk after each cut that is tried: all subsets of the units when there are at most
- * `exhaustive_max` (<= 16), else none, each one alone, each one missing, prefixes and suffixes (of over 64 units
- * a sample drawn from `seed`); then all kept but one sector that is zeros, garbage or torn, or one size that is
- * older; then `random_count` mixtures drawn from `seed`. `check` borrows the disk; false ends the enumeration.
- * Returns the number of disks tried.
+ * Calls `check` with the disk after each cut that is tried: all subsets of the units when there are
+ * at most `exhaustive_max` (<= 16), else none, each one alone, each one missing, prefixes and
+ * suffixes (of over 64 units a sample drawn from `seed`); then all kept but one sector that is
+ * zeros, garbage or torn, or one size that is older; then `random_count` mixtures drawn from
+ * `seed`. `check` borrows the disk; false ends the enumeration. Returns the number of disks tried.
  */
 struct sim_crash_plan {
 	unsigned exhaustive_max;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files and directories of the simulated backend: paths, descriptors, and their operations on the disk. */
+/*
+ * Files and directories of the simulated backend: paths, descriptors, and their operations on the
+ * disk.
+ */
 #include "log/base/limits.h"
 #include "log/base/mem.h"
 #include "test/lib/sim_state.h"
@@ -9,7 +12,7 @@
 
 enum { NAME_MAX_LEN = 255, LINKS_MAX = 8 };
 
-/* ---- paths ------------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 struct place {
 	uint32_t dir;
@@ -102,7 +105,7 @@ static enum err fd_result(int failed, const char *what, int fd)
 	return failed ? err_sys("%s fd %d", what, fd) : ERR_OK;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int open_place(struct sim_io *s, const char *path, unsigned flags, struct place *at)
 {
@@ -146,7 +149,7 @@ enum err sim_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 	return ERR_OK;
 }
 
-/* ---- reading and writing ---------------------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 /* The descriptor of a regular file, or NULL with *ret_errno. */
 static struct sim_fd *file_of(struct sim_io *s, int fd, bool to_write, int *ret_errno)
@@ -306,7 +309,7 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 	return fd_result(failed ? failed : sim_apply(s, &op), "allocate", fd);
 }
 
-/* ---- state ----------------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static struct io_stat stat_of(const struct sim_inode *n)
 {
@@ -378,7 +381,7 @@ enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes, ui
 	return ERR_OK;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* An operation on one name whose directory exists. */
 static int change_name(struct sim_io *s, const char *path, enum sim_op_kind kind, struct bytes data)

@@ -7,7 +7,7 @@
 
 static const int64_t EPOCH_NS = 1740787200 * (int64_t)1000000000; /* 2025-03-01T00:00:00Z */
 
-/* ---- calls and faults -------------------------------------------------------------------------------- */
+/* ---- calls and faults ------------------------------------------------------------------------ */
 
 /* F6: now and then a dirty sector of some file becomes durable. */
 static void maybe_write_back(struct sim_io *s)
@@ -71,7 +71,7 @@ uint64_t sim_io_calls(struct io *io, unsigned calls)
 	return sum;
 }
 
-/* ---- log of operations -------------------------------------------------------------------------------- */
+/* ---- log of operations ----------------------------------------------------------------------- */
 
 static void record(struct sim_io *s, const struct sim_op *op)
 {
@@ -121,7 +121,7 @@ const struct sim_op *sim_io_op(struct io *io, size_t index)
 	return &sim_of(io)->log.op[index];
 }
 
-/* ---- descriptors -------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 struct sim_fd *sim_fd_get(struct sim_io *s, int fd)
 {
@@ -174,7 +174,7 @@ static enum err sim_close(struct io *io, int fd)
 	return errno ? err_sys("close fd %d", fd) : ERR_OK;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 enum { WAITING = 1, FLYING = 2, CANCELLED = 4 };
 
@@ -318,7 +318,7 @@ static void sim_wake(struct io *io)
 	shared_store(&sim_of(io)->woken, 1);
 }
 
-/* ---- power, process, clock ------------------------------------------------------------------------------- */
+/* ---- power, process, clock ------------------------------------------------------------------- */
 
 void sim_io_unplug(struct io *io)
 {
@@ -398,7 +398,7 @@ static void sim_sleep_ns(struct io *io, int64_t ns)
 	sim_of(io)->now_ns += ns > 0 ? ns : 0;
 }
 
-/* ---- life cycle ----------------------------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static void sim_free(struct io *io)
 {

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The I/O seam on a simulated disk, network and clock: one thread, no waiting, everything drawn from one seed, so
- * that a failing run repeats exactly. What the disk may lose is in sim_disk.h; here is the rest of the fault model:
+ * The I/O seam on a simulated disk, network and clock: one thread, no waiting, everything drawn
+ * from one seed, so that a failing run repeats exactly. What the disk may lose is in sim_disk.h;
+ * here is the rest of the fault model:
  *
- *  T1  Time is virtual. It moves in io_sleep_ns and in io_poll, which jumps to the next completion or to its
- *      timeout; blocking calls take no time. Realtime may be made to jump (sim_io_jump_clock).
- *  T2  A request takes effect at the moment of its completion, latency_min..max after it was submitted, so
- *      requests in flight complete in any order. A poll without timeout in which nothing can ever happen is an
- *      error (ERR_TIMEOUT): the real thing would hang.
- *  T3  WRITE, before it fails, may have written a part (whole sectors); a failed sync loses data (F7).
- *  T4  RECV may return fewer bytes than are there. A socket buffers 64 KiB per direction; SEND waits for room.
- *      Bytes arrive in order or the connection breaks (sim_io_break).
- *  T5  Faults: any call, by kind and number, fails with a given errno (sim_io_fault); chaos_ppm makes calls fail
- *      at random with EIO.
- *  T6  A power cut (sim_io_cut_power) executes a random subset of the WRITEs in flight, hands out the disk as the
- *      cut leaves it, and makes every later call fail with EIO: the server can be torn down in the usual
- *      way without changing anything. sim_io_kill is a process killed: the page cache survives.
+ *  T1  Time is virtual. It moves in io_sleep_ns and in io_poll, which jumps to the next completion
+ *      or to its timeout; blocking calls take no time. Realtime may be made to jump
+ *      (sim_io_jump_clock).
+ *  T2  A request takes effect at the moment of its completion, latency_min..max after it was
+ *      submitted, so requests in flight complete in any order. A poll without timeout in which
+ *      nothing can ever happen is an error (ERR_TIMEOUT): the real thing would hang.
+ *  T3  WRITE, before it fails, may have written a part (whole sectors); a failed sync loses data
+ *      (F7).
+ *  T4  RECV may return fewer bytes than are there. A socket buffers 64 KiB per direction; SEND
+ *      waits for room. Bytes arrive in order or the connection breaks (sim_io_break).
+ *  T5  Faults: any call, by kind and number, fails with a given errno (sim_io_fault); chaos_ppm
+ *      makes calls fail at random with EIO.
+ *  T6  A power cut (sim_io_cut_power) executes a random subset of the WRITEs in flight, hands out
+ *      the disk as the cut leaves it, and makes every later call fail with EIO: the server can be
+ *      torn down in the usual way without changing anything. sim_io_kill is a process killed: the
+ *      page cache survives.
  *
- * It checks what the real backends cannot: that a descriptor is closed only when its requests are done, that O_DIRECT
- * is aligned, that nothing is used after close (EBADF; numbers are reused lowest first).
- * Thread: one, but io_wake from any.
+ * It checks what the real backends cannot: that a descriptor is closed only when its requests are
+ * done, that O_DIRECT is aligned, that nothing is used after close (EBADF; numbers are reused
+ * lowest first). Thread: one, but io_wake from any.
  */
 #include "log/base/io.h"
 #include "test/lib/sim_disk.h"
@@ -42,8 +46,10 @@ struct sim_disk *sim_io_disk(struct io *io);
 /* Descriptors that are open: 0 after a server has closed all it opened. */
 size_t sim_io_open_count(struct io *io);
 
-/* ---- faults ------------------------------------------------------------------------------------------ */
-/* What a call of the seam is counted as; the asynchronous requests count as their blocking likes. */
+/* ---- faults ---------------------------------------------------------------------------------- */
+/*
+ * What a call of the seam is counted as; the asynchronous requests count as their blocking likes.
+ */
 enum sim_call {
 	SIM_CALL_OPEN = 1 << 0,
 	SIM_CALL_CLOSE = 1 << 1,
@@ -73,28 +79,41 @@ struct sim_fault {
 };
 /* Arms one fault in place of the last. */
 void sim_io_fault(struct io *io, struct sim_fault fault);
-/* How often the armed fault has struck. A test over all call sites raises nth until this stays 0. */
+/*
+ * How often the armed fault has struck. A test over all call sites raises nth until this stays 0.
+ */
 uint64_t sim_io_fault_hits(struct io *io);
 /* Calls of these kinds so far. */
 uint64_t sim_io_calls(struct io *io, unsigned calls);
 
-/* ---- power, process, clock ----------------------------------------------------------------------------- */
+/* ---- power, process, clock ------------------------------------------------------------------- */
 /* The caller frees the disk returned; the io's own disk stays as it is. */
 struct sim_disk *sim_io_cut_power(struct io *io, uint64_t seed);
 struct sim_disk *sim_io_kill(struct io *io, uint64_t seed);
-/* Only the end of the io: each later call fails with EIO, requests in flight complete without effect. */
+/*
+ * Only the end of the io: each later call fails with EIO, requests in flight complete without
+ * effect.
+ */
 void sim_io_unplug(struct io *io);
 /* Moves CLOCK_REALTIME against the other clocks. */
 void sim_io_jump_clock(struct io *io, int64_t by_ns);
 
-/* ---- log of operations (options.record) ------------------------------------------------------------------ */
-/* What has been done to the disk, in order, with its data: applied to a disk as it was at the start, ... */
+/* ---- log of operations (options.record) ------------------------------------------------------ */
+/*
+ * What has been done to the disk, in order, with its data: applied to a disk as it was at the
+ * start, ...
+ */
 size_t sim_io_op_count(struct io *io);
-/* ... the first n operations give the disk as it was then. Borrowed until the next call of the io. */
+/*
+ * ... the first n operations give the disk as it was then. Borrowed until the next call of the io.
+ */
 const struct sim_op *sim_io_op(struct io *io, size_t index);
 
-/* ---- network ---------------------------------------------------------------------------------------------- */
-/* The client's end of a connection to a listener of this io: for io_submit and io_close. ERR_CONNECT. */
+/* ---- network --------------------------------------------------------------------------------- */
+/*
+ * The client's end of a connection to a listener of this io: for io_submit and io_close.
+ * ERR_CONNECT.
+ */
 MUST_USE enum err sim_io_connect(struct io *io, uint16_t port, int *ret_fd);
 /* Breaks a connection: both ends get ECONNRESET, bytes under way are lost. */
 void sim_io_break(struct io *io, int fd);

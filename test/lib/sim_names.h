@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Inside the simulated disk: directories as sorted arrays, and what sim_disk.c and sim_crash.c share. */
+/*
+ * Inside the simulated disk: directories as sorted arrays, and what sim_disk.c and sim_crash.c
+ * share.
+ */
 #include "test/lib/sim_disk.h"
 
 uint32_t sim_names_get(const struct sim_names *names, struct str name); /* 0 = none */

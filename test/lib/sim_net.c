@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loopback sockets in memory. A stream's socket holds the bytes that its peer has sent and it has not received.
- * A request that cannot go on waits in the socket; whoever makes it possible sends it on its way again.
+ * Loopback sockets in memory. A stream's socket holds the bytes that its peer has sent and it has
+ * not received. A request that cannot go on waits in the socket; whoever makes it possible sends it
+ * on its way again.
  */
 #include "log/base/io_posix.h"
 #include "log/base/limits.h"
@@ -43,7 +44,7 @@ static struct sim_socket *new_socket(uint16_t port, uint16_t peer_port)
 	return k;
 }
 
-/* ---- listening and connecting ---------------------------------------------------------------------------- */
+/* ---- listening and connecting ---------------------------------------------------------------- */
 
 static struct sim_socket *listener_on(struct sim_io *s, uint16_t port)
 {
@@ -119,7 +120,7 @@ enum err sim_address(struct io *io, int fd, bool peer, struct io_address *ret_ad
 	return ERR_OK;
 }
 
-/* ---- closing and breaking ----------------------------------------------------------------------------------- */
+/* ---- closing and breaking -------------------------------------------------------------------- */
 
 /* The other side hears that nothing follows. */
 static void part(struct sim_io *s, struct sim_socket *k, bool reset)
@@ -182,7 +183,7 @@ void sim_net_unplug(struct sim_io *s)
 	}
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static struct io_req **slot_of(struct sim_socket *k, enum io_op op)
 {

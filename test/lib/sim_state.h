@@ -103,7 +103,10 @@ enum err sim_address(struct io *io, int fd, bool peer, struct io_address *ret_ad
 void sim_net_submit(struct sim_io *s, struct sim_fd *f, struct io_req *req);
 /* True when the request was waiting at its socket and is the caller's again. */
 bool sim_net_cancel(struct sim_io *s, struct io_req *req);
-/* The effect of a socket request: bytes moved, a descriptor, -errno, or -EAGAIN when it waits again. */
+/*
+ * The effect of a socket request: bytes moved, a descriptor, -errno, or -EAGAIN when it waits
+ * again.
+ */
 int64_t sim_net_effect(struct sim_io *s, struct io_req *req);
 void sim_net_close(struct sim_io *s, struct sim_fd *f);
 /* Everything that waits fails with EIO. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The test library's own heap: apart from mem_alloc, so that injected failures hit only the code under test, and
- * never NULL. Release with free.
+ * The test library's own heap: apart from mem_alloc, so that injected failures hit only the code
+ * under test, and never NULL. Release with free.
  */
 #include "log/base/err.h"
 
