@@ -16,7 +16,8 @@ static const struct {
 	int16_t http;
 	bool retriable;
 } table[ERR_COUNT] = {
-#define ERR(name, kafka, http, retriable, text) [ERR_##name] = {#name, text, kafka, http, retriable},
+#define ERR(name, kafka, http, retriable, text)                                                   \
+	[ERR_##name] = {#name, text, kafka, http, retriable},
 #include "err.def"
 #undef ERR
 };
@@ -173,7 +174,9 @@ enum err err_sys(const char *fmt, ...)
 	va_start(ap, fmt);
 	int len = vsnprintf(note, sizeof(note) / 2, fmt, ap);
 	va_end(ap);
-	size_t at = len < 0 ? 0 : (size_t)len < sizeof(note) / 2 ? (size_t)len : sizeof(note) / 2 - 1;
+	size_t at = len < 0 ? 0 : (size_t)len;
+	if (at >= sizeof(note) / 2)
+		at = sizeof(note) / 2 - 1;
 	const char *desc = strerrordesc_np(saved);
 	const char *name = strerrorname_np(saved);
 	snprintf(note + at, sizeof(note) - at, ": %s (%s)", desc ? desc : "unknown error",

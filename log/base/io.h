@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The I/O seam: files, directories, sockets, clocks and randomness behind one struct of functions,
- * with three implementations that pass the same tests (test/base/io_test.c):
+ * with three implementations that pass the same tests (test/base/io_*_test.c):
  *   uring    io_uring for the asynchronous half (default)
  *   threads  helper threads with pread/pwrite/fdatasync, epoll for sockets (where io_uring is
  *            refused)
@@ -99,7 +99,8 @@ struct io_ops {
 	void (*wake)(struct io *io);
 	enum err (*open)(struct io *io, const char *path, unsigned flags, int *ret_fd);
 	enum err (*close)(struct io *io, int fd);
-	enum err (*pread)(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
+	enum err (*pread)(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
+	    size_t *ret_len);
 	enum err (*pwrite)(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
 	enum err (*fdatasync)(struct io *io, int fd);
 	enum err (*fsync)(struct io *io, int fd);
@@ -115,8 +116,10 @@ struct io_ops {
 	enum err (*fsync_dir)(struct io *io, const char *path);
 	enum err (*list)(struct io *io, const char *path, struct io_names *ret_names);
 	enum err (*lock)(struct io *io, int fd);
-	enum err (*space)(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
-	enum err (*listen)(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+	enum err (*space)(struct io *io, const char *path, uint64_t *ret_free_bytes,
+	    uint64_t *ret_total_bytes);
+	enum err (*listen)(struct io *io, const char *host, uint16_t port, int *ret_fd,
+	    uint16_t *ret_port);
 	enum err (*address)(struct io *io, int fd, bool peer, struct io_address *ret_address);
 	int64_t (*clock_ns)(struct io *io, enum io_clock clock);
 	void (*random)(struct io *io, void *buf, size_t len);
@@ -174,7 +177,8 @@ static inline void io_wake(struct io *io)
 MUST_USE enum err io_open(struct io *io, const char *path, unsigned flags, int *ret_fd);
 MUST_USE enum err io_close(struct io *io, int fd);
 /* Reads up to len bytes; *ret_len < len only at the end of file. */
-MUST_USE enum err io_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
+MUST_USE enum err io_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
+    size_t *ret_len);
 /* Reads exactly len bytes, else ERR_EOF. */
 MUST_USE enum err io_pread_all(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 MUST_USE enum err io_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
@@ -182,7 +186,8 @@ MUST_USE enum err io_fdatasync(struct io *io, int fd);
 MUST_USE enum err io_fsync(struct io *io, int fd);
 MUST_USE enum err io_truncate(struct io *io, int fd, uint64_t size_bytes);
 MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
-MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat); /* ERR_NOT_FOUND */
+/* ERR_NOT_FOUND when there is nothing. */
+MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat);
 MUST_USE enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat);
 MUST_USE enum err io_mkdir(struct io *io, const char *path); /* mode 0700; ERR_EXISTS */
 /*
@@ -198,12 +203,14 @@ MUST_USE enum err io_list(struct io *io, const char *path, struct io_names *ret_
 void io_names_release(struct io_names *names);
 /* Exclusive advisory lock, not waiting: ERR_LOCKED. */
 MUST_USE enum err io_lock(struct io *io, int fd);
-MUST_USE enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+MUST_USE enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
+    uint64_t *ret_total_bytes);
 /*
  * Listens on host:port: a name or numeric address, "" for all interfaces; port 0 = any free one.
  * ERR_ADDRESS_IN_USE.
  */
-MUST_USE enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+MUST_USE enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
+    uint16_t *ret_port);
 /* Our end of a socket (peer false) or the other one. */
 MUST_USE enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 int64_t io_clock_ns(struct io *io, enum io_clock clock);
@@ -217,6 +224,7 @@ void io_sleep_ns(struct io *io, int64_t ns);
  */
 MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
-MUST_USE enum err io_read_file(struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);
+MUST_USE enum err io_read_file(struct io *io, const char *path, size_t limit_bytes,
+    struct bytes *ret_content);
 /* Replaces a file atomically and durably: write `path`.tmp, fsync, rename, fsync directory. */
 MUST_USE enum err io_write_file(struct io *io, const char *path, struct bytes content);

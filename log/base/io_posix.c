@@ -68,7 +68,8 @@ enum err posix_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys("read fd %d pos %llu len %zu", fd, (unsigned long long)pos, len);
+			return err_sys("read fd %d pos %llu len %zu", fd, (unsigned long long)pos,
+			    len);
 		if (n == 0)
 			break;
 		done += (size_t)n;
@@ -86,7 +87,8 @@ enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys("write fd %d pos %llu len %zu", fd, (unsigned long long)pos, len);
+			return err_sys("write fd %d pos %llu len %zu", fd, (unsigned long long)pos,
+			    len);
 		if (n == 0)
 			return err_note(ERR_IO, "write fd %d pos %llu: nothing written", fd,
 			    (unsigned long long)(pos + done));
@@ -114,7 +116,9 @@ enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes)
 	do {
 		rc = ftruncate(fd, (off_t)size_bytes);
 	} while (rc < 0 && errno == EINTR);
-	return rc < 0 ? err_sys("truncate fd %d to %llu", fd, (unsigned long long)size_bytes) : ERR_OK;
+	if (rc < 0)
+		return err_sys("truncate fd %d to %llu", fd, (unsigned long long)size_bytes);
+	return ERR_OK;
 }
 
 enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len)
@@ -124,9 +128,10 @@ enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len
 	do {
 		rc = fallocate(fd, 0, (off_t)pos, (off_t)len);
 	} while (rc < 0 && errno == EINTR);
-	return rc < 0 ? err_sys("allocate fd %d pos %llu len %llu", fd, (unsigned long long)pos,
-			    (unsigned long long)len)
-		      : ERR_OK;
+	if (rc < 0)
+		return err_sys("allocate fd %d pos %llu len %llu", fd, (unsigned long long)pos,
+		    (unsigned long long)len);
+	return ERR_OK;
 }
 
 static struct io_stat stat_of(const struct stat *st)

@@ -25,8 +25,10 @@ enum err posix_rmdir(struct io *io, const char *path);
 enum err posix_fsync_dir(struct io *io, const char *path);
 enum err posix_list(struct io *io, const char *path, struct io_names *ret_names);
 enum err posix_lock(struct io *io, int fd);
-enum err posix_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
-enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+enum err posix_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
+    uint64_t *ret_total_bytes);
+enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
+    uint16_t *ret_port);
 enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 int64_t posix_clock_ns(struct io *io, enum io_clock clock);
 void posix_random(struct io *io, void *buf, size_t len);

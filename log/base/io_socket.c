@@ -67,13 +67,15 @@ static uint16_t port_of(const struct sockaddr_storage *sa)
 	return ntohs(v4.sin_port);
 }
 
-enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port)
+enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
+    uint16_t *ret_port)
 {
 	(void)io;
 	char service[8];
 	snprintf(service, sizeof(service), "%u", (unsigned)port);
 	bool any = host[0] == '\0';
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+	    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	int rc = getaddrinfo(any ? NULL : host, service, &hints, &list);
 	if (rc != 0)

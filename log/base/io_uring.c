@@ -37,7 +37,15 @@
 
 enum { SQ_ENTRIES = 256, CQ_ENTRIES = 4096, FILES_MAX = 1024 };
 _Static_assert(FILES_MAX < CQ_ENTRIES / 2, "file completions leave room for sockets");
-enum { BACKLOG = 1, KERNEL = 2, FINISHED = 4, POLLING = 8, CANCELLING = 16, CANCEL_QUEUED = 32, PUNT = 64 };
+enum {
+	BACKLOG = 1,
+	KERNEL = 2,
+	FINISHED = 4,
+	POLLING = 8,
+	CANCELLING = 16,
+	CANCEL_QUEUED = 32,
+	PUNT = 64, /* not inline: the last try said EAGAIN */
+};
 
 /* user_data of what is not a request: pointers are larger. */
 enum { DATA_IGNORE = 0, DATA_WAKE = 1 };
@@ -261,7 +269,7 @@ static bool judge(struct io_req *req, int res)
 	if (polled && res >= 0)
 		res = -EINTR; /* ready: now the call itself */
 	else if (res == -EAGAIN && !is_file_op(req->op))
-		req->state |= POLLING; /* a descriptor with O_NONBLOCK: the kernel does not wait for it */
+		req->state |= POLLING; /* O_NONBLOCK: the kernel does not wait for it */
 	else if (res == -EAGAIN)
 		req->state |= PUNT;
 	else if (res == -ECANCELED && !cancelling)
@@ -353,7 +361,8 @@ static int enter(struct io_ring *u, int64_t timeout_ns)
 		return rc < 0 ? rc : 0;
 	}
 	struct __kernel_timespec ts = {timeout_ns / S_NS, timeout_ns % S_NS};
-	return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
+	return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, timeout_ns < 0 ? NULL : &ts,
+	    NULL);
 }
 
 static enum err uring_poll(struct io *io, int64_t timeout_ns)
@@ -367,7 +376,7 @@ static enum err uring_poll(struct io *io, int64_t timeout_ns)
 	bool ready = stuck || u->finished.first || io_uring_cq_ready(&u->ring) > 0;
 	int rc = enter(u, ready || !u->wake_armed ? 0 : timeout_ns);
 	if ((rc == -EAGAIN || rc == -EBUSY) && io_uring_cq_ready(&u->ring) == 0)
-		posix_sleep_ns(io, MS_NS); /* short of kernel memory: nothing to reap, so give it time */
+		posix_sleep_ns(io, MS_NS); /* short of kernel memory, nothing to reap */
 	else if (rc < 0 && rc != -EAGAIN && rc != -EBUSY && rc != -ETIME && rc != -EINTR) {
 		errno = -rc;
 		return err_sys("io_uring_enter");

@@ -19,7 +19,7 @@ enum {
 	FRAME_HEADER_BYTES = 80,
 	SEGMENT_HEADER_BYTES = 4096,
 	INDEX_ENTRY_BYTES = 32,
-	PRODUCER_BATCHES_KEPT = 5,         /* Kafka: max.in.flight.requests.per.connection of idempotent producers */
+	PRODUCER_BATCHES_KEPT = 5,         /* Kafka: batches an idempotent producer has in flight */
 	KAFKA_UNKNOWN_TAGS_MAX = 64,       /* tagged fields per structure; see CVE-2026-111115 */
 	KAFKA_PIPELINE_MAX = 256,          /* requests in flight per connection */
 	GROUP_MEMBERS_MAX = 10000,
@@ -31,10 +31,10 @@ enum {
 #define SEGMENT_BYTES_DEFAULT  ((uint64_t)1 << 30)
 #define BATCH_BYTES_DEFAULT    ((size_t)1048588)       /* Kafka: message.max.bytes */
 #define BATCH_BYTES_MAX        (64 * MIB)              /* hard ceiling of message.max.bytes */
-#define REQUEST_BYTES_MAX      (100 * MIB)             /* Kafka: socket.request.max.bytes = 104857600 */
+#define REQUEST_BYTES_MAX      (100 * MIB)             /* Kafka: socket.request.max.bytes */
 #define REQUEST_PREAUTH_MAX    (64 * KIB)
 #define JOURNAL_BYTES_DEFAULT  ((uint64_t)256 << 20)
 #define JOURNAL_BYTES_MIN      ((uint64_t)4 << 20)
 #define SEQUENCE_RESERVE       ((uint64_t)1 << 20)     /* sequences reserved per journal record */
-#define INLINE_CHECK_BYTES     (64 * KIB)              /* larger or compressed batches are checked on the pool */
+#define INLINE_CHECK_BYTES     (64 * KIB)              /* larger, compressed: on the pool */
 #define DECOMPRESS_RATIO_MAX   ((size_t)16)            /* output <= max.message.bytes * 16 */

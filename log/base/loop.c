@@ -186,7 +186,8 @@ static void run_timers(struct loop *loop)
 	uint64_t last = loop->timers.last_order;
 	struct loop_timer *timer;
 	/* a timer that sets itself again for now waits for the next turn */
-	while ((timer = timers_first(&loop->timers)) && timer->due_ns <= now && timer->order <= last) {
+	while ((timer = timers_first(&loop->timers)) && timer->due_ns <= now &&
+	    timer->order <= last) {
 		timers_remove(&loop->timers, timer);
 		timer->fire(timer);
 	}

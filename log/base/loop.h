@@ -26,7 +26,7 @@ struct mail {
 /* Caller-owned; intrusive, so that setting one never fails. Cancel before the memory goes away. */
 struct loop_timer {
 	int64_t due_ns; /* monotonic */
-	uint64_t order; /* timers due at the same time fire in the order they were set; 0 = not set */
+	uint64_t order; /* of setting: decides between equal due times; 0 = not set */
 	struct loop_timer *child, *sibling, *prev;
 	void (*fire)(struct loop_timer *timer);
 };
@@ -82,7 +82,8 @@ static inline bool loop_timer_is_set(const struct loop_timer *timer)
 {
 	return timer->order != 0;
 }
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t due_ns); /* moves it if set */
+/* Moves it if it is set. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t due_ns);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 /*
  * Runs `mail` later in this turn, after completions, timers and posted mail have run; when called

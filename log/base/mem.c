@@ -130,7 +130,9 @@ void *arena_alloc_slow(struct arena *a, size_t len)
 	size_t left = a->limit_bytes - a->used_bytes;
 	if (need > left)
 		return NULL;
-	size_t size = a->head && a->head->len >= ARENA_BLOCK_MIN ? a->head->len * 2 : ARENA_BLOCK_MIN;
+	size_t size = a->head ? a->head->len * 2 : ARENA_BLOCK_MIN;
+	if (size < ARENA_BLOCK_MIN)
+		size = ARENA_BLOCK_MIN;
 	if (size > ARENA_BLOCK_MAX)
 		size = ARENA_BLOCK_MAX;
 	if (size > left)

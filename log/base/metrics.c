@@ -199,8 +199,8 @@ static void write_histogram(struct writer *out, enum metric m)
 	}
 	for (; next < BUCKETS; next++)
 		seen += get(&h->bucket[next]);
-	write_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9f\n%s_count %llu\n", table[m].name,
-	    (unsigned long long)seen, table[m].name, (double)get(&h->sum_ns) / 1e9, table[m].name,
+	write_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9f\n%s_count %llu\n",
+	    table[m].name, (unsigned long long)seen, table[m].name, (double)get(&h->sum_ns) / 1e9, table[m].name,
 	    (unsigned long long)seen);
 }
 

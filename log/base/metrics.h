@@ -35,6 +35,6 @@ void metric_collector_remove(metric_collector fn, void *ctx);
 /* The whole exposition, Prometheus text format 0.0.4. */
 void metrics_write(struct writer *out);
 /* Writes `name{k1="v1"} value\n` with escaping; labels are label_count pairs (key, value). */
-void metrics_sample(struct writer *out, const char *name, const struct str (*labels)[2], size_t label_count,
-    double value);
+void metrics_sample(struct writer *out, const char *name, const struct str (*labels)[2],
+    size_t label_count, double value);
 void metrics_reset(void); /* tests */

@@ -16,5 +16,7 @@ static inline struct loop_timer *timers_first(const struct timers *t)
 {
 	return t->root;
 }
-void timers_add(struct timers *t, struct loop_timer *timer);    /* due_ns is set, the timer is not in the heap */
-void timers_remove(struct timers *t, struct loop_timer *timer); /* it is */
+/* due_ns is set, the timer is not in the heap. */
+void timers_add(struct timers *t, struct loop_timer *timer);
+/* It is in the heap. */
+void timers_remove(struct timers *t, struct loop_timer *timer);

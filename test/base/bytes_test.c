@@ -32,7 +32,8 @@ static void utf8_accepts_what_rfc_3629_lists_and_nothing_else(void **state)
 	static const char *const good[] = {"", "plain ascii of some length", "\xC2\x80", "\xDF\xBF",
 	    "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF", "\xF0\x90\x80\x80",
 	    "\xF4\x8F\xBF\xBF", "abcdefgh\xE2\x82\xAC", "\xE2\x82\xAC""abcdefghijkl"};
-	static const char *const bad[] = {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2" "A",
+	static const char *const bad[] = {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC2",
+	    "\xC2" "A",
 	    "\xE0\x9F\xBF", "\xED\xA0\x80", "\xED\xBF\xBF", "\xE2\x82", "\xE2\x82" "A",
 	    "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF0\x90\x80", "\xFF",
 	    "abcdefgh\xFE", "abcdefg\x80"};
@@ -110,7 +111,8 @@ static void what_is_written_reads_back(void **state)
 	write_cstr(&w, "!");
 	write_printf(&w, "%d-%s", 42, "x");
 	assert_int_equal(w.err, ERR_OK);
-	static const uint8_t start[] = {0xAB, 1, 2, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 2, 1, 4, 3, 2, 1};
+	static const uint8_t start[] = {0xAB, 1, 2, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 2, 1, 4, 3,
+	    2, 1};
 	assert_memory_equal(w.ptr, start, sizeof(start));
 	struct reader r = reader_of(writer_bytes(&w));
 	assert_int_equal(read_u8(&r), 0xAB);

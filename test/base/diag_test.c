@@ -42,7 +42,8 @@ static void a_line_is_logfmt_with_time_level_and_event(void **state)
 	assert_int_equal(line_count, 1);
 	int year, month, day, hour, minute, second, ms, end = 0;
 	int got = sscanf(lines[0],
-	    "ts=%d-%d-%dT%d:%d:%d.%dZ level=warn event=segment_roll topic=orders partition=3%n", &year,
+	    "ts=%d-%d-%dT%d:%d:%d.%dZ level=warn event=segment_roll topic=orders partition=3%n",
+	    &year,
 	    &month, &day, &hour, &minute, &second, &ms, &end);
 	assert_int_equal(got, 7);
 	assert_int_equal(lines[0][end], '\0');
@@ -100,7 +101,8 @@ static void quoting_is_done_where_needed_and_fits_any_buffer(void **state)
 	/* text that would turn into a number or a word of JSON */
 	assert_string_equal(diag_quote(buf, sizeof(buf), STR("123")), "\"123\"");
 	assert_string_equal(diag_quote(buf, sizeof(buf), STR("true")), "\"true\"");
-	assert_string_equal(diag_quote(buf, sizeof(buf), STR("\xC3\xA9t\xC3\xA9")), "\"\xC3\xA9t\xC3\xA9\"");
+	assert_string_equal(diag_quote(buf, sizeof(buf), STR("\xC3\xA9t\xC3\xA9")),
+	    "\"\xC3\xA9t\xC3\xA9\"");
 	for (size_t len = 0; len < 20; len++) {
 		memset(buf, '!', sizeof(buf));
 		(void)diag_quote(buf, len, STR("\xC3\xA9\x01 a long text"));
@@ -109,7 +111,8 @@ static void quoting_is_done_where_needed_and_fits_any_buffer(void **state)
 		if (len > 0)
 			assert_true(memchr(buf, '\0', len) != NULL);
 		if (len >= 3)
-			assert_true(buf[0] == '"' && buf[strlen(buf) - 1] == '"' && strlen(buf) >= 2);
+			assert_true(buf[0] == '"' && buf[strlen(buf) - 1] == '"' &&
+			    strlen(buf) >= 2);
 	}
 }
 
@@ -155,14 +158,19 @@ static void a_line_too_long_is_still_well_formed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(a_line_is_logfmt_with_time_level_and_event, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(a_line_is_logfmt_with_time_level_and_event, set_up,
+	    tear_down),
 	    cmocka_unit_test_setup_teardown(levels_below_the_set_one_are_silent, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(json_has_the_same_pairs_with_numbers_and_escapes, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(hostile_text_stays_one_line_and_sends_nothing_to_the_terminal,
-		set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(quoting_is_done_where_needed_and_fits_any_buffer, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_flood_is_cut_to_ten_lines_a_second_and_counted, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_line_too_long_is_still_well_formed, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(json_has_the_same_pairs_with_numbers_and_escapes,
+	    set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		hostile_text_stays_one_line_and_sends_nothing_to_the_terminal, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(quoting_is_done_where_needed_and_fits_any_buffer,
+	    set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(a_flood_is_cut_to_ten_lines_a_second_and_counted,
+	    set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(a_line_too_long_is_still_well_formed, set_up,
+	    tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

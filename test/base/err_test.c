@@ -114,7 +114,8 @@ static void a_system_error_names_its_errno(void **state)
 		enum err err;
 	} cases[] = {{0, ERR_OK}, {ENOENT, ERR_NOT_FOUND}, {EEXIST, ERR_EXISTS}, {EIO, ERR_IO},
 	    {ENOMEM, ERR_NOMEM}, {EADDRINUSE, ERR_ADDRESS_IN_USE}, {ECANCELED, ERR_CANCELLED},
-	    {EPIPE, ERR_CLOSED}, {ECONNRESET, ERR_CLOSED}, {EACCES, ERR_PERMISSION}, {12345, ERR_SYS}};
+	    {EPIPE, ERR_CLOSED}, {ECONNRESET, ERR_CLOSED}, {EACCES, ERR_PERMISSION},
+	    {12345, ERR_SYS}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_int_equal(err_from_errno(cases[i].sys), cases[i].err);
 }

@@ -69,7 +69,8 @@ static void opening_says_what_is_missing_or_in_the_way(struct io_fixture *f)
 	assert_non_null(strstr(err_chain(), "missing"));
 	assert_int_equal(io_open(f->io, io_path(f, "no/such"), IO_CREATE, &fd), ERR_NOT_FOUND);
 	write_text(f, "there", "x");
-	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd), ERR_EXISTS);
+	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd),
+	    ERR_EXISTS);
 	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_DIRECTORY, &fd), ERR_NOT_FOUND);
 	assert_int_equal(io_open(f->io, io_path(f, "there/below"), 0, &fd), ERR_NOT_FOUND);
 	assert_int_equal(io_open(f->io, f->dir, 0, &fd), ERR_REFUSED);
@@ -304,14 +305,16 @@ static void space_is_known(struct io_fixture *f)
 	uint64_t free_bytes = 0, total_bytes = 0;
 	assert_ok(io_space(f->io, f->dir, &free_bytes, &total_bytes));
 	assert_true(total_bytes > 0 && free_bytes <= total_bytes);
-	assert_int_equal(io_space(f->io, io_path(f, "missing"), &free_bytes, &total_bytes), ERR_NOT_FOUND);
+	assert_int_equal(io_space(f->io, io_path(f, "missing"), &free_bytes, &total_bytes),
+	    ERR_NOT_FOUND);
 	err_clear();
 }
 
 static void direct_files_take_aligned_blocks(struct io_fixture *f)
 {
 	int fd = -1;
-	enum err e = io_open(f->io, io_path(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT, &fd);
+	enum err e = io_open(f->io, io_path(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT,
+	    &fd);
 	if (e == ERR_UNSUPPORTED) {
 		/* refused: nothing may be left in the way of a buffered file */
 		fd = open_file(f, "direct", IO_CREATE | IO_EXCLUSIVE);

@@ -204,7 +204,8 @@ static void a_cancelled_file_request_completes_once_either_way(struct io_fixture
 	static uint8_t block[65536];
 	struct io_call calls[64];
 	for (size_t i = 0; i < 64; i++) {
-		io_call_init(&calls[i], i % 8 == 7 ? IO_FDATASYNC : IO_WRITE, fd, block, sizeof(block));
+		io_call_init(&calls[i], i % 8 == 7 ? IO_FDATASYNC : IO_WRITE, fd, block,
+		    sizeof(block));
 		io_call_at(&calls[i], i * sizeof(block));
 		io_submit(f->io, &calls[i].req);
 	}

@@ -176,7 +176,8 @@ static void a_large_send_waits_for_its_reader_and_arrives_whole(struct io_fixtur
 	assert_int_equal(send.done, 0);
 	for (size_t got = 0; got < len;) {
 		struct io_call recv;
-		io_call_init(&recv, IO_RECV, p.client, back + got, len - got < 100000 ? len - got : 100000);
+		size_t part = len - got < 100000 ? len - got : 100000;
+		io_call_init(&recv, IO_RECV, p.client, back + got, part);
 		assert_ok(io_call_run(f, &recv));
 		assert_true(recv.req.result > 0);
 		got += (size_t)recv.req.result;

@@ -487,7 +487,8 @@ static void jobs_block_in_parallel(void **state)
 	struct job jobs[4];
 	for (unsigned i = 0; i < 4; i++) {
 		jobs[i] = (struct job){.job.run = job_run, .job.done = job_done, .f = &f,
-		    .go = i < 3 ? &go : NULL, .done_count = &done, .all_done = &all_done, .last = 4};
+		    .go = i < 3 ? &go : NULL, .done_count = &done, .all_done = &all_done,
+		    .last = 4};
 		assert_int_equal(pool_submit(f.loop, &jobs[i].job), ERR_OK);
 	}
 	while (done == 0)

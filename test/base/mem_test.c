@@ -65,7 +65,8 @@ static void arena_pieces_are_aligned_and_do_not_overlap(void **state)
 	static struct piece pieces[4000];
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < 4000; i++) {
-			size_t len = prng_below(&p, 50) == 0 ? prng_below(&p, 300000) : prng_below(&p, 200);
+			size_t len = prng_below(&p, 50) == 0 ? prng_below(&p, 300000)
+			    : prng_below(&p, 200);
 			pieces[i] = (struct piece){arena_alloc(&a, len), len, (uint8_t)i};
 			assert_non_null(pieces[i].ptr);
 			assert_int_equal((uintptr_t)pieces[i].ptr % 16, 0);

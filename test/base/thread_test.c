@@ -48,8 +48,10 @@ static void nothing_is_lost_between_threads_and_each_has_its_own_id(void **state
 	cond_init(&cond);
 	struct worker w[4];
 	for (int i = 0; i < 4; i++) {
-		w[i] = (struct worker){.mutex = &mutex, .cond = &cond, .count = &count, .plain = &plain};
-		assert_int_equal(thread_start(&w[i].thread, "a name that is too long", work, &w[i]), ERR_OK);
+		w[i] = (struct worker){.mutex = &mutex, .cond = &cond, .count = &count,
+		    .plain = &plain};
+		assert_int_equal(thread_start(&w[i].thread, "a name that is too long", work, &w[i]),
+		    ERR_OK);
 	}
 	mutex_lock(&mutex);
 	while (plain < 40000)
@@ -197,12 +199,14 @@ static void the_exposition_has_types_buckets_and_collected_samples(void **state)
 	struct writer w;
 	writer_init(&w, 1 << 20);
 	metrics_write(&w);
-	assert_true(contains(&w, "# TYPE kappa_append_batches_total counter\nkappa_append_batches_total 7\n"));
+	assert_true(contains(&w,
+	    "# TYPE kappa_append_batches_total counter\nkappa_append_batches_total 7\n"));
 	assert_true(contains(&w, "kappa_connections -3\n"));
 	assert_true(contains(&w, "kappa_fsync_seconds_bucket{le=\"1.024e-06\"} 0\n"));
 	assert_true(contains(&w, "kappa_fsync_seconds_bucket{le=\"2.048e-06\"} 1\n"));
 	assert_true(contains(&w, "kappa_fsync_seconds_bucket{le=\"+Inf\"} 2\n"));
-	assert_true(contains(&w, "kappa_fsync_seconds_sum 3.000001500\nkappa_fsync_seconds_count 2\n"));
+	assert_true(contains(&w,
+	    "kappa_fsync_seconds_sum 3.000001500\nkappa_fsync_seconds_count 2\n"));
 	assert_true(contains(&w, "kappa_test{topic=\"a\\\"b\\\\c\\nd\",p=\"0\"} 2.5\n"));
 	metric_collector_remove(collect, &value);
 	writer_clear(&w);

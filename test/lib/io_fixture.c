@@ -88,7 +88,9 @@ static int set_up_sim(struct io_fixture *f)
 	struct sim_options options = {.seed = sim_seed, .writeback_ppm = 100000};
 	f->disk = sim_disk_new(0);
 	f->dir = xstrdup("/t");
-	return sim_io_new(f->disk, &options, &f->io) == ERR_OK && io_mkdir(f->io, "/t") == ERR_OK ? 0 : -1;
+	if (sim_io_new(f->disk, &options, &f->io) != ERR_OK)
+		return -1;
+	return io_mkdir(f->io, "/t") == ERR_OK ? 0 : -1;
 }
 
 static int set_up(void **state)

@@ -105,7 +105,8 @@ size_t sim_content_read(const struct sim_content *c, void *buf, size_t len, uint
 	if (len > c->size_bytes - pos)
 		len = (size_t)(c->size_bytes - pos);
 	for (size_t done = 0; done < len;) {
-		size_t index = (size_t)((pos + done) / SIM_BLOCK), at = (size_t)((pos + done) % SIM_BLOCK);
+		size_t index = (size_t)((pos + done) / SIM_BLOCK),
+		    at = (size_t)((pos + done) % SIM_BLOCK);
 		size_t n = SIM_BLOCK - at < len - done ? SIM_BLOCK - at : len - done;
 		const struct sim_block *b = index < c->block_count ? c->block[index] : NULL;
 		if (b)
@@ -121,7 +122,8 @@ void sim_content_write(struct sim_content **c, const void *buf, size_t len, uint
 {
 	struct sim_content *own = sim_content_own(c);
 	for (size_t done = 0; done < len;) {
-		size_t index = (size_t)((pos + done) / SIM_BLOCK), at = (size_t)((pos + done) % SIM_BLOCK);
+		size_t index = (size_t)((pos + done) / SIM_BLOCK),
+		    at = (size_t)((pos + done) % SIM_BLOCK);
 		size_t n = SIM_BLOCK - at < len - done ? SIM_BLOCK - at : len - done;
 		const uint8_t *from = (const uint8_t *)buf + done;
 		if (n == SIM_BLOCK && is_zero_block(from))
@@ -167,7 +169,8 @@ void sim_content_put_sector(struct sim_content **c, uint64_t sector, const uint8
 	memcpy(b->bytes + sector % SIM_SECTORS_PER_BLOCK * SIM_SECTOR, bytes, SIM_SECTOR);
 }
 
-void sim_content_copy_sector(struct sim_content **to, const struct sim_content *from, uint64_t sector)
+void sim_content_copy_sector(struct sim_content **to, const struct sim_content *from,
+    uint64_t sector)
 {
 	uint8_t bytes[SIM_SECTOR];
 	sim_content_get_sector(from, sector, bytes);

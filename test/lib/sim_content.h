@@ -32,7 +32,8 @@ void sim_content_write(struct sim_content **c, const void *buf, size_t len, uint
 /* Sets the size; what lies beyond it becomes zeros. */
 void sim_content_resize(struct sim_content **c, uint64_t size_bytes);
 /* Copies one sector between contents, whatever their sizes. */
-void sim_content_copy_sector(struct sim_content **to, const struct sim_content *from, uint64_t sector);
+void sim_content_copy_sector(struct sim_content **to, const struct sim_content *from,
+    uint64_t sector);
 void sim_content_get_sector(const struct sim_content *c, uint64_t sector, uint8_t *out);
 void sim_content_put_sector(struct sim_content **c, uint64_t sector, const uint8_t *bytes);
 /* Turns holes below `end` into blocks of zeros. */

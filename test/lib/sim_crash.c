@@ -152,7 +152,8 @@ static uint32_t random_choice(const struct sim_unit *unit, struct prng *p)
 	if (unit->kind == SIM_UNIT_SIZE)
 		return (uint32_t)prng_below(p, unit->at + 2);
 	/* old and new are what mostly happens */
-	static const uint32_t sector[] = {SIM_LOST, SIM_LOST, SIM_LOST, SIM_KEPT, SIM_KEPT, SIM_KEPT,
+	static const uint32_t sector[] = {SIM_LOST, SIM_LOST, SIM_LOST, SIM_KEPT, SIM_KEPT,
+	    SIM_KEPT,
 	    SIM_ZEROS, SIM_GARBAGE, SIM_TORN};
 	return sector[prng_below(p, sizeof(sector) / sizeof(*sector))];
 }
@@ -167,7 +168,8 @@ struct sim_disk *sim_disk_crash_random(const struct sim_disk *disk, uint64_t see
 	/* a cut may come just before or long after writeback: the share of what survives varies */
 	uint64_t mood = prng_below(&p, 4);
 	for (size_t i = 0; i < count; i++) {
-		choices[i] = mood == 0 ? SIM_LOST : mood == 1 ? SIM_KEPT : random_choice(&units[i], &p);
+		choices[i] = mood == 0 ? SIM_LOST : mood == 1 ? SIM_KEPT
+		    : random_choice(&units[i], &p);
 		if (mood < 2 && prng_below(&p, 8) == 0)
 			choices[i] = random_choice(&units[i], &p);
 	}

@@ -18,7 +18,8 @@ static uint32_t new_inode(struct sim_disk *d, enum sim_kind kind)
 	uint32_t number = d->inode_count++;
 	/* powers of two, so that the array need not remember its capacity */
 	if ((number & (number - 1)) == 0)
-		d->inode = xrealloc(d->inode, (number ? (size_t)number * 2 : 1) * sizeof(*d->inode));
+		d->inode = xrealloc(d->inode,
+		    (number ? (size_t)number * 2 : 1) * sizeof(*d->inode));
 	d->inode[number] = (struct sim_inode){.kind = kind, .used = true};
 	if (kind == SIM_FILE) {
 		d->inode[number].cached = sim_content_new();
@@ -155,7 +156,8 @@ static void add_size(struct sim_inode *n, uint64_t size_bytes)
 	if (n->size_count > 0 && n->sizes[n->size_count - 1] == size_bytes)
 		return;
 	if ((n->size_count & (n->size_count - 1)) == 0)
-		n->sizes = xrealloc(n->sizes, (n->size_count ? n->size_count * 2 : 1) * sizeof(*n->sizes));
+		n->sizes = xrealloc(n->sizes,
+		    (n->size_count ? n->size_count * 2 : 1) * sizeof(*n->sizes));
 	n->sizes[n->size_count++] = size_bytes;
 }
 

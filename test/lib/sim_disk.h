@@ -149,7 +149,7 @@ enum sim_unit_kind { SIM_UNIT_NAME, SIM_UNIT_SIZE, SIM_UNIT_SECTOR };
 struct sim_unit {
 	enum sim_unit_kind kind;
 	uint32_t inode;
-	uint64_t at; /* NAME: index of name_op; SIZE: number of sizes to choose from; SECTOR: its number */
+	uint64_t at; /* NAME: index of name_op; SIZE: how many sizes; SECTOR: its number */
 };
 /*
  * What becomes of a unit. NAME: LOST or KEPT. SIZE: LOST = the durable size, KEPT = the newest, n
@@ -163,7 +163,8 @@ struct sim_unit *sim_disk_units(const struct sim_disk *disk, size_t *ret_count);
  * The disk after a cut with these choices, one per unit; `seed` gives garbage and places of
  * tearing.
  */
-struct sim_disk *sim_disk_crash(const struct sim_disk *disk, const uint32_t *choices, uint64_t seed);
+struct sim_disk *sim_disk_crash(const struct sim_disk *disk, const uint32_t *choices,
+    uint64_t seed);
 /* The same with choices drawn from `seed`. */
 struct sim_disk *sim_disk_crash_random(const struct sim_disk *disk, uint64_t seed);
 /*

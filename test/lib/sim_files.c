@@ -238,7 +238,8 @@ int64_t sim_file_effect(struct sim_io *s, struct io_req *req)
 		if (req->op == IO_WRITE)
 			failed = write_piece(s, f, req->iov[i], req->pos + done, fault);
 		else
-			failed = fault ? fault : read_piece(s, f, req->iov[i], req->pos + done, &got);
+			failed = fault ? fault
+			    : read_piece(s, f, req->iov[i], req->pos + done, &got);
 		done += failed ? 0 : got;
 		if (got < req->iov[i].iov_len)
 			break;
@@ -313,7 +314,8 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 
 static struct io_stat stat_of(const struct sim_inode *n)
 {
-	struct io_stat st = {.is_directory = n->kind == SIM_DIRECTORY, .is_link = n->kind == SIM_LINK};
+	struct io_stat st = {.is_directory = n->kind == SIM_DIRECTORY,
+	    .is_link = n->kind == SIM_LINK};
 	if (n->kind == SIM_FILE) {
 		st.size_bytes = n->cached->size_bytes;
 		st.allocated_bytes = sim_content_blocks(n->cached) * SIM_BLOCK;
@@ -359,14 +361,16 @@ enum err sim_lock(struct io *io, int fd)
 		return fd_result(failed, "lock", fd);
 	for (size_t i = 0; i < s->fd_count; i++) {
 		const struct sim_fd *other = &s->fds[i];
-		if (other != f && other->kind == SIM_FD_INODE && other->inode == f->inode && other->locked)
+		if (other != f && other->kind == SIM_FD_INODE && other->inode == f->inode &&
+		    other->locked)
 			return err_note(ERR_LOCKED, "lock fd %d", fd);
 	}
 	f->locked = true;
 	return ERR_OK;
 }
 
-enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes)
+enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
+    uint64_t *ret_total_bytes)
 {
 	struct sim_io *s = sim_of(io);
 	struct place at;
@@ -400,7 +404,8 @@ static int change_name(struct sim_io *s, const char *path, enum sim_op_kind kind
 
 enum err sim_mkdir(struct io *io, const char *path)
 {
-	return result(change_name(sim_of(io), path, SIM_OP_MKDIR, bytes_of(NULL, 0)), "mkdir", path);
+	return result(change_name(sim_of(io), path, SIM_OP_MKDIR, bytes_of(NULL, 0)), "mkdir",
+	    path);
 }
 
 enum err sim_symlink(struct io *io, const char *target, const char *path)
@@ -411,12 +416,14 @@ enum err sim_symlink(struct io *io, const char *target, const char *path)
 
 enum err sim_unlink(struct io *io, const char *path)
 {
-	return result(change_name(sim_of(io), path, SIM_OP_UNLINK, bytes_of(NULL, 0)), "unlink", path);
+	return result(change_name(sim_of(io), path, SIM_OP_UNLINK, bytes_of(NULL, 0)), "unlink",
+	    path);
 }
 
 enum err sim_rmdir(struct io *io, const char *path)
 {
-	return result(change_name(sim_of(io), path, SIM_OP_RMDIR, bytes_of(NULL, 0)), "rmdir", path);
+	return result(change_name(sim_of(io), path, SIM_OP_RMDIR, bytes_of(NULL, 0)), "rmdir",
+	    path);
 }
 
 enum err sim_rename(struct io *io, const char *from, const char *to)

@@ -12,7 +12,8 @@ static const int64_t EPOCH_NS = 1740787200 * (int64_t)1000000000; /* 2025-03-01T
 /* F6: now and then a dirty sector of some file becomes durable. */
 static void maybe_write_back(struct sim_io *s)
 {
-	if (s->options.writeback_ppm == 0 || prng_below(&s->prng, 1000000) >= s->options.writeback_ppm)
+	if (s->options.writeback_ppm == 0 ||
+	    prng_below(&s->prng, 1000000) >= s->options.writeback_ppm)
 		return;
 	uint32_t count = s->disk->inode_count, start = (uint32_t)prng_below(&s->prng, count);
 	for (uint32_t i = 0; i < count; i++) {
@@ -283,8 +284,8 @@ static bool wait_for_event(struct sim_io *s, int64_t timeout_ns)
 		shared_store(&s->woken, 0);
 		return true;
 	}
-	int64_t until = timeout_ns < 0 || timeout_ns > INT64_MAX - s->now_ns ? INT64_MAX
-									      : s->now_ns + timeout_ns;
+	bool for_ever = timeout_ns < 0 || timeout_ns > INT64_MAX - s->now_ns;
+	int64_t until = for_ever ? INT64_MAX : s->now_ns + timeout_ns;
 	size_t i = next_flight(s);
 	if (i < s->flight_count && s->flights[i].due_ns < until)
 		until = s->flights[i].due_ns;
@@ -299,7 +300,8 @@ static enum err sim_poll(struct io *io, int64_t timeout_ns)
 {
 	struct sim_io *s = sim_of(io);
 	if (!wait_for_event(s, timeout_ns))
-		return err_note(ERR_TIMEOUT, "simulation: waiting for ever, and nothing is under way");
+		return err_note(ERR_TIMEOUT,
+		    "simulation: waiting for ever, and nothing is under way");
 	io_turn_begin(io);
 	uint64_t last = s->flight_order;
 	while (s->flight_count > 0) {
@@ -344,7 +346,8 @@ static struct sim_disk *disk_in_mid_air(struct sim_io *s, struct prng *p)
 		uint64_t at = req->pos;
 		/* piece by piece, and perhaps not to the end */
 		for (int piece = 0; piece < req->iov_count && prng_below(p, 8) > 0; piece++) {
-			struct bytes data = bytes_of(req->iov[piece].iov_base, req->iov[piece].iov_len);
+			struct bytes data = bytes_of(req->iov[piece].iov_base,
+			    req->iov[piece].iov_len);
 			struct sim_op op = {
 			    .kind = SIM_OP_WRITE, .inode = f->inode, .pos = at, .data = data};
 			if (sim_disk_apply(d, &op) != 0)

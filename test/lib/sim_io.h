@@ -40,7 +40,8 @@ struct sim_options {
 };
 
 /* Borrows the disk, which outlives the io and is changed by it. */
-MUST_USE enum err sim_io_new(struct sim_disk *disk, const struct sim_options *options, struct io **ret_io);
+MUST_USE enum err sim_io_new(struct sim_disk *disk, const struct sim_options *options,
+    struct io **ret_io);
 bool sim_io_is(const struct io *io);
 struct sim_disk *sim_io_disk(struct io *io);
 /* Descriptors that are open: 0 after a server has closed all it opened. */

@@ -9,7 +9,8 @@ static size_t find(const struct sim_names *names, struct str name, bool *ret_fou
 	size_t low = 0, high = names->count;
 	while (low < high) {
 		size_t mid = (low + high) / 2;
-		int order = bytes_compare(str_bytes(str_of(names->entry[mid].name)), str_bytes(name));
+		int order = bytes_compare(str_bytes(str_of(names->entry[mid].name)),
+		    str_bytes(name));
 		if (order == 0) {
 			*ret_found = true;
 			return mid;
@@ -42,7 +43,8 @@ void sim_names_put(struct sim_names *names, struct str name, uint32_t inode)
 		names->capacity = names->capacity ? names->capacity * 2 : 8;
 		names->entry = xrealloc(names->entry, names->capacity * sizeof(*names->entry));
 	}
-	memmove(names->entry + at + 1, names->entry + at, (names->count - at) * sizeof(*names->entry));
+	memmove(names->entry + at + 1, names->entry + at,
+	    (names->count - at) * sizeof(*names->entry));
 	char *copy = xcalloc(1, name.len + 1);
 	memcpy(copy, name.ptr, name.len);
 	names->entry[at] = (struct sim_entry){copy, inode};
@@ -57,7 +59,8 @@ void sim_names_remove(struct sim_names *names, struct str name)
 		return;
 	free(names->entry[at].name);
 	names->count--;
-	memmove(names->entry + at, names->entry + at + 1, (names->count - at) * sizeof(*names->entry));
+	memmove(names->entry + at, names->entry + at + 1,
+	    (names->count - at) * sizeof(*names->entry));
 }
 
 void sim_names_copy(struct sim_names *to, const struct sim_names *from)
@@ -67,7 +70,8 @@ void sim_names_copy(struct sim_names *to, const struct sim_names *from)
 		return;
 	to->entry = xmalloc(from->count * sizeof(*to->entry));
 	for (size_t i = 0; i < from->count; i++)
-		to->entry[i] = (struct sim_entry){xstrdup(from->entry[i].name), from->entry[i].inode};
+		to->entry[i] = (struct sim_entry){xstrdup(from->entry[i].name),
+		    from->entry[i].inode};
 }
 
 void sim_names_release(struct sim_names *names)

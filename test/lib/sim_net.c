@@ -70,7 +70,8 @@ enum err sim_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
 	struct sim_io *s = sim_of(io);
 	errno = sim_call(s, SIM_CALL_LISTEN);
 	if (errno == 0 && !is_local(host))
-		return err_note(ERR_NOT_FOUND, "listen on %s:%u: not simulated", host, (unsigned)port);
+		return err_note(ERR_NOT_FOUND, "listen on %s:%u: not simulated", host,
+		    (unsigned)port);
 	if (errno == 0 && port > 0 && listener_on(s, port))
 		errno = EADDRINUSE;
 	if (errno != 0)
@@ -92,7 +93,8 @@ enum err sim_io_connect(struct io *io, uint16_t port, int *ret_fd)
 	if (errno != 0)
 		return err_sys("connect to port %u", (unsigned)port);
 	uint16_t own_port = s->next_port++;
-	struct sim_socket *client = new_socket(own_port, port), *server = new_socket(port, own_port);
+	struct sim_socket *client = new_socket(own_port, port),
+	    *server = new_socket(port, own_port);
 	client->peer = server;
 	server->peer = client;
 	if (!listener->queue)

@@ -62,7 +62,8 @@ static inline struct sim_io *sim_of(struct io *io)
 	return CONTAINER_OF(io, struct sim_io, base);
 }
 
-enum { SIM_FD_FIRST = 1000 }; /* no number of a real descriptor, so that a stray system call fails */
+/* No number of a real descriptor, so that a stray system call fails. */
+enum { SIM_FD_FIRST = 1000 };
 
 /* Counts the call and decides its fate: 0, or the errno it must fail with. */
 int sim_call(struct sim_io *s, enum sim_call call);
@@ -92,12 +93,14 @@ enum err sim_rmdir(struct io *io, const char *path);
 enum err sim_fsync_dir(struct io *io, const char *path);
 enum err sim_list(struct io *io, const char *path, struct io_names *ret_names);
 enum err sim_lock(struct io *io, int fd);
-enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
+    uint64_t *ret_total_bytes);
 /* The effect of a file request: bytes moved or -errno. */
 int64_t sim_file_effect(struct sim_io *s, struct io_req *req);
 
 /* sim_net.c */
-enum err sim_listen(struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
+enum err sim_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
+    uint16_t *ret_port);
 enum err sim_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 /* Waits at the socket or takes off. */
 void sim_net_submit(struct sim_io *s, struct sim_fd *f, struct io_req *req);
