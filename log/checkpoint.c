@@ -176,10 +176,12 @@ static void record_start(struct checkpointer *c)
 	c->header.written_ns = loop_realtime_ns(c->log->loop);
 	c->err = encode_record(c);
 	c->job = (struct pool_job){.run = record_run, .done = record_done};
-	if (c->err == ERR_OK)
-		c->err = pool_submit(c->log->loop, &c->job);
-	if (c->err != ERR_OK) {
-		diag(DIAG_WARN, "checkpoint", "error=%s", err_name(c->err));
+	enum err e = c->err;
+	if (e == ERR_OK) /* c->err is the job's from here on */
+		e = pool_submit(c->log->loop, &c->job);
+	if (e != ERR_OK) {
+		c->err = e;
+		diag(DIAG_WARN, "checkpoint", "error=%s", err_name(e));
 		checkpoint_end(c);
 	}
 }

@@ -159,8 +159,10 @@ bool descriptor_pin(struct descriptor *d, const char *path, struct descriptor_pi
 	descriptors_trim(d->cache);
 	d->path = mem_strdup(str_of(path));
 	d->job = (struct pool_job){.run = open_run, .done = open_done};
-	d->err = d->path ? pool_submit(d->cache->log->loop, &d->job) : ERR_NOMEM;
-	if (d->err != ERR_OK) { /* told through the loop, never from inside this call */
+	/* d->err is the job's from here on */
+	enum err e = d->path ? pool_submit(d->cache->log->loop, &d->job) : ERR_NOMEM;
+	if (e != ERR_OK) { /* told through the loop, never from inside this call */
+		d->err = e;
 		mem_free(d->path);
 		d->path = NULL;
 		d->failed.run = descriptor_failed;

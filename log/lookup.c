@@ -50,15 +50,17 @@ static bool lookup_submit(struct lookup *l)
 {
 	struct log_partition *p = l->segment->partition;
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	l->err = partition_path(p, segment_name(l->segment->base_offset, ".idx", name), path);
-	if (l->err == ERR_OK) {
+	enum err e = partition_path(p, segment_name(l->segment->base_offset, ".idx", name), path);
+	if (e == ERR_OK) {
 		l->path = mem_strdup(str_of(path));
 		l->file_count = l->segment->index.file_count;
 		l->job = (struct pool_job){.run = lookup_run, .done = lookup_done};
-		l->err = l->path ? pool_submit(p->log->loop, &l->job) : ERR_NOMEM;
+		/* l->err is the job's from here on */
+		e = l->path ? pool_submit(p->log->loop, &l->job) : ERR_NOMEM;
 	}
-	if (l->err == ERR_OK)
+	if (e == ERR_OK)
 		return false;
+	l->err = e;
 	mem_free(l->path);
 	l->path = NULL;
 	return true;
