@@ -21,7 +21,8 @@ struct candidates {
 
 enum type_id overload_arg(const struct func *f, uint32_t index)
 {
-	return f->args[index < f->arg_count ? index : (uint32_t)f->arg_count - 1];
+	ASSERT(f->arg_count > 0 && f->arg_count <= FUNC_ARGS_MAX);
+	return f->args[index < f->arg_count ? index : f->arg_count - 1u];
 }
 
 static bool arity_fits(const struct func *f, uint32_t count)

@@ -10,7 +10,7 @@
  */
 #include "processor/sql/bind.h"
 
-enum { NO_COLUMN = UINT32_MAX };
+static const uint32_t NO_COLUMN = UINT32_MAX;
 
 struct pruned {
 	struct plan *plan;
@@ -266,8 +266,7 @@ static enum err prune(
 	case PLAN_UNION_ALL:
 		return prune_union(b, p, need, ret);
 	}
-	ASSERT(!"plan kind");
-	return ERR_BUG;
+	return bind_fail(b, -1, ERR_BUG, "unknown plan node %d", (int)p->kind);
 }
 
 /* ---- numbering and properties ------------------------------------------------------- */

@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 /* Cuts a message that does not fit at a character's start, so that it stays UTF-8. */
-static void format(char *out, size_t size, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void format(
+    char *out, size_t size, const char *fmt, va_list args)
 {
 	int len = vsnprintf(out, size, fmt, args);
 	if (len < 0 || (size_t)len < size)

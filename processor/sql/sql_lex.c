@@ -13,6 +13,7 @@ enum {
 	LEX_NEST_MAX = 200,   /* parentheses, brackets and CASEs */
 	LEX_DEPTH_MAX = 2000, /* tokens open: 2.2 MiB of stack at worst */
 	LEX_CHAIN_COST = 4,
+	LEX_NAME_MAX = 63, /* PostgreSQL's NAMEDATALEN - 1 */
 };
 
 static char at(const struct lex *l, size_t pos)
@@ -220,6 +221,26 @@ int32_t lex_find_alias(struct str input, size_t pos, const char *word)
 		if (can && lex_is(&t, word))
 			return (int32_t)t.pos;
 		can = t.kind == LEX_WORD || t.kind == LEX_QUOTED || lex_is(&t, ")");
+	}
+}
+
+bool lex_names_ok(struct str input, size_t *ret_pos)
+{
+	struct lex l = {input, 0};
+	for (;;) {
+		struct lex_token t = lex_next(&l);
+		size_t len = t.text.len;
+		if (t.kind == LEX_END)
+			return true;
+		for (size_t i = 1; t.kind == LEX_QUOTED && i + 1 < t.text.len; i++)
+			if (t.text.ptr[i] == '"' && t.text.ptr[++i] == '"')
+				len--; /* doubled: one */
+		if (t.kind == LEX_QUOTED && len >= 2)
+			len -= 2;
+		if ((t.kind == LEX_QUOTED || t.kind == LEX_WORD) && len > LEX_NAME_MAX) {
+			*ret_pos = t.pos;
+			return false;
+		}
 	}
 }
 

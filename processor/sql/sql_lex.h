@@ -37,6 +37,9 @@ size_t lex_skip_space(struct str input, size_t pos);
 int32_t lex_find(struct str input, size_t pos, const char *word);
 /* The same, but only where it can be an alias: after a name, a closing parenthesis or AS. */
 int32_t lex_find_alias(struct str input, size_t pos, const char *word);
+/* False when an identifier is longer than the 63 bytes to which PostgreSQL's scanner would cut it
+ * in silence. */
+bool lex_names_ok(struct str input, size_t *ret_pos);
 /*
  * An upper bound on the depth of the parse tree: parsers and everything that walks the tree recurse
  * about as deep. False when it exceeds what a thread's stack bears; *ret_pos is where. See

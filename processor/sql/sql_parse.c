@@ -44,6 +44,8 @@ static enum err refuse_text(struct binder *b, struct str text)
 		return bind_fail(b, (int32_t)pos, ERR_SQL_SYNTAX, "SQL text is not valid UTF-8");
 	if (!lex_depth_ok(text, &pos))
 		return bind_fail(b, (int32_t)pos, ERR_LIMIT, "the statement nests too deeply");
+	if (!lex_names_ok(text, &pos))
+		return bind_fail(b, (int32_t)pos, ERR_LIMIT, "a name is longer than 63 bytes");
 	return ERR_OK;
 }
 
