@@ -16,17 +16,21 @@ static enum err walk_segment(struct log_partition *p, struct segment *s, int64_t
 	TRY(io_open(io, path, IO_READONLY, &fd));
 	segment_walk_init(&w, io, fd, s->seed, 0);
 	segment_walk_range(&w, SEGMENT_HEADER_BYTES, s->size);
-	enum err e = ERR_OK;
-	while (e == ERR_OK && (e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK) {
+	enum err e, visited = ERR_OK;
+	while ((e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK) {
 		if (f.base_offset >= p->durable_end)
 			break;
 		if (f.base_offset + (int64_t)f.last_offset_delta >= offset)
-			e = fn(ctx, &f, batch);
+			visited = fn(ctx, &f, batch);
+		if (visited != ERR_OK)
+			break;
 	}
 	if (e == ERR_CORRUPT)
 		partition_damaged(p, s, w.pos, "read at start");
 	segment_walk_release(&w);
 	enum err closed = io_close(io, fd);
+	if (e == ERR_OK)
+		e = visited;
 	if (e != ERR_OK && e != ERR_EOF)
 		return err_note(e, "%s", path);
 	return closed;
