@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Kafka RecordBatch v2 (magic 2): header fields, validation, records, codecs, and a builder for what the
- * server writes itself. Big-endian; offsets of the 61-byte header from Kafka's DefaultRecordBatch.
- * Pure functions of bytes: any thread.
+ * Kafka RecordBatch v2 (magic 2): header fields, validation, records, codecs, and a builder for
+ * what the server writes itself. Big-endian; offsets of the 61-byte header from Kafka's
+ * DefaultRecordBatch. Pure functions of bytes: any thread.
  */
 #include "log/log.h"
 
 enum { BATCH_HEADER_BYTES = 61 };
-enum batch_codec { BATCH_NONE = 0, BATCH_GZIP = 1, BATCH_SNAPPY = 2, BATCH_LZ4 = 3, BATCH_ZSTD = 4, BATCH_CODECS };
+enum batch_codec {
+	BATCH_NONE = 0,
+	BATCH_GZIP = 1,
+	BATCH_SNAPPY = 2,
+	BATCH_LZ4 = 3,
+	BATCH_ZSTD = 4,
+	BATCH_CODECS
+};
 const char *batch_codec_name(int codec); /* "none", "gzip", ... */
 bool batch_codec_by_name(struct str name, int *ret_codec);
 
@@ -38,17 +45,24 @@ static inline int batch_codec(const struct batch_header *h)
 {
 	return h->attributes & BATCH_ATTR_CODEC;
 }
-/* Reads the header of the first batch in `b`; ERR_CORRUPT_MESSAGE when it cannot be one (length, magic). Does not check the CRC. */
+/*
+ * Reads the header of the first batch in `b`; ERR_CORRUPT_MESSAGE when it cannot be one (length,
+ * magic). Does not check the CRC.
+ */
 MUST_USE enum err batch_header_read(struct bytes b, struct batch_header *ret_header);
 uint32_t crc32c(struct bytes b); /* Castagnoli; SSE4.2 where there is, else tables */
 /* Continues a CRC: crc32c(a || b) = crc32c_extend(crc32c(a), b). */
 uint32_t crc32c_extend(uint32_t crc, struct bytes b);
 /*
- * The CRC of a message of which some bytes have changed, without reading the rest: `change` is old XOR new of those
- * bytes, `after` (at most 4 GiB) how many bytes follow them. A CRC that was wrong stays wrong.
+ * The CRC of a message of which some bytes have changed, without reading the rest: `change` is old
+ * XOR new of those bytes, `after` (at most 4 GiB) how many bytes follow them. A CRC that was wrong
+ * stays wrong.
  */
 uint32_t crc32c_mend(uint32_t crc, struct bytes change, size_t after);
-/* Tests: on = the portable tables, off = the best this processor has. Before any other thread uses a CRC. */
+/*
+ * Tests: on = the portable tables, off = the best this processor has. Before any other thread uses
+ * a CRC.
+ */
 void crc32c_use_tables(bool on);
 
 /* What a check needs to know of the topic and the request. */
@@ -62,17 +76,21 @@ struct batch_rules {
 /* True when a check is cheap enough for the loop (uncompressed and at most INLINE_CHECK_BYTES). */
 bool batch_check_is_inline(struct bytes b);
 /*
- * The whole of one produced batch: exactly one RecordBatch v2 in `b`, CRC-32C right, attributes legal, codec known,
- * count = last_offset_delta + 1 >= 1, every record well-formed after (streaming, capped) decompression, offset deltas 0..n-1,
- * max timestamp right. *ret_bad_record: index of the record at fault, or -1.
- * Errors: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, UNSUPPORTED_COMPRESSION, UNSUPPORTED_FOR_MESSAGE_FORMAT, NOMEM.
+ * The whole of one produced batch: exactly one RecordBatch v2 in `b`, CRC-32C right, attributes
+ * legal, codec known, count = last_offset_delta + 1 >= 1, every record well-formed after
+ * (streaming, capped) decompression, offset deltas 0..n-1, max timestamp right. *ret_bad_record:
+ * index of the record at fault, or -1. Errors: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE,
+ * UNSUPPORTED_COMPRESSION, UNSUPPORTED_FOR_MESSAGE_FORMAT, NOMEM.
  */
-MUST_USE enum err batch_check(struct bytes b, const struct batch_rules *rules, int32_t *ret_bad_record);
+MUST_USE enum err batch_check(
+    struct bytes b, const struct batch_rules *rules, int32_t *ret_bad_record);
 /*
- * The same for a batch that will be stored: a max timestamp that is not that of the latest record is not refused but
- * put right, CRC included, as Kafka's broker does (older clients leave it 0). This is the one to call on produce.
+ * The same for a batch that will be stored: a max timestamp that is not that of the latest record
+ * is not refused but put right, CRC included, as Kafka's broker does (older clients leave it 0).
+ * This is the one to call on produce.
  */
-MUST_USE enum err batch_check_mend(uint8_t *batch, size_t len, const struct batch_rules *rules, int32_t *ret_bad_record);
+MUST_USE enum err batch_check_mend(
+    uint8_t *batch, size_t len, const struct batch_rules *rules, int32_t *ret_bad_record);
 /* Stamps the log's fields in place (all outside the CRC). */
 void batch_stamp(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Sets LogAppendTime and max timestamp and mends the CRC. */
@@ -88,23 +106,30 @@ struct record {
 	int32_t header_count;
 };
 /*
- * Iterates over a batch's records. Compressed batches are decompressed into `scratch` first (reused between
- * batches, at most decompressed_max bytes). Slices point into the batch or scratch.
+ * Iterates over a batch's records. Compressed batches are decompressed into `scratch` first (reused
+ * between batches, at most decompressed_max bytes). Slices point into the batch or scratch.
  */
 struct record_iter {
 	struct batch_header header;
 	struct reader records;
 	int32_t next_index;
 };
-MUST_USE enum err record_iter_open(struct record_iter *it, struct bytes batch, struct writer *scratch, size_t decompressed_max);
+MUST_USE enum err record_iter_open(
+    struct record_iter *it, struct bytes batch, struct writer *scratch, size_t decompressed_max);
 /* ERR_EOF after the last record; ERR_CORRUPT_MESSAGE when malformed. */
 MUST_USE enum err record_iter_next(struct record_iter *it, struct record *ret_record);
-/* Header entries of a record: reader over record.headers positioned after the count. value.ptr NULL = null. */
-MUST_USE enum err record_header_next(struct reader *headers, struct str *ret_key, struct bytes *ret_value);
+/*
+ * Header entries of a record: reader over record.headers positioned after the count. value.ptr NULL
+ * = null.
+ */
+MUST_USE enum err record_header_next(
+    struct reader *headers, struct str *ret_key, struct bytes *ret_value);
 
 /* ---- codecs ---- */
-/* Streaming, never more than `cap` bytes of output (ERR_LIMIT -> the caller's MESSAGE_TOO_LARGE). LZ4: frame format;
- * snappy: raw and xerial-framed. Appends to out. */
+/*
+ * Appends to out, never more than `cap` bytes (ERR_LIMIT -> the caller's MESSAGE_TOO_LARGE). LZ4:
+ * frame format; snappy: raw and xerial-framed.
+ */
 MUST_USE enum err codec_decompress(int codec, struct bytes in, size_t cap, struct writer *out);
 MUST_USE enum err codec_compress(int codec, struct bytes in, struct writer *out);
 
@@ -123,7 +148,7 @@ void batch_builder_init(struct batch_builder *b, int codec);
 void batch_builder_release(struct batch_builder *b);
 void batch_builder_clear(struct batch_builder *b);
 /* headers: count pairs (name, value). Timestamps may be in any order. */
-MUST_USE enum err batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, struct bytes key, struct bytes value,
-    const struct log_row *headers, size_t header_count);
+MUST_USE enum err batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, struct bytes key,
+    struct bytes value, const struct log_row *headers, size_t header_count);
 /* Appends the finished batch (offset 0, CRC right) to out. ERR_INVALID when empty. */
 MUST_USE enum err batch_builder_finish(struct batch_builder *b, struct writer *out);

@@ -224,8 +224,8 @@ void catalog_close(struct log *log)
 		struct topic *t = c->sorted[c->count - 1];
 		topic_unpublish(c, t);
 		topic_unlink(c, t);
-		topic_partitions_close(t->partitions, 0, t->pub.partition_count);
-		topic_free(t);
+		topic_free(
+		    t); /* its partitions go with the engine, once nothing of them is dirty */
 	}
 	size_t cursor = 0;
 	struct catalog_kept *kept;

@@ -58,7 +58,10 @@ struct catalog;
  * Blocks (turns the loop). Called once by log_open when appends and reads work. Sets log->catalog.
  */
 MUST_USE enum err catalog_open(struct log *log);
-/* Frees topics and partitions. After the last round; takes a log whose catalog_open failed. */
+/*
+ * Frees the topics; the engine frees the partitions after it. After the last round; takes a log
+ * whose catalog_open failed.
+ */
 void catalog_close(struct log *log);
 /* The partition of a topic id; NULL when there is none. */
 struct log_partition *catalog_partition(

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Segment header and frame header: their bytes, and nothing else (log/FORMAT.md is the specification).
- * Both are little-endian. A frame is this header and then one Kafka RecordBatch v2.
+ * Segment header and frame header: their bytes, and nothing else (log/FORMAT.md is the
+ * specification). Both are little-endian. A frame is this header and then one Kafka RecordBatch v2.
  */
 #include "log/log.h"
 
@@ -17,7 +17,7 @@ struct segment_header {
 	struct log_uuid topic_id;
 	struct str topic_name; /* decode: points into the given buffer */
 	int32_t partition;
-	uint8_t seed[16];      /* secret: never sent */
+	uint8_t seed[16]; /* secret: never sent */
 	int64_t base_offset;
 	uint64_t first_sequence;
 	uint32_t epoch;
@@ -40,7 +40,8 @@ struct frame {
 	uint32_t server_epoch;
 	int64_t append_time_ns;
 	uint64_t durable_when_written; /* D, advisory */
-	uint64_t link;   /* hash of the previous frame's header checksum and this body: see FORMAT.md */
+	uint64_t
+	    link; /* hash of the previous frame's header checksum and this body: see FORMAT.md */
 	uint64_t body_hash;
 	uint64_t header_hash;
 };
@@ -49,9 +50,12 @@ struct frame_seed {
 };
 struct frame_seed frame_seed_of(const uint8_t secret[16]);
 /* Fills body_hash, link (from previous_link) and header_hash, and writes FRAME_HEADER_BYTES. */
-void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link, struct bytes body, uint8_t *out);
+void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link,
+    struct bytes body, uint8_t *out);
 /* Decodes and verifies the header only. ERR_CORRUPT. */
 MUST_USE enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *ret_frame);
 /* Verifies the body against a decoded header, and the link against the previous frame's. */
-MUST_USE enum err frame_check_body(const struct frame *f, struct frame_seed seed, struct bytes body);
-MUST_USE enum err frame_check_link(const struct frame *f, struct frame_seed seed, uint64_t previous_link);
+MUST_USE enum err frame_check_body(
+    const struct frame *f, struct frame_seed seed, struct bytes body);
+MUST_USE enum err frame_check_link(
+    const struct frame *f, struct frame_seed seed, uint64_t previous_link);

@@ -213,6 +213,9 @@ void table_look(struct table_part *part)
 	bool ending = table->closed || table->log->failed || table->log->closing;
 	if (part->state == TABLE_IDLE) {
 		const struct segment *active = ending ? NULL : partition_active(part->partition);
+		if (active && part->segment_base < 0)
+			part->segment_base =
+			    partition_segment(part->partition, 0)->base_offset; /* its first */
 		bool rolled = active && active->base_offset != part->segment_base;
 		if (!rolled || !table->ops.snapshot || part->put_bytes < part->snapshot_bytes)
 			return;
