@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * broker: the doors of the log. This header opens the Kafka door: a listener on a loop, serving the log of the
- * same loop. Threads: all functions on the loop's thread (or before it runs, after it has stopped). The HTTP door stands in
- * http.h, which comes with this header.
+ * broker: the doors of the log. This header opens the Kafka door: a listener on a loop, serving the
+ * log of the same loop. Threads: all functions on the loop's thread (or before it runs, after it
+ * has stopped). The HTTP door stands in http.h, which comes with this header.
  */
 #include "broker/http.h"
 #include "log/log.h"
@@ -23,22 +23,23 @@ struct broker_options {
 	uint32_t connections_max;    /* 0 = 10,000; further ones are closed at once */
 	size_t request_bytes_max;    /* one request; 0 = REQUEST_BYTES_MAX */
 	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
-	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB. A first batch may be larger */
-	size_t fetch_budget_bytes;   /* fetched data not yet sent, all connections; 0 = 128 MiB */
-	size_t append_bytes_max;     /* given to the log at a time; 0 = 48 MiB, less than the log's own queue */
-	int64_t idle_ns;             /* connections without traffic are closed; 0 = 10 minutes */
-	int64_t stall_ns;            /* those that stop in the middle of a request or answer; 0 = 30 s */
+	size_t fetch_bytes_max;    /* one fetch response; 0 = 16 MiB. A first batch may be larger */
+	size_t fetch_budget_bytes; /* fetched data not yet sent, all connections; 0 = 128 MiB */
+	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
+	                            queue */
+	int64_t idle_ns;         /* connections without traffic are closed; 0 = 10 minutes */
+	int64_t stall_ns; /* those that stop in the middle of a request or answer; 0 = 30 s */
 };
 
 /*
- * Listens and serves. Blocks while internal tables are read. The options are copied. Errors: ADDRESS_IN_USE,
- * PERMISSION, INVALID (host), and those of log_table_open.
+ * Listens and serves. Blocks while internal tables are read. The options are copied. Errors:
+ * ADDRESS_IN_USE, PERMISSION, INVALID (host), and those of log_table_open.
  */
-MUST_USE enum err broker_open(struct loop *loop, struct log *log, const struct broker_options *options,
-    struct broker **ret_broker);
+MUST_USE enum err broker_open(struct loop *loop, struct log *log,
+    const struct broker_options *options, struct broker **ret_broker);
 /*
- * Stops listening, closes every connection and waits (turns the loop) until no request is under way. Call it before
- * log_close.
+ * Stops listening, closes every connection and waits (turns the loop) until no request is under
+ * way. Call it before log_close.
  */
 void broker_close(struct broker *broker);
 /* The port it listens on. */

@@ -122,6 +122,7 @@ struct rounds {
 	bool space_fresh;    /* nothing was taken since the last look */
 	int64_t space_bytes; /* what may still be taken before the next look */
 	int64_t space_seen;  /* what the last look gave */
+	int64_t space_spare; /* of the reserve, for what the server itself writes while clients are refused */
 	struct pool_job space_job;
 	uint64_t space_free, space_total;
 	enum err space_err;
@@ -167,8 +168,11 @@ void rounds_scan(struct rounds *rs);
 void rounds_answer(struct rounds *rs, struct log_append *req, enum err err);
 /* Append time, never going back (architecture: clamp). */
 int64_t rounds_clock(struct rounds *rs);
-/* Takes `len` from the budget. ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE. */
-MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len);
+/*
+ * Takes `len` from the budget; `internal` may go on into half of the reserve, so that deleting a topic works on a full disk.
+ * ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.
+ */
+MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len, bool internal);
 MUST_USE enum err round_reserve(struct round *r, size_t need);
 void round_space_init(struct rounds *rs);
 /* The first look, blocking: start-up. */

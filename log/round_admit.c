@@ -20,6 +20,7 @@ struct set_check {
 	size_t frames;
 	bool again;
 	bool failed;
+	bool internal; /* all of them are the server's own */
 };
 
 static bool req_idempotent(const struct batch_header *h)
@@ -41,7 +42,7 @@ static enum err req_check(struct log_append *req)
 
 static struct set_check set_check(struct rounds *rs, struct list_node *first)
 {
-	struct set_check c = {0};
+	struct set_check c = {.internal = true};
 	struct list_node *n = first;
 	for (uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT]; left > 0; left--, n = n->next) {
 		struct log_append *req = req_of(n);
@@ -59,6 +60,7 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 		} else {
 			c.bytes += FRAME_HEADER_BYTES + req->batch_len;
 			c.frames++;
+			c.internal &= req->internal;
 		}
 	}
 	return c;
@@ -105,7 +107,7 @@ static enum err set_room(struct rounds *rs, const struct set_check *c)
 		return err_note(ERR_MESSAGE_TOO_LARGE, "%zu bytes do not fit into a journal file of %llu", need,
 		    (unsigned long long)rs->log->journal.file_bytes);
 	TRY(round_reserve(r, need));
-	return rounds_space_take(rs, c->bytes + c->frames * INDEX_ENTRY_BYTES);
+	return rounds_space_take(rs, c->bytes + c->frames * INDEX_ENTRY_BYTES, c->internal);
 }
 
 /* ---- stretches ---- */
@@ -436,7 +438,7 @@ void rounds_abort(struct rounds *rs, enum err err)
 
 /* ---- the public call ---- */
 
-static enum err append_refused(const struct log *log, size_t bytes, size_t count)
+static enum err append_refused(const struct log *log, size_t bytes, size_t count, bool internal)
 {
 	const struct rounds *rs = &log->rounds;
 	if (log->failed)
@@ -445,7 +447,7 @@ static enum err append_refused(const struct log *log, size_t bytes, size_t count
 		return ERR_CLOSED;
 	if (count > ROUND_FRAMES_MAX)
 		return err_note(ERR_LIMIT, "%zu batches in one append, at most %d", count, ROUND_FRAMES_MAX);
-	if (rs->no_space)
+	if (rs->no_space && !internal)
 		return ERR_NOSPACE;
 	if (rs->accepted_bytes > 0 && bytes > log->options.append_queue_bytes - rs->accepted_bytes)
 		return ERR_AGAIN;
@@ -470,9 +472,12 @@ void log_append(struct log *log, struct log_append *const *reqs, size_t count, b
 
 	loop_assert_owner(log->loop);
 	ASSERT(count > 0);
-	for (size_t i = 0; i < count; i++)
+	bool internal = true;
+	for (size_t i = 0; i < count; i++) {
 		bytes += reqs[i]->batch_len;
-	enum err refuse = append_refused(log, bytes, count);
+		internal &= reqs[i]->internal;
+	}
+	enum err refuse = append_refused(log, bytes, count, internal);
 	bool direct = refuse == ERR_OK && may_pass(rs, reqs, count);
 	for (size_t i = 0; i < count; i++) {
 		struct log_append *req = reqs[i];

@@ -43,6 +43,9 @@ static void space_done(struct pool_job *job)
 	rs->space_checking = false;
 	rs->space_fresh = true;
 	rs->space_bytes = 0;
+	rs->space_spare = 0;
+	if (rs->space_err == ERR_OK)
+		rs->space_spare = (int64_t)(rs->space_free < reserve ? rs->space_free : reserve) / 2;
 	if (rs->space_err == ERR_OK && rs->space_free > reserve) {
 		uint64_t room = rs->space_free - reserve;
 		rs->space_bytes = room < (uint64_t)SPACE_STEP_MAX ? (int64_t)room : SPACE_STEP_MAX;
@@ -104,8 +107,12 @@ void rounds_space_lost(struct rounds *rs)
 	rounds_abort(rs, ERR_NOSPACE);
 }
 
-enum err rounds_space_take(struct rounds *rs, size_t len)
+enum err rounds_space_take(struct rounds *rs, size_t len, bool internal)
 {
+	if (rs->no_space && internal && (int64_t)len <= rs->space_spare) {
+		rs->space_spare -= (int64_t)len;
+		return ERR_OK;
+	}
 	if (rs->no_space)
 		return ERR_NOSPACE;
 	if ((int64_t)len <= rs->space_bytes) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AlterConfigs (the whole set of a topic's keys) and IncrementalAlterConfigs (set, delete, append to and
- * subtract from lists). Both end in one LOG_TOPIC_SET_CONFIG per topic. The server's own settings are fixed at start.
+ * AlterConfigs (the whole set of a topic's keys) and IncrementalAlterConfigs (set, delete, append
+ * to and subtract from lists). Both end in one LOG_TOPIC_SET_CONFIG per topic. The server's own
+ * settings are fixed at start.
  */
 #include "broker/kafka/handlers.h"
 
@@ -10,7 +11,7 @@ enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
 struct alter {
 	struct log_topic_req topic;
 	struct alters *owner;
-	struct str(*pairs)[2];
+	struct str (*pairs)[2];
 	size_t count, capacity;
 	bool asked;
 	struct str message;
@@ -72,7 +73,8 @@ static bool list_next(struct str *rest, struct str *ret_element)
 	while (n < rest->len && rest->ptr[n] != ',')
 		n++;
 	*ret_element = str_from(rest->ptr, n);
-	*rest = n < rest->len ? str_from(rest->ptr + n + 1, rest->len - n - 1) : (struct str){NULL, 0};
+	*rest =
+	    n < rest->len ? str_from(rest->ptr + n + 1, rest->len - n - 1) : (struct str){NULL, 0};
 	return true;
 }
 
@@ -94,7 +96,8 @@ static void join(struct writer *w, struct str element)
 }
 
 /* `list` with the elements of `change` appended (each once) or taken out. */
-static enum err edit_list(struct alter *a, struct str list, struct str change, bool append, struct str *ret_list)
+static enum err edit_list(
+    struct alter *a, struct str list, struct str change, bool append, struct str *ret_list)
 {
 	struct writer w;
 	struct str e, rest = list.len ? list : (struct str){NULL, 0};
@@ -174,9 +177,9 @@ static const struct log_topic *target(struct alter *a, int8_t type, struct str n
 	a->topic.name = name;
 	a->topic.done = NULL;
 	if (type != RESOURCE_TOPIC) {
-		refuse(a, err_note(ERR_INVALID_REQUEST,
-		              "only topics can be changed while the server runs; its own settings are in its "
-		              "configuration file"));
+		refuse(a, err_note(ERR_INVALID_REQUEST, "only topics can be changed while the "
+		                                        "server runs; its own settings are in its "
+		                                        "configuration file"));
 		return NULL;
 	}
 	const struct log_topic *t = topic_named(req, name, (struct log_uuid){{0}}, &err);
@@ -192,7 +195,8 @@ static const struct log_topic *target(struct alter *a, int8_t type, struct str n
 	return err == ERR_OK ? t : NULL;
 }
 
-/* What the topic has set belongs to the topic: copied, as it may change before the log gets to it. */
+/* What the topic has set belongs to the topic: copied, as it may change before the log gets to it.
+ */
 static enum err copy_set(struct alter *a, const struct log_topic *t)
 {
 	struct arena *arena = &a->owner->req->arena;
@@ -223,25 +227,26 @@ static void finish(struct alters *all)
 		struct alter_configs_response_resource *out = &r->responses.at[i];
 		out->error_code = err_kafka(all->alter[i].topic.err);
 		out->error_message = all->alter[i].message;
-		out->resource_type =
-		    incremental ? inc->resources.at[i].resource_type : body->resources.at[i].resource_type;
-		out->resource_name =
-		    incremental ? inc->resources.at[i].resource_name : body->resources.at[i].resource_name;
+		out->resource_type = incremental ? inc->resources.at[i].resource_type
+		                                 : body->resources.at[i].resource_type;
+		out->resource_name = incremental ? inc->resources.at[i].resource_name
+		                                 : body->resources.at[i].resource_name;
 	}
 	request_answer(req);
 }
 /* Both responses are the same on the wire and in memory. */
-_Static_assert(sizeof(struct alter_configs_response) == sizeof(struct incremental_alter_configs_response) &&
-                   sizeof(struct alter_configs_response_resource) ==
-                       sizeof(struct incremental_alter_configs_response_resource),
+_Static_assert(
+    sizeof(struct alter_configs_response) == sizeof(struct incremental_alter_configs_response) &&
+        sizeof(struct alter_configs_response_resource) ==
+            sizeof(struct incremental_alter_configs_response_resource),
     "one function fills both");
 
 static void on_altered(struct log_topic_req *topic)
 {
 	struct alter *a = CONTAINER_OF(topic, struct alter, topic);
 	if (topic->err != ERR_OK)
-		a->message = request_text(a->owner->req, "%s",
-		    topic->message[0] ? topic->message : err_text(topic->err));
+		a->message = request_text(
+		    a->owner->req, "%s", topic->message[0] ? topic->message : err_text(topic->err));
 	ASSERT(a->owner->pending > 0);
 	if (--a->owner->pending == 0)
 		finish(a->owner);
@@ -311,9 +316,11 @@ void handle_incremental_alter_configs(struct request *req)
 		return;
 	}
 	for (uint32_t i = 0; i < all->count; i++) {
-		const struct incremental_alter_configs_request_resource *in = &body->resources.at[i];
+		const struct incremental_alter_configs_request_resource *in =
+		    &body->resources.at[i];
 		struct alter *a = &all->alter[i];
-		const struct log_topic *t = target(a, in->resource_type, in->resource_name, in->configs.count);
+		const struct log_topic *t =
+		    target(a, in->resource_type, in->resource_name, in->configs.count);
 		enum err err = t ? copy_set(a, t) : ERR_OK;
 		for (uint32_t j = 0; t && err == ERR_OK && j < in->configs.count; j++)
 			err = change_one(a, t, &in->configs.at[j]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests about the server itself: what it speaks, where it is, and that it coordinates every group.
+ * Requests about the server itself: what it speaks, where it is, and that it coordinates every
+ * group.
  */
 #include "broker/kafka/handlers.h"
 #include <stdio.h>
@@ -24,18 +25,20 @@ struct str broker_cluster_id(const struct broker *b)
 	return str_of(b->options.cluster_id);
 }
 
-const struct log_topic *topic_named(const struct request *req, struct str name, struct log_uuid id,
-    enum err *ret_err)
+const struct log_topic *topic_named(
+    const struct request *req, struct str name, struct log_uuid id, enum err *ret_err)
 {
 	bool by_id = !log_uuid_is_zero(id);
-	const struct log_topic *t = by_id ? log_topic_by_id(req->log, id) : log_topic_find(req->log, name);
+	const struct log_topic *t =
+	    by_id ? log_topic_by_id(req->log, id) : log_topic_find(req->log, name);
 	if (t)
 		return t;
 	/* a version that has ids but no name says so even for the zero id */
 	if (by_id || !name.ptr)
 		*ret_err = ERR_UNKNOWN_TOPIC_ID;
 	else
-		*ret_err = log_topic_name_check(name) == ERR_OK ? ERR_UNKNOWN_TOPIC : ERR_INVALID_TOPIC;
+		*ret_err =
+		    log_topic_name_check(name) == ERR_OK ? ERR_UNKNOWN_TOPIC : ERR_INVALID_TOPIC;
 	err_clear();
 	return NULL;
 }
@@ -63,7 +66,8 @@ static bool is_software_name(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.ptr[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		bool plain =
+		    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 		bool inner = i > 0 && i + 1 < s.len && (c == '.' || c == '-');
 		if (!plain && !inner)
 			return false;
@@ -114,7 +118,8 @@ static enum err coordinator_error(int8_t key_type)
 	return err_note(ERR_INVALID_REQUEST, "unknown key type %d", key_type);
 }
 
-static void fill_coordinator(struct request *req, struct find_coordinator_response_coordinator *c, enum err err)
+static void fill_coordinator(
+    struct request *req, struct find_coordinator_response_coordinator *c, enum err err)
 {
 	struct endpoint here = request_endpoint(req);
 	bool ok = err == ERR_OK;
@@ -199,13 +204,15 @@ static void on_producer_id(struct log_producer_id_req *id)
 	request_answer(state->req);
 }
 
-/* An idempotent producer gets a fresh id each time, also when it says which one it had (KIP-360). */
+/* An idempotent producer gets a fresh id each time, also when it says which one it had (KIP-360).
+ */
 void handle_init_producer_id(struct request *req)
 {
 	const struct init_producer_id_request *body = req->body;
 	struct init_producer_id_response *r = req->response;
 	if (body->transactional_id.ptr) {
-		r->error_code = err_kafka(body->transactional_id.len ? ERR_TRANSACTIONAL_ID : ERR_INVALID_REQUEST);
+		r->error_code = err_kafka(
+		    body->transactional_id.len ? ERR_TRANSACTIONAL_ID : ERR_INVALID_REQUEST);
 		r->producer_epoch = -1;
 		request_answer(req);
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cluster id: 16 random bytes in URL-safe base64, as Kafka makes them, kept in the internal topic
+ * The cluster id: 16 random bytes in URL-safe base64, as Kafka makes them, kept in the internal
+ * topic
  * __kappa_cluster so that it stays with the data.
  */
 #include "broker/kafka/server.h"
@@ -11,7 +12,8 @@ struct found {
 	char *id;
 };
 
-static enum err apply(void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
+static enum err apply(
+    void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
 {
 	struct found *found = ctx;
 	(void)partition;
@@ -27,7 +29,8 @@ static enum err apply(void *ctx, int32_t partition, struct bytes key, struct byt
 
 static void make_id(struct io *io, char id[CLUSTER_ID_LEN])
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	uint8_t random[CLUSTER_ID_LEN];
 	io_random(io, random, sizeof(random));
 	/* 21 digits of 6 bits and one of 2: the 128 bits of a UUID */

@@ -185,7 +185,8 @@ static bool slices_equal(const struct msg_slices *a, const struct msg_slices *b)
 	}
 }
 
-static bool value_equal(struct msg_form form, const struct msg_field *f, const void *a, const void *b)
+static bool value_equal(
+    struct msg_form form, const struct msg_field *f, const void *a, const void *b)
 {
 	const struct str *s = a, *t = b;
 	const struct bytes *x = a, *y = b;
@@ -213,7 +214,8 @@ static bool value_equal(struct msg_form form, const struct msg_field *f, const v
 	return number_at(f, a) == number_at(f, b);
 }
 
-static bool array_equal(struct msg_form form, const struct msg_field *f, const void *a, const void *b)
+static bool array_equal(
+    struct msg_form form, const struct msg_field *f, const void *a, const void *b)
 {
 	const struct msg_array *x = a, *y = b;
 	if (x->count != y->count)
@@ -222,7 +224,8 @@ static bool array_equal(struct msg_form form, const struct msg_field *f, const v
 		return false;
 	size_t size = msg_type_size(f);
 	for (uint32_t i = 0; i < x->count; i++) {
-		if (!value_equal(form, f, (const char *)x->at + i * size, (const char *)y->at + i * size))
+		if (!value_equal(
+		        form, f, (const char *)x->at + i * size, (const char *)y->at + i * size))
 			return false;
 	}
 	return true;

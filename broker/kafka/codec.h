@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Kafka messages as data: structs and field tables are generated from schema/ (see gen.mk); the functions
- * here walk the tables. One decoder, one encoder, one printer, one comparison for all messages and versions.
+ * Kafka messages as data: structs and field tables are generated from schema/ (see gen.mk); the
+ * functions here walk the tables. One decoder, one encoder, one printer, one comparison for all
+ * messages and versions.
  *
- * In memory: a nullable string, bytes or array is null when its pointer is NULL, a nullable structure is a
- * pointer. What a version does not have holds its default after decoding and is left out when encoding.
- * Strings, bytes and records are borrowed from the buffer decoded; arrays and nullable structures live in the
- * arena. Any thread: nothing is shared.
+ * In memory: a nullable string, bytes or array is null when its pointer is NULL, a nullable
+ * structure is a pointer. What a version does not have holds its default after decoding and is left
+ * out when encoding. Strings, bytes and records are borrowed from the buffer decoded; arrays and
+ * nullable structures live in the arena. Any thread: nothing is shared.
  */
 #include "broker/kafka/messages.h"
 
@@ -49,9 +50,9 @@ struct msg_shape {
 
 struct msg_api {
 	const char *name;
-	int16_t key;           /* -1: the key or value of a record, not a request */
-	int8_t min, max;       /* versions the table covers */
-	int8_t flexible;       /* first flexible version, 127 = never */
+	int16_t key;     /* -1: the key or value of a record, not a request */
+	int8_t min, max; /* versions the table covers */
+	int8_t flexible; /* first flexible version, 127 = never */
 	const struct msg_shape *request, *response;
 };
 extern const struct msg_api msg_apis[];
@@ -79,7 +80,8 @@ static inline struct msg_form msg_response_form(const struct msg_api *api, int16
 
 /* Sets every field to its default: call before filling in a response. */
 void msg_init(const struct msg_shape *shape, void *ret_message);
-/* `count` initialised elements in the arena, never NULL-and-ok for count 0; NULL when the arena is exhausted. */
+/* `count` initialised elements in the arena, never NULL-and-ok for count 0; NULL when the arena is
+ * exhausted. */
 void *msg_new_array(const struct msg_shape *shape, size_t count, struct arena *arena);
 
 /* Memory a decoder may take for `received` bytes (I8). Use it as the arena's limit. */
@@ -88,11 +90,13 @@ static inline size_t msg_arena_limit(size_t received)
 	return 4 * received + 64 * KIB;
 }
 /*
- * Reads one structure from `r` into *ret_message (form.shape->size bytes). Errors: INVALID_REQUEST (truncated,
- * count over what is left, null where none is allowed, bad tags), LIMIT (arena). *ret_message may be half
- * written on failure. Bytes may be left in `r`: a whole message is checked by the caller.
+ * Reads one structure from `r` into *ret_message (form.shape->size bytes). Errors: INVALID_REQUEST
+ * (truncated, count over what is left, null where none is allowed, bad tags), LIMIT (arena).
+ * *ret_message may be half written on failure. Bytes may be left in `r`: a whole message is checked
+ * by the caller.
  */
-MUST_USE enum err msg_decode(struct msg_form form, struct reader *r, struct arena *arena, void *ret_message);
+MUST_USE enum err msg_decode(
+    struct msg_form form, struct reader *r, struct arena *arena, void *ret_message);
 
 /* ---- encoding: bytes and borrowed slices in between ---- */
 struct msg_splice {
@@ -105,7 +109,7 @@ struct msg_out {
 	size_t splice_count, splice_capacity;
 	size_t splice_bytes;
 	bool has_error; /* an error code other than 0 was written */
-	bool copy; /* tests, files: slices are copied into the writer instead */
+	bool copy;      /* tests, files: slices are copied into the writer instead */
 };
 void msg_out_init(struct msg_out *out, size_t limit);
 void msg_out_release(struct msg_out *out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DescribeConfigs: every configuration of a topic or of this server, with its origin. The topic's come from the
- * log's table; the server's are what it was started with.
+ * DescribeConfigs: every configuration of a topic or of this server, with its origin. The topic's
+ * come from the log's table; the server's are what it was started with.
  */
 #include "broker/kafka/handlers.h"
 #include <stdarg.h>
@@ -13,7 +13,8 @@ static int8_t type_code(const char *type)
 	static const struct {
 		const char *name;
 		int8_t code;
-	} codes[] = {{"boolean", 1}, {"string", 2}, {"int", 3}, {"long", 5}, {"list", 7}};
+	} codes[] = {
+	    {"boolean", 1}, {"string", 2}, {"int", 3}, {"long", 5}, {"double", 6}, {"list", 7}};
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		if (strcmp(codes[i].name, type) == 0)
 			return codes[i].code;
@@ -40,7 +41,8 @@ struct setting {
 	bool read_only;
 };
 
-static bool add(struct request *req, struct describe_configs_response_result *out, const struct setting *s)
+static bool add(
+    struct request *req, struct describe_configs_response_result *out, const struct setting *s)
 {
 	const struct describe_configs_request *body = req->body;
 	struct describe_configs_response_config *c = &out->configs.at[out->configs.count++];
@@ -63,8 +65,9 @@ static bool add(struct request *req, struct describe_configs_response_result *ou
 	return true;
 }
 
-static bool fill_topic(struct request *req, const struct describe_configs_request_resource *resource,
-    const struct log_topic *t, struct describe_configs_response_result *out)
+static bool fill_topic(struct request *req,
+    const struct describe_configs_request_resource *resource, const struct log_topic *t,
+    struct describe_configs_response_result *out)
 {
 	struct log_config_entry entry;
 	size_t count = 0;
@@ -76,9 +79,13 @@ static bool fill_topic(struct request *req, const struct describe_configs_reques
 		bool is_set = false;
 		if (!is_asked(resource, str_of(entry.key)))
 			continue;
-		if (log_topic_config_get(t, str_of(entry.key), value, sizeof(value), &is_set) != ERR_OK)
+		if (log_topic_config_get(t, str_of(entry.key), value, sizeof(value), &is_set) !=
+		    ERR_OK)
 			continue;
-		struct setting s = {.key = entry.key, .type = entry.type, .doc = entry.doc, .value = value,
+		struct setting s = {.key = entry.key,
+		    .type = entry.type,
+		    .doc = entry.doc,
+		    .value = value,
 		    .source = is_set ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT};
 		if (!add(req, out, &s))
 			return false;
@@ -96,16 +103,20 @@ struct broker_settings {
 	size_t count;
 };
 
-static void PRINTF(5, 6) setting(struct broker_settings *all, const char *key, const char *type, const char *doc,
-    const char *fmt, ...)
+static void PRINTF(5, 6) setting(struct broker_settings *all, const char *key, const char *type,
+    const char *doc, const char *fmt, ...)
 {
 	va_list ap;
 	ASSERT(all->count < BROKER_SETTINGS_MAX);
 	va_start(ap, fmt);
 	vsnprintf(all->text[all->count], sizeof(all->text[0]), fmt, ap);
 	va_end(ap);
-	all->at[all->count] = (struct setting){.key = key, .type = type, .doc = doc,
-	    .value = all->text[all->count], .source = CONFIG_SOURCE_BROKER, .read_only = true};
+	all->at[all->count] = (struct setting){.key = key,
+	    .type = type,
+	    .doc = doc,
+	    .value = all->text[all->count],
+	    .source = CONFIG_SOURCE_BROKER,
+	    .read_only = true};
 	all->count++;
 }
 
@@ -116,26 +127,30 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	all->count = 0;
 	setting(all, "broker.id", "int", "Id of this server.", "%d", o->node_id);
 	setting(all, "node.id", "int", "Id of this server.", "%d", o->node_id);
-	setting(all, "listeners", "list", "Where it listens.", "PLAINTEXT://%s:%u", o->host, req->broker->port);
-	setting(all, "advertised.listeners", "list", "Where clients reach it.", "PLAINTEXT://" STR_FMT ":%d",
-	    STR_ARG(here.host), here.port);
+	setting(all, "listeners", "list", "Where it listens.", "PLAINTEXT://%s:%u", o->host,
+	    req->broker->port);
+	setting(all, "advertised.listeners", "list", "Where clients reach it.",
+	    "PLAINTEXT://" STR_FMT ":%d", STR_ARG(here.host), here.port);
 	setting(all, "num.partitions", "int", "Partitions of topics created without a count.", "%d",
 	    o->default_partitions);
-	setting(all, "auto.create.topics.enable", "boolean", "Whether asking for a topic creates it.", "%s",
-	    o->no_auto_create ? "false" : "true");
+	setting(all, "auto.create.topics.enable", "boolean",
+	    "Whether asking for a topic creates it.", "%s", o->no_auto_create ? "false" : "true");
 	setting(all, "default.replication.factor", "int", "There is one copy.", "1");
 	setting(all, "min.insync.replicas", "int", "There is one copy.", "1");
 	setting(all, "offsets.topic.replication.factor", "int", "There is one copy.", "1");
 	setting(all, "delete.topic.enable", "boolean", "Whether topics can be deleted.", "true");
-	setting(all, "socket.request.max.bytes", "int", "Longest request.", "%zu", o->request_bytes_max);
-	setting(all, "fetch.max.bytes", "int", "Longest answer to a fetch, apart from a first batch.", "%zu",
-	    o->fetch_bytes_max);
+	setting(all, "socket.request.max.bytes", "int", "Longest request.", "%zu",
+	    o->request_bytes_max);
+	setting(all, "fetch.max.bytes", "int",
+	    "Longest answer to a fetch, apart from a first batch.", "%zu", o->fetch_bytes_max);
 	setting(all, "max.connections", "int", "Connections at a time.", "%u", o->connections_max);
-	setting(all, "connections.max.idle.ms", "long", "Idle connections are closed after this time.", "%lld",
+	setting(all, "connections.max.idle.ms", "long",
+	    "Idle connections are closed after this time.", "%lld",
 	    (long long)(o->idle_ns / MS_NS));
 }
 
-static bool fill_broker(struct request *req, const struct describe_configs_request_resource *resource,
+static bool fill_broker(struct request *req,
+    const struct describe_configs_request_resource *resource,
     struct describe_configs_response_result *out)
 {
 	struct broker_settings all;

@@ -2,16 +2,16 @@
 /*
  * One client connection: bytes to requests, answers to bytes.
  *
- * States: OPEN -> (conn_close) CLOSING -> (conn_reap) freed. While OPEN at most one receive and one send are under way.
- * Everything that may let a connection go on calls conn_wake; conn_step then does, in this order, all that can be
- * done: send answers, cut requests out of what was received, receive.
+ * States: OPEN -> (conn_close) CLOSING -> (conn_reap) freed. While OPEN at most one receive and one
+ * send are under way. Everything that may let a connection go on calls conn_wake; conn_step then
+ * does, in this order, all that can be done: send answers, cut requests out of what was received,
+ * receive.
  *
  * Invariants:
- *   C1  answers leave in the order in which requests arrived: only a run of answered requests at the head of
- *       `requests` is sent.
- *   C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX requests are in flight, CONN_OUT_HIGH
- *       bytes wait to be sent, or no memory is to be had for the frame under way (`hungry`).
- *   C3  the connection outlives its requests and its io_reqs.
+ *   C1  answers leave in the order in which requests arrived: only a run of answered requests at
+ * the head of `requests` is sent. C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX
+ * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, or no memory is to be had for the
+ * frame under way (`hungry`). C3  the connection outlives its requests and its io_reqs.
  */
 #include "broker/kafka/server.h"
 
@@ -22,7 +22,8 @@ static struct request *request_of(struct list_node *n)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-/* Piece i of an answer: writer bytes and splices in turn, beginning and ending with writer bytes. */
+/* Piece i of an answer: writer bytes and splices in turn, beginning and ending with writer bytes.
+ */
 static struct bytes out_piece(const struct msg_out *out, size_t i)
 {
 	if (i % 2 == 1)
@@ -42,7 +43,8 @@ static int collect(struct conn *c, struct iovec *iov)
 	size_t total = 0;
 	int count = 0;
 	c->sent_after = 0;
-	LIST_EACH (&c->requests, n, tmp) {
+	LIST_EACH(&c->requests, n, tmp)
+	{
 		struct request *req = request_of(n);
 		if (!req->answered)
 			break;
@@ -56,7 +58,8 @@ static int collect(struct conn *c, struct iovec *iov)
 			if (take == 0 || count == IO_IOV_MAX)
 				return count;
 			/* the seam only reads what it sends; iovec has no const */
-			iov[count++] = (struct iovec){(void *)(uintptr_t)(b.ptr + c->send_pos), take};
+			iov[count++] =
+			    (struct iovec){(void *)(uintptr_t)(b.ptr + c->send_pos), take};
 			total += take;
 			if (take < left) {
 				c->send_pos += take;
@@ -107,7 +110,8 @@ static void on_sent(struct io_req *io)
 static size_t ready_pieces(const struct conn *c)
 {
 	size_t pieces = 0;
-	LIST_EACH (&c->requests, n, tmp) {
+	LIST_EACH(&c->requests, n, tmp)
+	{
 		const struct request *req = request_of(n);
 		if (!req->answered || pieces >= IO_IOV_MAX)
 			break;
@@ -158,7 +162,8 @@ static void on_received(struct io_req *io)
 		conn_close(c, io->err, "receive failed");
 	} else if (io->result == 0) {
 		bool inside = c->frame.ptr || c->head_len > c->head_pos;
-		conn_close(c, inside ? ERR_EOF : ERR_OK, "closed by the client in the middle of a request");
+		conn_close(c, inside ? ERR_EOF : ERR_OK,
+		    "closed by the client in the middle of a request");
 	} else {
 		size_t got = (size_t)io->result;
 		c->active_ns = loop_now_ns(c->broker->loop);
@@ -201,19 +206,24 @@ static void receive(struct conn *c)
 		c->recv_iov[count++] =
 		    (struct iovec){c->frame.ptr + c->frame.have, end - c->frame.have};
 	}
-	/* what follows a frame goes to the head: one system call for its end and the next one's start */
+	/* what follows a frame goes to the head: one system call for its end and the next one's
+	 * start */
 	if (!in_frame || c->frame.capacity >= c->frame.len) {
 		ASSERT(c->head_len < CONN_HEAD_BYTES);
 		c->recv_iov[count++] =
 		    (struct iovec){c->head + c->head_len, CONN_HEAD_BYTES - c->head_len};
 	}
 	c->receiving = true;
-	c->recv = (struct io_req){
-	    .op = IO_RECV, .fd = c->fd, .iov = c->recv_iov, .iov_count = count, .done = on_received};
+	c->recv = (struct io_req){.op = IO_RECV,
+	    .fd = c->fd,
+	    .iov = c->recv_iov,
+	    .iov_count = count,
+	    .done = on_received};
 	io_submit(c->broker->io, &c->recv);
 }
 
-/* Starts a frame from the bytes in the head. False: more bytes or memory are needed, or it was refused. */
+/* Starts a frame from the bytes in the head. False: more bytes or memory are needed, or it was
+ * refused. */
 static bool start_frame(struct conn *c)
 {
 	size_t left = c->head_len - c->head_pos;
@@ -278,7 +288,8 @@ static void reap(struct conn *c)
 		broker_frame_give(b, c->frame.ptr, c->frame.capacity);
 		c->frame = (struct frame){0};
 	}
-	LIST_EACH (&c->requests, n, tmp) {
+	LIST_EACH(&c->requests, n, tmp)
+	{
 		struct request *req = request_of(n);
 		if (!req->answered)
 			continue;
@@ -347,7 +358,8 @@ enum err conn_open(struct broker *b, int fd)
 	list_init(&c->produces);
 	list_node_init(&c->node);
 	list_node_init(&c->hungry);
-	/* without addresses (the client has gone already) it is served all the same, and ends by itself */
+	/* without addresses (the client has gone already) it is served all the same, and ends by
+	 * itself */
 	if (io_address(b->io, fd, true, &c->peer) != ERR_OK ||
 	    io_address(b->io, fd, false, &c->local) != ERR_OK)
 		err_clear();
@@ -361,7 +373,8 @@ enum err conn_open(struct broker *b, int fd)
 /* Requests that wait are told; those behind a turn that never comes are ended here. */
 static void tell_closed(struct conn *c)
 {
-	LIST_EACH (&c->requests, n, tmp) {
+	LIST_EACH(&c->requests, n, tmp)
+	{
 		struct request *req = request_of(n);
 		if (req->answered)
 			continue;
@@ -383,11 +396,12 @@ void conn_close(struct conn *c, enum err why, const char *reason)
 		return;
 	c->closing = true;
 	/* a client that goes away is no event: it may do so at any time */
-	if (why != ERR_OK && why != ERR_CLOSED && why != ERR_EOF && why != ERR_CANCELLED && why != ERR_IO) {
+	if (why != ERR_OK && why != ERR_CLOSED && why != ERR_EOF && why != ERR_CANCELLED &&
+	    why != ERR_IO) {
 		char quoted[400];
-		diag(DIAG_WARN, "kafka_connection_closed", "peer=%s:%u err=%s reason=\"%s\" cause=%s",
-		    c->peer.host, c->peer.port, err_name(why), reason,
-		    diag_quote(quoted, sizeof(quoted), str_of(err_chain())));
+		diag(DIAG_WARN, "kafka_connection_closed",
+		    "peer=%s:%u err=%s reason=\"%s\" cause=%s", c->peer.host, c->peer.port,
+		    err_name(why), reason, diag_quote(quoted, sizeof(quoted), str_of(err_chain())));
 	}
 	err_clear();
 	list_remove(&c->hungry);

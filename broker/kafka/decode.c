@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes to structs. Invariants:
- *   D1  nothing is allocated before the bytes that justify it are known to be there: an array of n elements
- *       needs n times the shortest element, or the message is refused.
- *   D2  unknown tagged fields are stepped over and never kept; KAFKA_UNKNOWN_TAGS_MAX of them per structure.
- *   D3  a known tagged field must fill its size exactly.
- *   D4  nesting is that of the table: no input can make the recursion deeper.
+ *   D1  nothing is allocated before the bytes that justify it are known to be there: an array of n
+ * elements needs n times the shortest element, or the message is refused. D2  unknown tagged fields
+ * are stepped over and never kept; KAFKA_UNKNOWN_TAGS_MAX of them per structure. D3  a known tagged
+ * field must fill its size exactly. D4  nesting is that of the table: no input can make the
+ * recursion deeper.
  */
 #include "broker/kafka/codec.h"
 
@@ -74,8 +74,8 @@ static int64_t read_len(struct decoder *d, bool is_short)
 	return len < -1 ? -2 : len;
 }
 
-static enum err decode_slice(struct decoder *d, const struct msg_field *f, bool nullable,
-    struct bytes *ret_slice)
+static enum err decode_slice(
+    struct decoder *d, const struct msg_field *f, bool nullable, struct bytes *ret_slice)
 {
 	int64_t len = read_len(d, f->type == MSG_STRING);
 	if (d->r->bad || len < -1)
@@ -93,7 +93,8 @@ static enum err decode_slice(struct decoder *d, const struct msg_field *f, bool 
 	return ERR_OK;
 }
 
-static enum err decode_slices(struct decoder *d, const struct msg_field *f, struct msg_slices *ret_slices)
+static enum err decode_slices(
+    struct decoder *d, const struct msg_field *f, struct msg_slices *ret_slices)
 {
 	struct bytes b;
 	TRY(decode_slice(d, f, msg_field_nullable(f, d->version), &b));
@@ -206,8 +207,8 @@ static enum err decode_field(struct decoder *d, const struct msg_field *f, void 
 	return decode_value(d, f, msg_field_nullable(f, d->version), out);
 }
 
-static const struct msg_field *tagged_field(const struct decoder *d, const struct msg_shape *shape,
-    uint32_t tag)
+static const struct msg_field *tagged_field(
+    const struct decoder *d, const struct msg_shape *shape, uint32_t tag)
 {
 	for (size_t i = 0; i < shape->field_count; i++) {
 		const struct msg_field *f = &shape->fields[i];
@@ -222,12 +223,14 @@ static enum err decode_tagged(struct decoder *d, const struct msg_shape *shape, 
 	uint32_t count = read_uvarint32(d->r), unknown = 0;
 	int64_t last = -1;
 	if (d->r->bad || count > reader_left(d->r) / 2)
-		return err_note(ERR_INVALID_REQUEST, "%s: tagged fields beyond the message", shape->name);
+		return err_note(
+		    ERR_INVALID_REQUEST, "%s: tagged fields beyond the message", shape->name);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t tag = read_uvarint32(d->r);
 		uint32_t size = read_uvarint32(d->r);
 		if (d->r->bad || size > reader_left(d->r) || (int64_t)tag <= last)
-			return err_note(ERR_INVALID_REQUEST, "%s: tagged fields malformed", shape->name);
+			return err_note(
+			    ERR_INVALID_REQUEST, "%s: tagged fields malformed", shape->name);
 		last = tag;
 		const struct msg_field *f = tagged_field(d, shape, tag);
 		struct reader part = reader_of(read_bytes(d->r, size));

@@ -37,18 +37,20 @@ static struct str *sorted_names(struct request *req, size_t *ret_count)
 	return names;
 }
 
-static bool fill_partitions(struct request *req, const struct log_topic *t, int32_t from, int32_t to,
-    struct describe_topic_partitions_response_topic *out)
+static bool fill_partitions(struct request *req, const struct log_topic *t, int32_t from,
+    int32_t to, struct describe_topic_partitions_response_topic *out)
 {
 	int32_t *self = request_self(req);
 	size_t count = (size_t)(to - from);
-	out->partitions.at = request_new(req, &describe_topic_partitions_response_partition_shape, count);
+	out->partitions.at =
+	    request_new(req, &describe_topic_partitions_response_partition_shape, count);
 	if (!out->partitions.at || !self)
 		return false;
 	out->partitions.count = (uint32_t)count;
 	for (uint32_t i = 0; i < count; i++) {
 		struct describe_topic_partitions_response_partition *p = &out->partitions.at[i];
-		struct log_partition *partition = log_partition_find(req->log, t, from + (int32_t)i);
+		struct log_partition *partition =
+		    log_partition_find(req->log, t, from + (int32_t)i);
 		struct log_partition_status s = {0};
 		if (partition)
 			log_partition_status(partition, &s);
@@ -117,7 +119,8 @@ static bool fill(struct request *req)
 			continue;
 		if (room == 0)
 			return set_cursor(req, names[i], 0);
-		if (!fill_topic(req, names[i], order == 0 ? body->cursor->partition_index : 0, &room))
+		if (!fill_topic(
+		        req, names[i], order == 0 ? body->cursor->partition_index : 0, &room))
 			return false;
 	}
 	return true;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which requests are served, by whom, in which versions; ApiVersions says exactly this. Order of key.
- * The minimum advertised is lower than the one served in two places, because clients test for it:
- * librdkafka before 2.11.1 sends uncompressed unless Produce 0 is there, kafka-go and others need JoinGroup 0.
+ * Which requests are served, by whom, in which versions; ApiVersions says exactly this. Order of
+ * key. The minimum advertised is lower than the one served in two places, because clients test for
+ * it: librdkafka before 2.11.1 sends uncompressed unless Produce 0 is there, kafka-go and others
+ * need JoinGroup 0.
  */
 #include "broker/kafka/handlers.h"
 

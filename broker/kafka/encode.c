@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structs to bytes. Record slices are not copied: the output is the writer's bytes with splices in between
- * (struct msg_out), which the connection sends as one iovec.
+ * Structs to bytes. Record slices are not copied: the output is the writer's bytes with splices in
+ * between (struct msg_out), which the connection sends as one iovec.
  */
 #include "broker/kafka/codec.h"
 
@@ -11,7 +11,8 @@ struct encoder {
 	bool flexible;
 };
 
-static enum err encode_struct(struct encoder *e, const struct msg_shape *shape, const void *message);
+static enum err encode_struct(
+    struct encoder *e, const struct msg_shape *shape, const void *message);
 
 void msg_out_init(struct msg_out *out, size_t limit)
 {
@@ -63,7 +64,8 @@ static enum err encode_len(struct encoder *e, const struct msg_field *f, int64_t
 	return ERR_OK;
 }
 
-static enum err encode_slice(struct encoder *e, const struct msg_field *f, bool nullable, struct bytes b)
+static enum err encode_slice(
+    struct encoder *e, const struct msg_field *f, bool nullable, struct bytes b)
 {
 	if (!b.ptr && nullable)
 		return encode_len(e, f, -1);
@@ -74,7 +76,8 @@ static enum err encode_slice(struct encoder *e, const struct msg_field *f, bool 
 	return ERR_OK;
 }
 
-static enum err encode_slices(struct encoder *e, const struct msg_field *f, const struct msg_slices *s)
+static enum err encode_slices(
+    struct encoder *e, const struct msg_field *f, const struct msg_slices *s)
 {
 	size_t total = 0;
 	if (!s->at && msg_field_nullable(f, e->version))
@@ -87,7 +90,8 @@ static enum err encode_slices(struct encoder *e, const struct msg_field *f, cons
 	return ERR_OK;
 }
 
-static enum err encode_value(struct encoder *e, const struct msg_field *f, bool nullable, const void *at)
+static enum err encode_value(
+    struct encoder *e, const struct msg_field *f, bool nullable, const void *at)
 {
 	struct writer *w = &e->out->w;
 	switch ((enum msg_type)f->type) {
@@ -124,7 +128,8 @@ static enum err encode_value(struct encoder *e, const struct msg_field *f, bool 
 	return ERR_BUG;
 }
 
-static enum err encode_array(struct encoder *e, const struct msg_field *f, const struct msg_array *array)
+static enum err encode_array(
+    struct encoder *e, const struct msg_field *f, const struct msg_array *array)
 {
 	if (!array->at && msg_field_nullable(f, e->version))
 		return encode_len(e, f, -1);

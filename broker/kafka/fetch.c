@@ -2,20 +2,23 @@
 /*
  * Fetch: read what there is, or wait for it.
  *
- * A fetch goes QUEUED (earlier answers of the connection are still on their way) -> READING (partition after partition, one
- * log_read at a time) -> answered, or -> WAITING (for more data or the end of max_wait) -> READING, or -> STARVED (no
- * memory budget) -> READING. Each pass starts from the first partition and forgets the last one.
+ * A fetch goes QUEUED (earlier answers of the connection are still on their way) -> READING
+ * (partition after partition, one log_read at a time) -> answered, or -> WAITING (for more data or
+ * the end of max_wait) -> READING, or -> STARVED (no memory budget) -> READING. Each pass starts
+ * from the first partition and forgets the last one.
  *
  * Invariants:
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
- *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes holds.
- *   F3  data not yet sent is in fetch_budget. Its slices live in the log's read buffers until the answer is sent.
- * There are no fetch sessions: session id 0 says so, and clients then send full requests.
+ *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes
+ * holds. F3  data not yet sent is in fetch_budget. Its slices live in the log's read buffers until
+ * the answer is sent. There are no fetch sessions: session id 0 says so, and clients then send full
+ * requests.
  */
 #include "broker/kafka/handlers.h"
 
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
-static const int64_t MAX_WAIT_NS = 300 * S_NS; /* longer long polls end earlier, which is always legal */
+static const int64_t MAX_WAIT_NS =
+    300 * S_NS; /* longer long polls end earlier, which is always legal */
 
 struct fetch_part {
 	struct fetch *owner;
@@ -31,16 +34,16 @@ struct fetch_part {
 struct fetch {
 	struct request *req;
 	enum fetch_state state;
-	bool gone;     /* the connection is */
-	bool error;    /* a partition has one: answer at once */
-	bool full;     /* nothing more fits in */
-	uint32_t at;   /* the part being read */
+	bool gone;   /* the connection is */
+	bool error;  /* a partition has one: answer at once */
+	bool full;   /* nothing more fits in */
+	uint32_t at; /* the part being read */
 	uint32_t count;
 	struct fetch_part *part;
 	size_t max_bytes;
-	size_t total;  /* of this pass */
-	size_t asked;  /* taken from the budget for the read under way */
-	size_t held;   /* taken from the budget for `total` */
+	size_t total; /* of this pass */
+	size_t asked; /* taken from the budget for the read under way */
+	size_t held;  /* taken from the budget for `total` */
 	int64_t deadline_ns;
 	struct loop_timer timer;
 	struct list_node starved; /* broker->fetch_waiting */
@@ -138,7 +141,8 @@ static void on_deadline(struct loop_timer *timer)
 static struct log_partition *find(const struct fetch_part *part, enum err *ret_err)
 {
 	const struct request *req = part->owner->req;
-	const struct log_topic *t = topic_named(req, part->topic->topic, part->topic->topic_id, ret_err);
+	const struct log_topic *t =
+	    topic_named(req, part->topic->topic, part->topic->topic_id, ret_err);
 	if (!t)
 		return NULL;
 	struct log_partition *p = log_partition_find(req->log, t, part->in->partition);
@@ -156,7 +160,8 @@ static void wait(struct fetch *f)
 		struct fetch_part *part = &f->part[i];
 		enum err err;
 		struct log_partition *p = find(part, &err);
-		int64_t from = part->in->fetch_offset > part->seen_end ? part->in->fetch_offset : part->seen_end;
+		int64_t from = part->in->fetch_offset > part->seen_end ? part->in->fetch_offset
+		                                                       : part->seen_end;
 		if (p)
 			log_wait(p, from, &part->waiter);
 	}
@@ -188,7 +193,8 @@ static enum err check_epoch(const struct fetch_part *part, const struct log_part
 	int32_t epoch = part->in->current_leader_epoch;
 	if (epoch < 0 || (uint32_t)epoch == s->leader_epoch)
 		return ERR_OK;
-	return (uint32_t)epoch < s->leader_epoch ? ERR_FENCED_LEADER_EPOCH : ERR_UNKNOWN_LEADER_EPOCH;
+	return (uint32_t)epoch < s->leader_epoch ? ERR_FENCED_LEADER_EPOCH
+	                                         : ERR_UNKNOWN_LEADER_EPOCH;
 }
 
 /* Fills in the ends; true when there is something to read. */
@@ -254,7 +260,8 @@ static void on_read(struct log_read *read)
 	step(f);
 }
 
-/* Takes memory for a read of `want` bytes. False: the fetch waits for it, or ends with what it has. */
+/* Takes memory for a read of `want` bytes. False: the fetch waits for it, or ends with what it has.
+ */
 static bool take_budget(struct fetch *f, size_t want)
 {
 	struct broker *b = f->req->broker;
@@ -294,7 +301,8 @@ static void step(struct fetch *f)
 		part->read = (struct log_read){.partition = p,
 		    .offset = part->in->fetch_offset,
 		    .max_bytes = want,
-		    .read_committed = ((const struct fetch_request *)f->req->body)->isolation_level == 1,
+		    .read_committed =
+		        ((const struct fetch_request *)f->req->body)->isolation_level == 1,
 		    .done = on_read};
 		log_read(f->req->log, &part->read);
 		return;
@@ -357,7 +365,8 @@ static bool lay_out(struct fetch *f)
 static enum err refusal(const struct request *req)
 {
 	const struct fetch_request *body = req->body;
-	/* this server has no followers: only one who wants to see more than consumers do says it is one */
+	/* this server has no followers: only one who wants to see more than consumers do says it is
+	 * one */
 	if (body->replica_id >= 0 || body->replica_state.replica_id >= 0)
 		return ERR_PERMISSION;
 	if (body->session_id != 0)

@@ -2,8 +2,8 @@
 /*
  * Memory for request frames (server.h). Invariants:
  *   P1  budget.used_bytes is the capacity of all frames in use; kept buffers are not in it.
- *   P2  a frame's capacity is at most 4 times its received bytes plus 64 KiB, unless a kept buffer served it: that
- *       memory was there already.
+ *   P2  a frame's capacity is at most 4 times its received bytes plus 64 KiB, unless a kept buffer
+ * served it: that memory was there already.
  */
 #include "broker/kafka/server.h"
 
@@ -86,8 +86,8 @@ void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity)
 	if (!ptr)
 		return;
 	budget_give(&pool->budget, capacity);
-	if (capacity > FRAME_FIRST_BYTES && capacity <= FRAME_POOL_MAX && pool->count < FRAME_POOL_SLOTS &&
-	    pool->bytes + capacity <= FRAME_POOL_BYTES) {
+	if (capacity > FRAME_FIRST_BYTES && capacity <= FRAME_POOL_MAX &&
+	    pool->count < FRAME_POOL_SLOTS && pool->bytes + capacity <= FRAME_POOL_BYTES) {
 		pool->slot[pool->count].ptr = ptr;
 		pool->slot[pool->count++].capacity = capacity;
 		pool->bytes += capacity;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The handlers of this folder, one per api, and what they share. Each fills in req->response and answers
- * (request.h). The coordinator's handlers are in groups.h.
+ * The handlers of this folder, one per api, and what they share. Each fills in req->response and
+ * answers (request.h). The coordinator's handlers are in groups.h.
  */
 #include "broker/kafka/server.h"
 
@@ -44,12 +44,13 @@ struct endpoint request_endpoint(const struct request *req);
 struct str broker_cluster_id(const struct broker *b);
 
 /*
- * The topic a request names: by id where `id` is not zero, else by name. NULL with *ret_err UNKNOWN_TOPIC_ID or UNKNOWN_TOPIC
- * (ERR_INVALID_TOPIC for a name no topic can have).
+ * The topic a request names: by id where `id` is not zero, else by name. NULL with *ret_err
+ * UNKNOWN_TOPIC_ID or UNKNOWN_TOPIC (ERR_INVALID_TOPIC for a name no topic can have).
  */
-const struct log_topic *topic_named(const struct request *req, struct str name, struct log_uuid id,
-    enum err *ret_err);
-/* An array of one int32 that lives as long as the request: this broker as leader, replica and in-sync replica. */
+const struct log_topic *topic_named(
+    const struct request *req, struct str name, struct log_uuid id, enum err *ret_err);
+/* An array of one int32 that lives as long as the request: this broker as leader, replica and
+ * in-sync replica. */
 int32_t *request_self(struct request *req);
 /* The message for an error, made of its text and the chain's context. */
 struct str request_error_text(struct request *req, enum err err);

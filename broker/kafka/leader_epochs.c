@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OffsetForLeaderEpoch: where did the records of a leader epoch end? Consumers ask after an epoch was bumped, to
- * learn whether records they have seen are gone (KIP-320). Epochs are stamped into the batches and never fall with the
- * offset, so the answer is found by bisection over the partition, one batch per step.
+ * OffsetForLeaderEpoch: where did the records of a leader epoch end? Consumers ask after an epoch
+ * was bumped, to learn whether records they have seen are gone (KIP-320). Epochs are stamped into
+ * the batches and never fall with the offset, so the answer is found by bisection over the
+ * partition, one batch per step.
  */
 #include "broker/kafka/handlers.h"
 #include "log/batch.h"
@@ -12,9 +13,10 @@ struct epoch_search {
 	struct epochs *owner;
 	struct offset_for_leader_epoch_response_partition *out;
 	struct log_uuid topic_id;
-	int32_t epoch;       /* asked for */
-	int32_t found;       /* epoch of the batch that ends at `low` */
-	int64_t low, high;   /* batches before low are of `epoch` or older, the one at high is newer (or the end) */
+	int32_t epoch;     /* asked for */
+	int32_t found;     /* epoch of the batch that ends at `low` */
+	int64_t low, high; /* batches before low are of `epoch` or older, the one at high is newer
+	                      (or the end) */
 	bool asked;
 };
 struct epochs {
@@ -90,7 +92,8 @@ static enum err look(struct epoch_search *s, const struct log_topic *t,
 	log_partition_status(p, &st);
 	int32_t now = (int32_t)st.leader_epoch;
 	if (in->current_leader_epoch >= 0 && in->current_leader_epoch != now)
-		return in->current_leader_epoch < now ? ERR_FENCED_LEADER_EPOCH : ERR_UNKNOWN_LEADER_EPOCH;
+		return in->current_leader_epoch < now ? ERR_FENCED_LEADER_EPOCH
+		                                      : ERR_UNKNOWN_LEADER_EPOCH;
 	if (in->leader_epoch > now || in->leader_epoch < 0)
 		return ERR_OK; /* -1 and -1: nothing is known of it */
 	if (in->leader_epoch == now) {
@@ -110,11 +113,12 @@ static bool look_topic(struct epochs *e, const struct offset_for_leader_epoch_re
     struct offset_for_leader_epoch_response_topic *out, struct epoch_search *search)
 {
 	enum err topic_err = ERR_OK;
-	const struct log_topic *t = topic_named(e->req, in->topic, (struct log_uuid){{0}}, &topic_err);
+	const struct log_topic *t =
+	    topic_named(e->req, in->topic, (struct log_uuid){{0}}, &topic_err);
 	out->topic = in->topic;
 	out->partitions.count = in->partitions.count;
-	out->partitions.at =
-	    request_new(e->req, &offset_for_leader_epoch_response_partition_shape, in->partitions.count);
+	out->partitions.at = request_new(
+	    e->req, &offset_for_leader_epoch_response_partition_shape, in->partitions.count);
 	if (!out->partitions.at)
 		return false;
 	for (uint32_t i = 0; i < in->partitions.count; i++) {
@@ -140,7 +144,8 @@ void handle_offset_for_leader_epoch(struct request *req)
 			e->count += body->topics.at[i].partitions.count;
 		e->search = request_alloc(req, e->count * sizeof(*e->search));
 	}
-	r->topics.at = request_new(req, &offset_for_leader_epoch_response_topic_shape, body->topics.count);
+	r->topics.at =
+	    request_new(req, &offset_for_leader_epoch_response_topic_shape, body->topics.count);
 	r->topics.count = body->topics.count;
 	ok = ok && e->search && r->topics.at;
 	for (uint32_t i = 0; ok && i < body->topics.count; i++) {

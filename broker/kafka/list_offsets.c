@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ListOffsets: the ends of partitions, and the first record at or after a time. Special times by version; those
- * about tiered storage have no answer here, which Kafka writes as offset -1.
+ * ListOffsets: the ends of partitions, and the first record at or after a time. Special times by
+ * version; those about tiered storage have no answer here, which Kafka writes as offset -1.
  */
 #include "broker/kafka/handlers.h"
 
@@ -75,7 +75,8 @@ static void find_time(struct lookup *l, struct log_partition *p, int64_t time)
 	l->asked = true;
 }
 
-static enum err look(struct lookup *l, const struct log_topic *t, const struct list_offsets_request_partition *in)
+static enum err look(
+    struct lookup *l, const struct log_topic *t, const struct list_offsets_request_partition *in)
 {
 	const struct list_offsets_request *body = l->owner->req->body;
 	struct log_partition_status s;
@@ -84,8 +85,9 @@ static enum err look(struct lookup *l, const struct log_topic *t, const struct l
 		return ERR_UNKNOWN_TOPIC;
 	log_partition_status(p, &s);
 	if (in->current_leader_epoch >= 0 && (uint32_t)in->current_leader_epoch != s.leader_epoch)
-		return (uint32_t)in->current_leader_epoch < s.leader_epoch ? ERR_FENCED_LEADER_EPOCH
-									   : ERR_UNKNOWN_LEADER_EPOCH;
+		return (uint32_t)in->current_leader_epoch < s.leader_epoch
+		           ? ERR_FENCED_LEADER_EPOCH
+		           : ERR_UNKNOWN_LEADER_EPOCH;
 	if (l->owner->req->version < first_version(in->timestamp))
 		return ERR_UNSUPPORTED_VERSION;
 	l->out->leader_epoch = (int32_t)s.leader_epoch;
@@ -138,7 +140,9 @@ static bool look_topic(struct list_offsets *lo, const struct list_offsets_reques
 		lookup[i].owner = lo;
 		lookup[i].out = &out->partitions.at[i];
 		lookup[i].out->partition_index = in->partitions.at[i].partition_index;
-		enum err e = refused != ERR_OK ? refused : t ? look(&lookup[i], t, &in->partitions.at[i]) : err;
+		enum err e = refused != ERR_OK ? refused
+		             : t               ? look(&lookup[i], t, &in->partitions.at[i])
+		                               : err;
 		if (e != ERR_OK)
 			set_error(lookup[i].out, e);
 	}

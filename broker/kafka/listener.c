@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Kafka door itself: opening and closing, accepting, and the sweep that ends connections which do nothing or
- * stop half-way.
+ * The Kafka door itself: opening and closing, accepting, and the sweep that ends connections which
+ * do nothing or stop half-way.
  */
 #include "broker/kafka/handlers.h"
 
-static const int64_t ACCEPT_PAUSE_NS = 100 * MS_NS; /* after a failure, such as too many open files */
+static const int64_t ACCEPT_PAUSE_NS =
+    100 * MS_NS; /* after a failure, such as too many open files */
 static const int64_t SWEEP_NS = 2 * S_NS;
 /* A request may take this long per byte on top of stall_ns: 8 KiB/s at least. */
 static const int64_t FRAME_BYTE_NS = S_NS / 8192;
@@ -21,7 +22,8 @@ static void on_accepted(struct io_req *io)
 	if (io->err != ERR_OK) {
 		if (b->closing)
 			return;
-		diag(DIAG_WARN, "kafka_accept_failed", "err=%s errno=%d", err_name(io->err), io->sys_errno);
+		diag(DIAG_WARN, "kafka_accept_failed", "err=%s errno=%d", err_name(io->err),
+		    io->sys_errno);
 		err_clear();
 		loop_timer_set(b->loop, &b->accept_again, loop_now_ns(b->loop) + ACCEPT_PAUSE_NS);
 		return;
@@ -73,7 +75,8 @@ static void on_sweep(struct loop_timer *timer)
 {
 	struct broker *b = CONTAINER_OF(timer, struct broker, sweep);
 	int64_t now = loop_now_ns(b->loop);
-	LIST_EACH (&b->conns, n, tmp) {
+	LIST_EACH(&b->conns, n, tmp)
+	{
 		struct conn *c = CONTAINER_OF(n, struct conn, node);
 		const char *reason = overdue(b, c, now);
 		if (reason)
@@ -87,7 +90,8 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
 	if (!ptr)
 		return;
 	frame_give(&b->frames, ptr, capacity);
-	LIST_EACH (&b->hungry, n, tmp) {
+	LIST_EACH(&b->hungry, n, tmp)
+	{
 		struct conn *c = CONTAINER_OF(n, struct conn, hungry);
 		list_remove(n);
 		conn_wake(c);
@@ -200,8 +204,8 @@ void broker_close(struct broker *b)
 	loop_timer_cancel(b->loop, &b->accept_again);
 	if (b->accepting)
 		io_cancel(b->io, &b->accept);
-	LIST_EACH (&b->conns, n, tmp)
-		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
+	LIST_EACH(&b->conns, n, tmp)
+	conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
 	while (b->accepting || b->conn_count > 0 || b->fetch_wake_queued)
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
 	enum err err = io_close(b->io, b->listen_fd); /* nothing can be done about a failure */

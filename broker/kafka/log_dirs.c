@@ -3,7 +3,8 @@
 #include "broker/kafka/handlers.h"
 
 static bool fill_topic(struct request *req, const struct log_topic *t,
-    const struct describe_log_dirs_request_topic *asked, struct describe_log_dirs_response_topic *out)
+    const struct describe_log_dirs_request_topic *asked,
+    struct describe_log_dirs_response_topic *out)
 {
 	uint32_t count = asked ? asked->partitions.count : (uint32_t)t->partition_count;
 	out->name = t->name;
@@ -28,7 +29,8 @@ static bool fill_topic(struct request *req, const struct log_topic *t,
 static bool fill_asked(struct request *req, struct describe_log_dirs_response_result *dir)
 {
 	const struct describe_log_dirs_request *body = req->body;
-	dir->topics.at = request_new(req, &describe_log_dirs_response_topic_shape, body->topics.count);
+	dir->topics.at =
+	    request_new(req, &describe_log_dirs_response_topic_shape, body->topics.count);
 	for (uint32_t i = 0; dir->topics.at && i < body->topics.count; i++) {
 		const struct log_topic *t = log_topic_find(req->log, body->topics.at[i].topic);
 		if (!t)
@@ -44,7 +46,8 @@ static bool fill_all(struct request *req, struct describe_log_dirs_response_resu
 	size_t count = log_topic_count(req->log), cursor = 0;
 	const struct log_topic *t;
 	dir->topics.at = request_new(req, &describe_log_dirs_response_topic_shape, count);
-	while (dir->topics.at && dir->topics.count < count && (t = log_topic_next(req->log, &cursor))) {
+	while (dir->topics.at && dir->topics.count < count &&
+	       (t = log_topic_next(req->log, &cursor))) {
 		if (!fill_topic(req, t, NULL, &dir->topics.at[dir->topics.count++]))
 			return false;
 	}
@@ -61,7 +64,8 @@ void handle_describe_log_dirs(struct request *req)
 	if (ok) {
 		r->results.count = 1;
 		r->results.at[0].log_dir = str_of(name ? name : "data");
-		ok = body->topics.at ? fill_asked(req, &r->results.at[0]) : fill_all(req, &r->results.at[0]);
+		ok = body->topics.at ? fill_asked(req, &r->results.at[0])
+		                     : fill_all(req, &r->results.at[0]);
 	}
 	if (ok)
 		request_answer(req);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata: which topics there are and who leads their partitions (always this server). Topics asked for by name
- * are created first, where server and client allow it.
+ * Metadata: which topics there are and who leads their partitions (always this server). Topics
+ * asked for by name are created first, where server and client allow it.
  */
 #include "broker/kafka/handlers.h"
 
@@ -15,7 +15,7 @@ struct metadata {
 		struct log_topic_req topic;
 		struct metadata *owner;
 		uint32_t index; /* in the request */
-	} *creates;
+	} * creates;
 	uint32_t create_count;
 	enum err *errors; /* by index in the request: why it could not be created */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages as JSON for people: `kappa dump`, debugging, failed tests. Strings are hostile input: anything
- * that is not printable ASCII is escaped.
+ * Messages as JSON for people: `kappa dump`, debugging, failed tests. Strings are hostile input:
+ * anything that is not printable ASCII is escaped.
  */
 #include "broker/kafka/codec.h"
 
@@ -51,7 +51,8 @@ static void print_slices(struct writer *out, const struct msg_slices *s)
 		write_cstr(out, "null");
 }
 
-static void print_value(struct msg_form form, const struct msg_field *f, const void *at, struct writer *out)
+static void print_value(
+    struct msg_form form, const struct msg_field *f, const void *at, struct writer *out)
 {
 	const struct bytes *b = at;
 	switch ((enum msg_type)f->type) {
@@ -92,8 +93,8 @@ static void print_value(struct msg_form form, const struct msg_field *f, const v
 	}
 }
 
-static void print_array(struct msg_form form, const struct msg_field *f, const struct msg_array *array,
-    struct writer *out)
+static void print_array(struct msg_form form, const struct msg_field *f,
+    const struct msg_array *array, struct writer *out)
 {
 	size_t size = msg_type_size(f);
 	if (!array->at && msg_field_nullable(f, form.version)) {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Produce: check each partition's batch, give it to the log, answer when it is as durable as its topic says.
+ * Produce: check each partition's batch, give it to the log, answer when it is as durable as its
+ * topic says.
  *
- * A request goes CHECKING (small batches at once, others on the service pool) -> READY -> (its turn) APPENDING ->
- * answered. The bytes stay in the request's frame all the time; the log copies them once, into its round.
+ * A request goes CHECKING (small batches at once, others on the service pool) -> READY -> (its
+ * turn) APPENDING -> answered. The bytes stay in the request's frame all the time; the log copies
+ * them once, into its round.
  *
  * Invariants:
- *   P1  the produce requests of one connection are given to the log in the order they came, whatever their checks
- *       took: an idempotent producer's sequence depends on it.
- *   P2  at most append_bytes_max bytes are with the log at a time (one request may be larger); the rest wait
- *       in append_waiting, in order.
+ *   P1  the produce requests of one connection are given to the log in the order they came,
+ * whatever their checks took: an idempotent producer's sequence depends on it. P2  at most
+ * append_bytes_max bytes are with the log at a time (one request may be larger); the rest wait in
+ * append_waiting, in order.
  */
 #include "broker/kafka/handlers.h"
 #include "log/batch.h"
@@ -35,8 +37,8 @@ struct produce {
 	struct list_node node;    /* conn->produces, until given to the log */
 	struct list_node waiting; /* broker->append_waiting */
 	uint32_t count;
-	uint32_t checks;          /* on the pool */
-	uint32_t pending;         /* with the log */
+	uint32_t checks;  /* on the pool */
+	uint32_t pending; /* with the log */
 	size_t bytes;
 	struct produce_part *part;
 };
@@ -50,8 +52,8 @@ static void fill_error(struct request *req, struct produce_part *part)
 	struct produce_response_partition *out = part->out;
 	out->error_code = err_kafka(part->err);
 	out->base_offset = -1;
-	out->error_message = request_text(req, "%s%s%s", err_text(part->err), part->message[0] ? ": " : "",
-	    part->message);
+	out->error_message = request_text(
+	    req, "%s%s%s", err_text(part->err), part->message[0] ? ": " : "", part->message);
 	if (part->bad_record < 0)
 		return;
 	out->record_errors.at = request_new(req, &produce_response_record_error_shape, 1);
@@ -90,7 +92,8 @@ static void finish(struct produce *p)
 
 /* ---- append ---------------------------------------------------------------------------------- */
 
-/* What is said about a batch is part of the answer: the chain belongs to the thread that checked. */
+/* What is said about a batch is part of the answer: the chain belongs to the thread that checked.
+ */
 static void keep_message(struct produce_part *part)
 {
 	snprintf(part->message, sizeof(part->message), "%s", err_chain());
@@ -128,7 +131,8 @@ static void append_part(struct produce_part *part)
 {
 	struct request *req = part->owner->req;
 	const struct log_topic *t = log_topic_by_id(req->log, part->topic_id);
-	struct log_partition *partition = t ? log_partition_find(req->log, t, part->out->index) : NULL;
+	struct log_partition *partition =
+	    t ? log_partition_find(req->log, t, part->out->index) : NULL;
 	if (!partition) {
 		part->err = ERR_UNKNOWN_TOPIC; /* deleted while its batch was checked */
 		return;
@@ -167,7 +171,8 @@ static void conn_produce(struct conn *c)
 		struct produce *p = CONTAINER_OF(first, struct produce, node);
 		if (p->checks > 0)
 			return;
-		bool full = b->append_bytes > 0 && b->append_bytes + p->bytes > b->options.append_bytes_max;
+		bool full =
+		    b->append_bytes > 0 && b->append_bytes + p->bytes > b->options.append_bytes_max;
 		struct list_node *ahead = list_first(&b->append_waiting);
 		if (p->bytes > 0 && (full || (ahead && ahead != &p->waiting))) {
 			if (!list_linked(&p->waiting))
@@ -246,7 +251,8 @@ static enum err prepare(struct produce_part *part, const struct log_topic *t, en
 	return ERR_OK;
 }
 
-/* A transaction needs a coordinator, which is not there yet: its batches would never be committed. */
+/* A transaction needs a coordinator, which is not there yet: its batches would never be committed.
+ */
 static enum err refuse_transactional(struct bytes batch)
 {
 	struct batch_header h;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request between connection and handler: header, decoding, dispatch, encoding of the answer (request.h).
+ * A request between connection and handler: header, decoding, dispatch, encoding of the answer
+ * (request.h).
  */
 #include "broker/kafka/server.h"
 #include <stdarg.h>
@@ -83,7 +84,8 @@ static enum err read_client_id(struct request *req, struct reader *r)
 	return ERR_OK;
 }
 
-/* ApiVersions in a version we do not speak is answered in version 0 (KIP-511), so that the client can try again. */
+/* ApiVersions in a version we do not speak is answered in version 0 (KIP-511), so that the client
+ * can try again. */
 static bool is_future_api_versions(int16_t key, int16_t version, const struct dispatch_row *row)
 {
 	return key == API_API_VERSIONS && row && version > row->max;
@@ -101,8 +103,8 @@ static enum err decode(struct request *req, const struct dispatch_row **ret_row)
 		return err_note(ERR_UNSUPPORTED_VERSION, "api key %d is not served", key);
 	bool future = is_future_api_versions(key, req->version, row);
 	if (!future && (req->version < row->min || req->version > row->max))
-		return err_note(ERR_UNSUPPORTED_VERSION, "%s version %d is not served", req->api->name,
-		    req->version);
+		return err_note(ERR_UNSUPPORTED_VERSION, "%s version %d is not served",
+		    req->api->name, req->version);
 	TRY(read_client_id(req, &r));
 	req->body = arena_calloc(&req->arena, 1, req->api->request->size);
 	if (!req->body)
@@ -117,8 +119,8 @@ static enum err decode(struct request *req, const struct dispatch_row **ret_row)
 		TRY(skip_tags(&r));
 	TRY(msg_decode(form, &r, &req->arena, req->body));
 	if (reader_left(&r) > 0)
-		return err_note(ERR_INVALID_REQUEST, "%zu bytes after the end of a %s request", reader_left(&r),
-		    req->api->name);
+		return err_note(ERR_INVALID_REQUEST, "%zu bytes after the end of a %s request",
+		    reader_left(&r), req->api->name);
 	*ret_row = row;
 	return ERR_OK;
 }

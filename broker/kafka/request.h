@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * One Kafka request on its way: framed and decoded by the connection, filled in by a handler, encoded by
- * request_answer. A handler is `void handle_x(struct request *req)`, registered in dispatch.c with one row per
- * api; ApiVersions advertises exactly those rows.
+ * One Kafka request on its way: framed and decoded by the connection, filled in by a handler,
+ * encoded by request_answer. A handler is `void handle_x(struct request *req)`, registered in
+ * dispatch.c with one row per api; ApiVersions advertises exactly those rows.
  *
- * Life: RECEIVED -> (dispatch) HANDLED -> (request_answer) ANSWERED -> (bytes sent or connection gone) freed.
- * A handler answers exactly once, before it returns or later; between the two the request, its body and its arena
- * stay where they are, whatever happens to the connection. Requests of one connection are handled as they
- * arrive, several at a time, and answered on the wire in the order of arrival.
- * Thread: the loop's, like everything in broker/kafka.
+ * Life: RECEIVED -> (dispatch) HANDLED -> (request_answer) ANSWERED -> (bytes sent or connection
+ * gone) freed. A handler answers exactly once, before it returns or later; between the two the
+ * request, its body and its arena stay where they are, whatever happens to the connection. Requests
+ * of one connection are handled as they arrive, several at a time, and answered on the wire in the
+ * order of arrival. Thread: the loop's, like everything in broker/kafka.
  */
 #include "broker/kafka/codec.h"
 
@@ -28,17 +28,18 @@ struct request {
 	const struct msg_api *api;
 	int16_t version;
 	int32_t correlation_id;
-	struct str client_id;     /* ptr NULL = null */
-	uint32_t principal;       /* of the connection; 0 = nobody */
-	struct str peer;          /* address of the other end, "127.0.0.1" */
-	struct arena arena;       /* freed with the request; use request_alloc */
-	void *body;               /* the api's request struct, e.g. struct fetch_request; the handler may modify it */
-	void *response;           /* the api's response struct, initialised to its defaults: fill it in, then answer */
-	int64_t received_ns;      /* monotonic */
+	struct str client_id; /* ptr NULL = null */
+	uint32_t principal;   /* of the connection; 0 = nobody */
+	struct str peer;      /* address of the other end, "127.0.0.1" */
+	struct arena arena;   /* freed with the request; use request_alloc */
+	void *body;           /* the api's request struct; the handler may modify it */
+	void *response;       /* its response struct, holding the defaults: fill it in, answer */
+	int64_t received_ns; /* monotonic */
 
 	/* a handler that answers later may set these */
 	void *user;
-	/* The connection is gone: stop waiting and call request_answer soon (or from here). At most once. */
+	/* The connection is gone: stop waiting and call request_answer soon (or from here). At most
+	 * once. */
 	void (*closed)(struct request *req);
 	/* After the response has been sent or dropped: give back what its slices point into. */
 	void (*release)(struct request *req);
@@ -47,28 +48,32 @@ struct request {
 
 	/* the connection's own */
 	struct list_node node;
-	uint8_t *frame;           /* header and body, borrowed by `body`; given back when answered */
+	uint8_t *frame; /* header and body, borrowed by `body`; given back when answered */
 	size_t frame_len, frame_capacity;
-	struct msg_out out;       /* length prefix, header, body */
-	bool answered;            /* `out` is complete; empty when nothing is to be sent */
+	struct msg_out out; /* length prefix, header, body */
+	bool answered;      /* `out` is complete; empty when nothing is to be sent */
 };
 
-/* Encodes req->response; the connection sends it when its turn comes. The body is not touched afterwards. */
+/* Encodes req->response; the connection sends it when its turn comes. The body is not touched
+ * afterwards. */
 void request_answer(struct request *req);
-/* For when no answer can be built or deserved: closes the connection with one diag line naming `why`. Counts as the answer. */
+/* For when no answer can be built or deserved: closes the connection with one diag line naming
+ * `why`. Counts as the answer. */
 void request_fail(struct request *req, enum err why);
 /* Produce with acks = 0: the request ends without a response. */
 void request_end_silently(struct request *req);
 
 /*
- * Runs `turn` (at once, or later) when every earlier request of the connection has been answered and sent: for requests with
- * large answers, so that a connection never holds more than one.
+ * Runs `turn` (at once, or later) when every earlier request of the connection has been answered
+ * and sent: for requests with large answers, so that a connection never holds more than one.
  */
 void request_when_first(struct request *req, void (*turn)(struct request *req));
 
-/* Zeroed memory that lives as long as the request; NULL when the response would grow over its limit. */
+/* Zeroed memory that lives as long as the request; NULL when the response would grow over its
+ * limit. */
 void *request_alloc(struct request *req, size_t len);
-/* `count` elements of a response array, initialised to defaults; NULL as above (then request_fail(req, ERR_LIMIT)). */
+/* `count` elements of a response array, initialised to defaults; NULL as above (then
+ * request_fail(req, ERR_LIMIT)). */
 void *request_new(struct request *req, const struct msg_shape *shape, size_t count);
 /* A formatted string in the arena; ptr NULL when it is exhausted, which nullable fields bear. */
 struct str request_text(struct request *req, const char *fmt, ...) PRINTF(2, 3);
@@ -76,7 +81,7 @@ struct str request_text(struct request *req, const char *fmt, ...) PRINTF(2, 3);
 /* ---- dispatch ---- */
 struct dispatch_row {
 	int16_t key;
-	int8_t min, max;      /* served */
+	int8_t min, max; /* served */
 	int8_t advertised_min;
 	request_handler handle;
 };

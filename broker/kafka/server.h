@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The Kafka door from inside: the broker, its connections and the memory they share. Private to broker/.
- * Thread: the loop's.
+ * The Kafka door from inside: the broker, its connections and the memory they share. Private to
+ * broker/. Thread: the loop's.
  */
 #include "broker/broker.h"
 #include "broker/kafka/request.h"
 
 /* ---- buffers for request frames ---- */
 /*
- * Frames grow as their bytes arrive: never more than 4 times what has been received plus 64 KiB is taken for
- * one (I8). Large buffers are kept for reuse, because fresh memory costs a page fault per 4 KiB.
+ * Frames grow as their bytes arrive: never more than 4 times what has been received plus 64 KiB is
+ * taken for one (I8). Large buffers are kept for reuse, because fresh memory costs a page fault per
+ * 4 KiB.
  */
 enum { FRAME_POOL_SLOTS = 32 };
 #define FRAME_FIRST_BYTES ((size_t)64 * KIB)
@@ -36,15 +37,15 @@ struct frame {
 void frame_pool_init(struct frame_pool *pool, size_t budget_bytes);
 void frame_pool_release(struct frame_pool *pool);
 /*
- * Makes room for more bytes of `f` (ptr NULL: for its first). ERR_AGAIN: the budget is used up, try again when frames were
- * given back; ERR_NOMEM.
+ * Makes room for more bytes of `f` (ptr NULL: for its first). ERR_AGAIN: the budget is used up, try
+ * again when frames were given back; ERR_NOMEM.
  */
 MUST_USE enum err frame_grow(struct frame_pool *pool, struct frame *f);
 void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
 
 /* ---- connection ---- */
 enum { CONN_HEAD_BYTES = 4096 };
-#define CONN_OUT_HIGH   ((size_t)4 * MIB) /* answered, not sent: above it no further request is read */
+#define CONN_OUT_HIGH   ((size_t)4 * MIB) /* answered, not sent: above it reading stops */
 #define CONN_SEND_BYTES ((size_t)1 * MIB) /* of one send: a reader too slow for this is noticed */
 
 struct conn {
@@ -55,21 +56,21 @@ struct conn {
 	bool mailed;
 	bool closing;
 	bool receiving, sending;
-	int fd;                  /* -1 once closed */
-	uint32_t in_flight;      /* requests in the list */
+	int fd;             /* -1 once closed */
+	uint32_t in_flight; /* requests in the list */
 	uint32_t principal;
-	struct list requests;    /* struct request, in order of arrival; freed when sent */
-	struct list produces;    /* struct produce, in order of arrival, until given to the log */
-	size_t out_bytes;        /* answered, not sent */
-	int64_t active_ns;       /* last byte either way */
-	int64_t frame_ns;        /* the current frame's first byte */
-	int64_t send_ns;         /* start of the current send */
+	struct list requests; /* struct request, in order of arrival; freed when sent */
+	struct list produces; /* struct produce, in order of arrival, until given to the log */
+	size_t out_bytes;     /* answered, not sent */
+	int64_t active_ns;    /* last byte either way */
+	int64_t frame_ns;     /* the current frame's first byte */
+	int64_t send_ns;      /* start of the current send */
 	struct io_req recv, send;
 	struct iovec recv_iov[2];
 	struct iovec *send_iov;
-	/* where the next send starts: piece `send_piece` of the first request, byte `send_pos` of it */
+	/* where the next send starts: in the first request, byte `send_pos` of this piece */
 	size_t send_piece, send_pos;
-	size_t sent_after;       /* requests that the send under way completes */
+	size_t sent_after; /* requests that the send under way completes */
 	struct frame frame;
 	size_t head_pos, head_len;
 	struct io_address local, peer;
@@ -79,7 +80,8 @@ _Static_assert(sizeof(struct conn) <= 8 * KIB, "an idle connection stays under 1
 
 /* Takes `fd`. ERR_NOMEM. */
 MUST_USE enum err conn_open(struct broker *b, int fd);
-/* Ends it: no further request is read, answers not yet sent are dropped. Safe to call at any time, twice too. */
+/* Ends it: no further request is read, answers not yet sent are dropped. Safe to call at any time,
+ * twice too. */
 void conn_close(struct conn *c, enum err why, const char *reason);
 /* Lets it go on: something it may wait for has happened. */
 void conn_wake(struct conn *c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CreateTopics, DeleteTopics, CreatePartitions: each topic of a request is one durable change of the catalog; the
- * request is answered when the last of them is done. Replication factors above 1 are accepted, because clients
- * ask for 3 by habit; what is reported back is 1.
+ * CreateTopics, DeleteTopics, CreatePartitions: each topic of a request is one durable change of
+ * the catalog; the request is answered when the last of them is done. Replication factors above 1
+ * are accepted, because clients ask for 3 by habit; what is reported back is 1.
  */
 #include "broker/kafka/handlers.h"
 #include <stdarg.h>
@@ -24,8 +24,8 @@ struct topic_changes {
 	void (*finish)(struct topic_changes *changes);
 };
 
-static struct topic_changes *changes_new(struct request *req, uint32_t count,
-    void (*finish)(struct topic_changes *changes))
+static struct topic_changes *changes_new(
+    struct request *req, uint32_t count, void (*finish)(struct topic_changes *changes))
 {
 	struct topic_changes *c = request_alloc(req, sizeof(*c));
 	if (!c)
@@ -57,8 +57,9 @@ static void on_change(struct log_topic_req *topic)
 	struct topic_change *change = CONTAINER_OF(topic, struct topic_change, topic);
 	struct topic_changes *c = change->owner;
 	if (topic->err != ERR_OK)
-		change->message = topic->message[0] ? request_text(c->req, "%s", topic->message)
-						    : request_text(c->req, "%s", err_text(topic->err));
+		change->message = topic->message[0]
+		                      ? request_text(c->req, "%s", topic->message)
+		                      : request_text(c->req, "%s", err_text(topic->err));
 	ASSERT(c->pending > 0);
 	if (--c->pending == 0)
 		c->finish(c);
@@ -104,17 +105,19 @@ static bool refuse_twins(struct topic_changes *c)
 	qsort(names, c->count, sizeof(*names), by_name);
 	for (uint32_t i = 0; i < c->count; i++) {
 		bool twin = (i > 0 && str_equal(names[i].name, names[i - 1].name)) ||
-			    (i + 1 < c->count && str_equal(names[i].name, names[i + 1].name));
+		            (i + 1 < c->count && str_equal(names[i].name, names[i + 1].name));
 		if (twin && names[i].name.ptr)
 			refuse(&c->change[names[i].index], ERR_INVALID_REQUEST,
-			    "the request names topic '" STR_FMT "' more than once", STR_ARG(names[i].name));
+			    "the request names topic '" STR_FMT "' more than once",
+			    STR_ARG(names[i].name));
 	}
 	return true;
 }
 
 /* ---- CreateTopics ---------------------------------------------------------------------------- */
 
-/* Explicit assignments say how many partitions there are; which brokers is of no consequence here. */
+/* Explicit assignments say how many partitions there are; which brokers is of no consequence here.
+ */
 static enum err assigned_count(const struct create_topics_request_topic *t, int32_t *ret_count)
 {
 	uint32_t n = t->assignments.count;
@@ -129,7 +132,8 @@ static enum err assigned_count(const struct create_topics_request_topic *t, int3
 
 static bool take_configs(struct topic_change *change, const struct create_topics_request_topic *t)
 {
-	struct str(*pairs)[2] = request_alloc(change->owner->req, t->configs.count * sizeof(*pairs));
+	struct str(*pairs)[2] =
+	    request_alloc(change->owner->req, t->configs.count * sizeof(*pairs));
 	size_t n = 0;
 	if (!pairs)
 		return false;
@@ -153,11 +157,14 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 	if (t->assignments.count > 0) {
 		if (t->num_partitions != -1 || t->replication_factor != -1)
 			refuse(change, ERR_INVALID_REQUEST,
-			    "partition count and replication factor must be -1 beside an assignment");
+			    "partition count and replication factor must be -1 beside an "
+			    "assignment");
 		else if (assigned_count(t, &count) != ERR_OK)
-			refuse(change, ERR_INVALID_REQUEST, "the assignment is not one of partitions 0 to n-1");
+			refuse(change, ERR_INVALID_REQUEST,
+			    "the assignment is not one of partitions 0 to n-1");
 	} else if (t->replication_factor == 0 || t->replication_factor < -1) {
-		refuse(change, ERR_INVALID_REPLICATION, "replication factor %d", t->replication_factor);
+		refuse(change, ERR_INVALID_REPLICATION, "replication factor %d",
+		    t->replication_factor);
 	}
 	if (count == -1)
 		count = change->owner->req->broker->options.default_partitions;
@@ -167,7 +174,8 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 }
 
 /* The configuration a topic got, for version 5 and up. */
-static bool fill_configs(struct request *req, const struct log_topic *t, struct create_topics_response_topic *out)
+static bool fill_configs(
+    struct request *req, const struct log_topic *t, struct create_topics_response_topic *out)
 {
 	struct log_config_entry entry;
 	size_t count = 0;
@@ -180,7 +188,8 @@ static bool fill_configs(struct request *req, const struct log_topic *t, struct 
 		struct create_topics_response_config *c = &out->configs.at[out->configs.count];
 		char value[256];
 		bool is_set = false;
-		if (log_topic_config_get(t, str_of(entry.key), value, sizeof(value), &is_set) != ERR_OK)
+		if (log_topic_config_get(t, str_of(entry.key), value, sizeof(value), &is_set) !=
+		    ERR_OK)
 			continue;
 		c->name = str_of(entry.key);
 		c->value = request_text(req, "%s", value);
@@ -218,7 +227,8 @@ static void finish_create(struct topic_changes *c)
 			return;
 		}
 		if (!out->configs.at)
-			out->configs.at = request_new(c->req, &create_topics_response_config_shape, 0);
+			out->configs.at =
+			    request_new(c->req, &create_topics_response_config_shape, 0);
 	}
 	request_answer(c->req);
 }
@@ -262,7 +272,8 @@ static void prepare_delete(struct topic_change *change, struct delete_topics_req
 	change->topic.op = LOG_TOPIC_DELETE;
 	change->topic.name = target.name;
 	if (target.name.ptr && !log_uuid_is_zero(target.topic_id)) {
-		refuse(change, ERR_INVALID_REQUEST, "a topic is named by name or by id, not by both");
+		refuse(
+		    change, ERR_INVALID_REQUEST, "a topic is named by name or by id, not by both");
 		return;
 	}
 	const struct log_topic *t = topic_named(req, target.name, target.topic_id, &err);
@@ -325,7 +336,8 @@ void handle_delete_topics(struct request *req)
 
 /* ---- CreatePartitions ------------------------------------------------------------------------ */
 
-static void prepare_partitions(struct topic_change *change, const struct create_partitions_request_topic *t)
+static void prepare_partitions(
+    struct topic_change *change, const struct create_partitions_request_topic *t)
 {
 	struct request *req = change->owner->req;
 	const struct create_partitions_request *body = req->body;
@@ -340,9 +352,11 @@ static void prepare_partitions(struct topic_change *change, const struct create_
 	else if (topic->internal)
 		refuse(change, ERR_POLICY_VIOLATION, "partitions of internal topics are fixed");
 	else if (t->count <= topic->partition_count)
-		refuse(change, ERR_INVALID_PARTITIONS, "the topic has %d partitions, %d were asked for",
-		    topic->partition_count, t->count);
-	else if (t->assignments.at && (int64_t)t->assignments.count != t->count - topic->partition_count)
+		refuse(change, ERR_INVALID_PARTITIONS,
+		    "the topic has %d partitions, %d were asked for", topic->partition_count,
+		    t->count);
+	else if (t->assignments.at &&
+	         (int64_t)t->assignments.count != t->count - topic->partition_count)
 		refuse(change, ERR_INVALID_REQUEST, "%d partitions are new but %u are assigned",
 		    t->count - topic->partition_count, t->assignments.count);
 }

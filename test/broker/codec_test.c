@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table-driven codec: every message in every version survives a round trip, known bytes are known
- * bytes, and hostile bytes are refused within the memory they justify.
+ * The table-driven codec: every message in every version survives a round trip, known bytes are
+ * known bytes, and hostile bytes are refused within the memory they justify.
  */
 #include "test/lib/test.h"
 #include "test/lib/seed.h"
@@ -24,7 +24,8 @@ static struct bytes random_bytes(struct arena *arena, size_t max)
 	return bytes_of(p, len);
 }
 
-static void fill_value(struct msg_form form, const struct msg_field *f, void *at, struct arena *arena)
+static void fill_value(
+    struct msg_form form, const struct msg_field *f, void *at, struct arena *arena)
 {
 	bool null = !f->array && msg_field_nullable(f, form.version) && prng_below(&rng, 4) == 0;
 	struct bytes b = null ? bytes_of(NULL, 0) : random_bytes(arena, 40);
@@ -69,7 +70,8 @@ static void fill_value(struct msg_form form, const struct msg_field *f, void *at
 	}
 }
 
-static void fill_field(struct msg_form form, const struct msg_field *f, void *at, struct arena *arena)
+static void fill_field(
+    struct msg_form form, const struct msg_field *f, void *at, struct arena *arena)
 {
 	bool null = msg_field_nullable(f, form.version) && prng_below(&rng, 4) == 0;
 	if (f->array) {
@@ -130,7 +132,8 @@ static void round_trip(struct msg_form form, const char *name)
 		struct arena arena, decoded;
 		struct msg_out out, again;
 		arena_init(&arena, 64 * MIB);
-		void *message = arena_alloc(&arena, form.shape->size), *back = arena_alloc(&arena, form.shape->size);
+		void *message = arena_alloc(&arena, form.shape->size),
+		     *back = arena_alloc(&arena, form.shape->size);
 		fill(form, message, &arena);
 		struct bytes wire = encode(form, message, &out);
 		arena_init(&decoded, 64 * MIB);
@@ -140,8 +143,9 @@ static void round_trip(struct msg_form form, const char *name)
 			struct writer text;
 			writer_init(&text, MIB);
 			msg_print(form, message, &text);
-			fail_msg("%s %s version %d: %s %s: %.*s", name, form.shape->name, form.version,
-			    err_name(err), err_chain(), (int)text.len, (char *)text.ptr);
+			fail_msg("%s %s version %d: %s %s: %.*s", name, form.shape->name,
+			    form.version, err_name(err), err_chain(), (int)text.len,
+			    (char *)text.ptr);
 		}
 		struct bytes wire_again = encode(form, back, &again);
 		assert_true(bytes_equal(wire, wire_again));
@@ -193,7 +197,14 @@ static void classic_version_has_the_bytes_of_the_specification(void **state)
 	struct produce_request m = {.acks = -1, .timeout_ms = 1000, .topic_data = {&t, 1}};
 	struct msg_out out;
 	assert_hex(encode(msg_request_form(msg_api_find(API_PRODUCE), 3), &m, &out),
-	    "ffff" "ffff" "000003e8" "00000001" "00026162" "00000001" "00000003" "000000020102");
+	    "ffff"
+	    "ffff"
+	    "000003e8"
+	    "00000001"
+	    "00026162"
+	    "00000001"
+	    "00000003"
+	    "000000020102");
 	msg_out_release(&out);
 }
 
@@ -204,8 +215,17 @@ static void flexible_version_has_the_bytes_of_the_specification(void **state)
 	struct produce_request_topic t = {.name = STR("ab"), .partition_data = {&p, 1}};
 	struct produce_request m = {.acks = -1, .timeout_ms = 1000, .topic_data = {&t, 1}};
 	struct msg_out out;
-	assert_hex(encode(msg_request_form(msg_api_find(API_PRODUCE), 9), &m, &out),
-	    "00" "ffff" "000003e8" "02" "036162" "02" "00000003" "030102" "00" "00" "00");
+	assert_hex(encode(msg_request_form(msg_api_find(API_PRODUCE), 9), &m, &out), "00"
+	                                                                             "ffff"
+	                                                                             "000003e8"
+	                                                                             "02"
+	                                                                             "036162"
+	                                                                             "02"
+	                                                                             "00000003"
+	                                                                             "030102"
+	                                                                             "00"
+	                                                                             "00"
+	                                                                             "00");
 	msg_out_release(&out);
 }
 
@@ -216,12 +236,19 @@ static void tagged_fields_come_last_in_order_and_only_when_set(void **state)
 	struct api_versions_response m;
 	struct msg_out out;
 	msg_init(api->response, &m);
-	assert_hex(encode(msg_response_form(api, 3), &m, &out), "0000" "01" "00000000" "00");
+	assert_hex(encode(msg_response_form(api, 3), &m, &out), "0000"
+	                                                        "01"
+	                                                        "00000000"
+	                                                        "00");
 	msg_out_release(&out);
 	m.finalized_features_epoch = 5;
 	m.zk_migration_ready = true;
-	assert_hex(encode(msg_response_form(api, 3), &m, &out),
-	    "0000" "01" "00000000" "02" "01080000000000000005" "030101");
+	assert_hex(encode(msg_response_form(api, 3), &m, &out), "0000"
+	                                                        "01"
+	                                                        "00000000"
+	                                                        "02"
+	                                                        "01080000000000000005"
+	                                                        "030101");
 	msg_out_release(&out);
 }
 
@@ -291,8 +318,8 @@ static void truncate_everywhere(struct msg_form form, const char *name)
 		uint8_t *cut = malloc(len ? len : 1);
 		memcpy(cut, wire.ptr, len);
 		if (decode(form, bytes_of(cut, len), NULL) == ERR_OK)
-			fail_msg("%s %s v%d: %zu of %zu bytes were taken", name, form.shape->name, form.version, len,
-			    wire.len);
+			fail_msg("%s %s v%d: %zu of %zu bytes were taken", name, form.shape->name,
+			    form.version, len, wire.len);
 		free(cut);
 	}
 	msg_out_release(&out);
@@ -318,7 +345,8 @@ static void mutate(struct msg_form form, const char *name)
 		uint8_t *copy = malloc(wire.len);
 		memcpy(copy, wire.ptr, wire.len);
 		for (uint64_t n = 1 + prng_below(&rng, 4); n > 0; n--)
-			copy[prng_below(&rng, wire.len)] = (uint8_t)(prng_below(&rng, 2) ? 0xff : prng_u64(&rng));
+			copy[prng_below(&rng, wire.len)] =
+			    (uint8_t)(prng_below(&rng, 2) ? 0xff : prng_u64(&rng));
 		enum err err = decode(form, bytes_of(copy, wire.len), NULL);
 		assert_true(err == ERR_OK || err == ERR_INVALID_REQUEST || err == ERR_LIMIT);
 		free(copy);
@@ -391,7 +419,10 @@ static void unknown_tags_up_to_the_limit_are_stepped_over(void **state)
 	(void)state;
 	struct writer w;
 	writer_init(&w, MIB);
-	write_cstr(&w, "\x02" "a" "\x02" "b");
+	write_cstr(&w, "\x02"
+	               "a"
+	               "\x02"
+	               "b");
 	write_uvarint64(&w, KAFKA_UNKNOWN_TAGS_MAX);
 	for (unsigned i = 0; i < KAFKA_UNKNOWN_TAGS_MAX; i++) {
 		write_uvarint64(&w, i);
@@ -407,9 +438,12 @@ static void tags_out_of_order_or_of_a_wrong_size_are_refused(void **state)
 {
 	(void)state;
 	struct msg_form form = msg_request_form(msg_api_find(API_API_VERSIONS), 3);
-	assert_int_equal(decode(form, bytes_of("\x01\x01\x02\x05\x00\x05\x00", 7), NULL), ERR_INVALID_REQUEST);
-	assert_int_equal(decode(form, bytes_of("\x01\x01\x02\x05\x00\x04\x00", 7), NULL), ERR_INVALID_REQUEST);
-	assert_int_equal(decode(form, bytes_of("\x01\x01\x01\x05\x09\x00", 6), NULL), ERR_INVALID_REQUEST);
+	assert_int_equal(
+	    decode(form, bytes_of("\x01\x01\x02\x05\x00\x05\x00", 7), NULL), ERR_INVALID_REQUEST);
+	assert_int_equal(
+	    decode(form, bytes_of("\x01\x01\x02\x05\x00\x04\x00", 7), NULL), ERR_INVALID_REQUEST);
+	assert_int_equal(
+	    decode(form, bytes_of("\x01\x01\x01\x05\x09\x00", 6), NULL), ERR_INVALID_REQUEST);
 	/* a known tag (ApiVersions response, finalized_features_epoch) with one byte too many */
 	form = msg_response_form(msg_api_find(API_API_VERSIONS), 3);
 	assert_int_equal(
@@ -423,9 +457,10 @@ static void null_where_none_is_allowed_is_refused(void **state)
 	const struct msg_api *api = msg_api_find(API_METADATA);
 	assert_int_equal(decode(msg_request_form(api, 0), bytes_of("\xff\xff\xff\xff", 4), NULL),
 	    ERR_INVALID_REQUEST);
-	assert_int_equal(decode(msg_request_form(api, 1), bytes_of("\xff\xff\xff\xff", 4), NULL), ERR_OK);
-	assert_int_equal(decode(msg_request_form(api, 1), bytes_of("\x80\0\0\0", 4), NULL),
-	    ERR_INVALID_REQUEST);
+	assert_int_equal(
+	    decode(msg_request_form(api, 1), bytes_of("\xff\xff\xff\xff", 4), NULL), ERR_OK);
+	assert_int_equal(
+	    decode(msg_request_form(api, 1), bytes_of("\x80\0\0\0", 4), NULL), ERR_INVALID_REQUEST);
 	assert_int_equal(decode(msg_request_form(api, 1), bytes_of("\0\0\0\x01\xff\xff", 6), NULL),
 	    ERR_INVALID_REQUEST);
 }
@@ -460,7 +495,8 @@ static void messages_print_as_one_line_of_json(void **state)
 	write_u8(&w, 0);
 	assert_string_equal((char *)w.ptr,
 	    "{\"transactional_id\":null,\"acks\":-1,\"timeout_ms\":5,\"topic_data\":[{\"name\":"
-	    "\"a\\\"\\u000a\\u00ff\",\"partition_data\":[{\"index\":3,\"records\":{\"bytes\":2}}]}]}");
+	    "\"a\\\"\\u000a\\u00ff\",\"partition_data\":[{\"index\":3,\"records\":{\"bytes\":2}}]}]"
+	    "}");
 	writer_release(&w);
 }
 

@@ -14,7 +14,8 @@
 
 static enum err open_all(struct kafka_server *s)
 {
-	struct log_options log_options = {.data_dir = s->dir, .journal_bytes = JOURNAL_BYTES_MIN * 4};
+	struct log_options log_options = {
+	    .data_dir = s->dir, .journal_bytes = JOURNAL_BYTES_MIN * 4};
 	TRY(io_new(s->backend, &s->io));
 	TRY(loop_new(s->io, 2, &s->loop));
 	TRY(log_open(s->loop, &log_options, &s->log));
@@ -37,7 +38,8 @@ static void serve(void *arg)
 	log_close(s->log);
 }
 
-void kafka_server_start(struct kafka_server *s, const char *backend, const struct broker_options *options)
+void kafka_server_start(
+    struct kafka_server *s, const char *backend, const struct broker_options *options)
 {
 	static const struct broker_options defaults;
 	char *dir = s->dir ? s->dir : tempdir_new();

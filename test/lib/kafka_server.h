@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * A whole broker for tests: I/O backend, loop, log and Kafka door in a fresh temporary directory, the loop on its own
- * thread; and a hand-made client that speaks through the message table. Failures are cmocka failures of the
- * calling (main) thread.
+ * A whole broker for tests: I/O backend, loop, log and Kafka door in a fresh temporary directory,
+ * the loop on its own thread; and a hand-made client that speaks through the message table.
+ * Failures are cmocka failures of the calling (main) thread.
  */
 #include "broker/broker.h"
 #include "broker/kafka/codec.h"
@@ -22,8 +22,10 @@ struct kafka_server {
 	char why[256];
 	uint16_t port;
 };
-/* NULL options = defaults. Starts in a new directory, or in the one of an earlier start that was stopped. */
-void kafka_server_start(struct kafka_server *s, const char *backend, const struct broker_options *options);
+/* NULL options = defaults. Starts in a new directory, or in the one of an earlier start that was
+ * stopped. */
+void kafka_server_start(
+    struct kafka_server *s, const char *backend, const struct broker_options *options);
 void kafka_server_stop(struct kafka_server *s);
 /* Stops if need be, and removes the directory. */
 void kafka_server_remove(struct kafka_server *s);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scans in sequence order, from a worker thread while the loop appends. */
+#include "test/lib/log_fixture.h"
+#include <stdlib.h>
+
+static const char *backend;
+
+static int setup(void **state)
+{
+	struct log_fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
+	if (!log_fixture_init(f, backend)) {
+		free(f);
+		f = NULL;
+	}
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	if (*state)
+		log_fixture_release(*state);
+	free(*state);
+	return 0;
+}
+
+#define FIXTURE                                                                                    \
+	struct log_fixture *f = *state;                                                            \
+	if (!f)                                                                                    \
+	skip()
+
+enum { SOURCES = 6 };
+static size_t sources_of(struct log_fixture *f, struct log_scan_source *s)
+{
+	for (int i = 0; i < SOURCES; i++)
+		s[i] = (struct log_scan_source){f->topics[i % 2].id, i / 2, 0};
+	return SOURCES;
+}
+
+/* Everything up to what is stable now, in order; the last sequence. */
+static uint64_t scan_all(struct log_scan *scan, uint64_t last, size_t *count)
+{
+	struct log_batch_view v;
+	uint64_t stable = 0;
+	enum err e;
+	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK) {
+		assert_true(v.sequence > last);
+		last = v.sequence;
+		assert_true(log_batch_tag(v.batch) > 0);
+		++*count;
+	}
+	assert_int_equal(e, ERR_AGAIN);
+	assert_true(stable >= last);
+	return stable;
+}
+
+static void a_scan_returns_every_batch_in_sequence_order(void **state)
+{
+	FIXTURE;
+	struct log_scan_source s[SOURCES];
+	struct log_scan *scan;
+	size_t count = 0;
+	f->topics[0].config.segment_bytes = 8000;
+	f->topics[1].config.segment_bytes = 30000;
+	assert_ok(log_fixture_open(f));
+	for (uint64_t i = 1; i <= 300; i++)
+		log_put_ok(f, (int)(i % 2), (int)(i * 7 % 3), i, (int)(i % 3) + 1, i % 500);
+	assert_ok(log_scan_open(f->log, s, sources_of(f, s), &scan));
+	uint64_t stable = scan_all(scan, 0, &count);
+	assert_int_equal(count, 300);
+	assert_int_equal(stable, f->log->durable_sequence);
+	for (uint64_t i = 301; i <= 400; i++) {
+		log_put_ok(f, (int)(i % 2), (int)(i * 7 % 3), i, 1, 100);
+		if (i % 10 == 0)
+			stable = scan_all(scan, stable, &count);
+	}
+	assert_int_equal(count, 400);
+	assert_false(log_scan_wait(scan, MS_NS));
+	log_scan_close(scan);
+}
+
+static void a_scan_begins_at_the_offset_it_was_given(void **state)
+{
+	FIXTURE;
+	struct log_scan_source s = {f->topics[0].id, 0, 0};
+	struct log_batch_view v;
+	struct log_scan *scan;
+	uint64_t stable;
+	f->topics[0].config.segment_bytes = 10000;
+	assert_ok(log_fixture_open(f));
+	for (uint64_t i = 1; i <= 100; i++)
+		log_put_ok(f, 0, 0, i, 5, 100);
+	for (int run = 0; run < 2; run++) { /* index in memory, then in files */
+		for (int64_t from = 0; from < 500; from += 7) {
+			s.from_offset = from;
+			assert_ok(log_scan_open(f->log, &s, 1, &scan));
+			assert_ok(log_scan_next(scan, &v, &stable));
+			assert_int_equal(v.base_offset, from / 5 * 5);
+			log_scan_close(scan);
+		}
+		log_fixture_close(f);
+		assert_ok(log_fixture_open(f));
+	}
+	s.from_offset = 500;
+	assert_ok(log_scan_open(f->log, &s, 1, &scan));
+	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
+	log_put_ok(f, 0, 0, 500, 1, 1);
+	assert_ok(log_scan_next(scan, &v, &stable));
+	assert_int_equal(v.base_offset, 500);
+	log_scan_close(scan);
+	s.from_offset = 1000;
+	assert_int_equal(log_scan_open(f->log, &s, 1, &scan), ERR_OFFSET_OUT_OF_RANGE);
+	s.partition = 99;
+	assert_int_equal(log_scan_open(f->log, &s, 1, &scan), ERR_SOURCE_GONE);
+}
+
+static void a_limit_stops_a_scan_before_the_next_sequence(void **state)
+{
+	FIXTURE;
+	struct log_scan_source s[SOURCES];
+	struct log_scan *scan;
+	size_t count = 0;
+	assert_ok(log_fixture_open(f));
+	for (uint64_t i = 1; i <= 60; i++)
+		log_put_ok(f, (int)(i % 2), (int)(i % 3), i, 1, 10);
+	assert_ok(log_scan_open(f->log, s, sources_of(f, s), &scan));
+	log_scan_limit(scan, 25);
+	assert_int_equal(scan_all(scan, 0, &count), 25);
+	assert_int_equal(count, 25);
+	log_scan_limit(scan, UINT64_MAX);
+	assert_int_equal(scan_all(scan, 25, &count), 60);
+	assert_int_equal(count, 60);
+	log_scan_close(scan);
+}
+
+/* ---- with a thread of its own ---- */
+
+struct worker {
+	struct log_fixture *f;
+	struct thread thread;
+	struct shared_u64 stop_at; /* 0 = not known yet */
+	struct shared_u64 done;
+	size_t count;
+	uint64_t last;
+	bool ordered;
+};
+
+static void worker_run(void *arg)
+{
+	struct worker *w = arg;
+	struct log_scan_source s[SOURCES];
+	struct log_scan *scan;
+	struct log_batch_view v;
+	uint64_t stable = 0;
+	w->ordered = true;
+	if (log_scan_open(w->f->log, s, sources_of(w->f, s), &scan) != ERR_OK)
+		return;
+	for (;;) {
+		enum err e = log_scan_next(scan, &v, &stable);
+		if (e == ERR_OK) {
+			w->ordered &= v.sequence > w->last;
+			w->last = v.sequence;
+			w->count++;
+			continue;
+		}
+		if (e != ERR_AGAIN)
+			break;
+		uint64_t stop = shared_load(&w->stop_at);
+		if (stop && stable >= stop)
+			break;
+		log_scan_wait(scan, 20 * MS_NS);
+	}
+	log_scan_close(scan);
+	shared_store(&w->done, 1);
+}
+
+static void a_worker_follows_while_the_loop_appends(void **state)
+{
+	FIXTURE;
+	struct worker w = {.f = f};
+	f->topics[0].config.segment_bytes = 20000;
+	assert_ok(log_fixture_open(f));
+	assert_ok(thread_start(&w.thread, "scan", worker_run, &w));
+	for (uint64_t i = 1; i <= 1000; i++)
+		log_put_ok(f, (int)(i % 2), (int)(i * 7 % 3), i, 1, 200);
+	shared_store(&w.stop_at, f->log->durable_sequence);
+	while (!shared_load(&w.done))
+		log_fixture_turn(f);
+	thread_join(&w.thread);
+	assert_true(w.ordered);
+	assert_int_equal(w.count, 1000);
+}
+
+static void a_leased_segment_outlives_retention(void **state)
+{
+	FIXTURE;
+	struct log_scan_source s = {f->topics[0].id, 0, 0};
+	struct log_scan *scan;
+	size_t count = 0;
+	f->topics[0].config.segment_bytes = 10000;
+	assert_ok(log_fixture_open(f));
+	for (uint64_t i = 1; i <= 100; i++)
+		log_put_ok(f, 0, 0, i, 1, 900);
+	assert_ok(log_scan_open(f->log, &s, 1, &scan));
+	struct log_batch_view v;
+	uint64_t stable;
+	assert_ok(log_scan_next(scan, &v, &stable));
+	partition_trim(f->partitions[0][0], 5);
+	assert_int_equal(f->partitions[0][0]->log_start, 5);
+	count = 1;
+	scan_all(scan, v.sequence, &count); /* the segment is whole and the next ones follow */
+	assert_int_equal(count, 100);
+	log_scan_close(scan);
+	partition_trim(f->partitions[0][0], 50);
+	while (f->log->drops > 0)
+		log_fixture_turn(f);
+	struct log_read r;
+	assert_int_equal(log_read_wait(f, 0, 0, 49, 1, &r), ERR_OFFSET_OUT_OF_RANGE);
+	assert_ok(log_read_wait(f, 0, 0, 50, 1, &r));
+	assert_int_equal(r.batch_count, 1);
+	log_read_release(&r);
+	assert_int_equal(log_scan_open(f->log, &s, 1, &scan), ERR_OFFSET_OUT_OF_RANGE);
+}
+
+static void an_offset_is_found_by_append_time(void **state)
+{
+	FIXTURE;
+	int64_t times[50], offset;
+	f->topics[0].config.segment_bytes = 3000;
+	assert_ok(log_fixture_open(f));
+	for (uint64_t i = 0; i < 50; i++) {
+		log_put_ok(f, 0, 0, i + 1, 2, 100);
+		times[i] = f->log->last_append_time_ns;
+		io_sleep_ns(f->io, MS_NS);
+	}
+	for (int i = 0; i < 50; i++) {
+		assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, times[i], &offset));
+		assert_int_equal(offset, 2 * i);
+	}
+	assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, 0, &offset));
+	assert_int_equal(offset, 0);
+	assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, INT64_MAX, &offset));
+	assert_int_equal(offset, 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_scan_returns_every_batch_in_sequence_order),
+		TEST(a_scan_begins_at_the_offset_it_was_given),
+		TEST(a_limit_stops_a_scan_before_the_next_sequence),
+		TEST(a_worker_follows_while_the_loop_appends),
+		TEST(a_leased_segment_outlives_retention),
+		TEST(an_offset_is_found_by_append_time),
+	};
+	int failed = 0;
+	backend = "uring";
+	failed += cmocka_run_group_tests_name("uring", tests, NULL, NULL);
+	backend = "threads";
+	failed += cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+	return failed;
+}
