@@ -8,7 +8,8 @@ static enum err get_health(void *ctx, struct http_request *request, struct http_
 {
 	(void)ctx;
 	(void)request;
-	return http_reply_body(reply, 200, "application/json", str_bytes(STR("{\"status\":\"ok\"}\n")));
+	return http_reply_body(
+	    reply, 200, "application/json", str_bytes(STR("{\"status\":\"ok\"}\n")));
 }
 
 static enum err get_ready(void *ctx, struct http_request *request, struct http_reply *reply)
@@ -17,7 +18,8 @@ static enum err get_ready(void *ctx, struct http_request *request, struct http_r
 	(void)request;
 	if (!shared_load(&http->ready))
 		return err_note(ERR_NOT_READY, "recovery is running");
-	return http_reply_body(reply, 200, "application/json", str_bytes(STR("{\"status\":\"ready\"}\n")));
+	return http_reply_body(
+	    reply, 200, "application/json", str_bytes(STR("{\"status\":\"ready\"}\n")));
 }
 
 static enum err get_metrics(void *ctx, struct http_request *request, struct http_reply *reply)
@@ -35,9 +37,13 @@ static enum err get_metrics(void *ctx, struct http_request *request, struct http
 enum err builtin_routes(struct http *http)
 {
 	const struct http_route routes[] = {
-		{.method = "GET", .pattern = "/health", .handler = get_health, .inline_ = true},
-		{.method = "GET", .pattern = "/ready", .handler = get_ready, .ctx = http, .inline_ = true},
-		{.method = "GET", .pattern = "/metrics", .handler = get_metrics},
+	    {.method = "GET", .pattern = "/health", .handler = get_health, .inline_ = true},
+	    {.method = "GET",
+	        .pattern = "/ready",
+	        .handler = get_ready,
+	        .ctx = http,
+	        .inline_ = true},
+	    {.method = "GET", .pattern = "/metrics", .handler = get_metrics},
 	};
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
 		TRY(http_route(http, &routes[i]));

@@ -12,8 +12,9 @@
  *   stream_read    takes from the buffer      <-> http_reply_write fills it
  *   completed      http_request_unref                     http_request_unref
  *
- * Locks, outer to inner: http.mutex, request.mutex, libmicrohttpd's own. The event thread never waits for a worker.
- * A suspended connection is resumed exactly once: `suspended` changes only under request.mutex.
+ * Locks, outer to inner: http.mutex, request.mutex, libmicrohttpd's own. The event thread never
+ * waits for a worker. A suspended connection is resumed exactly once: `suspended` changes only
+ * under request.mutex.
  */
 #include "broker/http.h"
 #include <microhttpd.h>
@@ -21,7 +22,7 @@
 enum { ROUTE_SEGMENTS_MAX = 16, HTTP_TOKEN_CHARS = 64 };
 #define STREAM_PIECE_BYTES  (64 * KIB) /* what a client must take within HTTP_TIMEOUT_S */
 #define REQUEST_ARENA_BYTES (256 * KIB)
-#define BODY_OVERRUN_BYTES  (1 * MIB)  /* of a too large chunked body read on only to answer 413 */
+#define BODY_OVERRUN_BYTES  (1 * MIB) /* of a too large chunked body read on only to answer 413 */
 
 struct route {
 	struct list_node node;
@@ -38,16 +39,16 @@ struct http_connection {
 	struct list_node node;
 	int fd;
 	enum connection_phase phase;
-	int64_t since_ns; /* start of the phase */
+	int64_t since_ns;             /* start of the phase */
 	struct http_request *request; /* in PHASE_ANSWER */
 };
 
 enum reply_state {
-	REPLY_NONE,    /* nothing said yet */
-	REPLY_WHOLE,   /* status and body are set */
-	REPLY_STREAM,  /* streaming, handler still at work */
-	REPLY_ENDED,   /* streaming, the handler is done */
-	REPLY_BROKEN,  /* streaming, cut by an error */
+	REPLY_NONE,   /* nothing said yet */
+	REPLY_WHOLE,  /* status and body are set */
+	REPLY_STREAM, /* streaming, handler still at work */
+	REPLY_ENDED,  /* streaming, the handler is done */
+	REPLY_BROKEN, /* streaming, cut by an error */
 };
 
 struct reply_header_entry {
@@ -71,16 +72,17 @@ struct http_reply {
 
 struct http_request {
 	struct http *http;
-	struct MHD_Connection *connection; /* MHD's side only; the worker may use it under mutex while !gone */
+	struct MHD_Connection
+	    *connection; /* MHD's side only; the worker may use it under mutex while !gone */
 	struct http_connection *socket;
 	struct list_node node; /* in http.queue */
 	struct arena arena;
 	/* parsed target */
 	bool bad_target;
-	char *target;          /* as sent */
-	struct str path;       /* in target */
+	char *target;    /* as sent */
+	struct str path; /* in target */
 	struct str segment[ROUTE_SEGMENTS_MAX];
-	size_t segment_count;  /* ROUTE_SEGMENTS_MAX + 1 = more */
+	size_t segment_count; /* ROUTE_SEGMENTS_MAX + 1 = more */
 	struct str query[HTTP_QUERY_MAX][2];
 	size_t query_count;
 	/* head */
@@ -94,10 +96,10 @@ struct http_request {
 	uint64_t body_seen;
 	/* shared by both threads, under mutex */
 	struct mutex mutex;
-	struct cond room;      /* ring drained, or gone */
+	struct cond room; /* ring drained, or gone */
 	unsigned refs;
 	bool suspended;
-	bool gone;             /* completed or cancelled: nobody reads any more */
+	bool gone; /* completed or cancelled: nobody reads any more */
 	struct shared_u64 cancelled;
 	struct http_reply reply;
 };
@@ -115,7 +117,7 @@ struct http {
 	struct list routes;
 	struct list connections;
 	size_t connection_count;
-	struct list queue;  /* requests for workers */
+	struct list queue; /* requests for workers */
 	struct cond work;
 	struct cond tick;
 	size_t queued, idle_workers, worker_count;
@@ -125,13 +127,16 @@ struct http {
 };
 
 /* uri.c */
-/* Splits and decodes the target into r->path, segment and query; sets bad_target for what is no valid target. */
+/* Splits and decodes the target into r->path, segment and query; sets bad_target for what is no
+ * valid target. */
 void uri_parse(struct http_request *r);
 
 /* route.c */
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
-/* Finds the best route for r->segment and r->method; sets r->route and r->rest. ROUTE_NO_METHOD: the methods there are go to allow. */
-enum route_match route_match(struct http *http, struct http_request *r, char *allow, size_t allow_len);
+/* Finds the best route for r->segment and r->method; sets r->route and r->rest. ROUTE_NO_METHOD:
+ * the methods there are go to allow. */
+enum route_match route_match(
+    struct http *http, struct http_request *r, char *allow, size_t allow_len);
 void route_free(struct route *route);
 /* The name inside "{name}"; ptr NULL for a literal. */
 struct str route_segment_name(struct str segment);
@@ -146,7 +151,8 @@ MUST_USE enum err guard_check(struct http_request *r);
 void reply_release(struct http_reply *reply);
 /* Hands the finished or started answer to libmicrohttpd. Event thread. */
 enum MHD_Result reply_queue(struct http_request *r);
-/* After the handler: turns `e` into an answer where there is none, ends a stream, resumes the connection. Worker, or inline. */
+/* After the handler: turns `e` into an answer where there is none, ends a stream, resumes the
+ * connection. Worker, or inline. */
 void reply_finish(struct http_request *r, enum err e);
 struct http_request *reply_request(struct http_reply *reply);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may ask: Host against DNS rebinding, Origin and X-Kappa against other web pages, the token against other users
- * of the machine. In this order. Beyond loopback reads need the token too, except /health and /ready.
+ * Who may ask: Host against DNS rebinding, Origin and X-Kappa against other web pages, the token
+ * against other users of the machine. In this order. Beyond loopback reads need the token too,
+ * except /health and /ready.
  */
 #include "door.h"
 #include <arpa/inet.h>
@@ -10,7 +11,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/* ---- opening: allow-list and token ----------------------------------------------------------------- */
+/* ---- opening: allow-list and token --------------------------------------------------------- */
 
 static char *lower_copy(const char *s)
 {
@@ -71,7 +72,9 @@ static enum err token_parse(struct http *http, const char *path, struct bytes co
 	for (size_t i = 0; ok && i < len; i++)
 		ok = memchr("0123456789abcdef", content.ptr[i], 16) != NULL;
 	if (!ok)
-		return err_note(ERR_INVALID, "%s is not a token (64 hexadecimal digits): remove it and a new one is made", path);
+		return err_note(ERR_INVALID,
+		    "%s is not a token (64 hexadecimal digits): remove it and a new one is made",
+		    path);
 	memcpy(http->token, content.ptr, HTTP_TOKEN_CHARS);
 	return ERR_OK;
 }
@@ -82,7 +85,8 @@ static enum err token_load(struct http *http, const char *path)
 	if (stat(path, &st) != 0)
 		return errno == ENOENT ? token_make(http, path) : err_sys("token file %s", path);
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0)
-		return err_note(ERR_PERMISSION, "token file %s must be a file only its owner can read: chmod 600", path);
+		return err_note(ERR_PERMISSION,
+		    "token file %s must be a file only its owner can read: chmod 600", path);
 	struct bytes content;
 	TRY(io_read_file(http->io, path, 4 * KIB, &content));
 	enum err e = token_parse(http, path, content);
@@ -104,7 +108,7 @@ void guard_release(struct http *http)
 	OPENSSL_cleanse(http->token, sizeof http->token);
 }
 
-/* ---- checking ------------------------------------------------------------------------------------- */
+/* ---- checking ------------------------------------------------------------------------------ */
 
 struct header_scan {
 	const char *name;
@@ -112,7 +116,8 @@ struct header_scan {
 	size_t count;
 };
 
-static enum MHD_Result scan_one(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result scan_one(
+    void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	struct header_scan *scan = arg;
 	(void)kind;
@@ -142,14 +147,16 @@ static struct str host_name(struct str authority)
 		name = str_from(authority.ptr + 1, (size_t)(end - authority.ptr) - 1);
 		port = str_from(end + 1, authority.len - name.len - 2);
 	} else {
-		const char *colon = authority.len ? memchr(authority.ptr, ':', authority.len) : NULL;
+		const char *colon =
+		    authority.len ? memchr(authority.ptr, ':', authority.len) : NULL;
 		if (colon) {
 			name.len = (size_t)(colon - authority.ptr);
 			port = str_from(colon, authority.len - name.len);
 		}
 	}
 	uint64_t number;
-	if (port.len && (port.ptr[0] != ':' || !str_to_u64(str_from(port.ptr + 1, port.len - 1), &number)))
+	if (port.len &&
+	    (port.ptr[0] != ':' || !str_to_u64(str_from(port.ptr + 1, port.len - 1), &number)))
 		return none;
 	return name.len ? name : none;
 }
@@ -167,20 +174,24 @@ static enum err check_host(struct http_request *r, struct str *ret_authority)
 			return ERR_OK;
 		}
 	}
-	return err_note(ERR_WRONG_HOST, "host names served here are localhost, the bound address and those configured");
+	return err_note(ERR_WRONG_HOST,
+	    "host names served here are localhost, the bound address and those configured");
 }
 
-/* A write comes from the page this very host served, or from a program; never from another site's page. */
+/* A write comes from the page this very host served, or from a program; never from another site's
+ * page. */
 static enum err check_origin(struct http_request *r, struct str authority)
 {
 	struct header_scan origin = scan_header(r, MHD_HTTP_HEADER_ORIGIN);
 	if (origin.count > 0) {
 		size_t scheme = strlen("http://");
-		bool same = origin.count == 1 && origin.first.len == scheme + authority.len &&
-		            strncasecmp(origin.first.ptr, "http://", scheme) == 0 &&
-		            strncasecmp(origin.first.ptr + scheme, authority.ptr, authority.len) == 0;
+		bool same =
+		    origin.count == 1 && origin.first.len == scheme + authority.len &&
+		    strncasecmp(origin.first.ptr, "http://", scheme) == 0 &&
+		    strncasecmp(origin.first.ptr + scheme, authority.ptr, authority.len) == 0;
 		if (!same)
-			return err_note(ERR_CROSS_SITE, "the Origin of a write must be this server");
+			return err_note(
+			    ERR_CROSS_SITE, "the Origin of a write must be this server");
 	}
 	struct header_scan custom = scan_header(r, "X-Kappa");
 	if (custom.count != 1 || !str_equal(custom.first, STR("1")))
@@ -213,7 +224,8 @@ static enum err check_token(struct http_request *r)
 	struct header_scan auth = scan_header(r, MHD_HTTP_HEADER_AUTHORIZATION);
 	size_t scheme = strlen("Bearer ");
 	if (auth.count == 0)
-		return err_note(ERR_UNAUTHORIZED, "send the header Authorization: Bearer TOKEN (the token is in http.token)");
+		return err_note(ERR_UNAUTHORIZED,
+		    "send the header Authorization: Bearer TOKEN (the token is in http.token)");
 	bool right = auth.count == 1 && auth.first.len == scheme + HTTP_TOKEN_CHARS &&
 	             strncasecmp(auth.first.ptr, "Bearer ", scheme) == 0 &&
 	             CRYPTO_memcmp(auth.first.ptr + scheme, r->http->token, HTTP_TOKEN_CHARS) == 0;

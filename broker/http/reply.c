@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers. A whole body is built by the handler and handed over when it returns; a stream is a ring that the handler
- * fills and the event thread empties:
+ * Answers. A whole body is built by the handler and handed over when it returns; a stream is a ring
+ * that the handler fills and the event thread empties:
  *
  *   NONE --http_reply_body/take/problem--> WHOLE
  *   NONE --http_reply_stream--> STREAM --handler returned OK--> ENDED
- *                                      --error----------------> BROKEN (connection cut, the client sees it)
+ *                                      --error----------------> BROKEN (connection cut, the client
+ * sees it)
  *
- * The connection is suspended while the ring is empty and resumed by the next write; the handler waits while it is full.
+ * The connection is suspended while the ring is empty and resumed by the next write; the handler
+ * waits while it is full.
  */
 #include "door.h"
 #include "log/base/json_write.h"
@@ -16,14 +18,15 @@
 
 /* What every answer carries unless the handler said otherwise. */
 static const char *const default_header[][2] = {
-	{"X-Content-Type-Options", "nosniff"},
-	{"X-Frame-Options", "DENY"},
-	{"Referrer-Policy", "no-referrer"},
-	{"Cross-Origin-Resource-Policy", "same-origin"},
-	{"Cross-Origin-Opener-Policy", "same-origin"},
-	{"Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-	                            "frame-ancestors 'none'"},
-	{"Cache-Control", "no-store"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"X-Frame-Options", "DENY"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+    {"Content-Security-Policy",
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"},
+    {"Cache-Control", "no-store"},
 };
 
 struct http_request *reply_request(struct http_reply *reply)
@@ -41,7 +44,7 @@ void reply_release(struct http_reply *reply)
 	mem_free(reply->ring);
 }
 
-/* ---- handler's side ---------------------------------------------------------------------------- */
+/* ---- handler's side ------------------------------------------------------------------------ */
 
 enum err http_reply_header(struct http_reply *reply, const char *name, struct str value)
 {
@@ -71,7 +74,8 @@ static enum err begin(struct http_reply *reply, int status, const char *content_
 	return ERR_OK;
 }
 
-enum err http_reply_take(struct http_reply *reply, int status, const char *content_type, struct writer *body)
+enum err http_reply_take(
+    struct http_reply *reply, int status, const char *content_type, struct writer *body)
 {
 	TRY(body->err);
 	TRY(begin(reply, status, content_type));
@@ -83,7 +87,8 @@ enum err http_reply_take(struct http_reply *reply, int status, const char *conte
 	return ERR_OK;
 }
 
-enum err http_reply_body(struct http_reply *reply, int status, const char *content_type, struct bytes body)
+enum err http_reply_body(
+    struct http_reply *reply, int status, const char *content_type, struct bytes body)
 {
 	struct writer copy;
 	writer_init(&copy, body.len);
@@ -198,8 +203,9 @@ static void log_failure(struct http_request *r, enum err e)
 	char path[300], detail[600];
 	if (err_http(e) < 500 || e == ERR_CANCELLED || e == ERR_NOT_READY)
 		return;
-	diag(DIAG_WARN, "http_error", "method=" STR_FMT " path=%s code=%s detail=%s", STR_ARG(r->method),
-	    diag_quote(path, sizeof path, r->path), err_name(e), diag_quote(detail, sizeof detail, str_of(err_chain())));
+	diag(DIAG_WARN, "http_error", "method=" STR_FMT " path=%s code=%s detail=%s",
+	    STR_ARG(r->method), diag_quote(path, sizeof path, r->path), err_name(e),
+	    diag_quote(detail, sizeof detail, str_of(err_chain())));
 }
 
 /* A stream that failed before its first byte can still say so. */
@@ -226,8 +232,9 @@ void reply_finish(struct http_request *r, enum err e)
 	}
 	enum err answered = ERR_OK;
 	if (reply->state == REPLY_NONE)
-		answered = e == ERR_OK ? http_reply_body(reply, MHD_HTTP_NO_CONTENT, NULL, bytes_of("", 0))
-		                       : http_reply_problem(reply, e, (struct str){NULL, 0});
+		answered = e == ERR_OK
+		               ? http_reply_body(reply, MHD_HTTP_NO_CONTENT, NULL, bytes_of("", 0))
+		               : http_reply_problem(reply, e, (struct str){NULL, 0});
 	mutex_lock(&r->mutex);
 	if (answered != ERR_OK || (reply->state == REPLY_STREAM && e != ERR_OK)) {
 		reply->state = REPLY_BROKEN;
@@ -239,7 +246,7 @@ void reply_finish(struct http_request *r, enum err e)
 	mutex_unlock(&r->mutex);
 }
 
-/* ---- event thread's side ------------------------------------------------------------------------- */
+/* ---- event thread's side ------------------------------------------------------------------- */
 
 static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
 {
@@ -278,7 +285,8 @@ static struct MHD_Response *whole_response(struct http_reply *reply)
 {
 	size_t len;
 	uint8_t *body = writer_take(&reply->body, &len);
-	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(len, body, mem_free);
+	struct MHD_Response *response =
+	    MHD_create_response_from_buffer_with_free_callback(len, body, mem_free);
 	if (!response)
 		mem_free(body);
 	return response;
@@ -291,8 +299,8 @@ static struct MHD_Response *stream_response(struct http_request *r)
 	r->refs++;
 	r->reply.queued = true;
 	mutex_unlock(&r->mutex);
-	struct MHD_Response *response =
-	    MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 32 * KIB, stream_read, r, stream_free);
+	struct MHD_Response *response = MHD_create_response_from_callback(
+	    MHD_SIZE_UNKNOWN, 32 * KIB, stream_read, r, stream_free);
 	if (!response)
 		http_request_unref(r);
 	return response;
@@ -302,13 +310,15 @@ static bool add_headers(struct http_reply *reply, struct MHD_Response *response)
 {
 	bool ok = true;
 	for (size_t i = 0; i < reply->header_count; i++)
-		ok = ok && MHD_add_response_header(response, reply->header[i].name, reply->header[i].value) == MHD_YES;
+		ok = ok && MHD_add_response_header(
+		               response, reply->header[i].name, reply->header[i].value) == MHD_YES;
 	for (size_t i = 0; i < sizeof default_header / sizeof *default_header; i++) {
 		bool said = false;
 		for (size_t k = 0; k < reply->header_count; k++)
 			said = said || strcasecmp(reply->header[k].name, default_header[i][0]) == 0;
 		if (!said)
-			ok = ok && MHD_add_response_header(response, default_header[i][0], default_header[i][1]) == MHD_YES;
+			ok = ok && MHD_add_response_header(response, default_header[i][0],
+			               default_header[i][1]) == MHD_YES;
 	}
 	return ok;
 }
@@ -323,7 +333,8 @@ enum MHD_Result reply_queue(struct http_request *r)
 	ASSERT(state != REPLY_NONE);
 	if (r->reply.status == 0)
 		return MHD_NO; /* broken before anything could be said: hang up */
-	struct MHD_Response *response = state == REPLY_WHOLE ? whole_response(&r->reply) : stream_response(r);
+	struct MHD_Response *response =
+	    state == REPLY_WHOLE ? whole_response(&r->reply) : stream_response(r);
 	if (!response)
 		return MHD_NO;
 	if (add_headers(&r->reply, response))

@@ -73,25 +73,29 @@ struct str http_query(const struct http_request *r, const char *name)
 	return (struct str){NULL, 0};
 }
 
-enum err http_query_i64(const struct http_request *r, const char *name, int64_t min, int64_t max, int64_t *ret_value)
+enum err http_query_i64(
+    const struct http_request *r, const char *name, int64_t min, int64_t max, int64_t *ret_value)
 {
 	struct str text = http_query(r, name);
 	int64_t value;
 	if (!text.ptr)
 		return ERR_OK;
 	if (!str_to_i64(text, &value) || value < min || value > max)
-		return err_note(ERR_INVALID, "query parameter %s must be a number from %lld to %lld", name, (long long)min,
+		return err_note(ERR_INVALID,
+		    "query parameter %s must be a number from %lld to %lld", name, (long long)min,
 		    (long long)max);
 	*ret_value = value;
 	return ERR_OK;
 }
 
-/* Copied: once a streamed answer is under way, the connection may end and take its header with it. */
+/* Copied: once a streamed answer is under way, the connection may end and take its header with it.
+ */
 struct str http_header(struct http_request *r, const char *name)
 {
 	struct str value = {NULL, 0};
 	mutex_lock(&r->mutex);
-	const char *text = r->gone ? NULL : MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+	const char *text =
+	    r->gone ? NULL : MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 	if (text)
 		value = arena_copy_str(&r->arena, str_of(text));
 	mutex_unlock(&r->mutex);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The route table. Patterns are compared segment by segment; of all that match, the one that is more literal at the
- * first difference wins, so "/v1/topics/records" and "/v1/topics/{topic}" may stand side by side. Routes are added while
- * the door serves and live until it closes: the table is read under http.mutex, an entry without it.
+ * The route table. Patterns are compared segment by segment; of all that match, the one that is
+ * more literal at the first difference wins, so "/v1/topics/records" and "/v1/topics/{topic}" may
+ * stand side by side. Routes are added while the door serves and live until it closes: the table is
+ * read under http.mutex, an entry without it.
  */
 #include "door.h"
 #include <stdio.h>
@@ -23,7 +24,7 @@ struct str route_segment_name(struct str segment)
 	return str_from(segment.ptr + 1, segment.len - 2);
 }
 
-/* ---- adding ------------------------------------------------------------------------------------- */
+/* ---- adding -------------------------------------------------------------------------------- */
 
 static enum err split_pattern(struct route *route)
 {
@@ -35,14 +36,16 @@ static enum err split_pattern(struct route *route)
 		size_t len = strcspn(p + 1, "/");
 		struct str segment = str_from(p + 1, len);
 		if (route->rest || route->segment_count == ROUTE_SEGMENTS_MAX)
-			return err_note(ERR_INVALID, "route pattern %s is too long or goes on after *", route->def.pattern);
+			return err_note(ERR_INVALID,
+			    "route pattern %s is too long or goes on after *", route->def.pattern);
 		route->segment[route->segment_count++] = segment;
 		route->rest = str_equal(segment, STR("*"));
 		params += route_segment_name(segment).ptr != NULL;
 		p += 1 + len;
 	}
 	if (params > HTTP_PARAMS_MAX)
-		return err_note(ERR_INVALID, "route pattern %s has too many parameters", route->def.pattern);
+		return err_note(
+		    ERR_INVALID, "route pattern %s has too many parameters", route->def.pattern);
 	return ERR_OK;
 }
 
@@ -83,9 +86,11 @@ enum err http_route(struct http *http, const struct http_route *def)
 	TRY(route_new(def, &route));
 	enum err e = ERR_OK;
 	mutex_lock(&http->mutex);
-	LIST_EACH(&http->routes, node, tmp) {
+	LIST_EACH(&http->routes, node, tmp)
+	{
 		struct route *other = CONTAINER_OF(node, struct route, node);
-		if (strcmp(other->def.method, def->method) == 0 && strcmp(other->def.pattern, def->pattern) == 0)
+		if (strcmp(other->def.method, def->method) == 0 &&
+		    strcmp(other->def.pattern, def->pattern) == 0)
 			e = ERR_EXISTS;
 	}
 	if (e == ERR_OK)
@@ -97,7 +102,7 @@ enum err http_route(struct http *http, const struct http_route *def)
 	return err_note(e, "route %s %s", def->method, def->pattern);
 }
 
-/* ---- matching ------------------------------------------------------------------------------------- */
+/* ---- matching ------------------------------------------------------------------------------ */
 
 enum segment_kind { SEGMENT_REST, SEGMENT_NAME, SEGMENT_LITERAL };
 
@@ -114,8 +119,9 @@ static bool matches(const struct route *route, const struct http_request *r)
 	if (r->segment_count < route->segment_count || (!route->rest && r->segment_count != fixed))
 		return false;
 	for (size_t i = 0; i < fixed; i++) {
-		bool ok = kind_of(route, i) == SEGMENT_NAME ? r->segment[i].len > 0
-		                                            : str_equal(route->segment[i], r->segment[i]);
+		bool ok = kind_of(route, i) == SEGMENT_NAME
+		              ? r->segment[i].len > 0
+		              : str_equal(route->segment[i], r->segment[i]);
 		if (!ok)
 			return false;
 	}
@@ -161,12 +167,14 @@ static void add_allowed(char *allow, size_t allow_len, const char *method)
 	    strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
-enum route_match route_match(struct http *http, struct http_request *r, char *allow, size_t allow_len)
+enum route_match route_match(
+    struct http *http, struct http_request *r, char *allow, size_t allow_len)
 {
 	const struct route *best = NULL;
 	allow[0] = '\0';
 	mutex_lock(&http->mutex);
-	LIST_EACH(&http->routes, node, tmp) {
+	LIST_EACH(&http->routes, node, tmp)
+	{
 		const struct route *route = CONTAINER_OF(node, struct route, node);
 		if (!matches(route, r))
 			continue;

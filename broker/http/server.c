@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door itself: opening and closing, libmicrohttpd's callbacks (all on its one event thread). A refused request's body is read on and thrown away while it is small, so that the client gets to read the
- * answer instead of a reset connection.
+ * The door itself: opening and closing, libmicrohttpd's callbacks (all on its one event thread). A
+ * refused request's body is read on and thrown away while it is small, so that the client gets to
+ * read the answer instead of a reset connection.
  */
 #include "door.h"
 #include <stdio.h>
 
-/* ---- callbacks of the event thread ------------------------------------------------------------------- */
+/* ---- callbacks of the event thread --------------------------------------------------------- */
 
-static void enter_phase(struct http_request *r, enum connection_phase phase, struct http_request *running)
+static void enter_phase(
+    struct http_request *r, enum connection_phase phase, struct http_request *running)
 {
 	struct http *http = r->http;
 	mutex_lock(&http->mutex);
@@ -54,7 +56,8 @@ static uint64_t announced_length(struct http_request *r)
 {
 	uint64_t len = 0;
 	struct str text = http_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-	if (http_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING).ptr || (text.ptr && !str_to_u64(text, &len)))
+	if (http_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING).ptr ||
+	    (text.ptr && !str_to_u64(text, &len)))
 		return UINT64_MAX;
 	return len;
 }
@@ -65,11 +68,13 @@ static enum err check_head(struct http_request *r, uint64_t length)
 	TRY(find_route(r));
 	r->body.limit = r->route->def.body_max;
 	if (length != UINT64_MAX && length > r->route->def.body_max)
-		return err_note(ERR_BODY_TOO_LARGE, "at most %zu bytes here", r->route->def.body_max);
+		return err_note(
+		    ERR_BODY_TOO_LARGE, "at most %zu bytes here", r->route->def.body_max);
 	return ERR_OK;
 }
 
-static enum MHD_Result on_head(struct http_request *r, struct MHD_Connection *connection, const char *method)
+static enum MHD_Result on_head(
+    struct http_request *r, struct MHD_Connection *connection, const char *method)
 {
 	const union MHD_ConnectionInfo *info =
 	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -89,12 +94,14 @@ static enum MHD_Result on_head(struct http_request *r, struct MHD_Connection *co
 	enum err e = check_head(r, length);
 	if (e == ERR_OK)
 		return MHD_YES;
-	if (e == ERR_UNAUTHORIZED && http_reply_header(&r->reply, "WWW-Authenticate", STR("Bearer")) != ERR_OK)
+	if (e == ERR_UNAUTHORIZED &&
+	    http_reply_header(&r->reply, "WWW-Authenticate", STR("Bearer")) != ERR_OK)
 		return MHD_NO;
 	r->refused = true;
 	reply_finish(r, e);
 	/* an early answer makes libmicrohttpd close the connection */
-	bool early = http_header(r, MHD_HTTP_HEADER_EXPECT).ptr || (length != UINT64_MAX && length > BODY_OVERRUN_BYTES);
+	bool early = http_header(r, MHD_HTTP_HEADER_EXPECT).ptr ||
+	             (length != UINT64_MAX && length > BODY_OVERRUN_BYTES);
 	return early ? reply_queue(r) : MHD_YES;
 }
 
@@ -132,8 +139,8 @@ static enum MHD_Result on_end(struct http_request *r)
 	return reply_queue(r);
 }
 
-static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-    const char *version, const char *data, size_t *data_len, void **request)
+static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, const char *url,
+    const char *method, const char *version, const char *data, size_t *data_len, void **request)
 {
 	struct http_request *r = *request;
 	(void)arg;
@@ -172,7 +179,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
 
 static void connection_started(struct http *http, struct MHD_Connection *connection, void **socket)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct http_connection *c = info ? mem_calloc(1, sizeof *c) : NULL;
 	if (!c)
 		return; /* its first request is refused: on_head */
@@ -213,29 +221,26 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *arg, const char *
 	diag(DIAG_DEBUG, "http", "message=%s", diag_quote(quoted, sizeof quoted, str_of(line)));
 }
 
-/* ---- open, close --------------------------------------------------------------------------------------- */
+/* ---- open, close --------------------------------------------------------------------------- */
 
 static enum err start_daemon(struct http *http, const struct http_options *options)
 {
 	int fd;
 	TRY(io_listen(http->io, http->host, options->port, &fd, &http->port));
-	/* poll, not epoll: 0.9.75 with edge-triggered epoll loses the end of a connection whose request it has just resumed,
-	 * and keeps its socket until the timeout; HTTP_CONNECTIONS_MAX are few enough */
+	/* poll, not epoll: 0.9.75 with edge-triggered epoll loses the end of a connection whose
+	 * request it has just resumed, and keeps its socket until the timeout; HTTP_CONNECTIONS_MAX
+	 * are few enough */
 	http->daemon = MHD_start_daemon(
-	    MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access, http,
-	    MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, fd,
-	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, 64 * KIB,
-	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
-	    MHD_OPTION_URI_LOG_CALLBACK, on_uri, http,
-	    MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-	    MHD_OPTION_END);
+	    MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
+	    NULL, on_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+	    (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, 64 * KIB, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+	    NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK,
+	    on_uri, http, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_END);
 	bool v6 = strchr(http->host, ':') != NULL;
-	snprintf(http->address, sizeof http->address, "%s%s%s:%u", v6 ? "[" : "", http->host, v6 ? "]" : "",
-	    (unsigned)http->port);
+	snprintf(http->address, sizeof http->address, "%s%s%s:%u", v6 ? "[" : "", http->host,
+	    v6 ? "]" : "", (unsigned)http->port);
 	if (http->daemon)
 		return ERR_OK;
 	enum err ignored = io_close(http->io, fd);
@@ -245,7 +250,8 @@ static enum err start_daemon(struct http *http, const struct http_options *optio
 
 static void http_free(struct http *http)
 {
-	LIST_EACH(&http->routes, node, tmp) {
+	LIST_EACH(&http->routes, node, tmp)
+	{
 		list_remove(node);
 		route_free(CONTAINER_OF(node, struct route, node));
 	}

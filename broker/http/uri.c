@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The request target: path segments and query parameters, percent-decoded one by one, so that an encoded slash
- * stays inside its segment. Only the origin form ("/path?query") is served. A bad escape, an encoded NUL, text that is
- * not UTF-8 or a dot segment makes the whole target bad: nothing is guessed.
+ * The request target: path segments and query parameters, percent-decoded one by one, so that an
+ * encoded slash stays inside its segment. Only the origin form ("/path?query") is served. A bad
+ * escape, an encoded NUL, text that is not UTF-8 or a dot segment makes the whole target bad:
+ * nothing is guessed.
  */
 #include "door.h"
 
@@ -92,7 +93,8 @@ static bool parse_query(struct http_request *r, struct str rest)
 			return false;
 		struct str name = cut(&pair, '=');
 		struct str *entry = r->query[r->query_count++];
-		if (!decode(&r->arena, name, true, &entry[0]) || !decode(&r->arena, pair, true, &entry[1]))
+		if (!decode(&r->arena, name, true, &entry[0]) ||
+		    !decode(&r->arena, pair, true, &entry[1]))
 			return false;
 	}
 	return true;
@@ -102,5 +104,6 @@ void uri_parse(struct http_request *r)
 {
 	struct str rest = str_of(r->target);
 	r->path = cut(&rest, '?');
-	r->bad_target = r->path.len == 0 || r->path.ptr[0] != '/' || !parse_path(r) || !parse_query(r, rest);
+	r->bad_target =
+	    r->path.len == 0 || r->path.ptr[0] != '/' || !parse_path(r) || !parse_query(r, rest);
 }

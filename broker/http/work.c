@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Worker threads, started when a request finds none idle, up to HTTP_WORKERS_MAX; and the sweeper, which once a second
- * cuts connections that are too slow with their request and tells handlers whose client has gone. The queue needs no limit of
- * its own: a connection has at most one request in it.
+ * Worker threads, started when a request finds none idle, up to HTTP_WORKERS_MAX; and the sweeper,
+ * which once a second cuts connections that are too slow with their request and tells handlers
+ * whose client has gone. The queue needs no limit of its own: a connection has at most one request
+ * in it.
  */
 #include "door.h"
 #include <poll.h>
@@ -13,8 +14,10 @@ static void run_handler(struct http_request *r)
 	const struct http_route *def = &r->route->def;
 	int64_t start = io_clock_ns(r->http->io, IO_CLOCK_MONOTONIC);
 	err_clear();
-	enum err e = shared_load(&r->cancelled) ? ERR_CANCELLED : def->handler(def->ctx, r, &r->reply);
-	metric_observe_ns(METRIC_HTTP_REQUEST, io_clock_ns(r->http->io, IO_CLOCK_MONOTONIC) - start);
+	enum err e =
+	    shared_load(&r->cancelled) ? ERR_CANCELLED : def->handler(def->ctx, r, &r->reply);
+	metric_observe_ns(
+	    METRIC_HTTP_REQUEST, io_clock_ns(r->http->io, IO_CLOCK_MONOTONIC) - start);
 	reply_finish(r, e);
 }
 
@@ -74,7 +77,7 @@ bool work_submit(struct http_request *r)
 	return open;
 }
 
-/* ---- sweeper --------------------------------------------------------------------------------------- */
+/* ---- sweeper ------------------------------------------------------------------------------- */
 
 static void cancel(struct http_request *r)
 {
@@ -93,7 +96,8 @@ static bool peer_is_gone(int fd)
 static void sweep(struct http *http)
 {
 	int64_t now = io_clock_ns(http->io, IO_CLOCK_MONOTONIC);
-	LIST_EACH(&http->connections, node, tmp) {
+	LIST_EACH(&http->connections, node, tmp)
+	{
 		struct http_connection *c = CONTAINER_OF(node, struct http_connection, node);
 		int64_t age = now - c->since_ns;
 		if (c->request && (http->closing || peer_is_gone(c->fd)))

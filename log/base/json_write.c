@@ -69,9 +69,10 @@ void json_array_end(struct json_writer *j)
 	end(j, 0, ']');
 }
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------------- */
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629, table 3-7 of Unicode), 0 when there is none. */
+/* Length of the well-formed UTF-8 sequence at p (RFC 3629, table 3-7 of Unicode), 0 when there is
+ * none. */
 static size_t utf8_len(const uint8_t *p, size_t left)
 {
 	uint8_t c = p[0];
@@ -174,7 +175,7 @@ void json_str(struct json_writer *j, struct str s)
 	quoted(j, s);
 }
 
-/* ---- numbers and the rest ----------------------------------------------------------------------- */
+/* ---- numbers and the rest ------------------------------------------------------------------ */
 
 void json_i64(struct json_writer *j, int64_t v)
 {
@@ -230,7 +231,8 @@ void json_raw(struct json_writer *j, struct str text)
 
 void json_base64(struct json_writer *j, struct bytes b)
 {
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digit[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	if (!b.ptr) {
 		json_null(j);
 		return;
@@ -242,8 +244,8 @@ void json_base64(struct json_writer *j, struct bytes b)
 		uint32_t v = (uint32_t)b.ptr[i] << 16;
 		v |= n > 1 ? (uint32_t)b.ptr[i + 1] << 8 : 0;
 		v |= n > 2 ? b.ptr[i + 2] : 0;
-		char text[4] = {digit[v >> 18], digit[v >> 12 & 63], n > 1 ? digit[v >> 6 & 63] : '=',
-		                n > 2 ? digit[v & 63] : '='};
+		char text[4] = {digit[v >> 18], digit[v >> 12 & 63],
+		    n > 1 ? digit[v >> 6 & 63] : '=', n > 2 ? digit[v & 63] : '='};
 		write_bytes(j->out, bytes_of(text, sizeof text));
 	}
 	write_u8(j->out, '"');

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Writes JSON (RFC 8259) into a struct writer, compact, in one pass and without allocation of its own:
- *   json_write_init(&j, &w);
- *   json_object_begin(&j);
- *   json_key(&j, STR("name"));  json_str(&j, name);
- *   json_object_end(&j);
- * Commas and colons are put here; a value where a key belongs, an unbalanced end or nesting beyond
- * JSON_WRITE_DEPTH_MAX is a bug of the caller and asserts. Errors of the buffer stay in the writer (sticky).
- * Text is escaped completely; each byte that is not part of well-formed UTF-8 becomes U+FFFD, so the output is always
- * valid JSON whatever a client stored. For many objects in one writer (NDJSON) init again for each line.
- * Thread: the writer's owner.
+ * Writes JSON (RFC 8259) into a struct writer, compact, in one pass and without allocation of its
+ * own: json_write_init(&j, &w); json_object_begin(&j); json_key(&j, STR("name"));  json_str(&j,
+ * name); json_object_end(&j); Commas and colons are put here; a value where a key belongs, an
+ * unbalanced end or nesting beyond JSON_WRITE_DEPTH_MAX is a bug of the caller and asserts. Errors
+ * of the buffer stay in the writer (sticky). Text is escaped completely; each byte that is not part
+ * of well-formed UTF-8 becomes U+FFFD, so the output is always valid JSON whatever a client stored.
+ * For many objects in one writer (NDJSON) init again for each line. Thread: the writer's owner.
  */
 #include "bytes.h"
 
@@ -19,8 +16,8 @@ enum { JSON_WRITE_DEPTH_MAX = 32 };
 struct json_writer {
 	struct writer *out;
 	uint8_t depth;
-	bool after_key;                       /* a key was written, its value is due */
-	uint8_t level[JSON_WRITE_DEPTH_MAX];  /* JSON_LEVEL_ bits of each open container */
+	bool after_key;                      /* a key was written, its value is due */
+	uint8_t level[JSON_WRITE_DEPTH_MAX]; /* JSON_LEVEL_ bits of each open container */
 };
 
 /* Does not clear `out`: appends one JSON value to it. */
@@ -38,7 +35,8 @@ void json_key(struct json_writer *j, struct str key);
 void json_str(struct json_writer *j, struct str s);
 void json_i64(struct json_writer *j, int64_t v);
 void json_u64(struct json_writer *j, uint64_t v);
-/* Shortest decimal that reads back as `v`; NaN and the infinities as the strings "NaN", "Infinity", "-Infinity". */
+/* Shortest decimal that reads back as `v`; NaN and the infinities as the strings "NaN", "Infinity",
+ * "-Infinity". */
 void json_double(struct json_writer *j, double v);
 void json_bool(struct json_writer *j, bool v);
 void json_null(struct json_writer *j);

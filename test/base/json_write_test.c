@@ -76,13 +76,16 @@ static void what_is_not_utf8_becomes_the_replacement_character(void **state)
 	static const struct {
 		const char *in, *expected;
 	} cases[] = {
-		{"gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\""},
-		{"\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xe2\x82\xac\xf0\x9f\x98\x80\""},
-		{"a\xff" "b", "\"a\xef\xbf\xbd" "b\""},
-		{"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                  /* overlong */
-		{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},  /* surrogate */
-		{"\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-		{"\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                  /* cut */
+	    {"gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\""},
+	    {"\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xe2\x82\xac\xf0\x9f\x98\x80\""},
+	    {"a\xff"
+	     "b",
+	        "\"a\xef\xbf\xbd"
+	        "b\""},
+	    {"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 /* overlong */
+	    {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* surrogate */
+	    {"\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+	    {"\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* cut */
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		json_str(&j, str_of(cases[i].in));
@@ -98,8 +101,10 @@ static void any_bytes_give_valid_utf8(void **state)
 	for (int round = 0; round < 20000; round++) {
 		uint8_t raw[24];
 		size_t len = prng_below(&prng, sizeof raw + 1);
-		for (size_t i = 0; i < len; i++) /* lead and continuation bytes more often than by chance */
-			raw[i] = (uint8_t)(prng_below(&prng, 2) ? prng_u64(&prng) : 0x80 | prng_below(&prng, 128));
+		for (size_t i = 0; i < len;
+		     i++) /* lead and continuation bytes more often than by chance */
+			raw[i] = (uint8_t)(prng_below(&prng, 2) ? prng_u64(&prng)
+			                                        : 0x80 | prng_below(&prng, 128));
 		json_str(&j, str_from(raw, len));
 		assert_true(str_is_utf8(bytes_str(writer_bytes(&out))));
 		for (size_t i = 0; i < out.len; i++)
@@ -133,7 +138,8 @@ static void doubles_are_the_shortest_that_read_back(void **state)
 static void binary_is_base64_or_hex(void **state)
 {
 	(void)state;
-	static const char *const expected[] = {"\"\"", "\"Zg==\"", "\"Zm8=\"", "\"Zm9v\"", "\"Zm9vYg==\""};
+	static const char *const expected[] = {
+	    "\"\"", "\"Zg==\"", "\"Zm8=\"", "\"Zm9v\"", "\"Zm9vYg==\""};
 	for (size_t len = 0; len < 5; len++) { /* RFC 4648 section 10 */
 		json_base64(&j, bytes_of("foob", len));
 		expect(expected[len]);
@@ -145,12 +151,13 @@ static void binary_is_base64_or_hex(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(nested_containers_get_their_commas, start, stop),
-		cmocka_unit_test_setup_teardown(control_characters_and_quotes_are_escaped, start, stop),
-		cmocka_unit_test_setup_teardown(what_is_not_utf8_becomes_the_replacement_character, start, stop),
-		cmocka_unit_test_setup_teardown(any_bytes_give_valid_utf8, start, stop),
-		cmocka_unit_test_setup_teardown(doubles_are_the_shortest_that_read_back, start, stop),
-		cmocka_unit_test_setup_teardown(binary_is_base64_or_hex, start, stop),
+	    cmocka_unit_test_setup_teardown(nested_containers_get_their_commas, start, stop),
+	    cmocka_unit_test_setup_teardown(control_characters_and_quotes_are_escaped, start, stop),
+	    cmocka_unit_test_setup_teardown(
+	        what_is_not_utf8_becomes_the_replacement_character, start, stop),
+	    cmocka_unit_test_setup_teardown(any_bytes_give_valid_utf8, start, stop),
+	    cmocka_unit_test_setup_teardown(doubles_are_the_shortest_that_read_back, start, stop),
+	    cmocka_unit_test_setup_teardown(binary_is_base64_or_hex, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The group state machine against simulated clients that join, sync, beat, stall, leave, crash and come back. Every
- * promise is checked at each answer, every invariant after each step; and when the clients behave again, the group must
- * become STABLE with all of them.
+ * The group state machine against simulated clients that join, sync, beat, stall, leave, crash and
+ * come back. Every promise is checked at each answer, every invariant after each step; and when the
+ * clients behave again, the group must become STABLE with all of them.
  */
 #include "test/lib/group_fixture.h"
 #include "test/lib/seed.h"
@@ -69,10 +69,12 @@ static void client_joined(struct client *c)
 	if (told->generation > model.seen_generation) {
 		model.seen_generation = told->generation;
 		snprintf(model.generation_leader, ID_BYTES, "%s", told->leader);
-		snprintf(model.generation_protocol, sizeof model.generation_protocol, "%s", told->protocol);
+		snprintf(model.generation_protocol, sizeof model.generation_protocol, "%s",
+		    told->protocol);
 	}
 	assert_string_equal(told->protocol, model.generation_protocol);
-	if (!c->instance[0]) /* a static member's successor is told the old leader's name on purpose */
+	if (!c->instance[0]) /* a static member's successor is told the old leader's name on purpose
+	                      */
 		assert_true(told->with_members == (strcmp(told->leader, told->member_id) == 0));
 	snprintf(c->id, ID_BYTES, "%s", told->member_id);
 	c->generation = told->generation;
@@ -97,7 +99,7 @@ static void client_synced(struct client *c)
 	model.syncs++;
 	assert_int_equal(c->generation, t.group.generation);
 	if (c->told.assignment_len != 10) { /* else the leader forgot it on purpose */
-		char expected[64]; /* the leader writes generation and member */
+		char expected[64];          /* the leader writes generation and member */
 		snprintf(expected, sizeof expected, "%d:%.40s", c->generation, c->id);
 		if (!c->instance[0])
 			assert_string_equal(c->told.assignment, expected);
@@ -149,16 +151,17 @@ static void client_sync(struct client *c, bool forgetful)
 	size_t count = c->leads ? c->roster_count : 0;
 	for (size_t i = 0; i < count; i++) {
 		snprintf(text[i], sizeof text[i], "%d:%.40s", c->generation, c->roster[i]);
-		list[i] = (struct group_assignment){str_of(c->roster[i]), bytes_of(text[i], strlen(text[i]))};
+		list[i] = (struct group_assignment){
+		    str_of(c->roster[i]), bytes_of(text[i], strlen(text[i]))};
 	}
 	if (forgetful && count > 0)
 		count--;
 	struct group_sync s = {
-		.member_id = str_of(c->id),
-		.generation = c->generation,
-		.assignments = list,
-		.assignment_count = count,
-		.waiter = &c->told,
+	    .member_id = str_of(c->id),
+	    .generation = c->generation,
+	    .assignments = list,
+	    .assignment_count = count,
+	    .waiter = &c->told,
 	};
 	if (c->instance[0])
 		s.instance_id = str_of(c->instance);
@@ -236,7 +239,8 @@ static void model_time(int64_t ms)
 		if (t.stored && (!t.hold_store || chance(50))) {
 			uint64_t id = t.stored;
 			t.stored = 0;
-			group_stored(&t.group, id, t.hold_store && chance(10) ? ERR_NOSPACE : ERR_OK, t.now);
+			group_stored(
+			    &t.group, id, t.hold_store && chance(10) ? ERR_NOSPACE : ERR_OK, t.now);
 			collect();
 		}
 		if (t.group.next_due_ms > end)
@@ -275,7 +279,8 @@ static void model_round(uint64_t seed)
 		client_reset(&model.client[i]);
 		model.client[i].contact = t.now;
 		if (chance(30))
-			snprintf(model.client[i].instance, sizeof model.client[i].instance, "host-%d", i);
+			snprintf(model.client[i].instance, sizeof model.client[i].instance,
+			    "host-%d", i);
 	}
 	for (int step = 0; step < 1500; step++) {
 		t.hold_store = step % 300 > 150;
@@ -302,7 +307,7 @@ static void random_clients_never_break_a_promise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_clients_never_break_a_promise),
+	    cmocka_unit_test(random_clients_never_break_a_promise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,8 @@ static void two_members(char *a, char *b)
 	snprintf(a, ID_BYTES, "%s", t.told[0].member_id);
 	snprintf(b, ID_BYTES, "%s", t.told[1].member_id);
 	assert_string_equal(t.told[1].leader, a);
-	struct group_assignment both[] = {{str_of(a), bytes_of("for a", 5)}, {str_of(b), bytes_of("for b", 5)}};
+	struct group_assignment both[] = {
+	    {str_of(a), bytes_of("for a", 5)}, {str_of(b), bytes_of("for b", 5)}};
 	sync_with(3, b, t.group.generation, NULL, 0);
 	assert_int_equal(t.told[3].answers, 0);
 	sync_with(2, a, t.group.generation, both, 2);
@@ -27,7 +28,8 @@ static void two_members(char *a, char *b)
 
 static enum err beat(const char *id)
 {
-	enum err e = group_heartbeat(&t.group, str_of(id), (struct str){NULL, 0}, t.group.generation, t.now);
+	enum err e =
+	    group_heartbeat(&t.group, str_of(id), (struct str){NULL, 0}, t.group.generation, t.now);
 	settle();
 	return e;
 }
@@ -269,7 +271,8 @@ static void the_last_one_leaves_an_empty_group_with_its_generation(void **state)
 	assert_int_equal(t.group.state, GROUP_EMPTY);
 	assert_int_equal(t.group.generation, 2);
 	assert_int_equal(t.stores, before + 1);
-	assert_int_equal(group_leave(&t.group, str_of(b), (struct str){NULL, 0}, t.now), ERR_UNKNOWN_MEMBER);
+	assert_int_equal(
+	    group_leave(&t.group, str_of(b), (struct str){NULL, 0}, t.now), ERR_UNKNOWN_MEMBER);
 }
 
 static void the_leader_joining_again_starts_a_rebalance_a_follower_does_not(void **state)
@@ -337,7 +340,10 @@ static void members_must_agree_on_type_and_protocol(void **state)
 	j = join_of(10, "");
 	j.protocol_count = 0;
 	assert_int_equal(send_join(&j)->err, ERR_INCONSISTENT_GROUP_PROTOCOL);
-	struct group_sync s = {.member_id = str_of(a), .generation = 1, .protocol = STR("other"), .waiter = &t.told[10]};
+	struct group_sync s = {.member_id = str_of(a),
+	    .generation = 1,
+	    .protocol = STR("other"),
+	    .waiter = &t.told[10]};
 	group_sync(&t.group, &s, t.now);
 	assert_int_equal(t.told[10].err, ERR_INCONSISTENT_GROUP_PROTOCOL);
 }
@@ -349,7 +355,7 @@ static void session_timeouts_have_bounds(void **state)
 		int32_t ms;
 		enum err err;
 	} cases[] = {{5999, ERR_INVALID_SESSION_TIMEOUT}, {6000, ERR_OK}, {1800000, ERR_OK},
-	             {1800001, ERR_INVALID_SESSION_TIMEOUT}, {-1, ERR_INVALID_SESSION_TIMEOUT}};
+	    {1800001, ERR_INVALID_SESSION_TIMEOUT}, {-1, ERR_INVALID_SESSION_TIMEOUT}};
 	for (int i = 0; i < 5; i++) {
 		struct group_join j = join_of(i, "");
 		j.session_timeout_ms = cases[i].ms;
@@ -395,8 +401,11 @@ static void a_static_member_comes_back_without_a_rebalance(void **state)
 	assert_true(again->skip && again->with_members);
 	assert_string_equal(again->leader, again->member_id);
 	/* the former incarnation is fenced */
-	assert_int_equal(group_heartbeat(&t.group, str_of(old_id), STR("host-1"), 1, t.now), ERR_FENCED_INSTANCE);
-	assert_int_equal(group_heartbeat(&t.group, str_of(again->member_id), STR("nobody"), 1, t.now), ERR_UNKNOWN_MEMBER);
+	assert_int_equal(group_heartbeat(&t.group, str_of(old_id), STR("host-1"), 1, t.now),
+	    ERR_FENCED_INSTANCE);
+	assert_int_equal(
+	    group_heartbeat(&t.group, str_of(again->member_id), STR("nobody"), 1, t.now),
+	    ERR_UNKNOWN_MEMBER);
 }
 
 static void a_waiting_static_member_is_fenced_by_its_successor(void **state)
@@ -485,7 +494,9 @@ static void leaving_answers_who_still_waits(void **state)
 	j.require_known_id = true;
 	send_join(&j);
 	struct told *waiting = join(1, t.told[0].member_id);
-	assert_int_equal(group_leave(&t.group, str_of(t.told[0].member_id), (struct str){NULL, 0}, t.now), ERR_OK);
+	assert_int_equal(
+	    group_leave(&t.group, str_of(t.told[0].member_id), (struct str){NULL, 0}, t.now),
+	    ERR_OK);
 	settle();
 	assert_int_equal(waiting->answers, 1);
 	assert_int_equal(waiting->err, ERR_UNKNOWN_MEMBER);
@@ -501,27 +512,37 @@ static void commits_are_for_members_of_this_generation(void **state)
 	two_members(a, b);
 	assert_int_equal(group_may_commit(&t.group, STR(""), none, -1, t.now), ERR_UNKNOWN_MEMBER);
 	assert_int_equal(group_may_commit(&t.group, str_of(a), none, 1, t.now), ERR_OK);
-	assert_int_equal(group_may_commit(&t.group, str_of(a), none, 2, t.now), ERR_ILLEGAL_GENERATION);
+	assert_int_equal(
+	    group_may_commit(&t.group, str_of(a), none, 2, t.now), ERR_ILLEGAL_GENERATION);
 	join(10, "");
-	assert_int_equal(group_may_commit(&t.group, str_of(a), none, 1, t.now), ERR_OK); /* the last chance */
+	assert_int_equal(
+	    group_may_commit(&t.group, str_of(a), none, 1, t.now), ERR_OK); /* the last chance */
 	join(11, a);
 	join(12, b);
-	assert_int_equal(group_may_commit(&t.group, str_of(a), none, 1, t.now), ERR_ILLEGAL_GENERATION);
-	assert_int_equal(group_may_commit(&t.group, str_of(a), none, 2, t.now), ERR_REBALANCE_IN_PROGRESS);
+	assert_int_equal(
+	    group_may_commit(&t.group, str_of(a), none, 1, t.now), ERR_ILLEGAL_GENERATION);
+	assert_int_equal(
+	    group_may_commit(&t.group, str_of(a), none, 2, t.now), ERR_REBALANCE_IN_PROGRESS);
 }
 
 static void a_restored_group_goes_on_where_it_was(void **state)
 {
 	(void)state;
-	struct group_restore r = {.protocol_type = STR("consumer"), .protocol = STR("range"), .leader = STR("m2"),
-	                          .generation = 41};
+	struct group_restore r = {.protocol_type = STR("consumer"),
+	    .protocol = STR("range"),
+	    .leader = STR("m2"),
+	    .generation = 41};
 	assert_int_equal(group_restore_begin(&t.group, &r), ERR_OK);
 	for (int i = 1; i <= 2; i++) {
 		char id[16];
 		snprintf(id, sizeof id, "m%d", i);
-		struct group_restore_member m = {.id = str_of(id), .client_id = STR("c"), .client_host = STR("/h"),
-		                                 .session_timeout_ms = 10000, .rebalance_timeout_ms = 60000,
-		                                 .subscription = bytes_of("r1", 2), .assignment = bytes_of(id, 2)};
+		struct group_restore_member m = {.id = str_of(id),
+		    .client_id = STR("c"),
+		    .client_host = STR("/h"),
+		    .session_timeout_ms = 10000,
+		    .rebalance_timeout_ms = 60000,
+		    .subscription = bytes_of("r1", 2),
+		    .assignment = bytes_of(id, 2)};
 		assert_int_equal(group_restore_member(&t.group, &m), ERR_OK);
 		assert_int_equal(group_restore_member(&t.group, &m), ERR_CORRUPT);
 	}
@@ -559,38 +580,38 @@ static void running_out_of_memory_leaves_the_group_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(the_first_rebalance_waits_for_more_members),
-		CASE(without_a_delay_the_first_member_starts_at_once),
-		CASE(the_first_rebalance_does_not_wait_longer_than_the_rebalance_timeout),
-		CASE(assignments_reach_their_members),
-		CASE(an_assignment_is_given_only_when_it_is_stored),
-		CASE(an_assignment_that_cannot_be_stored_starts_over),
-		CASE(a_late_confirmation_of_an_old_store_changes_nothing),
-		CASE(a_member_the_leader_forgot_gets_an_empty_but_valid_assignment),
-		CASE(a_new_member_id_is_promised_before_it_may_join),
-		CASE(a_promised_id_expires),
-		CASE(a_rebalance_waits_for_promised_members),
-		CASE(a_third_member_makes_the_others_join_again),
-		CASE(who_does_not_join_again_in_time_is_left_out),
-		CASE(who_joins_but_never_syncs_is_evicted),
-		CASE(a_silent_member_loses_its_session),
-		CASE(the_last_one_leaves_an_empty_group_with_its_generation),
-		CASE(the_leader_joining_again_starts_a_rebalance_a_follower_does_not),
-		CASE(changed_metadata_starts_a_rebalance),
-		CASE(the_protocol_all_support_and_most_prefer_wins),
-		CASE(members_must_agree_on_type_and_protocol),
-		CASE(session_timeouts_have_bounds),
-		CASE(a_group_has_a_largest_size),
-		CASE(a_static_member_comes_back_without_a_rebalance),
-		CASE(a_waiting_static_member_is_fenced_by_its_successor),
-		CASE(a_static_member_may_be_away_during_a_rebalance),
-		CASE(an_administrator_removes_a_static_member_by_its_instance),
-		CASE(asking_twice_answers_the_first_question_too),
-		CASE(a_new_member_does_not_wait_for_ever),
-		CASE(leaving_answers_who_still_waits),
-		CASE(commits_are_for_members_of_this_generation),
-		CASE(a_restored_group_goes_on_where_it_was),
-		cmocka_unit_test(running_out_of_memory_leaves_the_group_whole),
+	    CASE(the_first_rebalance_waits_for_more_members),
+	    CASE(without_a_delay_the_first_member_starts_at_once),
+	    CASE(the_first_rebalance_does_not_wait_longer_than_the_rebalance_timeout),
+	    CASE(assignments_reach_their_members),
+	    CASE(an_assignment_is_given_only_when_it_is_stored),
+	    CASE(an_assignment_that_cannot_be_stored_starts_over),
+	    CASE(a_late_confirmation_of_an_old_store_changes_nothing),
+	    CASE(a_member_the_leader_forgot_gets_an_empty_but_valid_assignment),
+	    CASE(a_new_member_id_is_promised_before_it_may_join),
+	    CASE(a_promised_id_expires),
+	    CASE(a_rebalance_waits_for_promised_members),
+	    CASE(a_third_member_makes_the_others_join_again),
+	    CASE(who_does_not_join_again_in_time_is_left_out),
+	    CASE(who_joins_but_never_syncs_is_evicted),
+	    CASE(a_silent_member_loses_its_session),
+	    CASE(the_last_one_leaves_an_empty_group_with_its_generation),
+	    CASE(the_leader_joining_again_starts_a_rebalance_a_follower_does_not),
+	    CASE(changed_metadata_starts_a_rebalance),
+	    CASE(the_protocol_all_support_and_most_prefer_wins),
+	    CASE(members_must_agree_on_type_and_protocol),
+	    CASE(session_timeouts_have_bounds),
+	    CASE(a_group_has_a_largest_size),
+	    CASE(a_static_member_comes_back_without_a_rebalance),
+	    CASE(a_waiting_static_member_is_fenced_by_its_successor),
+	    CASE(a_static_member_may_be_away_during_a_rebalance),
+	    CASE(an_administrator_removes_a_static_member_by_its_instance),
+	    CASE(asking_twice_answers_the_first_question_too),
+	    CASE(a_new_member_does_not_wait_for_ever),
+	    CASE(leaving_answers_who_still_waits),
+	    CASE(commits_are_for_members_of_this_generation),
+	    CASE(a_restored_group_goes_on_where_it_was),
+	    cmocka_unit_test(running_out_of_memory_leaves_the_group_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

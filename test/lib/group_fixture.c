@@ -24,7 +24,8 @@ static void on_joined(struct group *g, void *waiter, const struct group_join_res
 	told->member_count = 0;
 	if (!r->with_members)
 		return;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		copy_text(told->members[told->member_count++], ID_BYTES, str_of(m->id));
 	}
@@ -101,25 +102,25 @@ int group_fixture_stop(void **state)
 	return 0;
 }
 
-/* ---- hand-driven members ---------------------------------------------------------------------------- */
+/* ---- hand-driven members ------------------------------------------------------------------- */
 
 const struct group_protocol range = {{"range", 5}, {(const uint8_t *)"r1", 2}};
-const struct group_protocol sticky[2] = {{{"sticky", 6}, {(const uint8_t *)"s1", 2}},
-                                                {{"range", 5}, {(const uint8_t *)"r1", 2}}};
+const struct group_protocol sticky[2] = {
+    {{"sticky", 6}, {(const uint8_t *)"s1", 2}}, {{"range", 5}, {(const uint8_t *)"r1", 2}}};
 
 struct group_join join_of(int waiter, const char *member_id)
 {
 	t.told[waiter] = (struct told){0};
 	return (struct group_join){
-		.member_id = str_of(member_id),
-		.client_id = STR("client"),
-		.client_host = STR("/127.0.0.1"),
-		.protocol_type = STR("consumer"),
-		.session_timeout_ms = 10000,
-		.rebalance_timeout_ms = 60000,
-		.protocols = &range,
-		.protocol_count = 1,
-		.waiter = &t.told[waiter],
+	    .member_id = str_of(member_id),
+	    .client_id = STR("client"),
+	    .client_host = STR("/127.0.0.1"),
+	    .protocol_type = STR("consumer"),
+	    .session_timeout_ms = 10000,
+	    .rebalance_timeout_ms = 60000,
+	    .protocols = &range,
+	    .protocol_count = 1,
+	    .waiter = &t.told[waiter],
 	};
 }
 
@@ -148,11 +149,11 @@ struct told *sync_with(int waiter, const char *member_id, int32_t generation,
 {
 	t.told[waiter] = (struct told){0};
 	struct group_sync s = {
-		.member_id = str_of(member_id),
-		.generation = generation,
-		.assignments = assignments,
-		.assignment_count = count,
-		.waiter = &t.told[waiter],
+	    .member_id = str_of(member_id),
+	    .generation = generation,
+	    .assignments = assignments,
+	    .assignment_count = count,
+	    .waiter = &t.told[waiter],
 	};
 	group_sync(&t.group, &s, t.now);
 	settle();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * A group under test: virtual time, waiters that note what they were told, a store that confirms by itself or
- * not, and members driven by hand. One group per process: `t`.
+ * A group under test: virtual time, waiters that note what they were told, a store that confirms by
+ * itself or not, and members driven by hand. One group per process: `t`.
  */
 #include "broker/groups/group.h"
 
@@ -50,5 +50,5 @@ struct group_join join_of(int waiter, const char *member_id);
 struct told *send_join(const struct group_join *join);
 struct told *join(int waiter, const char *member_id);
 struct told *join_static(int waiter, const char *instance);
-struct told *sync_with(int waiter, const char *member_id, int32_t generation, const struct group_assignment *assignments,
-    size_t count);
+struct told *sync_with(int waiter, const char *member_id, int32_t generation,
+    const struct group_assignment *assignments, size_t count);

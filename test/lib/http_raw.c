@@ -95,7 +95,8 @@ static bool read_chunks(int fd, struct text *body)
 	}
 }
 
-const char *http_raw_header(const struct http_raw_reply *reply, const char *name, char *buf, size_t len)
+const char *http_raw_header(
+    const struct http_raw_reply *reply, const char *name, char *buf, size_t len)
 {
 	size_t name_len = strlen(name);
 	for (const char *line = reply->head; line; line = strstr(line, "\r\n")) {
