@@ -29,6 +29,11 @@ struct broker_options {
 	                            queue */
 	int64_t idle_ns;         /* connections without traffic are closed; 0 = 10 minutes */
 	int64_t stall_ns; /* those that stop in the middle of a request or answer; 0 = 30 s */
+	int32_t group_initial_delay_ms; /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
+	int32_t group_session_min_ms;   /* group.min.session.timeout.ms; 0 = 6000 */
+	int32_t group_session_max_ms;   /* group.max.session.timeout.ms; 0 = 1800000 */
+	int64_t offsets_retention_ms;   /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
+	int64_t offsets_check_interval_ms; /* offsets.retention.check.interval.ms; 0 = 10 min */
 };
 
 /*

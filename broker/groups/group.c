@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of a group and its rebalances: who has to be waited for, and for how long. See group.h for states and rules. */
+/* Life of a group and its rebalances: who has to be waited for, and for how long. See group.h for
+ * states and rules. */
 #include "group.h"
 
 const struct group_limits group_limits_default = {
-	.session_min_ms = 6000,
-	.session_max_ms = 30 * 60 * 1000,
-	.initial_delay_ms = 100,
-	.members_max = GROUP_MEMBERS_MAX,
+    .session_min_ms = 6000,
+    .session_max_ms = 30 * 60 * 1000,
+    .initial_delay_ms = 100,
+    .members_max = GROUP_MEMBERS_MAX,
 };
 
 const char *group_state_name(enum group_state state)
 {
 	static const char *const name[] = {
-		[GROUP_EMPTY] = "Empty",
-		[GROUP_PREPARING] = "PreparingRebalance",
-		[GROUP_COMPLETING] = "CompletingRebalance",
-		[GROUP_STABLE] = "Stable",
+	    [GROUP_EMPTY] = "Empty",
+	    [GROUP_PREPARING] = "PreparingRebalance",
+	    [GROUP_COMPLETING] = "CompletingRebalance",
+	    [GROUP_STABLE] = "Stable",
 	};
 	return name[state];
 }
@@ -25,18 +26,19 @@ static struct group_member *member_of(struct list_node *node)
 	return CONTAINER_OF(node, struct group_member, node);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------- */
 
-enum err group_init(struct group *g, struct str name, const struct group_ops *ops, const struct group_limits *limits)
+enum err group_init(struct group *g, struct str name, const struct group_ops *ops,
+    const struct group_limits *limits)
 {
 	char *copy = mem_strdup(name);
 	if (!copy)
 		return ERR_NOMEM;
 	*g = (struct group){
-		.name = str_from(copy, name.len),
-		.ops = ops,
-		.limits = limits,
-		.next_due_ms = INT64_MAX,
+	    .name = str_from(copy, name.len),
+	    .ops = ops,
+	    .limits = limits,
+	    .next_due_ms = INT64_MAX,
 	};
 	list_init(&g->members);
 	list_init(&g->pending);
@@ -48,14 +50,15 @@ enum err group_init(struct group *g, struct str name, const struct group_ops *op
 
 void group_release(struct group *g)
 {
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		ASSERT(!m->join_waiter && !m->sync_waiter);
 		list_remove(node);
 		member_free(m);
 	}
 	LIST_EACH(&g->pending, node, tmp)
-		pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
+	pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
 	map_release(&g->by_id);
 	map_release(&g->by_instance);
 	map_release(&g->pending_by_id);
@@ -82,22 +85,26 @@ void group_check(const struct group *g)
 {
 	size_t members = 0, joining = 0, pending = 0;
 	bool leader_found = false;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		check_member(g, m);
 		members++;
 		joining += m->awaiting_join;
 		leader_found = leader_found || m == g->leader;
 	}
-	LIST_EACH(&g->pending, node, tmp2) {
+	LIST_EACH(&g->pending, node, tmp2)
+	{
 		pending++;
 		ASSERT(g->next_due_ms <= CONTAINER_OF(node, struct group_pending, node)->due_ms);
 	}
-	ASSERT(members == g->member_count && members == g->by_id.count && joining == g->joining_count);
+	ASSERT(
+	    members == g->member_count && members == g->by_id.count && joining == g->joining_count);
 	ASSERT(pending == g->pending_by_id.count && members + pending <= g->limits->members_max);
 	ASSERT(members ? leader_found : !g->leader);
 	ASSERT(g->state != GROUP_EMPTY || (members == 0 && !g->protocol));
-	ASSERT(g->state == GROUP_EMPTY || g->state == GROUP_PREPARING || (members > 0 && g->protocol));
+	ASSERT(
+	    g->state == GROUP_EMPTY || g->state == GROUP_PREPARING || (members > 0 && g->protocol));
 	ASSERT(g->state != GROUP_PREPARING || g->next_due_ms <= g->rebalance_due_ms);
 	ASSERT(g->leader_store_id == 0 || g->state == GROUP_COMPLETING);
 }
@@ -121,11 +128,12 @@ static uint64_t store(struct group *g)
 	return id;
 }
 
-/* ---- protocol vote ------------------------------------------------------------------------------------ */
+/* ---- protocol vote ------------------------------------------------------------------------- */
 
 static bool all_support(const struct group *g, struct str protocol)
 {
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		if (!member_supports(member_of(node), protocol))
 			return false;
 	}
@@ -157,7 +165,7 @@ struct str group_select_protocol(const struct group *g)
 	if (count == 0)
 		return (struct str){NULL, 0};
 	LIST_EACH(&g->members, node, tmp)
-		votes[vote_of(member_of(node), candidates, count)]++;
+	votes[vote_of(member_of(node), candidates, count)]++;
 	for (size_t c = 1; c < count; c++) {
 		if (votes[c] > votes[best])
 			best = c;
@@ -165,12 +173,13 @@ struct str group_select_protocol(const struct group *g)
 	return candidates[best];
 }
 
-/* ---- rebalance ------------------------------------------------------------------------------------------ */
+/* ---- rebalance ----------------------------------------------------------------------------- */
 
 static int64_t longest_rebalance_timeout(const struct group *g)
 {
 	int64_t longest = 0;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		int32_t ms = member_of(node)->rebalance_timeout_ms;
 		longest = ms > longest ? ms : longest;
 	}
@@ -180,7 +189,8 @@ static int64_t longest_rebalance_timeout(const struct group *g)
 static void fail_syncs(struct group *g, enum err e, int64_t now_ms)
 {
 	g->leader_store_id = 0;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		bool waited = m->awaiting_sync;
 		member_answer_sync(g, m, e);
@@ -210,7 +220,8 @@ void rebalance_prepare(struct group *g, int64_t now_ms)
 
 static void remove_absent(struct group *g)
 {
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		if (!m->awaiting_join && !m->instance_id)
 			member_remove(g, m, ERR_UNKNOWN_MEMBER);
@@ -222,7 +233,8 @@ static bool elect_leader(struct group *g)
 {
 	if (g->leader->awaiting_join)
 		return true;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		if (m->awaiting_join) {
 			g->leader = m;
@@ -235,13 +247,13 @@ static bool elect_leader(struct group *g)
 struct group_join_result group_join_ok(const struct group *g, const struct group_member *m)
 {
 	return (struct group_join_result){
-		.err = ERR_OK,
-		.member_id = str_of(m->id),
-		.generation = g->generation,
-		.protocol_type = str_of(g->protocol_type),
-		.protocol = str_of(g->protocol),
-		.leader = str_of(g->leader->id),
-		.with_members = m == g->leader,
+	    .err = ERR_OK,
+	    .member_id = str_of(m->id),
+	    .generation = g->generation,
+	    .protocol_type = str_of(g->protocol_type),
+	    .protocol = str_of(g->protocol),
+	    .leader = str_of(g->leader->id),
+	    .with_members = m == g->leader,
 	};
 }
 
@@ -260,7 +272,8 @@ static void start_generation(struct group *g, char *protocol, int64_t now_ms)
 	enter(g, GROUP_COMPLETING, now_ms);
 	g->sync_due_ms = now_ms + longest_rebalance_timeout(g);
 	group_due(g, g->sync_due_ms);
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		m->is_new = false;
 		m->synced = false;
@@ -304,11 +317,12 @@ static void rebalance_complete(struct group *g, int64_t now_ms)
 
 void rebalance_try_complete(struct group *g, int64_t now_ms)
 {
-	if (g->state == GROUP_PREPARING && !g->initial && g->joining_count == g->member_count && list_empty(&g->pending))
+	if (g->state == GROUP_PREPARING && !g->initial && g->joining_count == g->member_count &&
+	    list_empty(&g->pending))
 		rebalance_complete(g, now_ms);
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 /* One who waits for the group's answer need not send heartbeats; a new one only for so long. */
 static bool session_runs(const struct group_member *m)
@@ -319,7 +333,8 @@ static bool session_runs(const struct group_member *m)
 static bool expire_sessions(struct group *g, int64_t now_ms)
 {
 	bool any = false;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		if (session_runs(m) && m->session_due_ms <= now_ms) {
 			member_remove(g, m, ERR_UNKNOWN_MEMBER);
@@ -332,7 +347,8 @@ static bool expire_sessions(struct group *g, int64_t now_ms)
 static bool expire_pending(struct group *g, int64_t now_ms)
 {
 	bool any = false;
-	LIST_EACH(&g->pending, node, tmp) {
+	LIST_EACH(&g->pending, node, tmp)
+	{
 		struct group_pending *p = CONTAINER_OF(node, struct group_pending, node);
 		if (p->due_ms <= now_ms) {
 			pending_remove(g, p);
@@ -348,7 +364,8 @@ static bool expire_syncs(struct group *g, int64_t now_ms)
 	if (g->sync_due_ms == 0 || g->sync_due_ms > now_ms)
 		return false;
 	g->sync_due_ms = 0;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		if (!m->synced) {
 			member_remove(g, m, ERR_UNKNOWN_MEMBER);
@@ -374,12 +391,13 @@ static void rebalance_timer(struct group *g, int64_t now_ms)
 static void recompute_due(struct group *g)
 {
 	g->next_due_ms = INT64_MAX;
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		if (session_runs(member_of(node)))
 			group_due(g, member_of(node)->session_due_ms);
 	}
 	LIST_EACH(&g->pending, node, tmp2)
-		group_due(g, CONTAINER_OF(node, struct group_pending, node)->due_ms);
+	group_due(g, CONTAINER_OF(node, struct group_pending, node)->due_ms);
 	if (g->state == GROUP_PREPARING)
 		group_due(g, g->rebalance_due_ms);
 	if (g->sync_due_ms)
@@ -401,7 +419,7 @@ void group_tick(struct group *g, int64_t now_ms)
 	recompute_due(g);
 }
 
-/* ---- storage ---------------------------------------------------------------------------------------------- */
+/* ---- storage ------------------------------------------------------------------------------- */
 
 void group_stored(struct group *g, uint64_t store_id, enum err e, int64_t now_ms)
 {
@@ -414,7 +432,8 @@ void group_stored(struct group *g, uint64_t store_id, enum err e, int64_t now_ms
 		return;
 	}
 	enter(g, GROUP_STABLE, now_ms);
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = member_of(node);
 		if (m->awaiting_sync)
 			member_session_start(g, m, now_ms);
@@ -427,11 +446,13 @@ enum err group_restore_begin(struct group *g, const struct group_restore *r)
 	ASSERT(g->state == GROUP_EMPTY && g->member_count == 0);
 	mem_free(g->protocol_type);
 	mem_free(g->protocol);
-	g->protocol_type = r->protocol_type.ptr && r->protocol_type.len ? mem_strdup(r->protocol_type) : NULL;
+	bool typed = r->protocol_type.len > 0;
+	g->protocol_type = typed ? mem_strdup(r->protocol_type) : NULL;
 	g->protocol = r->protocol.ptr ? mem_strdup(r->protocol) : NULL;
 	g->generation = r->generation;
 	g->state_since_ms = r->state_since_ms;
-	return (r->protocol.ptr && !g->protocol) ? ERR_NOMEM : ERR_OK;
+	return (typed && !g->protocol_type) || (r->protocol.ptr && !g->protocol) ? ERR_NOMEM
+	                                                                         : ERR_OK;
 }
 
 enum err group_restore_member(struct group *g, const struct group_restore_member *from)
@@ -441,13 +462,13 @@ enum err group_restore_member(struct group *g, const struct group_restore_member
 		return err_note(ERR_CORRUPT, "member of group " STR_FMT, STR_ARG(g->name));
 	struct group_protocol protocol = {str_of(g->protocol), from->subscription};
 	struct group_join join = {
-		.instance_id = from->instance_id,
-		.client_id = from->client_id,
-		.client_host = from->client_host,
-		.session_timeout_ms = from->session_timeout_ms,
-		.rebalance_timeout_ms = from->rebalance_timeout_ms,
-		.protocols = &protocol,
-		.protocol_count = 1,
+	    .instance_id = from->instance_id,
+	    .client_id = from->client_id,
+	    .client_host = from->client_host,
+	    .session_timeout_ms = from->session_timeout_ms,
+	    .rebalance_timeout_ms = from->rebalance_timeout_ms,
+	    .protocols = &protocol,
+	    .protocol_count = 1,
 	};
 	char *id = mem_strdup(from->id);
 	struct group_member *m = NULL;
@@ -474,11 +495,12 @@ enum err group_restore_end(struct group *g, struct str leader, int64_t now_ms)
 		return ERR_OK;
 	}
 	if (!g->protocol_type)
-		return err_note(ERR_CORRUPT, "group " STR_FMT " has members and no protocol type", STR_ARG(g->name));
+		return err_note(ERR_CORRUPT, "group " STR_FMT " has members and no protocol type",
+		    STR_ARG(g->name));
 	struct group_member *m = leader.ptr ? group_member_find(g, leader) : NULL;
 	g->leader = m ? m : g->leader;
 	g->state = GROUP_STABLE;
 	LIST_EACH(&g->members, node, tmp)
-		member_session_start(g, member_of(node), now_ms);
+	member_session_start(g, member_of(node), now_ms);
 	return ERR_OK;
 }

@@ -2,9 +2,10 @@
 /* What members ask of their group: join, sync, heartbeat, leave, and whether they may commit. */
 #include "group.h"
 
-/* ---- join -------------------------------------------------------------------------------------------- */
+/* ---- join ---------------------------------------------------------------------------------- */
 
-static void refuse_join(struct group *g, const struct group_join *join, struct str member_id, enum err e)
+static void refuse_join(
+    struct group *g, const struct group_join *join, struct str member_id, enum err e)
 {
 	struct group_join_result result = {.err = e, .member_id = member_id, .generation = -1};
 	g->ops->joined(g, join->waiter, &result);
@@ -21,8 +22,10 @@ static bool protocols_fit(const struct group *g, const struct group_join *join)
 		return false;
 	for (size_t i = 0; i < join->protocol_count; i++) {
 		bool all = true;
-		LIST_EACH(&g->members, node, tmp) {
-			const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
+		LIST_EACH(&g->members, node, tmp)
+		{
+			const struct group_member *m =
+			    CONTAINER_OF(node, struct group_member, node);
 			all = all && member_supports(m, join->protocols[i].name);
 		}
 		if (all)
@@ -31,11 +34,21 @@ static bool protocols_fit(const struct group *g, const struct group_join *join)
 	return false;
 }
 
+/* Ids are kept as C strings. */
+static bool is_text(struct str s)
+{
+	return s.len == 0 || (!memchr(s.ptr, '\0', s.len) && str_is_utf8(s));
+}
+
 static enum err check_join(const struct group *g, const struct group_join *join)
 {
-	if (join->session_timeout_ms < g->limits->session_min_ms || join->session_timeout_ms > g->limits->session_max_ms)
+	if (join->session_timeout_ms < g->limits->session_min_ms ||
+	    join->session_timeout_ms > g->limits->session_max_ms)
 		return ERR_INVALID_SESSION_TIMEOUT;
 	if (join->protocol_count > GROUP_PROTOCOLS_MAX || join->rebalance_timeout_ms < 0)
+		return ERR_INVALID_REQUEST;
+	if (!is_text(join->client_id) || !is_text(join->client_host) ||
+	    !is_text(join->instance_id) || !is_text(join->protocol_type))
 		return ERR_INVALID_REQUEST;
 	return protocols_fit(g, join) ? ERR_OK : ERR_INCONSISTENT_GROUP_PROTOCOL;
 }
@@ -50,7 +63,8 @@ static enum err set_protocol_type(struct group *g, struct str type)
 	return ERR_OK;
 }
 
-static void add_member(struct group *g, const char *id, const struct group_join *join, int64_t now_ms)
+static void add_member(
+    struct group *g, const char *id, const struct group_join *join, int64_t now_ms)
 {
 	struct group_member *m = NULL;
 	enum err e = g->member_count == 0 ? set_protocol_type(g, join->protocol_type) : ERR_OK;
@@ -69,7 +83,8 @@ static void add_member(struct group *g, const char *id, const struct group_join 
 	group_due(g, m->session_due_ms);
 	/* first the state, then the waiter: nobody waits outside PREPARING */
 	if (g->state != GROUP_PREPARING) {
-		m->awaiting_join = true; /* counted, so that the rebalance does not complete without it */
+		m->awaiting_join =
+		    true; /* counted, so that the rebalance does not complete without it */
 		g->joining_count++;
 		m->join_waiter = join->waiter;
 		rebalance_prepare(g, now_ms);
@@ -79,7 +94,8 @@ static void add_member(struct group *g, const char *id, const struct group_join 
 	rebalance_try_complete(g, now_ms);
 }
 
-static void update_member(struct group *g, struct group_member *m, const struct group_join *join, int64_t now_ms)
+static void update_member(
+    struct group *g, struct group_member *m, const struct group_join *join, int64_t now_ms)
 {
 	enum err e = member_update(m, join);
 	if (e != ERR_OK) {
@@ -91,11 +107,13 @@ static void update_member(struct group *g, struct group_member *m, const struct 
 }
 
 /*
- * A static member has come back under a new id (KIP-345). In a STABLE group whose protocol stays the same it takes its old
- * assignment over without a rebalance. Before JoinGroup v9 a leader is then told its former id as the leader's, so that it does
- * not compute assignments nobody waits for; v9 says skip_assignment instead (KIP-814).
+ * A static member has come back under a new id (KIP-345). In a STABLE group whose protocol stays
+ * the same it takes its old assignment over without a rebalance. Before JoinGroup v9 a leader is
+ * then told its former id as the leader's, so that it does not compute assignments nobody waits
+ * for; v9 says skip_assignment instead (KIP-814).
  */
-static void replace_static(struct group *g, struct group_member *m, const struct group_join *join, int64_t now_ms)
+static void replace_static(
+    struct group *g, struct group_member *m, const struct group_join *join, int64_t now_ms)
 {
 	char *new_id = member_make_id(g, join->instance_id);
 	char *old_leader = mem_strdup(str_of(g->leader->id));
@@ -123,7 +141,8 @@ static void replace_static(struct group *g, struct group_member *m, const struct
 	mem_free(old_leader);
 }
 
-static void promise_id(struct group *g, const char *id, const struct group_join *join, int64_t now_ms)
+static void promise_id(
+    struct group *g, const char *id, const struct group_join *join, int64_t now_ms)
 {
 	enum err e = pending_add(g, id, now_ms + join->session_timeout_ms);
 	refuse_join(g, join, str_of(id), e == ERR_OK ? ERR_MEMBER_ID_REQUIRED : e);
@@ -151,8 +170,10 @@ static void join_new(struct group *g, const struct group_join *join, int64_t now
 	mem_free(id);
 }
 
-/* Does this join of a present member start a rebalance? Else it repeats a question that has been answered. */
-static bool needs_rebalance(const struct group *g, const struct group_member *m, const struct group_join *join)
+/* Does this join of a present member start a rebalance? Else it repeats a question that has been
+ * answered. */
+static bool needs_rebalance(
+    const struct group *g, const struct group_member *m, const struct group_join *join)
 {
 	if (g->state == GROUP_PREPARING || !member_same_protocols(m, join))
 		return true;
@@ -198,23 +219,25 @@ void group_join(struct group *g, const struct group_join *join, int64_t now_ms)
 		join_known(g, join, now_ms);
 }
 
-/* ---- sync ---------------------------------------------------------------------------------------------- */
+/* ---- sync ---------------------------------------------------------------------------------- */
 
 /*
- * What a member gets that its leader forgot: for consumers an assignment of version 0 with no topic and no user data. Java's
- * consumer throws at an empty one.
+ * What a member gets that its leader forgot: for consumers an assignment of version 0 with no topic
+ * and no user data. Java's consumer throws at an empty one.
  */
 static struct bytes nothing_assigned(const struct group *g)
 {
 	static const uint8_t consumer[] = {0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
-	return str_equal(str_of(g->protocol_type), STR("consumer")) ? bytes_of(consumer, sizeof consumer)
-	                                                            : bytes_of("", 0);
+	return str_equal(str_of(g->protocol_type), STR("consumer"))
+	           ? bytes_of(consumer, sizeof consumer)
+	           : bytes_of("", 0);
 }
 
 static enum err take_assignments(struct group *g, const struct group_sync *sync)
 {
 	LIST_EACH(&g->members, node, tmp)
-		TRY(member_set_assignment(CONTAINER_OF(node, struct group_member, node), nothing_assigned(g)));
+	TRY(member_set_assignment(
+	    CONTAINER_OF(node, struct group_member, node), nothing_assigned(g)));
 	for (size_t i = 0; i < sync->assignment_count; i++) {
 		struct group_member *m = group_member_find(g, sync->assignments[i].member_id);
 		if (m && sync->assignments[i].assignment.len)
@@ -229,7 +252,8 @@ static void answer_sync(struct group *g, void *waiter, enum err e)
 	g->ops->synced(g, waiter, &result);
 }
 
-static enum err check_sync(const struct group *g, const struct group_sync *sync, struct group_member **ret_member)
+static enum err check_sync(
+    const struct group *g, const struct group_sync *sync, struct group_member **ret_member)
 {
 	TRY(member_validate(g, sync->member_id, sync->instance_id, ret_member));
 	if (sync->generation != g->generation)
@@ -254,8 +278,9 @@ void group_sync(struct group *g, const struct group_sync *sync, int64_t now_ms)
 	if (g->state == GROUP_STABLE) {
 		m->synced = true;
 		member_session_start(g, m, now_ms);
-		struct group_sync_result result = {
-			.protocol_type = str_of(g->protocol_type), .protocol = str_of(g->protocol), .assignment = m->assignment};
+		struct group_sync_result result = {.protocol_type = str_of(g->protocol_type),
+		    .protocol = str_of(g->protocol),
+		    .assignment = m->assignment};
 		g->ops->synced(g, sync->waiter, &result);
 		return;
 	}
@@ -273,10 +298,10 @@ void group_sync(struct group *g, const struct group_sync *sync, int64_t now_ms)
 	member_await_sync(g, m, sync->waiter);
 }
 
-/* ---- heartbeat, commit, leave ------------------------------------------------------------------------------ */
+/* ---- heartbeat, commit, leave -------------------------------------------------------------- */
 
-enum err group_heartbeat(struct group *g, struct str member_id, struct str instance_id, int32_t generation,
-    int64_t now_ms)
+enum err group_heartbeat(struct group *g, struct str member_id, struct str instance_id,
+    int32_t generation, int64_t now_ms)
 {
 	struct group_member *m = NULL;
 	TRY(member_validate(g, member_id, instance_id, &m));
@@ -287,10 +312,11 @@ enum err group_heartbeat(struct group *g, struct str member_id, struct str insta
 	return g->state == GROUP_PREPARING ? ERR_REBALANCE_IN_PROGRESS : ERR_OK;
 }
 
-enum err group_may_commit(struct group *g, struct str member_id, struct str instance_id, int32_t generation,
-    int64_t now_ms)
+enum err group_may_commit(struct group *g, struct str member_id, struct str instance_id,
+    int32_t generation, int64_t now_ms)
 {
-	if (generation < 0 && member_id.len == 0 && !instance_id.ptr) /* a client that manages its partitions itself */
+	if (generation < 0 && member_id.len == 0 &&
+	    !instance_id.ptr) /* a client that manages its partitions itself */
 		return g->state == GROUP_EMPTY ? ERR_OK : ERR_UNKNOWN_MEMBER;
 	enum err e = group_heartbeat(g, member_id, instance_id, generation, now_ms);
 	if (e == ERR_REBALANCE_IN_PROGRESS)
@@ -323,7 +349,8 @@ enum err group_leave(struct group *g, struct str member_id, struct str instance_
 
 void group_forget_waiter(struct group *g, void *waiter)
 {
-	LIST_EACH(&g->members, node, tmp) {
+	LIST_EACH(&g->members, node, tmp)
+	{
 		struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		if (m->join_waiter == waiter)
 			m->join_waiter = NULL;

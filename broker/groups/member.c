@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Members of a group and the ids promised to future ones: their memory, lookup and answers. No rules of rebalancing
- * here, only that whoever goes answers its waiters first (G5).
+ * Members of a group and the ids promised to future ones: their memory, lookup and answers. No
+ * rules of rebalancing here, only that whoever goes answers its waiters first (G5).
  */
 #include "group.h"
 #include <stdio.h>
 
 static const struct str no_text = {NULL, 0};
 
-/* ---- protocols ---------------------------------------------------------------------------------- */
+/* ---- protocols ----------------------------------------------------------------------------- */
 
 /* One block: the array, then names and metadata. */
-static enum err copy_protocols(const struct group_protocol *from, size_t count, struct group_protocol **ret_copy)
+static enum err copy_protocols(
+    const struct group_protocol *from, size_t count, struct group_protocol **ret_copy)
 {
 	size_t len = count * sizeof *from;
 	for (size_t i = 0; i < count; i++)
@@ -65,7 +66,7 @@ struct bytes group_member_metadata(const struct group *g, const struct group_mem
 	return bytes_of("", 0);
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 void member_free(struct group_member *m)
 {
@@ -170,7 +171,8 @@ enum err member_replace_id(struct group *g, struct group_member *m, const char *
 		mem_free(copy);
 		return ERR_NOMEM;
 	}
-	struct group_join_result fenced = {.err = ERR_FENCED_INSTANCE, .member_id = str_of(m->id), .generation = -1};
+	struct group_join_result fenced = {
+	    .err = ERR_FENCED_INSTANCE, .member_id = str_of(m->id), .generation = -1};
 	member_answer_join(g, m, &fenced);
 	member_answer_sync(g, m, ERR_FENCED_INSTANCE);
 	map_remove(&g->by_id, str_bytes(str_of(m->id)));
@@ -179,7 +181,7 @@ enum err member_replace_id(struct group *g, struct group_member *m, const char *
 	return ERR_OK;
 }
 
-/* ---- lookup --------------------------------------------------------------------------------------- */
+/* ---- lookup -------------------------------------------------------------------------------- */
 
 struct group_member *group_member_find(const struct group *g, struct str member_id)
 {
@@ -213,7 +215,8 @@ char *member_make_id(struct group *g, struct str prefix)
 	char uuid[37], *at = uuid;
 	for (size_t i = 0; i < sizeof r; i++) {
 		bool dash = i == 4 || i == 6 || i == 8 || i == 10;
-		at += snprintf(at, sizeof uuid - (size_t)(at - uuid), dash ? "-%02x" : "%02x", r[i]);
+		at +=
+		    snprintf(at, sizeof uuid - (size_t)(at - uuid), dash ? "-%02x" : "%02x", r[i]);
 	}
 	char *id = mem_alloc(prefix.len + sizeof uuid + 1);
 	if (!id)
@@ -225,9 +228,10 @@ char *member_make_id(struct group *g, struct str prefix)
 	return id;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------- */
 
-void member_answer_join(struct group *g, struct group_member *m, const struct group_join_result *result)
+void member_answer_join(
+    struct group *g, struct group_member *m, const struct group_join_result *result)
 {
 	if (!m->awaiting_join)
 		return;
@@ -259,7 +263,7 @@ void member_answer_sync(struct group *g, struct group_member *m, enum err e)
 void member_await_join(struct group *g, struct group_member *m, void *waiter)
 {
 	struct group_join_result again = {
-		.err = ERR_REBALANCE_IN_PROGRESS, .member_id = str_of(m->id), .generation = -1};
+	    .err = ERR_REBALANCE_IN_PROGRESS, .member_id = str_of(m->id), .generation = -1};
 	member_answer_join(g, m, &again);
 	m->awaiting_join = true;
 	m->join_waiter = waiter;
@@ -280,7 +284,7 @@ void member_session_start(struct group *g, struct group_member *m, int64_t now_m
 	group_due(g, m->session_due_ms);
 }
 
-/* ---- pending ids --------------------------------------------------------------------------------------- */
+/* ---- pending ids --------------------------------------------------------------------------- */
 
 enum err pending_add(struct group *g, const char *id, int64_t due_ms)
 {

@@ -5,6 +5,7 @@
  * it: librdkafka before 2.11.1 sends uncompressed unless Produce 0 is there, kafka-go and others
  * need JoinGroup 0.
  */
+#include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 
 static const struct dispatch_row rows[] = {
@@ -12,7 +13,15 @@ static const struct dispatch_row rows[] = {
     {API_FETCH, 4, 18, 4, handle_fetch},
     {API_LIST_OFFSETS, 1, 11, 1, handle_list_offsets},
     {API_METADATA, 0, 13, 0, handle_metadata},
+    {API_OFFSET_COMMIT, 2, 10, 2, handle_offset_commit},
+    {API_OFFSET_FETCH, 1, 10, 1, handle_offset_fetch},
     {API_FIND_COORDINATOR, 0, 6, 0, handle_find_coordinator},
+    {API_JOIN_GROUP, 0, 9, 0, handle_join_group},
+    {API_HEARTBEAT, 0, 4, 0, handle_heartbeat},
+    {API_LEAVE_GROUP, 0, 5, 0, handle_leave_group},
+    {API_SYNC_GROUP, 0, 5, 0, handle_sync_group},
+    {API_DESCRIBE_GROUPS, 0, 6, 0, handle_describe_groups},
+    {API_LIST_GROUPS, 0, 5, 0, handle_list_groups},
     {API_API_VERSIONS, 0, 4, 0, handle_api_versions},
     {API_CREATE_TOPICS, 2, 7, 2, handle_create_topics},
     {API_DELETE_TOPICS, 1, 6, 1, handle_delete_topics},
@@ -22,7 +31,9 @@ static const struct dispatch_row rows[] = {
     {API_ALTER_CONFIGS, 0, 2, 0, handle_alter_configs},
     {API_DESCRIBE_LOG_DIRS, 1, 5, 1, handle_describe_log_dirs},
     {API_CREATE_PARTITIONS, 0, 3, 0, handle_create_partitions},
+    {API_DELETE_GROUPS, 0, 2, 0, handle_delete_groups},
     {API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, handle_incremental_alter_configs},
+    {API_OFFSET_DELETE, 0, 0, 0, handle_offset_delete},
     {API_DESCRIBE_CLUSTER, 0, 2, 0, handle_describe_cluster},
     {API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, handle_describe_topic_partitions},
 };

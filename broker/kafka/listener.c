@@ -3,6 +3,7 @@
  * The Kafka door itself: opening and closing, accepting, and the sweep that ends connections which
  * do nothing or stop half-way.
  */
+#include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
 
 static const int64_t ACCEPT_PAUSE_NS =
@@ -150,6 +151,7 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 
 static void broker_free(struct broker *b)
 {
+	groups_close(b->groups);
 	free_string(b->options.host);
 	free_string(b->options.advertised_host);
 	free_string(b->options.cluster_id);
@@ -158,12 +160,25 @@ static void broker_free(struct broker *b)
 	mem_free(b);
 }
 
+static enum err open_groups(struct broker *b)
+{
+	struct groups_options o = {
+	    .initial_delay_ms = b->options.group_initial_delay_ms,
+	    .session_min_ms = b->options.group_session_min_ms,
+	    .session_max_ms = b->options.group_session_max_ms,
+	    .offsets_retention_ms = b->options.offsets_retention_ms,
+	    .check_interval_ms = b->options.offsets_check_interval_ms,
+	};
+	return groups_open(b->loop, b->log, &o, &b->groups);
+}
+
 static enum err start(struct broker *b, const struct broker_options *options)
 {
 	TRY(take_options(b, options));
 	frame_pool_init(&b->frames, b->options.request_budget_bytes);
 	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
 	TRY(cluster_id_open(b));
+	TRY(open_groups(b));
 	TRY(io_listen(b->io, b->options.host, b->options.port, &b->listen_fd, &b->port));
 	accept_next(b);
 	loop_timer_set(b->loop, &b->sweep, loop_now_ns(b->loop) + SWEEP_NS);

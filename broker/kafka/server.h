@@ -94,6 +94,7 @@ struct broker {
 	struct loop *loop;
 	struct io *io;
 	struct log *log;
+	struct groups *groups;
 	struct broker_options options; /* with defaults filled in; strings are copies */
 	int listen_fd;
 	uint16_t port;

@@ -4,6 +4,7 @@
  * the catalog; the request is answered when the last of them is done. Replication factors above 1
  * are accepted, because clients ask for 3 by habit; what is reported back is 1.
  */
+#include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -304,6 +305,8 @@ static void finish_delete(struct topic_changes *c)
 		struct delete_topics_request_topic target = delete_target(c->req, i);
 		struct delete_topics_response_topic *out = &r->responses.at[i];
 		bool ok = change->topic.err == ERR_OK;
+		if (ok)
+			groups_topic_deleted(c->req->broker->groups);
 		out->name = ok ? change->topic.name : target.name;
 		out->topic_id = ok ? change->topic.ret_id : target.topic_id;
 		out->error_code = err_kafka(change->topic.err);

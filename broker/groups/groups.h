@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The group coordinator: all consumer groups of this server, their committed offsets, and
+ * __consumer_offsets, which is the truth of both. Thread: the loop's.
+ *
+ * Invariants
+ *   C1 an offset is shown only after its record is durable: the in-memory table changes in apply()
+ * alone. C2 a group in memory is there for a reason: members, promised ids, offsets, a stored
+ * record, or puts under way (entry_settle frees all others). C3 one store of a group is under way
+ * at a time; what changes meanwhile is stored afterwards, once. C4 after a restart generation and
+ * offsets are those last stored; a group stored STABLE is STABLE with its members, whose sessions
+ * start anew.
+ */
+#include "broker/groups/group.h"
+#include "broker/groups/rows.h"
+#include "log/log.h"
+
+/* Kafka has 50. Each is a directory; a single server gains nothing by more. Never changed later: it
+ * places the records. */
+enum { OFFSETS_PARTITIONS = 16 };
+enum {
+	OFFSET_METADATA_MAX = 4096, /* Kafka: offset.metadata.max.bytes */
+	GROUPS_MAX = 100000,
+	GROUP_ID_MAX = 32767,
+	OFFSETS_MAX = 10000000, /* of all groups */
+};
+
+struct groups_options {
+	int32_t initial_delay_ms;     /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
+	int32_t session_min_ms;       /* group.min.session.timeout.ms; 0 = 6000 */
+	int32_t session_max_ms;       /* group.max.session.timeout.ms; 0 = 1800000 */
+	int64_t offsets_retention_ms; /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
+	int64_t check_interval_ms;    /* offsets.retention.check.interval.ms; 0 = 10 minutes */
+};
+
+struct offset {
+	struct bytes key; /* partition i32 big-endian, topic; what the map's key points to */
+	struct str topic; /* in key */
+	int32_t partition;
+	struct log_uuid topic_id; /* of the topic committed for; zero when it did not exist */
+	int64_t offset;
+	int32_t leader_epoch;
+	struct str metadata;
+	int64_t commit_ms;
+	int64_t expire_ms; /* -1: by the server's retention; else what the client asked for (value
+	                      v1) */
+};
+
+struct groups;
+struct group_entry {
+	struct group group; /* first */
+	struct groups *groups;
+	struct list_node node; /* groups->entries, the one checked longest ago first */
+	int64_t checked_ms;    /* wall clock */
+	struct loop_timer timer;
+	struct map offsets;  /* struct offset */
+	struct bytes stored; /* value of its last durable record; ptr NULL = none */
+	int64_t state_ms;    /* wall clock: since when it has been EMPTY */
+	unsigned puts;       /* commits and tombstones under way */
+	/* the store under way and the one after it (C3) */
+	struct log_table_put store;
+	bool storing;
+	uint64_t storing_id, next_store_id; /* next: 0 = none */
+	struct mail store_failed;
+	enum err store_err;
+};
+
+struct groups {
+	struct loop *loop;
+	struct log *log;
+	struct log_table *table;
+	struct groups_options options;
+	struct group_limits limits;
+	struct map by_name; /* struct group_entry */
+	struct list entries;
+	size_t entry_count, offset_count;
+	struct loop_timer sweep;
+	bool loading;
+	unsigned puts; /* all entries' */
+};
+
+/* ---- life ---- */
+/* Reads __consumer_offsets. Blocks. */
+MUST_USE enum err groups_open(struct loop *loop, struct log *log,
+    const struct groups_options *options, struct groups **ret_groups);
+/* Waits for puts under way (turns the loop). No request may be waiting any more. */
+void groups_close(struct groups *g);
+int64_t groups_now_ms(const struct groups *g); /* monotonic */
+int64_t groups_wall_ms(const struct groups *g);
+
+/* ---- entries ---- */
+/* NULL when there is none. */
+struct group_entry *entry_find(const struct groups *g, struct str name);
+/* Finds or makes. ERR_INVALID_GROUP (name too long or not text), ERR_LIMIT, ERR_NOMEM. */
+MUST_USE enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_entry);
+/* After each step on a group: sets its timer, or frees it when nothing is left of it. Do not touch
+ * the entry afterwards. */
+void entry_settle(struct group_entry *e);
+int32_t entry_partition(const struct group_entry *e);
+/* Java's String.hashCode of UTF-8 text, as Kafka places groups by it. */
+int32_t java_hash(struct str s);
+/* True when there is nothing in it that DescribeGroups would call a group. */
+bool entry_is_vacant(const struct group_entry *e);
+
+/* ---- offsets ---- */
+/* NULL when nothing is committed, or it was committed for a topic that is gone. */
+const struct offset *entry_offset(const struct group_entry *e, struct str topic, int32_t partition);
+/* All that entry_offset would give, ordered by topic and partition; array by mem_free. */
+MUST_USE enum err entry_offsets(
+    const struct group_entry *e, const struct offset ***ret_offsets, size_t *ret_count);
+/* apply() for one row; value NULL removes. */
+MUST_USE enum err offset_apply(struct group_entry *e, const struct offset_commit_key *key,
+    const struct offset_commit_value *value);
+void offsets_release(struct group_entry *e);
+/* Committed for a topic that no longer exists, or for an earlier one of its name. */
+bool offset_is_orphan(const struct groups *g, const struct offset *o);
+void offset_to_rows(const struct group_entry *e, const struct offset *o, struct row_list *list);
+
+/* ---- store.c: the group's own record ---- */
+/* group_ops.store */
+void entry_store(struct group *group, uint64_t store_id);
+/* The row's value restored into a fresh entry. */
+MUST_USE enum err entry_restore(struct group_entry *e, struct bytes value);
+
+/* ---- drop.c: tombstones ---- */
+/*
+ * Writes tombstones for the offsets `pick` chooses (NULL = all) and, with whole, for the group's
+ * record. `done` on the loop, never from inside. The entry may be gone afterwards.
+ */
+struct drop_put;
+struct drop {
+	struct group_entry *entry;
+	struct drop_put *puts;
+	size_t put_count;
+	size_t pending;
+	enum err err; /* the first */
+	struct mail mail;
+	void *user;
+	void (*done)(struct drop *drop);
+};
+struct drop_choice {
+	bool (*pick)(void *ctx, const struct offset *o);
+	void *ctx;
+	bool whole;
+};
+void drop_start(struct drop *drop, struct group_entry *e, const struct drop_choice *choice);
+
+/* What a client is told about `e`: failures of our own become COORDINATOR_NOT_AVAILABLE. */
+enum err groups_wire_error(enum err e);
+/* ---- handle_membership.c: group_ops.joined and synced; the waiter is a struct request ---- */
+void membership_joined(struct group *group, void *waiter, const struct group_join_result *result);
+void membership_synced(struct group *group, void *waiter, const struct group_sync_result *result);
+
+/* ---- sweep.c: expiry ---- */
+void sweep_start(struct groups *g);
+void sweep_stop(struct groups *g);
+/* A topic is gone: its offsets are looked for at once. */
+void groups_topic_deleted(struct groups *g);

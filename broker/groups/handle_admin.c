@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ListGroups, DescribeGroups, DeleteGroups. */
+#include "groups.h"
+#include "broker/kafka/groups.h"
+#include "broker/kafka/handlers.h"
+#include <stdlib.h>
+#include <strings.h>
+
+/* ---- ListGroups ---------------------------------------------------------------------------- */
+
+static bool same_word(struct str s, const char *word)
+{
+	return s.len == strlen(word) && strncasecmp(s.ptr, word, s.len) == 0;
+}
+
+static bool is_listed(const struct request *req, const struct group_entry *e)
+{
+	const struct list_groups_request *body = req->body;
+	bool state = body->states_filter.count == 0, type = body->types_filter.count == 0;
+	for (uint32_t i = 0; i < body->states_filter.count && !state; i++)
+		state = same_word(body->states_filter.at[i], group_state_name(e->group.state));
+	for (uint32_t i = 0; i < body->types_filter.count && !type; i++)
+		type = same_word(body->types_filter.at[i], "classic");
+	return state && type && !entry_is_vacant(e);
+}
+
+void handle_list_groups(struct request *req)
+{
+	struct groups *g = req->broker->groups;
+	struct list_groups_response *r = req->response;
+	r->groups.at = request_new(req, &list_groups_response_group_shape, g->entry_count);
+	if (!r->groups.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	LIST_EACH(&g->entries, node, tmp)
+	{
+		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
+		if (!is_listed(req, e))
+			continue;
+		struct list_groups_response_group *out = &r->groups.at[r->groups.count++];
+		out->group_id = e->group.name;
+		out->protocol_type =
+		    e->group.protocol_type ? str_of(e->group.protocol_type) : STR("");
+		out->group_state = str_of(group_state_name(e->group.state));
+		out->group_type = STR("classic");
+	}
+	request_answer(req);
+}
+
+/* ---- DescribeGroups ------------------------------------------------------------------------ */
+
+static bool describe_members(
+    struct request *req, const struct group *g, struct describe_groups_response_group *out)
+{
+	bool stable = g->state == GROUP_STABLE;
+	out->members.at = request_new(req, &describe_groups_response_member_shape, g->member_count);
+	if (!out->members.at)
+		return false;
+	LIST_EACH(&g->members, node, tmp)
+	{
+		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
+		struct describe_groups_response_member *to = &out->members.at[out->members.count++];
+		to->member_id = str_of(m->id);
+		to->group_instance_id = str_of(m->instance_id);
+		to->client_id = str_of(m->client_id);
+		to->client_host = str_of(m->client_host);
+		to->member_metadata = stable ? group_member_metadata(g, m) : bytes_of("", 0);
+		to->member_assignment =
+		    stable && m->assignment.ptr ? m->assignment : bytes_of("", 0);
+	}
+	return true;
+}
+
+static bool describe(
+    struct request *req, struct str name, struct describe_groups_response_group *out)
+{
+	const struct describe_groups_request *body = req->body;
+	const struct group_entry *e = entry_find(req->broker->groups, name);
+	out->group_id = name;
+	out->group_state = STR("Dead");
+	out->protocol_type = out->protocol_data = STR("");
+	out->members.at = request_new(req, &describe_groups_response_member_shape, 0);
+	if (body->include_authorized_operations)
+		out->authorized_operations = OPERATIONS_GROUP;
+	if (!e || entry_is_vacant(e)) {
+		if (req->version >= 6) {
+			out->error_code = err_kafka(ERR_GROUP_NOT_FOUND);
+			out->error_message =
+			    request_text(req, "Group " STR_FMT " not found.", STR_ARG(name));
+		}
+		return out->members.at != NULL;
+	}
+	out->group_state = str_of(group_state_name(e->group.state));
+	if (e->group.protocol_type)
+		out->protocol_type = str_of(e->group.protocol_type);
+	if (e->group.state == GROUP_STABLE)
+		out->protocol_data = str_of(e->group.protocol);
+	return describe_members(req, &e->group, out);
+}
+
+void handle_describe_groups(struct request *req)
+{
+	const struct describe_groups_request *body = req->body;
+	struct describe_groups_response *r = req->response;
+	r->groups.at = request_new(req, &describe_groups_response_group_shape, body->groups.count);
+	bool ok = r->groups.at != NULL;
+	for (uint32_t i = 0; ok && i < body->groups.count; i++) {
+		ok = describe(req, body->groups.at[i], &r->groups.at[i]);
+		r->groups.count++;
+	}
+	if (ok)
+		request_answer(req);
+	else
+		request_fail(req, ERR_LIMIT);
+}
+
+/* ---- DeleteGroups -------------------------------------------------------------------------- */
+
+struct group_deletes {
+	struct request *req;
+	uint32_t pending;
+	struct group_delete {
+		struct drop drop;
+		struct group_deletes *owner;
+		uint32_t index;
+	} * deletes;
+};
+
+static void deletes_end(struct group_deletes *d)
+{
+	if (--d->pending == 0)
+		request_answer(d->req);
+}
+
+static void on_deleted(struct drop *drop)
+{
+	struct group_delete *del = CONTAINER_OF(drop, struct group_delete, drop);
+	struct delete_groups_response *r = del->owner->req->response;
+	r->results.at[del->index].error_code = err_kafka(groups_wire_error(drop->err));
+	deletes_end(del->owner);
+}
+
+static enum err check_delete(
+    const struct groups *g, struct str name, struct group_entry **ret_entry)
+{
+	struct group_entry *e = entry_find(g, name);
+	if (!e || entry_is_vacant(e))
+		return ERR_GROUP_NOT_FOUND;
+	if (e->group.state != GROUP_EMPTY)
+		return ERR_NON_EMPTY_GROUP;
+	*ret_entry = e;
+	return ERR_OK;
+}
+
+void handle_delete_groups(struct request *req)
+{
+	const struct delete_groups_request *body = req->body;
+	struct delete_groups_response *r = req->response;
+	uint32_t count = body->groups_names.count;
+	struct group_deletes *d = request_alloc(req, sizeof(*d));
+	struct group_delete *deletes = request_alloc(req, count * sizeof(*deletes));
+	r->results.at = request_new(req, &delete_groups_response_result_shape, count);
+	if (!d || !deletes || !r->results.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	r->results.count = count;
+	*d = (struct group_deletes){.req = req, .pending = 1, .deletes = deletes};
+	for (uint32_t i = 0; i < count; i++) {
+		struct group_entry *e = NULL;
+		struct drop_choice everything = {.whole = true};
+		enum err err = check_delete(req->broker->groups, body->groups_names.at[i], &e);
+		r->results.at[i].group_id = body->groups_names.at[i];
+		r->results.at[i].error_code = err_kafka(err);
+		deletes[i].owner = d;
+		deletes[i].index = i;
+		deletes[i].drop.done = on_deleted;
+		if (err != ERR_OK)
+			continue;
+		d->pending++;
+		drop_start(&deletes[i].drop, e, &everything);
+	}
+	deletes_end(d);
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OffsetCommit, OffsetFetch, OffsetDelete. A commit is answered when its records are durable;
+ * partitions it cannot be made for are answered with their own error, the others go on.
+ */
+#include "groups.h"
+#include "broker/kafka/groups.h"
+#include "broker/kafka/handlers.h"
+
+/* ---- OffsetCommit -------------------------------------------------------------------------- */
+
+struct commit {
+	struct log_table_put put;
+	struct request *req;
+	struct group_entry *entry;
+	enum err refused; /* for all partitions: the group does not take the commit */
+	struct row_list rows;
+};
+
+/* Sets the error of every partition that has none yet. */
+static void fail_rest(struct request *req, enum err e)
+{
+	struct offset_commit_response *r = req->response;
+	for (uint32_t t = 0; t < r->topics.count; t++) {
+		struct offset_commit_response_topic *topic = &r->topics.at[t];
+		for (uint32_t p = 0; p < topic->partitions.count; p++) {
+			if (topic->partitions.at[p].error_code == 0)
+				topic->partitions.at[p].error_code =
+				    err_kafka(groups_wire_error(e));
+		}
+	}
+}
+
+static void on_committed(struct log_table_put *put)
+{
+	struct commit *c = CONTAINER_OF(put, struct commit, put);
+	struct group_entry *e = c->entry;
+	if (put->err != ERR_OK)
+		fail_rest(c->req, put->err);
+	e->puts--;
+	e->groups->puts--;
+	entry_settle(e);
+	request_answer(c->req);
+}
+
+static enum err check_partition(struct commit *c, const struct log_topic *topic,
+    const struct offset_commit_request_partition *p)
+{
+	struct groups *g = c->req->broker->groups;
+	if (p->partition_index < 0 || p->partition_index >= topic->partition_count)
+		return ERR_UNKNOWN_TOPIC;
+	if (p->committed_metadata.len > OFFSET_METADATA_MAX)
+		return ERR_OFFSET_METADATA_TOO_LARGE;
+	return g->offset_count >= OFFSETS_MAX ? ERR_LIMIT : ERR_OK;
+}
+
+static void add_row(struct commit *c, const struct log_topic *topic,
+    const struct offset_commit_request_partition *p)
+{
+	const struct offset_commit_request *body = c->req->body;
+	int64_t now_ms = groups_wall_ms(c->req->broker->groups);
+	struct offset_commit_key key = {
+	    .group = c->entry->group.name, .topic = topic->name, .partition = p->partition_index};
+	struct offset_commit_value value = {
+	    .offset = p->committed_offset,
+	    .leader_epoch = p->committed_leader_epoch,
+	    .metadata = p->committed_metadata.ptr ? p->committed_metadata : STR(""),
+	    .commit_timestamp = now_ms,
+	    .expire_timestamp =
+	        body->retention_time_ms >= 0 ? now_ms + body->retention_time_ms : -1,
+	};
+	row_list_offset(&c->rows, &key, &value);
+}
+
+static bool fill_topic(struct commit *c, const struct offset_commit_request_topic *from,
+    struct offset_commit_response_topic *out)
+{
+	enum err unknown = ERR_OK;
+	const struct log_topic *topic = topic_named(c->req, from->name, from->topic_id, &unknown);
+	out->name = from->name;
+	out->topic_id = from->topic_id;
+	out->partitions.at =
+	    request_new(c->req, &offset_commit_response_partition_shape, from->partitions.count);
+	if (!out->partitions.at)
+		return false;
+	out->partitions.count = from->partitions.count;
+	for (uint32_t i = 0; i < from->partitions.count; i++) {
+		const struct offset_commit_request_partition *p = &from->partitions.at[i];
+		enum err e = c->refused;
+		if (e == ERR_OK)
+			e = topic ? check_partition(c, topic, p) : unknown;
+		out->partitions.at[i].partition_index = p->partition_index;
+		out->partitions.at[i].error_code = err_kafka(groups_wire_error(e));
+		if (e == ERR_OK)
+			add_row(c, topic, p);
+	}
+	return true;
+}
+
+static bool fill_commit(struct commit *c)
+{
+	const struct offset_commit_request *body = c->req->body;
+	struct offset_commit_response *r = c->req->response;
+	r->topics.at = request_new(c->req, &offset_commit_response_topic_shape, body->topics.count);
+	if (!r->topics.at)
+		return false;
+	for (uint32_t i = 0; i < body->topics.count; i++) {
+		if (!fill_topic(c, &body->topics.at[i], &r->topics.at[i]))
+			return false;
+		r->topics.count++;
+	}
+	return true;
+}
+
+static enum err find_committer(struct request *req, struct group_entry **ret_entry)
+{
+	const struct offset_commit_request *body = req->body;
+	struct groups *g = req->broker->groups;
+	bool simple = body->generation_id_or_member_epoch < 0;
+	struct group_entry *e = entry_find(g, body->group_id);
+	if (!e && !simple)
+		return req->version >= 9 ? ERR_GROUP_NOT_FOUND : ERR_ILLEGAL_GENERATION;
+	if (!e)
+		TRY(entry_make(g, body->group_id, &e));
+	*ret_entry = e;
+	return group_may_commit(&e->group, body->member_id, body->group_instance_id,
+	    body->generation_id_or_member_epoch, groups_now_ms(g));
+}
+
+/* True when the commit is on its way to the log; else its partitions have their errors. */
+static bool commit_start(struct commit *c)
+{
+	const struct log_row *rows;
+	if (c->rows.count == 0)
+		return false;
+	enum err e = row_list_rows(&c->rows, &rows);
+	if (e != ERR_OK) {
+		fail_rest(c->req, e);
+		return false;
+	}
+	c->entry->puts++;
+	c->entry->groups->puts++;
+	c->put = (struct log_table_put){.partition = entry_partition(c->entry),
+	    .rows = rows,
+	    .row_count = c->rows.count,
+	    .done = on_committed};
+	log_table_put(c->entry->groups->table, &c->put);
+	return true;
+}
+
+void handle_offset_commit(struct request *req)
+{
+	struct commit *c = request_alloc(req, sizeof(*c));
+	if (!c) {
+		request_fail(req, ERR_NOMEM);
+		return;
+	}
+	c->req = req;
+	c->refused = find_committer(req, &c->entry);
+	row_list_init(&c->rows);
+	bool filled = fill_commit(c);
+	bool started = filled && commit_start(c);
+	row_list_release(&c->rows);
+	if (started)
+		return;
+	if (c->entry)
+		entry_settle(c->entry);
+	if (filled)
+		request_answer(req);
+	else
+		request_fail(req, ERR_LIMIT);
+}
+
+/* ---- OffsetFetch --------------------------------------------------------------------------- */
+
+typedef struct offset_fetch_response_group_partition fetched_partition;
+typedef struct offset_fetch_response_group_topic fetched_topic;
+
+static void fill_offset(const struct offset *o, int32_t partition, fetched_partition *out)
+{
+	out->partition_index = partition;
+	out->committed_offset = o ? o->offset : -1;
+	out->committed_leader_epoch = o ? o->leader_epoch : -1;
+	out->metadata = o ? o->metadata : STR("");
+}
+
+static bool fetch_asked(struct request *req, const struct group_entry *e,
+    const struct offset_fetch_request_group_topic *asked, fetched_topic *out)
+{
+	enum err unknown = ERR_OK;
+	bool by_id = req->version >= 10;
+	const struct log_topic *topic =
+	    by_id ? topic_named(req, asked->name, asked->topic_id, &unknown) : NULL;
+	struct str name = by_id ? (topic ? topic->name : (struct str){NULL, 0}) : asked->name;
+	out->name = asked->name;
+	out->topic_id = asked->topic_id;
+	out->partitions.at = request_new(
+	    req, &offset_fetch_response_group_partition_shape, asked->partition_indexes.count);
+	if (!out->partitions.at)
+		return false;
+	out->partitions.count = asked->partition_indexes.count;
+	for (uint32_t i = 0; i < asked->partition_indexes.count; i++) {
+		int32_t partition = asked->partition_indexes.at[i];
+		const struct offset *o = e && name.ptr ? entry_offset(e, name, partition) : NULL;
+		fill_offset(o, partition, &out->partitions.at[i]);
+		out->partitions.at[i].error_code = by_id && !topic ? err_kafka(unknown) : 0;
+	}
+	return true;
+}
+
+/* One topic of a sorted list; *at moves behind it. */
+static bool fetch_topic(struct request *req, const struct offset *const *all, size_t count,
+    size_t *at, fetched_topic *out)
+{
+	size_t from = *at, end = from;
+	while (end < count && str_equal(all[end]->topic, all[from]->topic))
+		end++;
+	*at = end;
+	out->name = all[from]->topic;
+	out->topic_id = all[from]->topic_id;
+	out->partitions.at =
+	    request_new(req, &offset_fetch_response_group_partition_shape, end - from);
+	if (!out->partitions.at)
+		return false;
+	for (size_t i = from; i < end; i++)
+		fill_offset(
+		    all[i], all[i]->partition, &out->partitions.at[out->partitions.count++]);
+	return true;
+}
+
+static bool fetch_all(
+    struct request *req, const struct group_entry *e, struct offset_fetch_response_group *out)
+{
+	const struct offset **all;
+	size_t count, topics = 0, at = 0;
+	if (!e) {
+		out->topics.at = request_new(req, &offset_fetch_response_group_topic_shape, 0);
+		return out->topics.at != NULL;
+	}
+	if (entry_offsets(e, &all, &count) != ERR_OK)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		topics += i == 0 || !str_equal(all[i]->topic, all[i - 1]->topic);
+	out->topics.at = request_new(req, &offset_fetch_response_group_topic_shape, topics);
+	bool ok = out->topics.at != NULL;
+	while (ok && at < count)
+		ok = fetch_topic(req, all, count, &at, &out->topics.at[out->topics.count++]);
+	mem_free(all);
+	return ok;
+}
+
+static bool fetch_group(struct request *req, const struct offset_fetch_request_group *asked,
+    struct offset_fetch_response_group *out)
+{
+	const struct group_entry *e = entry_find(req->broker->groups, asked->group_id);
+	out->group_id = asked->group_id;
+	if (!asked->topics.at)
+		return fetch_all(req, e, out);
+	out->topics.at =
+	    request_new(req, &offset_fetch_response_group_topic_shape, asked->topics.count);
+	if (!out->topics.at)
+		return false;
+	out->topics.count = asked->topics.count;
+	for (uint32_t i = 0; i < asked->topics.count; i++) {
+		if (!fetch_asked(req, e, &asked->topics.at[i], &out->topics.at[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Before version 8 a request is for one group and has its own shapes. */
+static bool widen_request(struct request *req, struct offset_fetch_request_group *ret_group)
+{
+	const struct offset_fetch_request *body = req->body;
+	*ret_group = (struct offset_fetch_request_group){.group_id = body->group_id};
+	if (!body->topics.at)
+		return true;
+	ret_group->topics.at =
+	    request_alloc(req, body->topics.count * sizeof(*ret_group->topics.at));
+	ret_group->topics.count = body->topics.count;
+	for (uint32_t i = 0; ret_group->topics.at && i < body->topics.count; i++) {
+		ret_group->topics.at[i].name = body->topics.at[i].name;
+		ret_group->topics.at[i].partition_indexes.at =
+		    body->topics.at[i].partition_indexes.at;
+		ret_group->topics.at[i].partition_indexes.count =
+		    body->topics.at[i].partition_indexes.count;
+	}
+	return ret_group->topics.at != NULL;
+}
+
+static bool narrow_topic(
+    struct request *req, const fetched_topic *from, struct offset_fetch_response_topic *out)
+{
+	out->name = from->name;
+	out->partitions.at =
+	    request_new(req, &offset_fetch_response_partition_shape, from->partitions.count);
+	if (!out->partitions.at)
+		return false;
+	out->partitions.count = from->partitions.count;
+	for (uint32_t i = 0; i < from->partitions.count; i++) {
+		const fetched_partition *p = &from->partitions.at[i];
+		out->partitions.at[i] = (struct offset_fetch_response_partition){
+		    .partition_index = p->partition_index,
+		    .committed_offset = p->committed_offset,
+		    .committed_leader_epoch = p->committed_leader_epoch,
+		    .metadata = p->metadata,
+		    .error_code = p->error_code,
+		};
+	}
+	return true;
+}
+
+static bool fetch_one(struct request *req)
+{
+	struct offset_fetch_response *r = req->response;
+	struct offset_fetch_request_group asked;
+	struct offset_fetch_response_group found = {0};
+	if (!widen_request(req, &asked) || !fetch_group(req, &asked, &found))
+		return false;
+	r->topics.at = request_new(req, &offset_fetch_response_topic_shape, found.topics.count);
+	if (!r->topics.at)
+		return false;
+	r->topics.count = found.topics.count;
+	for (uint32_t i = 0; i < found.topics.count; i++) {
+		if (!narrow_topic(req, &found.topics.at[i], &r->topics.at[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool fetch_several(struct request *req)
+{
+	const struct offset_fetch_request *body = req->body;
+	struct offset_fetch_response *r = req->response;
+	r->groups.at = request_new(req, &offset_fetch_response_group_shape, body->groups.count);
+	if (!r->groups.at)
+		return false;
+	r->groups.count = body->groups.count;
+	for (uint32_t i = 0; i < body->groups.count; i++) {
+		if (!fetch_group(req, &body->groups.at[i], &r->groups.at[i]))
+			return false;
+	}
+	return true;
+}
+
+void handle_offset_fetch(struct request *req)
+{
+	bool ok = req->version >= 8 ? fetch_several(req) : fetch_one(req);
+	if (ok)
+		request_answer(req);
+	else
+		request_fail(req, ERR_LIMIT);
+}
+
+/* ---- OffsetDelete -------------------------------------------------------------------------- */
+
+struct offset_delete {
+	struct drop drop;
+	struct request *req;
+};
+
+/* Topics a consumer has subscribed to: version i16, then an array of strings. */
+static bool subscribes(const struct group *g, const struct group_member *m, struct str topic)
+{
+	struct reader r = reader_of(group_member_metadata(g, m));
+	read_skip(&r, 2);
+	int32_t count = read_i32_be(&r);
+	for (int32_t i = 0; i < count && !r.bad; i++) {
+		uint16_t len = read_u16_be(&r);
+		if (str_equal(bytes_str(read_bytes(&r, len)), topic) && !r.bad)
+			return true;
+	}
+	return r.bad; /* unreadable: rather refuse */
+}
+
+static bool is_subscribed(const struct group *g, struct str topic)
+{
+	LIST_EACH(&g->members, node, tmp)
+	{
+		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
+		if (subscribes(g, m, topic))
+			return true;
+	}
+	return false;
+}
+
+static enum err check_delete(struct request *req, struct group_entry **ret_entry)
+{
+	const struct offset_delete_request *body = req->body;
+	struct group_entry *e = entry_find(req->broker->groups, body->group_id);
+	if (!e || entry_is_vacant(e))
+		return ERR_GROUP_NOT_FOUND;
+	bool consumers =
+	    e->group.protocol_type && str_equal(str_of(e->group.protocol_type), STR("consumer"));
+	if (e->group.state != GROUP_EMPTY && !consumers)
+		return ERR_NON_EMPTY_GROUP;
+	*ret_entry = e;
+	return ERR_OK;
+}
+
+static bool fill_delete(struct request *req, const struct group_entry *e)
+{
+	const struct offset_delete_request *body = req->body;
+	struct offset_delete_response *r = req->response;
+	r->topics.at = request_new(req, &offset_delete_response_topic_shape, body->topics.count);
+	for (uint32_t t = 0; r->topics.at && t < body->topics.count; t++) {
+		const struct offset_delete_request_topic *from = &body->topics.at[t];
+		struct offset_delete_response_topic *out = &r->topics.at[t];
+		enum err err = is_subscribed(&e->group, from->name) ? ERR_GROUP_SUBSCRIBED : ERR_OK;
+		out->name = from->name;
+		out->partitions.at = request_new(
+		    req, &offset_delete_response_partition_shape, from->partitions.count);
+		if (!out->partitions.at)
+			return false;
+		for (uint32_t p = 0; p < from->partitions.count; p++) {
+			out->partitions.at[p].partition_index =
+			    from->partitions.at[p].partition_index;
+			out->partitions.at[p].error_code = err_kafka(err);
+		}
+		out->partitions.count = from->partitions.count;
+		r->topics.count++;
+	}
+	return r->topics.at != NULL;
+}
+
+/* Asked for and allowed. */
+static bool is_asked(void *ctx, const struct offset *o)
+{
+	const struct offset_delete_response *r = ((struct request *)ctx)->response;
+	for (uint32_t t = 0; t < r->topics.count; t++) {
+		const struct offset_delete_response_topic *topic = &r->topics.at[t];
+		if (!str_equal(topic->name, o->topic))
+			continue;
+		for (uint32_t p = 0; p < topic->partitions.count; p++) {
+			if (topic->partitions.at[p].partition_index == o->partition &&
+			    topic->partitions.at[p].error_code == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void on_deleted(struct drop *drop)
+{
+	struct offset_delete *d = CONTAINER_OF(drop, struct offset_delete, drop);
+	struct offset_delete_response *r = d->req->response;
+	r->error_code = err_kafka(groups_wire_error(drop->err));
+	request_answer(d->req);
+}
+
+void handle_offset_delete(struct request *req)
+{
+	struct offset_delete_response *r = req->response;
+	struct group_entry *e = NULL;
+	struct offset_delete *d = request_alloc(req, sizeof(*d));
+	enum err err = check_delete(req, &e);
+	if (!d || (err == ERR_OK && !fill_delete(req, e))) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	if (err != ERR_OK) {
+		r->error_code = err_kafka(err);
+		request_answer(req);
+		return;
+	}
+	struct drop_choice choice = {.pick = is_asked, .ctx = req};
+	d->req = req;
+	d->drop.done = on_deleted;
+	drop_start(&d->drop, e, &choice);
+}
