@@ -152,6 +152,8 @@ MUST_USE enum err plan_new(
 /* A node over one input with the same columns. */
 MUST_USE enum err plan_over(
     struct binder *b, enum plan_kind kind, struct plan *input, struct plan **ret_plan);
+/* Is there a topic below? Over rows of views nothing is ever taken back. */
+bool plan_reads_topic(const struct plan *p);
 void *bind_alloc(struct binder *b, size_t count, size_t len); /* zeroed; NULL on failure */
 MUST_USE enum err bind_copy(struct binder *b, struct str s, struct str *ret_copy);
 MUST_USE enum err rel_filter(struct binder *b, struct rel *rel, struct expr *predicate);

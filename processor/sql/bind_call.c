@@ -136,7 +136,7 @@ static enum err bind_agg(struct binder *b, const struct scope *s, const PgQuery_
 		TRY(bind_condition(b, &inner, x->agg_filter, &a.filter));
 	bool floats = a.arg && (a.arg->type.id == TYPE_FLOAT4 || a.arg->type.id == TYPE_FLOAT8);
 	bool adds = kind == AGG_SUM || kind == AGG_AVG;
-	if (adds && floats && (a.distinct || !s->rel->plan->append_only)) {
+	if (adds && floats && !s->rel->plan->append_only) {
 		bind_hint(b, "cast the argument to numeric");
 		return bind_fail(b, x->location, ERR_SQL_UNSUPPORTED,
 		    "sum and avg of real or double precision need append-only input: taking values "

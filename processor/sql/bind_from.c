@@ -181,6 +181,8 @@ static enum err inline_view(
 	if (err == ERR_OK)
 		err = inline_rel(&inner, tree, ret_rel);
 	arena_release(&tree_arena);
+	if (err != ERR_OK && *error.hint)
+		bind_hint(b, "%s", error.hint);
 	if (err != ERR_OK)
 		return bind_fail(b, location, err, "in view %.*s version %d: %s",
 		    STR_ARG(info->name), info->version, error.message);

@@ -146,7 +146,7 @@ static enum err aggregate_node(struct binder *b, struct select *s, struct rel *r
 		return bind_nomem(b);
 	p->inputs[0] = in.plan;
 	p->input_count = 1;
-	p->append_only = false;
+	p->append_only = !plan_reads_topic(in.plan); /* a query sees each group once */
 	p->stateful = true;
 	p->keys = keys;
 	p->key_count = s->group_count;

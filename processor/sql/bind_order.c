@@ -146,7 +146,7 @@ static enum err distinct_on_node(struct binder *b, const struct select *s, struc
 	}
 	order_complete(p, rel);
 	p->stateful = true;
-	p->append_only = rel->plan->append_only && first_wins(p, rel);
+	p->append_only = rel->plan->append_only && (first_wins(p, rel) || !plan_reads_topic(p));
 	rel->plan = p;
 	rel->keys = p->keys;
 	rel->key_count = p->key_count;

@@ -60,6 +60,14 @@ enum err plan_over(
 	return ERR_OK;
 }
 
+bool plan_reads_topic(const struct plan *p)
+{
+	bool reads = p->kind == PLAN_SOURCE;
+	for (uint32_t i = 0; i < p->input_count; i++)
+		reads = reads || plan_reads_topic(p->inputs[i]);
+	return reads;
+}
+
 enum err rel_filter(struct binder *b, struct rel *rel, struct expr *predicate)
 {
 	struct plan *p = NULL;
