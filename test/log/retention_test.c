@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log/retention.h"
+#include "log/catalog_change.h"
+#include "test/lib/log_server.h"
+#include <stdio.h>
+
+static struct log_server server;
+
+static int setup(void **state)
+{
+	(void)state;
+	log_server_init(&server);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	log_server_release(&server);
+	err_clear();
+	return 0;
+}
+
+/* 40 records of 8 KiB in segments of 64 KiB. */
+static struct log_partition *fill(const char *const *configs)
+{
+	char value[8192];
+	memset(value, 'v', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	log_server_create(&server, "t", 1, configs);
+	for (int i = 0; i < 40; i++)
+		log_server_append(&server, "t", 0, value);
+	return log_partition_find(server.log, log_server_topic(&server, "t"), 0);
+}
+
+static void run(void)
+{
+	struct retention *r = server.log->catalog->retention;
+	retention_run(r);
+	while (retention_busy(r))
+		log_server_turn(&server);
+}
+
+static int64_t now_ns(void)
+{
+	return io_clock_ns(server.io, IO_CLOCK_REALTIME);
+}
+
+static int64_t log_start(void)
+{
+	return log_server_status(&server, "t", 0).log_start;
+}
+
+static void nothing_is_due_by_default(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", NULL};
+	struct log_partition *p = fill(configs);
+	assert_true(p->segment_count >= 5);
+	run();
+	assert_int_equal(log_start(), 0);
+	assert_int_equal(retention_target(p, now_ns()), 0);
+}
+
+static void old_segments_go_by_append_time(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", "retention.ms=60000", NULL};
+	struct log_partition *p = fill(configs);
+	int64_t soon = now_ns() + 59 * S_NS, later = now_ns() + 61 * S_NS;
+	assert_int_equal(retention_target(p, soon), 0);
+	/* all sealed ones, but never the active one */
+	int64_t target = retention_target(p, later);
+	assert_int_equal(target, partition_active(p)->base_offset);
+	assert_true(target > 0 && target < 40);
+	/* a clock that jumped back deletes nothing */
+	assert_int_equal(retention_target(p, 0), 0);
+}
+
+static void whole_segments_go_until_the_size_fits(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", "retention.bytes=150000", NULL};
+	struct log_partition *p = fill(configs);
+	int64_t target = retention_target(p, now_ns());
+	assert_true(target > 0);
+	run();
+	assert_int_equal(log_start(), target);
+	struct log_partition_status status = log_server_status(&server, "t", 0);
+	assert_in_range(status.size_bytes, 150000, 150000 + 65536 + 8192);
+	assert_null(log_server_read(&server, "t", 0, target - 1));
+	assert_non_null(log_server_read(&server, "t", 0, target));
+	run();
+	assert_int_equal(log_start(), target);
+	for (int crash = 0; crash < 2; crash++) {
+		if (crash)
+			log_server_crash(&server);
+		else
+			log_server_restart(&server);
+		assert_int_equal(log_start(), target);
+		assert_null(log_server_read(&server, "t", 0, target - 1));
+		assert_non_null(log_server_read(&server, "t", 0, 39));
+	}
+}
+
+static void the_files_are_gone_only_after_log_start_is_durable(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", "retention.bytes=0", NULL};
+	struct log_partition *p = fill(configs);
+	char path[4096];
+	struct io_stat stat;
+	snprintf(path, sizeof(path), "%s/topics/t-0/00000000000000000000.log", server.dir);
+	assert_int_equal(io_stat(server.io, path, &stat), ERR_OK);
+	struct row_name name = {.kind = ROW_PARTITION, .id = p->topic->id};
+	retention_run(server.log->catalog->retention);
+	while (io_stat(server.io, path, &stat) == ERR_OK) {
+		/* as long as the row is not applied, which is after it is durable, the file must be there */
+		if (!catalog_kept(server.log->catalog, &name))
+			assert_int_equal(log_start(), 0);
+		log_server_turn(&server);
+	}
+	assert_non_null(catalog_kept(server.log->catalog, &name));
+	assert_int_equal(log_start(), partition_active(p)->base_offset);
+}
+
+static void a_compacted_topic_is_not_trimmed(void **state)
+{
+	(void)state;
+	const char *const configs[] = {
+	    "segment.bytes=65536", "retention.bytes=0", "cleanup.policy=compact", NULL};
+	struct log_partition *p = fill(configs);
+	assert_int_equal(retention_target(p, now_ns() + 3600 * S_NS), 0);
+	const char *const both[] = {
+	    "segment.bytes=65536", "retention.bytes=0", "cleanup.policy=compact,delete", NULL};
+	assert_int_equal(
+	    log_server_change(&server, LOG_TOPIC_SET_CONFIG, "t", 0, both, NULL), ERR_OK);
+	assert_true(retention_target(p, now_ns()) > 0);
+}
+
+static void what_a_scan_holds_stays_until_it_is_returned(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", NULL};
+	fill(configs);
+	struct log_scan_source source = {.topic_id = log_server_topic(&server, "t")->id};
+	struct log_scan *scan;
+	struct log_batch_view view;
+	uint64_t stable;
+	char path[4096];
+	struct io_stat stat;
+	snprintf(path, sizeof(path), "%s/topics/t-0/00000000000000000000.log", server.dir);
+	assert_int_equal(log_scan_open(server.log, &source, 1, &scan), ERR_OK);
+	assert_int_equal(log_scan_next(scan, &view, &stable), ERR_OK);
+	const char *const none[] = {"segment.bytes=65536", "retention.bytes=0", NULL};
+	assert_int_equal(
+	    log_server_change(&server, LOG_TOPIC_SET_CONFIG, "t", 0, none, NULL), ERR_OK);
+	run();
+	assert_true(log_start() > 0);
+	for (int i = 0; i < 20; i++)
+		log_server_turn(&server);
+	assert_int_equal(io_stat(server.io, path, &stat), ERR_OK);
+	log_scan_close(scan);
+	for (int i = 0; i < 500 && io_stat(server.io, path, &stat) == ERR_OK; i++)
+		log_server_turn(&server);
+	assert_int_equal(io_stat(server.io, path, &stat), ERR_NOT_FOUND);
+}
+
+static void a_topic_deleted_during_a_pass_is_no_harm(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", "retention.bytes=0", NULL};
+	fill(configs);
+	retention_run(server.log->catalog->retention);
+	assert_int_equal(log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, NULL), ERR_OK);
+	while (retention_busy(server.log->catalog->retention))
+		log_server_turn(&server);
+	log_server_restart(&server);
+	assert_null(log_server_topic(&server, "t"));
+}
+
+static void a_stop_during_a_pass_is_clean(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", "retention.bytes=0", NULL};
+	fill(configs);
+	retention_run(server.log->catalog->retention);
+	log_server_restart(&server);
+	retention_run(server.log->catalog->retention);
+	log_server_turn(&server);
+	log_server_restart(&server);
+	assert_non_null(log_server_read(&server, "t", 0, 39));
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(nothing_is_due_by_default),
+	    TEST(old_segments_go_by_append_time),
+	    TEST(whole_segments_go_until_the_size_fits),
+	    TEST(the_files_are_gone_only_after_log_start_is_durable),
+	    TEST(a_compacted_topic_is_not_trimmed),
+	    TEST(what_a_scan_holds_stays_until_it_is_returned),
+	    TEST(a_topic_deleted_during_a_pass_is_no_harm),
+	    TEST(a_stop_during_a_pass_is_clean),
+	};
+	diag_set_level(DIAG_ERROR);
+	return cmocka_run_group_tests_name("retention", tests, NULL, NULL);
+}
