@@ -66,12 +66,18 @@ static int copy_one(const char *path, const struct stat *st, int kind, struct FT
 	return fclose(out);
 }
 
-void log_server_crash(struct log_server *s)
+char *log_server_copy(const struct log_server *s)
 {
 	char *to = tempdir_new();
 	copy_from = s->dir;
 	copy_to = to;
 	assert_int_equal(nftw(s->dir, copy_one, 16, FTW_PHYS), 0);
+	return to;
+}
+
+void log_server_crash(struct log_server *s)
+{
+	char *to = log_server_copy(s);
 	log_server_close(s);
 	tempdir_remove(s->dir);
 	s->dir = to;

@@ -23,6 +23,8 @@ void log_server_close(struct log_server *s);
 void log_server_restart(struct log_server *s);
 /* A restart as after kill -9: what is on disk at this moment, without a clean stop. */
 void log_server_crash(struct log_server *s);
+/* A copy of the directory as it is now, as kill -9 would leave it; tempdir_remove. */
+char *log_server_copy(const struct log_server *s);
 void log_server_turn(struct log_server *s);
 
 /*

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * log_fsck from inside: what a start would find, without changing anything but caches. In order:
+ *
+ *   fsck_journal     checkpoint record and journal: what each partition must have, and the frames
+ *                    that a start would put back                              fsck_journal.c
+ *   fsck_partitions  every segment, frame by frame, with its index and snapshot   fsck_partition.c
+ *   fsck_catalog     topics: what has no data, and what data has no topic         fsck_catalog.c
+ *
+ * Each finding is one line `verdict=NAME ...`, NAME from err.def. What is served after the next
+ * start (REBUILT, REPAIRED, TORN_*) leaves the result good.
+ */
+#include "log/batch.h"
+#include "log/catalog_row.h"
+#include "log/checkpoint.h"
+#include "log/journal.h"
+#include "log/partition.h"
+
+/* A frame in the journal that its segment may lack. */
+struct fsck_frame {
+	struct partition_key key;
+	int64_t segment;
+	uint32_t pos, len;
+	uint64_t sequence;
+	bool direct;   /* its bytes are not in the journal */
+	unsigned file; /* where they are */
+	uint64_t file_pos;
+	uint64_t number; /* of its entry: a later one at the same place wins */
+};
+/* Where a partition must at least end, by checkpoint and journal. */
+struct fsck_end {
+	struct partition_key key;
+	int64_t log_end; /* exclusive; -1 = not known (a direct frame) */
+	int64_t segment;
+	uint32_t segment_end;
+	bool found; /* its directory is there */
+};
+struct fsck_topic {
+	struct log_uuid id;
+	int32_t partitions;
+	bool trash;
+	char name[TOPIC_NAME_MAX + 1];
+};
+
+struct fsck {
+	struct io *io;
+	const char *data_dir;
+	struct log_fsck_options options;
+	log_print print;
+	void *ctx;
+	struct writer line;
+	bool bad; /* something is not served */
+	uint64_t partitions, segments, frames_read, bytes, findings;
+	/* journal */
+	struct checkpoint_record record;
+	bool record_found;
+	struct fsck_frame *frames; /* sorted by key, segment, pos */
+	size_t frame_count, frame_capacity;
+	struct map ends; /* struct fsck_end by key */
+	int journal_fd[JOURNAL_FILES];
+	/* catalog */
+	struct map topics; /* struct fsck_topic by id, those in trash too */
+	struct map rows;   /* struct fsck_row by key */
+	bool catalog_read;
+	/* partitions whose directories are there */
+	struct partition_key *found;
+	size_t found_count, found_capacity;
+};
+struct fsck_row {
+	struct bytes key, value;
+	uint8_t data[];
+};
+
+/* One finding: `verdict=NAME ` and the rest in logfmt. Marks the result as bad where it is. */
+void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
+/* "<data>/..." into buf of LOG_PATH_MAX. */
+MUST_USE enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...) PRINTF(3, 4);
+
+MUST_USE enum err fsck_journal(struct fsck *f);
+/*
+ * The frame that the journal has for this place: header and batch in `out`, verified.
+ * ERR_NOT_FOUND.
+ */
+MUST_USE enum err fsck_journal_frame(
+    struct fsck *f, const struct fsck_frame *place, struct frame_seed seed, struct writer *out);
+/* The journal's entry for a place, NULL when it has none. */
+const struct fsck_frame *fsck_frame_at(
+    const struct fsck *f, struct partition_key key, int64_t segment, uint32_t pos);
+struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
+
+MUST_USE enum err fsck_partitions(struct fsck *f);
+/* A frame of a partition was read (`batch` verified): the catalog's are taken as rows. */
+MUST_USE enum err fsck_catalog_batch(struct fsck *f, struct bytes batch);
+MUST_USE enum err fsck_catalog(struct fsck *f);
+void fsck_catalog_release(struct fsck *f);

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fsck of the checkpoint record and the journal. Only the entry with the highest number may be
+ * torn; a bad or missing one below it is rot. Frames behind the checkpoint are remembered: where
+ * they are missing in a segment, the next start puts them back.
+ */
+#include "log/engine.h"
+#include "log/fsck.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct entries {
+	struct entry_seen {
+		uint64_t number;
+		unsigned file;
+		uint64_t pos;
+		bool good;
+	} * entry;
+	size_t count, capacity;
+};
+
+/* ---- ends ---- */
+
+struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key)
+{
+	return map_get(&f->ends, bytes_of(&key, sizeof(key)));
+}
+
+static enum err end_for(struct fsck *f, struct partition_key key, struct fsck_end **ret_end)
+{
+	struct fsck_end *end = fsck_end_of(f, key);
+	if (!end) {
+		end = mem_calloc(1, sizeof(*end));
+		if (!end)
+			return ERR_NOMEM;
+		end->key = key;
+		enum err err = map_put(&f->ends, bytes_of(&end->key, sizeof(end->key)), end);
+		if (err != ERR_OK) {
+			mem_free(end);
+			return err;
+		}
+	}
+	*ret_end = end;
+	return ERR_OK;
+}
+
+/* ---- the checkpoint record ---- */
+
+static enum err read_slot(struct fsck *f, unsigned slot)
+{
+	char path[LOG_PATH_MAX], name[16];
+	struct checkpoint_record r;
+	TRY(fsck_path(f, path, "journal/%s", checkpoint_file_name(slot, name)));
+	enum err err = checkpoint_read(f->io, path, &r);
+	if (err == ERR_NEWER_FORMAT)
+		fsck_find(f, err, "file=journal/%s", name);
+	if (err == ERR_IO || err == ERR_NOMEM || err == ERR_NEWER_FORMAT)
+		return err;
+	if (err != ERR_OK) {
+		err_clear(); /* torn while it was written: the other one holds */
+		return ERR_OK;
+	}
+	if (f->record_found && f->record.header.counter > r.header.counter) {
+		checkpoint_record_release(&r);
+		return ERR_OK;
+	}
+	checkpoint_record_release(&f->record);
+	f->record = r;
+	f->record_found = true;
+	return ERR_OK;
+}
+
+static enum err read_record(struct fsck *f)
+{
+	TRY(read_slot(f, 0));
+	TRY(read_slot(f, 1));
+	if (!f->record_found)
+		fsck_find(
+		    f, ERR_NO_JOURNAL, "what=checkpoint reason=\"no good checkpoint record\"");
+	for (uint64_t i = 0; f->record_found && i < f->record.header.row_count; i++) {
+		const struct checkpoint_row *row = &f->record.rows[i];
+		struct fsck_end *end;
+		TRY(end_for(f, (struct partition_key){row->topic_id, row->partition}, &end));
+		end->log_end = row->log_end;
+		end->segment = row->segment;
+		end->segment_end = row->segment_end;
+	}
+	return ERR_OK;
+}
+
+/* ---- frames ---- */
+
+static int frame_order(const void *a, const void *b)
+{
+	const struct fsck_frame *x = a, *y = b;
+	int order = memcmp(&x->key, &y->key, sizeof(x->key));
+	if (order != 0)
+		return order;
+	if (x->segment != y->segment)
+		return x->segment < y->segment ? -1 : 1;
+	if (x->pos != y->pos)
+		return x->pos < y->pos ? -1 : 1;
+	return x->number < y->number ? 1 : x->number > y->number ? -1 : 0; /* the latest first */
+}
+
+const struct fsck_frame *fsck_frame_at(
+    const struct fsck *f, struct partition_key key, int64_t segment, uint32_t pos)
+{
+	struct fsck_frame want = {.key = key, .segment = segment, .pos = pos, .number = UINT64_MAX};
+	size_t low = 0, high = f->frame_count;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (frame_order(&f->frames[mid], &want) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == f->frame_count)
+		return NULL;
+	const struct fsck_frame *found = &f->frames[low];
+	bool same = memcmp(&found->key, &key, sizeof(key)) == 0 && found->segment == segment &&
+	            found->pos == pos;
+	return same ? found : NULL;
+}
+
+static enum err add_frame(struct fsck *f, const struct fsck_frame *frame)
+{
+	if (f->frame_count == f->frame_capacity) {
+		size_t capacity = f->frame_capacity ? f->frame_capacity * 2 : 1024;
+		struct fsck_frame *grown = mem_realloc(f->frames, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		f->frames = grown;
+		f->frame_capacity = capacity;
+	}
+	f->frames[f->frame_count++] = *frame;
+	return ERR_OK;
+}
+
+static enum err take_entry(struct fsck *f, unsigned file, const struct journal_found *found)
+{
+	for (uint32_t i = 0; i < found->entry.item_count; i++) {
+		struct journal_item item = journal_found_item(found, i);
+		struct fsck_frame frame = {
+		    .key = {item.topic_id, item.partition},
+		    .segment = item.segment,
+		    .pos = item.pos,
+		    .len = item.len,
+		    .sequence = item.sequence,
+		    .direct = item.flags & FRAME_DIRECT,
+		    .file = file,
+		    .file_pos = found->pos + item.at,
+		    .number = found->entry.number,
+		};
+		TRY(add_frame(f, &frame));
+	}
+	return ERR_OK;
+}
+
+enum err fsck_journal_frame(
+    struct fsck *f, const struct fsck_frame *place, struct frame_seed seed, struct writer *out)
+{
+	struct frame frame;
+	writer_clear(out);
+	if (place->direct || place->len < FRAME_HEADER_BYTES)
+		return ERR_NOT_FOUND;
+	uint8_t *at = writer_reserve(out, place->len);
+	if (!at)
+		return out->err;
+	TRY(io_pread_all(f->io, f->journal_fd[place->file], at, place->len, place->file_pos));
+	bool good = frame_decode(at, seed, &frame) == ERR_OK &&
+	            frame.length == place->len - FRAME_HEADER_BYTES &&
+	            frame_check_body(
+	                &frame, seed, bytes_of(at + FRAME_HEADER_BYTES, frame.length)) == ERR_OK;
+	err_clear();
+	return good ? ERR_OK : ERR_NOT_FOUND;
+}
+
+/* ---- entries ---- */
+
+static enum err see(struct entries *es, struct entry_seen e)
+{
+	if (es->count == es->capacity) {
+		size_t capacity = es->capacity ? es->capacity * 2 : 256;
+		struct entry_seen *grown = mem_realloc(es->entry, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		es->entry = grown;
+		es->capacity = capacity;
+	}
+	es->entry[es->count++] = e;
+	return ERR_OK;
+}
+
+static enum err read_entries(
+    struct fsck *f, struct journal_iter *it, unsigned file, struct entries *es)
+{
+	struct journal_found found;
+	enum err err;
+	uint64_t covered = f->record_found ? f->record.header.number : 0;
+	while ((err = journal_iter_next(it, &found)) == ERR_OK) {
+		if (found.entry.number <= covered)
+			continue;
+		TRY(see(es, (struct entry_seen){found.entry.number, file, found.pos, found.good}));
+		if (found.good)
+			TRY(take_entry(f, file, &found));
+	}
+	return err == ERR_EOF ? ERR_OK : err;
+}
+
+static enum err read_file(struct fsck *f, unsigned file, struct entries *es)
+{
+	char path[LOG_PATH_MAX], name[16];
+	struct journal_iter it;
+	TRY(fsck_path(f, path, "journal/%s", journal_file_name(file, name)));
+	enum err err = journal_iter_open(&it, f->io, path, 0);
+	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_NEWER_FORMAT) {
+		fsck_find(f, err == ERR_NEWER_FORMAT ? err : ERR_NO_JOURNAL,
+		    "file=journal/%s reason=\"%s\"", name, err_chain());
+		err_clear();
+		return ERR_OK;
+	}
+	TRY(err);
+	it.check_from = f->record_found ? f->record.header.number + 1 : 0;
+	err = read_entries(f, &it, file, es);
+	journal_iter_release(&it);
+	TRY(err);
+	return io_open(f->io, path, IO_READONLY, &f->journal_fd[file]);
+}
+
+static int entry_order(const void *a, const void *b)
+{
+	const struct entry_seen *x = a, *y = b;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (int)y->good - (int)x->good;
+}
+
+static void judge(struct fsck *f, struct entries *es)
+{
+	uint64_t expect = f->record_found ? f->record.header.number + 1 : 0;
+	if (es->count > 0)
+		qsort(es->entry, es->count, sizeof(es->entry[0]), entry_order);
+	for (size_t i = 0; i < es->count; i++) {
+		const struct entry_seen *e = &es->entry[i];
+		if (i > 0 && e->number == es->entry[i - 1].number)
+			continue; /* a stale copy */
+		if (expect != 0 && e->number > expect)
+			fsck_find(f, ERR_JOURNAL_ROT, "from=%llu to=%llu what=missing",
+			    (unsigned long long)expect, (unsigned long long)e->number - 1);
+		expect = e->number + 1;
+		if (e->good)
+			continue;
+		bool last = e->number == es->entry[es->count - 1].number;
+		fsck_find(f, last ? ERR_TORN_ROUND : ERR_JOURNAL_ROT,
+		    "number=%llu file=%u pos=%llu", (unsigned long long)e->number, e->file,
+		    (unsigned long long)e->pos);
+	}
+}
+
+/* Moves the ends of partitions to behind the frames of the journal. */
+static enum err move_ends(struct fsck *f)
+{
+	for (size_t i = 0; i < f->frame_count; i++) {
+		const struct fsck_frame *frame = &f->frames[i];
+		struct fsck_end *end;
+		TRY(end_for(f, frame->key, &end));
+		bool further =
+		    frame->segment > end->segment ||
+		    (frame->segment == end->segment && frame->pos + frame->len > end->segment_end);
+		if (!further)
+			continue;
+		end->segment = frame->segment;
+		end->segment_end = frame->pos + frame->len;
+		end->log_end = -1;
+	}
+	return ERR_OK;
+}
+
+enum err fsck_journal(struct fsck *f)
+{
+	struct entries es = {0};
+	TRY(read_record(f));
+	enum err err = ERR_OK;
+	for (unsigned file = 0; file < JOURNAL_FILES && err == ERR_OK; file++)
+		err = read_file(f, file, &es);
+	if (err == ERR_OK) {
+		judge(f, &es);
+		if (f->frame_count > 0)
+			qsort(f->frames, f->frame_count, sizeof(f->frames[0]), frame_order);
+		err = move_ends(f);
+		if (f->record_found && !f->record.header.clean)
+			fsck_find(f, ERR_DISTRUST, "frames=%zu", f->frame_count);
+	}
+	mem_free(es.entry);
+	return err;
+}

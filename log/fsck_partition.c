@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fsck of the partitions: each segment frame by frame, its index entry by entry, its snapshot.
+ *
+ * A place that does not verify is judged by what is known of it: behind the end that checkpoint and
+ * journal give it is TORN_TAIL; where the journal has the frame it is REPAIRED by the next start;
+ * else DAMAGED, and the walk goes on behind it if the frame's header or the index says where that
+ * is.
+ */
+#include "log/engine.h"
+#include "log/fsck.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct chain {
+	struct fsck *f;
+	struct partition_key key;
+	const char *dir;
+	const struct fsck_end *end; /* NULL: nothing is known, all is taken */
+	struct writer buf;          /* a frame out of the journal */
+	/* what the next frame must follow */
+	int64_t next_offset; /* -1 = not known */
+	uint64_t link, sequence;
+	bool link_known;
+	bool first; /* no segment was read yet */
+	/* the segment that is read */
+	int64_t base;
+	struct segment_walk walk;
+	uint64_t file_bytes;
+	uint32_t pos; /* of the next frame */
+	bool damaged;
+	/* its index */
+	struct bytes index; /* the file, len 0 = none */
+	size_t index_at;
+	struct index_header index_header;
+	bool index_bad;
+	int64_t max_ms;
+	uint64_t entries;
+};
+
+#define AT_FMT    "partition=%s segment=%lld pos=%u"
+#define AT_ARG(c) (c)->dir, (long long)(c)->base, (c)->pos
+
+/* ---- index ---- */
+
+static void index_drop(struct chain *c)
+{
+	mem_free((void *)(uintptr_t)c->index.ptr);
+	c->index = (struct bytes){NULL, 0};
+}
+
+static enum err index_load(struct chain *c, const char *log_path, bool sealed)
+{
+	char path[LOG_PATH_MAX];
+	size_t len = strlen(log_path);
+	memcpy(path, log_path, len + 1);
+	memcpy(path + len - 4, ".idx", 4);
+	c->index_bad = false;
+	c->index_at = INDEX_HEADER_BYTES;
+	c->entries = 0;
+	c->max_ms = -1;
+	enum err err = io_read_file(c->f->io, path, SEGMENT_BYTES_MAX, &c->index);
+	if (err == ERR_NOT_FOUND) {
+		err_clear();
+		if (sealed)
+			fsck_find(c->f, ERR_REBUILT,
+			    "partition=%s segment=%lld file=idx reason=\"missing\"", c->dir,
+			    (long long)c->base);
+		return ERR_OK;
+	}
+	TRY(err);
+	bool good = c->index.len >= INDEX_HEADER_BYTES &&
+	            index_header_decode(c->index.ptr, &c->index_header) == ERR_OK &&
+	            c->index_header.base_offset == c->base;
+	if (!good)
+		c->index_bad = true;
+	err_clear();
+	return ERR_OK;
+}
+
+/* The entry of the frame at c->pos must be the next one. body: NULL when it cannot be trusted. */
+static void index_check(struct chain *c, const struct frame *frame, const struct batch_header *body)
+{
+	uint8_t want[INDEX_ENTRY_BYTES];
+	c->entries++;
+	if (body && body->max_timestamp_ms > c->max_ms)
+		c->max_ms = body->max_timestamp_ms;
+	if (c->index_bad || c->index_at + INDEX_ENTRY_BYTES > c->index.len)
+		return;
+	struct index_entry have = index_entry_decode(c->index.ptr + c->index_at);
+	if (!body)
+		c->max_ms = have.max_timestamp_ms;
+	const struct index_entry e = {
+	    .base_offset = frame->base_offset,
+	    .pos = c->pos,
+	    .len = FRAME_HEADER_BYTES + frame->length,
+	    .max_timestamp_ms = c->max_ms,
+	    .sequence = frame->sequence,
+	};
+	index_entry_encode(&e, want);
+	c->index_bad = memcmp(want, c->index.ptr + c->index_at, sizeof(want)) != 0;
+	c->index_at += INDEX_ENTRY_BYTES;
+}
+
+/* The first entry behind `pos`: where a walk can go on. */
+static bool index_next(struct chain *c, uint32_t pos)
+{
+	if (c->index_bad)
+		return false;
+	for (size_t at = INDEX_HEADER_BYTES; at + INDEX_ENTRY_BYTES <= c->index.len;
+	     at += INDEX_ENTRY_BYTES) {
+		struct index_entry e = index_entry_decode(c->index.ptr + at);
+		if (e.pos <= pos || e.pos >= c->file_bytes)
+			continue;
+		c->pos = e.pos;
+		c->entries = (at - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES;
+		c->index_at = at;
+		if (at > INDEX_HEADER_BYTES)
+			c->max_ms = index_entry_decode(c->index.ptr + at - INDEX_ENTRY_BYTES)
+			                .max_timestamp_ms;
+		return true;
+	}
+	return false;
+}
+
+static enum err index_finish(struct chain *c, const char *log_path)
+{
+	const struct index_header *h = &c->index_header;
+	char path[LOG_PATH_MAX];
+	size_t len = strlen(log_path);
+	if (c->index.len == 0)
+		return ERR_OK;
+	if (!c->index_bad && (h->flags & INDEX_SEALED) && !c->damaged) {
+		uint64_t hash = 0;
+		int fd;
+		memcpy(path, log_path, len + 1);
+		memcpy(path + len - 4, ".idx", 4);
+		c->index_bad = h->count != c->entries || h->segment_bytes != c->file_bytes;
+		TRY(io_open(c->f->io, path, IO_READONLY, &fd));
+		enum err err =
+		    c->index_bad ? ERR_OK : index_file_hash(c->f->io, fd, h->count, &hash);
+		enum err closed = io_close(c->f->io, fd);
+		TRY(err);
+		TRY(closed);
+		c->index_bad = c->index_bad || hash != h->entries_hash;
+	}
+	if (!c->index_bad)
+		return ERR_OK;
+	memcpy(path, log_path, len + 1);
+	memcpy(path + len - 4, ".idx", 4);
+	bool remove = c->f->options.repair_caches && !c->damaged;
+	fsck_find(c->f, ERR_REBUILT,
+	    "partition=%s segment=%lld file=idx reason=\"does not match the segment\" action=%s",
+	    c->dir, (long long)c->base, remove ? "removed" : "next_start");
+	return remove ? io_unlink(c->f->io, path) : ERR_OK;
+}
+
+/* ---- one frame ---- */
+
+static void damaged(struct chain *c, const struct frame *frame, const char *why)
+{
+	c->damaged = true;
+	if (frame)
+		fsck_find(c->f, ERR_DAMAGED,
+		    AT_FMT " bytes=%u first_offset=%lld last_offset=%lld reason=\"%s\"", AT_ARG(c),
+		    frame->length, (long long)frame->base_offset,
+		    (long long)(frame->base_offset + (int64_t)frame->last_offset_delta), why);
+	else
+		fsck_find(c->f, ERR_DAMAGED, AT_FMT " reason=\"%s\"", AT_ARG(c), why);
+}
+
+/* What links the frame to the one before it, and its batch to the frame. NULL when all holds. */
+static const char *frame_fault(const struct chain *c, const struct frame *frame, struct bytes batch,
+    struct batch_header *ret_header)
+{
+	if (batch_header_read(batch, ret_header) != ERR_OK)
+		return "not a record batch";
+	if (ret_header->base_offset != frame->base_offset ||
+	    ret_header->last_offset_delta != (int32_t)frame->last_offset_delta)
+		return "batch and frame differ in offsets";
+	if (crc32c(bytes_slice(batch, 21, batch.len)) != ret_header->crc)
+		return "CRC of the batch";
+	if (c->link_known && frame_check_link(frame, c->walk.seed, c->link) != ERR_OK)
+		return "does not follow the frame before it";
+	if (c->next_offset >= 0 && frame->base_offset != c->next_offset)
+		return "offsets are not contiguous";
+	if (frame->sequence <= c->sequence)
+		return "sequence does not ascend";
+	return NULL;
+}
+
+static void step(struct chain *c, const struct frame *frame)
+{
+	c->pos += FRAME_HEADER_BYTES + frame->length;
+	c->link = frame->link;
+	c->link_known = true;
+	c->next_offset = frame->base_offset + (int64_t)frame->last_offset_delta + 1;
+	c->sequence = frame->sequence;
+}
+
+/* A frame whose checksums verify. */
+static enum err take(struct chain *c, const struct frame *frame, struct bytes batch)
+{
+	struct batch_header h;
+	const char *fault = frame_fault(c, frame, batch, &h);
+	err_clear();
+	if (fault)
+		damaged(c, frame, fault);
+	index_check(c, frame, fault ? NULL : &h);
+	step(c, frame);
+	c->f->frames_read++;
+	c->f->bytes += batch.len;
+	if (!fault && log_uuid_equal(c->key.topic_id, CATALOG_TOPIC_ID))
+		return fsck_catalog_batch(c->f, batch);
+	return ERR_OK;
+}
+
+/* The frame at c->pos from the journal; ERR_NOT_FOUND. */
+static enum err take_from_journal(struct chain *c)
+{
+	const struct fsck_frame *place = fsck_frame_at(c->f, c->key, c->base, c->pos);
+	struct frame frame;
+	if (!place)
+		return ERR_NOT_FOUND;
+	TRY(fsck_journal_frame(c->f, place, c->walk.seed, &c->buf));
+	TRY(frame_decode(c->buf.ptr, c->walk.seed, &frame));
+	fsck_find(c->f, ERR_REPAIRED, AT_FMT " bytes=%u sequence=%llu number=%llu", AT_ARG(c),
+	    place->len, (unsigned long long)place->sequence, (unsigned long long)place->number);
+	return take(
+	    c, &frame, bytes_slice(writer_bytes(&c->buf), FRAME_HEADER_BYTES, frame.length));
+}
+
+/* ---- one segment ---- */
+
+/* True when c->pos is behind all that was ever acknowledged. */
+static bool behind_end(const struct chain *c)
+{
+	if (!c->end)
+		return false;
+	return c->base > c->end->segment ||
+	       (c->base == c->end->segment && c->pos >= c->end->segment_end);
+}
+
+static enum err tail(struct chain *c)
+{
+	uint8_t buf[4096];
+	size_t len;
+	for (uint64_t at = c->pos; at < c->file_bytes; at += len) {
+		TRY(io_pread(c->f->io, c->walk.fd, buf, sizeof(buf), at, &len));
+		size_t zero = 0;
+		while (zero < len && buf[zero] == 0)
+			zero++;
+		if (zero == len && len > 0)
+			continue; /* room made ahead */
+		fsck_find(c->f, ERR_TORN_TAIL, AT_FMT " bytes=%llu", AT_ARG(c),
+		    (unsigned long long)(c->file_bytes - c->pos));
+		return ERR_OK;
+	}
+	return ERR_OK;
+}
+
+/*
+ * The place at c->pos does not verify; `frame` when at least its header does. *ret_more: go on at
+ * c->pos.
+ */
+static enum err bad_place(struct chain *c, const struct frame *frame, bool *ret_more)
+{
+	*ret_more = true;
+	enum err err = take_from_journal(c);
+	if (err != ERR_NOT_FOUND)
+		return err;
+	if (frame && (frame->flags & FRAME_PAD)) {
+		damaged(c, NULL, "padding is not zero");
+		c->pos += FRAME_HEADER_BYTES + frame->length;
+		c->link_known = false;
+		return ERR_OK;
+	}
+	if (frame) {
+		damaged(c, frame, "body checksum does not verify");
+		index_check(c, frame, NULL);
+		step(c, frame);
+		return ERR_OK;
+	}
+	damaged(c, NULL, "frame header does not verify");
+	c->link_known = false;
+	c->next_offset = -1;
+	*ret_more = index_next(c, c->pos);
+	return ERR_OK;
+}
+
+static enum err read_frames(struct chain *c)
+{
+	while (c->pos < c->file_bytes && !behind_end(c)) {
+		struct frame frame = {0}; /* version 0: its header was not read */
+		struct bytes batch;
+		uint32_t pos = c->pos;
+		bool more;
+		segment_walk_range(&c->walk, c->pos, (uint32_t)c->file_bytes);
+		enum err err = segment_walk_next(&c->walk, &frame, &pos, &batch);
+		err_clear();
+		if (err == ERR_EOF)
+			return ERR_OK;
+		if (err != ERR_OK && err != ERR_CORRUPT)
+			return err;
+		if (frame.version == 0)
+			pos = c->walk.pos;
+		if (pos != c->pos)
+			c->link_known = false; /* padding was passed over */
+		c->pos = pos;
+		if (err == ERR_OK) {
+			TRY(take(c, &frame, batch));
+			continue;
+		}
+		TRY(bad_place(c, frame.version == 0 ? NULL : &frame, &more));
+		if (!more)
+			return ERR_OK;
+	}
+	return ERR_OK;
+}
+
+/* Frames that never came into the file, up to where the partition must end. */
+static enum err read_missing(struct chain *c)
+{
+	while (c->end && c->base == c->end->segment && c->pos < c->end->segment_end) {
+		enum err err = take_from_journal(c);
+		if (err == ERR_NOT_FOUND) {
+			fsck_find(c->f, c->damaged ? ERR_DAMAGED : ERR_LOST_SUFFIX,
+			    AT_FMT " end=%u reason=\"ends too early\"", AT_ARG(c),
+			    c->end->segment_end);
+			return ERR_OK;
+		}
+		TRY(err);
+	}
+	return ERR_OK;
+}
+
+static void check_join(struct chain *c, const struct segment_header *h)
+{
+	bool known = !c->first && c->next_offset >= 0;
+	if (known && h->base_offset > c->next_offset)
+		fsck_find(c->f, ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld", c->dir,
+		    (long long)c->next_offset, (long long)h->base_offset - 1);
+	if (known && h->base_offset < c->next_offset)
+		fsck_find(c->f, ERR_OVERLAP, "partition=%s segment=%lld end_before=%lld", c->dir,
+		    (long long)h->base_offset, (long long)c->next_offset);
+	if (known && h->base_offset == c->next_offset && c->link_known && h->generation == 0 &&
+	    h->previous_link != c->link)
+		fsck_find(c->f, ERR_DAMAGED,
+		    "partition=%s segment=%lld reason=\"does not follow the segment before it\"",
+		    c->dir, (long long)h->base_offset);
+	c->first = false;
+	c->next_offset = h->base_offset;
+	c->link = h->previous_link;
+	c->link_known = true;
+}
+
+static enum err read_segment(
+    struct chain *c, int fd, const char *path, const struct segment_header *h, bool sealed)
+{
+	struct io_stat stat;
+	TRY(io_fstat(c->f->io, fd, &stat));
+	check_join(c, h);
+	c->base = h->base_offset;
+	c->file_bytes = stat.size_bytes < SEGMENT_BYTES_MAX ? stat.size_bytes : SEGMENT_BYTES_MAX;
+	c->pos = SEGMENT_HEADER_BYTES;
+	c->damaged = false;
+	TRY(index_load(c, path, sealed));
+	segment_walk_init(&c->walk, c->f->io, fd, frame_seed_of(h->seed), 0);
+	c->walk.check_body = true;
+	enum err err = read_frames(c);
+	if (err == ERR_OK && behind_end(c))
+		err = tail(c);
+	if (err == ERR_OK)
+		err = read_missing(c);
+	segment_walk_release(&c->walk);
+	if (err == ERR_OK)
+		err = index_finish(c, path);
+	index_drop(c);
+	c->f->segments++;
+	return err;
+}
+
+static enum err check_snap(
+    struct fsck *f, const char *dir, const char *name, struct partition_key key)
+{
+	char path[LOG_PATH_MAX];
+	struct bytes file;
+	struct snap_header h;
+	TRY(fsck_path(f, path, "topics/%s/%s", dir, name));
+	TRY(io_read_file(f->io, path, snap_bytes_max(), &file));
+	enum err err = snap_decode(file, NULL, &h);
+	mem_free((void *)(uintptr_t)file.ptr);
+	bool good = err == ERR_OK && log_uuid_equal(h.topic_id, key.topic_id) &&
+	            h.partition == key.partition;
+	if (good || err == ERR_NEWER_FORMAT)
+		return err;
+	fsck_find(f, ERR_REBUILT, "partition=%s file=%s reason=\"%s\" action=%s", dir, name,
+	    err == ERR_OK ? "of another partition" : err_chain(),
+	    f->options.repair_caches ? "removed" : "next_start");
+	err_clear();
+	return f->options.repair_caches ? io_unlink(f->io, path) : ERR_OK;
+}
+
+/* ---- one partition ---- */
+
+static enum err note_found(struct fsck *f, struct partition_key key)
+{
+	if (f->found_count == f->found_capacity) {
+		size_t capacity = f->found_capacity ? f->found_capacity * 2 : 64;
+		struct partition_key *grown = mem_realloc(f->found, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		f->found = grown;
+		f->found_capacity = capacity;
+	}
+	f->found[f->found_count++] = key;
+	struct fsck_end *end = fsck_end_of(f, key);
+	if (end)
+		end->found = true;
+	return ERR_OK;
+}
+
+static enum err adopt(struct chain *c, const struct segment_header *h)
+{
+	c->key = (struct partition_key){h->topic_id, h->partition};
+	c->end = fsck_end_of(c->f, c->key);
+	static const struct fsck_end nothing;
+	if (!c->end && c->f->record_found)
+		c->end = &nothing; /* checkpoint and journal know of no frame: all is torn */
+	c->f->partitions++;
+	return note_found(c->f, c->key);
+}
+
+/* One .log file of a partition's directory. */
+static enum err check_file(struct chain *c, const char *name, int64_t base, bool sealed)
+{
+	char path[LOG_PATH_MAX], topic[TOPIC_NAME_MAX + 1];
+	struct segment_header h;
+	int fd;
+	TRY(fsck_path(c->f, path, "topics/%s/%s", c->dir, name));
+	TRY(io_open(c->f->io, path, IO_READONLY, &fd));
+	enum err err = segment_file_header(c->f->io, fd, topic, &h);
+	const char *fault = err == ERR_CORRUPT ? err_chain() : NULL;
+	if (err == ERR_OK && h.base_offset != base)
+		fault = "the header has another base offset";
+	if (err == ERR_OK && !c->first &&
+	    (!log_uuid_equal(h.topic_id, c->key.topic_id) || h.partition != c->key.partition))
+		fault = "the header is of another partition";
+	if (fault) {
+		fsck_find(c->f, ERR_DAMAGED, "partition=%s segment=%lld reason=\"%s\"", c->dir,
+		    (long long)base, fault);
+		c->next_offset = -1;
+		c->link_known = false;
+		err = ERR_OK;
+	} else if (err == ERR_OK) {
+		err = c->first ? adopt(c, &h) : ERR_OK;
+		if (err == ERR_OK)
+			err = read_segment(c, fd, path, &h, sealed);
+	}
+	enum err closed = io_close(c->f->io, fd);
+	return err == ERR_OK ? closed : err;
+}
+
+static enum err check_files(struct chain *c, const struct io_names *names)
+{
+	size_t last = 0;
+	int64_t base;
+	for (size_t i = 0; i < names->count; i++)
+		if (segment_name_parse(names->name[i], ".log", &base))
+			last = i;
+	for (size_t i = 0; i < names->count; i++)
+		if (segment_name_parse(names->name[i], ".log", &base))
+			TRY(check_file(c, names->name[i], base, i != last));
+	for (size_t i = 0; i < names->count && !c->first; i++)
+		if (segment_name_parse(names->name[i], ".snap", &base))
+			TRY(check_snap(c->f, c->dir, names->name[i], c->key));
+	if (c->end && !c->first && c->next_offset >= 0 && c->base < c->end->segment)
+		fsck_find(c->f, ERR_LOST_SUFFIX,
+		    "partition=%s segment=%lld reason=\"the last segment is missing\"", c->dir,
+		    (long long)c->end->segment);
+	return ERR_OK;
+}
+
+static enum err check_directory(struct fsck *f, const char *dir)
+{
+	char path[LOG_PATH_MAX];
+	struct io_stat stat;
+	struct io_names names;
+	struct chain c = {.f = f, .dir = dir, .next_offset = -1, .first = true};
+	TRY(fsck_path(f, path, "topics/%s", dir));
+	TRY(io_stat(f->io, path, &stat));
+	if (!stat.is_directory)
+		return ERR_OK;
+	TRY(io_list(f->io, path, &names));
+	writer_init(&c.buf, BATCH_BYTES_MAX + FRAME_HEADER_BYTES);
+	enum err err = check_files(&c, &names);
+	index_drop(&c);
+	writer_release(&c.buf);
+	io_names_release(&names);
+	return err;
+}
+
+enum err fsck_partitions(struct fsck *f)
+{
+	char path[LOG_PATH_MAX];
+	struct io_names dirs;
+	TRY(fsck_path(f, path, "topics"));
+	TRY(io_list(f->io, path, &dirs));
+	enum err err = ERR_OK;
+	for (size_t i = 0; i < dirs.count && err == ERR_OK; i++)
+		err = check_directory(f, dirs.name[i]);
+	io_names_release(&dirs);
+	return err;
+}
