@@ -4,6 +4,7 @@
  * known bytes, and hostile bytes are refused within the memory they justify.
  */
 #include "test/lib/test.h"
+#include "test/lib/kafka_random.h"
 #include "test/lib/seed.h"
 #include "broker/kafka/codec.h"
 #include <stdio.h>
@@ -13,94 +14,10 @@
 
 static struct prng rng;
 
-static void fill(struct msg_form form, void *message, struct arena *arena);
-
-static struct bytes random_bytes(struct arena *arena, size_t max)
-{
-	size_t len = prng_below(&rng, max);
-	uint8_t *p = arena_alloc(arena, len ? len : 1);
-	for (size_t i = 0; i < len; i++)
-		p[i] = (uint8_t)prng_u64(&rng);
-	return bytes_of(p, len);
-}
-
-static void fill_value(
-    struct msg_form form, const struct msg_field *f, void *at, struct arena *arena)
-{
-	bool null = !f->array && msg_field_nullable(f, form.version) && prng_below(&rng, 4) == 0;
-	struct bytes b = null ? bytes_of(NULL, 0) : random_bytes(arena, 40);
-	uint64_t number = prng_u64(&rng);
-	switch ((enum msg_type)f->type) {
-	case MSG_BOOL:
-		*(bool *)at = number & 1;
-		break;
-	case MSG_I8:
-		*(int8_t *)at = (int8_t)number;
-		break;
-	case MSG_I16:
-		*(int16_t *)at = (int16_t)number;
-		break;
-	case MSG_I32:
-		*(int32_t *)at = (int32_t)number;
-		break;
-	case MSG_I64:
-		*(int64_t *)at = (int64_t)number;
-		break;
-	case MSG_UUID:
-		memcpy(at, &number, sizeof(number));
-		break;
-	case MSG_STRING:
-		*(struct str *)at = bytes_str(b);
-		break;
-	case MSG_BYTES:
-	case MSG_RECORDS:
-		*(struct bytes *)at = b;
-		break;
-	case MSG_SLICES: {
-		struct bytes *slices = arena_alloc(arena, 3 * sizeof(*slices));
-		for (int i = 0; i < 3; i++)
-			slices[i] = random_bytes(arena, 40);
-		*(struct msg_slices *)at = (struct msg_slices){null ? NULL : slices, null ? 0 : 3};
-		break;
-	}
-	case MSG_STRUCT:
-		form.shape = f->shape;
-		fill(form, at, arena);
-		break;
-	}
-}
-
-static void fill_field(
-    struct msg_form form, const struct msg_field *f, void *at, struct arena *arena)
-{
-	bool null = msg_field_nullable(f, form.version) && prng_below(&rng, 4) == 0;
-	if (f->array) {
-		struct msg_array *array = at;
-		uint32_t count = null ? 0 : (uint32_t)prng_below(&rng, 4);
-		size_t size = msg_type_size(f);
-		char *items = arena_calloc(arena, count ? count : 1, size);
-		for (uint32_t i = 0; i < count; i++)
-			fill_value(form, f, items + i * size, arena);
-		*array = (struct msg_array){null ? NULL : items, count};
-	} else if (f->type == MSG_STRUCT && f->null_from <= f->null_to) {
-		void *target = arena_calloc(arena, 1, f->shape->size);
-		form.shape = f->shape;
-		fill(form, target, arena);
-		*(void **)at = null ? NULL : target;
-	} else {
-		fill_value(form, f, at, arena);
-	}
-}
-
 static void fill(struct msg_form form, void *message, struct arena *arena)
 {
-	msg_init(form.shape, message);
-	for (size_t i = 0; i < form.shape->field_count; i++) {
-		const struct msg_field *f = &form.shape->fields[i];
-		/* a tagged field keeps its default half of the time, so both ways are taken */
-		if (msg_field_in(f, form.version) && (f->tag < 0 || prng_below(&rng, 2)))
-			fill_field(form, f, (char *)message + f->offset, arena);
-	}
+	struct kafka_random k = {.rng = &rng, .arena = arena};
+	kafka_random_fill(&k, form, message);
 }
 
 static struct bytes encode(struct msg_form form, const void *message, struct msg_out *out)
