@@ -103,9 +103,9 @@ struct scope {
 	                         run time */
 };
 struct agg_list {
-	struct agg aggs[BIND_AGGS_MAX];
-	struct str names[BIND_AGGS_MAX];
-	uint32_t count;
+	struct agg *aggs;
+	struct str *names;
+	uint32_t count, capacity;
 };
 
 /* ---- sql_error.c: refusals ---------------------------------------------------------- */
@@ -155,6 +155,9 @@ MUST_USE enum err plan_over(
 /* Is there a topic below? Over rows of views nothing is ever taken back. */
 bool plan_reads_topic(const struct plan *p);
 void *bind_alloc(struct binder *b, size_t count, size_t len); /* zeroed; NULL on failure */
+/* Makes room for one more of `count` items of `len` bytes in *items, doubling. */
+MUST_USE enum err bind_grow(
+    struct binder *b, void *items, uint32_t count, uint32_t *capacity, size_t len);
 MUST_USE enum err bind_copy(struct binder *b, struct str s, struct str *ret_copy);
 MUST_USE enum err rel_filter(struct binder *b, struct rel *rel, struct expr *predicate);
 /* Copies the columns, so that names and visibilities can be changed. */

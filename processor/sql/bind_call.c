@@ -105,6 +105,9 @@ static enum err agg_add(struct binder *b, struct agg_list *list, const struct ag
 		return bind_fail(
 		    b, x->location, ERR_LIMIT, "more than %d aggregates", BIND_AGGS_MAX);
 	if (i == list->count) {
+		uint32_t capacity = list->capacity;
+		TRY(bind_grow(b, &list->names, i, &capacity, sizeof *list->names));
+		TRY(bind_grow(b, &list->aggs, i, &list->capacity, sizeof *list->aggs));
 		TRY(bind_copy(b, tree_name(x->n_funcname, x->funcname), &list->names[i]));
 		list->aggs[list->count++] = *a;
 	}

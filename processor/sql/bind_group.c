@@ -150,7 +150,8 @@ static enum err aggregate_node(struct binder *b, struct select *s, struct rel *r
 	p->stateful = true;
 	p->keys = keys;
 	p->key_count = s->group_count;
-	memcpy(p->aggs, s->aggs->aggs, s->aggs->count * sizeof *p->aggs);
+	if (s->aggs->count > 0)
+		memcpy(p->aggs, s->aggs->aggs, s->aggs->count * sizeof *p->aggs);
 	p->agg_count = s->aggs->count;
 	out.plan = p;
 	TRY(aggregate_columns(b, s, &in, &out));

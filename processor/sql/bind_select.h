@@ -21,7 +21,7 @@ struct select {
 	struct rel in;
 	struct agg_list *aggs;
 	struct target *targets;
-	uint32_t target_count;
+	uint32_t target_count, target_capacity;
 	uint32_t visible_count; /* junk follows */
 	struct expr **groups;
 	uint32_t group_count;

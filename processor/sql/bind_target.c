@@ -68,6 +68,7 @@ static enum err target_add(struct binder *b, struct select *s, const struct targ
 	if (s->target_count >= VIEW_COLUMNS_MAX)
 		return bind_fail(
 		    b, t->location, ERR_LIMIT, "more than %d columns", VIEW_COLUMNS_MAX);
+	TRY(bind_grow(b, &s->targets, s->target_count, &s->target_capacity, sizeof *s->targets));
 	s->targets[s->target_count++] = *t;
 	return ERR_OK;
 }
@@ -125,9 +126,6 @@ enum err select_targets(struct binder *b, struct select *s)
 	bool open =
 	    b->open_literals && s->tree->n_distinct_clause == 0 && s->tree->n_sort_clause == 0;
 	b->open_literals = false;
-	s->targets = bind_alloc(b, VIEW_COLUMNS_MAX, sizeof *s->targets);
-	if (!s->targets)
-		return bind_nomem(b);
 	for (size_t i = 0; i < s->tree->n_target_list; i++)
 		TRY(bind_target(b, s, s->tree->target_list[i]->res_target, open));
 	if (s->target_count == 0)

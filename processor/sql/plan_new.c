@@ -7,6 +7,23 @@ void *bind_alloc(struct binder *b, size_t count, size_t len)
 	return arena_calloc(b->arena, count ? count : 1, len);
 }
 
+enum err bind_grow(struct binder *b, void *items, uint32_t count, uint32_t *capacity, size_t len)
+{
+	void *old = NULL;
+	if (count < *capacity)
+		return ERR_OK;
+	uint32_t grown = *capacity ? *capacity * 2 : 16;
+	void *larger = bind_alloc(b, grown, len);
+	if (!larger)
+		return bind_nomem(b);
+	memcpy(&old, items, sizeof old);
+	if (count > 0)
+		memcpy(larger, old, count * len);
+	memcpy(items, &larger, sizeof larger);
+	*capacity = grown;
+	return ERR_OK;
+}
+
 enum err bind_copy(struct binder *b, struct str s, struct str *ret_copy)
 {
 	struct str copy = arena_copy_str(b->arena, s);
@@ -90,27 +107,11 @@ enum err rel_columns_copy(struct binder *b, struct rel *rel)
 
 /* ---- projections -------------------------------------------------------------------- */
 
-static enum err project_grow(struct binder *b, struct project *p)
-{
-	uint32_t capacity = p->capacity ? p->capacity * 2 : 16;
-	struct expr **exprs = bind_alloc(b, capacity, sizeof(struct expr *));
-	struct rel_column *columns = bind_alloc(b, capacity, sizeof *columns);
-	if (!exprs || !columns)
-		return bind_nomem(b);
-	if (p->count > 0) {
-		memcpy(exprs, p->exprs, p->count * sizeof(struct expr *));
-		memcpy(columns, p->columns, p->count * sizeof *columns);
-	}
-	p->exprs = exprs;
-	p->columns = columns;
-	p->capacity = capacity;
-	return ERR_OK;
-}
-
 enum err project_add(struct binder *b, struct project *p, struct expr *e, struct rel_column column)
 {
-	if (p->count == p->capacity)
-		TRY(project_grow(b, p));
+	uint32_t capacity = p->capacity;
+	TRY(bind_grow(b, &p->exprs, p->count, &capacity, sizeof(struct expr *)));
+	TRY(bind_grow(b, &p->columns, p->count, &p->capacity, sizeof *p->columns));
 	column.type = e->type;
 	p->exprs[p->count] = e;
 	p->columns[p->count++] = column;

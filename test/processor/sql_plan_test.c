@@ -222,6 +222,34 @@ static void doubling_with_queries_are_refused(void **state)
 	sql_fixture_release(&f);
 }
 
+/* More columns and aggregates than any list starts with, up to the limits and beyond. */
+static void lists_grow_to_their_limits(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t aggs;
+		enum err err;
+	} cases[] = {{1, ERR_OK}, {16, ERR_OK}, {17, ERR_OK}, {512, ERR_OK}, {513, ERR_LIMIT}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct sql_fixture f;
+		struct sql_error error;
+		struct view_plan *plan = NULL;
+		struct writer w;
+		sql_fixture_init(&f);
+		sql_fixture_schema(&f);
+		writer_init(&w, MIB);
+		write_cstr(&w, "CREATE MATERIALIZED VIEW v AS SELECT product");
+		for (uint32_t k = 0; k < cases[i].aggs; k++)
+			write_printf(&w, ", sum(id + %u) AS s%u", k, k);
+		write_cstr(&w, " FROM orders GROUP BY product");
+		assert_int_equal(
+		    sql_fixture_try(&f, bytes_str(writer_bytes(&w)), &plan, &error), cases[i].err);
+		assert_true(!plan || plan->root->column_count == cases[i].aggs + 1);
+		writer_release(&w);
+		sql_fixture_release(&f);
+	}
+}
+
 /* Whatever allocation fails: ERR_NOMEM, nothing kept. libpg_query's own allocations are its own
  * affair. */
 static void running_out_of_memory_is_an_error(void **state)
@@ -270,6 +298,7 @@ int main(void)
 	    cmocka_unit_test(an_inlined_view_keeps_the_versions_it_was_made_over),
 	    cmocka_unit_test(views_that_read_views_are_inlined_to_a_limit),
 	    cmocka_unit_test(doubling_with_queries_are_refused),
+	    cmocka_unit_test(lists_grow_to_their_limits),
 	    cmocka_unit_test(running_out_of_memory_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
