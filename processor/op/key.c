@@ -39,21 +39,27 @@ static double double_of_bits(uint64_t bits)
 	return f;
 }
 
-static void encode_numeric(struct writer *w, struct numeric n)
+static uint8_t *put_u64(uint8_t *to, uint64_t v)
+{
+	put_u64_be(to, v);
+	return to + 8;
+}
+
+static uint8_t *put_numeric(uint8_t *to, struct numeric n)
 {
 	bool negative = n.mantissa < 0;
 	uint128 m = negative ? -(uint128)n.mantissa : (uint128)n.mantissa;
-	write_u8(w, n.mantissa == 0 ? 1 : negative ? 0 : 2);
+	*to++ = m == 0 ? 1 : negative ? 0 : 2;
 	if (m == 0)
-		return;
+		return to;
 	int digits = numeric_digits(m);
 	m *= numeric_pow10(NUMERIC_DIGITS_MAX - digits);
 	uint8_t place = (uint8_t)(digits - n.scale + NUMERIC_BIAS);
-	write_u8(w, negative ? (uint8_t)~place : place);
+	*to++ = negative ? (uint8_t)~place : place;
 	if (negative)
 		m = ~m;
-	write_u64_be(w, (uint64_t)(m >> 64));
-	write_u64_be(w, (uint64_t)m);
+	to = put_u64(to, (uint64_t)(m >> 64));
+	return put_u64(to, (uint64_t)m);
 }
 
 static void decode_numeric(struct reader *r, struct numeric *ret)
@@ -84,18 +90,22 @@ static void decode_numeric(struct reader *r, struct numeric *ret)
 		*ret = (struct numeric){sign == 0 ? -(int128)m : (int128)m, scale};
 }
 
-static void encode_slice(struct writer *w, struct str s)
+static uint8_t *put_slice(uint8_t *to, struct str s)
 {
 	while (s.len > 0) {
 		const char *zero = memchr(s.ptr, 0, s.len);
 		size_t run = zero ? (size_t)(zero - s.ptr) : s.len;
-		write_str(w, str_from(s.ptr, run));
+		memcpy(to, s.ptr, run);
+		to += run;
 		if (!zero)
 			break;
-		write_u16_be(w, 0x00ff);
+		*to++ = 0;
+		*to++ = 0xff;
 		s = str_from(s.ptr + run + 1, s.len - run - 1);
 	}
-	write_u16_be(w, 0x0001);
+	*to++ = 0;
+	*to++ = 1;
+	return to;
 }
 
 static enum err decode_slice(struct reader *r, struct arena *a, struct str *ret)
@@ -131,11 +141,11 @@ static enum err decode_slice(struct reader *r, struct arena *a, struct str *ret)
 }
 
 /* 95 bits hold every interval: 2^31 months of 30 days, 2^31 days and 2^63 us are below 2^73. */
-static void encode_interval(struct writer *w, struct interval iv)
+static uint8_t *put_interval(uint8_t *to, struct interval iv)
 {
 	uint128 v = (uint128)(interval_span(iv) + ((int128)1 << 95));
-	write_u32_be(w, (uint32_t)(v >> 64));
-	write_u64_be(w, (uint64_t)v);
+	put_u32_be(to, (uint32_t)(v >> 64));
+	return put_u64(to + 4, (uint64_t)v);
 }
 
 static void decode_interval(struct reader *r, struct interval *ret)
@@ -146,45 +156,56 @@ static void decode_interval(struct reader *r, struct interval *ret)
 		r->bad = true;
 }
 
-void key_encode(struct writer *w, enum type_id type, struct datum d)
+uint8_t *key_put(uint8_t *to, enum type_id type, struct datum d)
 {
-	write_u8(w, d.null ? TAG_NULL : TAG_VALUE);
+	*to++ = d.null ? TAG_NULL : TAG_VALUE;
 	if (d.null)
-		return;
+		return to;
 	switch (type) {
 	case TYPE_BOOL:
-		write_u8(w, d.b);
-		break;
+		*to++ = d.b;
+		return to;
 	case TYPE_INT2:
 	case TYPE_INT4:
 	case TYPE_INT8:
 	case TYPE_DATE:
 	case TYPE_TIMESTAMP:
 	case TYPE_TIMESTAMPTZ:
-		write_u64_be(w, (uint64_t)d.i ^ SIGN_BIT);
-		break;
+		return put_u64(to, (uint64_t)d.i ^ SIGN_BIT);
 	case TYPE_FLOAT4:
 	case TYPE_FLOAT8:
-		write_u64_be(w, double_bits(d.f));
-		break;
+		return put_u64(to, double_bits(d.f));
 	case TYPE_NUMERIC:
-		encode_numeric(w, d.num);
-		break;
+		return put_numeric(to, d.num);
 	case TYPE_UNKNOWN:
 	case TYPE_TEXT:
 	case TYPE_BYTEA:
 	case TYPE_JSONB:
-		encode_slice(w, d.s);
-		break;
+		return put_slice(to, d.s);
 	case TYPE_INTERVAL:
-		encode_interval(w, d.iv);
-		break;
+		return put_interval(to, d.iv);
 	case TYPE_UUID:
-		write_bytes(w, bytes_of(d.uuid, 16));
-		break;
+		memcpy(to, d.uuid, 16);
+		return to + 16;
 	case TYPE_COUNT:
-		ASSERT(false);
+		break;
 	}
+	ASSERT(false);
+	return to;
+}
+
+size_t key_bound(enum type_id type, struct datum d)
+{
+	bool slice = type == TYPE_TEXT || type == TYPE_BYTEA || type == TYPE_JSONB || type == TYPE_UNKNOWN;
+	return slice && !d.null ? 2 * d.s.len + 3 : KEY_FIXED_MAX;
+}
+
+void key_encode(struct writer *w, enum type_id type, struct datum d)
+{
+	size_t bound = key_bound(type, d);
+	uint8_t *to = writer_reserve(w, bound);
+	if (to)
+		w->len -= bound - (size_t)(key_put(to, type, d) - to);
 }
 
 static enum err decode_value(struct reader *r, struct arena *a, enum type_id type, struct datum *d)

@@ -124,7 +124,7 @@ bool op_done(const struct op_tree *t);
 bool op_needs_records(const struct op_tree *t);
 void op_begin_record(struct op_tree *t);
 MUST_USE enum err op_end_record(struct op_tree *t, bool *ret_accepted);
-void op_abort_record(struct op_tree *t);
+MUST_USE enum err op_abort_record(struct op_tree *t);
 
 /* ---- checkpoints and memory ---------------------------------------------------------------------------- */
 

@@ -129,6 +129,10 @@ MUST_USE enum err datum_copy(struct arena *a, enum type_id type, struct datum in
 /* ---- keys: values as order-preserving bytes (memcmp order = SQL order, NULLs last) --------------- */
 /* Appends one value to the key. DESC callers invert. Equal values (1.0 and 1.00) give equal bytes. */
 void key_encode(struct writer *w, enum type_id type, struct datum d);
+/* The same into memory that has key_bound() bytes; returns the end. */
+enum { KEY_FIXED_MAX = 19 };
+size_t key_bound(enum type_id type, struct datum d);
+uint8_t *key_put(uint8_t *to, enum type_id type, struct datum d);
 /* Reads one value back; text and bytea are unescaped into the arena. A numeric comes back normalised. */
 MUST_USE enum err key_decode(struct reader *r, struct arena *a, enum type_id type, struct datum *ret_datum);
 /* State bytes: compact, exact (keeps a numeric's display scale), not ordered. */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processor/op/slab.h"
+
+struct slab_block {
+	struct slab_block *next;
+};
+
+void slab_init(struct slab *s)
+{
+	*s = (struct slab){0};
+}
+
+void slab_release(struct slab *s)
+{
+	for (struct slab_block *c = s->chunks, *next; c; c = next) {
+		next = c->next;
+		mem_free(c);
+	}
+	*s = (struct slab){0};
+}
+
+static size_t round_up(size_t len)
+{
+	return len ? (len + 15) & ~(size_t)15 : 16;
+}
+
+/* What is left of the old chunk becomes a free block of its size. */
+static bool new_chunk(struct slab *s)
+{
+	size_t left = (size_t)(s->end - s->at);
+	struct slab_block *chunk = mem_alloc_aligned(16, SLAB_CHUNK);
+	if (!chunk)
+		return false;
+	if (left >= 16 && left <= SLAB_CLASS_MAX) {
+		struct slab_block *rest = (struct slab_block *)(void *)s->at;
+		rest->next = s->free[left / 16];
+		s->free[left / 16] = rest;
+	}
+	chunk->next = s->chunks;
+	s->chunks = chunk;
+	s->at = (uint8_t *)chunk + 16;
+	s->end = (uint8_t *)chunk + SLAB_CHUNK;
+	return true;
+}
+
+void *slab_alloc(struct slab *s, size_t len)
+{
+	size_t size = round_up(len);
+	void *ptr;
+	if (size > SLAB_CLASS_MAX) {
+		ptr = mem_alloc_aligned(16, size);
+	} else if (s->free[size / 16]) {
+		ptr = s->free[size / 16];
+		s->free[size / 16] = s->free[size / 16]->next;
+	} else {
+		if ((size_t)(s->end - s->at) < size && !new_chunk(s))
+			return NULL;
+		ptr = s->at;
+		s->at += size;
+	}
+	if (ptr)
+		s->used_bytes += size;
+	return ptr;
+}
+
+void slab_free(struct slab *s, void *ptr, size_t len)
+{
+	size_t size = round_up(len);
+	if (!ptr)
+		return;
+	ASSERT(s->used_bytes >= size);
+	s->used_bytes -= size;
+	if (size > SLAB_CLASS_MAX) {
+		mem_free(ptr);
+		return;
+	}
+	struct slab_block *b = ptr;
+	b->next = s->free[size / 16];
+	s->free[size / 16] = b;
+}
