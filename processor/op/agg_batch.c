@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Aggregates over whole batches. First a look whether anything could overflow: the largest value of the batch times its rows, against
- * what each touched group has left; only if so do rows go one at a time. Then one tight loop per aggregate.
+ * Aggregates over whole batches. First a look whether anything could overflow: the largest value of
+ * the batch times its rows, against what each touched group has left; only if so do rows go one at
+ * a time. Then one tight loop per aggregate.
  */
 #include "processor/op/agg_slot.h"
 #include "processor/op/state_table.h"
@@ -22,10 +23,10 @@ static inline int32_t weight_at(const int32_t *weight, uint32_t row)
 	return weight ? weight[row] : 1;
 }
 
-/* ---- can nothing overflow? ------------------------------------------------------------------------------------------ */
+/* ---- can nothing overflow? ------------------------------------------------------- */
 
-static bool safe_int(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    uint32_t count)
+static bool safe_int(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, uint32_t count)
 {
 	size_t step = !v->constant;
 	uint64_t largest = 0;
@@ -44,8 +45,8 @@ static bool safe_int(const struct agg_slot *s, struct entry **entries, const str
 }
 
 /* All of the batch at one scale, which is also each group's unless the group is new. */
-static bool safe_numeric(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    uint32_t count)
+static bool safe_numeric(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, uint32_t count)
 {
 	size_t step = !v->constant;
 	int128 largest = 0, limit = (int128)numeric_pow10(NUMERIC_DIGITS_MAX);
@@ -71,20 +72,22 @@ static bool safe_numeric(const struct agg_slot *s, struct entry **entries, const
 	return true;
 }
 
-static bool safe_float(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    uint32_t count)
+static bool safe_float(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, uint32_t count)
 {
-	double limit = (s->agg->type.id == TYPE_FLOAT4 ? (double)FLT_MAX : DBL_MAX) / (2 * BATCH_ROWS_MAX + 2);
+	double limit =
+	    (s->agg->type.id == TYPE_FLOAT4 ? (double)FLT_MAX : DBL_MAX) / (2 * BATCH_ROWS_MAX + 2);
 	for (uint32_t r = 0; r < count; r++) {
 		double x = in_use(use, r) ? v->f[vec_row(v, r)] : 0;
-		if (!(fabs(x) < limit) || !(fabs(((struct slot_sum_float *)at(s, entries[r]))->sum) < limit))
+		if (!(fabs(x) < limit) ||
+		    !(fabs(((struct slot_sum_float *)at(s, entries[r]))->sum) < limit))
 			return false;
 	}
 	return true;
 }
 
-bool agg_slot_safe(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    const int32_t *weight, uint32_t count)
+bool agg_slot_safe(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, const int32_t *weight, uint32_t count)
 {
 	(void)weight; /* +-1: the bound holds for both */
 	if (!s->can_fail)
@@ -96,17 +99,18 @@ bool agg_slot_safe(const struct agg_slot *s, struct entry **entries, const struc
 	return s->kind == SLOT_SUM_FLOAT && safe_float(s, entries, v, use, count);
 }
 
-/* ---- adding ------------------------------------------------------------------------------------------------------------- */
+/* ---- adding ---------------------------------------------------------------------- */
 
-static void add_counts(const struct agg_slot *s, struct entry **entries, const uint8_t *use, const int32_t *weight,
-    uint32_t count)
+static void add_counts(const struct agg_slot *s, struct entry **entries, const uint8_t *use,
+    const int32_t *weight, uint32_t count)
 {
 	for (uint32_t r = 0; r < count; r++)
-		((struct slot_count *)at(s, entries[r]))->n += in_use(use, r) ? weight_at(weight, r) : 0;
+		((struct slot_count *)at(s, entries[r]))->n +=
+		    in_use(use, r) ? weight_at(weight, r) : 0;
 }
 
-static void add_ints(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    const int32_t *weight, uint32_t count)
+static void add_ints(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, const int32_t *weight, uint32_t count)
 {
 	size_t step = !v->constant;
 	for (uint32_t r = 0; r < count; r++) {
@@ -119,8 +123,8 @@ static void add_ints(const struct agg_slot *s, struct entry **entries, const str
 	}
 }
 
-static void add_numerics(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    const int32_t *weight, uint32_t count)
+static void add_numerics(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, const int32_t *weight, uint32_t count)
 {
 	size_t step = !v->constant;
 	for (uint32_t r = 0; r < count; r++) {
@@ -135,8 +139,8 @@ static void add_numerics(const struct agg_slot *s, struct entry **entries, const
 	}
 }
 
-static void add_floats(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    uint32_t count)
+static void add_floats(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, uint32_t count)
 {
 	bool as_float = s->agg->type.id == TYPE_FLOAT4;
 	for (uint32_t r = 0; r < count; r++) {
@@ -149,8 +153,8 @@ static void add_floats(const struct agg_slot *s, struct entry **entries, const s
 	}
 }
 
-static void add_extremes(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    uint32_t count)
+static void add_extremes(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, uint32_t count)
 {
 	size_t step = !v->constant;
 	bool max = s->agg->kind == AGG_MAX;
@@ -166,8 +170,8 @@ static void add_extremes(const struct agg_slot *s, struct entry **entries, const
 	}
 }
 
-bool agg_slot_add_batch(const struct agg_slot *s, struct entry **entries, const struct vec *v, const uint8_t *use,
-    const int32_t *weight, uint32_t count)
+bool agg_slot_add_batch(const struct agg_slot *s, struct entry **entries, const struct vec *v,
+    const uint8_t *use, const int32_t *weight, uint32_t count)
 {
 	switch (s->kind) {
 	case SLOT_COUNT:

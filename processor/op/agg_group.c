@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processor/op/agg_group.h"
 
-/* ---- groups in their table ------------------------------------------------------------------------------------------- */
+/* ---- groups in their table ------------------------------------------------------- */
 
 static void group_release(void *ctx, struct entry *e)
 {
@@ -80,7 +80,8 @@ static bool group_empty(void *ctx, const struct entry *e)
 }
 
 /* The row downstream has: lineage, then the results as datum bytes. Its key is the entry's. */
-static enum err group_image(void *ctx, struct entry *e, struct arena *arena, struct bytes *ret_image)
+static enum err group_image(
+    void *ctx, struct entry *e, struct arena *arena, struct bytes *ret_image)
 {
 	struct aggregate *a = ctx;
 	struct writer w;
@@ -89,8 +90,10 @@ static enum err group_image(void *ctx, struct entry *e, struct arena *arena, str
 	writer_init(&w, SIZE_MAX);
 	write_bytes(&w, bytes_of(&group_of(e)->lineage, sizeof(struct op_lineage)));
 	for (uint32_t i = 0; i < a->slot_count; i++)
-		datum_write(&w, a->slots[i].agg->type.id, agg_slot_result(&a->slots[i], slot_state(&a->slots[i], e)));
-	struct bytes copy = w.err == ERR_OK ? arena_copy(arena, writer_bytes(&w)) : (struct bytes){NULL, 0};
+		datum_write(&w, a->slots[i].agg->type.id,
+		    agg_slot_result(&a->slots[i], slot_state(&a->slots[i], e)));
+	struct bytes copy =
+	    w.err == ERR_OK ? arena_copy(arena, writer_bytes(&w)) : (struct bytes){NULL, 0};
 	writer_release(&w);
 	if (!copy.ptr)
 		return ERR_NOMEM;
@@ -100,11 +103,16 @@ static enum err group_image(void *ctx, struct entry *e, struct arena *arena, str
 
 void group_kind_init(struct table_kind *kind, size_t slots_width)
 {
-	*kind = (struct table_kind){.width = GROUP_WIDTH + slots_width, .release = group_release, .reset = group_reset, .write = group_write,
-	    .read = group_read, .empty = group_empty, .image = group_image};
+	*kind = (struct table_kind){.width = GROUP_WIDTH + slots_width,
+	    .release = group_release,
+	    .reset = group_reset,
+	    .write = group_write,
+	    .read = group_read,
+	    .empty = group_empty,
+	    .image = group_image};
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------------------------ */
+/* ---- parts ----------------------------------------------------------------------- */
 
 static void member_release(void *ctx, struct entry *e)
 {
@@ -159,10 +167,16 @@ static enum err member_undone(void *ctx, struct entry *e)
 	return ERR_OK;
 }
 
-const struct table_kind member_kind = {.width = sizeof(struct member), .release = member_release, .reset = member_reset,
-    .write = member_write, .read = member_read, .empty = member_empty, .undone = member_undone};
+const struct table_kind member_kind = {.width = sizeof(struct member),
+    .release = member_release,
+    .reset = member_reset,
+    .write = member_write,
+    .read = member_read,
+    .empty = member_empty,
+    .undone = member_undone};
 
-static struct bytes part_prefix(struct aggregate *a, const struct entry *e, const struct agg_slot *s)
+static struct bytes part_prefix(
+    struct aggregate *a, const struct entry *e, const struct agg_slot *s)
 {
 	writer_clear(&a->key);
 	write_bytes(&a->key, entry_key(&a->groups, e));
@@ -170,8 +184,8 @@ static struct bytes part_prefix(struct aggregate *a, const struct entry *e, cons
 	return writer_bytes(&a->key);
 }
 
-enum err group_part_key(struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct datum d,
-    struct bytes *ret_key)
+enum err group_part_key(struct aggregate *a, const struct entry *e, const struct agg_slot *s,
+    struct datum d, struct bytes *ret_key)
 {
 	(void)part_prefix(a, e, s);
 	if (s->keeps_bag)
@@ -211,7 +225,8 @@ enum err group_load_bag(struct aggregate *a, struct entry *e, const struct agg_s
 	struct bag_load l = {bag, &a->groups.slab, prefix.len};
 	const struct op_store *store = a->parts.store;
 	TRY(a->key.err);
-	/* a group that has changed since the checkpoint is in memory with its multiset, so the store's is the current one */
+	/* a group that has changed since the checkpoint is in memory with its multiset, so the
+	 * store's is the current one */
 	if (store && e->flags & ENTRY_STORED) {
 		a->parts.lookups++;
 		TRY(store->scan(store->ctx, a->parts.state_id, prefix, load_member, &l));
@@ -220,7 +235,8 @@ enum err group_load_bag(struct aggregate *a, struct entry *e, const struct agg_s
 	return ERR_OK;
 }
 
-enum err group_bag_add(struct aggregate *a, struct entry *e, const struct agg_slot *s, struct datum d, int32_t weight)
+enum err group_bag_add(
+    struct aggregate *a, struct entry *e, const struct agg_slot *s, struct datum d, int32_t weight)
 {
 	int64_t *loaded;
 	struct bytes key;
@@ -244,8 +260,8 @@ enum err group_bag_add(struct aggregate *a, struct entry *e, const struct agg_sl
 	return bag_set(bag, &a->groups.slab, own, (struct bytes){NULL, 0}, now);
 }
 
-enum err group_member_add(struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct datum d, int32_t weight,
-    bool try, int32_t *ret_delta)
+enum err group_member_add(struct aggregate *a, const struct entry *e, const struct agg_slot *s,
+    struct datum d, int32_t weight, bool try, int32_t *ret_delta)
 {
 	struct bytes key;
 	struct entry *part;
@@ -254,7 +270,8 @@ enum err group_member_add(struct aggregate *a, const struct entry *e, const stru
 	struct member *m = entry_state(part);
 	int64_t now = m->count + weight;
 	if (now < 0)
-		return err_note(ERR_CORRUPT, "a value is taken out of a DISTINCT set that is not in");
+		return err_note(
+		    ERR_CORRUPT, "a value is taken out of a DISTINCT set that is not in");
 	*ret_delta = (now > 0) - (m->count > 0);
 	/* over append-only input a member needs no count */
 	if (try || (!a->retracts && *ret_delta == 0))

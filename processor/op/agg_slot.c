@@ -20,7 +20,7 @@ static bool is_slice(enum type_id t)
 	return t == TYPE_TEXT || t == TYPE_BYTEA || t == TYPE_JSONB;
 }
 
-/* ---- which kind -------------------------------------------------------------------------------------------------- */
+/* ---- which kind ------------------------------------------------------------------ */
 
 static enum err init_sum(struct agg_slot *s, const struct agg *agg)
 {
@@ -35,7 +35,8 @@ static enum err init_sum(struct agg_slot *s, const struct agg *agg)
 	} else if (is_float(arg.id)) {
 		if (s->retracts)
 			return err_note(ERR_SQL_UNSUPPORTED,
-			    "sum and avg of real or double precision over input that retracts are not exact: cast to numeric");
+			    "sum and avg of real or double precision over input that retracts are "
+			    "not exact: cast to numeric");
 		s->kind = SLOT_SUM_FLOAT;
 		s->can_fail = true;
 	} else {
@@ -48,7 +49,8 @@ static enum err init_sum(struct agg_slot *s, const struct agg *agg)
 
 enum err agg_slot_init(struct agg_slot *s, const struct agg *agg, bool retracts)
 {
-	*s = (struct agg_slot){.agg = agg, .arg = agg->arg ? agg->arg->type.id : TYPE_UNKNOWN, .retracts = retracts};
+	*s = (struct agg_slot){
+	    .agg = agg, .arg = agg->arg ? agg->arg->type.id : TYPE_UNKNOWN, .retracts = retracts};
 	switch (agg->kind) {
 	case AGG_COUNT_STAR:
 	case AGG_COUNT:
@@ -72,18 +74,25 @@ enum err agg_slot_init(struct agg_slot *s, const struct agg *agg, bool retracts)
 
 size_t agg_slot_width(const struct agg_slot *s)
 {
-	static const size_t width[] = {[SLOT_COUNT] = sizeof(struct slot_count), [SLOT_SUM_INT] = sizeof(struct slot_sum_int),
-	    [SLOT_SUM_NUMERIC] = sizeof(struct slot_sum_numeric), [SLOT_SUM_FLOAT] = sizeof(struct slot_sum_float),
-	    [SLOT_SUM_INTERVAL] = sizeof(struct slot_sum_interval), [SLOT_EXTREME_INT] = sizeof(struct slot_extreme_int),
-	    [SLOT_EXTREME] = sizeof(struct slot_extreme), [SLOT_BOOL] = sizeof(struct slot_bool)};
+	static const size_t width[] = {[SLOT_COUNT] = sizeof(struct slot_count),
+	    [SLOT_SUM_INT] = sizeof(struct slot_sum_int),
+	    [SLOT_SUM_NUMERIC] = sizeof(struct slot_sum_numeric),
+	    [SLOT_SUM_FLOAT] = sizeof(struct slot_sum_float),
+	    [SLOT_SUM_INTERVAL] = sizeof(struct slot_sum_interval),
+	    [SLOT_EXTREME_INT] = sizeof(struct slot_extreme_int),
+	    [SLOT_EXTREME] = sizeof(struct slot_extreme),
+	    [SLOT_BOOL] = sizeof(struct slot_bool)};
 	/* without retraction an int64 extreme is its value and whether there is one */
-	size_t bytes = s->kind == SLOT_EXTREME_INT && !s->keeps_bag ? offsetof(struct slot_extreme_int, bag) : width[s->kind];
+	size_t bytes = s->kind == SLOT_EXTREME_INT && !s->keeps_bag
+	                   ? offsetof(struct slot_extreme_int, bag)
+	                   : width[s->kind];
 	return (bytes + 15) & ~(size_t)15;
 }
 
-/* ---- adding one value ------------------------------------------------------------------------------------------------ */
+/* ---- adding one value ------------------------------------------------------------ */
 
-static enum err add_int(const struct agg_slot *s, struct slot_sum_int *state, int64_t v, int32_t weight, bool try)
+static enum err add_int(
+    const struct agg_slot *s, struct slot_sum_int *state, int64_t v, int32_t weight, bool try)
 {
 	int128 sum = state->sum + (int128)v * weight;
 	if (s->can_fail && sum != (int64_t)sum)
@@ -95,7 +104,8 @@ static enum err add_int(const struct agg_slot *s, struct slot_sum_int *state, in
 	return ERR_OK;
 }
 
-/* Moves the sum to another scale; it gets smaller only when no value with more decimals is left, so nothing is cut off. */
+/* Moves the sum to another scale; it gets smaller only when no value with more decimals is left, so
+ * nothing is cut off. */
 static enum err rescale(struct numeric *sum, int32_t scale)
 {
 	if (scale >= sum->scale)
@@ -105,7 +115,8 @@ static enum err rescale(struct numeric *sum, int32_t scale)
 	return ERR_OK;
 }
 
-static enum err note_scale(struct slot_sum_numeric *state, struct slab *slab, int32_t scale, int32_t weight)
+static enum err note_scale(
+    struct slot_sum_numeric *state, struct slab *slab, int32_t scale, int32_t weight)
 {
 	const size_t len = (NUMERIC_DIGITS_MAX + 1) * sizeof *state->by_scale;
 	if (!state->by_scale) {
@@ -115,13 +126,16 @@ static enum err note_scale(struct slot_sum_numeric *state, struct slab *slab, in
 		memset(state->by_scale, 0, len);
 	}
 	state->by_scale[scale] += weight;
-	return state->by_scale[scale] < 0 ? err_note(ERR_CORRUPT, "a value is taken out of a sum it is not in") : ERR_OK;
+	return state->by_scale[scale] < 0
+	           ? err_note(ERR_CORRUPT, "a value is taken out of a sum it is not in")
+	           : ERR_OK;
 }
 
-static enum err add_numeric(const struct agg_slot *s, struct slot_sum_numeric *state, struct slab *slab, struct numeric v,
-    int32_t weight, bool try)
+static enum err add_numeric(const struct agg_slot *s, struct slot_sum_numeric *state,
+    struct slab *slab, struct numeric v, int32_t weight, bool try)
 {
-	struct numeric sum = {state->sum, state->scale}, signed_v = {weight < 0 ? -v.mantissa : v.mantissa, v.scale};
+	struct numeric sum = {state->sum, state->scale},
+	               signed_v = {weight < 0 ? -v.mantissa : v.mantissa, v.scale};
 	TRY(numeric_add(sum, signed_v, &sum));
 	if (try)
 		return ERR_OK;
@@ -140,11 +154,14 @@ static enum err add_numeric(const struct agg_slot *s, struct slot_sum_numeric *s
 	return ERR_OK;
 }
 
-static enum err add_float(const struct agg_slot *s, struct slot_sum_float *state, double v, bool try)
+static enum err add_float(
+    const struct agg_slot *s, struct slot_sum_float *state, double v, bool try)
 {
 	/* sum(real) adds floats; avg(real) and everything else adds doubles */
 	bool as_float = s->agg->type.id == TYPE_FLOAT4;
-	double sum = state->n == 0 ? v : as_float ? (double)(float)(state->sum + v) : state->sum + v;
+	double sum = state->n == 0 ? v
+	             : as_float    ? (double)(float)(state->sum + v)
+	                           : state->sum + v;
 	if (isinf(sum) && !isinf(state->sum) && !isinf(v))
 		return ERR_NUMERIC_OVERFLOW;
 	if (try)
@@ -154,7 +171,8 @@ static enum err add_float(const struct agg_slot *s, struct slot_sum_float *state
 	return ERR_OK;
 }
 
-static enum err add_interval(struct slot_sum_interval *state, struct interval v, int32_t weight, bool try)
+static enum err add_interval(
+    struct slot_sum_interval *state, struct interval v, int32_t weight, bool try)
 {
 	struct interval sum = v;
 	if (weight < 0)
@@ -189,7 +207,8 @@ static void disown_datum(const struct agg_slot *s, struct slab *slab, struct slo
 	state->has = 0;
 }
 
-static enum err set_extreme(const struct agg_slot *s, struct slot_extreme *state, struct slab *slab, struct datum d)
+static enum err set_extreme(
+    const struct agg_slot *s, struct slot_extreme *state, struct slab *slab, struct datum d)
 {
 	TRY(own_datum(s, slab, &d));
 	disown_datum(s, slab, state);
@@ -215,7 +234,8 @@ static enum err add_extreme(const struct agg_slot *s, void *at, struct slab *sla
 	return set_extreme(s, state, slab, d);
 }
 
-enum err agg_slot_add(const struct agg_slot *s, void *state, struct slab *slab, struct datum d, int32_t weight, bool try)
+enum err agg_slot_add(const struct agg_slot *s, void *state, struct slab *slab, struct datum d,
+    int32_t weight, bool try)
 {
 	switch (s->kind) {
 	case SLOT_COUNT:
@@ -242,7 +262,7 @@ enum err agg_slot_add(const struct agg_slot *s, void *state, struct slab *slab, 
 	return ERR_OK;
 }
 
-/* ---- multisets of extremes ------------------------------------------------------------------------------------------------ */
+/* ---- multisets of extremes ------------------------------------------------------- */
 
 static bool prints_one_way(enum type_id t)
 {
@@ -265,7 +285,8 @@ struct bag *agg_slot_bag(const struct agg_slot *s, void *state, int64_t **ret_lo
 	return s->kind == SLOT_EXTREME_INT ? &i->bag : &x->bag;
 }
 
-static enum err bag_value(const struct agg_slot *s, struct arena *a, const struct bag_node *n, struct datum *ret)
+static enum err bag_value(
+    const struct agg_slot *s, struct arena *a, const struct bag_node *n, struct datum *ret)
 {
 	struct reader r = reader_of(bag_key(n));
 	TRY(key_decode(&r, a, s->arg, ret));
@@ -294,12 +315,13 @@ enum err agg_slot_from_bag(const struct agg_slot *s, void *state, struct slab *s
 	return err;
 }
 
-/* ---- result ------------------------------------------------------------------------------------------------------------------- */
+/* ---- result ---------------------------------------------------------------------- */
 
 static struct datum avg_of(struct numeric sum, int64_t n)
 {
 	struct datum d = {.null = n == 0};
-	/* never overflows: the quotient's digits are those of the sum, or its scale is made for 16 significant ones */
+	/* never overflows: the quotient's digits are those of the sum, or its scale is made for 16
+	 * significant ones */
 	if (n != 0 && numeric_div(sum, numeric_of_i64(n), &d.num) != ERR_OK)
 		d.null = true;
 	return d;
@@ -318,10 +340,12 @@ static struct datum sum_int_result(const struct agg_slot *s, const struct slot_s
 	return d;
 }
 
-static struct datum sum_interval_result(const struct agg_slot *s, const struct slot_sum_interval *state)
+static struct datum sum_interval_result(
+    const struct agg_slot *s, const struct slot_sum_interval *state)
 {
 	struct datum d = {.null = state->n == 0, .iv = state->sum};
-	if (!d.null && s->agg->kind == AGG_AVG && interval_div(state->sum, (double)state->n, &d.iv) != ERR_OK)
+	if (!d.null && s->agg->kind == AGG_AVG &&
+	    interval_div(state->sum, (double)state->n, &d.iv) != ERR_OK)
 		d.null = true; /* a quotient by n >= 1 fits */
 	return d;
 }
@@ -345,7 +369,8 @@ struct datum agg_slot_result(const struct agg_slot *s, const void *state)
 	case SLOT_SUM_NUMERIC: {
 		const struct slot_sum_numeric *n = state;
 		struct numeric sum = {n->sum, n->scale};
-		return s->agg->kind == AGG_AVG ? avg_of(sum, n->n) : (struct datum){.null = n->n == 0, .num = sum};
+		return s->agg->kind == AGG_AVG ? avg_of(sum, n->n)
+		                               : (struct datum){.null = n->n == 0, .num = sum};
 	}
 	case SLOT_SUM_FLOAT: {
 		const struct slot_sum_float *f = state;

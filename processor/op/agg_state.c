@@ -2,10 +2,11 @@
 /*
  * State bytes of aggregates, exact. Per slot:
  *   count     varint n                        sum of integers   varint n, wide sum
- *   numeric   varint n, u8 scale, wide sum; with counts per scale: u8 scales, then (u8 scale, varint count) each
- *   float     varint n, double                interval          varint n, varints months, days, us
- *   extreme   a datum, NULL = none            boolean           varint trues, varint falses
- * wide = u8 sign, uvarint low 64, uvarint high 64. A multiset is not here but in the parts table.
+ *   numeric   varint n, u8 scale, wide sum; with counts per scale: u8 scales, then (u8 scale,
+ * varint count) each float     varint n, double                interval          varint n, varints
+ * months, days, us extreme   a datum, NULL = none            boolean           varint trues, varint
+ * falses wide = u8 sign, uvarint low 64, uvarint high 64. A multiset is not here but in the parts
+ * table.
  */
 #include "processor/op/agg_slot.h"
 
@@ -27,7 +28,8 @@ static int128 read_wide(struct reader *r)
 	return r->bad ? 0 : negative ? -(int128)m : (int128)m;
 }
 
-static void write_numeric_sum(const struct agg_slot *s, const struct slot_sum_numeric *n, struct writer *w)
+static void write_numeric_sum(
+    const struct agg_slot *s, const struct slot_sum_numeric *n, struct writer *w)
 {
 	write_varint64(w, n->n);
 	write_u8(w, (uint8_t)n->scale);
@@ -46,7 +48,8 @@ static void write_numeric_sum(const struct agg_slot *s, const struct slot_sum_nu
 	}
 }
 
-static enum err read_numeric_sum(const struct agg_slot *s, struct slot_sum_numeric *n, struct slab *slab, struct reader *r)
+static enum err read_numeric_sum(
+    const struct agg_slot *s, struct slot_sum_numeric *n, struct slab *slab, struct reader *r)
 {
 	const size_t len = (NUMERIC_DIGITS_MAX + 1) * sizeof *n->by_scale;
 	n->n = read_varint64(r);
@@ -86,11 +89,13 @@ void agg_slot_write(const struct agg_slot *s, const void *state, struct writer *
 		break;
 	case SLOT_SUM_FLOAT:
 		write_varint64(w, ((const struct slot_sum_float *)state)->n);
-		datum_write(w, TYPE_FLOAT8, (struct datum){.f = ((const struct slot_sum_float *)state)->sum});
+		datum_write(w, TYPE_FLOAT8,
+		    (struct datum){.f = ((const struct slot_sum_float *)state)->sum});
 		break;
 	case SLOT_SUM_INTERVAL:
 		write_varint64(w, ((const struct slot_sum_interval *)state)->n);
-		datum_write(w, TYPE_INTERVAL, (struct datum){.iv = ((const struct slot_sum_interval *)state)->sum});
+		datum_write(w, TYPE_INTERVAL,
+		    (struct datum){.iv = ((const struct slot_sum_interval *)state)->sum});
 		break;
 	case SLOT_EXTREME_INT:
 	case SLOT_EXTREME:
@@ -103,7 +108,8 @@ void agg_slot_write(const struct agg_slot *s, const void *state, struct writer *
 	}
 }
 
-static enum err read_extreme(const struct agg_slot *s, void *state, struct slab *slab, struct reader *r)
+static enum err read_extreme(
+    const struct agg_slot *s, void *state, struct slab *slab, struct reader *r)
 {
 	struct datum d;
 	TRY(datum_read(r, s->arg, &d));
@@ -117,7 +123,8 @@ static enum err read_extreme(const struct agg_slot *s, void *state, struct slab 
 	}
 	struct slot_extreme *x = state;
 	struct str text = d.s;
-	bool slice = type_width(s->arg) == sizeof(struct str) && s->arg != TYPE_INTERVAL && s->arg != TYPE_UUID;
+	bool slice = type_width(s->arg) == sizeof(struct str) && s->arg != TYPE_INTERVAL &&
+	             s->arg != TYPE_UUID;
 	if (slice) {
 		char *copy = text.len > 0 ? slab_alloc(slab, text.len) : NULL;
 		if (text.len > 0 && !copy)

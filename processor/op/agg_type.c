@@ -7,8 +7,9 @@ bool agg_by_name(struct str name, enum agg_kind *ret_kind)
 	static const struct {
 		const char *name;
 		enum agg_kind kind;
-	} names[] = {{"count", AGG_COUNT}, {"sum", AGG_SUM}, {"avg", AGG_AVG}, {"min", AGG_MIN}, {"max", AGG_MAX},
-	    {"bool_and", AGG_BOOL_AND}, {"every", AGG_BOOL_AND}, {"bool_or", AGG_BOOL_OR}};
+	} names[] = {{"count", AGG_COUNT}, {"sum", AGG_SUM}, {"avg", AGG_AVG}, {"min", AGG_MIN},
+	    {"max", AGG_MAX}, {"bool_and", AGG_BOOL_AND}, {"every", AGG_BOOL_AND},
+	    {"bool_or", AGG_BOOL_OR}};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_equal(name, str_of(names[i].name))) {
 			*ret_kind = names[i].kind;
@@ -55,7 +56,8 @@ static enum type_id avg_type(enum type_id arg)
 
 static bool has_extremes(enum type_id arg)
 {
-	return arg != TYPE_BOOL && arg != TYPE_BYTEA && arg != TYPE_UUID && arg != TYPE_JSONB && arg != TYPE_UNKNOWN;
+	return arg != TYPE_BOOL && arg != TYPE_BYTEA && arg != TYPE_UUID && arg != TYPE_JSONB &&
+	       arg != TYPE_UNKNOWN;
 }
 
 bool agg_result_type(enum agg_kind kind, struct type arg, struct type *ret_type)

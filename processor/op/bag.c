@@ -25,7 +25,8 @@ int64_t bag_count(const struct bag *b, struct bytes key)
 }
 
 /* Everything below `key` into *left, the rest into *right. */
-static void split(struct bag_node *t, struct bytes key, struct bag_node **left, struct bag_node **right)
+static void split(
+    struct bag_node *t, struct bytes key, struct bag_node **left, struct bag_node **right)
 {
 	while (t) {
 		if (bytes_compare(bag_key(t), key) < 0) {
@@ -85,7 +86,8 @@ static void remove_key(struct bag *b, struct slab *slab, struct bytes key)
 	slab_free(slab, n, node_len(n->key_len, n->payload_len));
 }
 
-enum err bag_set(struct bag *b, struct slab *slab, struct bytes key, struct bytes payload, int64_t count)
+enum err bag_set(
+    struct bag *b, struct slab *slab, struct bytes key, struct bytes payload, int64_t count)
 {
 	if (count == 0) {
 		remove_key(b, slab, key);

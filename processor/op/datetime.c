@@ -5,9 +5,10 @@
 
 #include <strings.h>
 
-/* ---- calendar ------------------------------------------------------------------------------------------ */
+/* ---- calendar -------------------------------------------------------------------- */
 
-/* Years are counted from March, so the leap day is the last of its year; 400 years are an era of 146,097 days. */
+/* Years are counted from March, so the leap day is the last of its year; 400 years are an era of
+ * 146,097 days. */
 enum { ERA_DAYS = 146097, EPOCH_SHIFT = 719468 /* days from 0000-03-01 to 1970-01-01 */ };
 
 int64_t days_from_civil(int64_t year, int month, int day)
@@ -22,7 +23,8 @@ struct civil civil_of_days(int64_t days)
 {
 	int64_t shifted = days + EPOCH_SHIFT, era = floor_div(shifted, ERA_DAYS);
 	int64_t in_era = shifted - era * ERA_DAYS;
-	int64_t year_in_era = (in_era - in_era / 1460 + in_era / 36524 - in_era / (ERA_DAYS - 1)) / 365;
+	int64_t year_in_era =
+	    (in_era - in_era / 1460 + in_era / 36524 - in_era / (ERA_DAYS - 1)) / 365;
 	int64_t in_year = in_era - (365 * year_in_era + year_in_era / 4 - year_in_era / 100);
 	int64_t march_month = (5 * in_year + 2) / 153;
 	struct civil c = {0};
@@ -75,7 +77,7 @@ static int64_t iso_year_of(int64_t days, int64_t year)
 	return days >= iso_year_start(year + 1) ? year + 1 : year;
 }
 
-/* ---- arithmetic ------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------ */
 
 enum err timestamp_add(int64_t us, struct interval iv, int64_t *ret_us)
 {
@@ -115,7 +117,7 @@ enum err timestamp_age(int64_t a, int64_t b, struct interval *ret_interval)
 	/* days are borrowed from the month of the earlier date, whichever argument it is */
 	struct civil early = y;
 	int64_t us = ((x.hour - y.hour) * 60 + x.minute - y.minute) * US_PER_MINUTE +
-	    (x.second - y.second) * US_PER_SECOND + x.us - y.us;
+	             (x.second - y.second) * US_PER_SECOND + x.us - y.us;
 	int64_t months = (x.year - y.year) * 12 + x.month - y.month;
 	int days = x.day - y.day;
 	if (us < 0) {
@@ -155,7 +157,7 @@ enum err timestamp_bin(struct interval stride, int64_t us, int64_t origin, int64
 	return ERR_OK;
 }
 
-/* ---- fields -------------------------------------------------------------------------------------------------- */
+/* ---- fields ---------------------------------------------------------------------- */
 
 enum time_field time_field_by_name(struct str name)
 {
@@ -180,17 +182,19 @@ enum time_field time_field_by_name(struct str name)
 	    {"centuries", FIELD_CENTURY}, {"c", FIELD_CENTURY}, {"cent", FIELD_CENTURY},
 	    {"millennium", FIELD_MILLENNIUM}, {"millennia", FIELD_MILLENNIUM},
 	    {"mil", FIELD_MILLENNIUM}, {"mils", FIELD_MILLENNIUM}, {"isoyear", FIELD_ISOYEAR},
-	    {"dow", FIELD_DOW}, {"isodow", FIELD_ISODOW}, {"doy", FIELD_DOY}, {"epoch", FIELD_EPOCH},
-	    {"julian", FIELD_JULIAN}, {"jd", FIELD_JULIAN}, {"j", FIELD_JULIAN},
-	    {"timezone", FIELD_TIMEZONE}, {"timezone_hour", FIELD_TIMEZONE_HOUR},
-	    {"timezone_minute", FIELD_TIMEZONE_MINUTE}};
+	    {"dow", FIELD_DOW}, {"isodow", FIELD_ISODOW}, {"doy", FIELD_DOY},
+	    {"epoch", FIELD_EPOCH}, {"julian", FIELD_JULIAN}, {"jd", FIELD_JULIAN},
+	    {"j", FIELD_JULIAN}, {"timezone", FIELD_TIMEZONE},
+	    {"timezone_hour", FIELD_TIMEZONE_HOUR}, {"timezone_minute", FIELD_TIMEZONE_MINUTE}};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strlen(names[i].name) == name.len && strncasecmp(names[i].name, name.ptr, name.len) == 0)
+		if (strlen(names[i].name) == name.len &&
+		    strncasecmp(names[i].name, name.ptr, name.len) == 0)
 			return names[i].field;
 	return FIELD_NONE;
 }
 
-/* First year of the period of `length` years; periods of 100 and 1000 begin with year 1, decades with year 0. */
+/* First year of the period of `length` years; periods of 100 and 1000 begin with year 1, decades
+ * with year 0. */
 static int64_t period_start(enum time_field field, int64_t year)
 {
 	switch ((int)field) {
@@ -221,8 +225,11 @@ static int64_t trunc_days(enum time_field field, int64_t days)
 
 static int64_t field_us(enum time_field field)
 {
-	static const int64_t us[] = {[FIELD_MICROSECONDS] = 1, [FIELD_MILLISECONDS] = 1000,
-	    [FIELD_SECOND] = US_PER_SECOND, [FIELD_MINUTE] = US_PER_MINUTE, [FIELD_HOUR] = US_PER_HOUR};
+	static const int64_t us[] = {[FIELD_MICROSECONDS] = 1,
+	    [FIELD_MILLISECONDS] = 1000,
+	    [FIELD_SECOND] = US_PER_SECOND,
+	    [FIELD_MINUTE] = US_PER_MINUTE,
+	    [FIELD_HOUR] = US_PER_HOUR};
 	ASSERT(field <= FIELD_HOUR);
 	return us[field];
 }
@@ -254,8 +261,13 @@ enum err interval_trunc(enum time_field field, struct interval iv, struct interv
 	if (field <= FIELD_HOUR) {
 		iv.us -= iv.us % field_us(field);
 	} else {
-		static const int months[] = {[FIELD_DAY] = 1, [FIELD_MONTH] = 1, [FIELD_QUARTER] = 3,
-		    [FIELD_YEAR] = 12, [FIELD_DECADE] = 120, [FIELD_CENTURY] = 1200, [FIELD_MILLENNIUM] = 12000};
+		static const int months[] = {[FIELD_DAY] = 1,
+		    [FIELD_MONTH] = 1,
+		    [FIELD_QUARTER] = 3,
+		    [FIELD_YEAR] = 12,
+		    [FIELD_DECADE] = 120,
+		    [FIELD_CENTURY] = 1200,
+		    [FIELD_MILLENNIUM] = 12000};
 		iv.us = 0;
 		if (field != FIELD_DAY)
 			iv.days = 0;
@@ -305,7 +317,8 @@ static int64_t extract_date(enum time_field field, int64_t days)
 
 static bool field_is_monotonic(enum time_field field)
 {
-	return (field >= FIELD_YEAR && field <= FIELD_ISOYEAR) || field == FIELD_EPOCH || field == FIELD_JULIAN;
+	return (field >= FIELD_YEAR && field <= FIELD_ISOYEAR) || field == FIELD_EPOCH ||
+	       field == FIELD_JULIAN;
 }
 
 static bool type_has_field(enum type_id type, enum time_field field)
@@ -324,15 +337,19 @@ static enum err extract_julian(int64_t days, int64_t in_day, struct numeric *ret
 	return numeric_add(numeric_of_i64(days - DATE_MIN), part, ret_value);
 }
 
-enum err timestamp_extract(enum time_field field, enum type_id type, int64_t us, struct numeric *ret_value, bool *ret_null)
+enum err timestamp_extract(
+    enum time_field field, enum type_id type, int64_t us, struct numeric *ret_value, bool *ret_null)
 {
 	*ret_null = time_is_infinite(us);
-	if (!type_has_field(type, field) && !(*ret_null && type == TYPE_TIMESTAMP && field != FIELD_NONE))
+	if (!type_has_field(type, field) &&
+	    !(*ret_null && type == TYPE_TIMESTAMP && field != FIELD_NONE))
 		return ERR_BAD_VALUE;
-	if (*ret_null) /* PostgreSQL gives infinity for the fields that grow; numeric here has none */
+	if (*ret_null) /* PostgreSQL gives infinity for the fields that grow; numeric here has none
+	                */
 		return field_is_monotonic(field) ? ERR_NUMERIC_OVERFLOW : ERR_OK;
 	bool is_date = type == TYPE_DATE;
-	int64_t days = is_date ? us : floor_div(us, US_PER_DAY), in_day = is_date ? 0 : us - days * US_PER_DAY;
+	int64_t days = is_date ? us : floor_div(us, US_PER_DAY),
+	        in_day = is_date ? 0 : us - days * US_PER_DAY;
 	int64_t in_minute = in_day % US_PER_MINUTE;
 	switch ((int)field) {
 	case FIELD_MICROSECONDS:

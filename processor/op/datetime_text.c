@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* ---- output ------------------------------------------------------------------------------------------------ */
+/* ---- output ---------------------------------------------------------------------- */
 
 static char *put_two(char *to, int v)
 {
@@ -85,7 +85,7 @@ void timestamp_to_text(struct writer *w, int64_t us, bool zone)
 		write_cstr(w, " BC");
 }
 
-/* ---- input --------------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------- */
 
 struct parse {
 	const char *at, *end;
@@ -137,8 +137,8 @@ static bool take_date(struct parse *p)
 	size_t digits = digits_ahead(p);
 	int year;
 	if (digits == 8)
-		return take_number(p, 4, 4, &year) && (p->c.year = year, true) && take_number(p, 2, 2, &p->c.month) &&
-		    take_number(p, 2, 2, &p->c.day);
+		return take_number(p, 4, 4, &year) && (p->c.year = year, true) &&
+		       take_number(p, 2, 2, &p->c.month) && take_number(p, 2, 2, &p->c.day);
 	if (digits < 3 || digits > 7 || !take_number(p, 3, 7, &year))
 		return false;
 	p->c.year = year;
@@ -242,7 +242,7 @@ static bool take_tail(struct parse *p)
 	if (bc)
 		p->c.year = 1 - p->c.year;
 	return p->c.month >= 1 && p->c.month <= 12 && p->c.day >= 1 &&
-	    p->c.day <= days_in_month(p->c.year, p->c.month);
+	       p->c.day <= days_in_month(p->c.year, p->c.month);
 }
 
 static bool take_timestamp(struct parse *p)
@@ -272,9 +272,11 @@ static bool special(struct str s, int64_t *ret)
 	static const struct {
 		const char *word;
 		int64_t value;
-	} words[] = {{"epoch", 0}, {"infinity", TIME_POS_INFINITY}, {"-infinity", TIME_NEG_INFINITY}};
+	} words[] = {
+	    {"epoch", 0}, {"infinity", TIME_POS_INFINITY}, {"-infinity", TIME_NEG_INFINITY}};
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (s.len == strlen(words[i].word) && strncasecmp(s.ptr, words[i].word, s.len) == 0) {
+		if (s.len == strlen(words[i].word) &&
+		    strncasecmp(s.ptr, words[i].word, s.len) == 0) {
 			*ret = words[i].value;
 			return true;
 		}

@@ -58,7 +58,8 @@ int datum_compare(enum type_id type, struct datum a, struct datum b)
 
 static bool type_is_slice(enum type_id type)
 {
-	return type == TYPE_TEXT || type == TYPE_BYTEA || type == TYPE_JSONB || type == TYPE_UNKNOWN;
+	return type == TYPE_TEXT || type == TYPE_BYTEA || type == TYPE_JSONB ||
+	       type == TYPE_UNKNOWN;
 }
 
 enum err datum_copy(struct arena *a, enum type_id type, struct datum in, struct datum *ret_datum)

@@ -7,7 +7,7 @@
 
 #include <strings.h>
 
-/* ---- output -------------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------- */
 
 static void put_i64(struct writer *w, int64_t v)
 {
@@ -92,13 +92,14 @@ void datum_to_text(struct writer *w, enum type_id type, struct datum d)
 	}
 }
 
-/* ---- input ----------------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------- */
 
 static struct str trim(struct str s)
 {
 	while (s.len > 0 && (s.ptr[0] == ' ' || (s.ptr[0] >= '\t' && s.ptr[0] <= '\r')))
 		s = str_from(s.ptr + 1, s.len - 1);
-	while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || (s.ptr[s.len - 1] >= '\t' && s.ptr[s.len - 1] <= '\r')))
+	while (s.len > 0 &&
+	       (s.ptr[s.len - 1] == ' ' || (s.ptr[s.len - 1] >= '\t' && s.ptr[s.len - 1] <= '\r')))
 		s.len--;
 	return s;
 }
@@ -110,11 +111,12 @@ static enum err bool_from_text(struct str s, bool *ret)
 		const char *word;
 		size_t min;
 		bool value;
-	} words[] = {{"true", 1, true}, {"false", 1, false}, {"yes", 1, true}, {"no", 1, false}, {"on", 2, true},
-	    {"off", 2, false}, {"1", 1, true}, {"0", 1, false}};
+	} words[] = {{"true", 1, true}, {"false", 1, false}, {"yes", 1, true}, {"no", 1, false},
+	    {"on", 2, true}, {"off", 2, false}, {"1", 1, true}, {"0", 1, false}};
 	s = trim(s);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (s.len >= words[i].min && s.len <= strlen(words[i].word) && strncasecmp(s.ptr, words[i].word, s.len) == 0) {
+		if (s.len >= words[i].min && s.len <= strlen(words[i].word) &&
+		    strncasecmp(s.ptr, words[i].word, s.len) == 0) {
 			*ret = words[i].value;
 			return ERR_OK;
 		}
@@ -135,11 +137,13 @@ static enum err int_from_text(struct str s, enum type_id type, int64_t *ret)
 		if (digit < 0 || digit > 9)
 			return ERR_BAD_VALUE;
 		/* downwards, since the lowest int64 has no positive counterpart */
-		overflow = overflow || __builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, digit, &v);
+		overflow = overflow || __builtin_mul_overflow(v, 10, &v) ||
+		           __builtin_sub_overflow(v, digit, &v);
 	}
 	if (!negative)
 		overflow = overflow || __builtin_sub_overflow((int64_t)0, v, &v);
-	if (overflow || (type == TYPE_INT2 && v != (int16_t)v) || (type == TYPE_INT4 && v != (int32_t)v))
+	if (overflow || (type == TYPE_INT2 && v != (int16_t)v) ||
+	    (type == TYPE_INT4 && v != (int32_t)v))
 		return ERR_NUMERIC_OVERFLOW;
 	*ret = v;
 	return ERR_OK;
@@ -147,7 +151,9 @@ static enum err int_from_text(struct str s, enum type_id type, int64_t *ret)
 
 static int hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+	return c >= '0' && c <= '9'                 ? c - '0'
+	       : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+	                                            : -1;
 }
 
 static enum err bytea_from_hex(struct str s, char *to, size_t *ret_len)
@@ -216,7 +222,8 @@ static enum err uuid_from_text(struct str s, uint8_t ret[16])
 		s = str_from(s.ptr + 1, s.len - 2);
 	size_t at = 0;
 	for (int i = 0; i < 16; i++) {
-		int hi = at < s.len ? hex_digit(s.ptr[at]) : -1, lo = at + 1 < s.len ? hex_digit(s.ptr[at + 1]) : -1;
+		int hi = at < s.len ? hex_digit(s.ptr[at]) : -1,
+		    lo = at + 1 < s.len ? hex_digit(s.ptr[at + 1]) : -1;
 		if (hi < 0 || lo < 0)
 			return ERR_BAD_VALUE;
 		uuid[i] = (uint8_t)(hi * 16 + lo);
@@ -235,7 +242,8 @@ static enum err text_from_text(struct arena *a, struct type type, struct str s, 
 	if (type.precision > 0) {
 		size_t chars = 0, cut = s.len;
 		for (size_t i = 0; i < s.len; i++)
-			if (((unsigned char)s.ptr[i] & 0xc0) != 0x80 && chars++ == (size_t)type.precision)
+			if (((unsigned char)s.ptr[i] & 0xc0) != 0x80 &&
+			    chars++ == (size_t)type.precision)
 				cut = i;
 		for (size_t i = cut; i < s.len; i++)
 			if (s.ptr[i] != ' ')
@@ -246,7 +254,8 @@ static enum err text_from_text(struct arena *a, struct type type, struct str s, 
 	return ret->ptr ? ERR_OK : ERR_NOMEM;
 }
 
-enum err datum_from_text(struct arena *a, struct type type, struct str text, struct datum *ret_datum)
+enum err datum_from_text(
+    struct arena *a, struct type type, struct str text, struct datum *ret_datum)
 {
 	struct datum d = {.null = false};
 	enum err e = ERR_BAD_VALUE;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The evaluator: one column vector per expression node. What must not be evaluated for a row (a branch of CASE that is not
- * taken, the rest of a decided AND) is switched off by the active mask; the mask costs, so it is only narrowed for
- * parts that can fail. Values of inactive rows are unspecified and never read.
+ * The evaluator: one column vector per expression node. What must not be evaluated for a row (a
+ * branch of CASE that is not taken, the rest of a decided AND) is switched off by the active mask;
+ * the mask costs, so it is only narrowed for parts that can fail. Values of inactive rows are
+ * unspecified and never read.
  */
 #include "processor/op/expr.h"
 
@@ -13,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- row errors ------------------------------------------------------------------------------------------ */
+/* ---- row errors ------------------------------------------------------------------ */
 
 void row_errors_release(struct row_errors *e)
 {
@@ -39,7 +40,8 @@ static struct row_error *row_error_new(struct row_errors *e, uint32_t row)
 	return &e->errors[e->count++];
 }
 
-static void row_error_vadd(struct row_errors *e, uint32_t row, enum err err, const char *fmt, va_list ap)
+static void row_error_vadd(
+    struct row_errors *e, uint32_t row, enum err err, const char *fmt, va_list ap)
 {
 	struct row_error *error = row_error_new(e, row);
 	if (!error)
@@ -115,10 +117,11 @@ void func_same(struct eval *ev, const struct expr *call, const struct vec *args,
 	out->type = call->type;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------- */
 
 /* NULLs of the arguments are NULLs of the result. */
-static enum err merge_nulls(struct eval *ev, const struct vec *args, uint32_t arg_count, struct vec *out)
+static enum err merge_nulls(
+    struct eval *ev, const struct vec *args, uint32_t arg_count, struct vec *out)
 {
 	for (uint32_t a = 0; a < arg_count; a++) {
 		const struct vec *arg = &args[a];
@@ -134,7 +137,8 @@ static enum err merge_nulls(struct eval *ev, const struct vec *args, uint32_t ar
 	return ERR_OK;
 }
 
-enum err expr_call(struct eval *ev, const struct expr *e, const struct vec *args, struct vec *ret_vec)
+enum err expr_call(
+    struct eval *ev, const struct expr *e, const struct vec *args, struct vec *ret_vec)
 {
 	struct vec out;
 	if (e->func->eval == func_same) {
@@ -153,7 +157,8 @@ enum err expr_call(struct eval *ev, const struct expr *e, const struct vec *args
 }
 
 /* A call over constants is computed once, unless it fails: then each active row has the error. */
-static enum err call_constant(struct eval *ev, const struct expr *e, const struct vec *args, struct vec *ret_vec)
+static enum err call_constant(
+    struct eval *ev, const struct expr *e, const struct vec *args, struct vec *ret_vec)
 {
 	struct row_errors errors = {0};
 	struct eval once = {.arena = ev->arena, .errors = &errors, .count = 1};
@@ -168,7 +173,8 @@ static enum err call_constant(struct eval *ev, const struct expr *e, const struc
 	return ERR_OK;
 }
 
-enum err expr_args(struct eval *ev, const struct expr *e, const struct batch *in, struct vec **ret_args)
+enum err expr_args(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec **ret_args)
 {
 	struct vec *args = func_alloc(ev, (e->arg_count ? e->arg_count : 1) * sizeof *args);
 	if (!args)
@@ -179,7 +185,8 @@ enum err expr_args(struct eval *ev, const struct expr *e, const struct batch *in
 	return ERR_OK;
 }
 
-static enum err eval_call(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+static enum err eval_call(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec *args;
 	bool constant = true;
@@ -189,7 +196,7 @@ static enum err eval_call(struct eval *ev, const struct expr *e, const struct ba
 	return constant ? call_constant(ev, e, args, ret_vec) : expr_call(ev, e, args, ret_vec);
 }
 
-/* ---- leaves ----------------------------------------------------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------------------- */
 
 static enum err eval_const(struct eval *ev, const struct expr *e, struct vec *ret_vec)
 {
@@ -204,7 +211,8 @@ static enum err eval_const(struct eval *ev, const struct expr *e, struct vec *re
 	return ERR_OK;
 }
 
-static enum err eval_is_null(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+static enum err eval_is_null(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec arg, out;
 	TRY(expr_eval(ev, e->args[0], in, &arg));
@@ -216,7 +224,8 @@ static enum err eval_is_null(struct eval *ev, const struct expr *e, const struct
 	return ERR_OK;
 }
 
-static enum err eval_is_true(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+static enum err eval_is_true(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec arg, out;
 	TRY(expr_eval(ev, e->args[0], in, &arg));
@@ -228,7 +237,8 @@ static enum err eval_is_true(struct eval *ev, const struct expr *e, const struct
 	return ERR_OK;
 }
 
-static enum err eval_not(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+static enum err eval_not(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec arg, out;
 	TRY(expr_eval(ev, e->args[0], in, &arg));
@@ -241,7 +251,8 @@ static enum err eval_not(struct eval *ev, const struct expr *e, const struct bat
 	return ERR_OK;
 }
 
-enum err expr_eval(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+enum err expr_eval(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	if (ev->fatal != ERR_OK)
 		return ev->fatal;

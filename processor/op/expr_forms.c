@@ -18,8 +18,8 @@ static uint8_t *mask_new(struct eval *ev)
 	return mask;
 }
 
-static enum err eval_masked(struct eval *ev, const uint8_t *mask, const struct expr *e, const struct batch *in,
-    struct vec *ret_vec)
+static enum err eval_masked(struct eval *ev, const uint8_t *mask, const struct expr *e,
+    const struct batch *in, struct vec *ret_vec)
 {
 	const uint8_t *outer = ev->active;
 	ev->active = mask;
@@ -28,9 +28,10 @@ static enum err eval_masked(struct eval *ev, const uint8_t *mask, const struct e
 	return err;
 }
 
-/* ---- AND, OR ------------------------------------------------------------------------------------------------- */
+/* ---- AND, OR --------------------------------------------------------------------- */
 
-/* Folds one argument in. `decider` is the value that settles the result: false for AND, true for OR. */
+/* Folds one argument in. `decider` is the value that settles the result: false for AND, true for
+ * OR. */
 static void fold(const struct vec *arg, bool decider, uint32_t count, struct vec *out)
 {
 	if (!arg->null && !out->null) {
@@ -53,7 +54,8 @@ static void fold(const struct vec *arg, bool decider, uint32_t count, struct vec
 	}
 }
 
-enum err expr_logic(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+enum err expr_logic(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	bool decider = e->kind == EXPR_OR;
 	struct vec out;
@@ -69,7 +71,8 @@ enum err expr_logic(struct eval *ev, const struct expr *e, const struct batch *i
 			for (uint32_t r = 0; r < ev->count; r++)
 				mask[r] &= (out.null && out.null[r]) || out.b[r] != decider;
 		}
-		TRY(eval_masked(ev, a > 0 && e->args[a]->can_fail ? mask : ev->active, e->args[a], in, &arg));
+		TRY(eval_masked(
+		    ev, a > 0 && e->args[a]->can_fail ? mask : ev->active, e->args[a], in, &arg));
 		if (arg.null && (ev->fatal = vec_init_nulls(&out, ev->arena, ev->count)) != ERR_OK)
 			return ev->fatal;
 		fold(&arg, decider, ev->count, &out);
@@ -78,12 +81,13 @@ enum err expr_logic(struct eval *ev, const struct expr *e, const struct batch *i
 	return ERR_OK;
 }
 
-/* ---- CASE, COALESCE -------------------------------------------------------------------------------------------- */
+/* ---- CASE, COALESCE -------------------------------------------------------------- */
 
 static void copy_value(struct vec *out, const struct vec *from, uint32_t row)
 {
 	size_t width = type_width(out->type.id);
-	memcpy((uint8_t *)out->data + row * width, (const uint8_t *)from->data + vec_row(from, row) * width, width);
+	memcpy((uint8_t *)out->data + row * width,
+	    (const uint8_t *)from->data + vec_row(from, row) * width, width);
 }
 
 /* Takes `from` for the rows of `rows`; the null array exists. */
@@ -103,14 +107,16 @@ static bool split_rows(const struct vec *condition, uint8_t *left, uint8_t *now,
 {
 	bool any = false;
 	for (uint32_t r = 0; r < count; r++) {
-		now[r] = left[r] && !vec_is_null(condition, r) && condition->b[vec_row(condition, r)];
+		now[r] =
+		    left[r] && !vec_is_null(condition, r) && condition->b[vec_row(condition, r)];
 		left[r] &= !now[r];
 		any |= now[r];
 	}
 	return any;
 }
 
-static enum err choose_case(struct eval *ev, const struct expr *e, const struct batch *in, uint8_t *left, struct vec *out)
+static enum err choose_case(
+    struct eval *ev, const struct expr *e, const struct batch *in, uint8_t *left, struct vec *out)
 {
 	uint8_t *now = func_alloc(ev, ev->count ? ev->count : 1);
 	if (!now)
@@ -128,7 +134,8 @@ static enum err choose_case(struct eval *ev, const struct expr *e, const struct 
 	return ERR_OK;
 }
 
-static enum err choose_first(struct eval *ev, const struct expr *e, const struct batch *in, uint8_t *left, struct vec *out)
+static enum err choose_first(
+    struct eval *ev, const struct expr *e, const struct batch *in, uint8_t *left, struct vec *out)
 {
 	memset(out->null, 1, ev->count);
 	for (uint32_t a = 0; a < e->arg_count; a++) {
@@ -146,7 +153,8 @@ static enum err choose_first(struct eval *ev, const struct expr *e, const struct
 	return ERR_OK;
 }
 
-enum err expr_choose(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+enum err expr_choose(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec out;
 	uint8_t *left = mask_new(ev);
@@ -155,12 +163,13 @@ enum err expr_choose(struct eval *ev, const struct expr *e, const struct batch *
 	if ((ev->fatal = vec_init(&out, ev->arena, e->type, ev->count)) != ERR_OK ||
 	    (ev->fatal = vec_init_nulls(&out, ev->arena, ev->count)) != ERR_OK)
 		return ev->fatal;
-	TRY(e->kind == EXPR_CASE ? choose_case(ev, e, in, left, &out) : choose_first(ev, e, in, left, &out));
+	TRY(e->kind == EXPR_CASE ? choose_case(ev, e, in, left, &out)
+	                         : choose_first(ev, e, in, left, &out));
 	*ret_vec = out;
 	return ERR_OK;
 }
 
-/* ---- comparisons that are not calls -------------------------------------------------------------------------------- */
+/* ---- comparisons that are not calls ---------------------------------------------- */
 
 static int compare_rows(const struct vec *a, const struct vec *b, uint32_t row)
 {
@@ -172,7 +181,8 @@ static bool is_active(const struct eval *ev, uint32_t row)
 	return !ev->active || ev->active[row];
 }
 
-enum err expr_distinct(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+enum err expr_distinct(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec *args, out;
 	TRY(expr_args(ev, e, in, &args));
@@ -180,13 +190,15 @@ enum err expr_distinct(struct eval *ev, const struct expr *e, const struct batch
 		return ev->fatal;
 	for (uint32_t r = 0; r < ev->count; r++) {
 		bool a = vec_is_null(&args[0], r), b = vec_is_null(&args[1], r);
-		out.b[r] = a || b ? a != b : is_active(ev, r) && compare_rows(&args[0], &args[1], r) != 0;
+		out.b[r] =
+		    a || b ? a != b : is_active(ev, r) && compare_rows(&args[0], &args[1], r) != 0;
 	}
 	*ret_vec = out;
 	return ERR_OK;
 }
 
-enum err expr_nullif(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+enum err expr_nullif(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec *args, equal, out;
 	struct expr compare = *e;
@@ -199,7 +211,8 @@ enum err expr_nullif(struct eval *ev, const struct expr *e, const struct batch *
 	    (ev->fatal = vec_init_nulls(&out, ev->arena, ev->count)) != ERR_OK)
 		return ev->fatal;
 	for (uint32_t r = 0; r < ev->count; r++) {
-		out.null[r] = vec_is_null(&args[0], r) || (is_active(ev, r) && !vec_is_null(&equal, r) && equal.b[r]);
+		out.null[r] = vec_is_null(&args[0], r) ||
+		              (is_active(ev, r) && !vec_is_null(&equal, r) && equal.b[r]);
 		if (!out.null[r])
 			copy_value(&out, &args[0], r);
 	}
@@ -207,7 +220,8 @@ enum err expr_nullif(struct eval *ev, const struct expr *e, const struct batch *
 	return ERR_OK;
 }
 
-enum err expr_extreme(struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
+enum err expr_extreme(
+    struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec)
 {
 	struct vec *args, out;
 	int want = e->kind == EXPR_GREATEST ? 1 : -1;
@@ -219,7 +233,8 @@ enum err expr_extreme(struct eval *ev, const struct expr *e, const struct batch 
 	for (uint32_t r = 0; r < ev->count; r++) {
 		const struct vec *best = NULL;
 		for (uint32_t a = 0; a < e->arg_count && is_active(ev, r); a++)
-			if (!vec_is_null(&args[a], r) && (!best || compare_rows(&args[a], best, r) * want > 0))
+			if (!vec_is_null(&args[a], r) &&
+			    (!best || compare_rows(&args[a], best, r) * want > 0))
 				best = &args[a];
 		out.null[r] = best == NULL;
 		if (best)
@@ -229,7 +244,7 @@ enum err expr_extreme(struct eval *ev, const struct expr *e, const struct batch 
 	return ERR_OK;
 }
 
-/* ---- IN ------------------------------------------------------------------------------------------------------------- */
+/* ---- IN -------------------------------------------------------------------------- */
 
 struct in_list {
 	enum type_id type;
@@ -240,7 +255,8 @@ struct in_list {
 
 static int compare_datums(const void *a, const void *b, void *ctx)
 {
-	return datum_compare(*(enum type_id *)ctx, *(const struct datum *)a, *(const struct datum *)b);
+	return datum_compare(
+	    *(enum type_id *)ctx, *(const struct datum *)a, *(const struct datum *)b);
 }
 
 static bool in_list_has(const struct in_list *list, struct datum d)
@@ -260,7 +276,8 @@ static bool in_list_has(const struct in_list *list, struct datum d)
 }
 
 /* The constant members, sorted; the others are compared one by one. */
-static enum err in_list_init(struct eval *ev, const struct expr *e, const struct vec *args, struct in_list *list)
+static enum err in_list_init(
+    struct eval *ev, const struct expr *e, const struct vec *args, struct in_list *list)
 {
 	*list = (struct in_list){.type = args[0].type.id};
 	list->sorted = func_alloc(ev, e->arg_count * sizeof *list->sorted);

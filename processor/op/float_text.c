@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shortest round-trip digits by trying: 15 digits always identify a decimal that short, so the answer is %.15g without
- * trailing zeros, or 16 digits, or 17 (6 to 9 for float). PostgreSQL takes the shortest decimal strictly inside the rounding
- * interval, whereas strtod accepts one exactly on its bound when the value is even: those are refused here. At a power
- * of two the interval is lopsided and the nearest decimal of a length may lie outside while the next one is inside.
+ * Shortest round-trip digits by trying: 15 digits always identify a decimal that short, so the
+ * answer is %.15g without trailing zeros, or 16 digits, or 17 (6 to 9 for float). PostgreSQL takes
+ * the shortest decimal strictly inside the rounding interval, whereas strtod accepts one exactly on
+ * its bound when the value is even: those are refused here. At a power of two the interval is
+ * lopsided and the nearest decimal of a length may lie outside while the next one is inside.
  */
 #include "processor/op/float_text.h"
 
@@ -33,8 +34,8 @@ static struct decimal decimal_of(const char *scientific)
 
 static void spell(const struct decimal *d, char *buf, size_t len)
 {
-	snprintf(buf, len, "%.1s.%.*se%d", d->digits, d->count > 1 ? d->count - 1 : 1, d->count > 1 ? d->digits + 1 : "0",
-	    d->exponent);
+	snprintf(buf, len, "%.1s.%.*se%d", d->digits, d->count > 1 ? d->count - 1 : 1,
+	    d->count > 1 ? d->digits + 1 : "0", d->exponent);
 }
 
 /* Is the decimal exactly half-way between two neighbours? Their middle is exact in long double. */
@@ -60,8 +61,10 @@ static bool reads_back(const struct decimal *d, double f, bool is_float4)
 	spell(d, buf, sizeof buf);
 	if (is_float4 ? strtof(buf, NULL) != (float)f : strtod(buf, NULL) != f)
 		return false;
-	long double up = is_float4 ? (long double)nextafterf((float)f, INFINITY) : (long double)nextafter(f, INFINITY);
-	long double down = is_float4 ? (long double)nextafterf((float)f, 0) : (long double)nextafter(f, 0);
+	long double up = is_float4 ? (long double)nextafterf((float)f, INFINITY)
+	                           : (long double)nextafter(f, INFINITY);
+	long double down =
+	    is_float4 ? (long double)nextafterf((float)f, 0) : (long double)nextafter(f, 0);
 	return !on_bound(d, ((long double)f + up) / 2) && !on_bound(d, ((long double)f + down) / 2);
 }
 
@@ -83,7 +86,8 @@ static struct decimal next_decimal(struct decimal d)
 /* f > 0, finite */
 static struct decimal shortest(double f, bool is_float4)
 {
-	int from = is_float4 ? (f < 0x1p-126 ? 1 : 6) : (f < 0x1p-1022 ? 1 : 15), last = is_float4 ? 9 : 17;
+	int from = is_float4 ? (f < 0x1p-126 ? 1 : 6) : (f < 0x1p-1022 ? 1 : 15),
+	    last = is_float4 ? 9 : 17;
 	int binary_exponent;
 	bool power_of_two = frexp(f, &binary_exponent) == 0.5;
 	struct decimal d = {.count = 0};
@@ -161,7 +165,7 @@ size_t float4_to_text(char *buf, float f)
 	return to_text(buf, f, true);
 }
 
-/* ---- input --------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------- */
 
 enum { INPUT_MAX = 400 };
 
@@ -170,9 +174,11 @@ static enum err from_text(struct str s, bool is_float4, double *ret)
 	char buf[INPUT_MAX];
 	while (s.len > 0 && (s.ptr[0] == ' ' || (s.ptr[0] >= '\t' && s.ptr[0] <= '\r')))
 		s = str_from(s.ptr + 1, s.len - 1);
-	while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || (s.ptr[s.len - 1] >= '\t' && s.ptr[s.len - 1] <= '\r')))
+	while (s.len > 0 &&
+	       (s.ptr[s.len - 1] == ' ' || (s.ptr[s.len - 1] >= '\t' && s.ptr[s.len - 1] <= '\r')))
 		s.len--;
-	if (s.len == 0 || s.len >= sizeof buf || memchr(s.ptr, '(', s.len) || memchr(s.ptr, 0, s.len))
+	if (s.len == 0 || s.len >= sizeof buf || memchr(s.ptr, '(', s.len) ||
+	    memchr(s.ptr, 0, s.len))
 		return ERR_BAD_VALUE; /* "nan(...)" is the C library's */
 	memcpy(buf, s.ptr, s.len);
 	buf[s.len] = '\0';

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * What the bodies of SQL functions share. A body computes the rows that are active and not yet NULL in `out` (for a strict
- * function the NULLs of the arguments are already there); the other rows' values are never read. A row fails by func_fail and
- * becomes NULL. When all arguments are constant the evaluator calls with a batch of one row.
+ * What the bodies of SQL functions share. A body computes the rows that are active and not yet NULL
+ * in `out` (for a strict function the NULLs of the arguments are already there); the other rows'
+ * values are never read. A row fails by func_fail and becomes NULL. When all arguments are constant
+ * the evaluator calls with a batch of one row.
  */
 #include "processor/op/expr.h"
 
@@ -18,13 +19,15 @@ static inline bool func_todo(const struct eval *ev, const struct vec *out, uint3
 /* Makes the row NULL. */
 void func_null(struct eval *ev, struct vec *out, uint32_t row);
 /* Records the error and makes the row NULL. */
-void func_fail(struct eval *ev, struct vec *out, uint32_t row, enum err err, const char *fmt, ...) PRINTF(5, 6);
+void func_fail(struct eval *ev, struct vec *out, uint32_t row, enum err err, const char *fmt, ...)
+    PRINTF(5, 6);
 /* The usual message for a code: overflow, division by zero. */
 void func_fail_code(struct eval *ev, struct vec *out, uint32_t row, enum err err);
 /* From the batch's arena; NULL after setting ev->fatal. One row's text is at most FUNC_TEXT_MAX. */
 void *func_alloc(struct eval *ev, size_t len);
 #define FUNC_TEXT_MAX (16 * MIB)
-/* A copy of the writer's bytes in the arena; the writer is cleared. Its error makes the row fail (LIMIT) or the batch. */
+/* A copy of the writer's bytes in the arena; the writer is cleared. Its error makes the row fail
+ * (LIMIT) or the batch. */
 struct str func_take(struct eval *ev, struct vec *out, uint32_t row, struct writer *w);
 
 static inline int64_t arg_i(const struct vec *v, uint32_t row)

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text functions that build new text. One row's result is at most FUNC_TEXT_MAX bytes, so that no argument can ask for more memory than
- * the record that holds it deserves. */
+/* Text functions that build new text. One row's result is at most FUNC_TEXT_MAX bytes, so that no
+ * argument can ask for more memory than the record that holds it deserves. */
 #include "processor/op/func_list.h"
 #include "processor/op/utf8.h"
 
 #include <stdio.h>
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
 static void too_long(struct eval *ev, struct vec *out, uint32_t row)
 {
 	func_fail(ev, out, row, ERR_LIMIT, "text longer than %zu bytes", FUNC_TEXT_MAX);
 }
 
-/* ---- joining ------------------------------------------------------------------------------------------------------ */
+/* ---- joining --------------------------------------------------------------------- */
 
 BODY(text_concat)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str a = arg_s(&args[0], r), b = arg_s(&args[1], r);
 		if (a.len + b.len > FUNC_TEXT_MAX) {
 			too_long(ev, out, r);
@@ -48,7 +51,8 @@ BODY(any_concat)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		write_value(&w, &args[0], r, true);
 		write_value(&w, &args[1], r, true);
 		out->s[r] = func_take(ev, out, r, &w);
@@ -57,11 +61,13 @@ BODY(any_concat)
 }
 
 /* NULL arguments are skipped; the separator is only between those that are there. */
-static void join(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool separated)
+static void join(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out,
+    bool separated)
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		if (separated && vec_is_null(&args[0], r)) {
 			func_null(ev, out, r);
 			continue;
@@ -93,7 +99,8 @@ BODY(concat_ws)
 BODY(text_repeat)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		int64_t n = arg_i(&args[1], r);
 		size_t times = n > 0 && s.len > 0 ? (size_t)n : 0;
@@ -110,14 +117,17 @@ BODY(text_repeat)
 	}
 }
 
-/* ---- padding --------------------------------------------------------------------------------------------------------- */
+/* ---- padding --------------------------------------------------------------------- */
 
-static void pad(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool left)
+static void pad(
+    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool left)
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
-		struct str s = arg_s(&args[0], r), fill = call->arg_count == 3 ? arg_s(&args[2], r) : STR(" ");
+	EACH_ROW(ev, out, r)
+	{
+		struct str s = arg_s(&args[0], r),
+		           fill = call->arg_count == 3 ? arg_s(&args[2], r) : STR(" ");
 		int64_t want = arg_i(&args[1], r) > 0 ? arg_i(&args[1], r) : 0;
 		int64_t have = (int64_t)utf8_count(s), fill_chars = (int64_t)utf8_count(fill);
 		if (have >= want || fill.len == 0) {
@@ -126,8 +136,11 @@ static void pad(struct eval *ev, const struct expr *call, const struct vec *args
 		}
 		if (!left)
 			write_str(&w, s);
-		for (int64_t missing = want - have; missing > 0 && w.err == ERR_OK; missing -= fill_chars)
-			write_str(&w, missing >= fill_chars ? fill : str_from(fill.ptr, utf8_offset(fill, (size_t)missing)));
+		for (int64_t missing = want - have; missing > 0 && w.err == ERR_OK;
+		     missing -= fill_chars)
+			write_str(&w, missing >= fill_chars
+			                  ? fill
+			                  : str_from(fill.ptr, utf8_offset(fill, (size_t)missing)));
 		if (left)
 			write_str(&w, s);
 		out->s[r] = func_take(ev, out, r, &w);
@@ -145,20 +158,23 @@ BODY(text_rpad)
 	pad(ev, call, args, out, false);
 }
 
-/* ---- replacing -------------------------------------------------------------------------------------------------------- */
+/* ---- replacing ------------------------------------------------------------------- */
 
 BODY(text_replace)
 {
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
-		struct str s = arg_s(&args[0], r), from = arg_s(&args[1], r), to = arg_s(&args[2], r);
+	EACH_ROW(ev, out, r)
+	{
+		struct str s = arg_s(&args[0], r), from = arg_s(&args[1], r),
+		           to = arg_s(&args[2], r);
 		const char *at = s.ptr, *end = s.ptr + s.len, *hit;
 		out->s[r] = s;
 		if (from.len == 0 || !memmem(s.ptr, s.len, from.ptr, from.len))
 			continue;
-		for (; (hit = memmem(at, (size_t)(end - at), from.ptr, from.len)); at = hit + from.len) {
+		for (; (hit = memmem(at, (size_t)(end - at), from.ptr, from.len));
+		     at = hit + from.len) {
 			write_str(&w, str_from(at, (size_t)(hit - at)));
 			write_str(&w, to);
 		}
@@ -185,8 +201,10 @@ BODY(text_translate)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
-		struct str s = arg_s(&args[0], r), from = arg_s(&args[1], r), to = arg_s(&args[2], r);
+	EACH_ROW(ev, out, r)
+	{
+		struct str s = arg_s(&args[0], r), from = arg_s(&args[1], r),
+		           to = arg_s(&args[2], r);
 		for (size_t i = 0, n; i < s.len; i += n) {
 			n = utf8_char_len(str_from(s.ptr + i, s.len - i));
 			struct str c = str_from(s.ptr + i, n);
@@ -207,15 +225,19 @@ BODY(text_overlay)
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r), with = arg_s(&args[1], r);
-		int64_t from = arg_i(&args[2], r), len = call->arg_count == 4 ? arg_i(&args[3], r) : (int64_t)utf8_count(with);
+		int64_t from = arg_i(&args[2], r),
+		        len = call->arg_count == 4 ? arg_i(&args[3], r) : (int64_t)utf8_count(with);
 		if (from <= 0) {
-			func_fail(ev, out, r, ERR_BAD_VALUE, "negative substring length not allowed");
+			func_fail(
+			    ev, out, r, ERR_BAD_VALUE, "negative substring length not allowed");
 			continue;
 		}
 		int64_t resume = from - 1 + len > 0 ? from - 1 + len : 0;
-		size_t cut = utf8_offset(s, (size_t)(from - 1)), again = utf8_offset(s, (size_t)resume);
+		size_t cut = utf8_offset(s, (size_t)(from - 1)),
+		       again = utf8_offset(s, (size_t)resume);
 		write_str(&w, str_from(s.ptr, cut));
 		write_str(&w, with);
 		write_str(&w, str_from(s.ptr + again, s.len - again));
@@ -224,12 +246,13 @@ BODY(text_overlay)
 	writer_release(&w);
 }
 
-/* ---- characters and numbers ------------------------------------------------------------------------------------------------ */
+/* ---- characters and numbers ------------------------------------------------------ */
 
 BODY(text_chr)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		int64_t cp = arg_i(&args[0], r);
 		char *to = func_alloc(ev, 4);
 		if (!to)
@@ -243,7 +266,10 @@ BODY(text_chr)
 			to[n++] = (char)cp;
 		} else {
 			int tail = cp < 0x800 ? 1 : cp < 0x10000 ? 2 : 3;
-			to[n++] = (char)((tail == 1 ? 0xc0 : tail == 2 ? 0xe0 : 0xf0) | cp >> (6 * tail));
+			to[n++] = (char)((tail == 1      ? 0xc0
+			                     : tail == 2 ? 0xe0
+			                                 : 0xf0) |
+			                 cp >> (6 * tail));
 			while (tail-- > 0)
 				to[n++] = (char)(0x80 | (cp >> (6 * tail) & 0x3f));
 		}
@@ -253,7 +279,8 @@ BODY(text_chr)
 
 static void to_hex(struct eval *ev, const struct vec *args, struct vec *out, uint64_t mask)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		char *to = func_alloc(ev, 20);
 		if (!to)
 			return;

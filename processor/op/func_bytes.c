@@ -5,7 +5,9 @@
 #include <openssl/evp.h>
 #include <strings.h>
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -18,14 +20,17 @@ static char *put_hex(char *to, const uint8_t *from, size_t len)
 	return to;
 }
 
-static void digest(struct eval *ev, const struct vec *args, struct vec *out, const EVP_MD *md, bool hex)
+static void digest(
+    struct eval *ev, const struct vec *args, struct vec *out, const EVP_MD *md, bool hex)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		uint8_t sum[EVP_MAX_MD_SIZE];
 		unsigned len = 0;
 		if (!md || EVP_Digest(s.ptr, s.len, sum, &len, md, NULL) != 1) {
-			func_fail(ev, out, r, ERR_UNSUPPORTED, "this digest is switched off in the crypto library");
+			func_fail(ev, out, r, ERR_UNSUPPORTED,
+			    "this digest is switched off in the crypto library");
 			continue;
 		}
 		char *to = func_alloc(ev, (size_t)len * 2);
@@ -51,7 +56,7 @@ DIGEST(sha256, EVP_sha256, false)
 DIGEST(sha384, EVP_sha384, false)
 DIGEST(sha512, EVP_sha512, false)
 
-/* ---- encode, decode ------------------------------------------------------------------------------------------------- */
+/* ---- encode, decode -------------------------------------------------------------- */
 
 enum encoding { ENCODING_NONE, ENCODING_HEX, ENCODING_BASE64, ENCODING_ESCAPE };
 
@@ -67,7 +72,8 @@ static enum encoding encoding_by_name(struct str s)
 /* Lines of 76 characters, as RFC 2045 and PostgreSQL. */
 static void encode_base64(struct writer *w, struct str s)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char alphabet[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t column = 0;
 	for (size_t i = 0; i < s.len; i += 3) {
 		size_t n = s.len - i < 3 ? s.len - i : 3;
@@ -78,8 +84,8 @@ static void encode_base64(struct writer *w, struct str s)
 			write_u8(w, '\n');
 			column = 0;
 		}
-		char four[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63], n > 1 ? alphabet[v >> 6 & 63] : '=',
-		    n > 2 ? alphabet[v & 63] : '='};
+		char four[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63],
+		    n > 1 ? alphabet[v >> 6 & 63] : '=', n > 2 ? alphabet[v & 63] : '='};
 		write_str(w, str_from(four, 4));
 		column += 4;
 	}
@@ -103,11 +109,13 @@ BODY(bytea_encode)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		enum encoding e = encoding_by_name(arg_s(&args[1], r));
 		if (e == ENCODING_NONE) {
-			func_fail(ev, out, r, ERR_BAD_VALUE, "unknown encoding; there are hex, base64 and escape");
+			func_fail(ev, out, r, ERR_BAD_VALUE,
+			    "unknown encoding; there are hex, base64 and escape");
 			continue;
 		}
 		if (e == ENCODING_BASE64)
@@ -197,26 +205,33 @@ static enum err decode_text(struct arena *a, struct str s, enum encoding e, stru
 BODY(bytea_decode)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		enum encoding e = encoding_by_name(arg_s(&args[1], r));
-		enum err err = e == ENCODING_NONE ? ERR_BAD_VALUE : decode_text(ev->arena, arg_s(&args[0], r), e, &out->s[r]);
+		enum err err = e == ENCODING_NONE
+		                   ? ERR_BAD_VALUE
+		                   : decode_text(ev->arena, arg_s(&args[0], r), e, &out->s[r]);
 		if (err == ERR_NOMEM)
 			ev->fatal = err;
 		else if (err != ERR_OK)
-			func_fail(ev, out, r, err, e == ENCODING_NONE ? "unknown encoding; there are hex, base64 and escape"
-			                                              : "the text is not well-formed in this encoding");
+			func_fail(ev, out, r, err,
+			    e == ENCODING_NONE
+			        ? "unknown encoding; there are hex, base64 and escape"
+			        : "the text is not well-formed in this encoding");
 	}
 }
 
 static bool is_utf8_name(struct str s)
 {
-	return (s.len == 4 && strncasecmp(s.ptr, "utf8", 4) == 0) || (s.len == 5 && strncasecmp(s.ptr, "utf-8", 5) == 0);
+	return (s.len == 4 && strncasecmp(s.ptr, "utf8", 4) == 0) ||
+	       (s.len == 5 && strncasecmp(s.ptr, "utf-8", 5) == 0);
 }
 
 BODY(convert_from)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		if (!is_utf8_name(arg_s(&args[1], r)))
 			func_fail(ev, out, r, ERR_BAD_VALUE, "only UTF8 is known");
@@ -230,7 +245,8 @@ BODY(convert_from)
 BODY(convert_to)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		if (is_utf8_name(arg_s(&args[1], r)))
 			out->s[r] = arg_s(&args[0], r);
 		else

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Comparison operators, one loop per representation. Those over fixed-width values compute every row, active or not: it cannot fail
- * and the compiler may vectorise it. */
+/* Comparison operators, one loop per representation. Those over fixed-width values compute every
+ * row, active or not: it cannot fail and the compiler may vectorise it. */
 #include "processor/op/datetime.h"
 #include "processor/op/func_list.h"
 #include "processor/op/numeric.h"
 
 /* Values at data[row], or at data[0] throughout when constant. */
 #define FIXED_COMPARE(name, ctype, member, op)                                                     \
-	void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out) \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
 		const ctype *a = args[0].member, *b = args[1].member;                              \
@@ -57,11 +58,12 @@ static int text_order(struct str a, struct str b)
 }
 
 #define ROW_COMPARE(name, order, arg, op)                                                          \
-	void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out) \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
 		EACH_ROW(ev, out, r)                                                               \
-			out->b[r] = order(arg(&args[0], r), arg(&args[1], r)) op 0;                \
+		out->b[r] = order(arg(&args[0], r), arg(&args[1], r)) op 0;                        \
 	}
 #define ROW_COMPARES(name, order, arg)                                                             \
 	ROW_COMPARE(name##_eq, order, arg, ==)                                                     \
@@ -93,7 +95,7 @@ ROW_COMPARE(text_ge, text_order, arg_s, >=)
 static void text_equality(struct eval *ev, const struct vec *args, struct vec *out, bool equal)
 {
 	EACH_ROW(ev, out, r)
-		out->b[r] = str_equal(arg_s(&args[0], r), arg_s(&args[1], r)) == equal;
+	out->b[r] = str_equal(arg_s(&args[0], r), arg_s(&args[1], r)) == equal;
 }
 
 void func_text_eq(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)

@@ -3,7 +3,9 @@
 #include "processor/op/func_list.h"
 #include "processor/op/json_text.h"
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
 /* Stores the value as jsonb or as text; ptr NULL is NULL. */
 static void store(struct eval *ev, struct vec *out, uint32_t row, struct str value, bool as_text)
@@ -26,17 +28,19 @@ static void store(struct eval *ev, struct vec *out, uint32_t row, struct str val
 static void member(struct eval *ev, const struct vec *args, struct vec *out, bool as_text)
 {
 	EACH_ROW(ev, out, r)
-		store(ev, out, r, json_text_member(arg_s(&args[0], r), arg_s(&args[1], r)), as_text);
+	store(ev, out, r, json_text_member(arg_s(&args[0], r), arg_s(&args[1], r)), as_text);
 }
 
 static void element(struct eval *ev, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str doc = arg_s(&args[0], r);
 		int64_t index = arg_i(&args[1], r);
 		enum json_text_kind kind = json_text_kind(doc);
 		/* PostgreSQL sees a scalar as an array of one */
-		if (kind != JSON_TEXT_ARRAY && kind != JSON_TEXT_OBJECT && (index == 0 || index == -1))
+		if (kind != JSON_TEXT_ARRAY && kind != JSON_TEXT_OBJECT &&
+		    (index == 0 || index == -1))
 			store(ev, out, r, doc, as_text);
 		else
 			store(ev, out, r, json_text_element(doc, index), as_text);
@@ -102,7 +106,8 @@ static bool next_name(struct arena *a, struct str *list, struct str *ret_name, b
 	while (!quoted && n > 0 && name && name[n - 1] == ' ')
 		n--;
 	bool more = i < list->len && list->ptr[i] == ',';
-	*ret_bad = !name || !closed || (i < list->len && !more) || (more && i + 1 == list->len) || (!quoted && n == 0);
+	*ret_bad = !name || !closed || (i < list->len && !more) || (more && i + 1 == list->len) ||
+	           (!quoted && n == 0);
 	*ret_name = str_from(name, n);
 	*list = str_from(list->ptr + i + more, list->len - i - more);
 	return !*ret_bad;
@@ -110,7 +115,8 @@ static bool next_name(struct arena *a, struct str *list, struct str *ret_name, b
 
 static void path(struct eval *ev, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str doc = arg_s(&args[0], r), list = arg_s(&args[1], r), name;
 		bool bad = list.len < 2 || list.ptr[0] != '{' || list.ptr[list.len - 1] != '}';
 		if (!bad) {
@@ -137,9 +143,11 @@ BODY(json_path_text)
 	path(ev, args, out, true);
 }
 
-static void extract_path(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool as_text)
+static void extract_path(
+    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str doc = arg_s(&args[0], r);
 		for (uint32_t a = 1; a < call->arg_count; a++)
 			doc = step(doc, arg_s(&args[a], r));
@@ -161,13 +169,15 @@ BODY(json_extract_path_text)
 BODY(json_exists)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str doc = arg_s(&args[0], r), key = arg_s(&args[1], r), text;
 		bool found = json_text_member(doc, key).ptr != NULL;
 		int64_t count = json_text_kind(doc) == JSON_TEXT_ARRAY ? json_text_length(doc) : 0;
 		for (int64_t i = 0; i < count && !found; i++) {
 			struct str e = json_text_element(doc, i);
-			if (json_text_kind(e) == JSON_TEXT_STRING && json_text_as_text(ev->arena, e, &text) == ERR_OK)
+			if (json_text_kind(e) == JSON_TEXT_STRING &&
+			    json_text_as_text(ev->arena, e, &text) == ERR_OK)
 				found = str_equal(text, key);
 		}
 		out->b[r] = found;
@@ -177,17 +187,22 @@ BODY(json_exists)
 BODY(json_typeof)
 {
 	(void)call;
-	static const char *const names[] = {[JSON_TEXT_NONE] = "null", [JSON_TEXT_NULL] = "null",
-	    [JSON_TEXT_BOOL] = "boolean", [JSON_TEXT_NUMBER] = "number", [JSON_TEXT_STRING] = "string",
-	    [JSON_TEXT_OBJECT] = "object", [JSON_TEXT_ARRAY] = "array"};
+	static const char *const names[] = {[JSON_TEXT_NONE] = "null",
+	    [JSON_TEXT_NULL] = "null",
+	    [JSON_TEXT_BOOL] = "boolean",
+	    [JSON_TEXT_NUMBER] = "number",
+	    [JSON_TEXT_STRING] = "string",
+	    [JSON_TEXT_OBJECT] = "object",
+	    [JSON_TEXT_ARRAY] = "array"};
 	EACH_ROW(ev, out, r)
-		out->s[r] = str_of(names[json_text_kind(arg_s(&args[0], r))]);
+	out->s[r] = str_of(names[json_text_kind(arg_s(&args[0], r))]);
 }
 
 BODY(json_array_length)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str doc = arg_s(&args[0], r);
 		if (json_text_kind(doc) == JSON_TEXT_ARRAY)
 			out->i[r] = json_text_length(doc);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LIKE without regular expressions. A constant pattern of the common shapes (abc, abc%, %abc, %abc%) is a comparison or one
- * memmem; the rest runs the usual two-pointer match, which goes back to the last % only, with a limit on steps.
+ * LIKE without regular expressions. A constant pattern of the common shapes (abc, abc%, %abc,
+ * %abc%) is a comparison or one memmem; the rest runs the usual two-pointer match, which goes back
+ * to the last % only, with a limit on steps.
  */
 #include "processor/op/func_list.h"
 #include "processor/op/utf8.h"
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
 enum { LIKE_STEPS_MAX = 100000000 };
 enum like_shape { LIKE_GENERAL, LIKE_EXACT, LIKE_PREFIX, LIKE_SUFFIX, LIKE_INSIDE };
@@ -29,10 +32,14 @@ static struct like like_prepare(struct str pattern, bool fold)
 	struct str s = pattern;
 	bool front = s.len > 0 && s.ptr[0] == '%', back = s.len > front && s.ptr[s.len - 1] == '%';
 	s = str_from(s.ptr + front, s.len - front - back);
-	if (fold || memchr(s.ptr, '%', s.len) || memchr(s.ptr, '_', s.len) || memchr(s.ptr, '\\', s.len))
+	if (fold || memchr(s.ptr, '%', s.len) || memchr(s.ptr, '_', s.len) ||
+	    memchr(s.ptr, '\\', s.len))
 		return l;
 	l.literal = s;
-	l.shape = front && back ? LIKE_INSIDE : front ? LIKE_SUFFIX : back ? LIKE_PREFIX : LIKE_EXACT;
+	l.shape = front && back ? LIKE_INSIDE
+	          : front       ? LIKE_SUFFIX
+	          : back        ? LIKE_PREFIX
+	                        : LIKE_EXACT;
 	return l;
 }
 
@@ -82,7 +89,8 @@ static enum err like_general(const struct like *l, struct str s, bool *ret_match
 			at = next;
 			continue;
 		}
-		if (want == WANT_BYTE && i < s.len && fold_char(s.ptr[i], l->fold) == fold_char(byte, l->fold)) {
+		if (want == WANT_BYTE && i < s.len &&
+		    fold_char(s.ptr[i], l->fold) == fold_char(byte, l->fold)) {
 			i++;
 			at = next;
 			continue;
@@ -109,7 +117,8 @@ static enum err like_match(const struct like *l, struct str s, bool *ret_match)
 		*ret_match = s.len >= lit.len && memcmp(s.ptr, lit.ptr, lit.len) == 0;
 		return ERR_OK;
 	case LIKE_SUFFIX:
-		*ret_match = s.len >= lit.len && memcmp(s.ptr + s.len - lit.len, lit.ptr, lit.len) == 0;
+		*ret_match =
+		    s.len >= lit.len && memcmp(s.ptr + s.len - lit.len, lit.ptr, lit.len) == 0;
 		return ERR_OK;
 	case LIKE_INSIDE:
 		*ret_match = lit.len == 0 || memmem(s.ptr, s.len, lit.ptr, lit.len) != NULL;
@@ -123,7 +132,8 @@ static enum err like_match(const struct like *l, struct str s, bool *ret_match)
 static void like(struct eval *ev, const struct vec *args, struct vec *out, bool fold, bool negate)
 {
 	struct like l = {.pattern = {NULL, 0}};
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str pattern = arg_s(&args[1], r);
 		bool match = false;
 		if (l.pattern.ptr != pattern.ptr || l.pattern.len != pattern.len)
@@ -168,10 +178,12 @@ BODY(like_escape)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str p = arg_s(&args[0], r), escape = arg_s(&args[1], r);
 		if (utf8_count(escape) > 1) {
-			func_fail(ev, out, r, ERR_BAD_VALUE, "invalid escape string: it must be empty or one character");
+			func_fail(ev, out, r, ERR_BAD_VALUE,
+			    "invalid escape string: it must be empty or one character");
 			continue;
 		}
 		bool escaped = false;

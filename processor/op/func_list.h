@@ -4,6 +4,7 @@
 #include "processor/op/func.h"
 
 #define F(name, body, result, flags, args)                                                         \
-	void func_##body(struct eval *ev, const struct expr *call, const struct vec *args_, struct vec *out);
+	void func_##body(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args_, struct vec *out);
 #include "processor/op/func.def"
 #undef F

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Regular expressions through PCRE2 with limits on work, depth and memory: a pattern that explodes makes its record a dead
- * letter, never the server slow. As in PostgreSQL a dot matches a newline and $ only the end, unless flag n; other than there
- * alternatives are tried in order and the first match wins, not the longest.
+ * Regular expressions through PCRE2 with limits on work, depth and memory: a pattern that explodes
+ * makes its record a dead letter, never the server slow. As in PostgreSQL a dot matches a newline
+ * and $ only the end, unless flag n; other than there alternatives are tried in order and the first
+ * match wins, not the longest.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "processor/op/func_list.h"
@@ -10,7 +11,9 @@
 
 #include <pcre2.h>
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
 enum { MATCH_LIMIT = 1000000, DEPTH_LIMIT = 20000, HEAP_LIMIT_KIB = 16384, PATTERN_MAX = 65536 };
 
@@ -111,7 +114,8 @@ static bool regex_flags(struct str flags, uint32_t *options, bool *global)
 }
 
 /* False after recording the row's error. */
-static bool regex_use(struct regex *x, struct vec *out, uint32_t row, struct str pattern, struct str flags, uint32_t extra)
+static bool regex_use(struct regex *x, struct vec *out, uint32_t row, struct str pattern,
+    struct str flags, uint32_t extra)
 {
 	if (!x->compiled || !str_equal(pattern, x->pattern) || !str_equal(flags, x->flags)) {
 		regex_drop_code(x);
@@ -119,41 +123,51 @@ static bool regex_use(struct regex *x, struct vec *out, uint32_t row, struct str
 		x->flags = flags;
 		x->compiled = true;
 		x->global = false;
-		x->options = PCRE2_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C | extra;
+		x->options = PCRE2_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY |
+		             PCRE2_NEVER_BACKSLASH_C | extra;
 		int code = 0;
 		PCRE2_SIZE at = 0;
 		if (!regex_flags(flags, &x->options, &x->global)) {
-			strncpy(x->message, "invalid regular expression option", sizeof x->message - 1);
+			strncpy(
+			    x->message, "invalid regular expression option", sizeof x->message - 1);
 		} else {
-			x->code = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, x->options, &code, &at, x->compile);
+			x->code = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, x->options,
+			    &code, &at, x->compile);
 			if (!x->code)
-				pcre2_get_error_message(code, (PCRE2_UCHAR *)x->message, sizeof x->message);
+				pcre2_get_error_message(
+				    code, (PCRE2_UCHAR *)x->message, sizeof x->message);
 		}
 		if (code == PCRE2_ERROR_HEAP_FAILED || code == PCRE2_ERROR_NOMEMORY)
 			x->ev->fatal = ERR_NOMEM;
-		x->match = x->code ? pcre2_match_data_create_from_pattern(x->code, x->memory) : NULL;
+		x->match =
+		    x->code ? pcre2_match_data_create_from_pattern(x->code, x->memory) : NULL;
 		if (x->code && !x->match)
 			x->ev->fatal = ERR_NOMEM;
 	}
 	if (x->ev->fatal == ERR_OK && !x->code)
-		func_fail(x->ev, out, row, ERR_BAD_VALUE, "invalid regular expression: %s", x->message);
+		func_fail(
+		    x->ev, out, row, ERR_BAD_VALUE, "invalid regular expression: %s", x->message);
 	return x->ev->fatal == ERR_OK && x->code;
 }
 
 enum found { FOUND, NOT_FOUND, FAILED };
-static enum found regex_find(struct regex *x, struct vec *out, uint32_t row, struct str s, size_t from)
+static enum found regex_find(
+    struct regex *x, struct vec *out, uint32_t row, struct str s, size_t from)
 {
 	int rc = pcre2_match(x->code, (PCRE2_SPTR)s.ptr, s.len, from, 0, x->match, x->limits);
 	if (rc >= 0)
 		return FOUND;
 	if (rc == PCRE2_ERROR_NOMATCH)
 		return NOT_FOUND;
-	if (rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT || rc == PCRE2_ERROR_HEAPLIMIT)
-		func_fail(x->ev, out, row, ERR_MATCH_LIMIT, "regular expression takes too many steps");
+	if (rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT ||
+	    rc == PCRE2_ERROR_HEAPLIMIT)
+		func_fail(
+		    x->ev, out, row, ERR_MATCH_LIMIT, "regular expression takes too many steps");
 	else if (rc == PCRE2_ERROR_NOMEMORY)
 		x->ev->fatal = ERR_NOMEM;
 	else
-		func_fail(x->ev, out, row, ERR_BAD_VALUE, "regular expression cannot be applied: the text is not UTF-8");
+		func_fail(x->ev, out, row, ERR_BAD_VALUE,
+		    "regular expression cannot be applied: the text is not UTF-8");
 	return FAILED;
 }
 
@@ -168,14 +182,16 @@ static struct str regex_group(const struct regex *x, struct str s, uint32_t grou
 	return str_from(s.ptr + from, end > from ? end - from : 0);
 }
 
-static void matches(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, uint32_t extra, bool negate)
+static void matches(struct eval *ev, const struct expr *call, const struct vec *args,
+    struct vec *out, uint32_t extra, bool negate)
 {
 	struct regex x;
 	if (!regex_init(&x, ev)) {
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str flags = call->arg_count == 3 ? arg_s(&args[2], r) : STR("");
 		if (!regex_use(&x, out, r, arg_s(&args[1], r), flags, extra))
 			continue;
@@ -211,7 +227,8 @@ BODY(regexp_like)
 	matches(ev, call, args, out, 0, false);
 }
 
-/* The first group when the pattern has one and `group_first`, else the whole match; NULL without one. */
+/* The first group when the pattern has one and `group_first`, else the whole match; NULL without
+ * one. */
 static void extract(struct eval *ev, const struct vec *args, struct vec *out, bool group_first)
 {
 	struct regex x;
@@ -219,7 +236,8 @@ static void extract(struct eval *ev, const struct vec *args, struct vec *out, bo
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r), part = {NULL, 0};
 		if (!regex_use(&x, out, r, arg_s(&args[1], r), STR(""), 0))
 			continue;
@@ -227,7 +245,8 @@ static void extract(struct eval *ev, const struct vec *args, struct vec *out, bo
 		if (f == FAILED)
 			continue;
 		if (f == FOUND)
-			part = regex_group(&x, s, group_first && pcre2_get_ovector_count(x.match) > 1);
+			part =
+			    regex_group(&x, s, group_first && pcre2_get_ovector_count(x.match) > 1);
 		if (part.ptr)
 			out->s[r] = part;
 		else
@@ -265,13 +284,15 @@ BODY(regexp_count)
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		int64_t count = 0;
 		enum found f = FOUND;
 		if (!regex_use(&x, out, r, arg_s(&args[1], r), STR(""), 0))
 			continue;
-		for (size_t from = 0; from <= s.len && (f = regex_find(&x, out, r, s, from)) == FOUND; count++)
+		for (size_t from = 0;
+		     from <= s.len && (f = regex_find(&x, out, r, s, from)) == FOUND; count++)
 			from = next_start(s, regex_group(&x, s, 0));
 		if (f != FAILED)
 			out->i[r] = count;
@@ -280,7 +301,8 @@ BODY(regexp_count)
 }
 
 /* \1..\9 are groups, \& the whole match, \\ a backslash. */
-static void write_replacement(struct writer *w, const struct regex *x, struct str s, struct str with)
+static void write_replacement(
+    struct writer *w, const struct regex *x, struct str s, struct str with)
 {
 	for (size_t i = 0; i < with.len; i++) {
 		char c = with.ptr[i];
@@ -300,7 +322,8 @@ static void write_replacement(struct writer *w, const struct regex *x, struct st
 	}
 }
 
-static bool replace_row(struct regex *x, struct vec *out, uint32_t row, struct str s, struct str with, struct writer *w)
+static bool replace_row(
+    struct regex *x, struct vec *out, uint32_t row, struct str s, struct str with, struct writer *w)
 {
 	size_t copied = 0, from = 0;
 	while (from <= s.len && w->err == ERR_OK) {
@@ -311,7 +334,8 @@ static bool replace_row(struct regex *x, struct vec *out, uint32_t row, struct s
 			break;
 		struct str match = regex_group(x, s, 0);
 		size_t at = (size_t)(match.ptr - s.ptr);
-		ASSERT(at >= copied); /* \\K inside a lookbehind, which could break it, is off in PCRE2 */
+		ASSERT(at >=
+		       copied); /* \\K inside a lookbehind, which could break it, is off in PCRE2 */
 		write_str(w, str_from(s.ptr + copied, at - copied));
 		write_replacement(w, x, s, with);
 		copied = at + match.len;
@@ -332,7 +356,8 @@ BODY(regexp_replace)
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str flags = call->arg_count == 4 ? arg_s(&args[3], r) : STR("");
 		if (!regex_use(&x, out, r, arg_s(&args[1], r), flags, 0))
 			continue;

@@ -1,35 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text functions that return a slice of their argument or rewrite it in place of equal length. Characters are code points; case is
- * ASCII, as PostgreSQL under "C". */
+/* Text functions that return a slice of their argument or rewrite it in place of equal length.
+ * Characters are code points; case is ASCII, as PostgreSQL under "C". */
 #include "processor/op/func_list.h"
 #include "processor/op/utf8.h"
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
-/* ---- lengths ---------------------------------------------------------------------------------------------------- */
+/* ---- lengths --------------------------------------------------------------------- */
 
 BODY(text_length)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		out->i[r] = (int64_t)utf8_count(arg_s(&args[0], r));
+	out->i[r] = (int64_t)utf8_count(arg_s(&args[0], r));
 }
 
 BODY(octet_length)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		out->i[r] = (int64_t)arg_s(&args[0], r).len;
+	out->i[r] = (int64_t)arg_s(&args[0], r).len;
 }
 
 BODY(bit_length)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		out->i[r] = (int64_t)arg_s(&args[0], r).len * 8;
+	out->i[r] = (int64_t)arg_s(&args[0], r).len * 8;
 }
 
-/* ---- case --------------------------------------------------------------------------------------------------------- */
+/* ---- case ------------------------------------------------------------------------ */
 
 static bool is_upper(char c)
 {
@@ -55,9 +57,11 @@ static char to_title(char c, bool first)
 }
 
 /* Rewrites byte by byte; `first` is true at the start of a word (letters and digits). */
-static void change_case(struct eval *ev, const struct vec *args, struct vec *out, char (*change)(char, bool))
+static void change_case(
+    struct eval *ev, const struct vec *args, struct vec *out, char (*change)(char, bool))
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		char *to = func_alloc(ev, s.len);
 		if (!to)
@@ -65,7 +69,8 @@ static void change_case(struct eval *ev, const struct vec *args, struct vec *out
 		bool first = true;
 		for (size_t i = 0; i < s.len; i++) {
 			to[i] = change(s.ptr[i], first);
-			first = !is_upper(to[i]) && !is_lower(to[i]) && !(to[i] >= '0' && to[i] <= '9');
+			first =
+			    !is_upper(to[i]) && !is_lower(to[i]) && !(to[i] >= '0' && to[i] <= '9');
 		}
 		out->s[r] = str_from(to, s.len);
 	}
@@ -92,7 +97,8 @@ BODY(text_initcap)
 BODY(text_reverse)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		char *to = func_alloc(ev, s.len);
 		if (!to)
@@ -105,7 +111,7 @@ BODY(text_reverse)
 	}
 }
 
-/* ---- slices -------------------------------------------------------------------------------------------------------- */
+/* ---- slices ---------------------------------------------------------------------- */
 
 /* Characters [from, end), 1-based, clipped. */
 static struct str slice(struct str s, int64_t from, int64_t end, bool bytes)
@@ -124,14 +130,17 @@ static struct str slice(struct str s, int64_t from, int64_t end, bool bytes)
 	return str_from(rest.ptr, utf8_offset(rest, count));
 }
 
-static void substring(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool bytes)
+static void substring(
+    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool bytes)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		int64_t from = arg_i(&args[1], r), end = INT64_MAX;
 		if (call->arg_count == 3) {
 			int64_t len = arg_i(&args[2], r);
 			if (len < 0) {
-				func_fail(ev, out, r, ERR_BAD_VALUE, "negative substring length not allowed");
+				func_fail(ev, out, r, ERR_BAD_VALUE,
+				    "negative substring length not allowed");
 				continue;
 			}
 			end = from + len;
@@ -153,7 +162,8 @@ BODY(bytea_substring)
 BODY(text_left)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		int64_t n = arg_i(&args[1], r);
 		if (n < 0)
@@ -165,7 +175,8 @@ BODY(text_left)
 BODY(text_right)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		int64_t n = arg_i(&args[1], r), skip = n < 0 ? -n : (int64_t)utf8_count(s) - n;
 		out->s[r] = slice(s, skip + 1, INT64_MAX, false);
@@ -175,7 +186,8 @@ BODY(text_right)
 BODY(text_split_part)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r), by = arg_s(&args[1], r);
 		int64_t want = arg_i(&args[2], r);
 		if (want == 0) {
@@ -185,7 +197,9 @@ BODY(text_split_part)
 		if (want < 0) { /* from the end: count the parts first */
 			int64_t parts = 1;
 			const char *at = s.ptr, *end = s.ptr + s.len, *hit;
-			for (; by.len > 0 && s.len > 0 && (hit = memmem(at, (size_t)(end - at), by.ptr, by.len)); at = hit + by.len)
+			for (; by.len > 0 && s.len > 0 &&
+			       (hit = memmem(at, (size_t)(end - at), by.ptr, by.len));
+			     at = hit + by.len)
 				parts++;
 			want += parts + 1;
 		}
@@ -201,7 +215,7 @@ BODY(text_split_part)
 	}
 }
 
-/* ---- trim ------------------------------------------------------------------------------------------------------------ */
+/* ---- trim ------------------------------------------------------------------------ */
 
 static bool set_has(struct str set, struct str c)
 {
@@ -213,10 +227,13 @@ static bool set_has(struct str set, struct str c)
 	return false;
 }
 
-static void trim(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool front, bool back)
+static void trim(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out,
+    bool front, bool back)
 {
-	EACH_ROW(ev, out, r) {
-		struct str s = arg_s(&args[0], r), set = call->arg_count == 2 ? arg_s(&args[1], r) : STR(" ");
+	EACH_ROW(ev, out, r)
+	{
+		struct str s = arg_s(&args[0], r),
+		           set = call->arg_count == 2 ? arg_s(&args[1], r) : STR(" ");
 		while (front && s.len > 0) {
 			size_t n = utf8_char_len(s);
 			if (!set_has(set, str_from(s.ptr, n)))
@@ -250,22 +267,25 @@ BODY(text_rtrim)
 	trim(ev, call, args, out, false, true);
 }
 
-/* ---- searching ---------------------------------------------------------------------------------------------------------- */
+/* ---- searching ------------------------------------------------------------------- */
 
 BODY(text_position)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r), what = arg_s(&args[1], r);
 		const char *hit = what.len == 0 ? s.ptr : memmem(s.ptr, s.len, what.ptr, what.len);
-		out->i[r] = hit ? (int64_t)utf8_count(str_from(s.ptr, (size_t)(hit - s.ptr))) + 1 : 0;
+		out->i[r] =
+		    hit ? (int64_t)utf8_count(str_from(s.ptr, (size_t)(hit - s.ptr))) + 1 : 0;
 	}
 }
 
 BODY(text_starts_with)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r), what = arg_s(&args[1], r);
 		out->b[r] = s.len >= what.len && memcmp(s.ptr, what.ptr, what.len) == 0;
 	}
@@ -275,11 +295,15 @@ BODY(text_starts_with)
 BODY(text_ascii)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct str s = arg_s(&args[0], r);
 		unsigned lead = s.len > 0 ? (unsigned char)s.ptr[0] : 0;
 		size_t n = s.len > 0 ? utf8_char_len(s) : 0;
-		unsigned cp = n <= 1 ? lead : n == 2 ? lead & 0x1f : n == 3 ? lead & 0x0f : lead & 0x07;
+		unsigned cp = n <= 1   ? lead
+		              : n == 2 ? lead & 0x1f
+		              : n == 3 ? lead & 0x0f
+		                       : lead & 0x07;
 		for (size_t i = 1; i < n; i++)
 			cp = cp << 6 | ((unsigned char)s.ptr[i] & 0x3f);
 		out->i[r] = cp;

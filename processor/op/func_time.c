@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Date and time operators and functions. Infinite dates and timestamps absorb what is added to them. */
+/* Date and time operators and functions. Infinite dates and timestamps absorb what is added to
+ * them. */
 #include "processor/op/datetime.h"
 #include "processor/op/func_list.h"
 #include "processor/op/numeric.h"
 
 #include <math.h>
 
-#define BODY(name) void func_##name(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
+#define BODY(name)                                                                                 \
+	void func_##name(                                                                          \
+	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
 static void out_of_range(struct eval *ev, struct vec *out, uint32_t row)
 {
 	func_fail(ev, out, row, ERR_NUMERIC_OVERFLOW, "%s out of range", type_name(out->type.id));
 }
 
-/* ---- dates --------------------------------------------------------------------------------------------------------- */
+/* ---- dates ----------------------------------------------------------------------- */
 
-static void date_move(struct eval *ev, const struct vec *dates, const struct vec *days, struct vec *out, int sign)
+static void date_move(
+    struct eval *ev, const struct vec *dates, const struct vec *days, struct vec *out, int sign)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		int64_t date = arg_i(dates, r);
 		out->i[r] = time_is_infinite(date) ? date : date + sign * arg_i(days, r);
 		if (!time_is_infinite(date) && (out->i[r] < DATE_MIN || out->i[r] >= DATE_END))
@@ -46,21 +51,25 @@ BODY(date_sub_days)
 BODY(date_sub)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		int64_t a = arg_i(&args[0], r), b = arg_i(&args[1], r);
 		if (time_is_infinite(a) || time_is_infinite(b))
-			func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract infinite dates");
+			func_fail(
+			    ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract infinite dates");
 		else
 			out->i[r] = a - b;
 	}
 }
 
-/* ---- timestamp + interval --------------------------------------------------------------------------------------------- */
+/* ---- timestamp + interval -------------------------------------------------------- */
 
-static void time_move(struct eval *ev, const struct vec *times, const struct vec *intervals, struct vec *out, bool back)
+static void time_move(struct eval *ev, const struct vec *times, const struct vec *intervals,
+    struct vec *out, bool back)
 {
 	bool dates = times->type.id == TYPE_DATE;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		int64_t us = arg_i(times, r);
 		struct interval iv = arg_iv(intervals, r);
 		enum err e = ERR_OK;
@@ -92,25 +101,29 @@ BODY(time_sub)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		if (timestamp_sub(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
-			func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
+	if (timestamp_sub(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
+		func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
 }
 
 BODY(time_age)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		if (timestamp_age(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
-			func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
+	if (timestamp_age(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
+		func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
 }
 
 BODY(date_bin)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
-		enum err e = timestamp_bin(arg_iv(&args[0], r), arg_i(&args[1], r), arg_i(&args[2], r), &out->i[r]);
+	EACH_ROW(ev, out, r)
+	{
+		enum err e = timestamp_bin(
+		    arg_iv(&args[0], r), arg_i(&args[1], r), arg_i(&args[2], r), &out->i[r]);
 		if (e == ERR_BAD_VALUE)
-			func_fail(ev, out, r, e, "date_bin needs a stride above zero without months or years, and a finite origin");
+			func_fail(ev, out, r, e,
+			    "date_bin needs a stride above zero without months or years, and a "
+			    "finite origin");
 		else if (e != ERR_OK)
 			out_of_range(ev, out, r);
 	}
@@ -120,7 +133,7 @@ BODY(isfinite)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		out->b[r] = !time_is_infinite(arg_i(&args[0], r));
+	out->b[r] = !time_is_infinite(arg_i(&args[0], r));
 }
 
 BODY(isfinite_interval)
@@ -128,14 +141,16 @@ BODY(isfinite_interval)
 	(void)call;
 	(void)args;
 	EACH_ROW(ev, out, r)
-		out->b[r] = true;
+	out->b[r] = true;
 }
 
-/* ---- fields ------------------------------------------------------------------------------------------------------------ */
+/* ---- fields ---------------------------------------------------------------------- */
 
-static void bad_field(struct eval *ev, struct vec *out, uint32_t row, struct str name, enum type_id type)
+static void bad_field(
+    struct eval *ev, struct vec *out, uint32_t row, struct str name, enum type_id type)
 {
-	func_fail(ev, out, row, ERR_BAD_VALUE, "unit \"%.*s\" not known or not supported for type %s",
+	func_fail(ev, out, row, ERR_BAD_VALUE,
+	    "unit \"%.*s\" not known or not supported for type %s",
 	    (int)(name.len > 30 ? 30 : name.len), name.ptr, type_name(type));
 }
 
@@ -155,14 +170,17 @@ static enum time_field field_at(struct field_memo *memo, const struct vec *names
 /* A time zone as third argument must be UTC: the server knows no other. */
 static bool zone_is_utc(const struct expr *call, const struct vec *args, uint32_t row)
 {
-	return call->arg_count < 3 || str_equal(arg_s(&args[2], row), STR("UTC")) || str_equal(arg_s(&args[2], row), STR("utc"));
+	return call->arg_count < 3 || str_equal(arg_s(&args[2], row), STR("UTC")) ||
+	       str_equal(arg_s(&args[2], row), STR("utc"));
 }
 
 BODY(time_trunc)
 {
 	struct field_memo memo = {{NULL, 0}, FIELD_NONE};
-	EACH_ROW(ev, out, r) {
-		enum err e = timestamp_trunc(field_at(&memo, &args[0], r), arg_i(&args[1], r), &out->i[r]);
+	EACH_ROW(ev, out, r)
+	{
+		enum err e =
+		    timestamp_trunc(field_at(&memo, &args[0], r), arg_i(&args[1], r), &out->i[r]);
 		if (!zone_is_utc(call, args, r))
 			func_fail(ev, out, r, ERR_BAD_VALUE, "the only time zone is UTC");
 		else if (e == ERR_BAD_VALUE)
@@ -177,8 +195,9 @@ BODY(interval_trunc)
 	(void)call;
 	struct field_memo memo = {{NULL, 0}, FIELD_NONE};
 	EACH_ROW(ev, out, r)
-		if (interval_trunc(field_at(&memo, &args[0], r), arg_iv(&args[1], r), &out->iv[r]) != ERR_OK)
-			bad_field(ev, out, r, memo.name, TYPE_INTERVAL);
+	if (interval_trunc(field_at(&memo, &args[0], r), arg_iv(&args[1], r), &out->iv[r]) !=
+	    ERR_OK)
+		bad_field(ev, out, r, memo.name, TYPE_INTERVAL);
 }
 
 /* date_part('epoch', interval): summed in floating point, in this order. */
@@ -194,12 +213,14 @@ static void extract(struct eval *ev, const struct vec *args, struct vec *out)
 {
 	struct field_memo memo = {{NULL, 0}, FIELD_NONE};
 	bool as_float = out->type.id == TYPE_FLOAT8, interval = args[1].type.id == TYPE_INTERVAL;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct numeric n = {0, 0};
 		bool null = false;
 		enum time_field field = field_at(&memo, &args[0], r);
 		enum err e = interval ? interval_extract(field, arg_iv(&args[1], r), &n)
-		                      : timestamp_extract(field, args[1].type.id, arg_i(&args[1], r), &n, &null);
+		                      : timestamp_extract(
+		                            field, args[1].type.id, arg_i(&args[1], r), &n, &null);
 		if (e == ERR_BAD_VALUE)
 			bad_field(ev, out, r, memo.name, args[1].type.id);
 		else if (as_float && field == FIELD_EPOCH && interval)
@@ -228,20 +249,21 @@ EXTRACT(time_part)
 EXTRACT(interval_extract)
 EXTRACT(interval_part)
 
-/* ---- intervals ------------------------------------------------------------------------------------------------------------- */
+/* ---- intervals ------------------------------------------------------------------- */
 
 BODY(interval_add)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		if (interval_add(arg_iv(&args[0], r), arg_iv(&args[1], r), &out->iv[r]) != ERR_OK)
-			out_of_range(ev, out, r);
+	if (interval_add(arg_iv(&args[0], r), arg_iv(&args[1], r), &out->iv[r]) != ERR_OK)
+		out_of_range(ev, out, r);
 }
 
 BODY(interval_sub)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct interval minus;
 		if (interval_negate(arg_iv(&args[1], r), &minus) != ERR_OK ||
 		    interval_add(arg_iv(&args[0], r), minus, &out->iv[r]) != ERR_OK)
@@ -254,20 +276,23 @@ BODY(interval_sub)
 	{                                                                                          \
 		(void)call;                                                                        \
 		EACH_ROW(ev, out, r)                                                               \
-			if (function(arg_iv(&args[0], r), &out->iv[r]) != ERR_OK)                  \
-				out_of_range(ev, out, r);                                          \
+		if (function(arg_iv(&args[0], r), &out->iv[r]) != ERR_OK)                          \
+			out_of_range(ev, out, r);                                                  \
 	}
 INTERVAL_UNARY(interval_neg, interval_negate)
 INTERVAL_UNARY(justify_hours, interval_justify_hours)
 INTERVAL_UNARY(justify_days, interval_justify_days)
 INTERVAL_UNARY(justify_interval, interval_justify)
 
-static void scale(struct eval *ev, const struct vec *intervals, const struct vec *factors, struct vec *out, bool divide)
+static void scale(struct eval *ev, const struct vec *intervals, const struct vec *factors,
+    struct vec *out, bool divide)
 {
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		struct interval iv = arg_iv(intervals, r);
 		double f = arg_f(factors, r);
-		enum err e = divide ? interval_div(iv, f, &out->iv[r]) : interval_mul(iv, f, &out->iv[r]);
+		enum err e =
+		    divide ? interval_div(iv, f, &out->iv[r]) : interval_mul(iv, f, &out->iv[r]);
 		if (e == ERR_DIVISION_BY_ZERO)
 			func_fail(ev, out, r, e, "division by zero");
 		else if (e != ERR_OK)
@@ -293,29 +318,34 @@ BODY(interval_div)
 	scale(ev, &args[0], &args[1], out, true);
 }
 
-/* ---- making timestamps ----------------------------------------------------------------------------------------------------- */
+/* ---- making timestamps ----------------------------------------------------------- */
 
-/* Seconds since 1970. PostgreSQL moves to its own epoch before it scales and rounds, and the last digit depends on that. */
+/* Seconds since 1970. PostgreSQL moves to its own epoch before it scales and rounds, and the last
+ * digit depends on that. */
 #define PG_EPOCH_SECONDS ((int64_t)946684800)
 
 BODY(to_timestamp)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		double s = arg_f(&args[0], r), us = rint((s - (double)PG_EPOCH_SECONDS) * 1e6);
 		if (isinf(s))
 			out->i[r] = s < 0 ? TIME_NEG_INFINITY : TIME_POS_INFINITY;
 		else if (!(us >= -0x1p62 && us < 0x1p63) ||
-		    __builtin_add_overflow((int64_t)us, PG_EPOCH_SECONDS * US_PER_SECOND, &out->i[r]) ||
-		    !timestamp_in_range(out->i[r]))
-			func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "timestamp out of range: %g", s);
+		         __builtin_add_overflow(
+		             (int64_t)us, PG_EPOCH_SECONDS * US_PER_SECOND, &out->i[r]) ||
+		         !timestamp_in_range(out->i[r]))
+			func_fail(
+			    ev, out, r, ERR_NUMERIC_OVERFLOW, "timestamp out of range: %g", s);
 	}
 }
 
 /* Negative years are BC; there is no year 0. */
 static bool make_day(const struct vec *args, uint32_t row, int64_t *ret_days)
 {
-	int64_t year = arg_i(&args[0], row), month = arg_i(&args[1], row), day = arg_i(&args[2], row);
+	int64_t year = arg_i(&args[0], row), month = arg_i(&args[1], row),
+	        day = arg_i(&args[2], row);
 	if (year == 0 || month < 1 || month > 12)
 		return false;
 	year += year < 0;
@@ -329,17 +359,19 @@ BODY(make_date)
 {
 	(void)call;
 	EACH_ROW(ev, out, r)
-		if (!make_day(args, r, &out->i[r]))
-			func_fail(ev, out, r, ERR_BAD_VALUE, "date field value out of range");
+	if (!make_day(args, r, &out->i[r]))
+		func_fail(ev, out, r, ERR_BAD_VALUE, "date field value out of range");
 }
 
 BODY(make_timestamp)
 {
 	(void)call;
-	EACH_ROW(ev, out, r) {
+	EACH_ROW(ev, out, r)
+	{
 		int64_t days = 0, hour = arg_i(&args[3], r), minute = arg_i(&args[4], r);
 		double second = arg_f(&args[5], r);
-		bool ok = make_day(args, r, &days) && hour >= 0 && minute >= 0 && minute < 60 && second >= 0 && second <= 60;
+		bool ok = make_day(args, r, &days) && hour >= 0 && minute >= 0 && minute < 60 &&
+		          second >= 0 && second <= 60;
 		ok = ok && (hour < 24 || (hour == 24 && minute == 0 && second == 0));
 		int128 us = (int128)days * US_PER_DAY + hour * US_PER_HOUR + minute * US_PER_MINUTE;
 		us += ok ? (int64_t)rint(second * 1e6) : 0;

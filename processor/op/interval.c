@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intervals: months, days and microseconds that are only mixed where SQL says so. Rounding steps follow PostgreSQL 15. */
+/* Intervals: months, days and microseconds that are only mixed where SQL says so. Rounding steps
+ * follow PostgreSQL 15. */
 #include "processor/op/datetime.h"
 #include "processor/op/numeric.h"
 
@@ -18,7 +19,8 @@ bool interval_of_span(int128 span, struct interval *ret_interval)
 	int128 months = span / US_PER_MONTH, rest = span % US_PER_MONTH;
 	if (months != (int32_t)months)
 		return false;
-	*ret_interval = (struct interval){(int64_t)(rest % US_PER_DAY), (int32_t)(rest / US_PER_DAY), (int32_t)months};
+	*ret_interval = (struct interval){
+	    (int64_t)(rest % US_PER_DAY), (int32_t)(rest / US_PER_DAY), (int32_t)months};
 	return true;
 }
 
@@ -32,7 +34,8 @@ enum err interval_add(struct interval a, struct interval b, struct interval *ret
 {
 	struct interval r;
 	if (__builtin_add_overflow(a.months, b.months, &r.months) ||
-	    __builtin_add_overflow(a.days, b.days, &r.days) || __builtin_add_overflow(a.us, b.us, &r.us))
+	    __builtin_add_overflow(a.days, b.days, &r.days) ||
+	    __builtin_add_overflow(a.us, b.us, &r.us))
 		return ERR_NUMERIC_OVERFLOW;
 	*ret_sum = r;
 	return ERR_OK;
@@ -41,7 +44,8 @@ enum err interval_add(struct interval a, struct interval b, struct interval *ret
 enum err interval_negate(struct interval a, struct interval *ret_interval)
 {
 	struct interval r;
-	if (__builtin_sub_overflow(0, a.months, &r.months) || __builtin_sub_overflow(0, a.days, &r.days) ||
+	if (__builtin_sub_overflow(0, a.months, &r.months) ||
+	    __builtin_sub_overflow(0, a.days, &r.days) ||
 	    __builtin_sub_overflow((int64_t)0, a.us, &r.us))
 		return ERR_NUMERIC_OVERFLOW;
 	*ret_interval = r;
@@ -197,7 +201,8 @@ enum err interval_extract(enum time_field field, struct interval iv, struct nume
 		return ERR_OK;
 	case FIELD_EPOCH: {
 		/* years of 365.25 days, the months beside them of 30 */
-		int128 quarter_days = (int128)years * 1461 + (iv.months % 12 * DAYS_PER_MONTH + (int128)iv.days) * 4;
+		int128 quarter_days =
+		    (int128)years * 1461 + (iv.months % 12 * DAYS_PER_MONTH + (int128)iv.days) * 4;
 		*ret_value = (struct numeric){quarter_days * (US_PER_DAY / 4) + iv.us, 6};
 		return ERR_OK;
 	}

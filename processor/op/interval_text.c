@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Intervals as text. Output is IntervalStyle postgres. Input: numbers with units in any order, a clock time (the number
- * before it counts days), year-month, all with signs, `ago`; or ISO 8601 with designators.
+ * Intervals as text. Output is IntervalStyle postgres. Input: numbers with units in any order, a
+ * clock time (the number before it counts days), year-month, all with signs, `ago`; or ISO 8601
+ * with designators.
  */
 #include "processor/op/datetime.h"
 
@@ -9,14 +10,15 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* ---- output -------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------- */
 
-static void put_part(struct writer *w, int64_t value, const char *unit, bool *first, bool *after_negative)
+static void put_part(
+    struct writer *w, int64_t value, const char *unit, bool *first, bool *after_negative)
 {
 	if (value == 0)
 		return;
-	write_printf(w, "%s%s%ld %s%s", *first ? "" : " ", *after_negative && value > 0 ? "+" : "", value, unit,
-	    value != 1 ? "s" : "");
+	write_printf(w, "%s%s%ld %s%s", *first ? "" : " ", *after_negative && value > 0 ? "+" : "",
+	    value, unit, value != 1 ? "s" : "");
 	*after_negative = value < 0;
 	*first = false;
 }
@@ -30,7 +32,10 @@ void interval_to_text(struct writer *w, struct interval iv)
 	if (!first && iv.us == 0)
 		return;
 	uint64_t us = iv.us < 0 ? -(uint64_t)iv.us : (uint64_t)iv.us;
-	write_printf(w, "%s%s%02lu:%02lu:%02lu", first ? "" : " ", iv.us < 0 ? "-" : after_negative ? "+" : "",
+	write_printf(w, "%s%s%02lu:%02lu:%02lu", first ? "" : " ",
+	    iv.us < 0        ? "-"
+	    : after_negative ? "+"
+	                     : "",
 	    us / (uint64_t)US_PER_HOUR, us / (uint64_t)US_PER_MINUTE % 60, us / 1000000 % 60);
 	unsigned fraction = (unsigned)(us % 1000000);
 	if (fraction == 0)
@@ -44,11 +49,24 @@ void interval_to_text(struct writer *w, struct interval iv)
 	write_str(w, str_from(digits, (size_t)len));
 }
 
-/* ---- input ----------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------- */
 
 enum unit {
-	UNIT_NONE, UNIT_US, UNIT_MS, UNIT_SECOND, UNIT_MINUTE, UNIT_HOUR, UNIT_DAY, UNIT_WEEK, UNIT_MONTH, UNIT_YEAR,
-	UNIT_DECADE, UNIT_CENTURY, UNIT_MILLENNIUM, UNIT_AGO, UNIT_COUNT
+	UNIT_NONE,
+	UNIT_US,
+	UNIT_MS,
+	UNIT_SECOND,
+	UNIT_MINUTE,
+	UNIT_HOUR,
+	UNIT_DAY,
+	UNIT_WEEK,
+	UNIT_MONTH,
+	UNIT_YEAR,
+	UNIT_DECADE,
+	UNIT_CENTURY,
+	UNIT_MILLENNIUM,
+	UNIT_AGO,
+	UNIT_COUNT
 };
 static const char *const unit_names[UNIT_COUNT] = {
     [UNIT_NONE] = "",
@@ -110,9 +128,14 @@ static void add_day_fraction(struct parse *p, double fraction, double days_per_u
 
 static bool add_unit(struct parse *p, enum unit unit, int64_t value, double fraction)
 {
-	static const int64_t us[] = {[UNIT_US] = 1, [UNIT_MS] = 1000, [UNIT_SECOND] = US_PER_SECOND,
-	    [UNIT_MINUTE] = US_PER_MINUTE, [UNIT_HOUR] = US_PER_HOUR};
-	static const int months[] = {[UNIT_YEAR] = 12, [UNIT_DECADE] = 120, [UNIT_CENTURY] = 1200,
+	static const int64_t us[] = {[UNIT_US] = 1,
+	    [UNIT_MS] = 1000,
+	    [UNIT_SECOND] = US_PER_SECOND,
+	    [UNIT_MINUTE] = US_PER_MINUTE,
+	    [UNIT_HOUR] = US_PER_HOUR};
+	static const int months[] = {[UNIT_YEAR] = 12,
+	    [UNIT_DECADE] = 120,
+	    [UNIT_CENTURY] = 1200,
 	    [UNIT_MILLENNIUM] = 12000};
 	if (p->seen & 1u << unit)
 		return false;
@@ -136,7 +159,8 @@ static bool take_int(struct parse *p, int64_t *ret)
 	int64_t v = 0;
 	const char *from = p->at;
 	for (; p->at < p->end && is_digit(*p->at); p->at++)
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p->at - '0', &v))
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, *p->at - '0', &v))
 			return false;
 	*ret = v;
 	return p->at > from;
@@ -186,7 +210,8 @@ static bool take_clock(struct parse *p, int64_t first, int sign)
 	return true;
 }
 
-/* The unit of the number just read: a word; days when a clock time follows; else seconds, and then nothing more. */
+/* The unit of the number just read: a word; days when a clock time follows; else seconds, and then
+ * nothing more. */
 static enum unit take_unit(struct parse *p)
 {
 	skip_blanks(p);
@@ -227,7 +252,8 @@ static bool take_item(struct parse *p)
 		bool ends = p->at == p->end || *p->at == ' '; /* 2025-03-01 is a date */
 		return ends && add_unit(p, UNIT_MONTH, sign * (value * 12 + months), 0);
 	}
-	if (!take_fraction(p, &fraction) || p->at == from || (!whole && (has_sign || p->at == from + 1)))
+	if (!take_fraction(p, &fraction) || p->at == from ||
+	    (!whole && (has_sign || p->at == from + 1)))
 		return false;
 	enum unit unit = take_unit(p);
 	if (unit == UNIT_NONE || unit == UNIT_AGO)
@@ -245,7 +271,8 @@ static bool take_words(struct parse *p)
 			const char *from = p->at;
 			while (p->at < p->end && is_alpha(*p->at))
 				p->at++;
-			if (!any || p->ago || unit_by_name(str_from(from, (size_t)(p->at - from))) != UNIT_AGO)
+			if (!any || p->ago ||
+			    unit_by_name(str_from(from, (size_t)(p->at - from))) != UNIT_AGO)
 				return false;
 			p->ago = true;
 		} else if (p->ago || !take_item(p)) {
@@ -278,7 +305,8 @@ static bool take_iso(struct parse *p)
 		static const char date_units[] = "YMWD", time_units[] = "HMS";
 		static const enum unit dates[] = {UNIT_YEAR, UNIT_MONTH, UNIT_WEEK, UNIT_DAY};
 		static const enum unit times[] = {UNIT_HOUR, UNIT_MINUTE, UNIT_SECOND};
-		const char *found = *p->at ? strchr(in_time ? time_units : date_units, *p->at) : NULL;
+		const char *found =
+		    *p->at ? strchr(in_time ? time_units : date_units, *p->at) : NULL;
 		if (!found)
 			return false;
 		p->at++;

@@ -7,7 +7,8 @@ struct cursor {
 
 static void skip_blanks(struct cursor *c)
 {
-	while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
+	while (
+	    c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
 		c->at++;
 }
 
@@ -144,7 +145,7 @@ static bool skip_value(struct cursor *c)
 	return true;
 }
 
-/* ---- strings ------------------------------------------------------------------------------------------------ */
+/* ---- strings --------------------------------------------------------------------- */
 
 static int hex4(const char *at, const char *end)
 {
@@ -153,7 +154,9 @@ static int hex4(const char *at, const char *end)
 		return -1;
 	for (int i = 0; i < 4; i++) {
 		char ch = at[i];
-		int digit = ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
+		int digit = ch >= '0' && ch <= '9'                 ? ch - '0'
+		            : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10
+		                                                   : -1;
 		if (digit < 0)
 			return -1;
 		v = v * 16 + digit;
@@ -200,7 +203,8 @@ static int take_code_point(const char **at, const char *end)
 	return 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00);
 }
 
-/* `s` is between the quotes; `to` has room for s.len bytes (unescaping never grows). Returns the end, NULL when malformed. */
+/* `s` is between the quotes; `to` has room for s.len bytes (unescaping never grows). Returns the
+ * end, NULL when malformed. */
 static char *unescape(struct str s, char *to)
 {
 	static const char from[] = "\"\\/bfnrt", plain[] = "\"\\/\b\f\n\r\t";
@@ -240,7 +244,7 @@ static bool string_is_valid(struct str s)
 	return ok;
 }
 
-/* ---- questions ------------------------------------------------------------------------------------------------ */
+/* ---- questions ------------------------------------------------------------------- */
 
 bool json_text_valid(struct str doc)
 {
@@ -401,8 +405,14 @@ void json_text_quote(struct writer *w, struct str s)
 	size_t from = 0;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char ch = (unsigned char)s.ptr[i];
-		const char *escape = ch == '"' ? "\\\"" : ch == '\\' ? "\\\\" : ch == '\n' ? "\\n" : ch == '\t' ? "\\t" :
-		    ch == '\r' ? "\\r" : ch == '\b' ? "\\b" : ch == '\f' ? "\\f" : NULL;
+		const char *escape = ch == '"'    ? "\\\""
+		                     : ch == '\\' ? "\\\\"
+		                     : ch == '\n' ? "\\n"
+		                     : ch == '\t' ? "\\t"
+		                     : ch == '\r' ? "\\r"
+		                     : ch == '\b' ? "\\b"
+		                     : ch == '\f' ? "\\f"
+		                                  : NULL;
 		if (!escape && ch >= 0x20)
 			continue;
 		write_str(w, str_from(s.ptr + from, i - from));

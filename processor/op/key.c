@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Values as bytes whose memcmp order is SQL's order, NULLs last. Each value is self-delimiting, so keys of several columns are
- * the concatenation, and a key is a prefix of the keys of its parts. On disk in view files: the format is fixed.
- *   tag u8: 1 = value, 2 = NULL; then
- *   boolean               u8 0 or 1
+ * Values as bytes whose memcmp order is SQL's order, NULLs last. Each value is self-delimiting, so
+ * keys of several columns are the concatenation, and a key is a prefix of the keys of its parts. On
+ * disk in view files: the format is fixed. tag u8: 1 = value, 2 = NULL; then boolean u8 0 or 1
  *   integers, date, times u64 big-endian, sign bit flipped
- *   real, double          u64 big-endian of the bits; negative numbers inverted, others with the sign bit set;
- *                         -0 as 0, every NaN as ff..ff
- *   numeric               u8 sign (0 negative, 1 zero, 2 positive); unless zero: u8 position of the first digit + 64,
- *                         16 bytes big-endian: the digits as an integer of 38; both inverted when negative
- *   text, bytea, jsonb    the bytes, 00 as 00 ff, then 00 01
- *   interval              12 bytes big-endian: its length in us with 30-day months, plus 2^95
+ *   real, double          u64 big-endian of the bits; negative numbers inverted, others with the
+ * sign bit set; -0 as 0, every NaN as ff..ff numeric               u8 sign (0 negative, 1 zero, 2
+ * positive); unless zero: u8 position of the first digit + 64, 16 bytes big-endian: the digits as
+ * an integer of 38; both inverted when negative text, bytea, jsonb    the bytes, 00 as 00 ff, then
+ * 00 01 interval              12 bytes big-endian: its length in us with 30-day months, plus 2^95
  *   uuid                  16 bytes
  */
 #include "processor/op/datetime.h"
@@ -196,7 +194,8 @@ uint8_t *key_put(uint8_t *to, enum type_id type, struct datum d)
 
 size_t key_bound(enum type_id type, struct datum d)
 {
-	bool slice = type == TYPE_TEXT || type == TYPE_BYTEA || type == TYPE_JSONB || type == TYPE_UNKNOWN;
+	bool slice =
+	    type == TYPE_TEXT || type == TYPE_BYTEA || type == TYPE_JSONB || type == TYPE_UNKNOWN;
 	return slice && !d.null ? 2 * d.s.len + 3 : KEY_FIXED_MAX;
 }
 

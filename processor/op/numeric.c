@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decimal arithmetic in 128 bits with 256-bit intermediates. The scale of each result is the one PostgreSQL 15 documents and
- * shows: sums the larger scale, products the sum of scales, quotients at least 16 significant digits counted
- * in its base-10000 digits (div_scale). A result is built at its scale exactly, then checked against 38 digits.
+ * Decimal arithmetic in 128 bits with 256-bit intermediates. The scale of each result is the one
+ * PostgreSQL 15 documents and shows: sums the larger scale, products the sum of scales, quotients
+ * at least 16 significant digits counted in its base-10000 digits (div_scale). A result is built at
+ * its scale exactly, then checked against 38 digits.
  */
 #include "processor/op/numeric.h"
 
@@ -20,7 +21,8 @@ static const uint64_t pow10_low[20] = {1u, 10u, 100u, 1000u, 10000u, 100000u, 10
 uint128 numeric_pow10(int exponent)
 {
 	ASSERT(exponent >= 0 && exponent <= NUMERIC_DIGITS_MAX);
-	return exponent < 20 ? pow10_low[exponent] : (uint128)pow10_low[19] * pow10_low[exponent - 19];
+	return exponent < 20 ? pow10_low[exponent]
+	                     : (uint128)pow10_low[19] * pow10_low[exponent - 19];
 }
 
 int numeric_digits(uint128 m)
@@ -31,9 +33,11 @@ int numeric_digits(uint128 m)
 	int bits = hi ? 128 - __builtin_clzll(hi) : 64 - __builtin_clzll((uint64_t)m);
 	int guess = (bits - 1) * 1233 >> 12; /* floor((bits - 1) * log10(2)) */
 	if (guess >= NUMERIC_DIGITS_MAX)
-		return m >= numeric_pow10(NUMERIC_DIGITS_MAX) ? NUMERIC_DIGITS_MAX + 1 : NUMERIC_DIGITS_MAX;
-	return m >= numeric_pow10(guess) ? guess + (guess < NUMERIC_DIGITS_MAX &&
-	    m >= numeric_pow10(guess + 1) ? 2 : 1) : guess;
+		return m >= numeric_pow10(NUMERIC_DIGITS_MAX) ? NUMERIC_DIGITS_MAX + 1
+		                                              : NUMERIC_DIGITS_MAX;
+	return m >= numeric_pow10(guess)
+	           ? guess + (guess < NUMERIC_DIGITS_MAX && m >= numeric_pow10(guess + 1) ? 2 : 1)
+	           : guess;
 }
 
 static uint128 magnitude(struct numeric n)
@@ -41,11 +45,12 @@ static uint128 magnitude(struct numeric n)
 	return n.mantissa < 0 ? -(uint128)n.mantissa : (uint128)n.mantissa;
 }
 
-/* ---- 256 bits ------------------------------------------------------------------------------------- */
+/* ---- 256 bits -------------------------------------------------------------------- */
 
 struct u256 u256_mul(uint128 a, uint128 b)
 {
-	uint64_t a0 = (uint64_t)a, a1 = (uint64_t)(a >> 64), b0 = (uint64_t)b, b1 = (uint64_t)(b >> 64);
+	uint64_t a0 = (uint64_t)a, a1 = (uint64_t)(a >> 64), b0 = (uint64_t)b,
+	         b1 = (uint64_t)(b >> 64);
 	uint128 low = (uint128)a0 * b0, mid1 = (uint128)a1 * b0, mid2 = (uint128)a0 * b1;
 	uint128 mid = (low >> 64) + (uint64_t)mid1 + (uint64_t)mid2;
 	struct u256 r;
@@ -54,7 +59,8 @@ struct u256 u256_mul(uint128 a, uint128 b)
 	return r;
 }
 
-/* One bit per step: only reached when the dividend does not fit 128 bits. rest < d stays below 2^127. */
+/* One bit per step: only reached when the dividend does not fit 128 bits. rest < d stays below
+ * 2^127. */
 static uint128 divide_bits(uint128 rest, uint128 low, uint128 d, uint128 *ret_rest)
 {
 	uint128 q = 0;
@@ -85,7 +91,7 @@ struct u256 u256_div(struct u256 a, uint128 d, uint128 *ret_rest)
 	return q;
 }
 
-/* ---- building results -------------------------------------------------------------------------------- */
+/* ---- building results ------------------------------------------------------------ */
 
 static enum err finish(bool negative, uint128 m, int scale, struct numeric *ret)
 {
@@ -112,7 +118,8 @@ int numeric_compare(struct numeric a, struct numeric b)
 	bool a_neg = a.mantissa < 0, b_neg = b.mantissa < 0;
 	if (a_neg != b_neg)
 		return a_neg ? -1 : 1;
-	int up = a.scale < b.scale ? b.scale - a.scale : 0, up_b = a.scale > b.scale ? a.scale - b.scale : 0;
+	int up = a.scale < b.scale ? b.scale - a.scale : 0,
+	    up_b = a.scale > b.scale ? a.scale - b.scale : 0;
 	struct u256 x = u256_mul(magnitude(a), numeric_pow10(up));
 	struct u256 y = u256_mul(magnitude(b), numeric_pow10(up_b));
 	int c = x.hi != y.hi ? (x.hi > y.hi ? 1 : -1) : (x.lo > y.lo) - (x.lo < y.lo);
@@ -139,7 +146,8 @@ enum err numeric_add(struct numeric a, struct numeric b, struct numeric *ret_sum
 	int128 x, y;
 	if (!rescale_up(a, scale, &x) || !rescale_up(b, scale, &y))
 		return ERR_NUMERIC_OVERFLOW;
-	/* |x|, |y| < 10^38, so the sum is below 2 * 10^38 and would wrap: add magnitudes as unsigned */
+	/* |x|, |y| < 10^38, so the sum is below 2 * 10^38 and would wrap: add magnitudes as
+	 * unsigned */
 	if ((x < 0) == (y < 0)) {
 		uint128 m = (x < 0 ? -(uint128)x : (uint128)x) + (y < 0 ? -(uint128)y : (uint128)y);
 		return finish(x < 0, m, scale, ret_sum);
@@ -162,7 +170,7 @@ enum err numeric_mul(struct numeric a, struct numeric b, struct numeric *ret_pro
 	return finish((a.mantissa < 0) != (b.mantissa < 0), m.lo, a.scale + b.scale, ret_product);
 }
 
-/* ---- division -------------------------------------------------------------------------------------------- */
+/* ---- division -------------------------------------------------------------------- */
 
 /* Weight and value of the first base-10000 digit that is not zero; both 0 for zero. */
 static void first_digit(struct numeric n, int *ret_weight, int *ret_digit)
@@ -172,7 +180,8 @@ static void first_digit(struct numeric n, int *ret_weight, int *ret_digit)
 	if (m == 0)
 		return;
 	int digits = numeric_digits(m), before_point = digits - n.scale;
-	int weight = before_point > 0 ? (before_point - 1) / BASE_DIGITS : -((BASE_DIGITS - before_point) / BASE_DIGITS);
+	int weight = before_point > 0 ? (before_point - 1) / BASE_DIGITS
+	                              : -((BASE_DIGITS - before_point) / BASE_DIGITS);
 	int in_first = before_point - weight * BASE_DIGITS;
 	ASSERT(in_first >= 1 && in_first <= BASE_DIGITS);
 	*ret_weight = weight;
@@ -238,7 +247,8 @@ enum err numeric_div_trunc(struct numeric a, struct numeric b, struct numeric *r
 	uint128 q;
 	bool up;
 	TRY(divide(a, b, a.scale, &q, &up));
-	return finish((a.mantissa < 0) != (b.mantissa < 0), q / numeric_pow10(a.scale), 0, ret_quotient);
+	return finish(
+	    (a.mantissa < 0) != (b.mantissa < 0), q / numeric_pow10(a.scale), 0, ret_quotient);
 }
 
 enum err numeric_mod(struct numeric a, struct numeric b, struct numeric *ret_rest)
@@ -262,7 +272,7 @@ enum err numeric_mod(struct numeric a, struct numeric b, struct numeric *ret_res
 	return finish(a.mantissa < 0, rest, scale, ret_rest);
 }
 
-/* ---- rounding ----------------------------------------------------------------------------------------------- */
+/* ---- rounding -------------------------------------------------------------------- */
 
 enum err numeric_round(struct numeric a, int64_t scale, struct numeric *ret_rounded)
 {
@@ -284,7 +294,8 @@ enum err numeric_round(struct numeric a, int64_t scale, struct numeric *ret_roun
 	m = m / unit + (rest >= unit - rest);
 	if (scale >= 0)
 		return finish(a.mantissa < 0, m, (int)scale, ret_rounded);
-	struct u256 wide = -scale > NUMERIC_DIGITS_MAX ? (struct u256){0, 0} : u256_mul(m, numeric_pow10((int)-scale));
+	struct u256 wide = -scale > NUMERIC_DIGITS_MAX ? (struct u256){0, 0}
+	                                               : u256_mul(m, numeric_pow10((int)-scale));
 	if (wide.hi != 0)
 		return ERR_NUMERIC_OVERFLOW;
 	return finish(a.mantissa < 0, wide.lo, 0, ret_rounded);
@@ -307,9 +318,11 @@ struct numeric numeric_trunc(struct numeric a, int64_t scale)
 }
 
 /* Integer part, moved one away from zero when something was cut and `away` says so. */
-static enum err integral(struct numeric a, bool away_positive, bool away_negative, struct numeric *ret)
+static enum err integral(
+    struct numeric a, bool away_positive, bool away_negative, struct numeric *ret)
 {
-	int128 unit = (int128)numeric_pow10(a.scale), m = a.mantissa / unit, rest = a.mantissa % unit;
+	int128 unit = (int128)numeric_pow10(a.scale), m = a.mantissa / unit,
+	       rest = a.mantissa % unit;
 	if (rest > 0 && away_positive)
 		m++;
 	if (rest < 0 && away_negative)
@@ -342,7 +355,7 @@ enum err numeric_apply_typmod(struct numeric a, struct type type, struct numeric
 	return ERR_OK;
 }
 
-/* ---- other number types --------------------------------------------------------------------------------------- */
+/* ---- other number types ---------------------------------------------------------- */
 
 enum err numeric_to_i64(struct numeric a, int64_t min, int64_t max, int64_t *ret_value)
 {
@@ -363,7 +376,8 @@ double numeric_to_double(struct numeric a)
 	if (m < ((uint128)1 << 53) && a.scale <= 22)
 		return (double)(int64_t)a.mantissa / exact[a.scale];
 	char text[64];
-	uint64_t parts[3] = {(uint64_t)(m / numeric_pow10(38 - 4)), (uint64_t)(m / numeric_pow10(17) % numeric_pow10(17)),
+	uint64_t parts[3] = {(uint64_t)(m / numeric_pow10(38 - 4)),
+	    (uint64_t)(m / numeric_pow10(17) % numeric_pow10(17)),
 	    (uint64_t)(m % numeric_pow10(17))};
 	snprintf(text, sizeof text, "%s%lu%017lu%017lue-%d", a.mantissa < 0 ? "-" : "", parts[0],
 	    parts[1], parts[2], a.scale);
@@ -376,5 +390,6 @@ enum err numeric_of_double(double f, bool is_float4, struct numeric *ret_numeric
 		return ERR_BAD_VALUE;
 	char text[48];
 	int len = snprintf(text, sizeof text, "%.*g", is_float4 ? 6 : 15, f);
-	return numeric_from_text(str_from(text, (size_t)len), (struct type){.id = TYPE_NUMERIC}, ret_numeric);
+	return numeric_from_text(
+	    str_from(text, (size_t)len), (struct type){.id = TYPE_NUMERIC}, ret_numeric);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Roots, powers and logarithms of numeric. Square roots are exact integers. The others run in 113-bit floating point (about 33
- * digits), which is rounded to PostgreSQL's result scale: 16 significant digits, or the argument's scale when that is
- * larger; a result that needs more than 32 digits is an overflow. The scale formulas are those of PostgreSQL 15's numeric.c, stated here in decimal terms.
+ * Roots, powers and logarithms of numeric. Square roots are exact integers. The others run in
+ * 113-bit floating point (about 33 digits), which is rounded to PostgreSQL's result scale: 16
+ * significant digits, or the argument's scale when that is larger; a result that needs more than 32
+ * digits is an overflow. The scale formulas are those of PostgreSQL 15's numeric.c, stated here in
+ * decimal terms.
  */
 #include "processor/op/numeric.h"
 
@@ -31,7 +33,7 @@ static int clip_scale(double scale, int at_least)
 	return scale < 0 ? 0 : scale > NUMERIC_DIGITS_MAX ? NUMERIC_DIGITS_MAX : (int)scale;
 }
 
-/* ---- 113-bit floating point ------------------------------------------------------------------------------------------- */
+/* ---- 113-bit floating point ------------------------------------------------------ */
 
 static quad quad_pow10(int exponent)
 {
@@ -56,7 +58,8 @@ static enum err of_quad(quad v, int scale, struct numeric *ret)
 
 static quad quad_ln2(void)
 {
-	return (quad)0x1.62e42fefa39efp-1 + (quad)0x1.abc9e3b39803fp-56 + (quad)0x1.7b57a079a1934p-111;
+	return (quad)0x1.62e42fefa39efp-1 + (quad)0x1.abc9e3b39803fp-56 +
+	       (quad)0x1.7b57a079a1934p-111;
 }
 
 static quad scale_by_two(quad v, int exponent)
@@ -82,7 +85,8 @@ static quad quad_exp(quad x)
 	return scale_by_two(sum, n);
 }
 
-/* One Halley step from the double-precision logarithm triples its digits. x > 0 and within double's range. */
+/* One Halley step from the double-precision logarithm triples its digits. x > 0 and within double's
+ * range. */
 static quad quad_ln(quad x)
 {
 	int exponent;
@@ -109,7 +113,7 @@ static quad quad_power(quad base, int64_t exponent)
 	return exponent < 0 ? 1 / result : result;
 }
 
-/* ---- square root ---------------------------------------------------------------------------------------------------------- */
+/* ---- square root ----------------------------------------------------------------- */
 
 static bool u256_less(struct u256 a, struct u256 b)
 {
@@ -133,7 +137,8 @@ enum err numeric_sqrt(struct numeric a, struct numeric *ret_root)
 	int weight = a.mantissa == 0 ? 0 : weight_of(a);
 	int scale = clip_scale(SIG_DIGITS - ((weight + 1) * 4 / 2 - 1), a.scale);
 	/* root at `scale` = integer root of a * 10^(2 * scale) */
-	int shift = 2 * scale - a.scale, first = shift > NUMERIC_DIGITS_MAX ? NUMERIC_DIGITS_MAX : shift;
+	int shift = 2 * scale - a.scale,
+	    first = shift > NUMERIC_DIGITS_MAX ? NUMERIC_DIGITS_MAX : shift;
 	struct u256 n = u256_mul(magnitude(a), numeric_pow10(first));
 	if (!u256_scale(n, numeric_pow10(shift - first), &n))
 		return ERR_NUMERIC_OVERFLOW;
@@ -152,7 +157,7 @@ enum err numeric_sqrt(struct numeric a, struct numeric *ret_root)
 	return ERR_OK;
 }
 
-/* ---- exponential and logarithms ---------------------------------------------------------------------------------------------- */
+/* ---- exponential and logarithms -------------------------------------------------- */
 
 #define LOG10_E 0.434294481903252
 
@@ -161,7 +166,8 @@ enum err numeric_exp(struct numeric a, struct numeric *ret_exp)
 	double approx = numeric_to_double(a);
 	if (approx > 90)
 		return ERR_NUMERIC_OVERFLOW;
-	int scale = clip_scale(SIG_DIGITS - (int)(approx < -1000 ? -434 : approx * LOG10_E), a.scale);
+	int scale =
+	    clip_scale(SIG_DIGITS - (int)(approx < -1000 ? -434 : approx * LOG10_E), a.scale);
 	return of_quad(approx < -1000 ? (quad)0 : quad_exp(quad_of(a)), scale, ret_exp);
 }
 
@@ -202,7 +208,7 @@ enum err numeric_log(struct numeric base, struct numeric a, struct numeric *ret_
 	return of_quad(quad_ln(quad_of(a)) / ln_base, scale, ret_log);
 }
 
-/* ---- power ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- power ----------------------------------------------------------------------- */
 
 /* A whole exponent: 16 decimals, whatever the weight. */
 static enum err power_whole(struct numeric a, int64_t n, struct numeric *ret)
@@ -246,7 +252,8 @@ enum err numeric_power(struct numeric a, struct numeric b, struct numeric *ret_p
 	double weight = (double)ln * LOG10_E;
 	if (weight > NUMERIC_DIGITS_MAX)
 		return ERR_NUMERIC_OVERFLOW;
-	int scale = clip_scale(SIG_DIGITS - (int)(weight < -1000 ? -1000 : weight), a.scale > b.scale ? a.scale : b.scale);
+	int scale = clip_scale(SIG_DIGITS - (int)(weight < -1000 ? -1000 : weight),
+	    a.scale > b.scale ? a.scale : b.scale);
 	quad v = weight < -1000 ? (quad)0 : quad_exp(ln);
 	bool odd = a.mantissa < 0 && whole_part.mantissa % 2 != 0;
 	return of_quad(odd ? -v : v, scale, ret_power);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GROUP BY and SELECT DISTINCT: rows in. A batch is taken as a whole: arguments and filters in vectors, keys encoded and probed
- * together, one loop per aggregate. When a sum of the batch might overflow, rows go one at a time instead, each first tried on all
- * aggregates: the row that overflows is refused and leaves no trace.
+ * GROUP BY and SELECT DISTINCT: rows in. A batch is taken as a whole: arguments and filters in
+ * vectors, keys encoded and probed together, one loop per aggregate. When a sum of the batch might
+ * overflow, rows go one at a time instead, each first tried on all aggregates: the row that
+ * overflows is refused and leaves no trace.
  */
 #include "processor/op/agg_group.h"
 
@@ -14,15 +15,17 @@ bool op_aggregate_can_fail(const struct plan *plan)
 		if (!adds)
 			continue;
 		struct type t = g->arg->type;
-		/* 10^18 rows of 20 digits fit; a sum of integers overflows beyond 2^31 rows and then stops the view */
+		/* 10^18 rows of 20 digits fit; a sum of integers overflows beyond 2^31 rows and
+		 * then stops the view */
 		bool roomy = t.id == TYPE_NUMERIC && t.precision > 0 && t.precision <= 20;
-		if (t.id == TYPE_FLOAT4 || t.id == TYPE_FLOAT8 || t.id == TYPE_INTERVAL || (t.id == TYPE_NUMERIC && !roomy))
+		if (t.id == TYPE_FLOAT4 || t.id == TYPE_FLOAT8 || t.id == TYPE_INTERVAL ||
+		    (t.id == TYPE_NUMERIC && !roomy))
 			return true;
 	}
 	return false;
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------- */
 
 static uint8_t *mask_of(struct arena *a, uint32_t count)
 {
@@ -32,7 +35,8 @@ static uint8_t *mask_of(struct arena *a, uint32_t count)
 	return mask;
 }
 
-static enum err eval_slot(struct aggregate *a, struct delta *d, const struct agg *agg, struct slot_input *in)
+static enum err eval_slot(
+    struct aggregate *a, struct delta *d, const struct agg *agg, struct slot_input *in)
 {
 	struct vec filter;
 	uint32_t count = d->b.count;
@@ -68,9 +72,10 @@ static enum err eval_inputs(struct aggregate *a, struct delta *d)
 	return d->b.count > 0 ? eval_inputs(a, d) : ERR_OK;
 }
 
-/* ---- one row ----------------------------------------------------------------------------------------------------------- */
+/* ---- one row --------------------------------------------------------------------- */
 
-static enum err keep_shown(struct aggregate *a, struct group *g, const struct delta *d, uint32_t row)
+static enum err keep_shown(
+    struct aggregate *a, struct group *g, const struct delta *d, uint32_t row)
 {
 	struct writer w;
 	writer_init(&w, SIZE_MAX);
@@ -122,8 +127,8 @@ static enum err enter(struct aggregate *a, struct entry *e, const struct delta *
 	return ERR_OK;
 }
 
-static enum err slot_row(struct aggregate *a, const struct agg_slot *s, const struct slot_input *in, struct entry *e,
-    uint32_t row, int32_t weight, bool try)
+static enum err slot_row(struct aggregate *a, const struct agg_slot *s, const struct slot_input *in,
+    struct entry *e, uint32_t row, int32_t weight, bool try)
 {
 	struct datum d = {.null = false};
 	if (in->use && !in->use[row])
@@ -144,7 +149,8 @@ static enum err slot_row(struct aggregate *a, const struct agg_slot *s, const st
 	return agg_slot_add(s, slot_state(s, e), &a->groups.slab, d, weight, try);
 }
 
-static enum err refuse(struct aggregate *a, struct delta *d, uint32_t row, const struct agg_slot *s, enum err err)
+static enum err refuse(
+    struct aggregate *a, struct delta *d, uint32_t row, const struct agg_slot *s, enum err err)
 {
 	struct row_error e = {.row = row, .err = err};
 	static const char text[] = "an aggregate of this group would leave its type's range";
@@ -154,8 +160,10 @@ static enum err refuse(struct aggregate *a, struct delta *d, uint32_t row, const
 	return op_row_error(&a->op, d, &e);
 }
 
-/* ERR_OK: taken; the row's own error otherwise, or a fatal one: *ret_slot tells which aggregate it was, NULL = fatal. */
-static enum err take_row(struct aggregate *a, struct delta *d, struct entry *e, uint32_t row, const struct agg_slot **ret_slot)
+/* ERR_OK: taken; the row's own error otherwise, or a fatal one: *ret_slot tells which aggregate it
+ * was, NULL = fatal. */
+static enum err take_row(struct aggregate *a, struct delta *d, struct entry *e, uint32_t row,
+    const struct agg_slot **ret_slot)
 {
 	int32_t weight = delta_weight(d, row);
 	*ret_slot = NULL;
@@ -185,7 +193,7 @@ static enum err take_rows(struct aggregate *a, struct delta *d, struct entry **e
 	return ERR_OK;
 }
 
-/* ---- one batch ------------------------------------------------------------------------------------------------------------ */
+/* ---- one batch ------------------------------------------------------------------- */
 
 static bool all_safe(struct aggregate *a, const struct delta *d, struct entry **entries)
 {
@@ -225,7 +233,8 @@ static enum err take_batch(struct aggregate *a, struct delta *d, struct entry **
 	for (uint32_t i = 0; i < a->slot_count; i++) {
 		const struct agg_slot *s = &a->slots[i];
 		const struct slot_input *in = &a->inputs[i];
-		if (s->part == 0 && agg_slot_add_batch(s, entries, &in->v, in->use, d->b.weight, d->b.count))
+		if (s->part == 0 &&
+		    agg_slot_add_batch(s, entries, &in->v, in->use, d->b.weight, d->b.count))
 			continue;
 		for (uint32_t r = 0; r < d->b.count; r++)
 			TRY(slot_row(a, s, in, entries[r], r, delta_weight(d, r), false));
@@ -248,7 +257,7 @@ static enum err aggregate_push(struct op *op, struct delta *d)
 	return all_safe(a, d, entries) ? take_batch(a, d, entries) : take_rows(a, d, entries);
 }
 
-/* ---- life cycle --------------------------------------------------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------ */
 
 static void aggregate_free(struct op *op)
 {
@@ -271,22 +280,26 @@ static enum err aggregate_flush(struct op *op)
 
 static bool prints_several_ways(struct type t)
 {
-	return t.id == TYPE_FLOAT4 || t.id == TYPE_FLOAT8 || t.id == TYPE_INTERVAL || (t.id == TYPE_NUMERIC && t.precision == 0);
+	return t.id == TYPE_FLOAT4 || t.id == TYPE_FLOAT8 || t.id == TYPE_INTERVAL ||
+	       (t.id == TYPE_NUMERIC && t.precision == 0);
 }
 
-static enum err init_slots(struct aggregate *a, const struct plan *plan, size_t *ret_width, bool *ret_parts)
+static enum err init_slots(
+    struct aggregate *a, const struct plan *plan, size_t *ret_width, bool *ret_parts)
 {
 	size_t width = 0;
 	bool parts = false;
 	for (uint32_t i = 0; i < a->slot_count; i++) {
 		struct agg_slot *s = &a->slots[i];
 		const struct agg *agg = &plan->aggs[i];
-		bool set = agg->distinct && (agg->kind == AGG_COUNT || agg->kind == AGG_SUM || agg->kind == AGG_AVG);
+		bool set = agg->distinct &&
+		           (agg->kind == AGG_COUNT || agg->kind == AGG_SUM || agg->kind == AGG_AVG);
 		TRY(agg_slot_init(s, agg, a->retracts));
 		s->offset = (uint32_t)(GROUP_WIDTH + width);
 		if (set || s->keeps_bag) {
 			if (i >= 255)
-				return err_note(ERR_SQL_UNSUPPORTED, "more than 254 aggregates in one SELECT");
+				return err_note(
+				    ERR_SQL_UNSUPPORTED, "more than 254 aggregates in one SELECT");
 			s->part = (uint8_t)(i + 1);
 			parts = true;
 		}
@@ -314,7 +327,8 @@ static enum err init_aggregate(struct aggregate *a, struct op_tree *t, const str
 		return ERR_NOMEM;
 	for (uint32_t k = 0; k < a->key_count; k++) {
 		a->keys[k] = a->distinct ? k : plan->keys[k];
-		a->shows_key |= !a->retracts && prints_several_ways(plan->inputs[0]->columns[a->keys[k]].type);
+		a->shows_key |=
+		    !a->retracts && prints_several_ways(plan->inputs[0]->columns[a->keys[k]].type);
 	}
 	TRY(init_slots(a, plan, &width, &parts));
 	group_kind_init(&a->group_kind, width);

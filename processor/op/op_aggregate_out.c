@@ -6,11 +6,13 @@ static enum err put_keys(struct aggregate *a, struct delta *d, const struct entr
 {
 	const struct group *g = group_of(e);
 	bool shown = g->shown != NULL;
-	struct reader r = reader_of(shown ? bytes_of(g->shown, g->shown_len) : entry_key(&a->groups, e));
+	struct reader r =
+	    reader_of(shown ? bytes_of(g->shown, g->shown_len) : entry_key(&a->groups, e));
 	for (uint32_t k = 0; k < a->key_count; k++) {
 		struct vec *v = &d->b.cols[k];
 		struct datum value;
-		TRY(shown ? datum_read(&r, v->type.id, &value) : key_decode(&r, &a->op.arena, v->type.id, &value));
+		TRY(shown ? datum_read(&r, v->type.id, &value)
+		          : key_decode(&r, &a->op.arena, v->type.id, &value));
 		/* a key has lost trailing zeros that numeric(p,s) always shows */
 		if (!value.null && v->type.id == TYPE_NUMERIC && v->type.precision > 0)
 			TRY(numeric_round(value.num, v->type.scale, &value.num));
@@ -25,7 +27,8 @@ static enum err put_results(struct aggregate *a, struct delta *d, const struct e
 		const struct agg_slot *s = &a->slots[i];
 		struct datum value;
 		/* a multiset may lose the value before the rows are read */
-		TRY(datum_copy(&a->op.arena, s->agg->type.id, agg_slot_result(s, slot_state(s, e)), &value));
+		TRY(datum_copy(
+		    &a->op.arena, s->agg->type.id, agg_slot_result(s, slot_state(s, e)), &value));
 		vec_set(&d->b.cols[a->key_count + i], d->b.count, value);
 	}
 	return ERR_OK;
@@ -97,7 +100,7 @@ static enum err send_with_state(struct aggregate *a, struct delta *d, struct ent
 
 static enum err begin(struct aggregate *a, struct delta *d)
 {
-	TRY(op_delta_new(&a->op, d));
+	TRY(op_delta_new(&a->op, 2 * a->groups.changed.count, d));
 	return a->with_rows ? op_delta_with_state(&a->op, d) : ERR_OK;
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DISTINCT ON: per key the row that comes first in the order. Over append-only input only that row is kept, and a row that does not
- * beat it changes nothing. Over input that retracts all candidates are kept, ordered, because the best one may go.
+ * DISTINCT ON: per key the row that comes first in the order. Over append-only input only that row
+ * is kept, and a row that does not beat it changes nothing. Over input that retracts all candidates
+ * are kept, ordered, because the best one may go.
  *
- * A candidate is three byte strings: rank (the order columns, memcmp order), row (all columns as datum bytes) and lineage
- * (3 uvarints). State bytes of a key: u8 version 1, uvarint rows, uvarint length and rank, lineage, and unless the state travels
- * with the output rows uvarint length and row. Candidates in the parts table: key = entry key, u8 1, uvarint-free rank,
- * row; value = uvarint count, lineage.
+ * A candidate is three byte strings: rank (the order columns, memcmp order), row (all columns as
+ * datum bytes) and lineage (3 uvarints). State bytes of a key: u8 version 1, uvarint rows, uvarint
+ * length and rank, lineage, and unless the state travels with the output rows uvarint length and
+ * row. Candidates in the parts table: key = entry key, u8 1, uvarint-free rank, row; value =
+ * uvarint count, lineage.
  */
 #include "processor/op/bag.h"
 #include "processor/op/op_node.h"
@@ -16,10 +18,10 @@ enum { DISTINCT_STATE_VERSION = 1, CANDIDATE_SLOT = 1 };
 /* In the entry. `bytes` = rank, row; row_len 0 when the row is only with the sink. */
 struct best {
 	struct op_lineage lineage;
-	int64_t rows;       /* candidates there are; over append-only input 1 */
+	int64_t rows; /* candidates there are; over append-only input 1 */
 	uint8_t *bytes;
 	uint32_t rank_len, row_len;
-	struct bag bag;     /* key: rank, row; payload: u32 rank length, lineage */
+	struct bag bag; /* key: rank, row; payload: u32 rank length, lineage */
 	int64_t loaded;
 };
 _Static_assert(sizeof(struct best) % 16 == 0, "width of native state");
@@ -57,7 +59,7 @@ static struct bytes best_row(const struct best *b)
 	return bytes_of(b->bytes + b->rank_len, b->row_len);
 }
 
-/* ---- the best row ---------------------------------------------------------------------------------------------------- */
+/* ---- the best row ---------------------------------------------------------------- */
 
 static void drop_best(struct distinct_on *x, struct best *b)
 {
@@ -66,7 +68,8 @@ static void drop_best(struct distinct_on *x, struct best *b)
 	b->rank_len = b->row_len = 0;
 }
 
-static enum err set_best(struct distinct_on *x, struct best *b, struct bytes rank, struct bytes row, struct op_lineage l)
+static enum err set_best(
+    struct distinct_on *x, struct best *b, struct bytes rank, struct bytes row, struct op_lineage l)
 {
 	uint8_t *bytes = slab_alloc(&x->keys.slab, rank.len + row.len);
 	if (!bytes)
@@ -99,7 +102,7 @@ static struct op_lineage read_lineage(struct reader *r)
 	return l;
 }
 
-/* ---- keys in their table --------------------------------------------------------------------------------------------- */
+/* ---- keys in their table --------------------------------------------------------- */
 
 static void best_release(void *ctx, struct entry *e)
 {
@@ -116,8 +119,9 @@ static void best_reset(void *ctx, struct entry *e)
 	b->lineage = (struct op_lineage){0, 0, 0};
 }
 
-/* Where the state travels with the rows the row itself is left out: the sink has it. That holds for undo as well: what a record
- * brought is forgotten with it, and what was there before has been sent. */
+/* Where the state travels with the rows the row itself is left out: the sink has it. That holds for
+ * undo as well: what a record brought is forgotten with it, and what was there before has been
+ * sent. */
 static void best_write(void *ctx, const struct entry *e, struct writer *w)
 {
 	const struct distinct_on *x = ctx;
@@ -170,18 +174,23 @@ static enum err best_image(void *ctx, struct entry *e, struct arena *arena, stru
 	return ERR_OK;
 }
 
-static const struct table_kind best_kind = {.width = sizeof(struct best), .release = best_release, .reset = best_reset,
-    .write = best_write, .read = best_read, .empty = best_empty, .image = best_image};
+static const struct table_kind best_kind = {.width = sizeof(struct best),
+    .release = best_release,
+    .reset = best_reset,
+    .write = best_write,
+    .read = best_read,
+    .empty = best_empty,
+    .image = best_image};
 
-/* ---- candidates --------------------------------------------------------------------------------------------------------- */
+/* ---- candidates ------------------------------------------------------------------ */
 
 struct payload {
 	struct op_lineage lineage;
 	uint64_t rank_len;
 };
 
-static enum err put_candidate(struct distinct_on *x, struct best *b, struct bytes own, uint32_t rank_len,
-    const struct candidate *c)
+static enum err put_candidate(struct distinct_on *x, struct best *b, struct bytes own,
+    uint32_t rank_len, const struct candidate *c)
 {
 	struct payload p = {c->lineage, rank_len};
 	return bag_set(&b->bag, &x->keys.slab, own, bytes_of(&p, sizeof p), c->count);
@@ -231,11 +240,16 @@ static enum err candidate_undone(void *ctx, struct entry *e)
 	struct bytes key = entry_key(&x->parts, e);
 	struct entry *owner;
 	TRY(table_make(&x->keys, bytes_slice(key, 0, c->key_len), &owner));
-	return put_candidate(x, best_of(owner), bytes_slice(key, c->key_len + 1, key.len), c->rank_len, c);
+	return put_candidate(
+	    x, best_of(owner), bytes_slice(key, c->key_len + 1, key.len), c->rank_len, c);
 }
 
-static const struct table_kind candidate_kind = {.width = sizeof(struct candidate), .release = candidate_release,
-    .reset = candidate_reset, .write = candidate_write, .read = candidate_read, .empty = candidate_empty,
+static const struct table_kind candidate_kind = {.width = sizeof(struct candidate),
+    .release = candidate_release,
+    .reset = candidate_reset,
+    .write = candidate_write,
+    .read = candidate_read,
+    .empty = candidate_empty,
     .undone = candidate_undone};
 
 struct load {
@@ -269,13 +283,14 @@ static enum err load_bag(struct distinct_on *x, struct entry *e)
 	struct load l = {x, b, x->part.len};
 	if (store && e->flags & ENTRY_STORED) {
 		x->parts.lookups++;
-		TRY(store->scan(store->ctx, x->parts.state_id, writer_bytes(&x->part), load_candidate, &l));
+		TRY(store->scan(
+		    store->ctx, x->parts.state_id, writer_bytes(&x->part), load_candidate, &l));
 	}
 	b->loaded = 1;
 	return ERR_OK;
 }
 
-/* ---- rows in ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rows in --------------------------------------------------------------------- */
 
 /* Descending columns have their value bytes inverted; the tag in front says where NULLs go. */
 static void write_rank(struct distinct_on *x, const struct delta *d, uint32_t row, struct writer *w)
@@ -299,10 +314,12 @@ static void write_rank(struct distinct_on *x, const struct delta *d, uint32_t ro
 static void write_row(const struct delta *d, uint32_t row, struct writer *w)
 {
 	for (uint32_t c = 0; c < d->b.column_count; c++)
-		datum_write(w, d->b.cols[c].type.id, d->b.cols[c].data ? vec_get(&d->b.cols[c], row) : (struct datum){.null = true});
+		datum_write(w, d->b.cols[c].type.id,
+		    d->b.cols[c].data ? vec_get(&d->b.cols[c], row) : (struct datum){.null = true});
 }
 
-static enum err take_append(struct distinct_on *x, struct entry *e, const struct delta *d, uint32_t row)
+static enum err take_append(
+    struct distinct_on *x, struct entry *e, const struct delta *d, uint32_t row)
 {
 	struct best *b = best_of(e);
 	write_rank(x, d, row, &x->scratch);
@@ -315,7 +332,8 @@ static enum err take_append(struct distinct_on *x, struct entry *e, const struct
 	TRY(table_touch(&x->keys, e));
 	b->rows = 1;
 	struct bytes all = writer_bytes(&x->scratch);
-	return set_best(x, b, bytes_slice(all, 0, rank_len), bytes_slice(all, rank_len, all.len), delta_lineage(d, row));
+	return set_best(x, b, bytes_slice(all, 0, rank_len), bytes_slice(all, rank_len, all.len),
+	    delta_lineage(d, row));
 }
 
 static enum err best_from_bag(struct distinct_on *x, struct best *b)
@@ -329,10 +347,12 @@ static enum err best_from_bag(struct distinct_on *x, struct best *b)
 	}
 	memcpy(&p, bag_payload(n).ptr, sizeof p);
 	struct bytes own = bag_key(n);
-	return set_best(x, b, bytes_slice(own, 0, p.rank_len), bytes_slice(own, p.rank_len, own.len), p.lineage);
+	return set_best(x, b, bytes_slice(own, 0, p.rank_len),
+	    bytes_slice(own, p.rank_len, own.len), p.lineage);
 }
 
-static enum err take_candidate(struct distinct_on *x, struct entry *e, const struct delta *d, uint32_t row)
+static enum err take_candidate(
+    struct distinct_on *x, struct entry *e, const struct delta *d, uint32_t row)
 {
 	struct best *b = best_of(e);
 	struct entry *part;
@@ -356,7 +376,9 @@ static enum err take_candidate(struct distinct_on *x, struct entry *e, const str
 	struct candidate *c = entry_state(part);
 	if (!(part->flags & ENTRY_DIRTY)) {
 		part->flags |= ENTRY_PASSING;
-		*c = (struct candidate){.count = count, .key_len = e->key_len, .rank_len = (uint32_t)rank_len,
+		*c = (struct candidate){.count = count,
+		    .key_len = e->key_len,
+		    .rank_len = (uint32_t)rank_len,
 		    .lineage = delta_lineage(d, row)};
 	}
 	TRY(table_touch(&x->parts, part));
@@ -378,13 +400,15 @@ static enum err distinct_push(struct op *op, struct delta *d)
 	TRY(keys_of(d->b.arena, &d->b, op->plan->keys, op->plan->key_count, &keys));
 	TRY(table_find(&x->keys, &keys, entries));
 	for (uint32_t r = 0; r < d->b.count; r++)
-		TRY(x->retracts ? take_candidate(x, entries[r], d, r) : take_append(x, entries[r], d, r));
+		TRY(x->retracts ? take_candidate(x, entries[r], d, r)
+		                : take_append(x, entries[r], d, r));
 	return ERR_OK;
 }
 
-/* ---- rows out ------------------------------------------------------------------------------------------------------------------ */
+/* ---- rows out -------------------------------------------------------------------- */
 
-static enum err put_row(struct distinct_on *x, struct delta *d, struct bytes row, struct op_lineage l, int32_t weight)
+static enum err put_row(
+    struct distinct_on *x, struct delta *d, struct bytes row, struct op_lineage l, int32_t weight)
 {
 	struct reader r = reader_of(row);
 	for (uint32_t c = 0; c < x->op.plan->column_count; c++) {
@@ -447,7 +471,8 @@ static enum err send_changes(struct distinct_on *x, struct delta *d, struct entr
 	if (e->flags & ENTRY_SENT) {
 		memcpy(&old, e->old.ptr, sizeof old);
 		struct bytes old_row = bytes_slice(e->old, sizeof old, e->old.len);
-		if (there && bytes_equal(old_row, row) && memcmp(&old, &b->lineage, sizeof old) == 0)
+		if (there && bytes_equal(old_row, row) &&
+		    memcmp(&old, &b->lineage, sizeof old) == 0)
 			return ERR_OK;
 		TRY(put_row(x, d, old_row, old, -1));
 	}
@@ -459,7 +484,7 @@ static enum err send_changes(struct distinct_on *x, struct delta *d, struct entr
 
 static enum err begin(struct distinct_on *x, struct delta *d)
 {
-	TRY(op_delta_new(&x->op, d));
+	TRY(op_delta_new(&x->op, 2 * x->keys.changed.count, d));
 	return x->with_rows ? op_delta_with_state(&x->op, d) : ERR_OK;
 }
 
@@ -475,7 +500,8 @@ static enum err distinct_flush(struct op *op)
 	for (size_t i = 0; i < x->keys.changed.count; i++) {
 		struct entry *e = x->keys.changed.items[i];
 		bool there = best_of(e)->rows > 0;
-		TRY(x->with_rows ? send_with_state(x, &d, e, there) : send_changes(x, &d, e, there));
+		TRY(x->with_rows ? send_with_state(x, &d, e, there)
+		                 : send_changes(x, &d, e, there));
 		e->flags = there ? e->flags | ENTRY_SENT : e->flags & ~(uint32_t)ENTRY_SENT;
 		TRY(op_delta_send(op, &d, false));
 	}
@@ -484,7 +510,7 @@ static enum err distinct_flush(struct op *op)
 	return ERR_OK;
 }
 
-/* ---- life cycle ------------------------------------------------------------------------------------------------------------------ */
+/* ---- life cycle ------------------------------------------------------------------ */
 
 static void distinct_free(struct op *op)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last operator: turns weighted rows into inserts, replacements and deletions by key. A -1 directly followed by a +1 of
- * the same key is one replacement. While a record is in progress its changes are held; they stay valid because no operator clears its
- * rows before the record ends.
+ * The last operator: turns weighted rows into inserts, replacements and deletions by key. A -1
+ * directly followed by a +1 of the same key is one replacement. While a record is in progress its
+ * changes are held; they stay valid because no operator clears its rows before the record ends.
  */
 #include "processor/op/op_node.h"
 
@@ -24,7 +24,8 @@ static void sink_free(struct op *op)
 	mem_free(s);
 }
 
-static enum err hold(struct sink *s, const struct delta *d, struct op_change *changes, uint32_t count)
+static enum err hold(
+    struct sink *s, const struct delta *d, struct op_change *changes, uint32_t count)
 {
 	if (s->held_count == s->held_capacity) {
 		uint32_t capacity = s->held_capacity ? s->held_capacity * 2 : 8;
@@ -38,12 +39,14 @@ static enum err hold(struct sink *s, const struct delta *d, struct op_change *ch
 	return ERR_OK;
 }
 
-static enum err deliver(struct sink *s, const struct delta *d, struct op_change *changes, uint32_t count)
+static enum err deliver(
+    struct sink *s, const struct delta *d, struct op_change *changes, uint32_t count)
 {
 	const struct op_env *env = s->op.tree->env;
 	if (count == 0)
 		return ERR_OK;
-	return s->op.tree->recording ? hold(s, d, changes, count) : env->sink(env->ctx, &d->b, changes, count);
+	return s->op.tree->recording ? hold(s, d, changes, count)
+	                             : env->sink(env->ctx, &d->b, changes, count);
 }
 
 enum err op_sink_end(struct op *op, bool accepted)
@@ -65,22 +68,29 @@ static struct bytes row_key(const struct key_batch *k, uint32_t row)
 static uint32_t changes_with_state(const struct delta *d, struct op_change *to)
 {
 	for (uint32_t r = 0; r < d->b.count; r++)
-		to[r] = (struct op_change){.deleted = !d->state[r].ptr, .inserted = d->inserted[r], .row = r, .key = d->key[r],
-		    .lineage = delta_lineage(d, r), .state = d->state[r]};
+		to[r] = (struct op_change){.deleted = !d->state[r].ptr,
+		    .inserted = d->inserted[r],
+		    .row = r,
+		    .key = d->key[r],
+		    .lineage = delta_lineage(d, r),
+		    .state = d->state[r]};
 	return d->b.count;
 }
 
-static uint32_t changes_by_weight(const struct delta *d, const struct key_batch *k, struct op_change *to)
+static uint32_t changes_by_weight(
+    const struct delta *d, const struct key_batch *k, struct op_change *to)
 {
 	uint32_t n = 0;
 	for (uint32_t r = 0; r < d->b.count; r++) {
-		struct op_change c = {.row = r, .key = row_key(k, r), .lineage = delta_lineage(d, r)};
+		struct op_change c = {
+		    .row = r, .key = row_key(k, r), .lineage = delta_lineage(d, r)};
 		if (delta_weight(d, r) > 0) {
 			c.inserted = true;
 			to[n++] = c;
 			continue;
 		}
-		bool replaced = r + 1 < d->b.count && delta_weight(d, r + 1) > 0 && bytes_equal(c.key, row_key(k, r + 1));
+		bool replaced = r + 1 < d->b.count && delta_weight(d, r + 1) > 0 &&
+		                bytes_equal(c.key, row_key(k, r + 1));
 		c.deleted = !replaced;
 		if (replaced) {
 			c.row = ++r;
@@ -95,7 +105,10 @@ static uint32_t changes_by_weight(const struct delta *d, const struct key_batch 
 static uint32_t changes_of_query(const struct delta *d, struct op_change *to)
 {
 	for (uint32_t r = 0; r < d->b.count; r++)
-		to[r] = (struct op_change){.inserted = true, .row = r, .key = {(const uint8_t *)"", 0}, .lineage = delta_lineage(d, r)};
+		to[r] = (struct op_change){.inserted = true,
+		    .row = r,
+		    .key = {(const uint8_t *)"", 0},
+		    .lineage = delta_lineage(d, r)};
 	return d->b.count;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ORDER BY and LIMIT of queries. Sort keeps all rows as bytes (rank, row) until the flush; with a LIMIT right above it keeps at most
- * twice as many as can be shown. */
+/* ORDER BY and LIMIT of queries. Sort keeps all rows as bytes (rank, row) until the flush; with a
+ * LIMIT right above it keeps at most twice as many as can be shown. */
 #include "processor/op/op_node.h"
 
 #include <stdlib.h>
@@ -26,7 +26,8 @@ static int by_rank(const void *a, const void *b)
 	return c ? c : (x->number > y->number) - (x->number < y->number);
 }
 
-static void write_rank(const struct plan *plan, const struct delta *d, uint32_t row, struct writer *w)
+static void write_rank(
+    const struct plan *plan, const struct delta *d, uint32_t row, struct writer *w)
 {
 	for (uint32_t i = 0; i < plan->order_count; i++) {
 		const struct plan_order *o = &plan->order[i];
@@ -95,7 +96,8 @@ static enum err sort_push(struct op *op, struct delta *d)
 	if (s->wanted < UINT64_MAX / 2 && s->count > 2 * s->wanted + BATCH_ROWS_MAX)
 		TRY(cut(s));
 	if (limit && s->rows_arena.used_bytes + s->capacity * sizeof *s->rows > limit)
-		return err_note(ERR_LIMIT, "ORDER BY needs more than %zu bytes: add a WHERE or a LIMIT", limit);
+		return err_note(
+		    ERR_LIMIT, "ORDER BY needs more than %zu bytes: add a WHERE or a LIMIT", limit);
 	return ERR_OK;
 }
 
@@ -106,7 +108,7 @@ static enum err sort_flush(struct op *op)
 	if (s->count == 0)
 		return ERR_OK;
 	qsort(s->rows, s->count, sizeof *s->rows, by_rank);
-	TRY(op_delta_new(op, &d));
+	TRY(op_delta_new(op, s->count, &d));
 	for (size_t i = 0; i < s->count && !op->tree->done; i++) {
 		struct reader r = reader_of(s->rows[i].row);
 		for (uint32_t c = 0; c < op->plan->column_count; c++) {
@@ -164,7 +166,7 @@ enum err op_sort_new(struct op_tree *t, const struct plan *plan, struct op **ret
 	return ERR_OK;
 }
 
-/* ---- LIMIT, OFFSET -------------------------------------------------------------------------------------------------- */
+/* ---- LIMIT, OFFSET --------------------------------------------------------------- */
 
 struct limit {
 	struct op op;

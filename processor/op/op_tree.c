@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Building the operators of a plan, and what the caller does with them. See op.h for the contract; a record goes
- *   IDLE --op_begin_record--> RECORDING --op_row_error--> FAILED --op_end_record--> IDLE (undone)
- *                             RECORDING --op_end_record--> IDLE (sent)
+ * Building the operators of a plan, and what the caller does with them. See op.h for the contract;
+ * a record goes IDLE --op_begin_record--> RECORDING --op_row_error--> FAILED --op_end_record-->
+ * IDLE (undone) RECORDING --op_end_record--> IDLE (sent)
  */
 #include "processor/op/op_node.h"
 
 #include <stdio.h>
 
-/* ---- shared by the operators ------------------------------------------------------------------------------------ */
+/* ---- shared by the operators ----------------------------------------------------- */
 
 void delta_keep(struct delta *d, const uint32_t *rows, uint32_t count)
 {
@@ -53,11 +53,13 @@ enum err op_row_error(struct op *op, const struct delta *d, const struct row_err
 	if (!origin && t->has_record_origin)
 		origin = &t->record;
 	if (!t->recording && !d->b.origin) /* op_needs_records was not heeded */
-		return err_note(ERR_BUG, "%s failed above state outside a record: %s", op->name, error->message);
+		return err_note(ERR_BUG, "%s failed above state outside a record: %s", op->name,
+		    error->message);
 	if (t->recording && t->record_failed)
 		return ERR_OK;
 	t->record_failed = t->recording;
-	t->env->error(t->env->ctx, &(struct op_error){origin, op->name, error->err, error->message});
+	t->env->error(
+	    t->env->ctx, &(struct op_error){origin, op->name, error->err, error->message});
 	return ERR_OK;
 }
 
@@ -72,7 +74,8 @@ enum err op_drop_failed(struct op *op, struct delta *d)
 		return ERR_NOMEM;
 	for (uint32_t i = 0; i < errors->count; i++)
 		failed[errors->errors[i].row] = 1;
-	/* in the order of the rows, so that dead letters do not depend on how an expression was evaluated */
+	/* in the order of the rows, so that dead letters do not depend on how an expression was
+	 * evaluated */
 	for (uint32_t r = 0; r < d->b.count; r++) {
 		if (!failed[r])
 			keep[kept++] = r;
@@ -85,26 +88,31 @@ enum err op_drop_failed(struct op *op, struct delta *d)
 	return ERR_OK;
 }
 
-enum err op_eval(struct op *op, const struct expr *e, struct delta *d, const uint8_t *active, struct vec *ret_vec)
+enum err op_eval(struct op *op, const struct expr *e, struct delta *d, const uint8_t *active,
+    struct vec *ret_vec)
 {
-	struct eval ev = {.arena = d->b.arena, .errors = &op->tree->errors, .count = d->b.count, .active = active};
+	struct eval ev = {.arena = d->b.arena,
+	    .errors = &op->tree->errors,
+	    .count = d->b.count,
+	    .active = active};
 	return expr_eval(&ev, e, &d->b, ret_vec);
 }
 
-enum err op_delta_new(struct op *op, struct delta *ret_delta)
+enum err op_delta_new(struct op *op, uint64_t rows, struct delta *ret_delta)
 {
-	struct delta d = {.lineage = NULL};
+	uint64_t room = rows + 2;
+	struct delta d = {.capacity = room < BATCH_ROWS_MAX ? (uint32_t)room : BATCH_ROWS_MAX};
 	struct arena *a = &op->arena;
 	struct type *types = arena_alloc(a, (op->plan->column_count + 1) * sizeof *types);
 	if (!types)
 		return ERR_NOMEM;
 	for (uint32_t c = 0; c < op->plan->column_count; c++)
 		types[c] = op->plan->columns[c].type;
-	TRY(batch_init(&d.b, a, types, op->plan->column_count, BATCH_ROWS_MAX));
+	TRY(batch_init(&d.b, a, types, op->plan->column_count, d.capacity));
 	for (uint32_t c = 0; c < op->plan->column_count; c++)
-		TRY(vec_init_nulls(&d.b.cols[c], a, BATCH_ROWS_MAX));
-	d.lineage = arena_calloc(a, BATCH_ROWS_MAX, sizeof *d.lineage);
-	d.b.weight = arena_alloc(a, BATCH_ROWS_MAX * sizeof *d.b.weight);
+		TRY(vec_init_nulls(&d.b.cols[c], a, d.capacity));
+	d.lineage = arena_calloc(a, d.capacity, sizeof *d.lineage);
+	d.b.weight = arena_alloc(a, d.capacity * sizeof *d.b.weight);
 	if (!d.lineage || !d.b.weight)
 		return ERR_NOMEM;
 	d.b.count = 0;
@@ -115,15 +123,15 @@ enum err op_delta_new(struct op *op, struct delta *ret_delta)
 enum err op_delta_with_state(struct op *op, struct delta *d)
 {
 	d->b.weight = NULL;
-	d->state = arena_calloc(&op->arena, BATCH_ROWS_MAX, sizeof *d->state);
-	d->inserted = arena_calloc(&op->arena, BATCH_ROWS_MAX, sizeof *d->inserted);
-	d->key = arena_calloc(&op->arena, BATCH_ROWS_MAX, sizeof *d->key);
+	d->state = arena_calloc(&op->arena, d->capacity, sizeof *d->state);
+	d->inserted = arena_calloc(&op->arena, d->capacity, sizeof *d->inserted);
+	d->key = arena_calloc(&op->arena, d->capacity, sizeof *d->key);
 	return d->state && d->inserted && d->key ? ERR_OK : ERR_NOMEM;
 }
 
 enum err op_delta_send(struct op *op, struct delta *d, bool end)
 {
-	if (!end && d->b.count + 2 <= BATCH_ROWS_MAX)
+	if (!end && d->b.count + 2 <= d->capacity)
 		return ERR_OK;
 	bool sinks_state = d->state != NULL;
 	if (d->b.count > 0)
@@ -133,11 +141,11 @@ enum err op_delta_send(struct op *op, struct delta *d, bool end)
 	/* what a record sent is held until it ends */
 	if (!op->tree->recording)
 		arena_clear(&op->arena);
-	TRY(op_delta_new(op, d));
+	TRY(op_delta_new(op, d->capacity, d));
 	return sinks_state ? op_delta_with_state(op, d) : ERR_OK;
 }
 
-/* ---- facts about the plan ------------------------------------------------------------------------------------------- */
+/* ---- facts about the plan -------------------------------------------------------- */
 
 static bool is_stateful(const struct plan *p)
 {
@@ -181,7 +189,8 @@ static bool shares_topic(const struct view_plan *plan, bool any_fails)
 {
 	for (uint32_t i = 0; i < plan->source_count; i++)
 		for (uint32_t k = 0; k < i; k++) {
-			const struct table *a = plan->sources[i]->table, *b = plan->sources[k]->table;
+			const struct table *a = plan->sources[i]->table,
+			                   *b = plan->sources[k]->table;
 			if (a && b && str_equal(a->topic, b->topic) && (a != b || any_fails))
 				return true;
 		}
@@ -199,7 +208,8 @@ static int64_t passed_column(const struct plan *top, const struct plan *below, u
 	return c;
 }
 
-/* May the state of the topmost stateful node travel with the rows? Their keys must be the same bytes. */
+/* May the state of the topmost stateful node travel with the rows? Their keys must be the same
+ * bytes. */
 static int32_t find_row_state(const struct view_plan *plan)
 {
 	const struct plan *p = plan->root;
@@ -218,7 +228,7 @@ static int32_t find_row_state(const struct view_plan *plan)
 	return (int32_t)p->state_id;
 }
 
-/* ---- building ---------------------------------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------- */
 
 static uint32_t count_nodes(const struct plan *p)
 {
@@ -305,7 +315,7 @@ enum err op_build(const struct view_plan *plan, const struct op_env *env, struct
 	t->env = env;
 	t->row_state = env->query ? -1 : find_row_state(plan);
 	t->needs_records = !env->query && (plan->fails_above_state || facts.fails_above_state ||
-	    shares_topic(plan, facts.any_fails));
+	                                      shares_topic(plan, facts.any_fails));
 	arena_init(&t->scratch, SIZE_MAX);
 	t->ops = mem_calloc(count_nodes(plan->root) + 1, sizeof(struct op *));
 	t->sources = mem_calloc(plan->source_count + 1, sizeof(struct op *));
@@ -333,7 +343,7 @@ void op_free(struct op_tree *t)
 	mem_free(t);
 }
 
-/* ---- tables of all operators ----------------------------------------------------------------------------------------------- */
+/* ---- tables of all operators ----------------------------------------------------- */
 
 /* Iterates: entries tables in plan order, then parts. */
 static struct state_table *table_at(const struct op_tree *t, uint32_t index)
@@ -349,7 +359,7 @@ static size_t memory_used(const struct op_tree *t)
 {
 	size_t used = 0;
 	EACH_TABLE(t, table)
-		used += table_bytes(table);
+	used += table_bytes(table);
 	return used;
 }
 
@@ -363,14 +373,15 @@ static enum err fit_memory(struct op_tree *t)
 		return err_note(ERR_LIMIT, "the state of this query passes %zu bytes", limit);
 	size_t percent = limit - limit / 8 > 0 ? (limit - limit / 8) / (used / 100 + 1) : 0;
 	EACH_TABLE(t, table)
-		table_evict(table, table_bytes(table) / 100 * percent);
+	table_evict(table, table_bytes(table) / 100 * percent);
 	return ERR_OK;
 }
 
 enum err op_load(struct op_tree *t)
 {
 	size_t limit = t->env->memory_bytes ? t->env->memory_bytes : SIZE_MAX;
-	EACH_TABLE(t, table) {
+	EACH_TABLE(t, table)
+	{
 		size_t used = memory_used(t);
 		TRY(table_load(table, used < limit ? limit - used + table_bytes(table) : 0));
 	}
@@ -395,7 +406,7 @@ void op_stats(const struct op_tree *t, struct op_stats *ret_stats)
 {
 	struct op_stats s = {0};
 	EACH_TABLE(t, table)
-		add_stats(table, &s);
+	add_stats(table, &s);
 	*ret_stats = s;
 }
 
@@ -403,12 +414,12 @@ void op_state_stats(const struct op_tree *t, uint32_t state_id, struct op_stats 
 {
 	struct op_stats s = {0};
 	EACH_TABLE(t, table)
-		if (table->state_id % t->plan->state_count == state_id)
-			add_stats(table, &s);
+	if (table->state_id % t->plan->state_count == state_id)
+		add_stats(table, &s);
 	*ret_stats = s;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------- */
 
 enum err op_push(struct op_tree *t, uint32_t source_id, struct batch *batch)
 {
@@ -465,13 +476,14 @@ void op_begin_record(struct op_tree *t)
 	t->record_failed = false;
 	t->has_record_origin = false;
 	EACH_TABLE(t, table)
-		table_begin(table);
+	table_begin(table);
 }
 
 static enum err end_record(struct op_tree *t, bool accepted)
 {
 	struct op *sink = t->ops[t->op_count - 1];
-	EACH_TABLE(t, table) {
+	EACH_TABLE(t, table)
+	{
 		if (accepted)
 			table_commit(table);
 		else
@@ -507,6 +519,6 @@ enum err op_checkpoint(struct op_tree *t)
 {
 	ASSERT(!t->recording);
 	EACH_TABLE(t, table)
-		TRY(table_checkpoint(table));
+	TRY(table_checkpoint(table));
 	return t->env->memory_bytes ? fit_memory(t) : ERR_OK;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Small blocks of many sizes that come and go, for operator state: free lists per size class (multiples of 16 up to SLAB_CLASS_MAX),
- * carved from chunks that are only given back together; larger blocks are the heap's own. Blocks are 16-byte aligned. The caller
- * gives the length again when freeing, so a block has no header. One thread.
+ * Small blocks of many sizes that come and go, for operator state: free lists per size class
+ * (multiples of 16 up to SLAB_CLASS_MAX), carved from chunks that are only given back together;
+ * larger blocks are the heap's own. Blocks are 16-byte aligned. The caller gives the length again
+ * when freeing, so a block has no header. One thread.
  */
 #include "log/base/base.h"
 
@@ -18,5 +19,5 @@ struct slab {
 void slab_init(struct slab *s);
 /* Blocks above SLAB_CLASS_MAX must have been freed before. */
 void slab_release(struct slab *s);
-void *slab_alloc(struct slab *s, size_t len); /* NULL when the heap is exhausted */
+void *slab_alloc(struct slab *s, size_t len);          /* NULL when the heap is exhausted */
 void slab_free(struct slab *s, void *ptr, size_t len); /* takes NULL */

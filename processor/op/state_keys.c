@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Key bytes of whole batches. Columns of fixed width without NULLs, the usual case of numbers and times, are written column by column at a
- * fixed stride; anything else row by row. */
+/* Key bytes of whole batches. Columns of fixed width without NULLs, the usual case of numbers and
+ * times, are written column by column at a fixed stride; anything else row by row. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -19,8 +19,8 @@ uint64_t table_hash(struct bytes key)
 
 static bool is_integer(enum type_id type)
 {
-	return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 || type == TYPE_DATE || type == TYPE_TIMESTAMP ||
-	    type == TYPE_TIMESTAMPTZ;
+	return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 || type == TYPE_DATE ||
+	       type == TYPE_TIMESTAMP || type == TYPE_TIMESTAMPTZ;
 }
 
 static size_t fixed_width(enum type_id type)
@@ -56,8 +56,8 @@ static void put_column(uint8_t *to, size_t stride, const struct vec *v, uint32_t
 		(void)key_put(to, v->type.id, vec_get(v, r));
 }
 
-static enum err keys_fixed(struct arena *a, const struct batch *b, const uint32_t *columns, uint32_t column_count,
-    size_t stride, struct key_batch *k)
+static enum err keys_fixed(struct arena *a, const struct batch *b, const uint32_t *columns,
+    uint32_t column_count, size_t stride, struct key_batch *k)
 {
 	k->bytes = arena_alloc(a, stride * b->count);
 	if (!k->bytes)
@@ -72,12 +72,14 @@ static enum err keys_fixed(struct arena *a, const struct batch *b, const uint32_
 	return ERR_OK;
 }
 
-static enum err keys_bound(const struct batch *b, const uint32_t *columns, uint32_t column_count, size_t *ret_bytes)
+static enum err keys_bound(
+    const struct batch *b, const uint32_t *columns, uint32_t column_count, size_t *ret_bytes)
 {
 	size_t total = 0;
 	for (uint32_t c = 0; c < column_count; c++) {
 		const struct vec *v = &b->cols[columns[c]];
-		bool slice = type_width(v->type.id) == sizeof(struct str) && key_bound(v->type.id, (struct datum){.s = {"", 64}}) > KEY_FIXED_MAX;
+		bool slice = type_width(v->type.id) == sizeof(struct str) &&
+		             key_bound(v->type.id, (struct datum){.s = {"", 64}}) > KEY_FIXED_MAX;
 		if (!slice) {
 			total += (size_t)b->count * KEY_FIXED_MAX;
 			continue;
@@ -91,8 +93,8 @@ static enum err keys_bound(const struct batch *b, const uint32_t *columns, uint3
 	return ERR_OK;
 }
 
-static enum err keys_rows(struct arena *a, const struct batch *b, const uint32_t *columns, uint32_t column_count,
-    struct key_batch *k)
+static enum err keys_rows(struct arena *a, const struct batch *b, const uint32_t *columns,
+    uint32_t column_count, struct key_batch *k)
 {
 	size_t bound = 0;
 	TRY(keys_bound(b, columns, column_count, &bound));
@@ -112,8 +114,8 @@ static enum err keys_rows(struct arena *a, const struct batch *b, const uint32_t
 	return ERR_OK;
 }
 
-enum err keys_of(struct arena *a, const struct batch *b, const uint32_t *columns, uint32_t column_count,
-    struct key_batch *ret_keys)
+enum err keys_of(struct arena *a, const struct batch *b, const uint32_t *columns,
+    uint32_t column_count, struct key_batch *ret_keys)
 {
 	struct key_batch k = {.count = b->count};
 	size_t stride = stride_of(b, columns, column_count);
@@ -121,7 +123,8 @@ enum err keys_of(struct arena *a, const struct batch *b, const uint32_t *columns
 	k.hash = arena_alloc(a, b->count * sizeof *k.hash);
 	if (!k.at || !k.hash)
 		return ERR_NOMEM;
-	TRY(stride > 0 ? keys_fixed(a, b, columns, column_count, stride, &k) : keys_rows(a, b, columns, column_count, &k));
+	TRY(stride > 0 ? keys_fixed(a, b, columns, column_count, stride, &k)
+	               : keys_rows(a, b, columns, column_count, &k));
 	uint64_t s = seed();
 	for (uint32_t r = 0; r < b->count; r++)
 		k.hash[r] = XXH3_64bits_withSeed(k.bytes + k.at[r], k.at[r + 1] - k.at[r], s);

@@ -49,7 +49,7 @@ void table_release(struct state_table *t)
 	slab_release(&t->slab);
 }
 
-/* ---- slots --------------------------------------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------- */
 
 static enum err grow(struct state_table *t)
 {
@@ -84,7 +84,8 @@ static enum err insert(struct state_table *t, struct entry *e)
 	return ERR_OK;
 }
 
-/* Frees slot `at` and moves the rest of its cluster back, so that every probe still ends at an empty slot. */
+/* Frees slot `at` and moves the rest of its cluster back, so that every probe still ends at an
+ * empty slot. */
 static void free_slot(struct state_table *t, size_t at)
 {
 	size_t mask = t->capacity - 1;
@@ -108,7 +109,8 @@ static void drop(struct state_table *t, struct entry *e)
 	entry_free(t, e);
 }
 
-static bool key_is(const struct state_table *t, const struct entry *e, const uint8_t *key, size_t len)
+static bool key_is(
+    const struct state_table *t, const struct entry *e, const uint8_t *key, size_t len)
 {
 	if (e->key_len != len)
 		return false;
@@ -135,9 +137,10 @@ static struct entry *probe(const struct state_table *t, struct bytes key, uint64
 	return NULL;
 }
 
-/* ---- finding ---------------------------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------- */
 
-static enum err entry_new(struct state_table *t, struct bytes key, uint64_t hash, struct entry **ret_entry)
+static enum err entry_new(
+    struct state_table *t, struct bytes key, uint64_t hash, struct entry **ret_entry)
 {
 	if (key.len > UINT32_MAX)
 		return err_note(ERR_LIMIT, "a key of %zu bytes", key.len);
@@ -156,7 +159,8 @@ static enum err read_state(struct state_table *t, struct entry *e, struct bytes 
 	struct reader r = reader_of(value);
 	TRY(t->kind->read(t->ctx, e, &r));
 	if (r.bad || reader_left(&r) > 0)
-		return err_note(ERR_CORRUPT, "state table %u holds an entry that cannot be read", t->state_id);
+		return err_note(
+		    ERR_CORRUPT, "state table %u holds an entry that cannot be read", t->state_id);
 	return ERR_OK;
 }
 
@@ -176,7 +180,8 @@ static enum err fill_from_store(struct state_table *t, struct entry *e)
 	return read_state(t, e, value);
 }
 
-static enum err find_or_make(struct state_table *t, struct bytes key, uint64_t hash, bool ask, struct entry **ret_entry)
+static enum err find_or_make(
+    struct state_table *t, struct bytes key, uint64_t hash, bool ask, struct entry **ret_entry)
 {
 	struct entry *e = probe(t, key, hash);
 	if (e) {
@@ -206,8 +211,10 @@ enum err table_make(struct state_table *t, struct bytes key, struct entry **ret_
 	return find_or_make(t, key, table_hash(key), false, ret_entry);
 }
 
-/* Cache misses of a block of rows overlap: first the slots, then the entries they point to, then the comparisons. */
-static void prefetch(const struct state_table *t, const struct key_batch *k, uint32_t from, uint32_t end)
+/* Cache misses of a block of rows overlap: first the slots, then the entries they point to, then
+ * the comparisons. */
+static void prefetch(
+    const struct state_table *t, const struct key_batch *k, uint32_t from, uint32_t end)
 {
 	size_t mask = t->capacity - 1;
 	for (uint32_t r = from; r < end; r++)
@@ -223,14 +230,15 @@ enum err table_find(struct state_table *t, const struct key_batch *keys, struct 
 		if (t->capacity > 4096)
 			prefetch(t, keys, from, end);
 		for (uint32_t r = from; r < end; r++) {
-			struct bytes key = bytes_of(keys->bytes + keys->at[r], keys->at[r + 1] - keys->at[r]);
+			struct bytes key =
+			    bytes_of(keys->bytes + keys->at[r], keys->at[r + 1] - keys->at[r]);
 			TRY(find_or_make(t, key, keys->hash[r], true, &ret_entries[r]));
 		}
 	}
 	return ERR_OK;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------- */
 
 static enum err list_add(struct entry_list *l, struct entry *e)
 {
@@ -308,7 +316,7 @@ void table_flushed(struct state_table *t)
 		arena_clear(&t->old_arena);
 }
 
-/* ---- records -------------------------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------- */
 
 void table_begin(struct state_table *t)
 {
@@ -350,7 +358,7 @@ enum err table_undo(struct state_table *t)
 	return ERR_OK;
 }
 
-/* ---- checkpoint ------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoint ------------------------------------------------------------------ */
 
 static int by_key(const void *a, const void *b, void *ctx)
 {
@@ -365,7 +373,8 @@ static enum err store_one(struct state_table *t, const struct entry *e, bool emp
 		return ERR_OK;
 	if (empty) {
 		bool known_absent = !(e->flags & (ENTRY_STORED | ENTRY_PASSING));
-		return known_absent ? ERR_OK : t->store->del(t->store->ctx, t->state_id, entry_key(t, e));
+		return known_absent ? ERR_OK
+		                    : t->store->del(t->store->ctx, t->state_id, entry_key(t, e));
 	}
 	TRY(table_state_bytes(t, e, &state));
 	return t->store->put(t->store->ctx, t->state_id, entry_key(t, e), state);
@@ -414,7 +423,8 @@ enum err table_load(struct state_table *t, size_t limit_bytes)
 	struct load l = {t, limit_bytes, false};
 	if (!t->store || t->complete)
 		return ERR_OK;
-	enum err err = t->store->scan(t->store->ctx, t->state_id, (struct bytes){NULL, 0}, load_one, &l);
+	enum err err =
+	    t->store->scan(t->store->ctx, t->state_id, (struct bytes){NULL, 0}, load_one, &l);
 	if (l.full) {
 		err_clear();
 		return ERR_OK;
@@ -424,7 +434,7 @@ enum err table_load(struct state_table *t, size_t limit_bytes)
 	return ERR_OK;
 }
 
-/* ---- eviction ----------------------------------------------------------------------------------------------------------- */
+/* ---- eviction -------------------------------------------------------------------- */
 
 void table_evict(struct state_table *t, size_t target_bytes)
 {
@@ -432,7 +442,8 @@ void table_evict(struct state_table *t, size_t target_bytes)
 	if (!t->store || t->capacity == 0)
 		return;
 	/* twice around at most: once to clear the reference bits */
-	for (size_t steps = 2 * t->capacity; steps > 0 && table_bytes(t) > target_bytes && t->count > 0; steps--) {
+	for (size_t steps = 2 * t->capacity;
+	     steps > 0 && table_bytes(t) > target_bytes && t->count > 0; steps--) {
 		size_t at = t->hand & (t->capacity - 1);
 		struct entry *e = t->slots[at].entry;
 		if (!e || e->flags & pinned) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The keyed state of one operator: a hash table of entries (key bytes -> native state of fixed width) that is a write-back cache of one
- * state table of the op_store.
+ * The keyed state of one operator: a hash table of entries (key bytes -> native state of fixed
+ * width) that is a write-back cache of one state table of the op_store.
  *
  * States of an entry, by flags:
  *   clean            the store has the same bytes, or nothing when the state is empty
@@ -12,7 +12,8 @@
  *   ENTRY_STORED     the store has bytes under this key (as of the last checkpoint)
  *   ENTRY_SAVED      in the undo log of the record being processed
  *   ENTRY_PASSING    kept only until the next checkpoint: nobody looks it up (changes of multisets)
- * Changes go: table_find -> table_touch (saves what undo and flush need) -> the caller changes the state.
+ * Changes go: table_find -> table_touch (saves what undo and flush need) -> the caller changes the
+ * state.
  */
 #include "processor/op/op.h"
 #include "processor/op/slab.h"
@@ -30,7 +31,8 @@ struct entry {
 	uint64_t hash;
 	uint32_t key_len;
 	uint32_t flags;
-	struct bytes old; /* image of the row downstream has, from the first change to the flush; NULL = none */
+	struct bytes old; /* image of the row downstream has, from the first change to the flush;
+	                     NULL = none */
 };
 _Static_assert(sizeof(struct entry) % 16 == 0, "native state behind it is 16-byte aligned");
 
@@ -38,14 +40,18 @@ struct state_table;
 /* What a kind of state can do. `ctx` is the operator. */
 struct table_kind {
 	size_t width; /* bytes of native state, zeroed when an entry is made; a multiple of 16 */
-	void (*release)(void *ctx, struct entry *e);          /* frees what the state points to */
-	void (*reset)(void *ctx, struct entry *e);            /* to what read expects; multisets stay: see undone */
+	void (*release)(void *ctx, struct entry *e); /* frees what the state points to */
+	void (*reset)(
+	    void *ctx, struct entry *e); /* to what read expects; multisets stay: see undone */
 	void (*write)(void *ctx, const struct entry *e, struct writer *w); /* exact state bytes */
-	enum err (*read)(void *ctx, struct entry *e, struct reader *r);    /* into new or reset state */
-	bool (*empty)(void *ctx, const struct entry *e);      /* nothing to store: the key is to be deleted */
+	enum err (*read)(
+	    void *ctx, struct entry *e, struct reader *r); /* into new or reset state */
+	bool (*empty)(
+	    void *ctx, const struct entry *e); /* nothing to store: the key is to be deleted */
 	/* The image for entry.old, from `arena`; NULL when the operator needs none. */
 	enum err (*image)(void *ctx, struct entry *e, struct arena *arena, struct bytes *ret_image);
-	/* After undo has put the state back: corrects the multiset that a part belongs to. NULL = nothing to do. */
+	/* After undo has put the state back: corrects the multiset that a part belongs to. NULL =
+	 * nothing to do. */
 	enum err (*undone)(void *ctx, struct entry *e);
 };
 
@@ -67,13 +73,13 @@ struct state_table {
 	void *ctx;
 	const struct op_store *store; /* NULL = memory only */
 	uint32_t state_id;
-	bool with_rows;   /* stored with the sink's rows: put and del are not called */
-	bool complete;    /* what is not in memory is not in the store either */
-	bool recording;   /* between begin and end of a record */
+	bool with_rows; /* stored with the sink's rows: put and del are not called */
+	bool complete;  /* what is not in memory is not in the store either */
+	bool recording; /* between begin and end of a record */
 	struct slab slab;
 	struct slot *slots;
 	size_t capacity, count;
-	size_t hand;      /* of the clock */
+	size_t hand; /* of the clock */
 	struct entry_list dirty, changed;
 	struct undo *undo;
 	size_t undo_count, undo_capacity;
@@ -103,13 +109,16 @@ struct key_batch {
 	uint64_t *hash;
 	uint32_t count;
 };
-/* Encodes the given columns of each row and hashes them. ERR_NOMEM; ERR_LIMIT when the keys of one batch pass 4 GiB. */
-MUST_USE enum err keys_of(struct arena *a, const struct batch *b, const uint32_t *columns, uint32_t column_count,
-    struct key_batch *ret_keys);
+/* Encodes the given columns of each row and hashes them. ERR_NOMEM; ERR_LIMIT when the keys of one
+ * batch pass 4 GiB. */
+MUST_USE enum err keys_of(struct arena *a, const struct batch *b, const uint32_t *columns,
+    uint32_t column_count, struct key_batch *ret_keys);
 uint64_t table_hash(struct bytes key);
 
-/* The entry of each key, from memory, the store, or made new (empty). ERR_NOMEM, ERR_CORRUPT, errors of the store. */
-MUST_USE enum err table_find(struct state_table *t, const struct key_batch *keys, struct entry **ret_entries);
+/* The entry of each key, from memory, the store, or made new (empty). ERR_NOMEM, ERR_CORRUPT,
+ * errors of the store. */
+MUST_USE enum err table_find(
+    struct state_table *t, const struct key_batch *keys, struct entry **ret_entries);
 MUST_USE enum err table_find_one(struct state_table *t, struct bytes key, struct entry **ret_entry);
 /* The same without asking the store: the caller knows that it does not matter. */
 MUST_USE enum err table_make(struct state_table *t, struct bytes key, struct entry **ret_entry);
@@ -133,7 +142,8 @@ MUST_USE enum err table_undo(struct state_table *t);
 /* Writes what changed, in key order, and counts it as clean. */
 MUST_USE enum err table_checkpoint(struct state_table *t);
 /* The state bytes of one entry, valid until the next call. */
-MUST_USE enum err table_state_bytes(struct state_table *t, const struct entry *e, struct bytes *ret_state);
+MUST_USE enum err table_state_bytes(
+    struct state_table *t, const struct entry *e, struct bytes *ret_state);
 /* Reads the table from the store until `limit_bytes` are used in it; then or at the end returns. */
 MUST_USE enum err table_load(struct state_table *t, size_t limit_bytes);
 /* Drops clean entries until at most `target_bytes` are used, as far as there are any. */

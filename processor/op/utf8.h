@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Positions in UTF-8 text counted in characters. Text that is not well-formed is walked by its lead bytes, never past its end. */
+/* Positions in UTF-8 text counted in characters. Text that is not well-formed is walked by its lead
+ * bytes, never past its end. */
 #include "log/base/base.h"
 
 static inline bool utf8_is_lead(char c)

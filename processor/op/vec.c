@@ -158,7 +158,8 @@ void vec_set(struct vec *v, uint32_t row, struct datum d)
 	}
 }
 
-/* `rows` ascends, so rows[i] >= i and moving forward never overwrites a row that is still needed. */
+/* `rows` ascends, so rows[i] >= i and moving forward never overwrites a row that is still needed.
+ */
 static void vec_keep(struct vec *v, const uint32_t *rows, uint32_t count)
 {
 	if (v->constant || !v->data)
@@ -185,7 +186,8 @@ static void vec_keep(struct vec *v, const uint32_t *rows, uint32_t count)
 		break;
 	}
 }
-_Static_assert(sizeof(struct str) == 16 && sizeof(struct interval) == 16, "vec_keep moves by width");
+_Static_assert(
+    sizeof(struct str) == 16 && sizeof(struct interval) == 16, "vec_keep moves by width");
 _Static_assert(sizeof(struct numeric) == 32, "vec_keep moves by width");
 
 /* A projection may name one column twice; both then share their memory. */

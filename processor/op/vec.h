@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Values: SQL types, scalars, column vectors and batches of rows. Everything a batch points to lives in its
- * arena (or in longer-lived memory) until the batch is cleared. One thread at a time.
+ * Values: SQL types, scalars, column vectors and batches of rows. Everything a batch points to
+ * lives in its arena (or in longer-lived memory) until the batch is cleared. One thread at a time.
  */
 #include "log/log.h"
 
 enum type_id {
-	TYPE_UNKNOWN, /* an untyped literal or NULL before coercion; never in a bound plan's output */
+	TYPE_UNKNOWN, /* an untyped literal or NULL before coercion; never in a bound plan's output
+	               */
 	TYPE_BOOL,
 	TYPE_INT2,
 	TYPE_INT4,
@@ -39,7 +40,8 @@ bool type_equal(struct type a, struct type b);
 __extension__ typedef __int128 int128;
 __extension__ typedef unsigned __int128 uint128;
 
-/* value = mantissa / 10^scale, |mantissa| < 10^38, 0 <= scale <= 38. scale is the display scale of PostgreSQL. No NaN. */
+/* value = mantissa / 10^scale, |mantissa| < 10^38, 0 <= scale <= 38. scale is the display scale of
+ * PostgreSQL. No NaN. */
 struct numeric {
 	int128 mantissa;
 	int32_t scale;
@@ -50,8 +52,8 @@ struct interval {
 	int32_t months;
 };
 
-/* One scalar. Which member is used follows from the type: b, i (ints, date, timestamps), f, num, s (text, bytea,
- * jsonb), iv, uuid. */
+/* One scalar. Which member is used follows from the type: b, i (ints, date, timestamps), f, num, s
+ * (text, bytea, jsonb), iv, uuid. */
 struct datum {
 	bool null;
 	union {
@@ -65,7 +67,8 @@ struct datum {
 	};
 };
 
-/* A column that nobody reads has data NULL and must not be touched; the value of a NULL row is unspecified. */
+/* A column that nobody reads has data NULL and must not be touched; the value of a NULL row is
+ * unspecified. */
 struct vec {
 	struct type type;
 	uint8_t *null; /* 1 = NULL, per row; NULL pointer = no nulls */
@@ -91,7 +94,8 @@ static inline bool vec_is_null(const struct vec *v, uint32_t row)
 }
 size_t type_width(enum type_id id); /* bytes per element in vec.data */
 
-/* Where a row came from, for dead letters and hidden columns. Rows derived by aggregation have none. */
+/* Where a row came from, for dead letters and hidden columns. Rows derived by aggregation have
+ * none. */
 struct origin {
 	uint32_t source; /* index of the plan's source */
 	int32_t partition;
@@ -110,8 +114,8 @@ struct batch {
 	struct arena *arena;
 };
 /* Columns of the given types with room for `count` rows; nulls absent. ERR_NOMEM. */
-MUST_USE enum err batch_init(struct batch *b, struct arena *arena, const struct type *types, uint32_t column_count,
-    uint32_t count);
+MUST_USE enum err batch_init(struct batch *b, struct arena *arena, const struct type *types,
+    uint32_t column_count, uint32_t count);
 MUST_USE enum err vec_init(struct vec *v, struct arena *arena, struct type type, uint32_t count);
 struct datum vec_get(const struct vec *v, uint32_t row);
 /* Stores a scalar; needs v->null for a NULL (vec_init_nulls). */
@@ -120,29 +124,36 @@ MUST_USE enum err vec_init_nulls(struct vec *v, struct arena *arena, uint32_t co
 /* Keeps the rows named in `rows` (ascending), in place; all columns, weights and origins. */
 void batch_keep(struct batch *b, const uint32_t *rows, uint32_t count);
 
-/* Order of two non-null values of one type: <0, 0, >0. text, bytea, jsonb by bytes; NaN is greatest and equal to itself;
- * intervals by 30-day months and 24-hour days, as PostgreSQL. */
+/* Order of two non-null values of one type: <0, 0, >0. text, bytea, jsonb by bytes; NaN is greatest
+ * and equal to itself; intervals by 30-day months and 24-hour days, as PostgreSQL. */
 int datum_compare(enum type_id type, struct datum a, struct datum b);
 /* Copies what the datum points to into the arena. */
-MUST_USE enum err datum_copy(struct arena *a, enum type_id type, struct datum in, struct datum *ret_datum);
+MUST_USE enum err datum_copy(
+    struct arena *a, enum type_id type, struct datum in, struct datum *ret_datum);
 
-/* ---- keys: values as order-preserving bytes (memcmp order = SQL order, NULLs last) --------------- */
-/* Appends one value to the key. DESC callers invert. Equal values (1.0 and 1.00) give equal bytes. */
+/* ---- keys: values as order-preserving bytes (memcmp order = SQL order, NULLs last) --- */
+/* Appends one value to the key. DESC callers invert. Equal values (1.0 and 1.00) give equal bytes.
+ */
 void key_encode(struct writer *w, enum type_id type, struct datum d);
 /* The same into memory that has key_bound() bytes; returns the end. */
 enum { KEY_FIXED_MAX = 19 };
 size_t key_bound(enum type_id type, struct datum d);
 uint8_t *key_put(uint8_t *to, enum type_id type, struct datum d);
-/* Reads one value back; text and bytea are unescaped into the arena. A numeric comes back normalised. */
-MUST_USE enum err key_decode(struct reader *r, struct arena *a, enum type_id type, struct datum *ret_datum);
+/* Reads one value back; text and bytea are unescaped into the arena. A numeric comes back
+ * normalised. */
+MUST_USE enum err key_decode(
+    struct reader *r, struct arena *a, enum type_id type, struct datum *ret_datum);
 /* State bytes: compact, exact (keeps a numeric's display scale), not ordered. */
 void datum_write(struct writer *w, enum type_id type, struct datum d);
-MUST_USE enum err datum_read(struct reader *r, enum type_id type, struct datum *ret_datum); /* borrows from r */
+MUST_USE enum err datum_read(
+    struct reader *r, enum type_id type, struct datum *ret_datum); /* borrows from r */
 
-/* ---- text -------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------ */
 /*
- * The value as PostgreSQL prints it (TimeZone UTC, IntervalStyle postgres, bytea hex, extra_float_digits 1), and the reverse
- * (the type's input function; numeric(p,s) rounds, varchar(n) checks). Errors: BAD_VALUE, NUMERIC_OVERFLOW.
+ * The value as PostgreSQL prints it (TimeZone UTC, IntervalStyle postgres, bytea hex,
+ * extra_float_digits 1), and the reverse (the type's input function; numeric(p,s) rounds,
+ * varchar(n) checks). Errors: BAD_VALUE, NUMERIC_OVERFLOW.
  */
 void datum_to_text(struct writer *w, enum type_id type, struct datum d);
-MUST_USE enum err datum_from_text(struct arena *a, struct type type, struct str text, struct datum *ret_datum);
+MUST_USE enum err datum_from_text(
+    struct arena *a, struct type type, struct str text, struct datum *ret_datum);

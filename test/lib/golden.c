@@ -53,7 +53,8 @@ bool golden_next(struct golden *g, struct golden_row *ret_row)
 		assert_true(row.count < GOLDEN_FIELDS_MAX);
 		row.fields[row.count++] = take_field(g, end);
 		last = end == stop || *end == '\n';
-		g->rest = end == stop ? str_from(end, 0) : str_from(end + 1, (size_t)(stop - end - 1));
+		g->rest =
+		    end == stop ? str_from(end, 0) : str_from(end + 1, (size_t)(stop - end - 1));
 	}
 	*ret_row = row;
 	return true;
@@ -69,9 +70,10 @@ struct type golden_type(struct str name)
 	static const struct {
 		const char *name;
 		enum type_id id;
-	} names[] = {{"timestamptz", TYPE_TIMESTAMPTZ}, {"timestamp", TYPE_TIMESTAMP}, {"varchar", TYPE_TEXT},
-	    {"character varying", TYPE_TEXT}, {"bool", TYPE_BOOL}, {"int8", TYPE_INT8}, {"int4", TYPE_INT4},
-	    {"int2", TYPE_INT2}, {"float8", TYPE_FLOAT8}, {"float4", TYPE_FLOAT4}};
+	} names[] = {{"timestamptz", TYPE_TIMESTAMPTZ}, {"timestamp", TYPE_TIMESTAMP},
+	    {"varchar", TYPE_TEXT}, {"character varying", TYPE_TEXT}, {"bool", TYPE_BOOL},
+	    {"int8", TYPE_INT8}, {"int4", TYPE_INT4}, {"int2", TYPE_INT2}, {"float8", TYPE_FLOAT8},
+	    {"float4", TYPE_FLOAT4}};
 	struct type t = {TYPE_UNKNOWN, 0, 0};
 	const char *paren = memchr(name.ptr, '(', name.len);
 	struct str base = paren ? str_from(name.ptr, (size_t)(paren - name.ptr)) : name;

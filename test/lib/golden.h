@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Reads the tab-separated files of test/golden/sql: fields with \t, \n and \\ escaped. Fails the test when it cannot. */
+/* Reads the tab-separated files of test/golden/sql: fields with \t, \n and \\ escaped. Fails the
+ * test when it cannot. */
 #include "processor/op/vec.h"
 
 enum { GOLDEN_FIELDS_MAX = 20 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values as text, bytes and keys, against PostgreSQL's answers in test/golden/sql/types.tsv and against each other. */
+/* Values as text, bytes and keys, against PostgreSQL's answers in test/golden/sql/types.tsv and
+ * against each other. */
 #include "processor/op/datetime.h"
 #include "processor/op/numeric.h"
 #include "processor/op/vec.h"
@@ -25,8 +26,9 @@ static int check_text(struct arena *a, const struct golden_row *row)
 	struct str got = e == ERR_OK ? printed(a, type, d) : STR("ERROR");
 	if (str_equal(got, row->fields[2]))
 		return 0;
-	print_error("line %u: %.*s '%.*s' gave %.*s, PostgreSQL %.*s\n", row->line, STR_ARG(row->fields[0]),
-	    STR_ARG(row->fields[1]), STR_ARG(got), STR_ARG(row->fields[2]));
+	print_error("line %u: %.*s '%.*s' gave %.*s, PostgreSQL %.*s\n", row->line,
+	    STR_ARG(row->fields[0]), STR_ARG(row->fields[1]), STR_ARG(got),
+	    STR_ARG(row->fields[2]));
 	return 1;
 }
 
@@ -77,7 +79,8 @@ static void state_bytes_give_the_value_back_exactly(void **state)
 		struct datum back;
 		assert_int_equal(datum_read(&r, s[i].type.id, &back), ERR_OK);
 		assert_int_equal(reader_left(&r), 0);
-		assert_true(str_equal(printed(&g.arena, s[i].type, s[i].value), printed(&g.arena, s[i].type, back)));
+		assert_true(str_equal(
+		    printed(&g.arena, s[i].type, s[i].value), printed(&g.arena, s[i].type, back)));
 		/* every prefix is an error, never a value */
 		for (size_t cut = 0; cut < w.len; cut++) {
 			r = reader_of(bytes_of(w.ptr, cut));
@@ -147,7 +150,8 @@ static void calendar_round_trips_over_its_whole_range(void **state)
 	(void)state;
 	for (int64_t day = DATE_MIN; day < 4000000; day += 13) {
 		struct civil c = civil_of_days(day);
-		assert_true(c.month >= 1 && c.month <= 12 && c.day >= 1 && c.day <= days_in_month(c.year, c.month));
+		assert_true(c.month >= 1 && c.month <= 12 && c.day >= 1 &&
+		            c.day <= days_in_month(c.year, c.month));
 		assert_int_equal(days_from_civil(c.year, c.month, c.day), day);
 	}
 	assert_int_equal(days_from_civil(2000, 3, 1), 11017);

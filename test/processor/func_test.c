@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every function, operator and cast against PostgreSQL's answers in test/golden/sql/functions.tsv, over constants and over columns. */
+/* Every function, operator and cast against PostgreSQL's answers in test/golden/sql/functions.tsv,
+ * over constants and over columns. */
 #include "processor/op/expr.h"
 #include "test/lib/golden.h"
 #include "test/lib/test.h"
@@ -13,7 +14,8 @@ static const struct func *find(struct str name, const struct type *args, unsigne
 	for (size_t i = 0; i < func_table_count; i++) {
 		const struct func *f = &func_table[i];
 		bool variadic = f->flags & FUNC_VARIADIC;
-		if (!str_equal(name, str_of(f->name)) || (variadic ? arg_count < f->arg_count : arg_count != f->arg_count))
+		if (!str_equal(name, str_of(f->name)) ||
+		    (variadic ? arg_count < f->arg_count : arg_count != f->arg_count))
 			continue;
 		bool same = true;
 		for (unsigned a = 0; a < arg_count; a++) {
@@ -32,7 +34,8 @@ struct call {
 	struct expr args[8];
 	struct expr *arg_ptrs[8];
 	struct type types[8];
-	struct expr inner, *inner_ptr; /* a cast to numeric(p,s) is one to numeric and one that rounds */
+	struct expr inner,
+	    *inner_ptr; /* a cast to numeric(p,s) is one to numeric and one that rounds */
 };
 
 static void bind_cast(struct call *c, struct type target)
@@ -63,7 +66,9 @@ static bool bind(struct golden *g, const struct golden_row *row, struct call *c)
 		if (str_equal(text, STR("NULL")))
 			c->args[a].value.null = true;
 		else
-			assert_int_equal(datum_from_text(&g->arena, c->types[a], text, &c->args[a].value), ERR_OK);
+			assert_int_equal(
+			    datum_from_text(&g->arena, c->types[a], text, &c->args[a].value),
+			    ERR_OK);
 	}
 	if (cast) {
 		bind_cast(c, golden_type(str_from(name.ptr + 5, name.len - 5)));
@@ -80,7 +85,8 @@ static bool bind(struct golden *g, const struct golden_row *row, struct call *c)
 }
 
 /* The result of row 0 as text: NULL, ERROR, or the value as a cast to text has it. */
-static struct str shown(struct arena *a, const struct vec *v, const struct row_errors *errors, uint32_t row)
+static struct str shown(
+    struct arena *a, const struct vec *v, const struct row_errors *errors, uint32_t row)
 {
 	for (uint32_t i = 0; i < errors->count; i++)
 		if (errors->errors[i].row == row)
@@ -153,12 +159,14 @@ static unsigned check_row(struct golden *g, const struct golden_row *row)
 	const char *message = errors.count > 0 ? errors.errors[0].message : "";
 	if (str_equal(row->fields[1], STR("ERROR")))
 		want = STR("ERROR");
-	unsigned wrong = !same_text(c.expr.type.id, constant, want) + !same_text(c.expr.type.id, column, want);
+	unsigned wrong =
+	    !same_text(c.expr.type.id, constant, want) + !same_text(c.expr.type.id, column, want);
 	if (wrong > 0) {
 		printf("line %u: %.*s(", row->line, STR_ARG(row->fields[0]));
 		for (unsigned i = 3; i < row->count; i++)
 			printf("%s%.*s", i > 3 ? ", " : "", STR_ARG(row->fields[i]));
-		printf(") = %.*s / %.*s %s, PostgreSQL %.*s\n", STR_ARG(constant), STR_ARG(column), message, STR_ARG(want));
+		printf(") = %.*s / %.*s %s, PostgreSQL %.*s\n", STR_ARG(constant), STR_ARG(column),
+		    message, STR_ARG(want));
 	}
 	row_errors_release(&errors);
 	return wrong > 0;

@@ -299,3 +299,59 @@ def functions():
         for op in ["=", "<>", "<", "<=", ">", ">="]:
             pairs(op, t, vs, t, vs)
     return c
+
+
+# ---- whole queries over fixed rows ---------------------------------------------------------------------
+
+ORDERS = "id bigint, product text, region text, amount numeric(12,2), units integer, price double precision, rate real, paid boolean, day date, ts timestamptz, span interval, ratio numeric, tag uuid"
+
+
+def orders():
+    """Rows of table orders, as text; None = NULL. Each is its own batch: _sequence counts from 1, _pos is 0."""
+    r = random.Random(42)
+    rows = []
+    for i in range(400):
+        def opt(v):
+            return None if r.random() < 0.12 else v
+        rows.append([str(r.randint(1, 60)), opt(r.choice(["pear", "apple", "fig", "Fig", "kiwi", "", "éclair"])), opt(r.choice(["north", "south"])),
+                     opt("%.2f" % r.uniform(-50, 500)), opt(str(r.randint(-5, 20))), opt(repr(round(r.uniform(-1, 1) * 10 ** r.randint(0, 5), 4))), opt(repr(round(r.uniform(0, 10), 2))),
+                     opt(r.choice(["t", "f"])), opt("2025-0%d-%02d" % (r.randint(1, 3), r.randint(1, 28))), opt("2025-03-01 %02d:%02d:%02d.%06d+00" % (r.randint(0, 3), r.randint(0, 59), r.randint(0, 59), r.randint(0, 999999))),
+                     opt(r.choice(["1 day", "02:30:00", "1 mon", "30 days", "-00:00:01", "1 day 24:00:00", "2 days"])), opt(r.choice(["1", "1.0", "1.50", "2.25", "-3", "1.5", "0.000001"])),
+                     opt("a0eebc99-9c0b-4ef8-bb6d-%012d" % r.randint(1, 5))])
+    return rows
+
+
+VIEWS = [
+    "SELECT id, product, amount FROM orders WHERE amount > 100 AND paid",
+    "SELECT id, upper(product) AS p, amount * units AS total, coalesce(region, 'none') AS r FROM orders WHERE product LIKE '%i%' OR units IN (1, 2, 3)",
+    "SELECT id, CASE WHEN amount < 0 THEN 'neg' WHEN units <> 0 THEN (amount / units)::text ELSE 'none' END AS x FROM orders",
+    "SELECT product, count(*) AS n, count(amount) AS c, sum(amount) AS s, avg(amount) AS a, min(amount) AS lo, max(amount) AS hi FROM orders GROUP BY product",
+    "SELECT region, sum(units) AS s, avg(units) AS a, min(units) AS lo, max(units) AS hi, sum(id) AS ids, avg(id) AS aid FROM orders GROUP BY region",
+    "SELECT product, sum(price) AS s, avg(price) AS a, min(price) AS lo, max(price) AS hi FROM orders GROUP BY product",
+    "SELECT product, sum(rate) AS s, avg(rate) AS a, min(rate) AS lo, max(rate) AS hi FROM orders GROUP BY product",
+    "SELECT region, bool_and(paid) AS a, bool_or(paid) AS o, count(*) FILTER (WHERE paid) AS n, sum(amount) FILTER (WHERE units > 5) AS s FROM orders GROUP BY region",
+    "SELECT product, region, count(DISTINCT id) AS ids, sum(DISTINCT units) AS su, avg(DISTINCT units) AS au, count(DISTINCT amount) AS am FROM orders GROUP BY product, region",
+    "SELECT count(*) AS n, sum(amount) AS s, max(ts) AS last, min(day) AS first FROM orders",
+    "SELECT count(*) AS n, sum(amount) AS s, avg(price) AS a FROM orders WHERE id < 0",
+    "SELECT product, count(*) AS n FROM orders WHERE id < 0 GROUP BY product",
+    "SELECT sum(span) AS s, min(span) AS lo, max(span) AS hi, count(DISTINCT span) AS n FROM orders",
+    "SELECT product, sum(ratio) AS s, avg(ratio) AS a, min(ratio) AS lo, count(DISTINCT ratio) AS n FROM orders GROUP BY product",
+    "SELECT min(product) AS lo, max(product) AS hi, min(region) AS r FROM orders",
+    "SELECT date_bin('15 minutes', ts, timestamptz '1970-01-01 00:00Z') AS w, product, sum(amount) AS revenue, count(*) AS orders FROM orders GROUP BY 1, 2",
+    "SELECT date_trunc('month', day) AS m, extract(dow FROM day) AS d, count(*) AS n FROM orders GROUP BY 1, 2",
+    "SELECT product, sum(amount) AS s FROM orders GROUP BY product HAVING sum(amount) > 5000 AND count(*) > 10",
+    "SELECT tag, paid, count(*) AS n FROM orders GROUP BY tag, paid",
+    "SELECT DISTINCT product, region FROM orders",
+    "SELECT DISTINCT ON (id) id, product, amount, ts FROM orders ORDER BY id, _sequence, _pos",
+    "SELECT DISTINCT ON (id) id, product, amount, ts FROM orders ORDER BY id, _sequence DESC, _pos DESC",
+    "SELECT DISTINCT ON (product) product, amount, id FROM orders WHERE amount IS NOT NULL ORDER BY product, amount DESC, _sequence, _pos",
+    "SELECT DISTINCT ON (region) region, amount, id FROM orders ORDER BY region, amount NULLS FIRST, _sequence, _pos",
+    "SELECT DISTINCT ON (region) region, amount, id FROM orders ORDER BY region, amount DESC NULLS LAST, _sequence, _pos",
+    "SELECT product, count(*) AS n, sum(amount) AS s, min(amount) AS lo, max(amount) AS hi, count(DISTINCT units) AS u, bool_or(paid) AS p FROM (SELECT DISTINCT ON (id) id, product, amount, units, paid FROM orders ORDER BY id, _sequence DESC, _pos DESC) AS latest GROUP BY product",
+    "SELECT n, count(*) AS products, sum(s) AS total, min(p) AS one FROM (SELECT product AS p, count(*) / 10 AS n, sum(amount) AS s FROM orders GROUP BY product) AS t GROUP BY n",
+    "SELECT max(s) AS top, min(n) AS low FROM (SELECT product, region, sum(amount) AS s, count(*) AS n FROM orders GROUP BY product, region) AS t",
+    "SELECT id, product FROM orders WHERE units > 18 UNION ALL SELECT id, region FROM orders WHERE units < -3",
+    "SELECT k, count(*) AS n FROM (SELECT product AS k FROM orders UNION ALL SELECT region FROM orders) AS u GROUP BY k",
+    "SELECT DISTINCT n FROM (SELECT product, count(*) / 20 AS n FROM orders GROUP BY product) AS t",
+    "SELECT DISTINCT ON (n) n, product, s FROM (SELECT product, count(*) / 20 AS n, sum(amount) AS s FROM orders GROUP BY product) AS t ORDER BY n, s DESC",
+]

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Asks a real PostgreSQL 15 what values and functions mean and writes the answers down:
-     generate.py types|functions <psql arguments...>    > types.tsv | functions.tsv
+     generate.py types|functions|rows|views <psql arguments...>  > types.tsv, ...
    Run against a server with encoding UTF8, lc_collate C and TimeZone UTC. Tab-separated; \\t, \\n and \\\\ escaped;
      types.tsv      type, input, output or ERROR
+     rows.tsv       the columns of table orders (cases.py), ~ = NULL
+     views.tsv      query over it, its rows sorted
      functions.tsv  name, result type, result or ERROR or NULL, then for each argument: type, text (or NULL)
    In functions.tsv a name "cast:TYPE" is CAST(argument AS TYPE)."""
 import decimal
@@ -74,7 +76,18 @@ exec(open(__file__.replace("generate.py", "cases.py")).read())
 
 if __name__ == "__main__":
     server = Server(sys.argv[2:])
-    if sys.argv[1] == "types":
+    if sys.argv[1] == "rows":
+        for r in orders():
+            print("\t".join("~" if v is None else esc(v) for v in r))
+    elif sys.argv[1] == "views":
+        columns = [c.split()[0] for c in ORDERS.split(", ")]
+        values = ", ".join("(%s)" % ", ".join([str(i + 1), "0"] + [lit(v) for v in r]) for i, r in enumerate(orders()))
+        setup = "create temp table orders (_sequence bigint, _pos integer, %s); insert into orders values %s;" % (ORDERS, values)
+        for q in VIEWS:
+            out = subprocess.run(server.args + ["-P", "null=~", "-F", "|"], input=setup + q + ";", capture_output=True, text=True)
+            assert not out.stderr, (q, out.stderr)
+            print(esc(q) + "\t" + esc("\n".join(sorted(out.stdout.splitlines()))))
+    elif sys.argv[1] == "types":
         cases = types()
         # the input function itself: an explicit cast would cut a varchar(n) silently
         answers = server.ask(["select array[format('%%s', v)] from json_to_record(json_build_object('v', %s::text)) as x(v %s)"
