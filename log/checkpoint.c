@@ -113,6 +113,12 @@ static enum err encode_record(struct checkpointer *c)
 		encode_row(&c->record, p, s);
 		c->header.row_count++;
 	}
+	c->header.gap_count = c->log->gap_count;
+	for (uint32_t i = 0; i < c->log->gap_count; i++) {
+		uint8_t gap[CHECKPOINT_GAP_BYTES];
+		checkpoint_gap_encode(&c->log->gaps[i], gap);
+		write_bytes(&c->record, bytes_of(gap, sizeof(gap)));
+	}
 	TRY(c->record.err);
 	checkpoint_header_encode(&c->header, c->record.ptr, c->record.len);
 	return ERR_OK;
@@ -124,14 +130,17 @@ static enum err record_write(struct checkpointer *c)
 	char path[LOG_PATH_MAX], name[16];
 	int fd;
 	int n = snprintf(path, sizeof(path), "%s/%s", c->log->journal_dir,
-	    checkpoint_file_name((unsigned)(c->header.counter & 1), name));
+	    checkpoint_file_name((unsigned)((c->header.counter - 1) % CHECKPOINT_SLOTS), name));
 	ASSERT(n > 0 && n < LOG_PATH_MAX);
 	TRY(io_open(io, path, IO_CREATE, &fd));
 	enum err e = io_pwrite(io, fd, c->record.ptr, c->record.len, 0);
 	if (e == ERR_OK)
 		e = io_fdatasync(io, fd);
 	enum err closed = io_close(io, fd);
-	return e == ERR_OK ? closed : e;
+	TRY(e);
+	TRY(closed);
+	/* the first of each file: its name must be durable too */
+	return c->header.counter <= CHECKPOINT_SLOTS ? io_fsync_dir(io, c->log->journal_dir) : ERR_OK;
 }
 
 static void record_run(struct pool_job *job)
@@ -145,9 +154,7 @@ static void checkpoint_end(struct checkpointer *c)
 {
 	c->state = CHECKPOINT_IDLE;
 	rounds_kick(&c->log->rounds);
-	bool again = c->wanted;
-	c->wanted = false;
-	if (again)
+	if (c->wanted)
 		checkpoint_start(c);
 	else if (!list_empty(&c->dirty))
 		loop_timer_set(c->log->loop, &c->timer, loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
@@ -319,10 +326,9 @@ void checkpoint_start(struct checkpointer *c)
 	loop_assert_owner(log->loop);
 	if (log->failed)
 		return;
-	if (c->state != CHECKPOINT_IDLE) {
-		c->wanted = true;
+	c->wanted = c->state != CHECKPOINT_IDLE || log->rounds.busy;
+	if (c->wanted)
 		return;
-	}
 	loop_timer_cancel(log->loop, &c->timer);
 	c->state = CHECKPOINT_FLUSHING;
 	c->err = ERR_OK;
@@ -331,7 +337,7 @@ void checkpoint_start(struct checkpointer *c)
 		.version = CHECKPOINT_VERSION,
 		.clean = c->clean,
 		.epoch = log->epoch,
-		.number = log->journal.next_number - 1, /* the round in flight is not in it */
+		.number = log->journal.next_number - 1,
 		.journal_file = log->journal.current,
 		.journal_pos = log->journal.pos,
 		.sequence = log->durable_sequence,
@@ -339,6 +345,7 @@ void checkpoint_start(struct checkpointer *c)
 		.lazy_bound = log->rounds.lazy_bound,
 		.last_append_ns = log->last_append_time_ns,
 	};
+	c->started_number = c->header.number;
 	while ((n = list_pop_front(&c->dirty)))
 		list_push_back(&c->flushing, n);
 	c->dirty_count = 0;
@@ -352,14 +359,20 @@ void checkpoint_start(struct checkpointer *c)
 		flushes_ended(c);
 }
 
+void checkpoint_between(struct checkpointer *c)
+{
+	if (c->wanted && c->state == CHECKPOINT_IDLE)
+		checkpoint_start(c);
+}
+
 enum err checkpoint_finish(struct checkpointer *c, bool clean)
 {
 	struct log *log = c->log;
 	uint64_t before = c->counter;
 	c->clean = clean;
 	bool started = false;
-	while (!log->failed && (c->state != CHECKPOINT_IDLE || !started || !list_empty(&c->dirty))) {
-		if (c->state == CHECKPOINT_IDLE) {
+	while (!log->failed && (c->state != CHECKPOINT_IDLE || c->wanted || !started || !list_empty(&c->dirty))) {
+		if (c->state == CHECKPOINT_IDLE && !c->wanted) {
 			if (started && c->counter == before)
 				break; /* it was tried and did not work */
 			started = true;

@@ -4,9 +4,10 @@
  *
  *   header  magic u32 | version u16 | flags u16 (1 = clean) | epoch u32 | journal file u32 | counter u64 | number u64 |
  *           journal pos u64 | sequence u64 | producer ids u64 | lazy bound u64 | last append i64 | written i64 | row count u64
- *           | 24 zeros | rows XXH3 u64 (at 112) | header XXH3 u64 (at 120)
+ *           | gap count u32 | 20 zeros | XXH3 of all behind the header u64 (at 112) | header XXH3 u64 (at 120)
  *   row     topic id 16 | partition u32 | segment end u32 | log end i64 | segment i64 | last sequence u64 | last link u64 |
  *           8 zeros
+ *   gap     first u64 | last u64, behind the rows
  */
 #include "log/checkpoint.h"
 #define XXH_INLINE_ALL
@@ -19,7 +20,7 @@ _Static_assert(CHECKPOINT_HASH + 8 == CHECKPOINT_HEADER_BYTES, "the checksum end
 
 const char *checkpoint_file_name(unsigned slot, char *buf)
 {
-	ASSERT(slot < 2);
+	ASSERT(slot < CHECKPOINT_SLOTS);
 	memcpy(buf, "checkpoint-", 11);
 	buf[11] = (char)('0' + slot);
 	buf[12] = '\0';
@@ -38,6 +39,12 @@ void checkpoint_row_encode(const struct checkpoint_row *r, uint8_t *out)
 	put_u64_le(out + 48, r->last_link);
 }
 
+void checkpoint_gap_encode(const struct checkpoint_gap *gap, uint8_t *out)
+{
+	put_u64_le(out, gap->first);
+	put_u64_le(out + 8, gap->last);
+}
+
 static struct checkpoint_row row_decode(const uint8_t *in)
 {
 	struct checkpoint_row r = {
@@ -54,7 +61,8 @@ static struct checkpoint_row row_decode(const uint8_t *in)
 
 void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *record, size_t len)
 {
-	ASSERT(len == CHECKPOINT_HEADER_BYTES + h->row_count * CHECKPOINT_ROW_BYTES);
+	ASSERT(len == CHECKPOINT_HEADER_BYTES + h->row_count * CHECKPOINT_ROW_BYTES +
+	    h->gap_count * CHECKPOINT_GAP_BYTES);
 	memset(record, 0, CHECKPOINT_HEADER_BYTES);
 	put_u32_le(record, CHECKPOINT_MAGIC);
 	put_u16_le(record + 4, h->version);
@@ -70,6 +78,7 @@ void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *record
 	put_u64_le(record + 64, (uint64_t)h->last_append_ns);
 	put_u64_le(record + 72, (uint64_t)h->written_ns);
 	put_u64_le(record + 80, h->row_count);
+	put_u32_le(record + 88, h->gap_count);
 	put_u64_le(record + CHECKPOINT_ROWS_HASH, XXH3_64bits_withSeed(record + CHECKPOINT_HEADER_BYTES,
 	    len - CHECKPOINT_HEADER_BYTES, CHECKPOINT_SEED));
 	put_u64_le(record + CHECKPOINT_HASH, XXH3_64bits_withSeed(record, CHECKPOINT_HASH, CHECKPOINT_SEED));
@@ -96,11 +105,14 @@ static enum err header_decode(struct bytes file, struct checkpoint_header *ret)
 		.last_append_ns = (int64_t)get_u64_le(in + 64),
 		.written_ns = (int64_t)get_u64_le(in + 72),
 		.row_count = get_u64_le(in + 80),
+		.gap_count = get_u32_le(in + 88),
 	};
 	if (h.version > CHECKPOINT_VERSION)
 		return err_note(ERR_NEWER_FORMAT, "checkpoint format %u, this program reads up to %u", h.version,
 		    CHECKPOINT_VERSION);
-	if (h.row_count > (file.len - CHECKPOINT_HEADER_BYTES) / CHECKPOINT_ROW_BYTES)
+	size_t left = file.len - CHECKPOINT_HEADER_BYTES;
+	if (h.gap_count > CHECKPOINT_GAPS_MAX || h.row_count > left / CHECKPOINT_ROW_BYTES ||
+	    h.gap_count > (left - h.row_count * CHECKPOINT_ROW_BYTES) / CHECKPOINT_GAP_BYTES)
 		return err_note(ERR_CORRUPT, "checkpoint: cut short");
 	*ret = h;
 	return ERR_OK;
@@ -111,7 +123,8 @@ static enum err record_decode(struct bytes file, struct checkpoint_record *ret)
 	struct checkpoint_record r = {0};
 	TRY(header_decode(file, &r.header));
 	const uint8_t *rows = file.ptr + CHECKPOINT_HEADER_BYTES;
-	size_t len = (size_t)r.header.row_count * CHECKPOINT_ROW_BYTES;
+	size_t rows_len = (size_t)r.header.row_count * CHECKPOINT_ROW_BYTES;
+	size_t len = rows_len + (size_t)r.header.gap_count * CHECKPOINT_GAP_BYTES;
 	if (get_u64_le(file.ptr + CHECKPOINT_ROWS_HASH) != XXH3_64bits_withSeed(rows, len, CHECKPOINT_SEED))
 		return err_note(ERR_CORRUPT, "checkpoint: checksum of the rows does not verify");
 	r.rows = mem_calloc((size_t)r.header.row_count + 1, sizeof(*r.rows));
@@ -119,6 +132,10 @@ static enum err record_decode(struct bytes file, struct checkpoint_record *ret)
 		return ERR_NOMEM;
 	for (uint64_t i = 0; i < r.header.row_count; i++)
 		r.rows[i] = row_decode(rows + i * CHECKPOINT_ROW_BYTES);
+	for (uint32_t i = 0; i < r.header.gap_count; i++) {
+		const uint8_t *gap = rows + rows_len + (size_t)i * CHECKPOINT_GAP_BYTES;
+		r.gaps[i] = (struct checkpoint_gap){get_u64_le(gap), get_u64_le(gap + 8)};
+	}
 	*ret = r;
 	return ERR_OK;
 }

@@ -29,8 +29,10 @@ bool descriptors_full(const struct descriptors *c)
 
 static void close_now(struct descriptors *c, int fd)
 {
-	if (io_close(c->log->io, fd) != ERR_OK)
+	if (io_close(c->log->io, fd) != ERR_OK) {
 		diag(DIAG_WARN, "segment_close", "error=\"%s\"", err_chain());
+		err_clear();
+	}
 }
 
 static void close_run(struct pool_job *job)

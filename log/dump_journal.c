@@ -13,6 +13,8 @@ static const char *kind_name(uint16_t kind)
 		return "mark";
 	case JOURNAL_CLEAN:
 		return "clean";
+	case JOURNAL_COPY:
+		return "copy";
 	default:
 		return "unknown";
 	}
@@ -21,7 +23,8 @@ static const char *kind_name(uint16_t kind)
 static enum err dump_item(struct dump *d, const struct journal_found *f, uint32_t index)
 {
 	struct journal_item item = journal_found_item(f, index);
-	dump_begin(d, "item");
+	bool tail = item.kind == JOURNAL_TAIL;
+	dump_begin(d, tail ? "tail" : "item");
 	dump_u64(d, "number", f->entry.number);
 	dump_uuid(d, "topic_id", item.topic_id);
 	dump_i64(d, "partition", item.partition);
@@ -35,7 +38,7 @@ static enum err dump_item(struct dump *d, const struct journal_found *f, uint32_
 	TRY(dump_end(d));
 	bool inside = !(item.flags & FRAME_DIRECT) && item.len > FRAME_HEADER_BYTES &&
 	              item.at <= f->entry.length && item.len <= f->entry.length - item.at;
-	if (!inside || !f->good)
+	if (!inside || tail || !f->good)
 		return ERR_OK;
 	return dump_batch(
 	    d, bytes_of(f->buf + item.at + FRAME_HEADER_BYTES, item.len - FRAME_HEADER_BYTES));
@@ -55,6 +58,7 @@ static enum err dump_entry(struct dump *d, const struct journal_found *f)
 	dump_u64(d, "last_sequence", e->last_sequence);
 	dump_u64(d, "checkpoint_number", e->checkpoint_number);
 	dump_u64(d, "producer_ids", e->producer_ids);
+	dump_u64(d, "lazy_bound", e->lazy_bound);
 	dump_i64(d, "written_ns", e->written_ns);
 	dump_bool(d, "good", f->good);
 	TRY(dump_end(d));
@@ -111,9 +115,17 @@ static enum err dump_rows(struct dump *d, const struct checkpoint_record *r)
 	dump_u64(d, "journal_pos", h->journal_pos);
 	dump_u64(d, "sequence", h->sequence);
 	dump_u64(d, "producer_ids", h->producer_ids);
+	dump_u64(d, "lazy_bound", h->lazy_bound);
 	dump_i64(d, "written_ns", h->written_ns);
 	dump_u64(d, "partitions", h->row_count);
+	dump_u64(d, "gaps", h->gap_count);
 	TRY(dump_end(d));
+	for (uint32_t i = 0; i < h->gap_count; i++) {
+		dump_begin(d, "gap");
+		dump_u64(d, "first_sequence", r->gaps[i].first);
+		dump_u64(d, "last_sequence", r->gaps[i].last);
+		TRY(dump_end(d));
+	}
 	for (uint64_t i = 0; i < h->row_count; i++) {
 		const struct checkpoint_row *row = &r->rows[i];
 		dump_begin(d, "partition");

@@ -12,6 +12,7 @@
 #define APPEND_QUEUE_DEFAULT     (64 * MIB)
 #define OPEN_FILES_DEFAULT       ((size_t)512)
 #define STOP_NO_SPACE_NS         (5 * S_NS) /* how long a stop waits for room on a full disk */
+#define ENGINE_JOURNAL_MIN       MIB /* works; servers are held to JOURNAL_BYTES_MIN where options are read */
 enum { PRODUCER_ID_BLOCK = 1000 };
 
 enum err engine_path(const struct log *log, char *buf, const char *fmt, ...)
@@ -32,8 +33,8 @@ static void options_resolve(struct log_options *o)
 {
 	if (o->journal_bytes == 0)
 		o->journal_bytes = JOURNAL_BYTES_DEFAULT;
-	if (o->journal_bytes < JOURNAL_BYTES_MIN)
-		o->journal_bytes = JOURNAL_BYTES_MIN;
+	if (o->journal_bytes < ENGINE_JOURNAL_MIN)
+		o->journal_bytes = ENGINE_JOURNAL_MIN;
 	if (o->checkpoint_bytes == 0)
 		o->checkpoint_bytes = CHECKPOINT_BYTES_DEFAULT;
 	if (o->checkpoint_bytes > o->journal_bytes / JOURNAL_FILES)
@@ -189,8 +190,8 @@ void engine_stop(struct log *log)
 		e = stop_clean(log);
 	while (log->checkpointer.state != CHECKPOINT_IDLE && loop_step(log->loop, 10 * MS_NS) == ERR_OK)
 		;
-	if (e == ERR_OK)
-		e = engine_drain(log);
+	enum err drained = engine_drain(log); /* what the failure left in the air */
+	e = e == ERR_OK ? drained : e;
 	if (e != ERR_OK)
 		diag(DIAG_ERROR, "stop", "error=%s what=\"no clean stop: the next start reads the journal\"", err_name(e));
 	log->stopped = true;
@@ -216,8 +217,10 @@ void engine_close(struct log *log)
 	journal_close(&log->journal);
 	map_release(&log->partitions);
 	map_release(&log->directories);
-	if (log->lock_fd >= 0 && io_close(log->io, log->lock_fd) != ERR_OK)
+	if (log->lock_fd >= 0 && io_close(log->io, log->lock_fd) != ERR_OK) {
 		diag(DIAG_WARN, "unlock", "error=\"%s\"", err_chain());
+		err_clear();
+	}
 	mem_free(log->journal_dir);
 	mem_free(log->data_dir);
 	mem_free(log);

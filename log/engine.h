@@ -42,7 +42,8 @@ struct log {
 	struct catalog *catalog;    /* catalog.c's */
 
 	uint64_t durable_sequence;  /* D */
-	uint64_t gap_first, gap_last; /* sequences burnt by the last recovery; 0 = none */
+	struct checkpoint_gap gaps[CHECKPOINT_GAPS_MAX]; /* burnt, and not yet named by the catalog */
+	uint32_t gap_count;
 	int64_t last_append_time_ns; /* of the newest durable batch */
 	struct log_watcher watchers[LOG_WATCHERS_MAX];
 	struct list scans;          /* struct log_scan: woken when D moves */

@@ -15,6 +15,7 @@ struct entries {
 		unsigned file;
 		uint64_t pos;
 		bool good;
+		bool copy;
 	} * entry;
 	size_t count, capacity;
 };
@@ -72,8 +73,8 @@ static enum err read_slot(struct fsck *f, unsigned slot)
 
 static enum err read_record(struct fsck *f)
 {
-	TRY(read_slot(f, 0));
-	TRY(read_slot(f, 1));
+	for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++)
+		TRY(read_slot(f, slot));
 	if (!f->record_found)
 		fsck_find(
 		    f, ERR_NO_JOURNAL, "what=checkpoint reason=\"no good checkpoint record\"");
@@ -141,6 +142,8 @@ static enum err take_entry(struct fsck *f, unsigned file, const struct journal_f
 {
 	for (uint32_t i = 0; i < found->entry.item_count; i++) {
 		struct journal_item item = journal_found_item(found, i);
+		if (item.kind != JOURNAL_FRAME)
+			continue; /* a block image: bytes of frames that are in the segment */
 		struct fsck_frame frame = {
 		    .key = {item.topic_id, item.partition},
 		    .segment = item.segment,
@@ -201,7 +204,8 @@ static enum err read_entries(
 	while ((err = journal_iter_next(it, &found)) == ERR_OK) {
 		if (found.entry.number <= covered)
 			continue;
-		TRY(see(es, (struct entry_seen){found.entry.number, file, found.pos, found.good}));
+		TRY(see(es, (struct entry_seen){found.entry.number, file, found.pos, found.good,
+					found.entry.kind == JOURNAL_COPY}));
 		if (found.good)
 			TRY(take_entry(f, file, &found));
 	}
@@ -236,23 +240,37 @@ static int entry_order(const void *a, const void *b)
 	return (int)y->good - (int)x->good;
 }
 
+/* Only the last entry can be torn; when it is a copy, so can be the one it copies. */
+static uint64_t first_torn(const struct entries *es)
+{
+	uint64_t from = UINT64_MAX;
+	for (size_t i = es->count; i > 0 && !es->entry[i - 1].good; i--) {
+		from = es->entry[i - 1].number;
+		if (!es->entry[i - 1].copy)
+			break;
+	}
+	return from;
+}
+
 static void judge(struct fsck *f, struct entries *es)
 {
 	uint64_t expect = f->record_found ? f->record.header.number + 1 : 0;
 	if (es->count > 0)
 		qsort(es->entry, es->count, sizeof(es->entry[0]), entry_order);
+	uint64_t torn_from = first_torn(es);
 	for (size_t i = 0; i < es->count; i++) {
 		const struct entry_seen *e = &es->entry[i];
 		if (i > 0 && e->number == es->entry[i - 1].number)
 			continue; /* a stale copy */
+		if (e->number == expect + 1 && e->good && e->copy)
+			expect = e->number; /* what it copies was never durable */
 		if (expect != 0 && e->number > expect)
 			fsck_find(f, ERR_JOURNAL_ROT, "from=%llu to=%llu what=missing",
 			    (unsigned long long)expect, (unsigned long long)e->number - 1);
 		expect = e->number + 1;
 		if (e->good)
 			continue;
-		bool last = e->number == es->entry[es->count - 1].number;
-		fsck_find(f, last ? ERR_TORN_ROUND : ERR_JOURNAL_ROT,
+		fsck_find(f, e->number >= torn_from ? ERR_TORN_ROUND : ERR_JOURNAL_ROT,
 		    "number=%llu file=%u pos=%llu", (unsigned long long)e->number, e->file,
 		    (unsigned long long)e->pos);
 	}

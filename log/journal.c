@@ -150,7 +150,7 @@ static void journal_init(struct journal *j, struct log *log)
 
 enum err journal_create(struct journal *j, struct log *log, uint64_t bytes)
 {
-	ASSERT(bytes >= JOURNAL_BYTES_MIN);
+	ASSERT(bytes / JOURNAL_FILES >= 4 * JOURNAL_BLOCK);
 	journal_init(j, log);
 	j->file_bytes = bytes / JOURNAL_FILES / JOURNAL_BLOCK * JOURNAL_BLOCK;
 	io_random(log->io, j->secret, sizeof(j->secret));
@@ -226,8 +226,10 @@ void journal_close(struct journal *j)
 		return;
 	ASSERT(!j->filling);
 	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
-		if (j->files[i].fd >= 0 && io_close(j->log->io, j->files[i].fd) != ERR_OK)
+		if (j->files[i].fd >= 0 && io_close(j->log->io, j->files[i].fd) != ERR_OK) {
 			diag(DIAG_WARN, "journal_close", "error=\"%s\"", err_chain());
+			err_clear();
+		}
 		j->files[i].fd = -1;
 	}
 }

@@ -5,8 +5,9 @@
  * entry, aligned to 4 KiB, so that it can be written with O_DIRECT.
  *
  * File    header block (4 KiB, written once: magic, version, file number, secret, size), then entries from 4096 on
- * Entry   header (128 bytes) | frames, one after the other | items (64 bytes each) | zeros up to 4 KiB
- *         kinds: ROUND; MARK restates D 100 ms after the last round; CLEAN ends a clean stop
+ * Entry   header (128 bytes) | frames, one after the other | tails | items (64 bytes each) | zeros up to 4 KiB
+ *         kinds: ROUND; MARK restates D 100 ms after the last round; CLEAN ends a clean stop; COPY is the entry before it once
+ *         more: recovery writes it, because the last entry may be whole in the page cache only
  *
  * Numbers: every entry has the next number, for ever, over all files. So a stale entry of an earlier lap is never
  * taken for a current one (its number is lower), and the end is where the next number does not follow.
@@ -40,7 +41,7 @@ struct journal_header {
 void journal_header_encode(const struct journal_header *h, uint8_t *out); /* JOURNAL_BLOCK bytes */
 MUST_USE enum err journal_header_decode(const uint8_t *in, struct journal_header *ret_header);
 
-enum journal_kind { JOURNAL_ROUND = 1, JOURNAL_MARK = 2, JOURNAL_CLEAN = 3 };
+enum journal_kind { JOURNAL_ROUND = 1, JOURNAL_MARK = 2, JOURNAL_CLEAN = 3, JOURNAL_COPY = 4 };
 struct journal_entry {
 	uint16_t version;
 	uint16_t kind;
@@ -57,7 +58,8 @@ struct journal_entry {
 	int64_t written_ns;                     /* wall clock */
 	uint64_t items_hash, body_hash, header_hash;
 };
-enum journal_item_kind { JOURNAL_FRAME = 1 };
+/* TAIL: the bytes of a segment's last block before the entry's first frame in it (round.h, R5); they come before all frames. */
+enum journal_item_kind { JOURNAL_FRAME = 1, JOURNAL_TAIL = 2 };
 struct journal_item {
 	uint16_t kind;
 	uint16_t flags;          /* of the frame: FRAME_DIRECT: its bytes are not here */
@@ -67,7 +69,7 @@ struct journal_item {
 	uint32_t pos, len;       /* in the segment; header and batch */
 	uint32_t at;             /* of its bytes, from the entry's start */
 	uint64_t sequence;
-	uint64_t frame_hash;     /* the frame's header_hash */
+	uint64_t frame_hash;     /* the frame's header_hash; TAIL: 0, as sequence */
 };
 struct journal_seed {
 	uint64_t header, body;

@@ -135,7 +135,7 @@ static void entry_encode(const struct journal_entry *e, uint8_t *out)
 /* What must hold besides the checksums, on the way in and out. NULL when it holds. */
 static const char *entry_fault(const struct journal_entry *e)
 {
-	if (e->kind < JOURNAL_ROUND || e->kind > JOURNAL_CLEAN)
+	if (e->kind < JOURNAL_ROUND || e->kind > JOURNAL_COPY)
 		return "unknown kind";
 	if (e->length % JOURNAL_BLOCK != 0 || e->used > e->length || e->length - e->used >= JOURNAL_BLOCK)
 		return "length and use disagree";
@@ -206,9 +206,9 @@ static bool items_sane(const struct journal_entry *e, const uint8_t *buf)
 	for (uint32_t i = 0; i < e->item_count; i++) {
 		struct journal_item item =
 		    journal_item_decode(buf + e->items_at + (size_t)i * JOURNAL_ITEM_BYTES);
-		if (item.kind != JOURNAL_FRAME || item.partition < 0 || item.segment < 0)
+		if ((item.kind != JOURNAL_FRAME && item.kind != JOURNAL_TAIL) || item.partition < 0 || item.segment < 0)
 			return false;
-		if (item.len < FRAME_HEADER_BYTES || item.pos < SEGMENT_HEADER_BYTES)
+		if (item.pos < SEGMENT_HEADER_BYTES || (item.kind == JOURNAL_FRAME && item.len < FRAME_HEADER_BYTES))
 			return false;
 		if (!(item.flags & FRAME_DIRECT) &&
 		    (item.at < JOURNAL_ENTRY_HEADER_BYTES || item.at > e->items_at ||

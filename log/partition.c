@@ -21,6 +21,9 @@ static void partition_free(struct log_partition *p)
 	while ((n = list_pop_front(&p->segments)))
 		segment_free(CONTAINER_OF(n, struct segment, node));
 	producers_release(&p->producers);
+	if (p->replay)
+		writer_release(&p->replay->buf);
+	mem_free(p->replay);
 	mem_free(p->dir);
 	mem_free(p);
 }
@@ -196,7 +199,9 @@ struct segment *partition_durable_segment(const struct log_partition *p)
 		if (s->durable_size > SEGMENT_HEADER_BYTES)
 			return s;
 	}
-	return partition_active(p);
+	/* nothing durable at all: where the first frame will be, whatever was rolled meanwhile */
+	struct list_node *oldest = list_first(&p->segments);
+	return oldest ? CONTAINER_OF(oldest, struct segment, node) : NULL;
 }
 
 void partition_roll_soon(struct log_partition *p)

@@ -140,7 +140,7 @@ static inline struct segment *partition_active(const struct log_partition *p)
 {
 	return list_empty(&p->segments) ? NULL : CONTAINER_OF(p->segments.head.prev, struct segment, node);
 }
-/* The segment that holds the last durable frame, else the newest; NULL when there is none. */
+/* The segment that holds the last durable frame, else the oldest; NULL when there is none. */
 struct segment *partition_durable_segment(const struct log_partition *p);
 /* The segment that holds `offset`, NULL when none. */
 struct segment *partition_segment_of(const struct log_partition *p, int64_t offset);

@@ -100,14 +100,13 @@ enum err recovery_row_put(struct recovery *r, const struct recovery_row *row)
 	return e;
 }
 
-static enum err read_slot(struct recovery *r, unsigned slot, bool *ret_there)
+static enum err read_slot(struct recovery *r, unsigned slot)
 {
 	struct checkpoint_record record;
 	char path[LOG_PATH_MAX], name[16];
 	int n = snprintf(path, sizeof(path), "%s/%s", r->log->journal_dir, checkpoint_file_name(slot, name));
 	ASSERT(n > 0 && n < LOG_PATH_MAX);
 	enum err e = checkpoint_read(r->log->io, path, &record);
-	*ret_there = e != ERR_NOT_FOUND;
 	if (e == ERR_NEWER_FORMAT || e == ERR_IO || e == ERR_NOMEM)
 		return e;
 	if (e != ERR_OK) {
@@ -124,13 +123,10 @@ static enum err read_slot(struct recovery *r, unsigned slot, bool *ret_there)
 	return ERR_OK;
 }
 
-/* *ret_fresh: no record file is there at all. */
-static enum err read_record(struct recovery *r, bool *ret_fresh)
+static enum err read_record(struct recovery *r)
 {
-	bool there[2];
-	TRY(read_slot(r, 0, &there[0]));
-	TRY(read_slot(r, 1, &there[1]));
-	*ret_fresh = !there[0] && !there[1];
+	for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++)
+		TRY(read_slot(r, slot));
 	if (!r->record_found)
 		return ERR_OK;
 	const struct checkpoint_header *h = &r->record.header;
@@ -181,12 +177,17 @@ static void adopt_state(struct recovery *r)
 {
 	struct log *log = r->log;
 	uint64_t next = r->sequence + 1;
+	log->gap_count = r->record.header.gap_count;
+	memcpy(log->gaps, r->record.gaps, sizeof(log->gaps));
 	if (!r->clean && r->lazy_bound > next) {
 		/* Somebody may have been told sequences up to the bound: they are burnt, by name. */
 		recovery_verdict(ERR_GAP, "first_sequence=%llu last_sequence=%llu", (unsigned long long)next,
 		    (unsigned long long)r->lazy_bound - 1);
-		log->gap_first = next;
-		log->gap_last = r->lazy_bound - 1;
+		if (log->gap_count == CHECKPOINT_GAPS_MAX) { /* a crash loop that never comes to serving: one long gap */
+			log->gap_count--;
+			next = log->gaps[log->gap_count].first;
+		}
+		log->gaps[log->gap_count++] = (struct checkpoint_gap){next, r->lazy_bound - 1};
 		next = r->lazy_bound;
 	}
 	log->durable_sequence = next - 1;
@@ -211,13 +212,10 @@ static bool data_there(struct log *log)
 static enum err recover(struct recovery *r)
 {
 	struct log *log = r->log;
-	bool fresh;
-	TRY(read_record(r, &fresh));
+	TRY(read_record(r));
 	TRY(recovery_scan(r));
-	if (fresh) {
-		if (data_there(log))
-			return err_note(ERR_NO_JOURNAL, "%s has no checkpoint record, but there is data; see kappa fsck "
-			    "--rebuild-journal", log->journal_dir);
+	if (!r->record_found && !data_there(log)) {
+		/* The first start, or one before it that did not come as far as its first record. */
 		TRY(journal_create(&log->journal, log, log->options.journal_bytes));
 		r->journal_pos = JOURNAL_BLOCK;
 	} else {

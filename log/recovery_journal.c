@@ -106,12 +106,26 @@ static enum err torn(struct recovery *r, const struct seen *s)
 	return e == ERR_OK ? closed : e;
 }
 
-/* Names what is bad. Only the last can be torn. */
+/* Only the last entry can be torn; when it is a COPY, so can be the one it copies. */
+static enum err drop_torn(struct recovery *r, struct seen_list *l)
+{
+	bool copy = true;
+	while (copy && l->count > 0 && !l->seen[l->count - 1].good) {
+		TRY(torn(r, &l->seen[l->count - 1]));
+		copy = l->seen[--l->count].entry.kind == JOURNAL_COPY;
+	}
+	return ERR_OK;
+}
+
+/* Names what is bad below the last good entry. */
 static enum err judge(struct recovery *r, struct seen_list *l)
 {
 	uint64_t expect = r->number + 1;
+	TRY(drop_torn(r, l));
 	for (size_t i = 0; i < l->count; i++, expect++) {
 		const struct seen *s = &l->seen[i];
+		if (s->number == expect + 1 && s->good && s->entry.kind == JOURNAL_COPY)
+			expect = s->number; /* the original was never durable */
 		if (s->number > expect) {
 			r->rot = true;
 			recovery_verdict(ERR_JOURNAL_ROT, "from=%llu to=%llu what=missing",
@@ -120,11 +134,6 @@ static enum err judge(struct recovery *r, struct seen_list *l)
 		}
 		if (s->good)
 			continue;
-		if (i + 1 == l->count) {
-			TRY(torn(r, s));
-			l->count--;
-			break;
-		}
 		r->rot = true;
 		recovery_verdict(ERR_JOURNAL_ROT, "from=%llu to=%llu what=bad first_sequence=%llu last_sequence=%llu",
 		    (unsigned long long)s->number, (unsigned long long)s->number,
@@ -161,6 +170,62 @@ static enum err replay_entry(struct recovery *r, struct journal_iter *it, const 
 	return ERR_OK;
 }
 
+/*
+ * The last entry may be in the page cache only: the server was killed before its flush, or the flush failed. Before it
+ * is used it is written again, behind itself.
+ */
+static enum err copy_last(struct recovery *r, struct seen_list *l)
+{
+	struct journal *j = &r->log->journal;
+	struct seen last = l->seen[l->count - 1];
+	struct journal_iter it;
+	struct journal_found f;
+	char path[LOG_PATH_MAX];
+	bool checkpoint;
+	uint64_t pos;
+	int fd;
+	j->checkpoint_number = r->record_found ? r->record.header.number : r->number;
+	j->current = last.file;
+	j->pos = last.pos + last.entry.length;
+	uint64_t filled[JOURNAL_FILES];
+	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
+		filled[i] = j->files[i].filled;
+		j->files[i].filled = j->files[i].limit; /* a write may extend the file here */
+	}
+	enum err placed = journal_place(j, last.entry.length, &fd, &pos, &checkpoint);
+	for (unsigned i = 0; i < JOURNAL_FILES; i++)
+		j->files[i].filled = filled[i];
+	if (placed == ERR_OK && pos + last.entry.length > j->files[j->current].filled)
+		j->files[j->current].filled = pos + last.entry.length;
+	if (placed != ERR_OK)
+		return err_note(ERR_NOSPACE, "the journal has no room behind entry %llu", (unsigned long long)last.number);
+	TRY(file_path(r, last.file, path));
+	TRY(journal_iter_open(&it, r->log->io, path, 0));
+	enum err e = journal_iter_at(&it, last.pos, &f);
+	if (e == ERR_OK && !f.good)
+		e = ERR_IO;
+	uint8_t *buf = e == ERR_OK ? mem_alloc_aligned(IO_DIRECT_ALIGN, last.entry.length) : NULL;
+	if (e == ERR_OK && !buf)
+		e = ERR_NOMEM;
+	if (e == ERR_OK) {
+		memcpy(buf, f.buf, last.entry.length);
+		last.entry.kind = JOURNAL_COPY;
+		last.entry.number++;
+		journal_entry_seal(&last.entry, j->seed, buf);
+		e = io_pwrite(r->log->io, fd, buf, last.entry.length, pos);
+		if (e == ERR_OK)
+			e = io_fdatasync(r->log->io, fd);
+	}
+	mem_free(buf);
+	journal_iter_release(&it);
+	TRY(e);
+	last.number++;
+	last.file = j->current;
+	last.pos = pos;
+	j->files[j->current].last_number = last.number;
+	return seen_add(l, &last);
+}
+
 static enum err replay(struct recovery *r, const struct seen_list *l)
 {
 	struct journal_iter it = {.fd = -1};
@@ -180,8 +245,7 @@ static enum err replay(struct recovery *r, const struct seen_list *l)
 		}
 		if (s->good)
 			e = replay_entry(r, &it, s);
-		if (s->good || i + 1 < l->count)
-			note_entry(r, s);
+		note_entry(r, s);
 	}
 	journal_iter_release(&it);
 	return e == ERR_OK ? recovery_flush(r) : e;
@@ -223,6 +287,11 @@ enum err recovery_journal(struct recovery *r)
 		if (l.count == 0 && !r->record_found)
 			r->journal_pos = JOURNAL_BLOCK;
 		e = judge(r, &l);
+	}
+	if (e == ERR_OK && l.count > 0) {
+		unsigned kind = l.seen[l.count - 1].entry.kind;
+		if (kind == JOURNAL_ROUND || kind == JOURNAL_COPY)
+			e = copy_last(r, &l);
 	}
 	if (e == ERR_OK)
 		e = replay(r, &l);

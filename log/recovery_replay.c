@@ -138,6 +138,21 @@ static enum err replay_begin(struct recovery *r, struct log_partition *p, struct
 	return ERR_OK;
 }
 
+/* The block that the next frames share with what was durable: it may be garbage. */
+static enum err replay_tail(struct recovery *r, struct log_partition *p, struct segment *s, const uint8_t *bytes,
+    const struct journal_item *item)
+{
+	uint32_t end = item->pos + item->len;
+	int fd;
+	if (s->durable_size >= end)
+		return ERR_OK; /* the replay has come by here already */
+	TRY(recovery_open(r, s, &fd));
+	TRY(io_pwrite(r->log->io, fd, bytes, item->len, item->pos));
+	if (s->size < end)
+		s->size = end;
+	return replay_begin(r, p, s, end);
+}
+
 enum err recovery_frame(struct recovery *r, const struct journal_found *found, const struct journal_item *item)
 {
 	struct partition_key key = {item->topic_id, item->partition};
@@ -145,14 +160,18 @@ enum err recovery_frame(struct recovery *r, const struct journal_found *found, c
 	struct segment *s = p ? segment_by_base(p, item->segment) : NULL;
 	struct frame f;
 	if (!s)
-		return frame_homeless(r, p, item);
+		return item->kind == JOURNAL_FRAME ? frame_homeless(r, p, item) : ERR_OK;
 	if (item->flags & FRAME_DIRECT)
 		return err_note(ERR_NEWER_FORMAT, "journal entry %llu has DIRECT frames",
 		    (unsigned long long)found->entry.number);
 	struct replay *rp = p->replay;
+	const uint8_t *bytes = found->buf + item->at;
+	if (item->kind == JOURNAL_TAIL)
+		return replay_tail(r, p, s, bytes, item);
+	if (s->durable_size >= item->pos + item->len)
+		return ERR_OK; /* a COPY of what was put back */
 	if (s != rp->segment || s->durable_size < item->pos)
 		TRY(replay_begin(r, p, s, item->pos));
-	const uint8_t *bytes = found->buf + item->at;
 	if (s->durable_size != item->pos || frame_decode(bytes, s->seed, &f) != ERR_OK ||
 	    FRAME_HEADER_BYTES + f.length != item->len) {
 		partition_damaged(p, s, item->pos, "the journal's frame does not belong to this segment");
@@ -298,17 +317,34 @@ static enum err drop_unborn(struct recovery *r, struct segment *s)
 	return ERR_OK;
 }
 
+/* Segments without frames at the end: at most one stays, and only where the log goes on. */
+static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
+{
+	struct list_node *first = list_first(&p->segments);
+	ASSERT(first);
+	struct segment *end = CONTAINER_OF(first, struct segment, node), *kept = NULL;
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->size > SEGMENT_HEADER_BYTES)
+			end = s;
+	}
+	for (struct list_node *n = end->node.next, *next = n->next; n != &p->segments.head; n = next, next = n->next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (!kept && s->base_offset == end->end_offset)
+			kept = s;
+		else
+			TRY(drop_unborn(r, s));
+	}
+	return ERR_OK;
+}
+
 static enum err settle_neighbours(struct recovery *r, struct log_partition *p)
 {
 	struct segment *before = NULL;
+	if (p->verdict == ERR_OK)
+		TRY(drop_all_unborn(r, p));
 	LIST_EACH(&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		bool last = next == &p->segments.head;
-		if (before && before->end_offset != s->base_offset && last && s->size == SEGMENT_HEADER_BYTES &&
-		    p->verdict == ERR_OK) {
-			TRY(drop_unborn(r, s));
-			break;
-		}
 		if (before && before->end_offset < s->base_offset) {
 			recovery_verdict(ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld", p->dir,
 			    (long long)before->end_offset, (long long)s->base_offset);
@@ -376,17 +412,32 @@ static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 	return ERR_OK;
 }
 
+/* An empty segment may have been made by a server that was killed before its file and names were durable. */
+static enum err make_durable(struct recovery *r, struct segment *s)
+{
+	char path[LOG_PATH_MAX];
+	int fd;
+	TRY(recovery_open(r, s, &fd));
+	TRY(io_fsync(r->log->io, fd));
+	TRY(engine_path(r->log, path, "topics/%s", s->partition->dir));
+	TRY(io_fsync_dir(r->log->io, path));
+	TRY(engine_path(r->log, path, "topics"));
+	return io_fsync_dir(r->log->io, path);
+}
+
 enum err recovery_settle(struct recovery *r, struct log_partition *p)
 {
 	const struct recovery_row *row = recovery_row(r, p->key);
 	LIST_EACH(&p->segments, n, next)
 		TRY(settle_segment(r, CONTAINER_OF(n, struct segment, node)));
 	TRY(settle_neighbours(r, p));
-	struct segment *active = partition_active(p), *oldest;
-	ASSERT(active);
-	oldest = CONTAINER_OF(list_first(&p->segments), struct segment, node);
+	struct segment *active = partition_active(p);
+	struct list_node *first = list_first(&p->segments);
+	ASSERT(active && first);
 	active->sealed = false;
-	p->log_start = oldest->base_offset;
+	if (active->size == SEGMENT_HEADER_BYTES && !r->clean)
+		TRY(make_durable(r, active));
+	p->log_start = CONTAINER_OF(first, struct segment, node)->base_offset;
 	p->log_end = p->visible_end = p->durable_end = active->end_offset;
 	p->next_pos = active->size;
 	p->next_link = active->last_link;

@@ -91,7 +91,8 @@ static void round_clear(struct round *r)
 	r->used = JOURNAL_ENTRY_HEADER_BYTES;
 	r->frame_count = 0;
 	r->failed = r->entry_durable = false;
-	ASSERT(r->airborne == 0 && list_empty(&r->stretches) && list_empty(&r->duplicates));
+	r->tails = 0;
+	ASSERT(r->airborne == 0 && r->stretch_count == 0 && list_empty(&r->stretches) && list_empty(&r->duplicates));
 }
 
 enum err rounds_init(struct rounds *rs, struct log *log)
@@ -203,6 +204,8 @@ static void stretch_written_lazy(struct round_stretch *st)
 	struct rounds *rs = r->rounds;
 	if (r->frames[st->last].sequence >= rs->lazy_bound)
 		return; /* its sequences are not reserved yet: it waits as the others do */
+	if (r->frames[st->first].base_offset != st->partition->visible_end)
+		return; /* of a new segment, and the old one's last frames are still being written */
 	stretch_visible(st);
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next)
 		frame_answer(rs, &r->frames[i], ERR_OK);
@@ -302,6 +305,7 @@ static void round_landed(struct round *r)
 		rounds_abort(rs, ERR_IO);
 		return;
 	}
+	checkpoint_between(&rs->log->checkpointer);
 	rounds_scan(rs);
 	rounds_start(rs);
 }
@@ -331,6 +335,11 @@ static void entry_flushed(struct io_req *io)
 	} else {
 		metric_observe_ns(METRIC_FSYNC, io_clock_ns(log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
 		r->entry_durable = true;
+		LIST_EACH(&r->stretches, n, next) {
+			struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+			if (st->tail_len > 0)
+				round_submit_stretch(st); /* R5: now that the image is durable */
+		}
 	}
 	round_landed(r);
 }
@@ -395,6 +404,16 @@ void round_submit_stretch(struct round_stretch *st)
 
 static void entry_items(const struct round *r, uint8_t *out)
 {
+	LIST_EACH(&r->stretches, n, next) {
+		const struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		if (st->tail_len == 0)
+			continue;
+		struct journal_item item = {.kind = JOURNAL_TAIL, .topic_id = st->partition->key.topic_id,
+			.partition = st->partition->key.partition, .segment = st->segment->base_offset,
+			.pos = st->from - st->tail_len, .len = st->tail_len, .at = st->tail_at};
+		journal_item_encode(&item, out);
+		out += JOURNAL_ITEM_BYTES;
+	}
 	for (uint32_t i = 0; i < r->frame_count; i++) {
 		const struct round_frame *f = &r->frames[i];
 		const struct log_partition *p = f->stretch->partition;
@@ -405,17 +424,25 @@ static void entry_items(const struct round *r, uint8_t *out)
 	}
 }
 
-static void round_seal(struct round *r, enum journal_kind kind)
+static enum journal_kind round_kind(const struct round *r)
+{
+	if (r->frame_count > 0)
+		return JOURNAL_ROUND;
+	return r->clean ? JOURNAL_CLEAN : JOURNAL_MARK;
+}
+
+static void round_seal(struct round *r)
 {
 	struct rounds *rs = r->rounds;
 	struct log *log = rs->log;
+	uint32_t items = r->frame_count + r->tails;
 	struct journal_entry e = {
 		.version = JOURNAL_VERSION,
-		.kind = (uint16_t)kind,
+		.kind = (uint16_t)round_kind(r),
 		.length = (uint32_t)r->entry_len,
-		.used = (uint32_t)(r->used + (size_t)r->frame_count * JOURNAL_ITEM_BYTES),
+		.used = (uint32_t)(r->used + (size_t)items * JOURNAL_ITEM_BYTES),
 		.items_at = (uint32_t)r->used,
-		.item_count = r->frame_count,
+		.item_count = items,
 		.epoch = log->epoch,
 		.number = r->number,
 		.first_sequence = r->frame_count > 0 ? r->first_sequence : log->durable_sequence + 1,
@@ -429,10 +456,20 @@ static void round_seal(struct round *r, enum journal_kind kind)
 	journal_entry_seal(&e, log->journal.seed, r->buf);
 }
 
+static size_t block_up(size_t len)
+{
+	return (len + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
+}
+
 static void round_submit(struct round *r)
 {
 	struct log *log = r->rounds->log;
+	bool checkpoint;
 	r->state = ROUND_WRITING;
+	r->entry_len = block_up(r->used + (size_t)(r->frame_count + r->tails) * JOURNAL_ITEM_BYTES);
+	enum err e = journal_place(&log->journal, r->entry_len, &r->fd, &r->pos, &checkpoint);
+	ASSERT(e == ERR_OK); /* rounds_start found a place for the longest it could become */
+	round_seal(r);
 	r->iov = (struct iovec){r->buf, r->entry_len};
 	r->io = (struct io_req){.op = IO_WRITE, .fd = r->fd, .pos = r->pos, .iov = &r->iov, .iov_count = 1,
 		.done = entry_written};
@@ -443,55 +480,94 @@ static void round_submit(struct round *r)
 		ASSERT(st->first != ROUND_NO_FRAME);
 		for (int i = 0; i < st->iov_count; i++)
 			st->iov[i].iov_base = r->buf + (uintptr_t)st->iov[i].iov_base;
-		if (st->partition->stretch == st)
-			st->partition->stretch = NULL;
-		round_submit_stretch(st);
+		if (st->tail_len == 0)
+			round_submit_stretch(st);
 	}
 }
 
-/* What the next entry is for; 0 = nothing. */
-static int round_purpose(const struct rounds *rs, const struct round *r)
+/* ---- tails ---- */
+
+static void tail_read(struct io_req *io)
 {
-	if (r->frame_count > 0)
-		return JOURNAL_ROUND;
-	if (rs->clean_now)
-		return JOURNAL_CLEAN;
-	return rs->mark_now || engine_reserve_wanted(rs->log) ? JOURNAL_MARK : 0;
+	struct round_stretch *st = CONTAINER_OF(io, struct round_stretch, io);
+	struct round *r = st->round;
+	r->airborne--;
+	if (io->err != ERR_OK || io->result != (int64_t)st->tail_len) {
+		r->failed = true;
+		engine_fail(r->rounds->log, io->err == ERR_OK ? ERR_IO : io->err, "read of a segment's last block");
+	}
+	if (r->airborne > 0)
+		return;
+	if (r->failed)
+		round_landed(r);
+	else
+		round_submit(r);
+}
+
+/* Finds out which stretches need an image, gives it a place in the entry and starts reading it. */
+static void tails_start(struct round *r)
+{
+	struct log *log = r->rounds->log;
+	r->state = ROUND_TAILS;
+	LIST_EACH(&r->stretches, n, next) {
+		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		if (st->partition->stretch == st)
+			st->partition->stretch = NULL;
+		if (st->segment->tail_number > log->checkpointer.started_number)
+			continue;
+		st->segment->tail_number = r->number;
+		st->tail_len = st->from % ROUND_TAIL_BLOCK;
+		if (st->tail_len == 0)
+			continue;
+		st->tail_at = (uint32_t)r->used;
+		r->used += st->tail_len;
+		r->tails++;
+		st->tail_iov = (struct iovec){r->buf + st->tail_at, st->tail_len};
+		st->io = (struct io_req){.op = IO_READ, .fd = st->segment->file.fd, .pos = st->from - st->tail_len,
+			.iov = &st->tail_iov, .iov_count = 1, .done = tail_read};
+		r->airborne++;
+		io_submit(log->io, &st->io);
+	}
+	if (r->airborne == 0)
+		round_submit(r);
+}
+
+static bool round_wanted(const struct rounds *rs, const struct round *r)
+{
+	return r->frame_count > 0 || rs->clean_now || rs->mark_now || engine_reserve_wanted(rs->log);
 }
 
 void rounds_start(struct rounds *rs)
 {
 	struct log *log = rs->log;
 	struct round *r = rounds_collecting(rs);
-	int kind = round_purpose(rs, r);
 	bool checkpoint = false;
 
-	if (rs->busy || log->failed || kind == 0)
+	if (rs->busy || log->failed || !round_wanted(rs, r))
 		return;
-	size_t len = r->used + (size_t)r->frame_count * JOURNAL_ITEM_BYTES;
-	len = (len + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
-	if (round_reserve(r, len) != ERR_OK) {
+	size_t longest = round_entry_bytes(r, 0, 0);
+	if (round_reserve(r, longest) != ERR_OK) {
 		ASSERT(r->frame_count == 0); /* admission made room for frames */
 		return;
 	}
-	enum err e = journal_place(&log->journal, len, &r->fd, &r->pos, &checkpoint);
+	enum err e = journal_place(&log->journal, longest, &r->fd, &r->pos, &checkpoint);
 	if (e != ERR_OK) {
 		ASSERT(e == ERR_AGAIN);
 		if (checkpoint)
 			checkpoint_start(&log->checkpointer);
 		return; /* whoever makes room kicks */
 	}
-	r->entry_len = len;
 	r->number = log->journal.next_number;
 	r->producer_ids = engine_reserve_bound(log);
 	r->lazy_bound = rs->lazy_wanted ? rs->next_sequence + SEQUENCE_RESERVE : rs->lazy_bound;
-	rs->lazy_wanted = rs->mark_now = rs->clean_now = false;
+	r->clean = rs->clean_now && r->frame_count == 0;
+	rs->lazy_wanted = rs->mark_now = false;
+	rs->clean_now &= !r->clean;
 	loop_timer_cancel(log->loop, &rs->mark_timer);
-	round_seal(r, (enum journal_kind)kind);
 	rs->busy = true;
 	rs->collecting ^= 1;
 	rs->full = false;
-	round_submit(r);
+	tails_start(r);
 	if (!list_empty(&rs->waiting))
 		rounds_scan(rs);
 }

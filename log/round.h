@@ -4,7 +4,8 @@
  * Commit rounds: group commit without timers. Two rounds take turns: one is in flight, the other collects.
  *
  *   COLLECTING  appends are checked, stamped and copied into the entry buffer        round_admit.c
- *   WRITING     journal entry and segment writes are in the air                      rounds_start
+ *   TAILS       the partial blocks that it will write on are read for the journal    rounds_start
+ *   WRITING     journal entry and segment writes are in the air                      tails_read
  *   FLUSHING    the entry is written, its fdatasync runs                             entry_written
  *   done        the flush and all segment writes have returned: ends move, requests are answered, the other round
  *               starts                                                               round_complete
@@ -18,18 +19,25 @@
  * somebody was told, such answers are given early only below `lazy_bound`, which is in the journal: recovery burns what is
  * between D and it, by name (GAP).
  *
+ * Tails: appending to a segment rewrites the block that its last bytes share with the new ones, and a power cut may leave
+ * garbage of the whole block. Bytes below the checkpoint are in no replay, so with the first stretch of a segment behind a
+ * checkpoint the journal gets an image of that block, and the stretch is written only when the image is durable (R5). After that
+ * the block and what follows it are in the journal, and segment writes run beside it.
+ *
  * Invariants
  *   R1 sequences and offsets are given in the order of admission; a partition's frames are contiguous in its segment
  *   R2 nothing of a round is visible before all of it is durable, but for topics that opted out
  *   R3 one round in flight: the journal's last entry is the only one that can be torn
+ *   R5 no block with bytes below the checkpoint is written unless the journal has its image, durable
  *   R4 no append is taken unless its bytes are within the space budget: a full disk is met before the journal is written
  */
 #include "log/log.h"
 
 struct segment;
 
-enum round_state { ROUND_COLLECTING, ROUND_WRITING, ROUND_FLUSHING };
+enum round_state { ROUND_COLLECTING, ROUND_TAILS, ROUND_WRITING, ROUND_FLUSHING };
 enum { ROUND_FRAMES_MAX = 8192 };
+enum { ROUND_TAIL_BLOCK = 4096 };
 #define ROUND_NO_FRAME UINT32_MAX
 /* What log_append keeps in internal_[]. */
 enum {
@@ -70,6 +78,8 @@ struct round_stretch {
 	struct iovec *iov; /* iov_base is an offset into the entry until the round starts */
 	int iov_count, iov_capacity;
 	int iov_done;      /* written so far, IO_IOV_MAX at a time */
+	uint32_t tail_at, tail_len; /* image of the block before `from`, in the entry; len 0 = none needed */
+	struct iovec tail_iov;
 	struct list_node retry;
 };
 struct round {
@@ -80,10 +90,13 @@ struct round {
 	struct round_frame *frames; /* ROUND_FRAMES_MAX, allocated with the first */
 	uint32_t frame_count;
 	struct list stretches;
+	uint32_t stretch_count;
+	uint32_t tails;      /* stretches with an image */
 	struct list duplicates; /* struct log_append: answered with this round */
 	unsigned airborne;   /* I/O requests out */
 	bool entry_durable;
 	bool failed;
+	bool clean;          /* a CLEAN entry */
 	uint64_t number;
 	uint64_t entry_len;
 	uint64_t first_sequence, last_sequence;
@@ -173,6 +186,8 @@ int64_t rounds_clock(struct rounds *rs);
  * ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.
  */
 MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len, bool internal);
+/* The longest its entry can be with so much more. */
+size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames);
 MUST_USE enum err round_reserve(struct round *r, size_t need);
 void round_space_init(struct rounds *rs);
 /* The first look, blocking: start-up. */

@@ -68,9 +68,11 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 
 /* ---- room ---- */
 
-static size_t entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames)
+size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames)
 {
-	size_t all = r->used + more_bytes + (r->frame_count + more_frames) * JOURNAL_ITEM_BYTES;
+	size_t items = r->frame_count + more_frames;
+	size_t tails = r->stretch_count + more_frames; /* at most: each frame may be the first of its segment */
+	size_t all = r->used + more_bytes + items * JOURNAL_ITEM_BYTES + tails * (ROUND_TAIL_BLOCK + JOURNAL_ITEM_BYTES);
 	return (all + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
 }
 
@@ -98,7 +100,7 @@ enum err round_reserve(struct round *r, size_t need)
 static enum err set_room(struct rounds *rs, const struct set_check *c)
 {
 	struct round *r = rounds_collecting(rs);
-	size_t need = entry_bytes(r, c->bytes, c->frames);
+	size_t need = round_entry_bytes(r, c->bytes, c->frames);
 	if (r->frame_count > 0 && (need > rs->round_bytes || r->frame_count + c->frames > ROUND_FRAMES_MAX)) {
 		rs->full = true;
 		return ERR_AGAIN;
@@ -145,6 +147,7 @@ void rounds_stretch_free(struct rounds *rs, struct round_stretch *st)
 {
 	struct log_partition *p = st->partition;
 	list_remove(&st->node);
+	st->round->stretch_count--;
 	if (p->stretch == st)
 		p->stretch = NULL;
 	descriptor_unpin(&st->segment->file);
@@ -172,6 +175,7 @@ static enum err stretch_of(struct rounds *rs, struct log_partition *p, int more,
 		s->holds++;
 		descriptor_hold(&s->file);
 		list_push_back(&r->stretches, &st->node);
+		r->stretch_count++;
 		p->stretch = st;
 	}
 	TRY(stretch_reserve(st, more));

@@ -20,7 +20,7 @@ struct log_fixture {
 	char *data_dir;
 	bool own_io;
 	struct log_topic topics[LOG_FIXTURE_TOPICS];
-	char names[LOG_FIXTURE_TOPICS][20];
+	char names[LOG_FIXTURE_TOPICS][24];
 	struct log_partition *partitions[LOG_FIXTURE_TOPICS][LOG_FIXTURE_PARTITIONS];
 };
 

@@ -123,7 +123,11 @@ static void inode_clone(struct sim_inode *to, const struct sim_inode *from)
 		sim_content_ref(from->durable);
 	}
 	to->dirty = duplicate(from->dirty, from->dirty_blocks);
-	to->sizes = duplicate(from->sizes, from->size_count * sizeof(*from->sizes));
+	size_t capacity = 1; /* as add_size grows it */
+	while (capacity < from->size_count)
+		capacity *= 2;
+	to->sizes = xmalloc(capacity * sizeof(*to->sizes));
+	memcpy(to->sizes, from->sizes ? from->sizes : to->sizes, from->size_count * sizeof(*to->sizes));
 	sim_names_copy(&to->names, &from->names);
 	sim_names_copy(&to->durable_names, &from->durable_names);
 	to->target = from->target ? xstrdup(from->target) : NULL;
