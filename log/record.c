@@ -44,9 +44,11 @@ enum err record_header_next(struct reader *headers, struct str *ret_key, struct 
 	return ERR_OK;
 }
 
-/* `count` entries that end exactly at the end of the record. */
-static bool headers_are_good(struct reader r, int32_t count)
+/* `count` entries, which end exactly at the end of the record. `headers` begins with the count. */
+static bool headers_are_good(struct bytes headers, int32_t count)
 {
+	struct reader r = reader_of(headers);
+	(void)read_varint32(&r);
 	if (count < 0 || (size_t)count > reader_left(&r) / HEADER_ENTRY_MIN)
 		return false;
 	for (int32_t i = 0; i < count; i++) {
@@ -58,34 +60,76 @@ static bool headers_are_good(struct reader r, int32_t count)
 	return reader_left(&r) == 0;
 }
 
-/* Reads one record; false when it is malformed. */
-static bool record_read(struct record_iter *it, struct record *ret_record)
+/*
+ * The walk over the fields of a record is the innermost loop of every view: position and bytes stay in
+ * registers (nothing takes their address but what is inlined).
+ */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE bool take_varint(struct bytes b, size_t *at, int64_t *ret_value)
 {
-	const struct batch_header *h = &it->header;
-	int32_t len = read_varint32(&it->records);
-	if (len < 0)
+	struct uvarint v = uvarint_at(b.ptr + *at, b.len - *at);
+	*at += v.len;
+	*ret_value = zigzag_decode(v.value);
+	return v.len > 0;
+}
+
+/* As take_varint, but of at most 5 bytes and 32 bits. */
+INLINE bool take_varint32(struct bytes b, size_t *at, int64_t *ret_value)
+{
+	size_t from = *at;
+	return take_varint(b, at, ret_value) && *at - from <= 5 && *ret_value >= INT32_MIN &&
+	       *ret_value <= INT32_MAX;
+}
+
+/* A length, -1 for null, and that many bytes. */
+INLINE bool take_nullable(struct bytes b, size_t *at, struct bytes *ret_value)
+{
+	int64_t len;
+	if (!take_varint32(b, at, &len) || len < -1 || len > (int64_t)(b.len - *at))
 		return false;
-	struct reader r = reader_of(read_bytes(&it->records, (size_t)len));
-	if (it->records.bad)
+	*ret_value = (struct bytes){len < 0 ? NULL : b.ptr + *at, len < 0 ? 0 : (size_t)len};
+	*at += ret_value->len;
+	return true;
+}
+
+/* One record's bytes, without its length; false when they are malformed. */
+INLINE bool record_parse(const struct batch_header *h, struct bytes b, struct record *ret_record)
+{
+	int64_t time_delta, offset_delta, header_count;
+	struct record rec;
+	size_t at = 1; /* attributes of a record: none defined */
+	if (b.len < 1 || !take_varint(b, &at, &time_delta) || !take_varint32(b, &at, &offset_delta))
 		return false;
-	read_skip(&r, 1); /* attributes of a record: none defined */
-	int64_t time_delta = read_varint64(&r);
-	int32_t offset_delta = read_varint32(&r);
-	struct record rec = {.key = read_nullable(&r), .value = read_nullable(&r)};
-	size_t headers_at = r.pos;
-	rec.header_count = read_varint32(&r);
-	if (r.bad || !headers_are_good(r, rec.header_count))
+	if (!take_nullable(b, &at, &rec.key) || !take_nullable(b, &at, &rec.value))
 		return false;
-	if (offset_delta < 0 || offset_delta > h->last_offset_delta)
+	size_t headers_at = at;
+	if (!take_varint32(b, &at, &header_count))
+		return false;
+	rec.headers = bytes_of(b.ptr + headers_at, b.len - headers_at);
+	rec.header_count = (int32_t)header_count;
+	bool good = header_count == 0 ? at == b.len : headers_are_good(rec.headers, rec.header_count);
+	if (!good || offset_delta < 0 || offset_delta > h->last_offset_delta)
 		return false;
 	if (__builtin_add_overflow(h->base_offset, offset_delta, &rec.offset) ||
 	    __builtin_add_overflow(h->base_timestamp_ms, time_delta, &rec.timestamp_ms))
 		return false;
 	if (h->attributes & BATCH_ATTR_APPEND_TIME)
 		rec.timestamp_ms = h->max_timestamp_ms;
-	rec.headers = bytes_of(r.ptr + headers_at, r.len - headers_at);
 	*ret_record = rec;
 	return true;
+}
+
+/* Reads one record; false when it is malformed. */
+static bool record_read(struct record_iter *it, struct record *ret_record)
+{
+	struct bytes rest = {it->records.ptr + it->records.pos, reader_left(&it->records)};
+	size_t at = 0;
+	int64_t len;
+	if (!take_varint32(rest, &at, &len) || len < 0 || len > (int64_t)(rest.len - at))
+		return false;
+	it->records.pos += at + (size_t)len;
+	return record_parse(&it->header, bytes_of(rest.ptr + at, (size_t)len), ret_record);
 }
 
 enum err record_iter_open(

@@ -120,6 +120,13 @@ uint64_t read_uvarint_slow(struct reader *r, unsigned bits)
 	return 0;
 }
 
+struct uvarint uvarint_at_slow(const uint8_t *p, size_t left)
+{
+	struct reader r = reader_of(bytes_of(p, left));
+	uint64_t value = read_uvarint64(&r);
+	return r.bad ? (struct uvarint){0, 0} : (struct uvarint){value, r.pos};
+}
+
 /* ---- writer ---------------------------------------------------------------------------------- */
 
 void writer_init(struct writer *w, size_t limit)

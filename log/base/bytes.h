@@ -230,6 +230,23 @@ static inline uint64_t read_uvarint64(struct reader *r)
 		return r->ptr[r->pos++];
 	return read_uvarint_slow(r, 64);
 }
+/*
+ * The same by value, for loops that must keep their position in a register: the varint at `p`, of which
+ * `left` bytes are there. len 0: it is malformed or cut short (beyond 64 bits, no end).
+ */
+struct uvarint {
+	uint64_t value;
+	size_t len;
+};
+struct uvarint uvarint_at_slow(const uint8_t *p, size_t left);
+static inline struct uvarint uvarint_at(const uint8_t *p, size_t left)
+{
+	if (__builtin_expect(left >= 1 && p[0] < 0x80, 1))
+		return (struct uvarint){p[0], 1};
+	if (__builtin_expect(left >= 2 && p[1] < 0x80, 1))
+		return (struct uvarint){(p[0] & 0x7Fu) | (uint64_t)p[1] << 7, 2};
+	return uvarint_at_slow(p, left);
+}
 static inline uint64_t zigzag_encode(int64_t v)
 {
 	return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);

@@ -153,6 +153,16 @@ static bool uvarint_ok(const char *bytes, size_t len, unsigned bits, uint64_t *r
 {
 	struct reader r = reader_of(bytes_of(bytes, len));
 	*ret_value = bits == 32 ? read_uvarint32(&r) : read_uvarint64(&r);
+	/* by value it is the same, in a heap copy that has nothing behind it */
+	uint8_t *copy = mem_alloc(len + 1);
+	assert_non_null(copy);
+	memcpy(copy + 1, bytes, len);
+	struct uvarint same = uvarint_at(copy + 1, len);
+	mem_free(copy);
+	if (bits == 64) {
+		assert_int_equal(same.len, r.bad ? 0 : r.pos);
+		assert_int_equal(same.value, *ret_value);
+	}
 	return !r.bad && r.pos == len;
 }
 
