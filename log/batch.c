@@ -185,7 +185,7 @@ static enum err check_records(struct record_iter *it, const struct batch_rules *
 static enum err check_all(
     struct bytes b, const struct batch_rules *rules, int32_t *bad_record, int64_t *ret_max_ms)
 {
-	struct batch_header h;
+	struct batch_header h = {0};
 	*bad_record = -1;
 	TRY(check_frame(b, rules, &h));
 	TRY(check_attributes(&h, rules));

@@ -72,6 +72,12 @@ static void snapshot_emit(void *ctx, struct bytes key, struct bytes value)
 
 /* ---- the end, good or bad ---- */
 
+static int64_t active_base(const struct table_part *part)
+{
+	const struct segment *active = partition_active(part->partition);
+	return active ? active->base_offset : -1;
+}
+
 static void release_waiting(struct table_part *part)
 {
 	struct list_node *node;
@@ -108,12 +114,10 @@ static void snapshot_end(struct table_snapshot *s)
 {
 	struct table_part *part = s->part;
 	struct log_partition *p = part->partition;
-	const struct segment *active = partition_active(p);
 	part->snapshot = NULL;
 	part->snapshot_bytes = s->bytes;
 	part->put_bytes = 0;
-	part->segment_base =
-	    active ? active->base_offset : -1; /* its own rolls do not call for another */
+	part->segment_base = active_base(part); /* its own rolls do not call for another */
 	s->row = (struct catalog_partition_row){
 	    .topic_id = part->table->topic->pub.id,
 	    .partition = part->index,
@@ -128,9 +132,8 @@ static void snapshot_end(struct table_snapshot *s)
 static void snapshot_abandon(struct table_snapshot *s, enum err err)
 {
 	struct table_part *part = s->part;
-	const struct segment *active = partition_active(part->partition);
 	part->snapshot = NULL;
-	part->segment_base = active ? active->base_offset : -1; /* the next roll tries again */
+	part->segment_base = active_base(part); /* the next roll tries again */
 	release_waiting(part);
 	snapshot_leave(s, err);
 }
@@ -181,7 +184,7 @@ static void snapshot_start(struct table_part *part)
 	if (!s) {
 		diag(DIAG_WARN, "table_snapshot_failed", "topic=" STR_FMT " partition=%d err=NOMEM",
 		    STR_ARG(table->topic->pub.name), part->index);
-		part->segment_base = partition_active(part->partition)->base_offset;
+		part->segment_base = active_base(part);
 		release_waiting(part);
 		return;
 	}
