@@ -189,8 +189,10 @@ static void conn_produce(struct conn *c)
 
 static void check(struct produce_part *part)
 {
+	/* the frame is ours and mutable: a wrong max timestamp is put right, as Kafka does */
+	uint8_t *batch = (uint8_t *)(uintptr_t)part->batch.ptr;
 	err_clear();
-	part->err = batch_check(part->batch, &part->rules, &part->bad_record);
+	part->err = batch_check_mend(batch, part->batch.len, &part->rules, &part->bad_record);
 	if (part->err != ERR_OK)
 		keep_message(part);
 }
