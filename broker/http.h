@@ -33,11 +33,10 @@ struct http_request;
 struct http_reply;
 
 struct http_options {
-	struct io *io;    /* borrowed: token file, clock, randomness */
-	const char *host; /* address to bind; NULL = 127.0.0.1 */
-	uint16_t port;    /* 0 = any free one: http_port */
-	const char
-	    *token_path; /* file with the token, made with mode 0600 when missing; required */
+	struct io *io;          /* borrowed: token file, clock, randomness */
+	const char *host;       /* address to bind; NULL = 127.0.0.1 */
+	uint16_t port;          /* 0 = any free one: http_port */
+	const char *token_path; /* required; the file is made with mode 0600 when missing */
 	/* Host names accepted besides localhost, 127.0.0.1, [::1] and `host` (without port): NULL
 	 * or NULL-terminated */
 	const char *const *allowed_hosts;
@@ -90,8 +89,8 @@ MUST_USE enum err http_route(struct http *http, const struct http_route *route);
 /* ---- request: valid until the handler returns ---------------------------------------------- */
 
 struct str http_method(const struct http_request *r); /* HEAD is given as GET */
-struct str http_path(
-    const struct http_request *r); /* as sent, still percent-encoded, without the query */
+/* As sent, still percent-encoded, without the query. */
+struct str http_path(const struct http_request *r);
 /* Decoded {name} segment or "*" rest of the matched pattern. ptr NULL when the pattern has none of
  * that name. */
 struct str http_param(const struct http_request *r, const char *name);

@@ -6,29 +6,28 @@
  * become durable is asked for by `store`. The rules are those of Kafka's group coordinator
  * (GroupCoordinator, KIP-62, 345, 394, 559, 814).
  *
- *   EMPTY ------join-----> PREPARING --all joined or timer--> COMPLETING --leader's sync stored-->
- * STABLE ^                     |  ^  ^                              | |
- *     |---nobody joined-----'  |  '---join, leave, expiry--------' |
- *     '------(last one left: through PREPARING)                 join, leave, expiry, leader rejoins
- * -'
+ *   EMPTY --join--> PREPARING --all joined, or timer--> COMPLETING --leader's sync stored--> STABLE
+ *     ^               |   ^  ^                              |                                  |
+ *     '--nobody left--'   |  '----- join, leave, expiry ----'                                  |
+ *                         '------------- join, leave, expiry, leader joins again --------------'
  *
- * transitions: rebalance_prepare (-> PREPARING), rebalance_complete (-> COMPLETING or EMPTY),
+ * Transitions: rebalance_prepare (-> PREPARING), rebalance_complete (-> COMPLETING or EMPTY),
  * group_stored (-> STABLE).
  *
- * Invariants (group_check):
- *  G1 generation never goes down, and rises by one with each completed rebalance.
- *  G2 EMPTY has no members; every other state has one at least, or is PREPARING about to become
- * EMPTY. G3 COMPLETING and STABLE have a protocol that every member supports and a leader that is a
- * member. G4 join waiters exist only in PREPARING, sync waiters only in COMPLETING. G5 each waiter
- * is answered exactly once. G6 members + pending ids <= members_max; an instance id belongs to one
- * member. G7 a deadline that is set is never earlier than next_due_ms says. Thread: the owner's
- * (the loop's).
+ * Invariants (group_check)
+ *   G1 generation never goes down, and rises by one with each completed rebalance
+ *   G2 EMPTY has no members; other states have one at least, or are PREPARING on the way to EMPTY
+ *   G3 COMPLETING and STABLE have a protocol that all members support, and a leader among them
+ *   G4 join waiters exist only in PREPARING, sync waiters only in COMPLETING
+ *   G5 each waiter is answered exactly once
+ *   G6 members + pending ids <= members_max; an instance id belongs to one member
+ *   G7 no deadline is earlier than next_due_ms says
+ * Thread: the owner's (the loop's).
  */
 #include "log/base/base.h"
 
 enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE };
-/* As DescribeGroups and ListGroups name it: "Empty", "PreparingRebalance", "CompletingRebalance",
- * "Stable". */
+/* As DescribeGroups names it: "Empty", "PreparingRebalance", "CompletingRebalance", "Stable". */
 const char *group_state_name(enum group_state state);
 
 struct group_protocol {

@@ -5,12 +5,12 @@
  * __consumer_offsets, which is the truth of both. Thread: the loop's.
  *
  * Invariants
- *   C1 an offset is shown only after its record is durable: the in-memory table changes in apply()
- * alone. C2 a group in memory is there for a reason: members, promised ids, offsets, a stored
- * record, or puts under way (entry_settle frees all others). C3 one store of a group is under way
- * at a time; what changes meanwhile is stored afterwards, once. C4 after a restart generation and
- * offsets are those last stored; a group stored STABLE is STABLE with its members, whose sessions
- * start anew.
+ *   C1 an offset is shown only after its record is durable: memory changes in apply() alone
+ *   C2 a group in memory is there for a reason: members, promised ids, offsets, a stored record, or
+ *      puts under way (entry_settle frees all others)
+ *   C3 one store of a group is under way at a time; what changes meanwhile is stored after it, once
+ *   C4 after a restart generation and offsets are those last stored; a group stored as STABLE is
+ *      STABLE with its members, whose sessions start anew
  */
 #include "broker/groups/group.h"
 #include "broker/groups/rows.h"

@@ -2,9 +2,10 @@
 #pragma once
 /*
  * Rows of __consumer_offsets in Kafka's own formats, written and read through the message table:
- *   key v1 (group, topic, partition) -> OffsetCommitValue v3, or v1 when it has an expiry of its
- * own key v2 (group)                   -> GroupMetadataValue v3 Every version up to 4 of both
- * values is read, so that Kafka's own segments can be taken over.
+ *   key v1 (group, topic, partition) -> OffsetCommitValue v3; v1 when it has an expiry of its own
+ *   key v2 (group)                   -> GroupMetadataValue v3
+ *
+ * Every version up to 4 of both values is read, so that Kafka's own segments can be taken over.
  */
 #include "broker/kafka/codec.h"
 

@@ -4,13 +4,13 @@
  * Inside of the HTTP door. One request's walk:
  *
  *   MHD event thread                              worker thread
- *   uri_begin      http_request_new, target parsed
+ *   on_uri         http_request_new, target parsed
  *   access (head)  guard_check, route_match  -> refusal, or body follows
- *   access (body)  body_append
+ *   access (body)  collected up to the route's limit
  *   access (end)   work_submit, connection suspended -> handler -> reply_* -> reply_finish
  *   access (again) reply_queue                <- connection resumed (a stream: at its first write)
  *   stream_read    takes from the buffer      <-> http_reply_write fills it
- *   completed      http_request_unref                     http_request_unref
+ *   completed      http_request_unref             http_request_unref
  *
  * Locks, outer to inner: http.mutex, request.mutex, libmicrohttpd's own. The event thread never
  * waits for a worker. A suspended connection is resumed exactly once: `suspended` changes only

@@ -5,8 +5,7 @@
  *
  *   NONE --http_reply_body/take/problem--> WHOLE
  *   NONE --http_reply_stream--> STREAM --handler returned OK--> ENDED
- *                                      --error----------------> BROKEN (connection cut, the client
- * sees it)
+ *                                      --error----------------> BROKEN (the client sees the cut)
  *
  * The connection is suspended while the ring is empty and resumed by the next write; the handler
  * waits while it is full.

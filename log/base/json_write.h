@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Writes JSON (RFC 8259) into a struct writer, compact, in one pass and without allocation of its
- * own: json_write_init(&j, &w); json_object_begin(&j); json_key(&j, STR("name"));  json_str(&j,
- * name); json_object_end(&j); Commas and colons are put here; a value where a key belongs, an
- * unbalanced end or nesting beyond JSON_WRITE_DEPTH_MAX is a bug of the caller and asserts. Errors
- * of the buffer stay in the writer (sticky). Text is escaped completely; each byte that is not part
- * of well-formed UTF-8 becomes U+FFFD, so the output is always valid JSON whatever a client stored.
- * For many objects in one writer (NDJSON) init again for each line. Thread: the writer's owner.
+ * Writes JSON (RFC 8259) into a struct writer, compact, in one pass, without allocation of its own:
+ *
+ *   json_write_init(&j, &w);
+ *   json_object_begin(&j);
+ *   json_key(&j, STR("name"));
+ *   json_str(&j, name);
+ *   json_object_end(&j);
+ *
+ * Commas and colons are put here; a value where a key belongs, an unbalanced end or nesting beyond
+ * JSON_WRITE_DEPTH_MAX is a bug of the caller and asserts. Errors of the buffer stay in the writer
+ * (sticky). Text is escaped completely; each byte that is not part of well-formed UTF-8 becomes
+ * U+FFFD, so the output is valid JSON whatever a client stored. For many values in one writer
+ * (NDJSON) init again for each line. Thread: the writer's owner.
  */
 #include "bytes.h"
 
