@@ -49,3 +49,11 @@ MUST_USE enum err broker_open(struct loop *loop, struct log *log,
 void broker_close(struct broker *broker);
 /* The port it listens on. */
 uint16_t broker_port(const struct broker *broker);
+
+/*
+ * Serves /v1/topics.., /v1/groups.. and the metrics of topics and groups on the HTTP door. The
+ * handlers ask the loop: it must run while `http` serves. To stop: http_close (the loop still
+ * running), then broker_http_detach, then broker_close. [any thread] EXISTS, NOMEM.
+ */
+MUST_USE enum err broker_http_attach(struct broker *broker, struct http *http);
+void broker_http_detach(struct broker *broker);
