@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The projecting scanner: values found, duplicates, malformed documents refused, hostile bytes survived. */
-#include "log/base/base.h"
+/* The projecting scanner: values found, duplicates, malformed documents refused, hostile bytes
+ * survived. */
 #include "log/base/base.h"
 #include "log/base/json.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VALUES = 8 };
+enum { VALUES = 8, MANY = 1600 };
 
 static struct json_paths *compile(const char *const *paths, size_t count)
 {
 	struct json_path_spec specs[VALUES];
 	for (size_t i = 0; i < count; i++) {
 		bool is_path = paths[i][0] == '$', quoted = paths[i][0] == '"';
-		specs[i] = (struct json_path_spec){str_of(paths[i] + quoted), is_path, is_path || quoted};
+		specs[i] =
+		    (struct json_path_spec){str_of(paths[i] + quoted), is_path, is_path || quoted};
 	}
 	struct json_paths *p = NULL;
 	assert_int_equal(json_paths_new(specs, count, &p), ERR_OK);
@@ -51,7 +52,8 @@ static void a_field_is_found_with_its_kind_and_spelling(void **state)
 static void paths_reach_members_and_elements(void **state)
 {
 	(void)state;
-	const char *doc = "{\"m\":{\"a\":{\"b\":5},\"l\":[10,[20,21],{\"k\":\"v\"}]},\"odd key\":3}";
+	const char *doc =
+	    "{\"m\":{\"a\":{\"b\":5},\"l\":[10,[20,21],{\"k\":\"v\"}]},\"odd key\":3}";
 	expect("$.m.a.b", doc, JSON_NUMBER, "5");
 	expect("$.m.l[0]", doc, JSON_NUMBER, "10");
 	expect("$.m.l[1][1]", doc, JSON_NUMBER, "21");
@@ -65,7 +67,8 @@ static void paths_reach_members_and_elements(void **state)
 static void bad_paths_are_refused(void **state)
 {
 	(void)state;
-	const char *bad[] = {"$", "$.", "$x", "$.a[", "$.a[x]", "$.a[-1]", "$.a['b]", "$..a", "$.\"a"};
+	const char *bad[] = {
+	    "$", "$.", "$x", "$.a[", "$.a[x]", "$.a[-1]", "$.a['b]", "$..a", "$.\"a"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct json_path_spec spec = {str_of(bad[i]), true, true};
 		struct json_paths *p = NULL;
@@ -118,8 +121,10 @@ static void prediction_survives_documents_of_other_shapes(void **state)
 	const char *paths[] = {"a", "b", "$.c.d"};
 	struct json_paths *p = compile(paths, 3);
 	struct json_value v[3];
-	const char *docs[] = {"{\"a\":1,\"b\":2,\"c\":{\"d\":3}}", "{\"b\":2,\"a\":1,\"c\":{\"d\":3}}",
-	    "{\"x\":0,\"a\":1,\"b\":2,\"c\":{\"e\":9,\"d\":3}}", "{\"a\":1,\"b\":2,\"c\":{\"d\":3}}"};
+	const char *docs[] = {"{\"a\":1,\"b\":2,\"c\":{\"d\":3}}",
+	    "{\"b\":2,\"a\":1,\"c\":{\"d\":3}}",
+	    "{\"x\":0,\"a\":1,\"b\":2,\"c\":{\"e\":9,\"d\":3}}",
+	    "{\"a\":1,\"b\":2,\"c\":{\"d\":3}}"};
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
 			assert_int_equal(json_scan(p, str_of(docs[i]), v), ERR_OK);
@@ -131,11 +136,113 @@ static void prediction_survives_documents_of_other_shapes(void **state)
 	json_paths_free(p);
 }
 
-static const char *const malformed[] = {"", " ", "1", "[1]", "\"a\"", "{", "{\"a\"", "{\"a\":", "{\"a\":1",
-    "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{\"a\":1}x", "{\"a\":1}{}", "{\"a\":01}", "{\"a\":1.}", "{\"a\":.5}",
-    "{\"a\":+1}", "{\"a\":1e}", "{\"a\":tru}", "{\"a\":nul}", "{\"a\":\"x}", "{\"a\":\"\\x\"}",
-    "{\"a\":\"\\u12g4\"}", "{\"a\":\"\\u12", "{\"b\":\"a\nb\"}", "{\"a\":[1,]}", "{\"a\":[1 2]}", "{\"a\":[}",
-    "{\"a\" 1}", "{'a':1}", "{\"a\":-}", "{\"a\":NaN}", "{,}", "{\"b\":\"\\"};
+/* Members come and go, names grow past what is remembered, spaces change: the values do not. */
+static void optional_members_do_not_disturb_the_others(void **state)
+{
+	(void)state;
+	const char *paths[] = {"a", "b", "$.c.d"};
+	struct json_paths *p = compile(paths, 3);
+	struct json_value v[3];
+	const char *docs[] = {"{\"a\":1,\"b\":2,\"x\":0,\"y\":0,\"c\":{\"d\":3}}",
+	    "{\"a\":1,\"c\":{\"d\":3}}", "{\"b\":2,\"y\":0,\"c\":{\"e\":0,\"d\":3}}",
+	    "{ \"a\" : 1, \"b\":  2, \"c\": {\"d\": 3}, \"z\": [] }", "{\"c\":{}}", "{}",
+	    "{\"a\":1,\"\":0,\"a_name_that_is_longer_than_what_is_remembered_of_one\":0,\"b\":2}"};
+	for (int round = 0; round < 4; round++) {
+		for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
+			assert_int_equal(json_scan(p, str_of(docs[i]), v), ERR_OK);
+			assert_int_equal(
+			    v[0].kind != JSON_ABSENT, strstr(docs[i], "\"a\"") != NULL);
+			assert_int_equal(
+			    v[1].kind != JSON_ABSENT, strstr(docs[i], "\"b\"") != NULL);
+			assert_int_equal(
+			    v[2].kind != JSON_ABSENT, strstr(docs[i], "\"d\"") != NULL);
+			for (int c = 0; c < 3; c++)
+				assert_true(v[c].kind == JSON_ABSENT ||
+				            (v[c].text.len == 1 && v[c].text.ptr[0] == '1' + c));
+		}
+	}
+	json_paths_free(p);
+}
+
+static void an_escaped_name_reaches_all_that_want_it(void **state)
+{
+	(void)state;
+	const char *paths[] = {"id", "$.id", "\"ID"};
+	struct json_paths *p = compile(paths, 3);
+	struct json_value v[3];
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(json_scan(p, STR("{\"\\u0069\\u0064\":[{}]}"), v), ERR_OK);
+		assert_true(str_equal(v[0].text, STR("[{}]")) && str_equal(v[1].text, STR("[{}]")));
+		assert_int_equal(v[2].kind, JSON_ABSENT);
+	}
+	assert_int_equal(json_scan(p, STR("{\"\\ud800id\":1}"), v), ERR_OK);
+	assert_int_equal(v[0].kind, JSON_ABSENT);
+	assert_string_equal(err_chain(), "");
+	json_paths_free(p);
+}
+
+static void values_tell_what_their_text_is_made_of(void **state)
+{
+	(void)state;
+	const char *paths[] = {"n", "s"};
+	struct json_paths *p = compile(paths, 2);
+	struct json_value v[2];
+	static const struct {
+		const char *doc;
+		bool integer, ascii;
+	} cases[] = {{"{\"n\":-17,\"s\":\"plain\"}", true, true},
+	    {"{\"n\":1.0,\"s\":\"plain text of more than sixteen bytes\"}", false, true},
+	    {"{\"n\":1e3,\"s\":\"\xC3\xA9\"}", false, false},
+	    {"{\"n\":123456789012345678901,\"s\":\"sixteen bytes and \xC3\xA9\"}", true, false},
+	    {"{\"n\":0,\"s\":\"\"    ,\"t\":\"\xC3\xA9\"}", true, true},
+	    {"{\"s\":\"\"  ,\"n\":0.1234567890123456789}", false, true}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(json_scan(p, str_of(cases[i].doc), v), ERR_OK);
+		assert_int_equal(v[0].kind, JSON_NUMBER);
+		assert_int_equal(v[0].integer, cases[i].integer);
+		assert_true(v[0].ascii);
+		assert_int_equal(v[1].kind, JSON_STRING);
+		assert_int_equal(v[1].ascii, cases[i].ascii);
+	}
+	json_paths_free(p);
+}
+
+static void a_table_can_have_all_its_columns(void **state)
+{
+	(void)state;
+	static struct json_path_spec specs[MANY + 1];
+	static struct json_value v[MANY];
+	static char paths[MANY + 1][24], doc[MANY * 24];
+	size_t len = 0;
+	for (int i = 0; i <= MANY; i++) {
+		snprintf(paths[i], sizeof paths[i], "column_%d", i);
+		specs[i] = (struct json_path_spec){str_of(paths[i]), false, false};
+	}
+	for (int i = 0; i < MANY; i++)
+		len += (size_t)snprintf(
+		    doc + len, sizeof doc - len, "%c\"%s\":%d", i ? ',' : '{', paths[i], i);
+	doc[len++] = '}';
+	struct json_paths *p = NULL;
+	assert_int_equal(json_paths_new(specs, MANY + 1, &p), ERR_LIMIT);
+	err_clear();
+	assert_int_equal(json_paths_new(specs, MANY, &p), ERR_OK);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(json_scan(p, str_from(doc, len), v), ERR_OK);
+		for (int i = 0; i < MANY; i++) {
+			int64_t number = -1;
+			assert_true(str_to_i64(v[i].text, &number));
+			assert_int_equal(number, i);
+		}
+	}
+	json_paths_free(p);
+}
+
+static const char *const malformed[] = {"", " ", "1", "[1]", "\"a\"", "{", "{\"a\"",
+    "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{\"a\":1}x", "{\"a\":1}{}",
+    "{\"a\":01}", "{\"a\":1.}", "{\"a\":.5}", "{\"a\":+1}", "{\"a\":1e}", "{\"a\":tru}",
+    "{\"a\":nul}", "{\"a\":\"x}", "{\"a\":\"\\x\"}", "{\"a\":\"\\u12g4\"}", "{\"a\":\"\\u12",
+    "{\"b\":\"a\nb\"}", "{\"a\":[1,]}", "{\"a\":[1 2]}", "{\"a\":[}", "{\"a\" 1}", "{'a':1}",
+    "{\"a\":-}", "{\"a\":NaN}", "{,}", "{\"b\":\"\\"};
 
 static void malformed_documents_are_refused_with_a_position(void **state)
 {
@@ -164,6 +271,13 @@ static void depth_is_bounded(void **state)
 		char whole[sizeof doc + 8];
 		snprintf(whole, sizeof whole, "{\"a\":%s}", doc);
 		assert_int_equal(json_is_valid(str_of(whole)), depth < JSON_DEPTH_MAX);
+		struct json_value v[1];
+		const char *path = "a";
+		struct json_paths *p = compile(&path, 1);
+		enum err expected = depth < JSON_DEPTH_MAX ? ERR_OK : ERR_BAD_JSON;
+		assert_int_equal(json_scan(p, str_of(whole), v), expected);
+		err_clear();
+		json_paths_free(p);
 	}
 	char *deep = malloc(1 << 20);
 	memset(deep, '[', 1 << 20);
@@ -176,7 +290,8 @@ static enum err unescaped(const char *text, char *out)
 	struct arena a;
 	arena_init(&a, MIB);
 	struct str s = {0};
-	struct json_value v = {JSON_STRING, strchr(text, '\\') != NULL, str_of(text)};
+	struct json_value v = {
+	    .kind = JSON_STRING, .escaped = strchr(text, '\\') != NULL, .text = str_of(text)};
 	enum err e = json_unescape(&a, v, &s);
 	if (e == ERR_OK) {
 		memcpy(out, s.ptr, s.len);
@@ -203,7 +318,8 @@ static void escapes_become_text(void **state)
 	assert_int_equal(unescaped("\xC3(", out), ERR_BAD_VALUE);
 }
 
-/* Every truncation is refused and every change is survived. The copy is exact, so ASan sees a byte too far. */
+/* Every truncation is refused and every change is survived. The copy is exact, so ASan sees a byte
+ * too far. */
 static void hostile_bytes_are_survived(void **state)
 {
 	(void)state;
@@ -231,7 +347,8 @@ static void hostile_bytes_are_survived(void **state)
 			copy[prng_below(&r, len)] = (char)prng_u64(&r);
 		bool ok = json_scan(p, str_from(copy, len), v) == ERR_OK;
 		for (int c = 0; ok && c < 4; c++)
-			assert_true(v[c].kind == JSON_ABSENT ||
+			assert_true(
+			    v[c].kind == JSON_ABSENT ||
 			    (v[c].text.ptr >= copy && v[c].text.ptr + v[c].text.len <= copy + len));
 		free(copy);
 	}
@@ -249,6 +366,10 @@ int main(void)
 	    cmocka_unit_test(two_columns_can_want_one_key),
 	    cmocka_unit_test(the_last_duplicate_wins_at_each_level),
 	    cmocka_unit_test(prediction_survives_documents_of_other_shapes),
+	    cmocka_unit_test(optional_members_do_not_disturb_the_others),
+	    cmocka_unit_test(an_escaped_name_reaches_all_that_want_it),
+	    cmocka_unit_test(values_tell_what_their_text_is_made_of),
+	    cmocka_unit_test(a_table_can_have_all_its_columns),
 	    cmocka_unit_test(malformed_documents_are_refused_with_a_position),
 	    cmocka_unit_test(depth_is_bounded),
 	    cmocka_unit_test(escapes_become_text),
