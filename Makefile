@@ -14,7 +14,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
 DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev \
   libsnappy-dev libsqlite3-dev libpg-query-dev libprotobuf-c-dev libmicrohttpd-dev librdkafka-dev \
   libssl-dev libpcre2-dev libcurl4-openssl-dev libinih-dev
-DEPS_TEST  := libcmocka-dev kcat python3 python3-confluent-kafka python3-kafka postgresql curl procps
+DEPS_TEST  := libcmocka-dev libjson-c-dev kcat python3 python3-confluent-kafka python3-kafka postgresql curl procps
 DEPS_DEV   := clang clang-format clang-tidy cppcheck fio
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -110,6 +110,7 @@ $(eval $(call unit,broker,broker))
 $(eval $(call unit,processor,proc))
 $(eval $(call unit,replay,replay))
 $(eval $(call unit,tools,tools))
+$(B)/test/base/json_peer_test: L_base += -ljson-c
 # test/e2e/*_test.py|sh: TAP on stdout, the program under test in $KAPPA.
 E2E := $(sort $(wildcard test/e2e/*_test.py test/e2e/*_test.sh))
 
