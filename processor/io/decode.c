@@ -19,6 +19,8 @@ struct decoder {
 	uint32_t *path_column;      /* column of a path */
 	uint32_t path_count;
 	uint8_t *stored;            /* per column: has a vector */
+	uint8_t hidden[HIDDEN_COUNT]; /* the hidden columns that are stored */
+	uint32_t hidden_count;
 	struct vec *cols;           /* the decoder's own buffers; unstored: data NULL */
 	uint8_t **nulls;            /* flags of stored columns */
 	bool *has_nulls;
@@ -111,6 +113,9 @@ static enum err new_columns(struct decoder *d)
 	    !d->keep)
 		return ERR_NOMEM;
 	mark_stored(d);
+	for (uint8_t h = 0; h < HIDDEN_COUNT; h++)
+		if (d->stored[d->table->column_count + h])
+			d->hidden[d->hidden_count++] = h;
 	for (uint32_t i = 0; i < n; i++) {
 		d->cols[i].type = column_type(d, i);
 		bool generated = i < d->table->column_count && d->table->columns[i].generated;
@@ -244,47 +249,53 @@ static enum err headers_json(struct decoder *d, const struct record *r, struct s
 	return err;
 }
 
-static enum err hidden_value(struct decoder *d, enum hidden_column h, const struct decode_input *in,
+/* The hidden columns that are whole numbers: straight into their vectors. */
+static bool hidden_number(enum hidden_column h, const struct decode_input *in, int64_t *ret_value)
+{
+	switch (h) {
+	case HIDDEN_PARTITION:
+		*ret_value = in->partition;
+		return true;
+	case HIDDEN_OFFSET:
+		*ret_value = in->record.offset;
+		return true;
+	case HIDDEN_TIMESTAMP:
+		*ret_value = in->record.timestamp_ms * 1000;
+		return true;
+	case HIDDEN_INGEST_TIME:
+		*ret_value = in->append_time_ns / 1000;
+		return true;
+	case HIDDEN_SEQUENCE:
+		*ret_value = (int64_t)in->sequence;
+		return true;
+	case HIDDEN_POS:
+		*ret_value = in->pos;
+		return true;
+	case HIDDEN_TOPIC:
+	case HIDDEN_KEY:
+	case HIDDEN_KEY_BYTES:
+	case HIDDEN_HEADERS:
+	case HIDDEN_COUNT:
+		break;
+	}
+	return false;
+}
+
+static enum err hidden_text(struct decoder *d, enum hidden_column h, const struct decode_input *in,
     struct datum *ret_datum)
 {
 	const struct record *r = &in->record;
 	struct datum v = {0};
-	switch (h) {
-	case HIDDEN_TOPIC:
+	if (h == HIDDEN_TOPIC) {
 		v.s = d->options.topic;
-		break;
-	case HIDDEN_PARTITION:
-		v.i = in->partition;
-		break;
-	case HIDDEN_OFFSET:
-		v.i = r->offset;
-		break;
-	case HIDDEN_TIMESTAMP:
-		v.i = r->timestamp_ms * 1000;
-		break;
-	case HIDDEN_KEY:
-		v.null = r->key.ptr == NULL;
-		if (!v.null)
-			TRY(bytes_text(d, r->key, &v.s));
-		break;
-	case HIDDEN_KEY_BYTES:
-		v.null = r->key.ptr == NULL;
-		v.s = bytes_str(r->key);
-		break;
-	case HIDDEN_HEADERS:
+	} else if (h == HIDDEN_HEADERS) {
 		TRY(headers_json(d, r, &v.s));
-		break;
-	case HIDDEN_INGEST_TIME:
-		v.i = in->append_time_ns / 1000;
-		break;
-	case HIDDEN_SEQUENCE:
-		v.i = (int64_t)in->sequence;
-		break;
-	case HIDDEN_POS:
-		v.i = in->pos;
-		break;
-	case HIDDEN_COUNT:
-		break;
+	} else if (!r->key.ptr) {
+		v.null = true;
+	} else if (h == HIDDEN_KEY) {
+		TRY(bytes_text(d, r->key, &v.s));
+	} else {
+		v.s = bytes_str(r->key);
 	}
 	*ret_datum = v;
 	return ERR_OK;
@@ -328,6 +339,11 @@ static enum err add_columns(struct decoder *d, const struct decode_input *in, bo
 	for (uint32_t i = 0; i < d->path_count; i++) {
 		uint32_t column = d->path_column[i];
 		const struct table_column *c = &d->table->columns[column];
+		if (decode_fast(c, &d->values[i], &d->cols[column], d->count)) {
+			if (d->nulls[column])
+				d->nulls[column][d->count] = 0;
+			continue;
+		}
 		struct datum v;
 		enum err err = decode_value(c, &d->values[i], &d->text, &v);
 		if (err == ERR_NOMEM)
@@ -346,12 +362,15 @@ static enum err add_columns(struct decoder *d, const struct decode_input *in, bo
 
 static enum err add_hidden(struct decoder *d, const struct decode_input *in)
 {
-	for (uint32_t h = 0; h < HIDDEN_COUNT; h++) {
+	for (uint32_t i = 0; i < d->hidden_count; i++) {
+		enum hidden_column h = (enum hidden_column)d->hidden[i];
 		uint32_t column = d->table->column_count + h;
 		struct datum v;
-		if (!d->stored[column])
+		if (hidden_number(h, in, &d->cols[column].i[d->count])) {
+			d->nulls[column][d->count] = 0;
 			continue;
-		TRY(hidden_value(d, (enum hidden_column)h, in, &v));
+		}
+		TRY(hidden_text(d, h, in, &v));
 		store_value(d, column, v);
 	}
 	return ERR_OK;

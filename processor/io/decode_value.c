@@ -166,30 +166,66 @@ static enum err decode_jsonb(const struct json_value *v, struct arena *arena, st
 	return ERR_OK;
 }
 
-static bool decode_fast(const struct table_column *c, struct str text, struct datum *ret_datum)
+/* The fast paths over text, as a scalar. */
+static bool decode_text_fast(struct type type, struct str text, struct datum *ret_datum)
 {
 	int64_t i;
-	enum type_id id = c->type.id;
-	if (id == TYPE_INT8 || id == TYPE_INT4 || id == TYPE_INT2) {
-		if (!fast_integer(text, &i) || !integer_fits(id, i))
-			return false;
-		*ret_datum = (struct datum){.i = i};
-		return true;
-	}
-	if (id == TYPE_NUMERIC) {
+	if (type.id == TYPE_NUMERIC) {
 		struct numeric n;
-		if (!fast_numeric(text, c->type, &n))
+		if (!fast_numeric(text, type, &n))
 			return false;
 		*ret_datum = (struct datum){.num = n};
 		return true;
 	}
-	if (id == TYPE_TIMESTAMPTZ || id == TYPE_TIMESTAMP) {
-		if (!fast_timestamp(text, &i))
-			return false;
+	bool found = false;
+	if (type.id == TYPE_INT8 || type.id == TYPE_INT4 || type.id == TYPE_INT2)
+		found = fast_integer(text, &i) && integer_fits(type.id, i);
+	else if (type.id == TYPE_TIMESTAMPTZ || type.id == TYPE_TIMESTAMP)
+		found = fast_timestamp(text, &i);
+	if (found)
 		*ret_datum = (struct datum){.i = i};
+	return found;
+}
+
+static bool into_int(struct vec *vec, uint32_t row, int64_t i)
+{
+	if (vec->data)
+		vec->i[row] = i;
+	return true;
+}
+
+bool decode_fast(const struct table_column *c, const struct json_value *v, struct vec *vec, uint32_t row)
+{
+	int64_t i;
+	struct numeric n;
+	if (v->escaped || (v->kind != JSON_NUMBER && v->kind != JSON_STRING))
+		return false;
+	switch ((int)c->type.id) {
+	case TYPE_TEXT:
+		if (c->type.precision != 0 || v->kind != JSON_STRING || !str_is_utf8(v->text))
+			return false;
+		if (vec->data)
+			vec->s[row] = v->text;
 		return true;
+	case TYPE_INT8:
+	case TYPE_INT4:
+	case TYPE_INT2:
+		return fast_integer(v->text, &i) && integer_fits(c->type.id, i) && into_int(vec, row, i);
+	case TYPE_NUMERIC:
+		if (!fast_numeric(v->text, c->type, &n))
+			return false;
+		if (vec->data)
+			vec->num[row] = n;
+		return true;
+	case TYPE_TIMESTAMPTZ:
+	case TYPE_TIMESTAMP:
+		if (v->kind == JSON_STRING)
+			return fast_timestamp(v->text, &i) && into_int(vec, row, i);
+		return c->unit_us != 0 && v->text.len <= 15 && fast_integer(v->text, &i) &&
+		    !__builtin_mul_overflow(i, c->unit_us, &i) && into_int(vec, row, i);
+	default:
+		return false;
 	}
-	return false;
 }
 
 enum err decode_value(const struct table_column *c, const struct json_value *v, struct arena *arena,
@@ -213,7 +249,7 @@ enum err decode_value(const struct table_column *c, const struct json_value *v, 
 		*ret_datum = (struct datum){.s = text};
 		return ERR_OK;
 	}
-	if (decode_fast(c, text, ret_datum))
+	if (decode_text_fast(c->type, text, ret_datum))
 		return ERR_OK;
 	return datum_from_text(arena, c->type, text, ret_datum);
 }

@@ -11,5 +11,7 @@
 /* ERR_BAD_VALUE or ERR_NUMERIC_OVERFLOW with a note; ERR_NOMEM. Text results point into the document or `arena`. */
 MUST_USE enum err decode_value(const struct table_column *c, const struct json_value *v, struct arena *arena,
     struct datum *ret_datum);
+/* The common spellings, straight into row `row` of the column's vector (data NULL: only checked). False: ask decode_value. */
+bool decode_fast(const struct table_column *c, const struct json_value *v, struct vec *vec, uint32_t row);
 /* Decimal seconds, milliseconds, ...: `text` (a JSON number) times unit_us, rounded half away from zero to microseconds. */
 MUST_USE enum err decode_unix_time(struct str text, int64_t unit_us, int64_t *ret_us);

@@ -45,18 +45,33 @@ static enum err prepare_rows(struct store_reader *r, const struct store_spec *sp
 	return err;
 }
 
+/* The file is made before its tables are. */
+static enum err check_created(struct store_reader *r)
+{
+	sqlite3_stmt *stmt;
+	int rc = sqlite3_prepare_v2(r->db, "PRAGMA user_version", -1, &stmt, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	enum err err = store_error(r->db, rc, "open");
+	if (err == ERR_OK && (rc != SQLITE_ROW || sqlite3_column_int(stmt, 0) == 0))
+		err = ERR_AGAIN;
+	(void)sqlite3_finalize(stmt);
+	return err;
+}
+
 static enum err open_reader(struct store_reader *r, const struct store_spec *spec)
 {
 	int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX;
 	int rc = sqlite3_open_v2(spec->path, &r->db, flags, vfs_name(spec->vfs));
-	if (rc == SQLITE_CANTOPEN)
-		return err_note(ERR_NOT_FOUND, "%s: cannot be opened", spec->path);
+	if ((rc & 0xff) == SQLITE_CANTOPEN)
+		return err_note(ERR_AGAIN, "%s: there is no file yet", spec->path);
 	TRY(store_error(r->db, rc, spec->path));
 	(void)sqlite3_extended_result_codes(r->db, 1);
 	(void)sqlite3_db_config(r->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	rc = sqlite3_exec(r->db, "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
 				 "BEGIN", NULL, NULL, NULL);
 	TRY(store_error(r->db, rc, "open"));
+	TRY(check_created(r));
 	TRY(store_read_head(r->db, &r->head));
 	return prepare_rows(r, spec);
 }

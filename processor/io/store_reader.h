@@ -8,7 +8,7 @@
 #include "processor/io/store.h"
 
 struct store_reader;
-/* Pins the last checkpoint. ERR_NOT_FOUND when there is no file. */
+/* Pins the last checkpoint. ERR_AGAIN: the writer has not made the file yet. */
 MUST_USE enum err store_reader_open(const struct store_spec *spec, struct store_reader **ret_reader);
 void store_reader_close(struct store_reader *r); /* takes NULL */
 const struct store_head *store_reader_head(const struct store_reader *r);
