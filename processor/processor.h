@@ -32,6 +32,8 @@ struct proc_options {
 MUST_USE enum err proc_open(const struct proc_options *options, struct proc **ret_proc);
 /* Takes a last checkpoint of every version and joins the workers. */
 void proc_close(struct proc *proc);
+/* For those who wait for a version: sleeps, or, where there are no worker threads, turns the versions once. */
+void proc_pause(struct proc *proc, int64_t ns);
 /* Sim and tests: turns every version as far as the log allows; true when something moved. */
 bool proc_step(struct proc *proc);
 
@@ -68,6 +70,19 @@ MUST_USE enum err proc_query(struct proc *proc, struct str view, int32_t version
     struct sql_error *ret_error);
 /* The catalog for binding, for replay and for --where. */
 const struct sql_catalog *proc_sql_catalog(struct proc *proc);
+/*
+ * Runs a bound query. Rows of PLAN_ROWS come from the last checkpoint of the view version they name, or, where `rows` is given and
+ * the source has a diff_version, from `rows`, which calls `take` (its errors end it) with one datum per column.
+ */
+typedef enum err (*proc_take_row)(void *take_ctx, const struct datum *values, uint32_t count);
+struct proc_rows {
+	void *ctx;
+	enum err (*rows)(void *ctx, const struct plan *source, proc_take_row take, void *take_ctx);
+};
+MUST_USE enum err proc_run_plan(struct proc *proc, const struct view_plan *plan, const struct proc_rows *rows,
+    const struct proc_sink *sink);
+/* The plan of an EXPLAIN as messages. */
+MUST_USE enum err proc_explain_plan(const struct view_plan *plan, const struct proc_sink *sink);
 
 /* ---- view versions ------------------------------------------------------------------------------ */
 
@@ -106,21 +121,29 @@ MUST_USE enum err proc_version_sql(struct proc *proc, struct str view, int32_t v
 /* Where a version starts to read: one offset for each (source topic, partition), or everything. */
 struct proc_input {
 	bool from_start;
-	struct log_scan_source *from; /* when !from_start */
+	struct log_scan_source *from; /* when !from_start; partitions not named are read from their start */
 	size_t from_count;
+	struct str principal;
 };
 /* The topics a version (or a CREATE statement not yet executed) reads. */
 MUST_USE enum err proc_sources(struct proc *proc, const struct sql_statement *s, struct arena *arena,
     struct log_uuid **ret_topics, size_t *ret_count, struct sql_error *ret_error);
 /*
- * Creates a version beside the live one and starts reading. version 0 = next free. ERR_EXISTS: number taken;
- * ERR_REFUSED: another rebuild of this view is running.
+ * Creates a version beside the live one and starts reading. version 0 = next free. A version that was created WITH NO DATA is
+ * started by this, with the same statement. ERR_EXISTS: number taken; ERR_REFUSED: another rebuild of this view is running.
  */
 MUST_USE enum err proc_version_create(struct proc *proc, const struct sql_statement *s, int32_t version,
     const struct proc_input *input, int32_t *ret_version, struct sql_error *ret_error);
 MUST_USE enum err proc_version_drop(struct proc *proc, struct str view, int32_t version);
-/* One durable record: readers see it between statements. keep_ns: how long the version before stays fed. */
-MUST_USE enum err proc_set_active(struct proc *proc, struct str view, int32_t version, int64_t keep_ns, struct str reason);
+struct proc_activation {
+	struct str view;
+	int32_t version;
+	int64_t keep_ns;      /* how long the version before stays fed; 0 = dropped at once, < 0 = for ever */
+	struct str reason, principal;
+	bool rollback;        /* afterwards there is no version to go back to, and none is dropped */
+};
+/* One durable record: readers see it between statements. ERR_REFUSED when the version is not there yet (WITH NO DATA, failed). */
+MUST_USE enum err proc_set_active(struct proc *proc, const struct proc_activation *a);
 /* The version that was active before the last promote; ERR_REFUSED when there is none to go back to. */
 MUST_USE enum err proc_previous_active(struct proc *proc, struct str view, int32_t *ret_version);
 
@@ -134,6 +157,8 @@ struct proc_snapshot;
  */
 MUST_USE enum err proc_snapshot_at(struct proc *proc, struct str view, const int32_t *versions, size_t count, uint64_t sequence,
     int64_t timeout_ns, struct proc_snapshot **ret_snapshots);
+/* A snapshot at the version's last checkpoint, without a barrier. ERR_AGAIN: it has none yet. */
+MUST_USE enum err proc_snapshot_last(struct proc *proc, struct str view, int32_t version, struct proc_snapshot **ret_snapshot);
 void proc_snapshot_close(struct proc_snapshot *s); /* takes NULL */
 uint64_t proc_snapshot_sequence(const struct proc_snapshot *s);
 uint64_t proc_snapshot_input_hash(const struct proc_snapshot *s);
@@ -167,11 +192,11 @@ struct proc_input_record {
 	struct bytes value;
 };
 /*
- * Re-runs the version's logic over the part of its input that can matter for the row with this key and calls fn for each
- * record that contributed, in sequence order, at most `limit`; *ret_total counts all. The cost (sequences to read) is told first
- * by `cost`. Runs on the caller's thread.
+ * Re-runs the logic of the snapshot's version over the part of its input, up to the snapshot, that can matter for the row with this
+ * key, and calls fn for each record that contributed, in sequence order, at most `limit`; *ret_total counts all.
+ * ERR_NOT_FOUND when the snapshot has no such row. Runs on the caller's thread.
  */
-MUST_USE enum err proc_explain_row(struct proc *proc, struct str view, int32_t version, struct bytes key, uint64_t limit,
+MUST_USE enum err proc_explain_row(struct proc *proc, struct proc_snapshot *at, struct bytes key, uint64_t limit,
     enum err (*fn)(void *ctx, const struct proc_input_record *r), void *ctx, uint64_t *ret_total);
 
 /* ---- dead letters ------------------------------------------------------------------------------------ */
