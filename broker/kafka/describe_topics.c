@@ -59,6 +59,8 @@ static bool fill_partitions(struct request *req, const struct log_topic *t, int3
 		p->leader_epoch = (int32_t)s.leader_epoch;
 		p->replica_nodes.at = p->isr_nodes.at = self;
 		p->replica_nodes.count = p->isr_nodes.count = 1;
+		/* nullable, but Java's admin client does not expect null */
+		p->eligible_leader_replicas.at = p->last_known_elr.at = self;
 	}
 	return true;
 }

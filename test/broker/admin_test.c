@@ -479,6 +479,8 @@ static void partitions_are_described_page_by_page(void **state)
 	assert_true(str_equal(r->topics.at[0].name, STR("a")));
 	assert_int_equal(r->topics.at[0].partitions.count, 3);
 	assert_int_equal(r->topics.at[1].partitions.count, 1);
+	assert_non_null(r->topics.at[0].partitions.at[0].eligible_leader_replicas.at);
+	assert_non_null(r->topics.at[0].partitions.at[0].last_known_elr.at);
 	assert_non_null(r->next_cursor);
 	assert_true(str_equal(r->next_cursor->topic_name, STR("b")));
 	assert_int_equal(r->next_cursor->partition_index, 1);
