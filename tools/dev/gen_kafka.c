@@ -558,9 +558,9 @@ static void write_doc(void)
 	       "tags are skipped, at most\n  64 per structure.\n\n"
 	       "Refused with a closed connection: a length that is negative or over the limit, a "
 	       "count that the "
-	       "remaining bytes\ncannot hold, bytes left over, null where none is allowed, a "
-	       "request that would "
-	       "need over four times its own\nsize plus 64 KiB in memory.\n\n"
+	       "remaining bytes\ncannot hold, null where none is allowed, a request that would "
+	       "need over four times its own size plus 64\nKiB in memory. Bytes behind the body "
+	       "are ignored: librdkafka 2.0 leaves some in OffsetFetch.\n\n"
 	       "| Key | Name | Versions | Flexible from |\n|---|---|---|---|\n");
 	for (int i = 0; i < api_count; i++) {
 		if (apis[i].key < 0)
