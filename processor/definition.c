@@ -20,7 +20,7 @@ enum err definition_name_check(struct str name)
 	return ERR_OK;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 static void write_hex(struct writer *w, struct bytes b)
 {
@@ -36,8 +36,8 @@ static void write_view(struct writer *w, const struct definition *d)
 	for (size_t i = 0; i < d->part_count; i++) {
 		const struct definition_part *p = &d->parts[i];
 		char id[UUID_TEXT_BYTES];
-		write_printf(w, "part %s %d %lld %lld\n", uuid_format(p->topic_id, id), p->partition, (long long)p->from,
-		    (long long)p->log_start);
+		write_printf(w, "part %s %d %lld %lld\n", uuid_format(p->topic_id, id),
+		    p->partition, (long long)p->from, (long long)p->log_start);
 	}
 	for (size_t i = 0; i < d->read_count; i++) {
 		const struct plan_read *r = &d->reads[i];
@@ -54,7 +54,8 @@ static void write_principal(struct writer *w, struct str principal)
 {
 	write_cstr(w, "principal ");
 	for (size_t i = 0; i < principal.len; i++)
-		write_u8(w, (unsigned char)principal.ptr[i] < 0x20 ? '?' : (uint8_t)principal.ptr[i]);
+		write_u8(
+		    w, (unsigned char)principal.ptr[i] < 0x20 ? '?' : (uint8_t)principal.ptr[i]);
 	write_u8(w, '\n');
 }
 
@@ -72,8 +73,8 @@ enum err definition_write(const struct definition *d, struct writer *key, struct
 	} else if (d->kind == DEFINITION_VIEW) {
 		write_view(value, d);
 	} else {
-		write_printf(value, "version %d\nprevious %d\nkeep_until_ms %lld\n", d->version, d->previous,
-		    (long long)d->keep_until_ms);
+		write_printf(value, "version %d\nprevious %d\nkeep_until_ms %lld\n", d->version,
+		    d->previous, (long long)d->keep_until_ms);
 	}
 	write_principal(value, d->principal);
 	write_u8(value, '\n');
@@ -81,7 +82,7 @@ enum err definition_write(const struct definition *d, struct writer *key, struct
 	return key->err ? key->err : value->err;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 struct lines {
 	struct str text;
@@ -144,9 +145,10 @@ static bool read_hex(struct str s, uint8_t *out, size_t len)
 
 static bool read_part(struct str rest, struct definition_part *p)
 {
-	return uuid_parse(next_word(&rest), &p->topic_id) && read_i32(next_word(&rest), &p->partition) &&
-	    str_to_i64(next_word(&rest), &p->from) && str_to_i64(next_word(&rest), &p->log_start) && p->from >= 0 &&
-	    p->log_start >= 0;
+	return uuid_parse(next_word(&rest), &p->topic_id) &&
+	       read_i32(next_word(&rest), &p->partition) &&
+	       str_to_i64(next_word(&rest), &p->from) &&
+	       str_to_i64(next_word(&rest), &p->log_start) && p->from >= 0 && p->log_start >= 0;
 }
 
 static bool read_read(struct str rest, struct plan_read *r)
@@ -155,7 +157,8 @@ static bool read_read(struct str rest, struct plan_read *r)
 	r->is_table = str_equal(kind, STR("table"));
 	if (!r->is_table && !str_equal(kind, STR("view")))
 		return false;
-	if (!read_i32(next_word(&rest), &r->version) || !read_hex(next_word(&rest), r->identity, sizeof(r->identity)))
+	if (!read_i32(next_word(&rest), &r->version) ||
+	    !read_hex(next_word(&rest), r->identity, sizeof(r->identity)))
 		return false;
 	r->name = rest;
 	return rest.len > 0;
@@ -231,9 +234,11 @@ static enum err read_value(struct definition *d, struct str text, struct arena *
 	struct str line;
 	if (!next_line(&l, &line) || !str_equal(line, str_of(kind_magic[d->kind]))) {
 		struct str known = str_of(kind_magic[d->kind]);
-		bool newer = line.len > known.len - 1 && memcmp(line.ptr, known.ptr, known.len - 1) == 0;
-		return err_note(newer ? ERR_NEWER_FORMAT : ERR_CORRUPT, DEFINITION_TOPIC ": '" STR_FMT "' of '" STR_FMT "'",
-		    STR_ARG(line), STR_ARG(d->name));
+		bool newer =
+		    line.len > known.len - 1 && memcmp(line.ptr, known.ptr, known.len - 1) == 0;
+		return err_note(newer ? ERR_NEWER_FORMAT : ERR_CORRUPT,
+		    DEFINITION_TOPIC ": '" STR_FMT "' of '" STR_FMT "'", STR_ARG(line),
+		    STR_ARG(d->name));
 	}
 	size_t header_lines = count_lines(text);
 	d->parts = arena_calloc(arena, header_lines, sizeof(*d->parts));
@@ -243,37 +248,46 @@ static enum err read_value(struct definition *d, struct str text, struct arena *
 	int32_t version = d->version;
 	while (next_line(&l, &line) && line.len > 0)
 		if (!read_line(d, line))
-			return err_note(ERR_CORRUPT, DEFINITION_TOPIC ": line %d of '" STR_FMT "'", l.number, STR_ARG(d->name));
+			return err_note(ERR_CORRUPT, DEFINITION_TOPIC ": line %d of '" STR_FMT "'",
+			    l.number, STR_ARG(d->name));
 	if (d->kind == DEFINITION_VIEW && d->version != version)
-		return err_note(ERR_CORRUPT, DEFINITION_TOPIC ": '" STR_FMT "': version differs from its key", STR_ARG(d->name));
+		return err_note(ERR_CORRUPT,
+		    DEFINITION_TOPIC ": '" STR_FMT "': version differs from its key",
+		    STR_ARG(d->name));
 	size_t at = l.pos < text.len ? l.pos : text.len;
 	d->text = str_from(text.ptr + at, text.len - at);
 	return ERR_OK;
 }
 
-enum err definition_read(struct bytes key, struct bytes value, struct arena *arena, struct definition *ret_definition)
+enum err definition_read(
+    struct bytes key, struct bytes value, struct arena *arena, struct definition *ret_definition)
 {
 	struct definition d = {.from_start = true, .with_data = true};
 	if (key.len > DEFINITION_BYTES_MAX || value.len > DEFINITION_BYTES_MAX * 16)
 		return err_note(ERR_CORRUPT, DEFINITION_TOPIC ": a record of %zu bytes", value.len);
 	struct str key_copy = arena_copy_str(arena, bytes_str(key));
 	if (!key_copy.ptr)
-		return key.len > 0 ? ERR_NOMEM : err_note(ERR_CORRUPT, DEFINITION_TOPIC ": a record without key");
+		return key.len > 0
+		           ? ERR_NOMEM
+		           : err_note(ERR_CORRUPT, DEFINITION_TOPIC ": a record without key");
 	TRY(read_key(key_copy, &d));
 	d.dropped = value.ptr == NULL;
 	if (!d.dropped) {
 		struct str copy = arena_copy_str(arena, bytes_str(value));
 		if (!copy.ptr)
-			return value.len > 0 ? ERR_NOMEM : err_note(ERR_CORRUPT, DEFINITION_TOPIC ": an empty record");
+			return value.len > 0
+			           ? ERR_NOMEM
+			           : err_note(ERR_CORRUPT, DEFINITION_TOPIC ": an empty record");
 		TRY(read_value(&d, copy, arena));
 	}
 	*ret_definition = d;
 	return ERR_OK;
 }
 
-/* ---- input ------------------------------------------------------------------------------------------------ */
+/* ---- input ------------------------------------------------------------------------- */
 
-/* A sum, so that the order of parts does not matter. A topic counts once, through its partition 0. */
+/* A sum, so that the order of parts does not matter. A topic counts once, through its partition 0.
+ */
 uint64_t definition_input_hash(const struct definition_part *parts, size_t count)
 {
 	uint64_t hash = 0;

@@ -2,9 +2,10 @@
 /*
  * Feed, see feed.h.
  *
- * Rows wait in the decoder of one source at a time: a batch for another source flushes it first, so that operators see
- * records in sequence order. What rows point to (values, keys) stands in the log's batch, which is gone at the next one;
- * so the records of a small batch are copied to `raw` once, and a large batch is pushed before it goes.
+ * Rows wait in the decoder of one source at a time: a batch for another source flushes it first, so
+ * that operators see records in sequence order. What rows point to (values, keys) stands in the
+ * log's batch, which is gone at the next one; so the records of a small batch are copied to `raw`
+ * once, and a large batch is pushed before it goes.
  */
 #include "processor/feed.h"
 
@@ -28,19 +29,19 @@ struct feed {
 	struct feed_source *current; /* whose decoder holds rows; NULL = none */
 	struct arena raw;            /* records of gathered rows */
 	size_t raw_bytes;
-	struct writer scratch;       /* a decompressed batch */
+	struct writer scratch;             /* a decompressed batch */
 	const struct decode_input *record; /* bracketed: the record at work */
 	bool record_dead;
-	enum err err;                /* of `dead`, from inside a callback */
+	enum err err; /* of `dead`, from inside a callback */
 	uint64_t records;
 };
 
-static enum err feed_dead(struct feed *f, const struct feed_source *s, const struct decode_input *in, const char *op,
-    enum err reason, const char *message)
+/* Hands a record to its owner's dead letters; fills in what the feed knows. */
+static enum err feed_dead(struct feed *f, const struct feed_source *s, struct feed_dead d)
 {
 	f->record_dead = true;
-	struct feed_dead d = {.topic_id = s->topic_id, .topic = s->topic, .in = in, .op = op, .reason = reason,
-	    .message = message};
+	d.topic_id = s->topic_id;
+	d.topic = s->topic;
 	return f->options.dead(f->options.ctx, &d);
 }
 
@@ -49,13 +50,15 @@ struct refuse_ctx {
 	struct feed_source *source;
 };
 
-static enum err decode_refused(void *ctx, const struct decode_input *in, enum err reason, const char *message)
+static enum err decode_refused(
+    void *ctx, const struct decode_input *in, enum err reason, const char *message)
 {
 	struct refuse_ctx *r = ctx;
-	return feed_dead(r->feed, r->source, in, "decode", reason, message);
+	return feed_dead(r->feed, r->source,
+	    (struct feed_dead){.in = in, .op = "decode", .reason = reason, .message = message});
 }
 
-/* ---- construction ------------------------------------------------------------------------------------------ */
+/* ---- construction ------------------------------------------------------------------ */
 
 /* The refusal contexts stand behind the sources, in the same allocation. */
 static struct refuse_ctx *refuse_of(struct feed *f, uint32_t i)
@@ -68,10 +71,16 @@ static enum err new_source(struct feed *f, uint32_t i, uint32_t rows)
 	const struct plan *p = f->options.plan->sources[i];
 	struct feed_source *s = &f->sources[i];
 	ASSERT(p->kind == PLAN_SOURCE);
-	*s = (struct feed_source){.topic_id = p->table->topic_id, .topic = p->table->topic, .id = i};
+	*s =
+	    (struct feed_source){.topic_id = p->table->topic_id, .topic = p->table->topic, .id = i};
 	*refuse_of(f, i) = (struct refuse_ctx){f, s};
-	struct decoder_options o = {.table = p->table, .column_needed = p->column_needed, .source_id = i,
-	    .topic = s->topic, .capacity = rows, .refuse = decode_refused, .refuse_ctx = refuse_of(f, i)};
+	struct decoder_options o = {.table = p->table,
+	    .column_needed = p->column_needed,
+	    .source_id = i,
+	    .topic = s->topic,
+	    .capacity = rows,
+	    .refuse = decode_refused,
+	    .refuse_ctx = refuse_of(f, i)};
 	return decoder_new(&o, &s->decoder);
 }
 
@@ -79,7 +88,8 @@ static bool topics_repeat(const struct view_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->source_count; i++)
 		for (uint32_t k = 0; k < i; k++)
-			if (log_uuid_equal(plan->sources[i]->table->topic_id, plan->sources[k]->table->topic_id))
+			if (log_uuid_equal(plan->sources[i]->table->topic_id,
+			        plan->sources[k]->table->topic_id))
 				return true;
 	return false;
 }
@@ -91,7 +101,8 @@ enum err feed_new(const struct feed_options *options, struct feed **ret_feed)
 	if (!f)
 		return ERR_NOMEM;
 	f->options = *options;
-	f->bracketed = options->one_by_one || op_needs_records(options->tree) || topics_repeat(options->plan);
+	f->bracketed =
+	    options->one_by_one || op_needs_records(options->tree) || topics_repeat(options->plan);
 	arena_init(&f->raw, FEED_RAW_BYTES_MAX);
 	writer_init(&f->scratch, FEED_RAW_BYTES_MAX);
 	uint32_t count = options->plan->source_count;
@@ -125,7 +136,7 @@ uint64_t feed_records(const struct feed *f)
 	return f->records;
 }
 
-/* ---- errors of operators ---------------------------------------------------------------------------------------- */
+/* ---- errors of operators ----------------------------------------------------------- */
 
 void feed_refused(struct feed *f, const struct op_error *e)
 {
@@ -137,7 +148,8 @@ void feed_refused(struct feed *f, const struct op_error *e)
 		in = decoder_input(s->decoder, e->origin->sequence, e->origin->pos);
 	}
 	ASSERT(s && in); /* a record that fails is one of those being pushed */
-	enum err err = feed_dead(f, s, in, e->op, e->err, e->message);
+	enum err err = feed_dead(f, s,
+	    (struct feed_dead){.in = in, .op = e->op, .reason = e->err, .message = e->message});
 	if (f->err == ERR_OK)
 		f->err = err;
 }
@@ -149,7 +161,7 @@ static enum err take_error(struct feed *f)
 	return err;
 }
 
-/* ---- rows gathered ------------------------------------------------------------------------------------------------ */
+/* ---- rows gathered ----------------------------------------------------------------- */
 
 static enum err push_gathered(struct feed *f)
 {
@@ -184,7 +196,7 @@ static enum err gather(struct feed *f, struct feed_source *s, const struct decod
 	return decoder_add(s->decoder, in);
 }
 
-/* ---- records one at a time -------------------------------------------------------------------------------------------- */
+/* ---- records one at a time --------------------------------------------------------- */
 
 /* Decodes for one source and pushes; the record may die on the way. */
 static enum err push_record(struct feed *f, struct feed_source *s, const struct decode_input *in)
@@ -226,7 +238,7 @@ static enum err bracket(struct feed *f, struct log_uuid topic_id, const struct d
 	return ERR_OK;
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------------------ */
+/* ---- batches ----------------------------------------------------------------------- */
 
 static struct feed_source *source_of(struct feed *f, struct log_uuid topic_id)
 {
@@ -250,7 +262,8 @@ static enum err keep_records(struct feed *f, struct record_iter *it)
 static enum err feed_records_of(struct feed *f, struct feed_source *s, struct record_iter *it,
     const struct log_batch_view *b, int64_t from_offset)
 {
-	struct decode_input in = {.sequence = b->sequence, .partition = b->partition,
+	struct decode_input in = {.sequence = b->sequence,
+	    .partition = b->partition,
 	    .append_time_ns = b->append_time_ns};
 	for (;;) {
 		enum err err = record_iter_next(it, &in.record);

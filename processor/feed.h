@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Feed: batches of the log -> rows of the plan's sources -> operators. Rows of several small batches are gathered into one
- * operator batch, those of a large one are cut; results depend on neither (I5).
+ * Feed: batches of the log -> rows of the plan's sources -> operators. Rows of several small
+ * batches are gathered into one operator batch, those of a large one are cut; results depend on
+ * neither (I5).
  *
- * Every record given to feed_batch is either accepted or handed to `dead` exactly once, and by feed_flush at the latest.
- * Where the tree asks for it (op_needs_records), or one topic feeds several sources, records go one at a time.
- * Thread: that of its tree.
+ * Every record given to feed_batch is either accepted or handed to `dead` exactly once, and by
+ * feed_flush at the latest. Where the tree asks for it (op_needs_records), or one topic feeds
+ * several sources, records go one at a time. Thread: that of its tree.
  */
 #include "processor/io/decode.h"
 #include "processor/op/op.h"
@@ -26,7 +27,8 @@ struct feed_options {
 	bool one_by_one;     /* bracket each record, whatever the tree says: lineage */
 	enum err (*dead)(void *ctx, const struct feed_dead *d);
 	/* one_by_one: after each record */
-	enum err (*record)(void *ctx, const struct decode_input *in, struct str topic, bool accepted);
+	enum err (*record)(
+	    void *ctx, const struct decode_input *in, struct str topic, bool accepted);
 	void *ctx;
 };
 struct feed;
@@ -36,7 +38,8 @@ void feed_free(struct feed *f); /* takes NULL */
 MUST_USE enum err feed_batch(struct feed *f, const struct log_batch_view *b, int64_t from_offset);
 /* Pushes what is gathered. */
 MUST_USE enum err feed_flush(struct feed *f);
-/* To be called by the tree's env.error. An error of `dead` comes back from the feed's call in progress. */
+/* To be called by the tree's env.error. An error of `dead` comes back from the feed's call in
+ * progress. */
 void feed_refused(struct feed *f, const struct op_error *e);
 /* Records taken so far, the dead ones included. */
 uint64_t feed_records(const struct feed *f);

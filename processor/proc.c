@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and closing of the processor: definitions are read, bound and taken in, then each version with data gets a run at
- * the worker with the fewest. The log's loop tells when S_stable has moved; workers do the rest.
+ * Opening and closing of the processor: definitions are read, bound and taken in, then each version
+ * with data gets a run at the worker with the fewest. The log's loop tells when S_stable has moved;
+ * workers do the rest.
  */
 #include "processor/proc.h"
 #include <stdio.h>
@@ -13,7 +14,7 @@ int64_t proc_now_ms(const struct proc *p)
 	return io_clock_ns(p->options.io, IO_CLOCK_REALTIME) / MS_NS;
 }
 
-/* ---- loading definitions ---------------------------------------------------------------------------------- */
+/* ---- loading definitions ----------------------------------------------------------- */
 
 struct loading {
 	struct list_node node;
@@ -21,7 +22,8 @@ struct loading {
 	struct definition def;
 };
 
-static enum err load_record(void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
+static enum err load_record(
+    void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
 {
 	struct proc *p = ctx;
 	struct arena arena;
@@ -64,7 +66,8 @@ static enum err load_definitions(struct proc *p)
 	static const struct log_table_ops ops = {.apply = load_record, .snapshot = NULL};
 	list_init(&p->loading);
 	enum err err = log_table_open(p->options.log, STR(DEFINITION_TOPIC), 1, &ops, p, &p->table);
-	LIST_EACH(&p->loading, node, next) {
+	LIST_EACH(&p->loading, node, next)
+	{
 		struct loading *l = CONTAINER_OF(node, struct loading, node);
 		if (err == ERR_OK)
 			err = take_in(p, l);
@@ -75,7 +78,7 @@ static enum err load_definitions(struct proc *p)
 	return err;
 }
 
-/* ---- workers -------------------------------------------------------------------------------------------------- */
+/* ---- workers ----------------------------------------------------------------------- */
 
 /* On the loop, each time D has moved. */
 static void stable_moved(void *ctx, uint64_t stable)
@@ -136,7 +139,8 @@ enum err proc_start_run(struct proc *p, struct reg_version *v)
 
 static enum err start_runs(struct proc *p)
 {
-	LIST_EACH(&p->registry.views, node, next) {
+	LIST_EACH(&p->registry.views, node, next)
+	{
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		struct reg_version *v = NULL;
 		while ((v = registry_next_version(view, v)) != NULL)
@@ -157,7 +161,7 @@ static void keeper_main(void *arg)
 	io_wake(io); /* proc_close turns the loop while it waits */
 }
 
-/* ---- life cycle ------------------------------------------------------------------------------------------------- */
+/* ---- life cycle -------------------------------------------------------------------- */
 
 static void set_defaults(struct proc *p)
 {
@@ -232,10 +236,11 @@ enum err proc_open(const struct proc_options *options, struct proc **ret_proc)
 /* Forgets the runs that the workers are about to free. */
 static void forget_runs(struct proc *p)
 {
-	LIST_EACH(&p->registry.views, node, next) {
+	LIST_EACH(&p->registry.views, node, next)
+	{
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		LIST_EACH(&view->versions, vnode, vnext)
-			CONTAINER_OF(vnode, struct reg_version, node)->run = NULL;
+		CONTAINER_OF(vnode, struct reg_version, node)->run = NULL;
 	}
 }
 
@@ -290,7 +295,7 @@ void proc_pause(struct proc *p, int64_t ns)
 		io_sleep_ns(p->options.io, ns);
 }
 
-/* ---- shared helpers ---------------------------------------------------------------------------------------------- */
+/* ---- shared helpers ---------------------------------------------------------------- */
 
 const struct sql_catalog *proc_sql_catalog(struct proc *p)
 {
@@ -302,7 +307,8 @@ enum err proc_sql_error(struct sql_error *e, enum err err)
 	if (err && e->err == ERR_OK) {
 		e->err = err;
 		const char *chain = err_chain();
-		(void)snprintf(e->message, sizeof(e->message), "%s", chain[0] ? chain : err_text(err));
+		(void)snprintf(
+		    e->message, sizeof(e->message), "%s", chain[0] ? chain : err_text(err));
 	}
 	return err;
 }
@@ -318,10 +324,12 @@ enum err proc_message(const struct proc_sink *sink, const char *fmt, ...)
 	va_end(args);
 	if (len < 0)
 		return ERR_BUG;
-	return sink->message(sink->ctx, str_from(text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1));
+	return sink->message(
+	    sink->ctx, str_from(text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1));
 }
 
-enum err proc_find_version(struct proc *p, struct str view, int32_t version, struct reg_version **ret_version)
+enum err proc_find_version(
+    struct proc *p, struct str view, int32_t version, struct reg_version **ret_version)
 {
 	struct reg_version *v = registry_version(&p->registry, view, version);
 	if (v) {
@@ -329,26 +337,31 @@ enum err proc_find_version(struct proc *p, struct str view, int32_t version, str
 		return ERR_OK;
 	}
 	if (registry_view(&p->registry, view))
-		return err_note(ERR_NOT_FOUND, "view \"" STR_FMT "\" has no version %d", STR_ARG(view), version);
+		return err_note(ERR_NOT_FOUND, "view \"" STR_FMT "\" has no version %d",
+		    STR_ARG(view), version);
 	struct str near = registry_nearest(&p->registry, view);
 	if (near.ptr)
-		return err_note(ERR_NOT_FOUND, "there is no view \"" STR_FMT "\": did you mean \"" STR_FMT "\"?",
+		return err_note(ERR_NOT_FOUND,
+		    "there is no view \"" STR_FMT "\": did you mean \"" STR_FMT "\"?",
 		    STR_ARG(view), STR_ARG(near));
 	return err_note(ERR_NOT_FOUND, "there is no view \"" STR_FMT "\"", STR_ARG(view));
 }
 
 /* A version whose rows can be read, and what its file must be; under `files`. */
-static enum err readable(struct proc *p, struct str view, int32_t version, struct reg_version **ret_version,
-    struct store_spec *ret_spec)
+static enum err readable(struct proc *p, struct str view, int32_t version,
+    struct reg_version **ret_version, struct store_spec *ret_spec)
 {
 	struct reg_version *v = NULL;
 	mutex_lock(&p->mutex);
 	enum err err = proc_find_version(p, view, version, &v);
 	if (err == ERR_OK && !v->plan)
-		err = err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d: %s", STR_ARG(view), v->def.version, v->problem);
+		err = err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d: %s", STR_ARG(view),
+		    v->def.version, v->problem);
 	if (err == ERR_OK && !v->run)
-		err = err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d has no data: CALL rebuild('" STR_FMT
-			       "', version => %d) starts it", STR_ARG(view), v->def.version, STR_ARG(view), v->def.version);
+		err = err_note(ERR_REFUSED,
+		    "view \"" STR_FMT "\" version %d has no data: CALL rebuild('" STR_FMT
+		    "', version => %d) starts it",
+		    STR_ARG(view), v->def.version, STR_ARG(view), v->def.version);
 	if (err == ERR_OK) {
 		*ret_spec = run_store_spec(v->run);
 		*ret_version = v;
@@ -357,8 +370,8 @@ static enum err readable(struct proc *p, struct str view, int32_t version, struc
 	return err;
 }
 
-enum err proc_open_reader(struct proc *p, struct str view, int32_t version, struct reg_version **ret_version,
-    struct store_reader **ret_reader)
+enum err proc_open_reader(struct proc *p, struct str view, int32_t version,
+    struct reg_version **ret_version, struct store_reader **ret_reader)
 {
 	struct reg_version *v = NULL;
 	struct store_reader *reader = NULL;
@@ -373,7 +386,8 @@ enum err proc_open_reader(struct proc *p, struct str view, int32_t version, stru
 		err = ERR_AGAIN;
 	}
 	if (err == ERR_AGAIN)
-		return err_note(ERR_AGAIN, "view \"" STR_FMT "\" has no checkpoint yet", STR_ARG(view));
+		return err_note(
+		    ERR_AGAIN, "view \"" STR_FMT "\" has no checkpoint yet", STR_ARG(view));
 	TRY(err);
 	*ret_version = v;
 	*ret_reader = reader;

@@ -18,7 +18,7 @@ struct proc {
 	struct vfs *vfs;
 	char *views_dir;
 	struct log_table *table;
-	struct list loading;     /* definitions of log_table_open, until they are taken in */
+	struct list loading; /* definitions of log_table_open, until they are taken in */
 	bool loaded;
 	struct mutex mutex;
 	struct cond changed;
@@ -27,37 +27,40 @@ struct proc {
 	struct registry registry;
 	struct worker **workers;
 	unsigned worker_count;
-	struct thread keeper;    /* drops versions whose keep window is over */
+	struct thread keeper; /* drops versions whose keep window is over */
 	struct gate keeper_stop, keeper_done;
 	bool watching;
 };
 
-/* ---- definitions (proc_ddl.c) ---- */
+/* ---- definitions (proc_ddl.c) ------------------------------------------------------ */
 /* Makes rows durable; with an active record when `active` is given. */
-MUST_USE enum err proc_put_definition(struct proc *p, const struct definition *d, const struct definition *active);
+MUST_USE enum err proc_put_definition(
+    struct proc *p, const struct definition *d, const struct definition *active);
 MUST_USE enum err proc_put_tombstone(struct proc *p, const struct definition *d);
 MUST_USE enum err proc_start_run(struct proc *p, struct reg_version *v);
 /* Under ddl: tombstone, stop, file away. */
 MUST_USE enum err proc_drop_version_locked(struct proc *p, struct reg_version *v);
 /* Statements of proc_execute, under ddl. */
-MUST_USE enum err proc_create_table(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
+MUST_USE enum err proc_create_table(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error);
+MUST_USE enum err proc_create_view(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error);
+MUST_USE enum err proc_drop(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink);
+MUST_USE enum err proc_select(struct proc *p, const struct sql_statement *s,
     const struct proc_sink *sink, struct sql_error *ret_error);
-MUST_USE enum err proc_create_view(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink, struct sql_error *ret_error);
-MUST_USE enum err proc_drop(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink);
-MUST_USE enum err proc_select(struct proc *p, const struct sql_statement *s, const struct proc_sink *sink, struct sql_error *ret_error);
 void proc_link_current(struct proc *p, const struct reg_view *view);
 /* Drops versions whose keep window is over; under no lock. */
 void proc_keep_check(struct proc *p);
 int64_t proc_now_ms(const struct proc *p);
 
-/* ---- finding ---- */
+/* ---- finding ----------------------------------------------------------------------- */
 /* ERR_NOT_FOUND with the nearest name. Under mutex. */
-MUST_USE enum err proc_find_version(struct proc *p, struct str view, int32_t version, struct reg_version **ret_version);
+MUST_USE enum err proc_find_version(
+    struct proc *p, struct str view, int32_t version, struct reg_version **ret_version);
 /* A reader at the last checkpoint of a version. ERR_AGAIN: it has none yet. */
-MUST_USE enum err proc_open_reader(struct proc *p, struct str view, int32_t version, struct reg_version **ret_version,
-    struct store_reader **ret_reader);
+MUST_USE enum err proc_open_reader(struct proc *p, struct str view, int32_t version,
+    struct reg_version **ret_version, struct store_reader **ret_reader);
 /* The version a snapshot is of. */
 const struct reg_version *proc_snapshot_def(const struct proc_snapshot *s);
 /* Statement errors without a place in the text. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which version of a view is active, what is dropped, and when: promote, rollback, DROP, keep windows. */
+/* Which version of a view is active, what is dropped, and when: promote, rollback, DROP, keep
+ * windows. */
 #include "processor/proc.h"
 #include "processor/run.h"
 #include <stdio.h>
 
-/* ---- current.db ----------------------------------------------------------------------------------------------- */
+/* ---- current.db -------------------------------------------------------------------- */
 
 /* A link for people: kappa itself follows the record, so a failure here is only told. */
 void proc_link_current(struct proc *p, const struct reg_view *view)
@@ -15,7 +16,8 @@ void proc_link_current(struct proc *p, const struct reg_view *view)
 	v = registry_version(&p->registry, view->name, 0);
 	const char *file = v && v->run ? v->run->path : NULL;
 	int dir_len = file ? (int)(strrchr(file, '/') - file) : 0;
-	bool fits = file && snprintf(path, sizeof(path), "%.*s/current.db", dir_len, file) < (int)sizeof(path);
+	bool fits = file && snprintf(path, sizeof(path), "%.*s/current.db", dir_len, file) <
+	                        (int)sizeof(path);
 	if (fits)
 		(void)snprintf(target, sizeof(target), "v%d.db", v->def.version);
 	mutex_unlock(&p->mutex);
@@ -33,11 +35,12 @@ void proc_link_current(struct proc *p, const struct reg_view *view)
 	err_clear();
 }
 
-/* ---- dropping ---------------------------------------------------------------------------------------------------- */
+/* ---- dropping ---------------------------------------------------------------------- */
 
 enum err proc_drop_version_locked(struct proc *p, struct reg_version *v)
 {
-	struct definition d = {.kind = DEFINITION_VIEW, .name = v->view->name, .version = v->def.version};
+	struct definition d = {
+	    .kind = DEFINITION_VIEW, .name = v->view->name, .version = v->def.version};
 	TRY(proc_put_tombstone(p, &d));
 	mutex_lock(&p->barriers);
 	mutex_lock(&p->files);
@@ -62,8 +65,11 @@ static enum err drop_one(struct proc *p, struct str view, int32_t version)
 	mutex_unlock(&p->mutex);
 	TRY(err);
 	if (active)
-		return err_note(ERR_REFUSED, "version %d of \"" STR_FMT "\" is the active one: promote another first, or drop"
-				" the view", version, STR_ARG(view));
+		return err_note(ERR_REFUSED,
+		    "version %d of \"" STR_FMT
+		    "\" is the active one: promote another first, or drop"
+		    " the view",
+		    version, STR_ARG(view));
 	return proc_drop_version_locked(p, v);
 }
 
@@ -83,14 +89,15 @@ static enum err refuse_read(struct proc *p, const struct plan_read *read)
 	struct reg_version *v = registry_reader_of(&p->registry, read);
 	enum err err = ERR_OK;
 	if (v && !str_equal(v->view->name, read->name))
-		err = err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d reads \"" STR_FMT "\": drop that first",
+		err = err_note(ERR_REFUSED,
+		    "view \"" STR_FMT "\" version %d reads \"" STR_FMT "\": drop that first",
 		    STR_ARG(v->view->name), v->def.version, STR_ARG(read->name));
 	mutex_unlock(&p->mutex);
 	return err;
 }
 
-static enum err drop_table(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink)
+static enum err drop_table(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink)
 {
 	struct definition d = {.kind = DEFINITION_TABLE, .name = s->name};
 	struct plan_read read = {.name = s->name, .is_table = true};
@@ -98,12 +105,16 @@ static enum err drop_table(struct proc *p, const struct sql_statement *s, const 
 	bool found = registry_table(&p->registry, s->name) != NULL;
 	mutex_unlock(&p->mutex);
 	if (!found && s->if_exists)
-		return proc_message(sink, "there is no table \"" STR_FMT "\", nothing was done", STR_ARG(s->name));
+		return proc_message(
+		    sink, "there is no table \"" STR_FMT "\", nothing was done", STR_ARG(s->name));
 	if (!found)
-		return err_note(ERR_NOT_FOUND, "there is no table \"" STR_FMT "\"", STR_ARG(s->name));
+		return err_note(
+		    ERR_NOT_FOUND, "there is no table \"" STR_FMT "\"", STR_ARG(s->name));
 	TRY(refuse_read(p, &read));
 	if (!how->execute_plans) {
-		TRY(proc_message(sink, "would drop table \"" STR_FMT "\"; its topic and records stay", STR_ARG(s->name)));
+		TRY(proc_message(sink,
+		    "would drop table \"" STR_FMT "\"; its topic and records stay",
+		    STR_ARG(s->name)));
 		return err_note(ERR_REFUSED, "nothing was done: run it with --execute");
 	}
 	TRY(proc_put_tombstone(p, &d));
@@ -132,20 +143,23 @@ static enum err tell_drop(struct proc *p, struct str name, const struct proc_sin
 		}
 		struct reg_version *next = registry_next_version(v->view, v);
 		mutex_unlock(&p->mutex);
-		TRY(proc_message(sink, "would drop view \"" STR_FMT "\" version %d: %llu rows, %llu dead letters", STR_ARG(name),
-		    v->def.version, (unsigned long long)rows, (unsigned long long)letters));
+		TRY(proc_message(sink,
+		    "would drop view \"" STR_FMT "\" version %d: %llu rows, %llu dead letters",
+		    STR_ARG(name), v->def.version, (unsigned long long)rows,
+		    (unsigned long long)letters));
 		v = next;
 	}
 	return err_note(ERR_REFUSED, "nothing was done: run it with --execute");
 }
 
-static enum err drop_view(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink)
+static enum err drop_view(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink)
 {
 	struct plan_read read = {.name = s->name, .is_table = false, .version = 0};
 	struct reg_version *v = any_version(p, s->name);
 	if (!v && s->if_exists)
-		return proc_message(sink, "there is no view \"" STR_FMT "\", nothing was done", STR_ARG(s->name));
+		return proc_message(
+		    sink, "there is no view \"" STR_FMT "\", nothing was done", STR_ARG(s->name));
 	if (!v) {
 		mutex_lock(&p->mutex);
 		enum err err = proc_find_version(p, s->name, 0, &v);
@@ -166,18 +180,22 @@ enum err proc_drop(struct proc *p, const struct sql_statement *s, const struct p
 	return s->drop_table ? drop_table(p, s, how, sink) : drop_view(p, s, how, sink);
 }
 
-/* ---- promote and rollback -------------------------------------------------------------------------------------------- */
+/* ---- promote and rollback ---------------------------------------------------------- */
 
-static enum err check_promotable(struct proc *p, const struct proc_activation *a, int32_t *ret_active)
+static enum err check_promotable(
+    struct proc *p, const struct proc_activation *a, int32_t *ret_active)
 {
 	struct reg_version *v = NULL;
 	mutex_lock(&p->mutex);
 	enum err err = a->version > 0 ? proc_find_version(p, a->view, a->version, &v)
-				      : err_note(ERR_INVALID, "which version of \"" STR_FMT "\"?", STR_ARG(a->view));
+	                              : err_note(ERR_INVALID, "which version of \"" STR_FMT "\"?",
+	                                    STR_ARG(a->view));
 	if (err == ERR_OK && v->view->active == a->version)
-		err = err_note(ERR_REFUSED, "version %d of \"" STR_FMT "\" is active already", a->version, STR_ARG(a->view));
+		err = err_note(ERR_REFUSED, "version %d of \"" STR_FMT "\" is active already",
+		    a->version, STR_ARG(a->view));
 	if (err == ERR_OK && (!v->run || v->run->state != PROC_READY))
-		err = err_note(ERR_REFUSED, "version %d of \"" STR_FMT "\" is not ready: %s", a->version, STR_ARG(a->view),
+		err = err_note(ERR_REFUSED, "version %d of \"" STR_FMT "\" is not ready: %s",
+		    a->version, STR_ARG(a->view),
 		    v->run ? proc_state_name(v->run->state) : "it has no data");
 	if (err == ERR_OK)
 		*ret_active = v->view->active;
@@ -190,8 +208,12 @@ static enum err set_active(struct proc *p, const struct proc_activation *a)
 	int32_t before = 0;
 	TRY(check_promotable(p, a, &before));
 	bool drop = !a->rollback && a->keep_ns == 0 && before != 0;
-	struct definition d = {.kind = DEFINITION_ACTIVE, .name = a->view, .version = a->version,
-	    .previous = a->rollback || drop ? 0 : before, .text = a->reason, .principal = a->principal};
+	struct definition d = {.kind = DEFINITION_ACTIVE,
+	    .name = a->view,
+	    .version = a->version,
+	    .previous = a->rollback || drop ? 0 : before,
+	    .text = a->reason,
+	    .principal = a->principal};
 	if (d.previous != 0 && a->keep_ns > 0)
 		d.keep_until_ms = proc_now_ms(p) + a->keep_ns / MS_NS;
 	TRY(proc_put_definition(p, &d, NULL));
@@ -201,8 +223,8 @@ static enum err set_active(struct proc *p, const struct proc_activation *a)
 	struct reg_version *old = drop ? registry_version(&p->registry, a->view, before) : NULL;
 	mutex_unlock(&p->mutex);
 	proc_link_current(p, view);
-	diag(DIAG_INFO, a->rollback ? "view_rollback" : "view_promote", "view=" STR_FMT " version=%d before=%d",
-	    STR_ARG(a->view), a->version, before);
+	diag(DIAG_INFO, a->rollback ? "view_rollback" : "view_promote",
+	    "view=" STR_FMT " version=%d before=%d", STR_ARG(a->view), a->version, before);
 	return old ? proc_drop_version_locked(p, old) : ERR_OK;
 }
 
@@ -220,24 +242,29 @@ enum err proc_previous_active(struct proc *p, struct str view, int32_t *ret_vers
 	mutex_lock(&p->mutex);
 	enum err err = proc_find_version(p, view, 0, &v);
 	if (err == ERR_OK && v->view->previous == 0)
-		err = err_note(ERR_REFUSED, "view \"" STR_FMT "\" has no version to go back to: nothing was promoted since, or"
-				" its keep window is over", STR_ARG(view));
+		err = err_note(ERR_REFUSED,
+		    "view \"" STR_FMT
+		    "\" has no version to go back to: nothing was promoted since, or"
+		    " its keep window is over",
+		    STR_ARG(view));
 	if (err == ERR_OK)
 		*ret_version = v->view->previous;
 	mutex_unlock(&p->mutex);
 	return err;
 }
 
-/* ---- keep windows ------------------------------------------------------------------------------------------------------ */
+/* ---- keep windows ------------------------------------------------------------------ */
 
 static struct reg_version *over_keep(struct proc *p)
 {
 	struct reg_version *found = NULL;
 	int64_t now_ms = proc_now_ms(p);
 	mutex_lock(&p->mutex);
-	LIST_EACH(&p->registry.views, node, next) {
+	LIST_EACH(&p->registry.views, node, next)
+	{
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
-		if (view->previous != 0 && view->keep_until_ms != 0 && view->keep_until_ms <= now_ms && !found)
+		if (view->previous != 0 && view->keep_until_ms != 0 &&
+		    view->keep_until_ms <= now_ms && !found)
 			found = registry_version(&p->registry, view->name, view->previous);
 	}
 	mutex_unlock(&p->mutex);
@@ -250,11 +277,12 @@ void proc_keep_check(struct proc *p)
 		return;
 	mutex_lock(&p->ddl);
 	for (struct reg_version *v = over_keep(p); v; v = over_keep(p)) {
-		diag(DIAG_INFO, "view_keep_over", "view=" STR_FMT " version=%d", STR_ARG(v->view->name), v->def.version);
+		diag(DIAG_INFO, "view_keep_over", "view=" STR_FMT " version=%d",
+		    STR_ARG(v->view->name), v->def.version);
 		enum err err = proc_drop_version_locked(p, v);
 		if (err) {
-			diag(DIAG_WARN, "view_keep_failed", "view=" STR_FMT " version=%d error=%s", STR_ARG(v->view->name),
-			    v->def.version, err_name(err));
+			diag(DIAG_WARN, "view_keep_failed", "view=" STR_FMT " version=%d error=%s",
+			    STR_ARG(v->view->name), v->def.version, err_name(err));
 			err_clear();
 			break; /* again at the next check */
 		}

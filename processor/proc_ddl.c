@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Definitions: each change is one durable batch of the topic __kappa_views (definition.h), then the registry, then the workers.
- * A crash in between is harmless: at the next start the registry is built from the records alone.
+ * Definitions: each change is one durable batch of the topic __kappa_views (definition.h), then the
+ * registry, then the workers. A crash in between is harmless: at the next start the registry is
+ * built from the records alone.
  */
 #include "processor/proc.h"
 #include <stdio.h>
 
 enum { DDL_ARENA_BYTES_MAX = 64 << 20, KNOWN_WAIT_MS = 10, KNOWN_WAIT_MAX = 1000 };
 
-/* ---- records ------------------------------------------------------------------------------------------------ */
+/* ---- records ----------------------------------------------------------------------- */
 
 struct encoded {
 	struct writer key, value;
@@ -27,7 +28,8 @@ static void encoded_release(struct encoded *e)
 	writer_release(&e->value);
 }
 
-enum err proc_put_definition(struct proc *p, const struct definition *d, const struct definition *active)
+enum err proc_put_definition(
+    struct proc *p, const struct definition *d, const struct definition *active)
 {
 	struct encoded e[2] = {0};
 	struct log_row rows[2];
@@ -55,21 +57,24 @@ enum err proc_put_tombstone(struct proc *p, const struct definition *d)
 	return err;
 }
 
-/* A definition as the registry will find it at the next start: read back from its own bytes, in an arena of its own. */
-static enum err reread(const struct definition *d, struct arena *arena, struct definition *ret_definition)
+/* A definition as the registry will find it at the next start: read back from its own bytes, in an
+ * arena of its own. */
+static enum err reread(
+    const struct definition *d, struct arena *arena, struct definition *ret_definition)
 {
 	struct encoded e = {0};
 	arena_init(arena, DDL_ARENA_BYTES_MAX);
 	enum err err = encode(&e, d);
 	if (err == ERR_OK)
-		err = definition_read(writer_bytes(&e.key), writer_bytes(&e.value), arena, ret_definition);
+		err = definition_read(
+		    writer_bytes(&e.key), writer_bytes(&e.value), arena, ret_definition);
 	encoded_release(&e);
 	if (err)
 		arena_release(arena);
 	return err;
 }
 
-/* ---- tables -------------------------------------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------------------------------ */
 
 struct topic_lookup {
 	struct proc *proc;
@@ -94,10 +99,14 @@ static enum err resolve_topic(struct proc *p, struct str name, struct log_uuid *
 	struct topic_lookup l = {.proc = p, .name = name};
 	loop_call(log_loop(p->options.log), find_topic, &l);
 	if (!l.found)
-		return err_note(ERR_UNKNOWN_TOPIC, "there is no topic '" STR_FMT "': create it first (kappa topic create "
-				STR_FMT ")", STR_ARG(name), STR_ARG(name));
+		return err_note(ERR_UNKNOWN_TOPIC,
+		    "there is no topic '" STR_FMT "': create it first (kappa topic create " STR_FMT
+		    ")",
+		    STR_ARG(name), STR_ARG(name));
 	if (l.internal)
-		return err_note(ERR_REFUSED, "'" STR_FMT "' is an internal topic: tables read topics of yours", STR_ARG(name));
+		return err_note(ERR_REFUSED,
+		    "'" STR_FMT "' is an internal topic: tables read topics of yours",
+		    STR_ARG(name));
 	*ret_id = l.id;
 	return ERR_OK;
 }
@@ -105,19 +114,20 @@ static enum err resolve_topic(struct proc *p, struct str name, struct log_uuid *
 static bool name_taken(struct proc *p, struct str name, const char **ret_what)
 {
 	mutex_lock(&p->mutex);
-	const char *what = registry_table(&p->registry, name) ? "table"
-	    : registry_view(&p->registry, name)               ? "view"
-							      : NULL;
+	const char *what = registry_table(&p->registry, name)  ? "table"
+	                   : registry_view(&p->registry, name) ? "view"
+	                                                       : NULL;
 	mutex_unlock(&p->mutex);
 	if (what)
 		*ret_what = what;
 	return what != NULL;
 }
 
-static enum err add_table(struct proc *p, const struct sql_statement *s, const struct table *table,
-    struct str principal)
+static enum err add_table(
+    struct proc *p, const struct sql_statement *s, const struct table *table, struct str principal)
 {
-	struct definition d = {.kind = DEFINITION_TABLE, .name = table->name, .text = s->text, .principal = principal};
+	struct definition d = {
+	    .kind = DEFINITION_TABLE, .name = table->name, .text = s->text, .principal = principal};
 	struct definition copy;
 	struct arena arena;
 	struct reg_table *added;
@@ -130,14 +140,17 @@ static enum err add_table(struct proc *p, const struct sql_statement *s, const s
 	return err;
 }
 
-enum err proc_create_table(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink, struct sql_error *ret_error)
+enum err proc_create_table(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	const char *what = NULL;
 	if (name_taken(p, s->name, &what)) {
 		if (s->if_not_exists)
-			return proc_message(sink, "%s \"" STR_FMT "\" exists already, nothing was done", what, STR_ARG(s->name));
-		return err_note(ERR_EXISTS, "there is a %s \"" STR_FMT "\" already", what, STR_ARG(s->name));
+			return proc_message(sink,
+			    "%s \"" STR_FMT "\" exists already, nothing was done", what,
+			    STR_ARG(s->name));
+		return err_note(
+		    ERR_EXISTS, "there is a %s \"" STR_FMT "\" already", what, STR_ARG(s->name));
 	}
 	struct arena arena;
 	struct table *table;
@@ -150,7 +163,7 @@ enum err proc_create_table(struct proc *p, const struct sql_statement *s, const 
 	return proc_message(sink, "CREATE TABLE");
 }
 
-/* ---- what a version reads --------------------------------------------------------------------------------------- */
+/* ---- what a version reads ---------------------------------------------------------- */
 
 struct input_look {
 	struct proc *proc;
@@ -163,10 +176,12 @@ struct input_look {
 	struct log_uuid gone;
 };
 
-static int64_t wanted_offset(const struct proc_input *input, struct log_uuid topic, int32_t partition)
+static int64_t wanted_offset(
+    const struct proc_input *input, struct log_uuid topic, int32_t partition)
 {
 	for (size_t i = 0; i < input->from_count && !input->from_start; i++)
-		if (input->from[i].partition == partition && log_uuid_equal(input->from[i].topic_id, topic))
+		if (input->from[i].partition == partition &&
+		    log_uuid_equal(input->from[i].topic_id, topic))
 			return input->from[i].from_offset;
 	return 0;
 }
@@ -174,7 +189,8 @@ static int64_t wanted_offset(const struct proc_input *input, struct log_uuid top
 static bool topic_seen(const struct input_look *l, uint32_t source)
 {
 	for (uint32_t i = 0; i < source; i++)
-		if (log_uuid_equal(l->plan->sources[i]->table->topic_id, l->plan->sources[source]->table->topic_id))
+		if (log_uuid_equal(l->plan->sources[i]->table->topic_id,
+		        l->plan->sources[source]->table->topic_id))
 			return true;
 	return false;
 }
@@ -183,7 +199,8 @@ static size_t count_parts(const struct input_look *l)
 {
 	size_t count = 0;
 	for (uint32_t i = 0; i < l->plan->source_count; i++) {
-		const struct log_topic *t = log_topic_by_id(l->proc->options.log, l->plan->sources[i]->table->topic_id);
+		const struct log_topic *t =
+		    log_topic_by_id(l->proc->options.log, l->plan->sources[i]->table->topic_id);
 		count += t ? (size_t)t->partition_count : 0;
 	}
 	return count;
@@ -200,8 +217,10 @@ static void look_topic(struct input_look *l, struct log_uuid id)
 	for (int32_t i = 0; i < t->partition_count; i++) {
 		struct log_partition_status st;
 		log_partition_status(log_partition_find(log, t, i), &st);
-		l->parts[l->count++] = (struct definition_part){.topic_id = id, .partition = i,
-		    .from = wanted_offset(l->input, id, i), .log_start = st.log_start};
+		l->parts[l->count++] = (struct definition_part){.topic_id = id,
+		    .partition = i,
+		    .from = wanted_offset(l->input, id, i),
+		    .log_start = st.log_start};
 	}
 }
 
@@ -219,11 +238,12 @@ static void look_at_input(void *arg)
 			look_topic(l, l->plan->sources[i]->table->topic_id);
 }
 
-enum err proc_sources(struct proc *p, const struct sql_statement *s, struct arena *arena, struct log_uuid **ret_topics,
-    size_t *ret_count, struct sql_error *ret_error)
+enum err proc_sources(struct proc *p, const struct sql_statement *s, struct arena *arena,
+    struct log_uuid **ret_topics, size_t *ret_count, struct sql_error *ret_error)
 {
 	struct view_plan *plan;
-	TRY(proc_sql_error(ret_error, sql_bind_view(s, &p->registry.catalog, arena, &plan, ret_error)));
+	TRY(proc_sql_error(
+	    ret_error, sql_bind_view(s, &p->registry.catalog, arena, &plan, ret_error)));
 	struct input_look l = {.proc = p, .plan = plan};
 	struct log_uuid *topics = arena_calloc(arena, plan->source_count + 1u, sizeof(*topics));
 	if (!topics)
@@ -237,7 +257,7 @@ enum err proc_sources(struct proc *p, const struct sql_statement *s, struct aren
 	return ERR_OK;
 }
 
-/* ---- versions ------------------------------------------------------------------------------------------------------ */
+/* ---- versions ---------------------------------------------------------------------- */
 
 struct version_request {
 	const struct sql_statement *s;
@@ -246,7 +266,8 @@ struct version_request {
 	bool with_data;
 };
 
-/* After a start versions are opened one by one; until then nobody knows whether one is still reading history. */
+/* After a start versions are opened one by one; until then nobody knows whether one is still
+ * reading history. */
 static enum err wait_known(struct proc *p, struct str name)
 {
 	for (int i = 0; i < KNOWN_WAIT_MAX; i++) {
@@ -261,7 +282,8 @@ static enum err wait_known(struct proc *p, struct str name)
 			return ERR_OK;
 		proc_pause(p, KNOWN_WAIT_MS * MS_NS);
 	}
-	return err_note(ERR_AGAIN, "the versions of \"" STR_FMT "\" are still being opened", STR_ARG(name));
+	return err_note(
+	    ERR_AGAIN, "the versions of \"" STR_FMT "\" are still being opened", STR_ARG(name));
 }
 
 static bool is_rebuilding(const struct reg_version *v)
@@ -269,8 +291,10 @@ static bool is_rebuilding(const struct reg_version *v)
 	return v->run && v->run->state == PROC_REBUILDING && v->def.version != v->view->active;
 }
 
-/* Which number the version gets, and whether it is an entry WITH NO DATA that now starts. Under ddl. */
-static enum err choose_version(struct proc *p, const struct version_request *q, int32_t *ret_version, bool *ret_start)
+/* Which number the version gets, and whether it is an entry WITH NO DATA that now starts. Under
+ * ddl. */
+static enum err choose_version(
+    struct proc *p, const struct version_request *q, int32_t *ret_version, bool *ret_start)
 {
 	enum err err = ERR_OK;
 	mutex_lock(&p->mutex);
@@ -278,16 +302,20 @@ static enum err choose_version(struct proc *p, const struct version_request *q, 
 	int32_t version = q->version ? q->version : view ? registry_free_version(view) : 1;
 	struct reg_version *same = registry_version(&p->registry, q->s->name, version);
 	bool start = same && !same->def.with_data && q->with_data;
-	for (struct reg_version *v = view ? registry_next_version(view, NULL) : NULL; v && q->with_data && !err;
-	     v = registry_next_version(view, v))
+	for (struct reg_version *v = view ? registry_next_version(view, NULL) : NULL;
+	     v && q->with_data && !err; v = registry_next_version(view, v))
 		if (is_rebuilding(v))
-			err = err_note(ERR_REFUSED, "a rebuild of \"" STR_FMT "\" is running already (version %d): wait for"
-					" it, or drop that version", STR_ARG(view->name), v->def.version);
+			err = err_note(ERR_REFUSED,
+			    "a rebuild of \"" STR_FMT "\" is running already (version %d): wait for"
+			    " it, or drop that version",
+			    STR_ARG(view->name), v->def.version);
 	if (err == ERR_OK && same && !start)
-		err = err_note(ERR_EXISTS, "view \"" STR_FMT "\" has a version %d already: the next free one is %d",
+		err = err_note(ERR_EXISTS,
+		    "view \"" STR_FMT "\" has a version %d already: the next free one is %d",
 		    STR_ARG(view->name), version, registry_free_version(view));
 	if (err == ERR_OK && registry_table(&p->registry, q->s->name))
-		err = err_note(ERR_EXISTS, "there is a table \"" STR_FMT "\" already", STR_ARG(q->s->name));
+		err = err_note(
+		    ERR_EXISTS, "there is a table \"" STR_FMT "\" already", STR_ARG(q->s->name));
 	mutex_unlock(&p->mutex);
 	if (err == ERR_OK) {
 		*ret_version = version;
@@ -296,25 +324,37 @@ static enum err choose_version(struct proc *p, const struct version_request *q, 
 	return err;
 }
 
-static enum err fill_definition(struct proc *p, const struct version_request *q, const struct view_plan *plan,
-    struct definition *d)
+static enum err fill_definition(struct proc *p, const struct version_request *q,
+    const struct view_plan *plan, struct definition *d)
 {
 	struct input_look l = {.proc = p, .plan = plan, .input = q->input, .arena = plan->arena};
 	loop_call(log_loop(p->options.log), look_at_input, &l);
 	if (l.err == ERR_SOURCE_GONE)
-		return err_note(ERR_SOURCE_GONE, "a topic that the view reads was deleted: drop the table and create it again");
+		return err_note(ERR_SOURCE_GONE,
+		    "a topic that the view reads was deleted: drop the table and create it again");
 	TRY(l.err);
-	*d = (struct definition){.kind = DEFINITION_VIEW, .name = q->s->name, .version = d->version, .text = q->s->text,
-	    .principal = q->input->principal, .from_start = q->input->from_start, .with_data = q->with_data,
-	    .parts = l.parts, .part_count = l.count, .reads = plan->reads, .read_count = plan->read_count};
+	*d = (struct definition){.kind = DEFINITION_VIEW,
+	    .name = q->s->name,
+	    .version = d->version,
+	    .text = q->s->text,
+	    .principal = q->input->principal,
+	    .from_start = q->input->from_start,
+	    .with_data = q->with_data,
+	    .parts = l.parts,
+	    .part_count = l.count,
+	    .reads = plan->reads,
+	    .read_count = plan->read_count};
 	memcpy(d->logic, plan->identity, sizeof(d->logic));
 	return ERR_OK;
 }
 
 static enum err add_version(struct proc *p, const struct definition *d)
 {
-	struct definition copy, active = {.kind = DEFINITION_ACTIVE, .name = d->name, .version = d->version,
-	    .principal = d->principal, .text = STR("first version")};
+	struct definition copy, active = {.kind = DEFINITION_ACTIVE,
+	                            .name = d->name,
+	                            .version = d->version,
+	                            .principal = d->principal,
+	                            .text = STR("first version")};
 	struct arena arena;
 	struct reg_version *added;
 	mutex_lock(&p->mutex);
@@ -335,8 +375,8 @@ static enum err add_version(struct proc *p, const struct definition *d)
 	return ERR_OK;
 }
 
-static enum err create_version(struct proc *p, const struct version_request *q, int32_t *ret_version,
-    struct sql_error *ret_error)
+static enum err create_version(struct proc *p, const struct version_request *q,
+    int32_t *ret_version, struct sql_error *ret_error)
 {
 	struct definition d = {0};
 	struct arena arena;
@@ -360,25 +400,32 @@ static enum err create_version(struct proc *p, const struct version_request *q, 
 enum err proc_version_create(struct proc *p, const struct sql_statement *s, int32_t version,
     const struct proc_input *input, int32_t *ret_version, struct sql_error *ret_error)
 {
-	struct version_request q = {.s = s, .version = version ? version : s->version, .input = input, .with_data = true};
+	struct version_request q = {
+	    .s = s, .version = version ? version : s->version, .input = input, .with_data = true};
 	mutex_lock(&p->ddl);
 	enum err err = create_version(p, &q, ret_version, ret_error);
 	mutex_unlock(&p->ddl);
 	return proc_sql_error(ret_error, err);
 }
 
-enum err proc_create_view(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink, struct sql_error *ret_error)
+enum err proc_create_view(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	const struct proc_input input = {.from_start = true, .principal = how->principal};
-	struct version_request q = {.s = s, .version = s->version, .input = &input, .with_data = s->with_data};
+	struct version_request q = {
+	    .s = s, .version = s->version, .input = &input, .with_data = s->with_data};
 	const char *what = NULL;
 	int32_t version;
 	if (s->version == 0 && name_taken(p, s->name, &what)) {
 		if (s->if_not_exists)
-			return proc_message(sink, "%s \"" STR_FMT "\" exists already, nothing was done", what, STR_ARG(s->name));
-		return err_note(ERR_EXISTS, "there is a %s \"" STR_FMT "\" already; a new version of a view is made WITH (version"
-				" = n), or by kappa view rebuild", what, STR_ARG(s->name));
+			return proc_message(sink,
+			    "%s \"" STR_FMT "\" exists already, nothing was done", what,
+			    STR_ARG(s->name));
+		return err_note(ERR_EXISTS,
+		    "there is a %s \"" STR_FMT
+		    "\" already; a new version of a view is made WITH (version"
+		    " = n), or by kappa view rebuild",
+		    what, STR_ARG(s->name));
 	}
 	TRY(create_version(p, &q, &version, ret_error));
 	return proc_message(sink, "CREATE MATERIALIZED VIEW");

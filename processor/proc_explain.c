@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lineage of one row: the version's own plan runs once more, in memory, over the part of its input that can matter, one record at a
- * time, and what changes the row is told. There is no index from rows to records: the row's hidden sequences bound the range
- * where they are exact (one stateful node over an append-only input, or none); else the whole input is read again.
+ * Lineage of one row: the version's own plan runs once more, in memory, over the part of its input
+ * that can matter, one record at a time, and what changes the row is told. There is no index from
+ * rows to records: the row's hidden sequences bound the range where they are exact (one stateful
+ * node over an append-only input, or none); else the whole input is read again.
  */
 #include "processor/proc.h"
 
@@ -24,7 +25,8 @@ struct explain {
 	uint64_t last_sequence;
 };
 
-static enum err explain_sink(void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
+static enum err explain_sink(
+    void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
 {
 	struct explain *x = ctx;
 	(void)rows;
@@ -51,7 +53,8 @@ static enum err explain_dead(void *ctx, const struct feed_dead *d)
 	return ERR_OK;
 }
 
-/* A record that replaced another in the row (a newer revision) stands in it now: it counts as added. */
+/* A record that replaced another in the row (a newer revision) stands in it now: it counts as
+ * added. */
 static int effect_of(const struct explain *x, const struct decode_input *in)
 {
 	if (x->deleted || x->count < x->count_before)
@@ -59,13 +62,18 @@ static int effect_of(const struct explain *x, const struct decode_input *in)
 	return x->count > x->count_before || x->last_sequence == in->sequence ? 1 : -1;
 }
 
-static enum err explain_record(void *ctx, const struct decode_input *in, struct str topic, bool accepted)
+static enum err explain_record(
+    void *ctx, const struct decode_input *in, struct str topic, bool accepted)
 {
 	struct explain *x = ctx;
 	if (!accepted || !x->touched)
 		return ERR_OK;
-	struct proc_input_record r = {.topic = topic, .partition = in->partition, .offset = in->record.offset,
-	    .sequence = in->sequence, .timestamp_ms = in->record.timestamp_ms, .effect = effect_of(x, in),
+	struct proc_input_record r = {.topic = topic,
+	    .partition = in->partition,
+	    .offset = in->record.offset,
+	    .sequence = in->sequence,
+	    .timestamp_ms = in->record.timestamp_ms,
+	    .effect = effect_of(x, in),
 	    .value = in->record.value};
 	x->touched = false;
 	x->count_before = x->count;
@@ -73,7 +81,7 @@ static enum err explain_record(void *ctx, const struct decode_input *in, struct 
 	return x->total <= x->limit ? x->fn(x->ctx, &r) : ERR_OK;
 }
 
-/* ---- the range ------------------------------------------------------------------------------------------------ */
+/* ---- the range --------------------------------------------------------------------- */
 
 static bool reads_retractions(const struct plan *p)
 {
@@ -93,7 +101,8 @@ static enum err find_range(struct explain *x, struct proc_snapshot *at)
 	const struct view_plan *plan = x->def->plan;
 	enum err err = proc_snapshot_find(at, x->key, &row);
 	if (err == ERR_NOT_FOUND)
-		return err_note(ERR_NOT_FOUND, "view \"" STR_FMT "\" version %d has no row with that key",
+		return err_note(ERR_NOT_FOUND,
+		    "view \"" STR_FMT "\" version %d has no row with that key",
 		    STR_ARG(x->def->view->name), x->def->def.version);
 	TRY(err);
 	x->last = proc_snapshot_sequence(at);
@@ -104,15 +113,22 @@ static enum err find_range(struct explain *x, struct proc_snapshot *at)
 	return ERR_OK;
 }
 
-/* ---- the run ---------------------------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------- */
 
 static enum err open_run(struct explain *x)
 {
-	x->env = (struct op_env){.ctx = x, .sink = explain_sink, .error = explain_op_error,
+	x->env = (struct op_env){.ctx = x,
+	    .sink = explain_sink,
+	    .error = explain_op_error,
 	    .memory_bytes = x->proc->env.limits.state_bytes};
 	TRY(op_build(x->def->plan, &x->env, &x->tree));
-	struct feed_options o = {.plan = x->def->plan, .tree = x->tree, .batch_rows = 1, .one_by_one = true,
-	    .dead = explain_dead, .record = explain_record, .ctx = x};
+	struct feed_options o = {.plan = x->def->plan,
+	    .tree = x->tree,
+	    .batch_rows = 1,
+	    .one_by_one = true,
+	    .dead = explain_dead,
+	    .record = explain_record,
+	    .ctx = x};
 	return feed_new(&o, &x->feed);
 }
 
@@ -124,7 +140,8 @@ static enum err open_scan(struct explain *x, struct log_scan **ret_scan)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < d->part_count; i++) {
 		const struct definition_part *p = &d->parts[i];
-		sources[i] = (struct log_scan_source){p->topic_id, p->partition, p->from > p->log_start ? p->from : p->log_start};
+		sources[i] = (struct log_scan_source){
+		    p->topic_id, p->partition, p->from > p->log_start ? p->from : p->log_start};
 	}
 	enum err err = log_scan_open(x->proc->options.log, sources, d->part_count, ret_scan);
 	mem_free(sources);
@@ -164,10 +181,16 @@ static enum err explain(struct explain *x)
 	return err;
 }
 
-enum err proc_explain_row(struct proc *p, struct proc_snapshot *at, struct bytes key, uint64_t limit,
-    enum err (*fn)(void *ctx, const struct proc_input_record *r), void *ctx, uint64_t *ret_total)
+enum err proc_explain_row(struct proc *p, struct proc_snapshot *at, struct bytes key,
+    uint64_t limit, enum err (*fn)(void *ctx, const struct proc_input_record *r), void *ctx,
+    uint64_t *ret_total)
 {
-	struct explain x = {.proc = p, .def = proc_snapshot_def(at), .key = key, .limit = limit, .fn = fn, .ctx = ctx};
+	struct explain x = {.proc = p,
+	    .def = proc_snapshot_def(at),
+	    .key = key,
+	    .limit = limit,
+	    .fn = fn,
+	    .ctx = ctx};
 	TRY(find_range(&x, at));
 	TRY(explain(&x));
 	*ret_total = x.total;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys as people write them: col=value[,col=value], or a bare value where the key has one column. A value with commas, quotes or
- * an equals sign in front stands in double quotes, with quotes in it doubled; NULL without quotes is the null value.
+ * Keys as people write them: col=value[,col=value], or a bare value where the key has one column. A
+ * value with commas, quotes or an equals sign in front stands in double quotes, with quotes in it
+ * doubled; NULL without quotes is the null value.
  */
 #include "processor/proc_key.h"
 
@@ -38,7 +39,8 @@ static enum err bad_key(const struct key_text *k, const char *what)
 		len += n.len;
 	}
 	names[len] = '\0';
-	return err_note(ERR_INVALID, "key '" STR_FMT "': %s; the key of this view is (%s)", STR_ARG(k->text), what, names);
+	return err_note(ERR_INVALID, "key '" STR_FMT "': %s; the key of this view is (%s)",
+	    STR_ARG(k->text), what, names);
 }
 
 /* The value at pos: quoted, or up to the next comma. */
@@ -82,8 +84,8 @@ static enum err set_value(struct key_text *k, uint32_t i, struct str value, bool
 	}
 	struct type type = k->columns[k->keys[i]].type;
 	if (datum_from_text(k->arena, type, value, &k->values[i]) != ERR_OK)
-		return err_note(ERR_INVALID, "key column \"" STR_FMT "\" is a %s", STR_ARG(column_name(k, i)),
-		    type_name(type.id));
+		return err_note(ERR_INVALID, "key column \"" STR_FMT "\" is a %s",
+		    STR_ARG(column_name(k, i)), type_name(type.id));
 	return ERR_OK;
 }
 
@@ -92,7 +94,8 @@ static int column_at(const struct key_text *k)
 {
 	for (uint32_t i = 0; i < k->key_count; i++) {
 		struct str n = column_name(k, i);
-		if (k->text.len - k->pos > n.len && memcmp(k->text.ptr + k->pos, n.ptr, n.len) == 0 &&
+		if (k->text.len - k->pos > n.len &&
+		    memcmp(k->text.ptr + k->pos, n.ptr, n.len) == 0 &&
 		    k->text.ptr[k->pos + n.len] == '=')
 			return (int)i;
 	}
@@ -121,7 +124,8 @@ static enum err read_key(struct key_text *k)
 {
 	if (k->key_count == 1 && column_at(k) < 0) {
 		struct str value = k->text;
-		bool quoted = value.len > 1 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
+		bool quoted =
+		    value.len > 1 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
 		if (quoted)
 			TRY(read_value(k, &value, &quoted));
 		return set_value(k, 0, value, quoted);
@@ -133,8 +137,8 @@ static enum err read_key(struct key_text *k)
 	return ERR_OK;
 }
 
-enum err key_parse(const struct proc_column *columns, const uint32_t *keys, uint32_t key_count, struct str text,
-    struct writer *ret_key)
+enum err key_parse(const struct proc_column *columns, const uint32_t *keys, uint32_t key_count,
+    struct str text, struct writer *ret_key)
 {
 	struct arena arena;
 	if (key_count > KEY_COLUMNS_MAX)
@@ -143,7 +147,11 @@ enum err key_parse(const struct proc_column *columns, const uint32_t *keys, uint
 	if (!k)
 		return ERR_NOMEM;
 	arena_init(&arena, KEY_ARENA_BYTES_MAX);
-	*k = (struct key_text){.columns = columns, .keys = keys, .key_count = key_count, .text = text, .arena = &arena};
+	*k = (struct key_text){.columns = columns,
+	    .keys = keys,
+	    .key_count = key_count,
+	    .text = text,
+	    .arena = &arena};
 	enum err err = key_count == 0 && text.len == 0 ? ERR_OK : read_key(k);
 	for (uint32_t i = 0; err == ERR_OK && i < key_count; i++)
 		key_encode(ret_key, columns[keys[i]].type.id, k->values[i]);

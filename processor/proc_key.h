@@ -3,6 +3,7 @@
 /* Text of a key -> its encoded form. See proc_key.c for the grammar. Pure. */
 #include "processor/processor.h"
 
-/* `keys` are indexes of `columns`, in the order of the encoding. ERR_INVALID with what was expected. */
-MUST_USE enum err key_parse(const struct proc_column *columns, const uint32_t *keys, uint32_t key_count, struct str text,
-    struct writer *ret_key);
+/* `keys` are indexes of `columns`, in the order of the encoding. ERR_INVALID with what was
+ * expected. */
+MUST_USE enum err key_parse(const struct proc_column *columns, const uint32_t *keys,
+    uint32_t key_count, struct str text, struct writer *ret_key);

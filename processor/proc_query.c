@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Statements and queries. A query is the second walk over rows of views: its PLAN_ROWS sources are read from the files at
- * their last checkpoint and pushed through the same operators as a view's records (op_env.query). Time and rows are limited.
+ * Statements and queries. A query is the second walk over rows of views: its PLAN_ROWS sources are
+ * read from the files at their last checkpoint and pushed through the same operators as a view's
+ * records (op_env.query). Time and rows are limited.
  */
 #include "processor/proc.h"
 #include "processor/query_range.h"
@@ -15,7 +16,7 @@ struct query {
 	const struct proc_sink *sink;
 	struct op_env env;
 	struct op_tree *tree;
-	int64_t end_ns;      /* monotonic */
+	int64_t end_ns; /* monotonic */
 	uint64_t rows_read, rows_sent;
 	struct datum *values; /* of one result row */
 	/* the batch being filled */
@@ -23,19 +24,21 @@ struct query {
 	const struct plan *source;
 	struct arena arena;
 	struct batch batch;
-	bool stop;           /* a LIMIT has all its rows */
+	bool stop; /* a LIMIT has all its rows */
 };
 
-/* ---- results ------------------------------------------------------------------------------------------------ */
+/* ---- results ----------------------------------------------------------------------- */
 
-static enum err query_sink(void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
+static enum err query_sink(
+    void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
 {
 	struct query *q = ctx;
 	uint32_t columns = q->plan->visible_count;
 	for (uint32_t i = 0; i < count; i++) {
 		ASSERT(!changes[i].deleted);
 		if (++q->rows_sent > q->proc->options.query_rows_max)
-			return err_note(ERR_LIMIT, "the result has more than %llu rows: add a LIMIT",
+			return err_note(ERR_LIMIT,
+			    "the result has more than %llu rows: add a LIMIT",
 			    (unsigned long long)q->proc->options.query_rows_max);
 		for (uint32_t k = 0; k < columns; k++)
 			q->values[k] = vec_get(&rows->cols[k], changes[i].row);
@@ -56,13 +59,14 @@ static enum err send_columns(const struct query *q)
 	if (!columns)
 		return ERR_NOMEM;
 	for (uint32_t i = 0; i < count; i++)
-		columns[i] = (struct proc_column){q->plan->root->columns[i].name, q->plan->root->columns[i].type};
+		columns[i] = (struct proc_column){
+		    q->plan->root->columns[i].name, q->plan->root->columns[i].type};
 	enum err err = q->sink->columns(q->sink->ctx, columns, count);
 	mem_free(columns);
 	return err;
 }
 
-/* ---- rows in --------------------------------------------------------------------------------------------------- */
+/* ---- rows in ----------------------------------------------------------------------- */
 
 static enum err begin_batch(struct query *q)
 {
@@ -138,7 +142,8 @@ static enum err read_source(struct query *q, uint32_t id, const struct proc_rows
 	q->source = q->plan->sources[id];
 	q->source_id = id;
 	if (q->source->kind != PLAN_ROWS)
-		return err_note(ERR_SQL_UNSUPPORTED, "a query reads views, not topics: make a view of table \"" STR_FMT "\"",
+		return err_note(ERR_SQL_UNSUPPORTED,
+		    "a query reads views, not topics: make a view of table \"" STR_FMT "\"",
 		    STR_ARG(q->source->table->name));
 	TRY(begin_batch(q));
 	if (q->source->diff_version == 0)
@@ -150,14 +155,17 @@ static enum err read_source(struct query *q, uint32_t id, const struct proc_rows
 	return q->stop ? ERR_OK : push_batch(q);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------ */
+/* ---- running ----------------------------------------------------------------------- */
 
 static enum err run_query(struct query *q, const struct proc_rows *rows)
 {
 	q->values = mem_calloc(q->plan->visible_count + 1u, sizeof(*q->values));
 	if (!q->values)
 		return ERR_NOMEM;
-	q->env = (struct op_env){.ctx = q, .sink = query_sink, .error = query_error, .query = true,
+	q->env = (struct op_env){.ctx = q,
+	    .sink = query_sink,
+	    .error = query_error,
+	    .query = true,
 	    .memory_bytes = QUERY_MEMORY_BYTES};
 	TRY(op_build(q->plan, &q->env, &q->tree));
 	TRY(send_columns(q));
@@ -206,7 +214,7 @@ enum err proc_select(struct proc *p, const struct sql_statement *s, const struct
 	return err;
 }
 
-/* ---- one view pinned to a version -------------------------------------------------------------------------------------- */
+/* ---- one view pinned to a version -------------------------------------------------- */
 
 struct pinned {
 	const struct sql_catalog *under;
@@ -220,7 +228,8 @@ static enum err pinned_table(void *ctx, struct str name, const struct table **re
 	return p->under->table(p->under->ctx, name, ret_table);
 }
 
-static enum err pinned_view(void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info)
+static enum err pinned_view(
+    void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info)
 {
 	const struct pinned *p = ctx;
 	if (version == 0 && str_equal(name, p->view))
@@ -234,10 +243,12 @@ static struct str pinned_nearest(void *ctx, struct str name)
 	return p->under->nearest(p->under->ctx, name);
 }
 
-static enum err query_text(struct proc *p, const struct pinned *pinned, struct str sql, const struct proc_sink *sink,
-    struct sql_error *ret_error)
+static enum err query_text(struct proc *p, const struct pinned *pinned, struct str sql,
+    const struct proc_sink *sink, struct sql_error *ret_error)
 {
-	const struct sql_catalog catalog = {.ctx = (void *)(uintptr_t)pinned, .table = pinned_table, .view = pinned_view,
+	const struct sql_catalog catalog = {.ctx = (void *)(uintptr_t)pinned,
+	    .table = pinned_table,
+	    .view = pinned_view,
 	    .nearest = pinned_nearest};
 	struct sql_script script;
 	struct arena arena;
@@ -268,8 +279,8 @@ static void write_select_all(struct writer *w, struct str view)
 	write_u8(w, '"');
 }
 
-enum err proc_query(struct proc *p, struct str view, int32_t version, struct str sql, const struct proc_sink *sink,
-    struct sql_error *ret_error)
+enum err proc_query(struct proc *p, struct str view, int32_t version, struct str sql,
+    const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	struct pinned pinned = {.under = &p->registry.catalog, .view = view, .version = version};
 	struct reg_version *v;
@@ -283,31 +294,38 @@ enum err proc_query(struct proc *p, struct str view, int32_t version, struct str
 	writer_init(&w, 64 * KIB);
 	if (!sql.ptr)
 		write_select_all(&w, view);
-	err = w.err ? w.err : query_text(p, &pinned, sql.ptr ? sql : bytes_str(writer_bytes(&w)), sink, ret_error);
+	err = w.err ? w.err
+	            : query_text(
+	                  p, &pinned, sql.ptr ? sql : bytes_str(writer_bytes(&w)), sink, ret_error);
 	writer_release(&w);
 	return proc_sql_error(ret_error, err);
 }
 
-/* ---- statements ------------------------------------------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------- */
 
 static enum err show_tables(struct proc *p, const struct proc_sink *sink)
 {
 	static const struct type text = {TYPE_TEXT, 0, 0};
-	const struct proc_column columns[3] = {{STR("name"), text}, {STR("kind"), text}, {STR("source"), text}};
+	const struct proc_column columns[3] = {
+	    {STR("name"), text}, {STR("kind"), text}, {STR("source"), text}};
 	TRY(sink->columns(sink->ctx, columns, 3));
 	enum err err = ERR_OK;
 	mutex_lock(&p->ddl); /* entries are not freed; what is dropped is only marked */
-	LIST_EACH(&p->registry.tables, node, next) {
+	LIST_EACH(&p->registry.tables, node, next)
+	{
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
-		const struct datum row[3] = {{.s = t->name}, {.s = STR("table")}, {.s = t->table->topic}};
+		const struct datum row[3] = {
+		    {.s = t->name}, {.s = STR("table")}, {.s = t->table->topic}};
 		if (!t->dropped && err == ERR_OK)
 			err = sink->row(sink->ctx, row, 3);
 	}
-	LIST_EACH(&p->registry.views, node, next) {
+	LIST_EACH(&p->registry.views, node, next)
+	{
 		struct reg_view *v = CONTAINER_OF(node, struct reg_view, node);
 		char source[40];
 		(void)snprintf(source, sizeof(source), "version %d", v->active);
-		const struct datum row[3] = {{.s = v->name}, {.s = STR("view")}, {.s = str_of(source)}};
+		const struct datum row[3] = {
+		    {.s = v->name}, {.s = STR("view")}, {.s = str_of(source)}};
 		if (registry_next_version(v, NULL) && err == ERR_OK)
 			err = sink->row(sink->ctx, row, 3);
 	}
@@ -315,17 +333,18 @@ static enum err show_tables(struct proc *p, const struct proc_sink *sink)
 	return err;
 }
 
-static enum err execute(struct proc *p, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink, struct sql_error *ret_error)
+static enum err execute(struct proc *p, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	switch (s->kind) {
 	case SQL_CREATE_TABLE:
 	case SQL_CREATE_VIEW:
 	case SQL_DROP: {
 		mutex_lock(&p->ddl);
-		enum err err = s->kind == SQL_CREATE_TABLE ? proc_create_table(p, s, how, sink, ret_error)
-		    : s->kind == SQL_CREATE_VIEW           ? proc_create_view(p, s, how, sink, ret_error)
-							   : proc_drop(p, s, how, sink);
+		enum err err =
+		    s->kind == SQL_CREATE_TABLE  ? proc_create_table(p, s, how, sink, ret_error)
+		    : s->kind == SQL_CREATE_VIEW ? proc_create_view(p, s, how, sink, ret_error)
+		                                 : proc_drop(p, s, how, sink);
 		mutex_unlock(&p->ddl);
 		return err;
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshots at one sequence: a barrier brings each version to a checkpoint there, in two steps. First all are told to hold,
- * so that none runs past the place that is then chosen; then each goes on up to it, commits, pins its rows with a reader,
- * and lives on while the others are still on their way.
+ * Snapshots at one sequence: a barrier brings each version to a checkpoint there, in two steps.
+ * First all are told to hold, so that none runs past the place that is then chosen; then each goes
+ * on up to it, commits, pins its rows with a reader, and lives on while the others are still on
+ * their way.
  */
 #include "processor/proc.h"
 #include "processor/proc_key.h"
@@ -21,22 +22,25 @@ struct proc_snapshot {
 	uint32_t key_count;
 };
 
-/* ---- life cycle --------------------------------------------------------------------------------------------- */
+/* ---- life cycle -------------------------------------------------------------------- */
 
-static enum err snapshot_new(const struct reg_version *def, struct store_reader *reader, struct proc_snapshot **ret)
+static enum err snapshot_new(
+    const struct reg_version *def, struct store_reader *reader, struct proc_snapshot **ret)
 {
 	const struct view_plan *plan = def->plan;
 	struct arena arena;
 	arena_init(&arena, SNAPSHOT_ARENA_BYTES_MAX);
 	struct proc_snapshot *s = arena_calloc(&arena, 1, sizeof(*s));
-	struct proc_column *columns = arena_calloc(&arena, plan->visible_count + 1u, sizeof(*columns));
+	struct proc_column *columns =
+	    arena_calloc(&arena, plan->visible_count + 1u, sizeof(*columns));
 	uint32_t *keys = arena_calloc(&arena, plan->key_count + 1u, sizeof(*keys));
 	if (!s || !columns || !keys) {
 		arena_release(&arena);
 		return ERR_NOMEM;
 	}
 	for (uint32_t i = 0; i < plan->visible_count; i++)
-		columns[i] = (struct proc_column){plan->root->columns[i].name, plan->root->columns[i].type};
+		columns[i] =
+		    (struct proc_column){plan->root->columns[i].name, plan->root->columns[i].type};
 	for (uint32_t i = 0; i < plan->key_count; i++)
 		if (plan->keys[i] < plan->visible_count)
 			keys[s->key_count++] = plan->keys[i];
@@ -58,7 +62,7 @@ void proc_snapshot_close(struct proc_snapshot *s)
 	arena_release(&arena);
 }
 
-/* ---- barriers -------------------------------------------------------------------------------------------------- */
+/* ---- barriers ---------------------------------------------------------------------- */
 
 struct barrier_set {
 	struct proc *proc;
@@ -78,8 +82,9 @@ static enum err find_runs(struct barrier_set *b, const int32_t *versions)
 	for (size_t i = 0; i < b->count && err == ERR_OK; i++) {
 		err = proc_find_version(b->proc, b->view, versions[i], &b->def[i]);
 		if (err == ERR_OK && !b->def[i]->run)
-			err = err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d has no data yet", STR_ARG(b->view),
-			    b->def[i]->def.version);
+			err =
+			    err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d has no data yet",
+			        STR_ARG(b->view), b->def[i]->def.version);
 		else if (err == ERR_OK)
 			b->run[i] = b->def[i]->run;
 	}
@@ -145,12 +150,13 @@ static enum err wait_all(struct barrier_set *b, uint64_t sequence, int64_t timeo
 		if (done)
 			return ERR_OK;
 		if (stopped)
-			return err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d stopped: %s", STR_ARG(b->view),
-			    stopped->def->def.version, stopped->reason);
+			return err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d stopped: %s",
+			    STR_ARG(b->view), stopped->def->def.version, stopped->reason);
 		if (io_clock_ns(p->options.io, IO_CLOCK_MONOTONIC) > end_ns)
-			return err_note(ERR_TIMEOUT, "view \"" STR_FMT "\" did not reach sequence %llu in time: it is still"
-					" reading history, or a transaction is open", STR_ARG(b->view),
-			    (unsigned long long)sequence);
+			return err_note(ERR_TIMEOUT,
+			    "view \"" STR_FMT "\" did not reach sequence %llu in time: it is still"
+			    " reading history, or a transaction is open",
+			    STR_ARG(b->view), (unsigned long long)sequence);
 	}
 }
 
@@ -172,12 +178,14 @@ static enum err choose_sequence(struct barrier_set *b, uint64_t highest, uint64_
 	if (*sequence == 0)
 		*sequence = stable > highest ? stable : highest;
 	if (*sequence < highest)
-		return err_note(ERR_REFUSED, "view \"" STR_FMT "\" stands at sequence %llu already, past %llu",
+		return err_note(ERR_REFUSED,
+		    "view \"" STR_FMT "\" stands at sequence %llu already, past %llu",
 		    STR_ARG(b->view), (unsigned long long)highest, (unsigned long long)*sequence);
 	return ERR_OK;
 }
 
-static enum err reach(struct barrier_set *b, const int32_t *versions, uint64_t sequence, int64_t timeout_ns)
+static enum err reach(
+    struct barrier_set *b, const int32_t *versions, uint64_t sequence, int64_t timeout_ns)
 {
 	uint64_t highest = 0;
 	TRY(find_runs(b, versions));
@@ -210,8 +218,8 @@ static enum err take_snapshots(struct barrier_set *b, struct proc_snapshot **ret
 	return err;
 }
 
-enum err proc_snapshot_at(struct proc *p, struct str view, const int32_t *versions, size_t count, uint64_t sequence,
-    int64_t timeout_ns, struct proc_snapshot **ret_snapshots)
+enum err proc_snapshot_at(struct proc *p, struct str view, const int32_t *versions, size_t count,
+    uint64_t sequence, int64_t timeout_ns, struct proc_snapshot **ret_snapshots)
 {
 	if (count == 0 || count > SNAPSHOTS_MAX)
 		return err_note(ERR_INVALID, "1 to %d versions", SNAPSHOTS_MAX);
@@ -232,7 +240,8 @@ enum err proc_snapshot_at(struct proc *p, struct str view, const int32_t *versio
 	return err;
 }
 
-enum err proc_snapshot_last(struct proc *p, struct str view, int32_t version, struct proc_snapshot **ret_snapshot)
+enum err proc_snapshot_last(
+    struct proc *p, struct str view, int32_t version, struct proc_snapshot **ret_snapshot)
 {
 	struct reg_version *def;
 	struct store_reader *reader;
@@ -243,7 +252,7 @@ enum err proc_snapshot_last(struct proc *p, struct str view, int32_t version, st
 	return err;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------- */
 
 const struct reg_version *proc_snapshot_def(const struct proc_snapshot *s)
 {
@@ -260,8 +269,8 @@ uint64_t proc_snapshot_input_hash(const struct proc_snapshot *s)
 	return s->def->input_hash;
 }
 
-void proc_snapshot_columns(const struct proc_snapshot *s, const struct proc_column **ret_columns, uint32_t *ret_count,
-    const uint32_t **ret_keys, uint32_t *ret_key_count, bool *ret_keys_visible)
+void proc_snapshot_columns(const struct proc_snapshot *s, const struct proc_column **ret_columns,
+    uint32_t *ret_count, const uint32_t **ret_keys, uint32_t *ret_key_count, bool *ret_keys_visible)
 {
 	*ret_columns = s->columns;
 	*ret_count = s->def->plan->visible_count;
@@ -272,8 +281,11 @@ void proc_snapshot_columns(const struct proc_snapshot *s, const struct proc_colu
 
 static void fill_row(struct proc_row *row, const struct store_row *r)
 {
-	*row = (struct proc_row){.key = r->key, .values = r->values, .first_sequence = r->first_sequence,
-	    .last_sequence = r->last_sequence, .record_count = r->record_count};
+	*row = (struct proc_row){.key = r->key,
+	    .values = r->values,
+	    .first_sequence = r->first_sequence,
+	    .last_sequence = r->last_sequence,
+	    .record_count = r->record_count};
 }
 
 enum err proc_snapshot_next(struct proc_snapshot *s, struct proc_row *ret_row)
@@ -296,13 +308,14 @@ enum err proc_snapshot_find(struct proc_snapshot *s, struct bytes key, struct pr
 	return ERR_OK;
 }
 
-/* ---- root ---------------------------------------------------------------------------------------------------------- */
+/* ---- root -------------------------------------------------------------------------- */
 
 static bool digest(EVP_MD_CTX *md, const struct writer *w)
 {
 	uint8_t len[4];
 	put_u32_le(len, (uint32_t)w->len);
-	return EVP_DigestUpdate(md, len, sizeof(len)) == 1 && EVP_DigestUpdate(md, w->ptr, w->len) == 1;
+	return EVP_DigestUpdate(md, len, sizeof(len)) == 1 &&
+	       EVP_DigestUpdate(md, w->ptr, w->len) == 1;
 }
 
 static void write_root_header(struct writer *w, const struct proc_snapshot *s)
@@ -316,7 +329,8 @@ static void write_root_header(struct writer *w, const struct proc_snapshot *s)
 	}
 }
 
-static void write_root_row(struct writer *w, const struct proc_snapshot *s, const struct proc_row *row)
+static void write_root_row(
+    struct writer *w, const struct proc_snapshot *s, const struct proc_row *row)
 {
 	write_u32_le(w, (uint32_t)row->key.len);
 	write_bytes(w, row->key);
@@ -368,6 +382,8 @@ enum err proc_snapshot_root(struct proc_snapshot *s, uint8_t ret_root[32])
 enum err proc_snapshot_parse_key(struct proc_snapshot *s, struct str text, struct writer *ret_key)
 {
 	if (!s->def->plan->keys_visible)
-		return err_note(ERR_INVALID, "the key of view \"" STR_FMT "\" is not among its columns", STR_ARG(s->def->view->name));
+		return err_note(ERR_INVALID,
+		    "the key of view \"" STR_FMT "\" is not among its columns",
+		    STR_ARG(s->def->view->name));
 	return key_parse(s->columns, s->keys, s->key_count, text, ret_key);
 }

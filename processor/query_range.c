@@ -41,12 +41,13 @@ static const struct expr *demanded(const struct expr *e, uint32_t column, enum t
 		}
 		return NULL;
 	}
-	if (e->kind != EXPR_CALL || e->arg_count != 2 || !e->func || strcmp(e->func->name, "=") != 0)
+	if (e->kind != EXPR_CALL || e->arg_count != 2 || !e->func ||
+	    strcmp(e->func->name, "=") != 0)
 		return NULL;
 	for (int i = 0; i < 2; i++) {
 		const struct expr *a = e->args[i], *b = e->args[1 - i];
-		if (a->kind == EXPR_COLUMN && a->column == column && b->kind == EXPR_CONST && !b->value.null &&
-		    a->type.id == type && b->type.id == type)
+		if (a->kind == EXPR_COLUMN && a->column == column && b->kind == EXPR_CONST &&
+		    !b->value.null && a->type.id == type && b->type.id == type)
 			return b;
 	}
 	return NULL;
@@ -67,8 +68,8 @@ static void range_end(struct key_range *r)
 	r->has_end = true;
 }
 
-enum err key_range_find(struct key_range *r, const struct view_plan *plan, const struct plan *source,
-    const struct view_plan *view)
+enum err key_range_find(struct key_range *r, const struct view_plan *plan,
+    const struct plan *source, const struct view_plan *view)
 {
 	const struct plan *filter = filter_over(plan->root, source);
 	if (!filter)

@@ -6,9 +6,11 @@
 enum { REGISTRY_ARENA_BYTES_MAX = 64 << 20 };
 
 static enum err find_table(void *ctx, struct str name, const struct table **ret_table);
-static enum err find_view(void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info);
+static enum err find_view(
+    void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info);
 static enum err find_table_read(void *ctx, struct str name, const struct table **ret_table);
-static enum err find_view_read(void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info);
+static enum err find_view_read(
+    void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info);
 static struct str find_nearest(void *ctx, struct str name);
 static struct str find_nearest_read(void *ctx, struct str name);
 
@@ -17,7 +19,8 @@ void registry_init(struct registry *r, struct mutex *mutex)
 	list_init(&r->tables);
 	list_init(&r->views);
 	r->mutex = mutex;
-	r->catalog = (struct sql_catalog){.ctx = r, .table = find_table, .view = find_view, .nearest = find_nearest};
+	r->catalog = (struct sql_catalog){
+	    .ctx = r, .table = find_table, .view = find_view, .nearest = find_nearest};
 }
 
 static void version_free(struct reg_version *v)
@@ -30,14 +33,16 @@ static void version_free(struct reg_version *v)
 
 void registry_release(struct registry *r)
 {
-	LIST_EACH(&r->tables, node, next) {
+	LIST_EACH(&r->tables, node, next)
+	{
 		struct arena arena = CONTAINER_OF(node, struct reg_table, node)->arena;
 		arena_release(&arena);
 	}
-	LIST_EACH(&r->views, node, next) {
+	LIST_EACH(&r->views, node, next)
+	{
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		LIST_EACH(&view->versions, vnode, vnext)
-			version_free(CONTAINER_OF(vnode, struct reg_version, node));
+		version_free(CONTAINER_OF(vnode, struct reg_version, node));
 		struct arena arena = view->arena;
 		arena_release(&arena);
 	}
@@ -45,11 +50,12 @@ void registry_release(struct registry *r)
 	list_init(&r->views);
 }
 
-/* ---- finding -------------------------------------------------------------------------------------------- */
+/* ---- finding ----------------------------------------------------------------------- */
 
 struct reg_table *registry_table(struct registry *r, struct str name)
 {
-	LIST_EACH(&r->tables, node, next) {
+	LIST_EACH(&r->tables, node, next)
+	{
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
 		if (!t->dropped && str_equal(t->name, name))
 			return t;
@@ -59,7 +65,8 @@ struct reg_table *registry_table(struct registry *r, struct str name)
 
 static struct reg_view *find_any_view(struct registry *r, struct str name)
 {
-	LIST_EACH(&r->views, node, next) {
+	LIST_EACH(&r->views, node, next)
+	{
 		struct reg_view *v = CONTAINER_OF(node, struct reg_view, node);
 		if (str_equal(v->name, name))
 			return v;
@@ -90,7 +97,8 @@ struct reg_version *registry_version(struct registry *r, struct str view, int32_
 	if (!v)
 		return NULL;
 	int32_t wanted = version ? version : v->active;
-	for (struct reg_version *x = registry_next_version(v, NULL); x; x = registry_next_version(v, x))
+	for (struct reg_version *x = registry_next_version(v, NULL); x;
+	     x = registry_next_version(v, x))
 		if (x->def.version == wanted)
 			return x;
 	return NULL;
@@ -99,7 +107,8 @@ struct reg_version *registry_version(struct registry *r, struct str view, int32_
 int32_t registry_free_version(const struct reg_view *view)
 {
 	int32_t highest = 0;
-	LIST_EACH(&view->versions, node, next) {
+	LIST_EACH(&view->versions, node, next)
+	{
 		const struct reg_version *v = CONTAINER_OF(node, struct reg_version, node);
 		if (!v->ended && v->def.version > highest)
 			highest = v->def.version;
@@ -120,20 +129,23 @@ static bool reads(const struct reg_version *v, const struct plan_read *read)
 
 struct reg_version *registry_reader_of(struct registry *r, const struct plan_read *read)
 {
-	LIST_EACH(&r->views, node, next) {
+	LIST_EACH(&r->views, node, next)
+	{
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
-		for (struct reg_version *v = registry_next_version(view, NULL); v; v = registry_next_version(view, v))
+		for (struct reg_version *v = registry_next_version(view, NULL); v;
+		     v = registry_next_version(view, v))
 			if (reads(v, read))
 				return v;
 	}
 	return NULL;
 }
 
-/* ---- did you mean ------------------------------------------------------------------------------------------ */
+/* ---- did you mean ------------------------------------------------------------------ */
 
 enum { EDIT_NAME_MAX = 64 };
 
-/* Edits (insert, delete, replace) between two names, any case; more than EDIT_NAME_MAX for long ones. */
+/* Edits (insert, delete, replace) between two names, any case; more than EDIT_NAME_MAX for long
+ * ones. */
 static uint32_t edit_distance(struct str a, struct str b)
 {
 	uint32_t row[EDIT_NAME_MAX + 1];
@@ -158,7 +170,8 @@ struct str registry_nearest(struct registry *r, struct str name)
 {
 	struct str best = {NULL, 0};
 	uint32_t nearest = (uint32_t)name.len / 3 + 2;
-	LIST_EACH(&r->tables, node, next) {
+	LIST_EACH(&r->tables, node, next)
+	{
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
 		uint32_t d = t->dropped ? UINT32_MAX : edit_distance(t->name, name);
 		if (d < nearest) {
@@ -166,9 +179,11 @@ struct str registry_nearest(struct registry *r, struct str name)
 			best = t->name;
 		}
 	}
-	LIST_EACH(&r->views, node, next) {
+	LIST_EACH(&r->views, node, next)
+	{
 		struct reg_view *v = CONTAINER_OF(node, struct reg_view, node);
-		uint32_t d = registry_next_version(v, NULL) ? edit_distance(v->name, name) : UINT32_MAX;
+		uint32_t d =
+		    registry_next_version(v, NULL) ? edit_distance(v->name, name) : UINT32_MAX;
 		if (d < nearest) {
 			nearest = d;
 			best = v->name;
@@ -177,20 +192,25 @@ struct str registry_nearest(struct registry *r, struct str name)
 	return best;
 }
 
-/* ---- the binder's view -------------------------------------------------------------------------------------- */
+/* ---- the binder's view ------------------------------------------------------------- */
 
 enum err registry_view_info(const struct reg_version *v, struct sql_view_info *ret_info)
 {
 	const struct view_plan *p = v->plan;
 	if (!p)
-		return err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d: %s", STR_ARG(v->view->name), v->def.version,
-		    v->problem);
+		return err_note(ERR_REFUSED, "view \"" STR_FMT "\" version %d: %s",
+		    STR_ARG(v->view->name), v->def.version, v->problem);
 	uint32_t visible_keys = 0;
 	while (visible_keys < p->key_count && p->keys[visible_keys] < p->visible_count)
 		visible_keys++;
-	*ret_info = (struct sql_view_info){.name = v->view->name, .version = v->def.version,
-	    .columns = p->root->columns, .column_count = p->visible_count, .sql = v->def.text, .keys = p->keys,
-	    .key_count = p->keys_visible ? p->key_count : visible_keys, .keys_visible = p->keys_visible,
+	*ret_info = (struct sql_view_info){.name = v->view->name,
+	    .version = v->def.version,
+	    .columns = p->root->columns,
+	    .column_count = p->visible_count,
+	    .sql = v->def.text,
+	    .keys = p->keys,
+	    .key_count = p->keys_visible ? p->key_count : visible_keys,
+	    .keys_visible = p->keys_visible,
 	    .catalog = &v->catalog};
 	memcpy(ret_info->identity, p->identity, sizeof(ret_info->identity));
 	return ERR_OK;
@@ -200,7 +220,8 @@ static enum err unknown(struct registry *r, const char *what, struct str name)
 {
 	struct str near = registry_nearest(r, name);
 	if (near.ptr)
-		return err_note(ERR_NOT_FOUND, "there is no %s \"" STR_FMT "\": did you mean \"" STR_FMT "\"?", what,
+		return err_note(ERR_NOT_FOUND,
+		    "there is no %s \"" STR_FMT "\": did you mean \"" STR_FMT "\"?", what,
 		    STR_ARG(name), STR_ARG(near));
 	return err_note(ERR_NOT_FOUND, "there is no %s \"" STR_FMT "\"", what, STR_ARG(name));
 }
@@ -217,7 +238,8 @@ static enum err find_table(void *ctx, struct str name, const struct table **ret_
 	return err;
 }
 
-static enum err find_view(void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info)
+static enum err find_view(
+    void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info)
 {
 	struct registry *r = ctx;
 	mutex_lock(r->mutex);
@@ -237,7 +259,8 @@ static struct str find_nearest(void *ctx, struct str name)
 }
 
 /* The names of a version already created: as its record says. */
-static const struct plan_read *recorded_read(const struct reg_version *v, struct str name, bool is_table)
+static const struct plan_read *recorded_read(
+    const struct reg_version *v, struct str name, bool is_table)
 {
 	for (size_t i = 0; i < v->def.read_count; i++)
 		if (v->def.reads[i].is_table == is_table && str_equal(v->def.reads[i].name, name))
@@ -256,9 +279,11 @@ static enum err find_table_read(void *ctx, struct str name, const struct table *
 	const struct plan_read *read = recorded_read(v, name, true);
 	enum err err = ERR_NOT_FOUND;
 	mutex_lock(v->registry->mutex);
-	LIST_EACH(&v->registry->tables, node, next) {
+	LIST_EACH(&v->registry->tables, node, next)
+	{
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
-		if (!read || !str_equal(t->name, name) || !same_identity(t->table->identity, read->identity))
+		if (!read || !str_equal(t->name, name) ||
+		    !same_identity(t->table->identity, read->identity))
 			continue;
 		*ret_table = t->table;
 		err = ERR_OK;
@@ -267,7 +292,8 @@ static enum err find_table_read(void *ctx, struct str name, const struct table *
 	return err;
 }
 
-static enum err find_view_read(void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info)
+static enum err find_view_read(
+    void *ctx, struct str name, int32_t version, struct sql_view_info *ret_info)
 {
 	struct reg_version *v = ctx;
 	const struct plan_read *read = recorded_read(v, name, false);
@@ -276,9 +302,11 @@ static enum err find_view_read(void *ctx, struct str name, int32_t version, stru
 	mutex_lock(v->registry->mutex);
 	struct reg_view *view = read ? find_any_view(v->registry, name) : NULL;
 	if (view) {
-		LIST_EACH(&view->versions, node, next) {
+		LIST_EACH(&view->versions, node, next)
+		{
 			struct reg_version *x = CONTAINER_OF(node, struct reg_version, node);
-			if (x->def.version == read->version && x->plan && same_identity(x->plan->identity, read->identity))
+			if (x->def.version == read->version && x->plan &&
+			    same_identity(x->plan->identity, read->identity))
 				err = registry_view_info(x, ret_info);
 		}
 	}
@@ -292,11 +320,12 @@ static struct str find_nearest_read(void *ctx, struct str name)
 	return (struct str){NULL, 0};
 }
 
-/* ---- changing ----------------------------------------------------------------------------------------------- */
+/* ---- changing ---------------------------------------------------------------------- */
 
 static enum err sql_failed(enum err err, const struct sql_error *e)
 {
-	return err_note(err, "%d:%d: %s%s%s", e->line, e->column, e->message, e->hint[0] ? " Hint: " : "", e->hint);
+	return err_note(err, "%d:%d: %s%s%s", e->line, e->column, e->message,
+	    e->hint[0] ? " Hint: " : "", e->hint);
 }
 
 static enum err bind_table(struct registry *r, struct reg_table *t)
@@ -308,8 +337,11 @@ static enum err bind_table(struct registry *r, struct reg_table *t)
 	if (err)
 		return sql_failed(err, &e);
 	if (script.count != 1 || script.statements[0].kind != SQL_CREATE_TABLE)
-		err = err_note(ERR_CORRUPT, DEFINITION_TOPIC ": table \"" STR_FMT "\" is no CREATE TABLE", STR_ARG(t->name));
-	else if ((err = sql_bind_table(&script.statements[0], &r->catalog, &t->arena, &table, &e)) != ERR_OK)
+		err = err_note(ERR_CORRUPT,
+		    DEFINITION_TOPIC ": table \"" STR_FMT "\" is no CREATE TABLE",
+		    STR_ARG(t->name));
+	else if ((err = sql_bind_table(
+	              &script.statements[0], &r->catalog, &t->arena, &table, &e)) != ERR_OK)
 		err = sql_failed(err, &e);
 	sql_script_release(&script);
 	if (err)
@@ -344,20 +376,23 @@ enum err registry_add_table(struct registry *r, const struct definition *d, stru
 	return ERR_OK;
 }
 
-/* Binding an old record may fail where it once did not (a newer program): the version then stands with a problem. */
+/* Binding an old record may fail where it once did not (a newer program): the version then stands
+ * with a problem. */
 static void bind_version(struct reg_version *v)
 {
 	struct sql_error e = {0};
 	enum err err = sql_parse(v->def.text, &v->script, &e);
 	v->parsed = err == ERR_OK;
-	if (err == ERR_OK && (v->script.count != 1 || v->script.statements[0].kind != SQL_CREATE_VIEW))
+	if (err == ERR_OK &&
+	    (v->script.count != 1 || v->script.statements[0].kind != SQL_CREATE_VIEW))
 		err = ERR_CORRUPT;
 	else if (err == ERR_OK)
 		err = sql_bind_view(&v->script.statements[0], &v->catalog, &v->arena, &v->plan, &e);
 	if (err == ERR_OK)
 		return;
 	v->plan = NULL;
-	(void)snprintf(v->problem, sizeof(v->problem), "%s: %d:%d: %.150s", err_name(err), e.line, e.column, e.message);
+	(void)snprintf(v->problem, sizeof(v->problem), "%s: %d:%d: %.150s", err_name(err), e.line,
+	    e.column, e.message);
 }
 
 static enum err view_of(struct registry *r, struct str name, struct reg_view **ret_view)
@@ -384,7 +419,7 @@ static enum err view_of(struct registry *r, struct str name, struct reg_view **r
 static void end_versions(struct reg_view *view)
 {
 	LIST_EACH(&view->versions, node, next)
-		CONTAINER_OF(node, struct reg_version, node)->ended = true;
+	CONTAINER_OF(node, struct reg_version, node)->ended = true;
 }
 
 enum err registry_add_version(struct registry *r, const struct definition *d, struct arena *arena,
@@ -398,7 +433,9 @@ enum err registry_add_version(struct registry *r, const struct definition *d, st
 	v->arena = *arena;
 	v->registry = r;
 	v->input_hash = definition_input_hash(d->parts, d->part_count);
-	v->catalog = (struct sql_catalog){.ctx = v, .table = find_table_read, .view = find_view_read,
+	v->catalog = (struct sql_catalog){.ctx = v,
+	    .table = find_table_read,
+	    .view = find_view_read,
 	    .nearest = find_nearest_read};
 	bind_version(v);
 	mutex_lock(r->mutex);

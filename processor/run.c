@@ -4,9 +4,10 @@
  *
  *   OPENING  dirty_open: version_open at the next turn
  *   TURNING  version != NULL
- *   WAITING  a failure that may pass (full disk, no memory, a lock): opened again after a while, from its last checkpoint
- *   REBUILT  a file that cannot be trusted, or is ahead of the log: removed, with an event, and opened again, empty
- *   STOPPED  SOURCE_GONE, or FAILED with a reason; its rows stay readable
+ *   WAITING  a failure that may pass (full disk, no memory, a lock): opened again after a while,
+ * from its last checkpoint REBUILT  a file that cannot be trusted, or is ahead of the log: removed,
+ * with an event, and opened again, empty STOPPED  SOURCE_GONE, or FAILED with a reason; its rows
+ * stay readable
  */
 #include "processor/run.h"
 #include <stdio.h>
@@ -17,9 +18,15 @@ struct store_spec run_store_spec(const struct run *r)
 {
 	const struct reg_version *def = r->def;
 	const struct worker_env *env = worker_env(r->worker);
-	return (struct store_spec){.vfs = env->vfs, .io = env->io, .path = r->path, .view = def->view->name,
-	    .version = def->def.version, .logic = def->plan->identity, .input_hash = def->input_hash,
-	    .columns = def->plan->root->columns, .column_count = def->plan->visible_count,
+	return (struct store_spec){.vfs = env->vfs,
+	    .io = env->io,
+	    .path = r->path,
+	    .view = def->view->name,
+	    .version = def->def.version,
+	    .logic = def->plan->identity,
+	    .input_hash = def->input_hash,
+	    .columns = def->plan->root->columns,
+	    .column_count = def->plan->visible_count,
 	    .state_count = def->plan->state_count};
 }
 
@@ -48,11 +55,12 @@ static int64_t now_ns(const struct run *r)
 	return io_clock_ns(worker_env(r->worker)->io, IO_CLOCK_MONOTONIC);
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------ */
+/* ---- failures ---------------------------------------------------------------------- */
 
 static bool may_pass(enum err err)
 {
-	return err == ERR_NOSPACE || err == ERR_NOMEM || err == ERR_LOCKED || err == ERR_AGAIN || err == ERR_TIMEOUT;
+	return err == ERR_NOSPACE || err == ERR_NOMEM || err == ERR_LOCKED || err == ERR_AGAIN ||
+	       err == ERR_TIMEOUT;
 }
 
 static void close_version(struct run *r, bool checkpoint)
@@ -63,8 +71,8 @@ static void close_version(struct run *r, bool checkpoint)
 	enum err err = version_close(r->version, checkpoint);
 	r->version = NULL;
 	if (err)
-		diag(DIAG_WARN, "view_close", "view=" STR_FMT " version=%d error=%s", STR_ARG(r->def->view->name),
-		    r->def->def.version, err_name(err));
+		diag(DIAG_WARN, "view_close", "view=" STR_FMT " version=%d error=%s",
+		    STR_ARG(r->def->view->name), r->def->def.version, err_name(err));
 }
 
 /* Removes the file, so that the version is built again from the log. */
@@ -72,8 +80,9 @@ static void discard(struct run *r, enum err cause)
 {
 	char reason[160];
 	close_version(r, false);
-	diag(DIAG_WARN, "view_rebuilt", "view=" STR_FMT " version=%d verdict=%s reason=%s", STR_ARG(r->def->view->name),
-	    r->def->def.version, err_name(cause), diag_quote(reason, sizeof(reason), str_of(err_chain())));
+	diag(DIAG_WARN, "view_rebuilt", "view=" STR_FMT " version=%d verdict=%s reason=%s",
+	    STR_ARG(r->def->view->name), r->def->def.version, err_name(cause),
+	    diag_quote(reason, sizeof(reason), str_of(err_chain())));
 	metric_add(METRIC_REBUILT_FILES, 1);
 	r->rebuilds++;
 	enum err err = store_remove(worker_env(r->worker)->io, r->path);
@@ -96,25 +105,31 @@ static void failed(struct run *r, enum err err)
 	if (may_pass(err)) {
 		int64_t wait_ms = (int64_t)RETRY_FIRST_MS << (r->failures < 6 ? r->failures : 6);
 		r->failures++;
-		r->retry_at_ns = now_ns(r) + (wait_ms < RETRY_LAST_MS ? wait_ms : RETRY_LAST_MS) * MS_NS;
+		r->retry_at_ns =
+		    now_ns(r) + (wait_ms < RETRY_LAST_MS ? wait_ms : RETRY_LAST_MS) * MS_NS;
 		publish(r, now, err_chain());
 	} else {
 		publish(r, err == ERR_SOURCE_GONE ? PROC_SOURCE_GONE : PROC_FAILED, err_chain());
 	}
 	char reason[240];
 	diag(DIAG_ERROR, "view_failed", "view=" STR_FMT " version=%d error=%s retried=%s reason=%s",
-	    STR_ARG(r->def->view->name), r->def->def.version, err_name(err), may_pass(err) ? "yes" : "no",
-	    diag_quote(reason, sizeof(reason), str_of(err_chain())));
+	    STR_ARG(r->def->view->name), r->def->def.version, err_name(err),
+	    may_pass(err) ? "yes" : "no", diag_quote(reason, sizeof(reason), str_of(err_chain())));
 }
 
-/* ---- turns ----------------------------------------------------------------------------------------------------- */
+/* ---- turns ------------------------------------------------------------------------- */
 
 static enum err open_version(struct run *r)
 {
 	struct worker_env *env = worker_env(r->worker);
-	struct version_spec spec = {.log = env->log, .io = env->io,
-	    .last_append_ns = &env->last_append_ns, .store = run_store_spec(r), .plan = r->def->plan,
-	    .parts = r->def->def.parts, .part_count = r->def->def.part_count, .limits = env->limits};
+	struct version_spec spec = {.log = env->log,
+	    .io = env->io,
+	    .last_append_ns = &env->last_append_ns,
+	    .store = run_store_spec(r),
+	    .plan = r->def->plan,
+	    .parts = r->def->def.parts,
+	    .part_count = r->def->def.part_count,
+	    .limits = env->limits};
 	TRY(version_open(&spec, &r->version));
 	if (r->barrier)
 		version_set_barrier(r->version, r->barrier);
@@ -142,8 +157,8 @@ static bool is_idle(const struct run *r)
 {
 	const struct version_view *v = version_view(r->version);
 	bool wanted = r->barrier && !r->barrier->done;
-	return v->caught_up && v->applied >= shared_load(&worker_env(r->worker)->stable) && !wanted &&
-	    version_due_ns(r->version) > 0;
+	return v->caught_up && v->applied >= shared_load(&worker_env(r->worker)->stable) &&
+	       !wanted && version_due_ns(r->version) > 0;
 }
 
 bool run_turn(struct run *r, int64_t budget_ns)
@@ -179,7 +194,7 @@ int64_t run_due_ns(const struct run *r)
 	return due > 0 ? due : 0;
 }
 
-/* ---- life cycle ---------------------------------------------------------------------------------------------------- */
+/* ---- life cycle -------------------------------------------------------------------- */
 
 void run_close(struct run *r, bool checkpoint)
 {
@@ -208,8 +223,8 @@ static enum err view_directory(struct writer *w, const char *views_dir, struct s
 	write_printf(w, "%s/", views_dir);
 	for (size_t i = 0; i < view.len; i++) {
 		unsigned char ch = (unsigned char)view.ptr[i];
-		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '_' || ch == '-' ||
-		    (ch >= 'A' && ch <= 'Z') || (ch == '.' && i > 0);
+		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '_' ||
+		             ch == '-' || (ch >= 'A' && ch <= 'Z') || (ch == '.' && i > 0);
 		if (plain)
 			write_u8(w, ch);
 		else
@@ -316,8 +331,8 @@ enum err run_set_barrier(struct run *r, struct version_barrier *barrier, uint64_
 	struct barrier_call c = {.run = r, .barrier = barrier};
 	worker_call(r->worker, barrier_on_worker, &c);
 	if (c.err)
-		return err_note(c.err, "view \"" STR_FMT "\" version %d does not run: %s", STR_ARG(r->def->view->name),
-		    r->def->def.version, r->reason);
+		return err_note(c.err, "view \"" STR_FMT "\" version %d does not run: %s",
+		    STR_ARG(r->def->view->name), r->def->def.version, r->reason);
 	*ret_applied = c.applied;
 	return ERR_OK;
 }

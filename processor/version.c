@@ -2,11 +2,11 @@
 /*
  * The life of a running version and its turns, see version.h.
  *
- *   version_open    store -> operators -> feed -> input; a fresh view is flushed once, because an aggregate without GROUP BY
- *                   has a row over no records
- *   version_turn    batch by batch: apply_batch, take_hole, follow_catalog, reach_end
- *   reach_end       everything up to S_stable, or the barrier, has been applied: barriers are answered here, and the first
- *                   time a version gets here at the live end it is ready
+ *   version_open    store -> operators -> feed -> input; a fresh view is flushed once, because an
+ * aggregate without GROUP BY has a row over no records version_turn    batch by batch: apply_batch,
+ * take_hole, follow_catalog, reach_end reach_end       everything up to S_stable, or the barrier,
+ * has been applied: barriers are answered here, and the first time a version gets here at the live
+ * end it is ready
  */
 #include "log/batch.h"
 #include "log/catalog.h"
@@ -24,7 +24,7 @@ const struct version_view *version_view(const struct version *v)
 	return &v->view;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------- */
 
 static void op_failed(void *ctx, const struct op_error *e)
 {
@@ -35,14 +35,21 @@ static void op_failed(void *ctx, const struct op_error *e)
 static enum err open_operators(struct version *v)
 {
 	bool empty = store_head(v->store)->checkpoint == 0;
-	v->env = (struct op_env){.ctx = v, .sink = version_sink, .error = op_failed, .store = store_ops(v->store),
-	    .store_empty = empty, .memory_bytes = v->spec.limits.state_bytes};
+	v->env = (struct op_env){.ctx = v,
+	    .sink = version_sink,
+	    .error = op_failed,
+	    .store = store_ops(v->store),
+	    .store_empty = empty,
+	    .memory_bytes = v->spec.limits.state_bytes};
 	TRY(op_build(v->spec.plan, &v->env, &v->tree));
 	TRY(store_prepare(v->store, op_row_state(v->tree)));
 	if (!empty)
 		TRY(op_load(v->tree));
-	struct feed_options o = {.plan = v->spec.plan, .tree = v->tree, .batch_rows = v->spec.limits.batch_rows,
-	    .dead = version_dead, .ctx = v};
+	struct feed_options o = {.plan = v->spec.plan,
+	    .tree = v->tree,
+	    .batch_rows = v->spec.limits.batch_rows,
+	    .dead = version_dead,
+	    .ctx = v};
 	v->fresh = empty;
 	return feed_new(&o, &v->feed);
 }
@@ -123,12 +130,13 @@ enum err version_close(struct version *v, bool checkpoint)
 	return err;
 }
 
-/* ---- batches --------------------------------------------------------------------------------------------------- */
+/* ---- batches ----------------------------------------------------------------------- */
 
 /* Records that wait in the feed may still die: accepted is all minus dead. */
 void version_count(struct version *v)
 {
-	v->view.head.records = v->records_before + feed_records(v->feed) - v->view.head.dead_letters;
+	v->view.head.records =
+	    v->records_before + feed_records(v->feed) - v->view.head.dead_letters;
 }
 
 static void note_change(struct version *v)
@@ -138,7 +146,8 @@ static void note_change(struct version *v)
 	v->moved = true;
 }
 
-static void moved_to(struct version *v, struct version_part *p, int64_t next_offset, const struct log_batch_view *b)
+static void moved_to(
+    struct version *v, struct version_part *p, int64_t next_offset, const struct log_batch_view *b)
 {
 	p->next_offset = next_offset;
 	p->moved = true;
@@ -147,7 +156,8 @@ static void moved_to(struct version *v, struct version_part *p, int64_t next_off
 	note_change(v);
 }
 
-static enum err apply_batch(struct version *v, struct version_part *p, const struct log_batch_view *b)
+static enum err apply_batch(
+    struct version *v, struct version_part *p, const struct log_batch_view *b)
 {
 	struct batch_header h;
 	TRY(batch_header_read(b->batch, &h));
@@ -166,10 +176,16 @@ static enum err take_hole(struct version *v, const struct log_batch_view *b)
 	struct version_part *p = input_part(v, b->source);
 	if (!p || b->base_offset < p->next_offset)
 		return ERR_OK;
-	struct decode_input in = {.record = {.offset = b->base_offset}, .sequence = b->sequence,
-	    .partition = b->partition, .append_time_ns = b->append_time_ns};
-	struct feed_dead d = {.topic_id = b->topic_id, .topic = STR(""), .in = &in, .op = "read",
-	    .reason = ERR_DAMAGED, .message = "the log is damaged here: the records of this batch cannot be read"};
+	struct decode_input in = {.record = {.offset = b->base_offset},
+	    .sequence = b->sequence,
+	    .partition = b->partition,
+	    .append_time_ns = b->append_time_ns};
+	struct feed_dead d = {.topic_id = b->topic_id,
+	    .topic = STR(""),
+	    .in = &in,
+	    .op = "read",
+	    .reason = ERR_DAMAGED,
+	    .message = "the log is damaged here: the records of this batch cannot be read"};
 	for (uint32_t i = 0; i < v->spec.plan->source_count; i++)
 		if (log_uuid_equal(v->spec.plan->sources[i]->table->topic_id, b->topic_id))
 			d.topic = v->spec.plan->sources[i]->table->topic;
@@ -180,7 +196,7 @@ static enum err take_hole(struct version *v, const struct log_batch_view *b)
 	return ERR_OK;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------ */
+/* ---- the end ----------------------------------------------------------------------- */
 
 static void measure_rate(struct version *v, int64_t now_ns)
 {
@@ -248,7 +264,7 @@ void version_set_barrier(struct version *v, struct version_barrier *barrier)
 		log_scan_limit(v->scan, barrier && !barrier->hold ? barrier->sequence : UINT64_MAX);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------------ */
+/* ---- turns ------------------------------------------------------------------------- */
 
 static enum err take_batch(struct version *v, const struct log_batch_view *b)
 {
@@ -271,8 +287,8 @@ static enum err step(struct version *v, enum version_turned *ret_turned)
 		return reach_end(v, stable);
 	}
 	if (err == ERR_CORRUPT) {
-		diag(DIAG_ERROR, "view_input_damaged", "partition=%d offset=%lld sequence=%llu", b.partition,
-		    (long long)b.base_offset, (unsigned long long)b.sequence);
+		diag(DIAG_ERROR, "view_input_damaged", "partition=%d offset=%lld sequence=%llu",
+		    b.partition, (long long)b.base_offset, (unsigned long long)b.sequence);
 		err_clear();
 		return take_hole(v, &b);
 	}

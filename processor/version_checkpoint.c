@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a version has to write, and its checkpoints: dirty rows and dead letters wait in memory as cells, then one
- * transaction takes them with the operators' state, the positions and the head (V1, I4).
+ * What a version has to write, and its checkpoints: dirty rows and dead letters wait in memory as
+ * cells, then one transaction takes them with the operators' state, the positions and the head (V1,
+ * I4).
  */
 #include "processor/io/cell.h"
 #include "processor/version_parts.h"
 
-/* ---- changes of rows -------------------------------------------------------------------------------------- */
+/* ---- changes of rows --------------------------------------------------------------- */
 
 static enum err put_change(struct version *v, const struct batch *rows, const struct op_change *c)
 {
@@ -23,7 +24,8 @@ static enum err put_change(struct version *v, const struct batch *rows, const st
 	return dirty_end(&v->rows, c->deleted);
 }
 
-enum err version_sink(void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
+enum err version_sink(
+    void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
 {
 	struct version *v = ctx;
 	for (uint32_t i = 0; i < count; i++)
@@ -32,7 +34,7 @@ enum err version_sink(void *ctx, const struct batch *rows, const struct op_chang
 	return ERR_OK;
 }
 
-/* ---- dead letters --------------------------------------------------------------------------------------------- */
+/* ---- dead letters ------------------------------------------------------------------ */
 
 enum err version_dead(void *ctx, const struct feed_dead *d)
 {
@@ -57,7 +59,7 @@ enum err version_dead(void *ctx, const struct feed_dead *d)
 	return ERR_OK;
 }
 
-/* ---- checkpoints ---------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ------------------------------------------------------------------- */
 
 static enum err put_positions(struct version *v)
 {
@@ -135,7 +137,8 @@ bool checkpoint_is_due(struct version *v)
 {
 	if (!v->moved)
 		return false;
-	if (dirty_bytes(&v->rows) > VERSION_ROWS_BYTES || dirty_bytes(&v->dead) > VERSION_DEAD_BYTES)
+	if (dirty_bytes(&v->rows) > VERSION_ROWS_BYTES ||
+	    dirty_bytes(&v->dead) > VERSION_DEAD_BYTES)
 		return true;
 	uint64_t keys = v->spec.limits.checkpoint_keys;
 	if (!v->view.head.ready)

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Input of a running version: which partitions it reads, from where, and the scan over them. The catalog's own partition is
- * the scan's last source: a batch there says that a topic may have got partitions, before the first record in them.
+ * Input of a running version: which partitions it reads, from where, and the scan over them. The
+ * catalog's own partition is the scan's last source: a batch there says that a topic may have got
+ * partitions, before the first record in them.
  */
 #include "log/catalog.h"
 #include "processor/version_parts.h"
 
-/* Catalog records re-read at each opening, so that none falls between a look at the topics and the scan. */
+/* Catalog records re-read at each opening, so that none falls between a look at the topics and the
+ * scan. */
 enum { CATALOG_REWIND = 64 };
 
-static struct version_part *find_part(struct version *v, struct log_uuid topic_id, int32_t partition)
+static struct version_part *find_part(
+    struct version *v, struct log_uuid topic_id, int32_t partition)
 {
 	for (size_t i = 0; i < v->part_count; i++)
-		if (v->parts[i].partition == partition && log_uuid_equal(v->parts[i].topic_id, topic_id))
+		if (v->parts[i].partition == partition &&
+		    log_uuid_equal(v->parts[i].topic_id, topic_id))
 			return &v->parts[i];
 	return NULL;
 }
 
-static enum err add_part(struct version *v, struct log_uuid topic_id, int32_t partition, int64_t next_offset)
+static enum err add_part(
+    struct version *v, struct log_uuid topic_id, int32_t partition, int64_t next_offset)
 {
 	struct version_part *p = find_part(v, topic_id, partition);
 	if (p) {
@@ -32,8 +37,8 @@ static enum err add_part(struct version *v, struct log_uuid topic_id, int32_t pa
 		v->parts = parts;
 		v->part_capacity = capacity;
 	}
-	v->parts[v->part_count++] = (struct version_part){.topic_id = topic_id, .partition = partition,
-	    .next_offset = next_offset};
+	v->parts[v->part_count++] = (struct version_part){
+	    .topic_id = topic_id, .partition = partition, .next_offset = next_offset};
 	return ERR_OK;
 }
 
@@ -46,12 +51,13 @@ enum err input_load(struct version *v)
 {
 	for (size_t i = 0; i < v->spec.part_count; i++) {
 		const struct definition_part *p = &v->spec.parts[i];
-		TRY(add_part(v, p->topic_id, p->partition, p->from > p->log_start ? p->from : p->log_start));
+		TRY(add_part(
+		    v, p->topic_id, p->partition, p->from > p->log_start ? p->from : p->log_start));
 	}
 	return store_positions(v->store, load_position, v);
 }
 
-/* ---- a look at the topics, on the log's loop ------------------------------------------------------------- */
+/* ---- a look at the topics, on the log's loop --------------------------------------- */
 
 struct look {
 	struct version *v;
@@ -66,7 +72,8 @@ static enum err look_at_topic(struct version *v, struct log_uuid topic_id)
 	const struct log_topic *topic = log_topic_by_id(v->spec.log, topic_id);
 	char id[UUID_TEXT_BYTES];
 	if (!topic)
-		return err_note(ERR_SOURCE_GONE, "the topic with id %s was deleted", uuid_format(topic_id, id));
+		return err_note(
+		    ERR_SOURCE_GONE, "the topic with id %s was deleted", uuid_format(topic_id, id));
 	for (int32_t i = 0; i < topic->partition_count; i++)
 		if (!find_part(v, topic_id, i))
 			TRY(add_part(v, topic_id, i, 0));
@@ -113,8 +120,10 @@ enum err input_open(struct version *v)
 	if (v->scan && v->part_count == known)
 		return ERR_OK;
 	if (v->view.head.sequence > found.durable_sequence)
-		return err_note(ERR_VIEW_AHEAD, "the view stands at sequence %llu, the log ends at %llu",
-		    (unsigned long long)v->view.head.sequence, (unsigned long long)found.durable_sequence);
+		return err_note(ERR_VIEW_AHEAD,
+		    "the view stands at sequence %llu, the log ends at %llu",
+		    (unsigned long long)v->view.head.sequence,
+		    (unsigned long long)found.durable_sequence);
 	log_scan_close(v->scan);
 	v->scan = NULL;
 	struct log_scan_source *sources = mem_calloc(v->part_count + 1, sizeof(*sources));
@@ -122,10 +131,12 @@ enum err input_open(struct version *v)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < v->part_count; i++)
 		sources[i] = (struct log_scan_source){.topic_id = v->parts[i].topic_id,
-		    .partition = v->parts[i].partition, .from_offset = v->parts[i].next_offset};
-	sources[v->part_count] = (struct log_scan_source){.topic_id = CATALOG_TOPIC_ID, .partition = 0,
-	    .from_offset = found.catalog_from};
-	enum err err = log_scan_open(v->spec.log, sources, v->part_count + found.has_catalog, &v->scan);
+		    .partition = v->parts[i].partition,
+		    .from_offset = v->parts[i].next_offset};
+	sources[v->part_count] = (struct log_scan_source){
+	    .topic_id = CATALOG_TOPIC_ID, .partition = 0, .from_offset = found.catalog_from};
+	enum err err =
+	    log_scan_open(v->spec.log, sources, v->part_count + found.has_catalog, &v->scan);
 	mem_free(sources);
 	if (err == ERR_OK && v->barrier && !v->barrier->hold)
 		log_scan_limit(v->scan, v->barrier->sequence);

@@ -5,7 +5,7 @@
 #include "processor/run.h"
 
 enum {
-	SLICE_LIVE_MS = 50,     /* a live version that does not get idle */
+	SLICE_LIVE_MS = 50, /* a live version that does not get idle */
 	SLICE_REBUILD_MS = 20,
 	IDLE_WAIT_MS = 1000,
 };
@@ -21,12 +21,12 @@ struct worker {
 	struct worker_env *env;
 	struct thread thread;
 	bool threaded;
-	struct mutex mutex;     /* protects the next four */
+	struct mutex mutex; /* protects the next four */
 	struct cond wake;
 	struct list commands;
 	bool woken, stop;
 	struct gate ended;
-	struct list runs;       /* the worker's thread; its length under env->mutex */
+	struct list runs; /* the worker's thread; its length under env->mutex */
 	uint32_t run_count;
 };
 
@@ -57,7 +57,7 @@ enum err worker_new(struct worker_env *env, bool threaded, struct worker **ret_w
 static void close_runs(struct worker *w)
 {
 	LIST_EACH(&w->runs, node, next)
-		run_close(CONTAINER_OF(node, struct run, node), true);
+	run_close(CONTAINER_OF(node, struct run, node), true);
 }
 
 void worker_free(struct worker *w)
@@ -69,7 +69,8 @@ void worker_free(struct worker *w)
 	cond_signal(&w->wake);
 	mutex_unlock(&w->mutex);
 	if (w->threaded)
-		loop_wait(log_loop(w->env->log), &w->ended); /* last checkpoints may need the loop */
+		loop_wait(
+		    log_loop(w->env->log), &w->ended); /* last checkpoints may need the loop */
 	else
 		close_runs(w);
 	thread_join(&w->thread);
@@ -148,13 +149,14 @@ struct worker_env *worker_env(const struct worker *w)
 	return w->env;
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------- */
+/* ---- turns ------------------------------------------------------------------------- */
 
 /* One slice for each run that is live (or is not); true when one of them has more to do. */
 static bool turn_runs(struct worker *w, bool live)
 {
 	bool more = false;
-	LIST_EACH(&w->runs, node, next) {
+	LIST_EACH(&w->runs, node, next)
+	{
 		struct run *r = CONTAINER_OF(node, struct run, node);
 		if (run_is_live(r) == live)
 			more |= run_turn(r, (live ? SLICE_LIVE_MS : SLICE_REBUILD_MS) * MS_NS);
@@ -172,7 +174,8 @@ bool worker_turn(struct worker *w)
 static int64_t next_due_ns(const struct worker *w)
 {
 	int64_t due = IDLE_WAIT_MS * MS_NS;
-	LIST_EACH(&w->runs, node, next) {
+	LIST_EACH(&w->runs, node, next)
+	{
 		int64_t d = run_due_ns(CONTAINER_OF(node, struct run, node));
 		due = d < due ? d : due;
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Diff of two versions of a view: both are brought to one sequence by a barrier, then their rows are compared. Where both keys are
- * visible and the same, rows are paired by key in one merge over the two files; else (diff_bag.c) they are compared as
- * multisets. Columns that only one version has are shown, but change nothing.
+ * Diff of two versions of a view: both are brought to one sequence by a barrier, then their rows
+ * are compared. Where both keys are visible and the same, rows are paired by key in one merge over
+ * the two files; else (diff_bag.c) they are compared as multisets. Columns that only one version
+ * has are shown, but change nothing.
  */
 #include "replay/diff_bag.h"
 #include "replay/state.h"
@@ -18,16 +19,16 @@ struct diff {
 	struct plan_columns columns;
 	bool paired;
 	struct proc_snapshot *snap[2];
-	struct writer key;         /* of req->key */
+	struct writer key; /* of req->key */
 	/* merge */
 	struct proc_row row[2];
 	bool end[2];
-	struct datum *values;      /* one output row */
-	int32_t *twin;             /* column of b with the name of a's column, -1 = none */
-	struct writer text[2];     /* values of different types are compared as text */
+	struct datum *values;  /* one output row */
+	int32_t *twin;         /* column of b with the name of a's column, -1 = none */
+	struct writer text[2]; /* values of different types are compared as text */
 };
 
-/* ---- setting up ---------------------------------------------------------------------------------------------- */
+/* ---- setting up -------------------------------------------------------------------- */
 
 static int32_t find_column(const struct sql_view_info *v, struct str name)
 {
@@ -50,10 +51,13 @@ static enum err bind_columns(struct diff *x)
 	const struct sql_catalog *catalog = proc_sql_catalog(x->d->replay->proc);
 	TRY(catalog->view(catalog->ctx, x->req->view, x->req->a, &x->info[0]));
 	TRY(catalog->view(catalog->ctx, x->req->view, x->req->b, &x->info[1]));
-	enum err err = sql_diff_columns(&x->info[0], &x->info[1], &x->arena, &x->columns, &x->paired);
+	enum err err =
+	    sql_diff_columns(&x->info[0], &x->info[1], &x->arena, &x->columns, &x->paired);
 	if (err == ERR_SQL_TYPE)
-		return err_note(ERR_SQL_TYPE, "versions %d and %d of \"" STR_FMT "\" have neither the same key nor the same"
-				" columns: their rows cannot be compared", x->req->a, x->req->b, STR_ARG(x->req->view));
+		return err_note(ERR_SQL_TYPE,
+		    "versions %d and %d of \"" STR_FMT "\" have neither the same key nor the same"
+		    " columns: their rows cannot be compared",
+		    x->req->a, x->req->b, STR_ARG(x->req->view));
 	TRY(err);
 	x->values = arena_calloc(&x->arena, x->columns.count + 1u, sizeof(*x->values));
 	x->twin = arena_calloc(&x->arena, x->info[0].column_count + 1u, sizeof(*x->twin));
@@ -68,20 +72,26 @@ static enum err take_snapshots(struct diff *x)
 {
 	const int32_t versions[2] = {x->req->a, x->req->b};
 	int64_t timeout_ns = x->req->timeout_ns ? x->req->timeout_ns : DIFF_TIMEOUT_DEFAULT_NS;
-	TRY(proc_snapshot_at(x->d->replay->proc, x->req->view, versions, 2, 0, timeout_ns, x->snap));
-	x->req->counts = (struct replay_diff_counts){.sequence = proc_snapshot_sequence(x->snap[0])};
-	if (proc_snapshot_input_hash(x->snap[0]) != proc_snapshot_input_hash(x->snap[1]) && !x->req->different_input)
-		return err_note(ERR_DIFFERENT_INPUT, "versions %d and %d of \"" STR_FMT "\" did not read the same records"
-				" (another --from, or records that were deleted before one of them was made):"
-				" --different-input compares them all the same", x->req->a, x->req->b, STR_ARG(x->req->view));
+	TRY(proc_snapshot_at(
+	    x->d->replay->proc, x->req->view, versions, 2, 0, timeout_ns, x->snap));
+	x->req->counts =
+	    (struct replay_diff_counts){.sequence = proc_snapshot_sequence(x->snap[0])};
+	if (proc_snapshot_input_hash(x->snap[0]) != proc_snapshot_input_hash(x->snap[1]) &&
+	    !x->req->different_input)
+		return err_note(ERR_DIFFERENT_INPUT,
+		    "versions %d and %d of \"" STR_FMT "\" did not read the same records"
+		    " (another --from, or records that were deleted before one of them was made):"
+		    " --different-input compares them all the same",
+		    x->req->a, x->req->b, STR_ARG(x->req->view));
 	if (!x->req->key.ptr)
 		return ERR_OK;
 	if (!x->paired)
-		return err_note(ERR_INVALID, "rows of these versions are not paired by key: --key cannot be used");
+		return err_note(ERR_INVALID,
+		    "rows of these versions are not paired by key: --key cannot be used");
 	return proc_snapshot_parse_key(x->snap[0], x->req->key, &x->key);
 }
 
-/* ---- merge by key ---------------------------------------------------------------------------------------------- */
+/* ---- merge by key ------------------------------------------------------------------ */
 
 static enum err advance(struct diff *x, int side)
 {
@@ -100,7 +110,8 @@ static enum err find_one(struct diff *x, int side)
 	return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-static bool same_value(struct diff *x, struct type ta, struct datum a, struct type tb, struct datum b)
+static bool same_value(
+    struct diff *x, struct type ta, struct datum a, struct type tb, struct datum b)
 {
 	if (a.null || b.null)
 		return a.null == b.null;
@@ -119,8 +130,8 @@ static bool same_rows(struct diff *x)
 		int32_t k = x->twin[i];
 		if (k < 0 || is_key(&x->info[0], i))
 			continue;
-		if (!same_value(x, x->info[0].columns[i].type, x->row[0].values[i], x->info[1].columns[k].type,
-			x->row[1].values[k]))
+		if (!same_value(x, x->info[0].columns[i].type, x->row[0].values[i],
+		        x->info[1].columns[k].type, x->row[1].values[k]))
 			return false;
 	}
 	return true;
@@ -134,7 +145,8 @@ static enum err send_row(struct diff *x, const char *change, bool has_a, bool ha
 	uint32_t n = 0;
 	x->values[n++] = (struct datum){.s = str_of(change)};
 	for (uint32_t i = 0; i < a->key_count; i++)
-		x->values[n++] = has_a ? x->row[0].values[a->keys[i]] : x->row[1].values[b->keys[i]];
+		x->values[n++] =
+		    has_a ? x->row[0].values[a->keys[i]] : x->row[1].values[b->keys[i]];
 	for (uint32_t i = 0; i < a->column_count; i++) {
 		if (is_key(a, i))
 			continue;
@@ -173,7 +185,9 @@ static enum err merge(struct diff *x)
 	for (int side = 0; side < 2; side++)
 		TRY(x->req->key.ptr ? find_one(x, side) : advance(x, side));
 	while (!x->end[0] || !x->end[1]) {
-		int order = x->end[0] ? 1 : x->end[1] ? -1 : bytes_compare(x->row[0].key, x->row[1].key);
+		int order = x->end[0]   ? 1
+		            : x->end[1] ? -1
+		                        : bytes_compare(x->row[0].key, x->row[1].key);
 		TRY(compare_pair(x, order));
 		if (order <= 0)
 			TRY(advance(x, 0));
@@ -183,9 +197,10 @@ static enum err merge(struct diff *x)
 	return ERR_OK;
 }
 
-/* ---- multisets --------------------------------------------------------------------------------------------------- */
+/* ---- multisets --------------------------------------------------------------------- */
 
-static enum err send_bag_row(void *ctx, enum diff_change change, const struct datum *values, uint32_t count)
+static enum err send_bag_row(
+    void *ctx, enum diff_change change, const struct datum *values, uint32_t count)
 {
 	static const char *const names[] = {"added", "removed", "same"};
 	struct diff *x = ctx;
@@ -221,7 +236,7 @@ static enum err compare_bags(struct diff *x)
 	return err;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------- */
 
 static enum err diff_all(struct diff *x)
 {
@@ -252,7 +267,7 @@ enum err diff_run(struct diff_rows *d)
 	return err;
 }
 
-/* ---- into a sink ------------------------------------------------------------------------------------------------------ */
+/* ---- into a sink ------------------------------------------------------------------- */
 
 static enum err sink_columns(void *ctx, const struct plan_columns *columns)
 {
@@ -275,7 +290,11 @@ static enum err sink_row(void *ctx, const struct datum *values, uint32_t count)
 
 enum err replay_diff(struct replay *r, struct replay_diff *req, const struct proc_sink *sink)
 {
-	struct diff_rows d = {.replay = r, .req = req, .take = sink_row, .take_ctx = (void *)(uintptr_t)sink,
-	    .columns = sink_columns, .columns_ctx = (void *)(uintptr_t)sink};
+	struct diff_rows d = {.replay = r,
+	    .req = req,
+	    .take = sink_row,
+	    .take_ctx = (void *)(uintptr_t)sink,
+	    .columns = sink_columns,
+	    .columns_ctx = (void *)(uintptr_t)sink};
 	return diff_run(&d);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Multisets of rows, see diff_bag.h. An entry's key is the row's order-preserving encoding, so equal rows meet and a sort of the
- * keys is a sort of the rows; beside it stand the values as they were (the encoding forgets 1.0 from 1.00).
+ * Multisets of rows, see diff_bag.h. An entry's key is the row's order-preserving encoding, so
+ * equal rows meet and a sort of the keys is a sort of the rows; beside it stand the values as they
+ * were (the encoding forgets 1.0 from 1.00).
  */
 #include "replay/diff_bag.h"
 #include <stdlib.h>
@@ -28,7 +29,8 @@ void diff_bag_release(struct diff_bag *b)
 	writer_release(&b->row);
 }
 
-static enum err add_entry(struct diff_bag *b, const struct datum *values, struct bag_entry **ret_entry)
+static enum err add_entry(
+    struct diff_bag *b, const struct datum *values, struct bag_entry **ret_entry)
 {
 	struct bag_entry *e = arena_calloc(&b->arena, 1, sizeof(*e));
 	struct bytes key = arena_copy(&b->arena, writer_bytes(&b->row));
@@ -73,7 +75,8 @@ static int compare_entries(const void *a, const void *b)
 }
 
 static enum err send_entry(struct diff_bag *b, const struct bag_entry *e, struct datum *values,
-    enum err (*fn)(void *ctx, enum diff_change change, const struct datum *values, uint32_t count), void *ctx)
+    enum err (*fn)(void *ctx, enum diff_change change, const struct datum *values, uint32_t count),
+    void *ctx)
 {
 	struct reader r = reader_of(e->values);
 	for (uint32_t i = 0; i < b->column_count; i++) {
@@ -81,7 +84,8 @@ static enum err send_entry(struct diff_bag *b, const struct bag_entry *e, struct
 		if (!values[i].null)
 			TRY(datum_read(&r, b->columns[i].type.id, &values[i]));
 	}
-	uint64_t in_a = e->occurrences[0], in_b = e->occurrences[1], both = in_a < in_b ? in_a : in_b;
+	uint64_t in_a = e->occurrences[0], in_b = e->occurrences[1],
+	         both = in_a < in_b ? in_a : in_b;
 	for (uint64_t i = 0; i < both; i++)
 		TRY(fn(ctx, DIFF_SAME, values, b->column_count));
 	for (uint64_t i = both; i < in_a; i++)
@@ -92,7 +96,8 @@ static enum err send_entry(struct diff_bag *b, const struct bag_entry *e, struct
 }
 
 enum err diff_bag_walk(struct diff_bag *b,
-    enum err (*fn)(void *ctx, enum diff_change change, const struct datum *values, uint32_t count), void *ctx)
+    enum err (*fn)(void *ctx, enum diff_change change, const struct datum *values, uint32_t count),
+    void *ctx)
 {
 	struct bag_entry **sorted = mem_calloc(b->count + 1, sizeof(struct bag_entry *));
 	struct datum *values = mem_calloc(b->column_count + 1u, sizeof(*values));

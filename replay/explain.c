@@ -61,7 +61,8 @@ static enum err write_input(void *ctx, const struct proc_input_record *r)
 	json_key_i64(j, "effect", r->effect);
 	if (json_is_valid(bytes_str(r->value))) {
 		json_key(j, STR("value"));
-		write_value(x, (struct type){TYPE_JSONB, 0, 0}, (struct datum){.s = bytes_str(r->value)});
+		write_value(
+		    x, (struct type){TYPE_JSONB, 0, 0}, (struct datum){.s = bytes_str(r->value)});
 	} else {
 		json_key(j, STR("value_base64"));
 		json_base64(j, r->value);
@@ -77,15 +78,16 @@ struct target {
 	uint64_t limit;
 };
 
-static enum err explain(struct explain *x, const struct target *t, struct proc_snapshot *snap, struct writer *key)
+static enum err explain(
+    struct explain *x, const struct target *t, struct proc_snapshot *snap, struct writer *key)
 {
 	struct proc_row row;
 	uint64_t total = 0;
 	TRY(proc_snapshot_parse_key(snap, t->key, key));
 	enum err err = proc_snapshot_find(snap, writer_bytes(key), &row);
 	if (err == ERR_NOT_FOUND)
-		return err_note(err, "view \"" STR_FMT "\" version %d has no row with key " STR_FMT, STR_ARG(t->view), t->version,
-		    STR_ARG(t->key));
+		return err_note(err, "view \"" STR_FMT "\" version %d has no row with key " STR_FMT,
+		    STR_ARG(t->view), t->version, STR_ARG(t->key));
 	TRY(err);
 	json_object_begin(&x->json);
 	json_key_str(&x->json, "view", t->view);
@@ -94,7 +96,8 @@ static enum err explain(struct explain *x, const struct target *t, struct proc_s
 	TRY(write_row(x, snap, &row));
 	json_key(&x->json, STR("inputs"));
 	json_array_begin(&x->json);
-	TRY(proc_explain_row(x->replay->proc, snap, writer_bytes(key), t->limit, write_input, x, &total));
+	TRY(proc_explain_row(
+	    x->replay->proc, snap, writer_bytes(key), t->limit, write_input, x, &total));
 	json_array_end(&x->json);
 	json_key_u64(&x->json, "total", total);
 	json_key_bool(&x->json, "complete", total == x->listed);
@@ -102,8 +105,8 @@ static enum err explain(struct explain *x, const struct target *t, struct proc_s
 	return x->out->err;
 }
 
-enum err replay_explain_row(struct replay *r, struct str view, int32_t version, struct str key, uint64_t limit,
-    struct writer *out)
+enum err replay_explain_row(struct replay *r, struct str view, int32_t version, struct str key,
+    uint64_t limit, struct writer *out)
 {
 	struct explain x = {.replay = r, .out = out};
 	struct proc_version_status s;

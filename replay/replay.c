@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Doors of replay: life cycle, statements, promote and rollback, waiting. What was done is recorded in the history topic
+ * Doors of replay: life cycle, statements, promote and rollback, waiting. What was done is recorded
+ * in the history topic
  * __kappa_replay, one JSON object per event.
  */
 #include "replay/state.h"
@@ -8,7 +9,8 @@
 
 enum { WAIT_POLL_MS = 20 };
 
-static enum err ignore_record(void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
+static enum err ignore_record(
+    void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
 {
 	(void)ctx, (void)partition, (void)key, (void)value, (void)timestamp_ms;
 	return ERR_OK;
@@ -43,7 +45,7 @@ int64_t replay_now_ms(const struct replay *r)
 	return io_clock_ns(r->io, IO_CLOCK_REALTIME) / MS_NS;
 }
 
-/* ---- history ------------------------------------------------------------------------------------------------ */
+/* ---- history ----------------------------------------------------------------------- */
 
 static void write_event(struct replay *r, const struct replay_event *e, struct writer *w)
 {
@@ -85,23 +87,29 @@ void replay_record(struct replay *r, const struct replay_event *e)
 	if (err == ERR_OK)
 		err = log_table_put_wait(r->history, 0, &row, 1);
 	if (err)
-		diag(DIAG_ERROR, "replay_history", "event=%s view=" STR_FMT " error=%s", e->event, STR_ARG(e->view),
-		    err_name(err));
+		diag(DIAG_ERROR, "replay_history", "event=%s view=" STR_FMT " error=%s", e->event,
+		    STR_ARG(e->view), err_name(err));
 	err_clear();
 	writer_release(&key);
 	writer_release(&value);
 }
 
-/* ---- promote and rollback -------------------------------------------------------------------------------------- */
+/* ---- promote and rollback ---------------------------------------------------------- */
 
-enum err replay_promote(struct replay *r, struct str view, int32_t version, int64_t keep_ns, struct str reason)
+enum err replay_promote(
+    struct replay *r, struct str view, int32_t version, int64_t keep_ns, struct str reason)
 {
 	struct proc_version_status active = {0};
 	TRY(proc_version_status(r->proc, view, 0, &active));
-	struct proc_activation a = {.view = view, .version = version, .reason = reason,
+	struct proc_activation a = {.view = view,
+	    .version = version,
+	    .reason = reason,
 	    .keep_ns = keep_ns < 0 ? REPLAY_KEEP_DEFAULT_NS : keep_ns};
 	TRY(proc_set_active(r->proc, &a));
-	struct replay_event e = {.event = "promote", .view = view, .version = version, .before = active.version,
+	struct replay_event e = {.event = "promote",
+	    .view = view,
+	    .version = version,
+	    .before = active.version,
 	    .reason = reason};
 	replay_record(r, &e);
 	return ERR_OK;
@@ -113,25 +121,31 @@ enum err replay_rollback(struct replay *r, struct str view, struct str reason, i
 	int32_t previous;
 	TRY(proc_version_status(r->proc, view, 0, &active));
 	TRY(proc_previous_active(r->proc, view, &previous));
-	struct proc_activation a = {.view = view, .version = previous, .keep_ns = -1, .reason = reason, .rollback = true};
+	struct proc_activation a = {
+	    .view = view, .version = previous, .keep_ns = -1, .reason = reason, .rollback = true};
 	TRY(proc_set_active(r->proc, &a));
-	struct replay_event e = {.event = "rollback", .view = view, .version = previous, .before = active.version,
+	struct replay_event e = {.event = "rollback",
+	    .view = view,
+	    .version = previous,
+	    .before = active.version,
 	    .reason = reason};
 	replay_record(r, &e);
 	*ret_version = previous;
 	return ERR_OK;
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+/* ---- waiting ----------------------------------------------------------------------- */
 
 static enum err stopped(const struct proc_version_status *s)
 {
-	return err_note(s->state == PROC_SOURCE_GONE ? ERR_SOURCE_GONE : ERR_REFUSED, "view \"%s\" version %d stopped (%s): %s",
-	    s->view, s->version, proc_state_name(s->state), s->reason);
+	return err_note(s->state == PROC_SOURCE_GONE ? ERR_SOURCE_GONE : ERR_REFUSED,
+	    "view \"%s\" version %d stopped (%s): %s", s->view, s->version,
+	    proc_state_name(s->state), s->reason);
 }
 
-enum err replay_wait(struct replay *r, struct str view, int32_t version, int64_t lag_ns, int64_t timeout_ns,
-    enum err (*progress)(void *ctx, const struct proc_version_status *s), void *ctx)
+enum err replay_wait(struct replay *r, struct str view, int32_t version, int64_t lag_ns,
+    int64_t timeout_ns, enum err (*progress)(void *ctx, const struct proc_version_status *s),
+    void *ctx)
 {
 	int64_t start_ns = io_clock_ns(r->io, IO_CLOCK_MONOTONIC), told_ns = start_ns;
 	for (;;) {
@@ -143,8 +157,10 @@ enum err replay_wait(struct replay *r, struct str view, int32_t version, int64_t
 			return stopped(&s);
 		int64_t now_ns = io_clock_ns(r->io, IO_CLOCK_MONOTONIC);
 		if (now_ns - start_ns >= timeout_ns)
-			return err_note(ERR_TIMEOUT, "view \"%s\" version %d is %s, %.3f s behind, after %.1f s", s.view, s.version,
-			    proc_state_name(s.state), (double)s.lag_ns / 1e9, (double)(now_ns - start_ns) / 1e9);
+			return err_note(ERR_TIMEOUT,
+			    "view \"%s\" version %d is %s, %.3f s behind, after %.1f s", s.view,
+			    s.version, proc_state_name(s.state), (double)s.lag_ns / 1e9,
+			    (double)(now_ns - start_ns) / 1e9);
 		if (progress && now_ns - told_ns >= S_NS) {
 			TRY(progress(ctx, &s));
 			told_ns = now_ns;
@@ -153,19 +169,22 @@ enum err replay_wait(struct replay *r, struct str view, int32_t version, int64_t
 	}
 }
 
-/* ---- statements ----------------------------------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------- */
 
-static enum err rows_of_diff(void *ctx, const struct plan *source, proc_take_row take, void *take_ctx)
+static enum err rows_of_diff(
+    void *ctx, const struct plan *source, proc_take_row take, void *take_ctx)
 {
 	struct replay *r = ctx;
-	struct replay_diff req = {.view = source->view, .a = source->version, .b = source->diff_version,
+	struct replay_diff req = {.view = source->view,
+	    .a = source->version,
+	    .b = source->diff_version,
 	    .with_same = true};
 	struct diff_rows d = {.replay = r, .req = &req, .take = take, .take_ctx = take_ctx};
 	return diff_run(&d);
 }
 
-static enum err select_diff(struct replay *r, const struct sql_statement *s, const struct proc_sink *sink,
-    struct sql_error *ret_error)
+static enum err select_diff(struct replay *r, const struct sql_statement *s,
+    const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	const struct proc_rows rows = {.ctx = r, .rows = rows_of_diff};
 	struct arena arena;
@@ -183,14 +202,15 @@ static enum err send_message(const struct proc_sink *sink, const char *text)
 	return sink->message ? sink->message(sink->ctx, str_of(text)) : ERR_OK;
 }
 
-static enum err alter_view(struct replay *r, const struct sql_statement *s, const struct proc_sink *sink)
+static enum err alter_view(
+    struct replay *r, const struct sql_statement *s, const struct proc_sink *sink)
 {
 	TRY(replay_promote(r, s->name, s->version, -1, STR("ALTER MATERIALIZED VIEW")));
 	return send_message(sink, "ALTER MATERIALIZED VIEW");
 }
 
-static enum err execute(struct replay *r, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink, struct sql_error *ret_error)
+static enum err execute(struct replay *r, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	if (s->kind == SQL_DIFF)
 		return select_diff(r, s, sink, ret_error);
@@ -201,15 +221,16 @@ static enum err execute(struct replay *r, const struct sql_statement *s, const s
 	return proc_execute(r->proc, s, how, sink, ret_error);
 }
 
-enum err replay_execute(struct replay *r, const struct sql_statement *s, const struct proc_execute *how,
-    const struct proc_sink *sink, struct sql_error *ret_error)
+enum err replay_execute(struct replay *r, const struct sql_statement *s,
+    const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error)
 {
 	*ret_error = (struct sql_error){0};
 	enum err err = execute(r, s, how, sink, ret_error);
 	if (err && ret_error->err == ERR_OK) {
 		const char *chain = err_chain();
 		ret_error->err = err;
-		(void)snprintf(ret_error->message, sizeof(ret_error->message), "%s", chain[0] ? chain : err_text(err));
+		(void)snprintf(ret_error->message, sizeof(ret_error->message), "%s",
+		    chain[0] ? chain : err_text(err));
 	}
 	return err;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parser of OFFSETSPEC, see offsetspec.h. A cursor walks the text once; a colon inside a time is never taken for the
- * range's colon because an RFC 3339 time is read greedily, by its fixed layout.
+ * Parser of OFFSETSPEC, see offsetspec.h. A cursor walks the text once; a colon inside a time is
+ * never taken for the range's colon because an RFC 3339 time is read greedily, by its fixed layout.
  */
 #include "log/base/offsetspec.h"
 #include "log/base/limits.h"
@@ -29,8 +29,8 @@ static bool is_digit(char ch)
 
 static enum err bad_spec(const struct cursor *c, const char *expected)
 {
-	return err_note(ERR_INVALID, "'" STR_FMT "': at position %zu %s was expected", STR_ARG(c->text), c->pos + 1,
-	    expected);
+	return err_note(ERR_INVALID, "'" STR_FMT "': at position %zu %s was expected",
+	    STR_ARG(c->text), c->pos + 1, expected);
 }
 
 static bool cursor_word(struct cursor *c, struct str word)
@@ -53,7 +53,8 @@ static enum err cursor_number(struct cursor *c, int64_t *ret_value)
 	if (len == 0)
 		return bad_spec(c, "a number");
 	if (!str_to_i64(str_from(c->text.ptr + c->pos, len), &value))
-		return err_note(ERR_INVALID, "'" STR_FMT "': the number at position %zu is out of range", STR_ARG(c->text),
+		return err_note(ERR_INVALID,
+		    "'" STR_FMT "': the number at position %zu is out of range", STR_ARG(c->text),
 		    c->pos + 1);
 	c->pos += len;
 	*ret_value = value;
@@ -83,7 +84,7 @@ static bool cursor_char(struct cursor *c, char ch)
 	return true;
 }
 
-/* ---- durations ------------------------------------------------------------------------------------- */
+/* ---- durations --------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -119,12 +120,14 @@ static enum err cursor_duration(struct cursor *c, int64_t *ret_ns)
 	do {
 		int64_t value = 0, unit_ns = 0, part_ns;
 		TRY(cursor_number(c, &value));
-		if (value == 0 && total_ns == 0 && (cursor_left(c) == 0 || cursor_peek(c, 0) == ':'))
+		if (value == 0 && total_ns == 0 &&
+		    (cursor_left(c) == 0 || cursor_peek(c, 0) == ':'))
 			break;
 		TRY(cursor_unit(c, &unit_ns));
 		if (__builtin_mul_overflow(value, unit_ns, &part_ns) ||
 		    __builtin_add_overflow(total_ns, part_ns, &total_ns))
-			return err_note(ERR_INVALID, "'" STR_FMT "': longer than 292 years", STR_ARG(c->text));
+			return err_note(
+			    ERR_INVALID, "'" STR_FMT "': longer than 292 years", STR_ARG(c->text));
 	} while (is_digit(cursor_peek(c, 0)));
 	*ret_ns = total_ns;
 	return ERR_OK;
@@ -141,9 +144,10 @@ enum err duration_parse(struct str text, int64_t *ret_ns)
 	return ERR_OK;
 }
 
-/* ---- times ----------------------------------------------------------------------------------------- */
+/* ---- times ------------------------------------------------------------------------- */
 
-/* Days from 1970-01-01 to the given civil date (proleptic Gregorian): Howard Hinnant's algorithm. */
+/* Days from 1970-01-01 to the given civil date (proleptic Gregorian): Howard Hinnant's algorithm.
+ */
 static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
 {
 	year -= month <= 2;
@@ -170,12 +174,13 @@ static enum err cursor_zone(struct cursor *c, int64_t *ret_offset_s)
 	}
 	char sign = cursor_peek(c, 0);
 	if (sign != '+' && sign != '-')
-		return err_note(ERR_INVALID, "'" STR_FMT "': a time needs a zone: add Z for UTC, or an offset as +01:00",
+		return err_note(ERR_INVALID,
+		    "'" STR_FMT "': a time needs a zone: add Z for UTC, or an offset as +01:00",
 		    STR_ARG(c->text));
 	c->pos++;
 	int64_t hours, minutes;
-	if (!cursor_fixed(c, 2, &hours) || !cursor_char(c, ':') || !cursor_fixed(c, 2, &minutes) || hours > 23 ||
-	    minutes > 59)
+	if (!cursor_fixed(c, 2, &hours) || !cursor_char(c, ':') || !cursor_fixed(c, 2, &minutes) ||
+	    hours > 23 || minutes > 59)
 		return bad_spec(c, "a zone offset as +01:00");
 	*ret_offset_s = (hours * 3600 + minutes * 60) * (sign == '-' ? -1 : 1);
 	return ERR_OK;
@@ -209,11 +214,13 @@ static enum err cursor_rfc3339(struct cursor *c, int64_t *ret_ms)
 	    !cursor_char(c, '-') || !cursor_fixed(c, 2, &day))
 		return bad_spec(c, "a date as 2025-03-01");
 	if (month < 1 || month > 12 || day < 1 || day > month_days(year, month))
-		return err_note(ERR_INVALID, "'" STR_FMT "': there is no such date", STR_ARG(c->text));
+		return err_note(
+		    ERR_INVALID, "'" STR_FMT "': there is no such date", STR_ARG(c->text));
 	char t = cursor_peek(c, 0);
 	if (t != 'T' && t != 't' && t != ' ')
 		return err_note(ERR_INVALID,
-		    "'" STR_FMT "': a date alone names no instant: add a time and a zone, as 2025-03-01T00:00:00Z",
+		    "'" STR_FMT "': a date alone names no instant: add a time and a zone, as "
+		    "2025-03-01T00:00:00Z",
 		    STR_ARG(c->text));
 	c->pos++;
 	TRY(cursor_clock(c, &clock_ms));
@@ -254,7 +261,7 @@ enum err time_parse(struct str text, int64_t now_ms, int64_t *ret_ms)
 	return ERR_OK;
 }
 
-/* ---- places and ranges ----------------------------------------------------------------------------- */
+/* ---- places and ranges ------------------------------------------------------------- */
 
 static bool cursor_keyword(struct cursor *c, struct offset_point *ret_point)
 {
@@ -367,7 +374,8 @@ enum err offset_point_parse(struct str text, int64_t now_ms, struct offset_point
 		TRY(cursor_side(&c, false, &p));
 	}
 	if (cursor_left(&c) > 0)
-		return bad_spec(&c, cursor_peek(&c, 0) == ':' ? "one place, not a range," : "the end");
+		return bad_spec(
+		    &c, cursor_peek(&c, 0) == ':' ? "one place, not a range," : "the end");
 	*ret_point = p;
 	return ERR_OK;
 }

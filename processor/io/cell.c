@@ -7,8 +7,8 @@ enum cell_tag { CELL_NULL, CELL_INT, CELL_REAL, CELL_TEXT, CELL_BLOB };
 
 static bool stored_as_integer(enum type_id id)
 {
-	return id == TYPE_BOOL || id == TYPE_INT2 || id == TYPE_INT4 || id == TYPE_INT8 || id == TYPE_TIMESTAMP ||
-	    id == TYPE_TIMESTAMPTZ;
+	return id == TYPE_BOOL || id == TYPE_INT2 || id == TYPE_INT4 || id == TYPE_INT8 ||
+	       id == TYPE_TIMESTAMP || id == TYPE_TIMESTAMPTZ;
 }
 
 static bool stored_as_bytes(enum type_id id)
@@ -128,7 +128,8 @@ int cell_bind(sqlite3_stmt *stmt, int index, struct reader *r)
 		const char *p = b.len > 0 ? (const char *)b.ptr : "";
 		ASSERT(!r->bad);
 		if (tag == CELL_TEXT)
-			return sqlite3_bind_text64(stmt, index, p, b.len, SQLITE_STATIC, SQLITE_UTF8);
+			return sqlite3_bind_text64(
+			    stmt, index, p, b.len, SQLITE_STATIC, SQLITE_UTF8);
 		return sqlite3_bind_blob64(stmt, index, p, b.len, SQLITE_STATIC);
 	}
 	}
@@ -139,13 +140,13 @@ int cell_bind(sqlite3_stmt *stmt, int index, struct reader *r)
 static struct str column_bytes(sqlite3_stmt *stmt, int index, int storage)
 {
 	const void *p = storage == SQLITE_TEXT ? (const void *)sqlite3_column_text(stmt, index)
-					       : sqlite3_column_blob(stmt, index);
+	                                       : sqlite3_column_blob(stmt, index);
 	size_t len = (size_t)sqlite3_column_bytes(stmt, index);
 	return str_from(p ? p : "", len);
 }
 
-enum err cell_read(sqlite3_stmt *stmt, int index, struct type type, struct arena *arena,
-    struct datum *ret_datum)
+enum err cell_read(
+    sqlite3_stmt *stmt, int index, struct type type, struct arena *arena, struct datum *ret_datum)
 {
 	int storage = sqlite3_column_type(stmt, index);
 	struct datum d = {0};
@@ -159,15 +160,18 @@ enum err cell_read(sqlite3_stmt *stmt, int index, struct type type, struct arena
 			d.i = v;
 	} else if (storage == SQLITE_FLOAT && (type.id == TYPE_FLOAT4 || type.id == TYPE_FLOAT8)) {
 		d.f = sqlite3_column_double(stmt, index);
-	} else if (storage == (type.id == TYPE_BYTEA ? SQLITE_BLOB : SQLITE_TEXT) && stored_as_bytes(type.id)) {
+	} else if (storage == (type.id == TYPE_BYTEA ? SQLITE_BLOB : SQLITE_TEXT) &&
+	           stored_as_bytes(type.id)) {
 		d.s = column_bytes(stmt, index, storage);
 	} else if (storage == SQLITE_TEXT && !stored_as_integer(type.id)) {
 		/* the stored text was rounded to the column's type already */
 		struct type plain = {type.id, 0, 0};
 		if (datum_from_text(arena, plain, column_bytes(stmt, index, storage), &d) != ERR_OK)
-			return err_note(ERR_CORRUPT, "a stored value is not of type %s", type_name(type.id));
+			return err_note(
+			    ERR_CORRUPT, "a stored value is not of type %s", type_name(type.id));
 	} else {
-		return err_note(ERR_CORRUPT, "a stored value is not of type %s", type_name(type.id));
+		return err_note(
+		    ERR_CORRUPT, "a stored value is not of type %s", type_name(type.id));
 	}
 	*ret_datum = d;
 	return ERR_OK;

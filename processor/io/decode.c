@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decoder of one table, see decode.h. Row by row: scan the document, convert each declared column into its vector. Then
- * column by column over the batch: generated columns, CHECKs, event time. What fails on the way is refused on the spot.
+ * Decoder of one table, see decode.h. Row by row: scan the document, convert each declared column
+ * into its vector. Then column by column over the batch: generated columns, CHECKs, event time.
+ * What fails on the way is refused on the spot.
  */
 #include "processor/io/decode.h"
 #include "processor/io/decode_value.h"
@@ -13,28 +14,28 @@ enum { DECODE_TEXT_BYTES_MAX = 256 << 20, DECODE_MESSAGE_MAX = 240 };
 struct decoder {
 	struct decoder_options options;
 	const struct table *table;
-	uint32_t column_count;      /* declared and hidden */
+	uint32_t column_count; /* declared and hidden */
 	struct json_paths *paths;
-	struct json_value *values;  /* one per path */
-	uint32_t *path_column;      /* column of a path */
+	struct json_value *values; /* one per path */
+	uint32_t *path_column;     /* column of a path */
 	uint32_t path_count;
-	uint8_t *stored;            /* per column: has a vector */
+	uint8_t *stored;              /* per column: has a vector */
 	uint8_t hidden[HIDDEN_COUNT]; /* the hidden columns that are stored */
 	uint32_t hidden_count;
-	struct vec *cols;           /* the decoder's own buffers; unstored: data NULL */
-	uint8_t **nulls;            /* flags of stored columns */
+	struct vec *cols; /* the decoder's own buffers; unstored: data NULL */
+	uint8_t **nulls;  /* flags of stored columns */
 	bool *has_nulls;
-	struct vec *batch_cols;     /* what a batch gets: the operators may change it */
+	struct vec *batch_cols; /* what a batch gets: the operators may change it */
 	struct decode_input *inputs;
 	struct origin *origins;
 	uint32_t *keep;
 	uint32_t count, input_count;
-	struct arena text;          /* unescaped strings, keys, headers: until begin */
-	struct arena temp;          /* of expressions: until begin */
+	struct arena text; /* unescaped strings, keys, headers: until begin */
+	struct arena temp; /* of expressions: until begin */
 	struct row_errors errors;
 };
 
-/* ---- construction ---------------------------------------------------------------------------------- */
+/* ---- construction ------------------------------------------------------------------ */
 
 static void mark_columns(const struct expr *e, uint8_t *stored)
 {
@@ -44,7 +45,8 @@ static void mark_columns(const struct expr *e, uint8_t *stored)
 		mark_columns(e->args[i], stored);
 }
 
-/* Stored: read by the plan, or by a generated column, a CHECK or the event time of the table itself. */
+/* Stored: read by the plan, or by a generated column, a CHECK or the event time of the table
+ * itself. */
 static void mark_stored(struct decoder *d)
 {
 	const struct table *t = d->table;
@@ -70,8 +72,10 @@ static enum err compile_paths(struct decoder *d)
 		if (c->generated)
 			continue;
 		d->path_column[d->path_count] = i;
-		specs[d->path_count++] = (struct json_path_spec){.path = c->path.ptr ? c->path : c->name,
-		    .is_path = c->path.ptr != NULL, .exact_case = c->quoted};
+		specs[d->path_count++] =
+		    (struct json_path_spec){.path = c->path.ptr ? c->path : c->name,
+		        .is_path = c->path.ptr != NULL,
+		        .exact_case = c->quoted};
 	}
 	if (err == ERR_OK)
 		err = json_paths_new(specs, d->path_count, &d->paths);
@@ -109,8 +113,8 @@ static enum err new_columns(struct decoder *d)
 	d->inputs = mem_calloc(rows, sizeof(*d->inputs));
 	d->origins = mem_calloc(rows, sizeof(*d->origins));
 	d->keep = mem_calloc(rows, sizeof(*d->keep));
-	if (!d->stored || !d->cols || !d->batch_cols || !d->nulls || !d->has_nulls || !d->inputs || !d->origins ||
-	    !d->keep)
+	if (!d->stored || !d->cols || !d->batch_cols || !d->nulls || !d->has_nulls || !d->inputs ||
+	    !d->origins || !d->keep)
 		return ERR_NOMEM;
 	mark_stored(d);
 	for (uint8_t h = 0; h < HIDDEN_COUNT; h++)
@@ -189,7 +193,7 @@ uint32_t decoder_count(const struct decoder *d)
 	return d->count;
 }
 
-/* ---- hidden columns ---------------------------------------------------------------------------------- */
+/* ---- hidden columns ---------------------------------------------------------------- */
 
 /* Bytes as text: as they are when they are UTF-8, else \x and hexadecimal digits. */
 static enum err bytes_text(struct decoder *d, struct bytes b, struct str *ret_text)
@@ -281,8 +285,8 @@ static bool hidden_number(enum hidden_column h, const struct decode_input *in, i
 	return false;
 }
 
-static enum err hidden_text(struct decoder *d, enum hidden_column h, const struct decode_input *in,
-    struct datum *ret_datum)
+static enum err hidden_text(
+    struct decoder *d, enum hidden_column h, const struct decode_input *in, struct datum *ret_datum)
 {
 	const struct record *r = &in->record;
 	struct datum v = {0};
@@ -301,7 +305,7 @@ static enum err hidden_text(struct decoder *d, enum hidden_column h, const struc
 	return ERR_OK;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------- */
 
 static void store_value(struct decoder *d, uint32_t column, struct datum v)
 {
@@ -315,21 +319,25 @@ static void store_value(struct decoder *d, uint32_t column, struct datum v)
 		vec_set(vec, row, v);
 }
 
-static enum err refuse(struct decoder *d, const struct decode_input *in, enum err reason, const char *message)
+static enum err refuse(
+    struct decoder *d, const struct decode_input *in, enum err reason, const char *message)
 {
 	enum err err = d->options.refuse(d->options.refuse_ctx, in, reason, message);
 	err_clear();
 	return err;
 }
 
-static enum err refuse_column(struct decoder *d, const struct decode_input *in, uint32_t column, enum err reason)
+static enum err refuse_column(
+    struct decoder *d, const struct decode_input *in, uint32_t column, enum err reason)
 {
 	char message[DECODE_MESSAGE_MAX];
 	struct str name = d->table->columns[column].name;
 	if (reason == ERR_NULL_VALUE)
-		(void)snprintf(message, sizeof(message), "column \"" STR_FMT "\" is NULL", STR_ARG(name));
+		(void)snprintf(
+		    message, sizeof(message), "column \"" STR_FMT "\" is NULL", STR_ARG(name));
 	else
-		(void)snprintf(message, sizeof(message), "column \"" STR_FMT "\": %s", STR_ARG(name), err_chain());
+		(void)snprintf(message, sizeof(message), "column \"" STR_FMT "\": %s",
+		    STR_ARG(name), err_chain());
 	return refuse(d, in, reason, message);
 }
 
@@ -380,7 +388,8 @@ enum err decoder_add(struct decoder *d, const struct decode_input *in)
 {
 	ASSERT(d->count < d->options.capacity);
 	if (!in->record.value.ptr)
-		return refuse(d, in, ERR_NULL_VALUE, "the record has no value, and the table is an append stream");
+		return refuse(d, in, ERR_NULL_VALUE,
+		    "the record has no value, and the table is an append stream");
 	enum err err = json_scan(d->paths, bytes_str(in->record.value), d->values);
 	if (err == ERR_NOMEM)
 		return err;
@@ -392,8 +401,11 @@ enum err decoder_add(struct decoder *d, const struct decode_input *in)
 		return ERR_OK;
 	TRY(add_hidden(d, in));
 	d->inputs[d->count] = *in;
-	d->origins[d->count] = (struct origin){.source = d->options.source_id, .partition = in->partition,
-	    .offset = in->record.offset, .sequence = in->sequence, .pos = in->pos};
+	d->origins[d->count] = (struct origin){.source = d->options.source_id,
+	    .partition = in->partition,
+	    .offset = in->record.offset,
+	    .sequence = in->sequence,
+	    .pos = in->pos};
 	d->count++;
 	return ERR_OK;
 }
@@ -414,7 +426,7 @@ const struct decode_input *decoder_input(const struct decoder *d, uint64_t seque
 	return NULL;
 }
 
-/* ---- the contract over a batch ------------------------------------------------------------------------- */
+/* ---- the contract over a batch ----------------------------------------------------- */
 
 /* Refuses the rows in `errors` (any order) and keeps the others. */
 static enum err drop_failed(struct decoder *d, struct batch *b)
@@ -442,9 +454,14 @@ static enum err drop_failed(struct decoder *d, struct batch *b)
 	return ERR_OK;
 }
 
-static enum err eval(struct decoder *d, const struct expr *e, const struct batch *b, struct vec *ret_vec)
+static enum err eval(
+    struct decoder *d, const struct expr *e, const struct batch *b, struct vec *ret_vec)
 {
-	struct eval ev = {.arena = &d->temp, .errors = &d->errors, .count = b->count, .active = NULL, .fatal = ERR_OK};
+	struct eval ev = {.arena = &d->temp,
+	    .errors = &d->errors,
+	    .count = b->count,
+	    .active = NULL,
+	    .fatal = ERR_OK};
 	return expr_eval(&ev, e, b, ret_vec);
 }
 
@@ -458,8 +475,8 @@ static enum err generate_columns(struct decoder *d, struct batch *b)
 		TRY(eval(d, c->generated, b, &b->cols[i]));
 		for (uint32_t row = 0; c->not_null && row < b->count; row++)
 			if (vec_is_null(&b->cols[i], row))
-				row_error_add(&d->errors, row, ERR_NULL_VALUE, "column \"" STR_FMT "\" is NULL",
-				    STR_ARG(c->name));
+				row_error_add(&d->errors, row, ERR_NULL_VALUE,
+				    "column \"" STR_FMT "\" is NULL", STR_ARG(c->name));
 		TRY(drop_failed(d, b));
 	}
 	return ERR_OK;
@@ -474,7 +491,8 @@ static enum err check_rows(struct decoder *d, struct batch *b)
 		for (uint32_t row = 0; row < b->count; row++)
 			if (!vec_is_null(&result, row) && !result.b[vec_row(&result, row)])
 				row_error_add(&d->errors, row, ERR_CHECK_FAILED,
-				    "CHECK number %u of table \"" STR_FMT "\" is false", i + 1, STR_ARG(t->name));
+				    "CHECK number %u of table \"" STR_FMT "\" is false", i + 1,
+				    STR_ARG(t->name));
 		TRY(drop_failed(d, b));
 	}
 	return ERR_OK;
@@ -490,7 +508,8 @@ static enum err check_event_time(struct decoder *d, struct batch *b)
 	int name_len = (int)t->columns[t->event_time].name.len;
 	for (uint32_t row = 0; row < b->count; row++) {
 		if (vec_is_null(time, row)) {
-			row_error_add(&d->errors, row, ERR_EVENT_TIME, "event time \"%.*s\" is NULL", name_len, name);
+			row_error_add(&d->errors, row, ERR_EVENT_TIME,
+			    "event time \"%.*s\" is NULL", name_len, name);
 			continue;
 		}
 		int64_t us = time->i[vec_row(time, row)];
@@ -499,7 +518,8 @@ static enum err check_event_time(struct decoder *d, struct batch *b)
 			in = decoder_input(d, b->origin[row].sequence, b->origin[row].pos);
 		if (in && us > in->append_time_ns / 1000 + t->max_ahead_us)
 			row_error_add(&d->errors, row, ERR_EVENT_TIME,
-			    "event time \"%.*s\" is more than max_ahead later than the append time", name_len, name);
+			    "event time \"%.*s\" is more than max_ahead later than the append time",
+			    name_len, name);
 	}
 	return drop_failed(d, b);
 }
@@ -513,8 +533,12 @@ enum err decoder_finish(struct decoder *d, struct batch *ret_batch)
 	}
 	d->input_count = d->count;
 	d->errors.count = 0;
-	struct batch b = {.count = d->count, .column_count = d->column_count, .cols = d->batch_cols,
-	    .weight = NULL, .origin = d->origins, .arena = &d->temp};
+	struct batch b = {.count = d->count,
+	    .column_count = d->column_count,
+	    .cols = d->batch_cols,
+	    .weight = NULL,
+	    .origin = d->origins,
+	    .arena = &d->temp};
 	TRY(generate_columns(d, &b));
 	TRY(check_rows(d, &b));
 	TRY(check_event_time(d, &b));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON value -> SQL value, see decode_value.h. Each fast path accepts a subset of what the input function accepts, with the same
- * result, and leaves the rest to it.
+ * JSON value -> SQL value, see decode_value.h. Each fast path accepts a subset of what the input
+ * function accepts, with the same result, and leaves the rest to it.
  */
 #include "processor/io/decode_value.h"
 
@@ -56,8 +56,10 @@ static bool fast_numeric(struct str s, struct type type, struct numeric *ret_num
 	if (digits == 0 || (point && scale == 0) || (type.precision != 0 && scale > type.scale))
 		return false;
 	if (type.precision != 0) {
-		/* integer digits left of the point must fit p - s, or the input function says why not */
-		if (digits - scale > type.precision - type.scale || type.scale - scale + digits > 18)
+		/* integer digits left of the point must fit p - s, or the input function says why
+		 * not */
+		if (digits - scale > type.precision - type.scale ||
+		    type.scale - scale + digits > 18)
 			return false;
 		for (; scale < type.scale; scale++)
 			mantissa *= 10;
@@ -85,18 +87,22 @@ static int64_t fast_days(const char *p)
 		return -1;
 	int year = century * 100 + rest;
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-	if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days[month - 1] + (month == 2 && leap))
+	if (year < 1970 || month < 1 || month > 12 || day < 1 ||
+	    day > days[month - 1] + (month == 2 && leap))
 		return -1;
 	int64_t before_year = year - 1;
-	int64_t leaps = before_year / 4 - before_year / 100 + before_year / 400 - 477; /* since 1970 */
-	return (int64_t)(year - 1970) * 365 + leaps + before[month - 1] + (month > 2 && leap) + day - 1;
+	int64_t leaps =
+	    before_year / 4 - before_year / 100 + before_year / 400 - 477; /* since 1970 */
+	return (int64_t)(year - 1970) * 365 + leaps + before[month - 1] + (month > 2 && leap) +
+	       day - 1;
 }
 
 /* YYYY-MM-DDTHH:MM:SS[.f{1,6}][Z], the spelling of most JSON producers. */
 static bool fast_timestamp(struct str s, int64_t *ret_us)
 {
 	int hour, minute, second;
-	if (s.len < 19 || s.len > 27 || (s.ptr[10] != 'T' && s.ptr[10] != ' ') || s.ptr[13] != ':' || s.ptr[16] != ':')
+	if (s.len < 19 || s.len > 27 || (s.ptr[10] != 'T' && s.ptr[10] != ' ') ||
+	    s.ptr[13] != ':' || s.ptr[16] != ':')
 		return false;
 	int64_t days = fast_days(s.ptr);
 	if (days < 0 || !two_digits(s.ptr + 11, &hour) || !two_digits(s.ptr + 14, &minute) ||
@@ -121,8 +127,10 @@ enum err decode_unix_time(struct str text, int64_t unit_us, int64_t *ret_us)
 {
 	int64_t value, us;
 	if (fast_integer(text, &value)) {
-		if (__builtin_mul_overflow(value, unit_us, &us) || us == INT64_MIN || us == INT64_MAX)
-			return err_note(ERR_NUMERIC_OVERFLOW, "'" STR_FMT "' is out of range for a time", STR_ARG(text));
+		if (__builtin_mul_overflow(value, unit_us, &us) || us == INT64_MIN ||
+		    us == INT64_MAX)
+			return err_note(ERR_NUMERIC_OVERFLOW,
+			    "'" STR_FMT "' is out of range for a time", STR_ARG(text));
 		*ret_us = us;
 		return ERR_OK;
 	}
@@ -133,13 +141,15 @@ enum err decode_unix_time(struct str text, int64_t unit_us, int64_t *ret_us)
 	for (int32_t i = 0; i < d.num.scale; i++)
 		divisor *= 10;
 	if (__builtin_mul_overflow(scaled, (int128)unit_us, &scaled))
-		return err_note(ERR_NUMERIC_OVERFLOW, "'" STR_FMT "' is out of range for a time", STR_ARG(text));
+		return err_note(ERR_NUMERIC_OVERFLOW, "'" STR_FMT "' is out of range for a time",
+		    STR_ARG(text));
 	int128 quotient = scaled / divisor, rest = scaled % divisor;
 	rest = rest < 0 ? -rest : rest;
 	if (rest >= divisor - rest)
 		quotient += scaled < 0 ? -1 : 1;
 	if (quotient <= INT64_MIN || quotient >= INT64_MAX)
-		return err_note(ERR_NUMERIC_OVERFLOW, "'" STR_FMT "' is out of range for a time", STR_ARG(text));
+		return err_note(ERR_NUMERIC_OVERFLOW, "'" STR_FMT "' is out of range for a time",
+		    STR_ARG(text));
 	*ret_us = (int64_t)quotient;
 	return ERR_OK;
 }
@@ -156,7 +166,8 @@ static enum err value_text(const struct json_value *v, struct arena *arena, stru
 }
 
 /* A jsonb column keeps the value as it was written, quotes included. */
-static enum err decode_jsonb(const struct json_value *v, struct arena *arena, struct datum *ret_datum)
+static enum err decode_jsonb(
+    const struct json_value *v, struct arena *arena, struct datum *ret_datum)
 {
 	struct str text;
 	TRY(value_text(v, arena, &text));
@@ -194,7 +205,8 @@ static bool into_int(struct vec *vec, uint32_t row, int64_t i)
 	return true;
 }
 
-bool decode_fast(const struct table_column *c, const struct json_value *v, struct vec *vec, uint32_t row)
+bool decode_fast(
+    const struct table_column *c, const struct json_value *v, struct vec *vec, uint32_t row)
 {
 	int64_t i;
 	struct numeric n;
@@ -210,7 +222,8 @@ bool decode_fast(const struct table_column *c, const struct json_value *v, struc
 	case TYPE_INT8:
 	case TYPE_INT4:
 	case TYPE_INT2:
-		return fast_integer(v->text, &i) && integer_fits(c->type.id, i) && into_int(vec, row, i);
+		return fast_integer(v->text, &i) && integer_fits(c->type.id, i) &&
+		       into_int(vec, row, i);
 	case TYPE_NUMERIC:
 		if (!fast_numeric(v->text, c->type, &n))
 			return false;
@@ -222,7 +235,7 @@ bool decode_fast(const struct table_column *c, const struct json_value *v, struc
 		if (v->kind == JSON_STRING)
 			return fast_timestamp(v->text, &i) && into_int(vec, row, i);
 		return c->unit_us != 0 && v->text.len <= 15 && fast_integer(v->text, &i) &&
-		    !__builtin_mul_overflow(i, c->unit_us, &i) && into_int(vec, row, i);
+		       !__builtin_mul_overflow(i, c->unit_us, &i) && into_int(vec, row, i);
 	default:
 		return false;
 	}

@@ -58,8 +58,10 @@ struct writer *dirty_begin(struct dirty *d, struct bytes key)
 			d->bytes.err = err;
 		return &d->bytes;
 	}
-	d->entries[d->count] = (struct dirty_entry){.prefix = key_prefix(key), .key_pos = d->bytes.len,
-	    .key_len = (uint32_t)key.len, .cells_pos = d->bytes.len + key.len};
+	d->entries[d->count] = (struct dirty_entry){.prefix = key_prefix(key),
+	    .key_pos = d->bytes.len,
+	    .key_len = (uint32_t)key.len,
+	    .cells_pos = d->bytes.len + key.len};
 	write_bytes(&d->bytes, key);
 	return &d->bytes;
 }
@@ -104,7 +106,8 @@ void dirty_sort(struct dirty *d)
 	for (size_t i = 0; i < d->count; i++) {
 		const struct dirty_entry *e = &d->entries[i];
 		const struct dirty_entry *next = i + 1 < d->count ? e + 1 : NULL;
-		if (next && next->prefix == e->prefix && bytes_equal(dirty_key(d, e), dirty_key(d, next)))
+		if (next && next->prefix == e->prefix &&
+		    bytes_equal(dirty_key(d, e), dirty_key(d, next)))
 			continue;
 		d->entries[kept++] = *e;
 	}

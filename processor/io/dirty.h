@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Dirty rows: what must be written at the next checkpoint, as (key, cells), in memory. Keys may come several times; the
- * last one counts. Sorted by key before they are written, because sorted upserts are what SQLite is fast at.
- * Thread: the version's worker.
+ * Dirty rows: what must be written at the next checkpoint, as (key, cells), in memory. Keys may
+ * come several times; the last one counts. Sorted by key before they are written, because sorted
+ * upserts are what SQLite is fast at. Thread: the version's worker.
  */
 #include "log/base/base.h"
 
@@ -22,8 +22,8 @@ void dirty_init(struct dirty *d, size_t limit_bytes);
 void dirty_release(struct dirty *d);
 void dirty_clear(struct dirty *d); /* keeps the memory */
 /*
- * One row: dirty_begin, the cells written to the writer it returns (none for a deletion), dirty_end, which tells whether there was
- * room (ERR_LIMIT, ERR_NOMEM: the row is not in).
+ * One row: dirty_begin, the cells written to the writer it returns (none for a deletion),
+ * dirty_end, which tells whether there was room (ERR_LIMIT, ERR_NOMEM: the row is not in).
  */
 struct writer *dirty_begin(struct dirty *d, struct bytes key);
 MUST_USE enum err dirty_end(struct dirty *d, bool deleted);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Result text: values, rows and whole results as CSV (RFC 4180), NDJSON and aligned tables. interface.md "Outputs that programs
- * read" is the specification; test/processor/format_test.c quotes it.
+ * Result text: values, rows and whole results as CSV (RFC 4180), NDJSON and aligned tables.
+ * interface.md "Outputs that programs read" is the specification; test/processor/format_test.c
+ * quotes it.
  */
 #include "processor/op/datetime.h"
 #include "processor/processor.h"
 #include <math.h>
 
-/* ---- values --------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------ */
 
 static void write_two(struct writer *w, int value)
 {
@@ -21,7 +22,8 @@ static void write_two(struct writer *w, int value)
 static void write_date(struct writer *w, const struct civil *c)
 {
 	/* ISO 8601: year 0 is 1 BC; at least four digits */
-	write_printf(w, c->year < 0 ? "-%04lld-" : "%04lld-", (long long)(c->year < 0 ? -c->year : c->year));
+	write_printf(
+	    w, c->year < 0 ? "-%04lld-" : "%04lld-", (long long)(c->year < 0 ? -c->year : c->year));
 	write_two(w, c->month);
 	write_u8(w, '-');
 	write_two(w, c->day);
@@ -116,35 +118,33 @@ static bool is_json_number(struct type type, struct datum d)
 	return type.id == TYPE_INT2 || type.id == TYPE_INT4 || type.id == TYPE_INT8;
 }
 
-void proc_write_json_value(struct writer *w, struct type type, struct datum d)
+/* Text that is no JSON of its own, in quotes. */
+static void write_json_text(struct writer *w, struct type type, struct datum d)
 {
-	if (d.null) {
-		write_cstr(w, "null");
-	} else if (type.id == TYPE_BOOL || is_json_number(type, d)) {
+	write_u8(w, '"');
+	if (type.id ==
+	    TYPE_BYTEA) /* the backslash of \x: the only character there that JSON escapes */
+		write_u8(w, '\\');
+	if (type.id == TYPE_TEXT)
+		json_write_escaped(w, d.s);
+	else
 		proc_write_csv_field(w, type, d);
-	} else if (type.id == TYPE_JSONB) {
-		write_jsonb(w, d.s);
-	} else {
-		write_u8(w, '"');
-		if (type.id == TYPE_TEXT) {
-			json_write_escaped(w, d.s);
-		} else {
-			size_t at = w->len;
-			proc_write_csv_field(w, type, d);
-			if (type.id == TYPE_BYTEA && w->err == ERR_OK && w->len > at) {
-				/* the backslash of \x: the only character of these texts that JSON escapes */
-				write_u8(w, 0);
-				if (w->err == ERR_OK) {
-					memmove(w->ptr + at + 1, w->ptr + at, w->len - at - 1);
-					w->ptr[at] = '\\';
-				}
-			}
-		}
-		write_u8(w, '"');
-	}
+	write_u8(w, '"');
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------ */
+void proc_write_json_value(struct writer *w, struct type type, struct datum d)
+{
+	if (d.null)
+		write_cstr(w, "null");
+	else if (type.id == TYPE_BOOL || is_json_number(type, d))
+		proc_write_csv_field(w, type, d);
+	else if (type.id == TYPE_JSONB)
+		write_jsonb(w, d.s);
+	else
+		write_json_text(w, type, d);
+}
+
+/* ---- rows -------------------------------------------------------------------------- */
 
 /* Quotes what RFC 4180 asks for, and the empty string, so that it differs from NULL. */
 static void csv_quote(struct writer *w, size_t at, bool always)
@@ -184,7 +184,8 @@ void proc_write_csv_header(struct writer *w, const struct proc_column *columns, 
 	write_u8(w, '\n');
 }
 
-void proc_write_csv_row(struct writer *w, const struct proc_column *columns, const struct datum *values, uint32_t count)
+void proc_write_csv_row(
+    struct writer *w, const struct proc_column *columns, const struct datum *values, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -196,7 +197,8 @@ void proc_write_csv_row(struct writer *w, const struct proc_column *columns, con
 	write_u8(w, '\n');
 }
 
-void proc_write_json_row(struct writer *w, const struct proc_column *columns, const struct datum *values, uint32_t count)
+void proc_write_json_row(
+    struct writer *w, const struct proc_column *columns, const struct datum *values, uint32_t count)
 {
 	write_u8(w, '{');
 	for (uint32_t i = 0; i < count; i++) {

@@ -2,9 +2,9 @@
 /*
  * Writer's side of a view file, see store.h.
  *
- * States of the connection: IDLE -> (lookup) READING -> IDLE -> store_begin WRITING -> store_commit IDLE. READING is a
- * read transaction that is kept open over many lookups; it ends before a write begins, so that the writer never reads an
- * older state than it has committed.
+ * States of the connection: IDLE -> (lookup) READING -> IDLE -> store_begin WRITING -> store_commit
+ * IDLE. READING is a read transaction that is kept open over many lookups; it ends before a write
+ * begins, so that the writer never reads an older state than it has committed.
  */
 #include "processor/io/store.h"
 #include "processor/io/cell.h"
@@ -20,10 +20,10 @@ struct store {
 	struct store_head head;
 	struct op_store ops;
 	int32_t row_state;
-	uint32_t table_count;       /* state tables: 2 * state_count */
+	uint32_t table_count;                        /* state tables: 2 * state_count */
 	sqlite3_stmt **lookup, **scan, **put, **del; /* per state table */
 	sqlite3_stmt *row_put, *row_del, *dead_put, *position_put, *head_put;
-	sqlite3_stmt *pinned;       /* whose row a lookup lent out */
+	sqlite3_stmt *pinned; /* whose row a lookup lent out */
 };
 
 enum err store_error(sqlite3 *db, int rc, const char *what)
@@ -49,11 +49,13 @@ enum err store_error(sqlite3 *db, int rc, const char *what)
 	case SQLITE_SCHEMA:
 	case SQLITE_MISMATCH:
 	case SQLITE_CONSTRAINT:
-		return err_note(ERR_CORRUPT, "view file: %s: %s", what, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+		return err_note(ERR_CORRUPT, "view file: %s: %s", what,
+		    db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 	default:
 		if (extended == SQLITE_IOERR_DATA || rc == SQLITE_IOERR_DATA)
 			return err_note(ERR_CORRUPT, "view file: %s: a page does not verify", what);
-		return err_note(ERR_IO, "view file: %s: %s", what, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+		return err_note(ERR_IO, "view file: %s: %s", what,
+		    db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 	}
 }
 
@@ -66,7 +68,8 @@ static enum err prepare(struct store *s, struct writer *sql, sqlite3_stmt **ret_
 {
 	if (sql->err)
 		return sql->err;
-	int rc = sqlite3_prepare_v3(s->db, (const char *)sql->ptr, (int)sql->len, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+	int rc = sqlite3_prepare_v3(s->db, (const char *)sql->ptr, (int)sql->len,
+	    SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
 	writer_clear(sql);
 	return store_error(s->db, rc, "prepare");
 }
@@ -80,7 +83,7 @@ static enum err step_done(struct store *s, sqlite3_stmt *stmt, const char *what)
 	return err;
 }
 
-/* ---- operator state ------------------------------------------------------------------------------------ */
+/* ---- operator state ---------------------------------------------------------------- */
 
 static enum err begin_reading(struct store *s)
 {
@@ -115,10 +118,12 @@ static struct bytes column_blob(sqlite3_stmt *stmt, int column)
 
 static int bind_blob(sqlite3_stmt *stmt, int index, struct bytes b)
 {
-	return sqlite3_bind_blob64(stmt, index, b.len > 0 ? (const void *)b.ptr : "", b.len, SQLITE_STATIC);
+	return sqlite3_bind_blob64(
+	    stmt, index, b.len > 0 ? (const void *)b.ptr : "", b.len, SQLITE_STATIC);
 }
 
-static enum err state_lookup(void *ctx, uint32_t state_id, struct bytes key, struct bytes *ret_value)
+static enum err state_lookup(
+    void *ctx, uint32_t state_id, struct bytes key, struct bytes *ret_value)
 {
 	struct store *s = ctx;
 	ASSERT(state_id < s->table_count);
@@ -137,7 +142,8 @@ static enum err state_lookup(void *ctx, uint32_t state_id, struct bytes key, str
 	return ERR_OK;
 }
 
-/* The first key above all keys with this prefix into `end`; false when there is none (all bytes 0xff). */
+/* The first key above all keys with this prefix into `end`; false when there is none (all bytes
+ * 0xff). */
 static bool prefix_end(struct bytes prefix, struct writer *end)
 {
 	size_t len = prefix.len;
@@ -161,7 +167,8 @@ static enum err scan_rows(struct store *s, sqlite3_stmt *stmt, op_scan_fn fn, vo
 	}
 }
 
-static enum err state_scan(void *ctx, uint32_t state_id, struct bytes prefix, op_scan_fn fn, void *fn_ctx)
+static enum err state_scan(
+    void *ctx, uint32_t state_id, struct bytes prefix, op_scan_fn fn, void *fn_ctx)
 {
 	struct store *s = ctx;
 	ASSERT(state_id < s->table_count);
@@ -175,7 +182,8 @@ static enum err state_scan(void *ctx, uint32_t state_id, struct bytes prefix, op
 	if (err == ERR_OK)
 		err = store_error(s->db, bind_blob(stmt, 1, prefix), "bind");
 	if (err == ERR_OK)
-		err = store_error(s->db, bounded ? bind_blob(stmt, 2, writer_bytes(&end)) : sqlite3_bind_null(stmt, 2),
+		err = store_error(s->db,
+		    bounded ? bind_blob(stmt, 2, writer_bytes(&end)) : sqlite3_bind_null(stmt, 2),
 		    "bind");
 	if (err == ERR_OK)
 		err = scan_rows(s, stmt, fn, fn_ctx);
@@ -209,7 +217,7 @@ const struct op_store *store_ops(struct store *s)
 	return &s->ops;
 }
 
-/* ---- statements ------------------------------------------------------------------------------------------ */
+/* ---- statements -------------------------------------------------------------------- */
 
 static enum err prepare_state(struct store *s, uint32_t id, struct writer *w)
 {
@@ -222,8 +230,9 @@ static enum err prepare_state(struct store *s, uint32_t id, struct writer *w)
 		(void)snprintf(table, sizeof(table), "state_%u", id);
 	write_printf(w, "SELECT %s FROM %s WHERE %s = ?1", value, table, key);
 	TRY(prepare(s, w, &s->lookup[id]));
-	write_printf(w, "SELECT %s, %s FROM %s WHERE %s >= ?1 AND (?2 IS NULL OR %s < ?2) ORDER BY %s", key, value, table,
-	    key, key, key);
+	write_printf(w,
+	    "SELECT %s, %s FROM %s WHERE %s >= ?1 AND (?2 IS NULL OR %s < ?2) ORDER BY %s", key,
+	    value, table, key, key, key);
 	TRY(prepare(s, w, &s->scan[id]));
 	if (in_rows)
 		return ERR_OK;
@@ -246,8 +255,9 @@ static enum err prepare_rows(struct store *s, struct writer *w)
 	TRY(prepare(s, w, &s->dead_put));
 	write_cstr(w, "REPLACE INTO positions VALUES (?1, ?2, ?3)");
 	TRY(prepare(s, w, &s->position_put));
-	write_cstr(w, "UPDATE head SET checkpoint=?1, sequence=?2, time_ns=?3, records=?4, dead_letters=?5, rows=?6,"
-		      " input_bytes=?7, ready=?8");
+	write_cstr(w, "UPDATE head SET checkpoint=?1, sequence=?2, time_ns=?3, records=?4, "
+	              "dead_letters=?5, rows=?6,"
+	              " input_bytes=?7, ready=?8");
 	return prepare(s, w, &s->head_put);
 }
 
@@ -265,7 +275,7 @@ enum err store_prepare(struct store *s, int32_t row_state)
 	return err;
 }
 
-/* ---- life cycle -------------------------------------------------------------------------------------------- */
+/* ---- life cycle -------------------------------------------------------------------- */
 
 static const char *const open_pragmas[] = {
     "PRAGMA page_size = 4096",
@@ -313,7 +323,8 @@ static enum err open_file(struct store *s)
 	TRY(schema_open(s->db, &s->spec));
 	TRY(store_read_head(s->db, &s->head));
 	if (verdict.max_stamp > s->head.checkpoint)
-		return err_note(ERR_CORRUPT, "%s: holds pages of checkpoint %llu, but its log ends at %llu", s->spec.path,
+		return err_note(ERR_CORRUPT,
+		    "%s: holds pages of checkpoint %llu, but its log ends at %llu", s->spec.path,
 		    (unsigned long long)verdict.max_stamp, (unsigned long long)s->head.checkpoint);
 	set_stamp(s, s->head.checkpoint);
 	return ERR_OK;
@@ -327,7 +338,11 @@ enum err store_open(const struct store_spec *spec, struct store **ret_store)
 	s->spec = *spec;
 	s->row_state = -1;
 	s->table_count = spec->state_count * 2;
-	s->ops = (struct op_store){.ctx = s, .lookup = state_lookup, .scan = state_scan, .put = state_put, .del = state_del};
+	s->ops = (struct op_store){.ctx = s,
+	    .lookup = state_lookup,
+	    .scan = state_scan,
+	    .put = state_put,
+	    .del = state_del};
 	s->lookup = mem_calloc(s->table_count + 1u, 4 * sizeof(sqlite3_stmt *));
 	if (!s->lookup) {
 		mem_free(s);
@@ -388,10 +403,12 @@ const struct store_head *store_head(const struct store *s)
 	return &s->head;
 }
 
-enum err store_positions(struct store *s, enum err (*fn)(void *ctx, const struct store_position *p), void *ctx)
+enum err store_positions(
+    struct store *s, enum err (*fn)(void *ctx, const struct store_position *p), void *ctx)
 {
 	sqlite3_stmt *stmt;
-	int rc = sqlite3_prepare_v2(s->db, "SELECT topic, partition, next_offset FROM positions", -1, &stmt, NULL);
+	int rc = sqlite3_prepare_v2(
+	    s->db, "SELECT topic, partition, next_offset FROM positions", -1, &stmt, NULL);
 	enum err err = store_error(s->db, rc, "positions");
 	while (err == ERR_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct store_position p = {.partition = sqlite3_column_int(stmt, 1),
@@ -410,7 +427,7 @@ enum err store_positions(struct store *s, enum err (*fn)(void *ctx, const struct
 	return err;
 }
 
-/* ---- transactions -------------------------------------------------------------------------------------------- */
+/* ---- transactions ------------------------------------------------------------------ */
 
 enum err store_begin(struct store *s)
 {
@@ -421,7 +438,8 @@ enum err store_begin(struct store *s)
 	return ERR_OK;
 }
 
-static enum err put_entry(struct store *s, const struct dirty *d, const struct dirty_entry *e, sqlite3_stmt *stmt)
+static enum err put_entry(
+    struct store *s, const struct dirty *d, const struct dirty_entry *e, sqlite3_stmt *stmt)
 {
 	struct reader r = reader_of(dirty_cells(d, e));
 	TRY(store_error(s->db, bind_blob(stmt, 1, dirty_key(d, e)), "bind"));
@@ -462,8 +480,10 @@ enum err store_put_dead_letters(struct store *s, struct dirty *d)
 		struct reader r = reader_of(dirty_cells(d, e));
 		ASSERT(key.len == STORE_DEAD_LETTER_KEY && !dirty_deleted(e));
 		sqlite3_stmt *stmt = s->dead_put;
-		TRY(store_error(s->db, sqlite3_bind_int64(stmt, 1, (sqlite3_int64)get_u64_be(key.ptr)), "bind"));
-		TRY(store_error(s->db, sqlite3_bind_int64(stmt, 2, get_u32_be(key.ptr + 8)), "bind"));
+		TRY(store_error(s->db,
+		    sqlite3_bind_int64(stmt, 1, (sqlite3_int64)get_u64_be(key.ptr)), "bind"));
+		TRY(store_error(
+		    s->db, sqlite3_bind_int64(stmt, 2, get_u32_be(key.ptr + 8)), "bind"));
 		for (int index = 3; reader_left(&r) > 0; index++)
 			TRY(store_error(s->db, cell_bind(stmt, index, &r), "bind"));
 		TRY(step_done(s, stmt, "dead letter"));
@@ -475,7 +495,8 @@ enum err store_put_position(struct store *s, const struct store_position *p)
 {
 	ASSERT(s->state == STORE_WRITING);
 	sqlite3_stmt *stmt = s->position_put;
-	TRY(store_error(s->db, bind_blob(stmt, 1, bytes_of(p->topic_id.b, sizeof(p->topic_id.b))), "bind"));
+	TRY(store_error(
+	    s->db, bind_blob(stmt, 1, bytes_of(p->topic_id.b, sizeof(p->topic_id.b))), "bind"));
 	TRY(store_error(s->db, sqlite3_bind_int64(stmt, 2, p->partition), "bind"));
 	TRY(store_error(s->db, sqlite3_bind_int64(stmt, 3, p->next_offset), "bind"));
 	return step_done(s, stmt, "position");
@@ -483,8 +504,9 @@ enum err store_put_position(struct store *s, const struct store_position *p)
 
 static enum err put_head(struct store *s, const struct store_head *h)
 {
-	const int64_t values[] = {(int64_t)h->checkpoint, (int64_t)h->sequence, h->time_ns, (int64_t)h->records,
-	    (int64_t)h->dead_letters, (int64_t)h->rows, (int64_t)h->input_bytes, h->ready};
+	const int64_t values[] = {(int64_t)h->checkpoint, (int64_t)h->sequence, h->time_ns,
+	    (int64_t)h->records, (int64_t)h->dead_letters, (int64_t)h->rows,
+	    (int64_t)h->input_bytes, h->ready};
 	for (int i = 0; i < (int)(sizeof(values) / sizeof(values[0])); i++)
 		TRY(store_error(s->db, sqlite3_bind_int64(s->head_put, i + 1, values[i]), "bind"));
 	return step_done(s, s->head_put, "head");
@@ -535,7 +557,8 @@ enum err store_trim(struct store *s, size_t bytes, bool *ret_pinned)
 	TRY(err);
 	TRY(end_reading(s));
 	int frames = 0, copied = 0;
-	int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &copied);
+	int rc =
+	    sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &copied);
 	if (rc == SQLITE_BUSY || copied < frames) {
 		*ret_pinned = true;
 		return ERR_OK;

@@ -31,13 +31,15 @@ static enum err prepare_rows(struct store_reader *r, const struct store_spec *sp
 	writer_init(&w, MIB);
 	enum err err = ERR_OK;
 	for (int i = 0; i < 2 && err == ERR_OK; i++) {
-		write_cstr(&w, "SELECT \"_key\", \"_first_sequence\", \"_last_sequence\", \"_record_count\"");
+		write_cstr(&w,
+		    "SELECT \"_key\", \"_first_sequence\", \"_last_sequence\", \"_record_count\"");
 		if (spec->column_count > 0)
 			write_cstr(&w, ", ");
 		err = store_column_list(&w, spec->columns, spec->column_count);
 		write_cstr(&w, " FROM rows WHERE ");
-		write_cstr(&w, i == 0 ? "\"_key\" >= ?1 AND (?2 IS NULL OR \"_key\" < ?2) ORDER BY \"_key\""
-				      : "\"_key\" = ?1");
+		write_cstr(&w,
+		    i == 0 ? "\"_key\" >= ?1 AND (?2 IS NULL OR \"_key\" < ?2) ORDER BY \"_key\""
+		           : "\"_key\" = ?1");
 		if (err == ERR_OK)
 			err = prepare(r, &w, i == 0 ? &r->walk : &r->find);
 	}
@@ -68,8 +70,10 @@ static enum err open_reader(struct store_reader *r, const struct store_spec *spe
 	TRY(store_error(r->db, rc, spec->path));
 	(void)sqlite3_extended_result_codes(r->db, 1);
 	(void)sqlite3_db_config(r->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	rc = sqlite3_exec(r->db, "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-				 "BEGIN", NULL, NULL, NULL);
+	rc = sqlite3_exec(r->db,
+	    "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+	    "BEGIN",
+	    NULL, NULL, NULL);
 	TRY(store_error(r->db, rc, "open"));
 	TRY(check_created(r));
 	TRY(store_read_head(r->db, &r->head));
@@ -128,16 +132,18 @@ void store_reader_interrupt(struct store_reader *r)
 	sqlite3_interrupt(r->db);
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------- */
 
-static enum err bind_bound(struct store_reader *r, struct writer *copy, struct bytes bound, int index)
+static enum err bind_bound(
+    struct store_reader *r, struct writer *copy, struct bytes bound, int index)
 {
 	writer_clear(copy);
 	write_bytes(copy, bound);
 	if (copy->err)
 		return copy->err;
 	const void *p = copy->len > 0 ? (const void *)copy->ptr : "";
-	return store_error(r->db, sqlite3_bind_blob64(r->walk, index, p, copy->len, SQLITE_STATIC), "bind");
+	return store_error(
+	    r->db, sqlite3_bind_blob64(r->walk, index, p, copy->len, SQLITE_STATIC), "bind");
 }
 
 enum err store_rows_begin(struct store_reader *r, struct bytes from, struct bytes to)
@@ -181,7 +187,8 @@ enum err store_rows_find(struct store_reader *r, struct bytes key, struct store_
 	(void)sqlite3_reset(r->walk);
 	(void)sqlite3_reset(r->find);
 	const void *p = key.len > 0 ? (const void *)key.ptr : "";
-	TRY(store_error(r->db, sqlite3_bind_blob64(r->find, 1, p, key.len, SQLITE_TRANSIENT), "bind"));
+	TRY(store_error(
+	    r->db, sqlite3_bind_blob64(r->find, 1, p, key.len, SQLITE_TRANSIENT), "bind"));
 	int rc = sqlite3_step(r->find);
 	if (rc == SQLITE_ROW)
 		return read_row(r, r->find, ret_row);
@@ -189,7 +196,7 @@ enum err store_rows_find(struct store_reader *r, struct bytes key, struct store_
 	return err ? err : ERR_NOT_FOUND;
 }
 
-/* ---- dead letters --------------------------------------------------------------------------------------- */
+/* ---- dead letters ------------------------------------------------------------------ */
 
 static struct str column_str(sqlite3_stmt *stmt, int i)
 {
@@ -205,13 +212,15 @@ static struct bytes column_bytes_or_null(sqlite3_stmt *stmt, int i)
 	return bytes_of(p ? p : "", (size_t)sqlite3_column_bytes(stmt, i));
 }
 
-enum err store_dead_letters(struct store_reader *r, enum err (*fn)(void *ctx, const struct store_dead_letter *d),
-    void *ctx)
+enum err store_dead_letters(
+    struct store_reader *r, enum err (*fn)(void *ctx, const struct store_dead_letter *d), void *ctx)
 {
 	sqlite3_stmt *stmt;
 	int rc = sqlite3_prepare_v2(r->db,
-	    "SELECT sequence, pos, topic, partition, \"offset\", operator, reason, message, time, key, value"
-	    " FROM dead_letters ORDER BY sequence, pos", -1, &stmt, NULL);
+	    "SELECT sequence, pos, topic, partition, \"offset\", operator, reason, message, time, "
+	    "key, value"
+	    " FROM dead_letters ORDER BY sequence, pos",
+	    -1, &stmt, NULL);
 	enum err err = store_error(r->db, rc, "dead letters");
 	while (err == ERR_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct store_dead_letter d = {
@@ -235,12 +244,13 @@ enum err store_dead_letters(struct store_reader *r, enum err (*fn)(void *ctx, co
 	return err;
 }
 
-enum err store_dead_letter_counts(struct store_reader *r, void (*fn)(void *ctx, struct str reason, uint64_t count),
-    void *ctx)
+enum err store_dead_letter_counts(
+    struct store_reader *r, void (*fn)(void *ctx, struct str reason, uint64_t count), void *ctx)
 {
 	sqlite3_stmt *stmt;
-	int rc = sqlite3_prepare_v2(r->db, "SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason", -1,
-	    &stmt, NULL);
+	int rc = sqlite3_prepare_v2(r->db,
+	    "SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason", -1, &stmt,
+	    NULL);
 	enum err err = store_error(r->db, rc, "dead letters");
 	while (err == ERR_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
 		fn(ctx, column_str(stmt, 0), (uint64_t)sqlite3_column_int64(stmt, 1));

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Readers of a view file: a read-only connection with one open transaction, so everything it returns stands at one
- * checkpoint, whatever the writer does meanwhile. An open reader keeps the write-ahead log from being trimmed: close it soon.
- * One thread at a time; may be handed from one to another.
+ * Readers of a view file: a read-only connection with one open transaction, so everything it
+ * returns stands at one checkpoint, whatever the writer does meanwhile. An open reader keeps the
+ * write-ahead log from being trimmed: close it soon. One thread at a time; may be handed from one
+ * to another.
  */
 #include "processor/io/store.h"
 
 struct store_reader;
 /* Pins the last checkpoint. ERR_AGAIN: the writer has not made the file yet. */
-MUST_USE enum err store_reader_open(const struct store_spec *spec, struct store_reader **ret_reader);
+MUST_USE enum err store_reader_open(
+    const struct store_spec *spec, struct store_reader **ret_reader);
 void store_reader_close(struct store_reader *r); /* takes NULL */
 const struct store_head *store_reader_head(const struct store_reader *r);
 /* Makes a call in progress, and every later one, end with ERR_CANCELLED. Any thread. */
@@ -26,7 +28,8 @@ MUST_USE enum err store_rows_begin(struct store_reader *r, struct bytes from, st
 /* ERR_EOF after the last. Valid until the next call. */
 MUST_USE enum err store_rows_next(struct store_reader *r, struct store_row *ret_row);
 /* ERR_NOT_FOUND. Ends a walk in progress. */
-MUST_USE enum err store_rows_find(struct store_reader *r, struct bytes key, struct store_row *ret_row);
+MUST_USE enum err store_rows_find(
+    struct store_reader *r, struct bytes key, struct store_row *ret_row);
 
 struct store_dead_letter {
 	uint64_t sequence;
@@ -42,5 +45,5 @@ struct store_dead_letter {
 MUST_USE enum err store_dead_letters(struct store_reader *r,
     enum err (*fn)(void *ctx, const struct store_dead_letter *d), void *ctx);
 /* Number of dead letters per reason. */
-MUST_USE enum err store_dead_letter_counts(struct store_reader *r,
-    void (*fn)(void *ctx, struct str reason, uint64_t count), void *ctx);
+MUST_USE enum err store_dead_letter_counts(
+    struct store_reader *r, void (*fn)(void *ctx, struct str reason, uint64_t count), void *ctx);

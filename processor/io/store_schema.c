@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Schema of a view file, see store.h. People read these files with sqlite3: names are plain words, SQL types stand beside
- * the columns as comments, and hidden columns start with an underscore.
+ * Schema of a view file, see store.h. People read these files with sqlite3: names are plain words,
+ * SQL types stand beside the columns as comments, and hidden columns start with an underscore.
  */
 #include "processor/io/store_schema.h"
 #include "processor/io/cell.h"
@@ -17,8 +17,10 @@ static const char fixed_tables[] =
     "INSERT INTO head VALUES(0,0,0,0,0,0,0,0);"
     "CREATE TABLE positions(topic BLOB, partition INTEGER, next_offset INTEGER,"
     " PRIMARY KEY(topic, partition)) WITHOUT ROWID;"
-    "CREATE TABLE dead_letters(sequence INTEGER, pos INTEGER, topic TEXT, partition INTEGER, \"offset\" INTEGER,"
-    " operator TEXT, reason TEXT, message TEXT, time /* append time, microseconds since 1970-01-01 */ INTEGER,"
+    "CREATE TABLE dead_letters(sequence INTEGER, pos INTEGER, topic TEXT, partition INTEGER, "
+    "\"offset\" INTEGER,"
+    " operator TEXT, reason TEXT, message TEXT, time /* append time, microseconds since 1970-01-01 "
+    "*/ INTEGER,"
     " key BLOB, value BLOB, PRIMARY KEY(sequence, pos)) WITHOUT ROWID;";
 
 static bool same_name(struct str a, struct str b)
@@ -28,7 +30,8 @@ static bool same_name(struct str a, struct str b)
 
 static bool is_hidden_name(struct str name)
 {
-	static const char *const hidden[] = {"_key", "_first_sequence", "_last_sequence", "_record_count", "_state"};
+	static const char *const hidden[] = {
+	    "_key", "_first_sequence", "_last_sequence", "_record_count", "_state"};
 	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
 		if (same_name(name, str_of(hidden[i])))
 			return true;
@@ -68,7 +71,8 @@ static enum err exec(sqlite3 *db, struct writer *sql)
 	write_u8(sql, 0);
 	if (sql->err)
 		return sql->err;
-	enum err err = store_error(db, sqlite3_exec(db, (const char *)sql->ptr, NULL, NULL, NULL), "create tables");
+	enum err err = store_error(
+	    db, sqlite3_exec(db, (const char *)sql->ptr, NULL, NULL, NULL), "create tables");
 	writer_clear(sql);
 	return err;
 }
@@ -82,11 +86,12 @@ static void write_rows_table(struct writer *w, const struct store_spec *spec)
 		write_u8(w, ' ');
 		cell_declare(w, spec->columns[i].type);
 	}
-	write_cstr(w, ",\n  \"_first_sequence\" INTEGER, \"_last_sequence\" INTEGER, \"_record_count\" INTEGER,"
-		      " \"_state\" BLOB) WITHOUT ROWID;");
+	write_cstr(w, ",\n  \"_first_sequence\" INTEGER, \"_last_sequence\" INTEGER, "
+	              "\"_record_count\" INTEGER,"
+	              " \"_state\" BLOB) WITHOUT ROWID;");
 }
 
-/* ---- meta ---------------------------------------------------------------------------------------------- */
+/* ---- meta -------------------------------------------------------------------------- */
 
 struct meta {
 	const char *name;
@@ -114,7 +119,8 @@ static void meta_fill(struct meta m[META_COUNT], const struct store_spec *spec)
 	m[2].name = "logic";
 	hex(m[2].value, spec->logic, 32);
 	m[3].name = "input";
-	(void)snprintf(m[3].value, sizeof(m[3].value), "%016llx", (unsigned long long)spec->input_hash);
+	(void)snprintf(
+	    m[3].value, sizeof(m[3].value), "%016llx", (unsigned long long)spec->input_hash);
 	m[4].name = "kappa";
 	(void)snprintf(m[4].value, sizeof(m[4].value), "%s", KAPPA_VERSION);
 }
@@ -144,10 +150,11 @@ static enum err meta_check(sqlite3 *db, const char *name, struct str expected)
 		rc = sqlite3_step(stmt);
 	enum err err = store_error(db, rc, "meta");
 	if (err == ERR_OK) {
-		const char *found = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+		const char *found =
+		    rc == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
 		if (!found || !str_equal(str_of(found), expected))
-			err = err_note(ERR_CORRUPT, "view file: its %s is '%s', not '" STR_FMT "'", name,
-			    found ? found : "missing", STR_ARG(expected));
+			err = err_note(ERR_CORRUPT, "view file: its %s is '%s', not '" STR_FMT "'",
+			    name, found ? found : "missing", STR_ARG(expected));
 	}
 	(void)sqlite3_finalize(stmt);
 	return err;
@@ -158,8 +165,8 @@ static enum err create(sqlite3 *db, const struct store_spec *spec)
 	struct writer w;
 	struct meta m[META_COUNT];
 	writer_init(&w, SCHEMA_SQL_MAX);
-	write_printf(&w, "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s", APPLICATION_ID, STORE_FORMAT,
-	    fixed_tables);
+	write_printf(&w, "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s",
+	    APPLICATION_ID, STORE_FORMAT, fixed_tables);
 	write_rows_table(&w, spec);
 	enum err err = exec(db, &w);
 	writer_release(&w);
@@ -197,8 +204,8 @@ enum err schema_open(sqlite3 *db, const struct store_spec *spec)
 	if (application != APPLICATION_ID)
 		return err_note(ERR_CORRUPT, "%s: not a view file", spec->path);
 	if (format > STORE_FORMAT)
-		return err_note(ERR_NEWER_FORMAT, "%s: view file format %d, this program knows %d", spec->path, format,
-		    STORE_FORMAT);
+		return err_note(ERR_NEWER_FORMAT, "%s: view file format %d, this program knows %d",
+		    spec->path, format, STORE_FORMAT);
 	meta_fill(m, spec);
 	for (size_t i = 0; i < META_COUNT - 1; i++) /* the writing program's version may differ */
 		TRY(meta_check(db, m[i].name, str_of(m[i].value)));
@@ -211,8 +218,9 @@ enum err schema_create_state(sqlite3 *db, uint32_t count, int32_t row_state)
 	writer_init(&w, SCHEMA_SQL_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		if ((int32_t)i != row_state)
-			write_printf(&w, "CREATE TABLE IF NOT EXISTS state_%u(key BLOB PRIMARY KEY, value BLOB)"
-					 " WITHOUT ROWID;",
+			write_printf(&w,
+			    "CREATE TABLE IF NOT EXISTS state_%u(key BLOB PRIMARY KEY, value BLOB)"
+			    " WITHOUT ROWID;",
 			    i);
 	enum err err = exec(db, &w);
 	writer_release(&w);
@@ -223,22 +231,24 @@ enum err store_read_head(sqlite3 *db, struct store_head *ret_head)
 {
 	sqlite3_stmt *stmt;
 	int rc = sqlite3_prepare_v2(db,
-	    "SELECT checkpoint, sequence, time_ns, records, dead_letters, rows, input_bytes, ready FROM head", -1, &stmt,
-	    NULL);
+	    "SELECT checkpoint, sequence, time_ns, records, dead_letters, rows, input_bytes, ready "
+	    "FROM head",
+	    -1, &stmt, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(stmt);
 	enum err err = store_error(db, rc, "head");
 	if (err == ERR_OK && rc != SQLITE_ROW)
 		err = err_note(ERR_CORRUPT, "view file: no head");
 	if (err == ERR_OK)
-		*ret_head = (struct store_head){.checkpoint = (uint64_t)sqlite3_column_int64(stmt, 0),
-		    .sequence = (uint64_t)sqlite3_column_int64(stmt, 1),
-		    .time_ns = sqlite3_column_int64(stmt, 2),
-		    .records = (uint64_t)sqlite3_column_int64(stmt, 3),
-		    .dead_letters = (uint64_t)sqlite3_column_int64(stmt, 4),
-		    .rows = (uint64_t)sqlite3_column_int64(stmt, 5),
-		    .input_bytes = (uint64_t)sqlite3_column_int64(stmt, 6),
-		    .ready = sqlite3_column_int(stmt, 7) != 0};
+		*ret_head =
+		    (struct store_head){.checkpoint = (uint64_t)sqlite3_column_int64(stmt, 0),
+		        .sequence = (uint64_t)sqlite3_column_int64(stmt, 1),
+		        .time_ns = sqlite3_column_int64(stmt, 2),
+		        .records = (uint64_t)sqlite3_column_int64(stmt, 3),
+		        .dead_letters = (uint64_t)sqlite3_column_int64(stmt, 4),
+		        .rows = (uint64_t)sqlite3_column_int64(stmt, 5),
+		        .input_bytes = (uint64_t)sqlite3_column_int64(stmt, 6),
+		        .ready = sqlite3_column_int(stmt, 7) != 0};
 	(void)sqlite3_finalize(stmt);
 	return err;
 }

@@ -12,8 +12,8 @@ struct proc_text {
 	struct proc_column *columns;
 	char **names;
 	uint32_t count;
-	struct writer out;   /* text on its way; TABLE: the fields of all rows, each ended by a NUL */
-	uint32_t *widths;    /* TABLE: characters */
+	struct writer out; /* text on its way; TABLE: the fields of all rows, each ended by a NUL */
+	uint32_t *widths;  /* TABLE: characters */
 	uint64_t rows;
 };
 
@@ -111,8 +111,8 @@ static enum err text_row(void *ctx, const struct datum *values, uint32_t count)
 	return flush(t, TEXT_CHUNK_BYTES);
 }
 
-enum err proc_text_new(enum proc_format format, enum err (*write)(void *ctx, struct str text), void *ctx,
-    struct proc_text **ret_text)
+enum err proc_text_new(enum proc_format format, enum err (*write)(void *ctx, struct str text),
+    void *ctx, struct proc_text **ret_text)
 {
 	struct proc_text *t = mem_calloc(1, sizeof(*t));
 	if (!t)
@@ -120,7 +120,8 @@ enum err proc_text_new(enum proc_format format, enum err (*write)(void *ctx, str
 	t->format = format;
 	t->write = write;
 	t->ctx = ctx;
-	t->sink = (struct proc_sink){.ctx = t, .columns = text_columns, .row = text_row, .message = NULL};
+	t->sink =
+	    (struct proc_sink){.ctx = t, .columns = text_columns, .row = text_row, .message = NULL};
 	writer_init(&t->out, TEXT_TABLE_BYTES_MAX);
 	*ret_text = t;
 	return ERR_OK;
@@ -142,8 +143,8 @@ const struct proc_sink *proc_text_sink(struct proc_text *t)
 
 static bool is_right_aligned(enum type_id id)
 {
-	return id == TYPE_INT2 || id == TYPE_INT4 || id == TYPE_INT8 || id == TYPE_NUMERIC || id == TYPE_FLOAT4 ||
-	    id == TYPE_FLOAT8;
+	return id == TYPE_INT2 || id == TYPE_INT4 || id == TYPE_INT8 || id == TYPE_NUMERIC ||
+	       id == TYPE_FLOAT4 || id == TYPE_FLOAT8;
 }
 
 static void pad(struct writer *w, uint32_t count)
@@ -204,7 +205,8 @@ enum err proc_text_finish(struct proc_text *t)
 	if (t->format != PROC_TABLE || !t->columns)
 		return flush(t, 0);
 	if (t->out.err)
-		return err_note(t->out.err, "the result is too large for a table: use --csv or --json");
+		return err_note(
+		    t->out.err, "the result is too large for a table: use --csv or --json");
 	struct writer w;
 	writer_init(&w, TEXT_TABLE_BYTES_MAX);
 	enum err err = table_write(t, &w);

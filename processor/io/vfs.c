@@ -2,12 +2,14 @@
 /*
  * SQLite VFS over the I/O seam, see vfs.h.
  *
- * One `struct node` per path that is open in this process: its descriptor is shared by all handles, because closing any
- * descriptor of a file drops this process's fcntl locks on it. For the same reason a node's descriptor is closed, and a node
- * looked up, under the VFS's mutex, and after the handle of SQLite's own VFS (`under`) that holds the locks.
+ * One `struct node` per path that is open in this process: its descriptor is shared by all handles,
+ * because closing any descriptor of a file drops this process's fcntl locks on it. For the same
+ * reason a node's descriptor is closed, and a node looked up, under the VFS's mutex, and after the
+ * handle of SQLite's own VFS (`under`) that holds the locks.
  *
  *     handle -> node -> seam descriptor      data of the database, its write-ahead log and journal
- *            -> under (database only)        locks and shared memory, by SQLite's default VFS; sim: node->locks
+ *            -> under (database only)        locks and shared memory, by SQLite's default VFS; sim:
+ * node->locks
  */
 #include "processor/io/vfs.h"
 #include "processor/io/vfs_lock.h"
@@ -63,7 +65,7 @@ static int sqlite_code(enum err err, int other)
 	return err == ERR_NOMEM ? SQLITE_IOERR_NOMEM : other;
 }
 
-/* ---- pages ------------------------------------------------------------------------------------------- */
+/* ---- pages ------------------------------------------------------------------------- */
 
 static uint64_t page_hash(const uint8_t *page, uint64_t pos)
 {
@@ -115,11 +117,12 @@ enum err vfs_verify(struct io *io, const char *path, struct vfs_verdict *ret_ver
 	return err ? err : close_err;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------- */
 
 static struct node *node_find(struct vfs *v, const char *path)
 {
-	LIST_EACH(&v->nodes, link, next) {
+	LIST_EACH(&v->nodes, link, next)
+	{
 		struct node *n = CONTAINER_OF(link, struct node, link);
 		if (strcmp(n->path, path) == 0)
 			return n;
@@ -193,7 +196,7 @@ static enum err sync_directory(struct vfs *v, const char *path)
 	return err;
 }
 
-/* ---- file methods -------------------------------------------------------------------------------------- */
+/* ---- file methods ------------------------------------------------------------------ */
 
 static int file_close(sqlite3_file *f)
 {
@@ -245,7 +248,8 @@ static int file_read(sqlite3_file *f, void *buf, int amount, sqlite3_int64 pos)
 	uint64_t at = (uint64_t)pos;
 	if (h->database) {
 		if (at % VFS_PAGE_BYTES + len > VFS_PAGE_BYTES)
-			return SQLITE_IOERR_DATA; /* a page size that is not ours: the header lies */
+			return SQLITE_IOERR_DATA; /* a page size that is not ours: the header lies
+			                           */
 		return read_page(h, buf, len, at);
 	}
 	enum err err = io_pread(h->vfs->io, h->node->fd, buf, len, at, &got);
@@ -275,7 +279,8 @@ static int file_write(sqlite3_file *f, const void *buf, int amount, sqlite3_int6
 static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
 	struct handle *h = handle_of(f);
-	return sqlite_code(io_truncate(h->vfs->io, h->node->fd, (uint64_t)size), SQLITE_IOERR_TRUNCATE);
+	return sqlite_code(
+	    io_truncate(h->vfs->io, h->node->fd, (uint64_t)size), SQLITE_IOERR_TRUNCATE);
 }
 
 static int file_sync(sqlite3_file *f, int flags)
@@ -346,7 +351,8 @@ static int file_control(sqlite3_file *f, int op, void *arg)
 	case SQLITE_FCNTL_LOCKSTATE:
 	case SQLITE_FCNTL_HAS_MOVED:
 	case SQLITE_FCNTL_LAST_ERRNO:
-		return h->under ? h->under->pMethods->xFileControl(h->under, op, arg) : SQLITE_NOTFOUND;
+		return h->under ? h->under->pMethods->xFileControl(h->under, op, arg)
+		                : SQLITE_NOTFOUND;
 	default:
 		return SQLITE_NOTFOUND;
 	}
@@ -428,7 +434,7 @@ static const sqlite3_io_methods file_methods = {
     .xShmUnmap = file_shm_unmap,
 };
 
-/* ---- VFS methods ---------------------------------------------------------------------------------------- */
+/* ---- VFS methods ------------------------------------------------------------------- */
 
 /* Opens SQLite's own handle on the database, for its locks. */
 static int open_under(struct handle *h, sqlite3_filename path, int flags)
@@ -441,7 +447,8 @@ static int open_under(struct handle *h, sqlite3_filename path, int flags)
 	return under->xOpen(under, path, h->under, flags, &out);
 }
 
-static int vfs_open_file(sqlite3_vfs *base, sqlite3_filename path, sqlite3_file *f, int flags, int *ret_flags)
+static int vfs_open_file(
+    sqlite3_vfs *base, sqlite3_filename path, sqlite3_file *f, int flags, int *ret_flags)
 {
 	struct vfs *v = vfs_of(base);
 	struct handle *h = handle_of(f);
@@ -449,8 +456,10 @@ static int vfs_open_file(sqlite3_vfs *base, sqlite3_filename path, sqlite3_file 
 	if (!path) /* temporary files: connections keep theirs in memory */
 		return SQLITE_CANTOPEN;
 	unsigned io_flags = (flags & SQLITE_OPEN_CREATE ? IO_CREATE : 0u) |
-	    (flags & SQLITE_OPEN_EXCLUSIVE ? IO_EXCLUSIVE : 0u) | (flags & SQLITE_OPEN_READONLY ? IO_READONLY : 0u);
-	if (h->database) { /* read-only connections need to write the shared memory, and share the descriptor */
+	                    (flags & SQLITE_OPEN_EXCLUSIVE ? IO_EXCLUSIVE : 0u) |
+	                    (flags & SQLITE_OPEN_READONLY ? IO_READONLY : 0u);
+	if (h->database) { /* read-only connections need to write the shared memory, and share the
+		              descriptor */
 		io_flags &= ~(unsigned)IO_READONLY;
 		h->page = mem_alloc(VFS_PAGE_BYTES);
 		if (!h->page)
@@ -488,7 +497,8 @@ static int vfs_access(sqlite3_vfs *base, const char *path, int flags, int *ret_f
 	struct io_stat st;
 	enum err err = io_stat(vfs_of(base)->io, path, &st);
 	err_clear();
-	*ret_found = err == ERR_OK && (flags != SQLITE_ACCESS_EXISTS || st.is_directory || st.size_bytes > 0);
+	*ret_found = err == ERR_OK &&
+	             (flags != SQLITE_ACCESS_EXISTS || st.is_directory || st.size_bytes > 0);
 	return SQLITE_OK;
 }
 
@@ -547,11 +557,21 @@ enum err vfs_new(struct io *io, struct vfs **ret_vfs)
 	}
 	mutex_init(&v->mutex);
 	list_init(&v->nodes);
-	(void)snprintf(v->name, sizeof(v->name), "kappa-%llu", (unsigned long long)shared_add(&serial, 1));
-	v->base = (sqlite3_vfs){.iVersion = 2, .szOsFile = sizeof(struct handle), .mxPathname = 1024,
-	    .zName = v->name, .pAppData = v, .xOpen = vfs_open_file, .xDelete = vfs_delete,
-	    .xAccess = vfs_access, .xFullPathname = vfs_full_path, .xRandomness = vfs_random,
-	    .xSleep = vfs_sleep, .xCurrentTime = vfs_now, .xGetLastError = vfs_last_error,
+	(void)snprintf(
+	    v->name, sizeof(v->name), "kappa-%llu", (unsigned long long)shared_add(&serial, 1));
+	v->base = (sqlite3_vfs){.iVersion = 2,
+	    .szOsFile = sizeof(struct handle),
+	    .mxPathname = 1024,
+	    .zName = v->name,
+	    .pAppData = v,
+	    .xOpen = vfs_open_file,
+	    .xDelete = vfs_delete,
+	    .xAccess = vfs_access,
+	    .xFullPathname = vfs_full_path,
+	    .xRandomness = vfs_random,
+	    .xSleep = vfs_sleep,
+	    .xCurrentTime = vfs_now,
+	    .xGetLastError = vfs_last_error,
 	    .xCurrentTimeInt64 = vfs_now_ms};
 	if (sqlite3_vfs_register(&v->base, 0) != SQLITE_OK) {
 		mutex_release(&v->mutex);

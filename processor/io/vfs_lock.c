@@ -56,7 +56,8 @@ int vfs_unlock(struct vfs_locks *l, struct vfs_holder *h, int level)
 	return SQLITE_OK;
 }
 
-static bool slot_is_free(const struct vfs_locks *l, const struct vfs_holder *h, int slot, bool exclusive)
+static bool slot_is_free(
+    const struct vfs_locks *l, const struct vfs_holder *h, int slot, bool exclusive)
 {
 	uint32_t own = (h->shm_shared >> slot) & 1u;
 	if (l->shm_exclusive[slot] && l->shm_exclusive[slot] != h)
@@ -104,7 +105,8 @@ int vfs_shm_lock(struct vfs_locks *l, struct vfs_holder *h, int offset, int n, i
 	return SQLITE_OK;
 }
 
-int vfs_shm_map(struct vfs_locks *l, int region, int region_bytes, int extend, void volatile **ret_ptr)
+int vfs_shm_map(
+    struct vfs_locks *l, int region, int region_bytes, int extend, void volatile **ret_ptr)
 {
 	*ret_ptr = NULL;
 	if (region >= VFS_SHM_REGIONS_MAX)

@@ -20,8 +20,8 @@ static void expect_spec(const struct expectation *e)
 		fail_msg("%s: %s", e->text, err_chain());
 	if (spec.from.kind != e->spec.from.kind || spec.from.value != e->spec.from.value ||
 	    spec.to.kind != e->spec.to.kind || spec.to.value != e->spec.to.value)
-		fail_msg("%s: got from %d %lld to %d %lld", e->text, (int)spec.from.kind, (long long)spec.from.value,
-		    (int)spec.to.kind, (long long)spec.to.value);
+		fail_msg("%s: got from %d %lld to %d %lld", e->text, (int)spec.from.kind,
+		    (long long)spec.from.value, (int)spec.to.kind, (long long)spec.to.value);
 }
 
 static void every_form_of_the_grammar_is_read(void **state)
@@ -47,7 +47,8 @@ static void every_form_of_the_grammar_is_read(void **state)
 	    {"@2025-03-01T13:00:00+01:00", {{OFFSET_TIME, NOW_MS}, {OFFSET_NONE, 0}}},
 	    {"@2025-03-01 06:30:00-05:30", {{OFFSET_TIME, NOW_MS}, {OFFSET_NONE, 0}}},
 	    {"@2025-03-01T12:00:00.2509Z", {{OFFSET_TIME, NOW_MS + 250}, {OFFSET_NONE, 0}}},
-	    {"@2025-03-01T12:00:00Z:2025-03-01T12:00:01Z", {{OFFSET_TIME, NOW_MS}, {OFFSET_TIME, NOW_MS + 1000}}},
+	    {"@2025-03-01T12:00:00Z:2025-03-01T12:00:01Z",
+	        {{OFFSET_TIME, NOW_MS}, {OFFSET_TIME, NOW_MS + 1000}}},
 	    {"@2025-03-01T13:00:00+01:00:@2025-03-01T12:00:01Z",
 	        {{OFFSET_TIME, NOW_MS}, {OFFSET_TIME, NOW_MS + 1000}}},
 	    {"@-1h:end", {{OFFSET_TIME, NOW_MS - 3600000}, {OFFSET_END, 0}}},
@@ -65,10 +66,11 @@ static void every_form_of_the_grammar_is_read(void **state)
 static void what_is_not_in_the_grammar_is_refused_and_leaves_the_result_alone(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"", ":", "x", "starts", "1x", "--1", "+", "-", "@", "@x", "@-", "@-1y", "@-1",
-	    "1:2:3", "start:end:", "s@", "s@x", "s@1:2", "9223372036854775808", "@2025-02-29T00:00:00Z",
-	    "@2025-13-01T00:00:00Z", "@2025-03-01T24:00:00Z", "@2025-03-01T12:00:00+1:00", "@2025-03-01T12:00:00.Z",
-	    "@999999999999w", "end end", " 1"};
+	static const char *const bad[] = {"", ":", "x", "starts", "1x", "--1", "+", "-", "@", "@x",
+	    "@-", "@-1y", "@-1", "1:2:3", "start:end:", "s@", "s@x", "s@1:2", "9223372036854775808",
+	    "@2025-02-29T00:00:00Z", "@2025-13-01T00:00:00Z", "@2025-03-01T24:00:00Z",
+	    "@2025-03-01T12:00:00+1:00", "@2025-03-01T12:00:00.Z", "@999999999999w", "end end",
+	    " 1"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct offset_spec spec = {{OFFSET_STORED, 77}, {OFFSET_STORED, 78}};
 		err_clear();
@@ -83,7 +85,8 @@ static void what_is_not_in_the_grammar_is_refused_and_leaves_the_result_alone(vo
 static void a_time_without_a_zone_is_an_error_that_says_so(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"@2025-03-01T12:00:00", "@2025-03-01T12:00", "@2025-03-01T12:00:00:end"};
+	static const char *const bad[] = {
+	    "@2025-03-01T12:00:00", "@2025-03-01T12:00", "@2025-03-01T12:00:00:end"};
 	struct offset_spec spec;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		err_clear();
@@ -142,7 +145,8 @@ static void durations_add_up_their_parts(void **state)
 	assert_int_equal(ns, 14 * 86400 * S_NS);
 	assert_int_equal(duration_parse(STR("0"), &ns), ERR_OK);
 	assert_int_equal(ns, 0);
-	static const char *const bad[] = {"", "1", "h", "-1s", "1s ", "1 s", "99999999999999999999s", "9223372037s"};
+	static const char *const bad[] = {
+	    "", "1", "h", "-1s", "1s ", "1 s", "99999999999999999999s", "9223372037s"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (duration_parse(str_of(bad[i]), &ns) != ERR_INVALID)
 			fail_msg("'%s' was accepted", bad[i]);

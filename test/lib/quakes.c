@@ -7,15 +7,21 @@
 #define DAY_MS       ((int64_t)86400000)
 
 const char quakes_table[] =
-    "CREATE TABLE quakes (id text NOT NULL, rev int NOT NULL, at timestamptz OPTIONS (unit 'ms') NOT NULL,"
+    "CREATE TABLE quakes (id text NOT NULL, rev int NOT NULL, at timestamptz OPTIONS (unit 'ms') "
+    "NOT NULL,"
     " felt bigint CHECK (felt >= 0), status text) WITH (topic = 'quakes', format = json);";
-#define V1_SELECT "SELECT date_trunc('day', at) AS day, count(*) AS quakes, sum(felt) AS felt FROM quakes GROUP BY 1"
+#define V1_SELECT                                                                                  \
+	"SELECT date_trunc('day', at) AS day, count(*) AS quakes, sum(felt) AS felt FROM quakes "  \
+	"GROUP BY 1"
 #define V2_SELECT                                                                                  \
-	"SELECT date_trunc('day', at) AS day, count(*) AS quakes, sum(felt) AS felt FROM (SELECT DISTINCT ON (id) id, at,"   \
-	" felt, status FROM quakes ORDER BY id, _sequence DESC, _pos DESC) AS last WHERE status <> 'withdrawn' GROUP BY 1"
+	"SELECT date_trunc('day', at) AS day, count(*) AS quakes, sum(felt) AS felt FROM (SELECT " \
+	"DISTINCT ON (id) id, at,"                                                                 \
+	" felt, status FROM quakes ORDER BY id, _sequence DESC, _pos DESC) AS last WHERE status "  \
+	"<> 'withdrawn' GROUP BY 1"
 const char quakes_v1[] = "CREATE MATERIALIZED VIEW felt_per_day AS " V1_SELECT ";";
 const char quakes_v2[] = "CREATE MATERIALIZED VIEW felt_per_day AS " V2_SELECT ";";
-const char quakes_v2_next[] = "CREATE MATERIALIZED VIEW felt_per_day WITH (version = 2) AS " V2_SELECT ";";
+const char quakes_v2_next[] =
+    "CREATE MATERIALIZED VIEW felt_per_day WITH (version = 2) AS " V2_SELECT ";";
 
 void quakes_init(struct quakes *q, uint64_t seed)
 {
@@ -31,14 +37,17 @@ void quakes_release(struct quakes *q)
 
 static void write_good(struct quake *e)
 {
-	(void)snprintf(e->text, sizeof(e->text), "{\"id\":\"q%d\",\"rev\":%d,\"at\":%lld,\"felt\":%d,\"status\":\"%s\"}", e->id,
-	    e->rev, (long long)e->at_ms, e->felt, e->withdrawn ? "withdrawn" : "automatic");
+	(void)snprintf(e->text, sizeof(e->text),
+	    "{\"id\":\"q%d\",\"rev\":%d,\"at\":%lld,\"felt\":%d,\"status\":\"%s\"}", e->id, e->rev,
+	    (long long)e->at_ms, e->felt, e->withdrawn ? "withdrawn" : "automatic");
 }
 
 static void write_bad(struct quake *e, uint64_t kind)
 {
-	static const char *const texts[] = {"{\"id\":\"q1\",\"rev\":1", "{\"rev\":1,\"at\":1740787200000,\"felt\":1}",
-	    "{\"id\":\"q1\",\"rev\":\"one\",\"at\":1740787200000}", "{\"id\":\"q1\",\"rev\":1,\"at\":\"yesterday\"}",
+	static const char *const texts[] = {"{\"id\":\"q1\",\"rev\":1",
+	    "{\"rev\":1,\"at\":1740787200000,\"felt\":1}",
+	    "{\"id\":\"q1\",\"rev\":\"one\",\"at\":1740787200000}",
+	    "{\"id\":\"q1\",\"rev\":1,\"at\":\"yesterday\"}",
 	    "{\"id\":\"q1\",\"rev\":1,\"at\":1740787200000,\"felt\":-5}", "not json"};
 	e->bad = true;
 	e->null = kind == 6;
@@ -88,8 +97,8 @@ static char *write_days(const struct days *d)
 		struct tm tm;
 		(void)gmtime_r(&t, &tm);
 		if (d->count[i] > 0)
-			write_printf(&w, "%04d-%02d-%02dT00:00:00.000000Z,%lld,%lld\n", tm.tm_year + 1900, tm.tm_mon + 1,
-			    tm.tm_mday, d->count[i], d->felt[i]);
+			write_printf(&w, "%04d-%02d-%02dT00:00:00.000000Z,%lld,%lld\n",
+			    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, d->count[i], d->felt[i]);
 	}
 	write_u8(&w, 0);
 	return (char *)writer_take(&w, &len);

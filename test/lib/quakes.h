@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Earthquake reports with revisions, from a seed, and what the two views of the demonstration make of them, computed the
- * slow way: an array of accepted records in the order they were produced.
+ * Earthquake reports with revisions, from a seed, and what the two views of the demonstration make
+ * of them, computed the slow way: an array of accepted records in the order they were produced.
  */
 #include "log/base/base.h"
 
@@ -14,8 +14,8 @@ struct quake {
 	int64_t at_ms;
 	int felt;
 	bool withdrawn;
-	bool bad;      /* breaks the contract: a dead letter */
-	bool null;     /* a null value: one as well */
+	bool bad;  /* breaks the contract: a dead letter */
+	bool null; /* a null value: one as well */
 	char text[QUAKE_TEXT_MAX];
 };
 struct quakes {
@@ -32,7 +32,8 @@ const struct quake *quakes_next(struct quakes *q);
 
 /* CREATE TABLE quakes over topic quakes. */
 extern const char quakes_table[];
-/* Views felt_per_day: v1 counts every revision, v2 the last one of each quake unless it was withdrawn. */
+/* Views felt_per_day: v1 counts every revision, v2 the last one of each quake unless it was
+ * withdrawn. */
 extern const char quakes_v1[], quakes_v2[], quakes_v2_next[]; /* the last one WITH (version = 2) */
 
 /* CSV of the views over the first `count` reports. mem_free. */

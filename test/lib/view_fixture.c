@@ -5,11 +5,12 @@
 #include "test/lib/tempdir.h"
 #include <stdio.h>
 
-/* ---- life cycle -------------------------------------------------------------------------------------------- */
+/* ---- life cycle -------------------------------------------------------------------- */
 
 static enum err open_all(struct view_fixture *f)
 {
-	struct log_options log_options = {.data_dir = f->data_dir, .journal_bytes = JOURNAL_BYTES_MIN};
+	struct log_options log_options = {
+	    .data_dir = f->data_dir, .journal_bytes = JOURNAL_BYTES_MIN};
 	if (!f->given_io)
 		TRY(io_new(f->backend, &f->io));
 	TRY(loop_new(f->io, f->given_io ? 0 : 1, &f->loop));
@@ -127,7 +128,7 @@ void view_remove(struct view_fixture *f)
 	writer_release(&f->messages);
 }
 
-/* ---- topics --------------------------------------------------------------------------------------------------- */
+/* ---- topics ------------------------------------------------------------------------ */
 
 struct topic_call {
 	struct view_fixture *f;
@@ -146,10 +147,12 @@ static void submit_topic(void *arg)
 	log_topic_submit(c->f->log, &c->req);
 }
 
-static void change_topic(struct view_fixture *f, enum log_topic_op op, const char *name, int32_t partitions)
+static void change_topic(
+    struct view_fixture *f, enum log_topic_op op, const char *name, int32_t partitions)
 {
-	struct topic_call c = {.f = f, .req = {.op = op, .name = str_of(name), .partition_count = partitions,
-	    .done = topic_done}};
+	struct topic_call c = {.f = f,
+	    .req = {
+	        .op = op, .name = str_of(name), .partition_count = partitions, .done = topic_done}};
 	gate_init(&c.done);
 	loop_call(f->loop, submit_topic, &c);
 	loop_wait(f->loop, &c.done);
@@ -173,7 +176,7 @@ void view_delete_topic(struct view_fixture *f, const char *name)
 	change_topic(f, LOG_TOPIC_DELETE, name, 0);
 }
 
-/* ---- records ---------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------- */
 
 struct append_call {
 	struct view_fixture *f;
@@ -207,20 +210,25 @@ static void build_batch(struct writer *w, const char *const *values, size_t coun
 	struct batch_builder b;
 	batch_builder_init(&b, BATCH_NONE);
 	for (size_t i = 0; i < count; i++) {
-		struct bytes value = {(const uint8_t *)values[i], values[i] ? strlen(values[i]) : 0};
-		assert_int_equal(batch_builder_add(&b, time_ms, (struct bytes){NULL, 0}, value, NULL, 0), ERR_OK);
+		struct bytes value = {
+		    (const uint8_t *)values[i], values[i] ? strlen(values[i]) : 0};
+		assert_int_equal(
+		    batch_builder_add(&b, time_ms, (struct bytes){NULL, 0}, value, NULL, 0),
+		    ERR_OK);
 	}
 	assert_int_equal(batch_builder_finish(&b, w), ERR_OK);
 	batch_builder_release(&b);
 }
 
-enum err view_try_produce(struct view_fixture *f, const char *topic, int32_t partition, const char *const *values,
-    size_t count)
+enum err view_try_produce(struct view_fixture *f, const char *topic, int32_t partition,
+    const char *const *values, size_t count)
 {
 	struct writer w;
 	writer_init(&w, 64 * MIB);
 	build_batch(&w, values, count, io_clock_ns(f->io, IO_CLOCK_REALTIME) / MS_NS);
-	struct append_call c = {.f = f, .topic = str_of(topic), .partition = partition,
+	struct append_call c = {.f = f,
+	    .topic = str_of(topic),
+	    .partition = partition,
 	    .req = {.batch = w.ptr, .batch_len = w.len, .done = append_done}};
 	c.reqs[0] = &c.req;
 	gate_init(&c.done);
@@ -231,14 +239,15 @@ enum err view_try_produce(struct view_fixture *f, const char *topic, int32_t par
 	return c.req.err;
 }
 
-void view_produce(struct view_fixture *f, const char *topic, int32_t partition, const char *const *values, size_t count)
+void view_produce(struct view_fixture *f, const char *topic, int32_t partition,
+    const char *const *values, size_t count)
 {
 	enum err err = view_try_produce(f, topic, partition, values, count);
 	if (err)
 		fail_msg("produce to %s-%d: %s", topic, partition, err_name(err));
 }
 
-/* ---- statements --------------------------------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------- */
 
 static enum err add_text(void *ctx, struct str text)
 {
@@ -272,24 +281,27 @@ static enum err csv_message(void *ctx, struct str text)
 	return ERR_OK;
 }
 
-static enum err run_statement(struct view_fixture *f, const struct sql_statement *s, const char *query_view,
-    int32_t version)
+static enum err run_statement(
+    struct view_fixture *f, const struct sql_statement *s, const char *query_view, int32_t version)
 {
 	struct proc_text *text;
 	struct sql_error e = {0};
 	struct proc_execute how = {.execute_plans = true, .principal = STR("test")};
 	TRY(proc_text_new(PROC_CSV, add_text, &f->out, &text));
 	struct csv_sink sink = {.f = f, .text = proc_text_sink(text)};
-	sink.sink = (struct proc_sink){.ctx = &sink, .columns = csv_columns, .row = csv_row, .message = csv_message};
+	sink.sink = (struct proc_sink){
+	    .ctx = &sink, .columns = csv_columns, .row = csv_row, .message = csv_message};
 	writer_clear(&f->out);
 	err_clear();
 	enum err err = s ? replay_execute(f->replay, s, &how, &sink.sink, &e)
-			 : proc_query(f->proc, str_of(query_view), version, (struct str){NULL, 0}, &sink.sink, &e);
+	                 : proc_query(f->proc, str_of(query_view), version, (struct str){NULL, 0},
+	                       &sink.sink, &e);
 	if (err == ERR_OK)
 		err = proc_text_finish(text);
 	proc_text_free(text);
 	if (err)
-		(void)snprintf(f->why, sizeof(f->why), "%s: %d:%d: %s %s", err_name(err), e.line, e.column, e.message, e.hint);
+		(void)snprintf(f->why, sizeof(f->why), "%s: %d:%d: %s %s", err_name(err), e.line,
+		    e.column, e.message, e.hint);
 	return err;
 }
 
@@ -300,7 +312,8 @@ enum err view_try_sql(struct view_fixture *f, const char *sql)
 	enum err err = sql_parse(str_of(sql), &script, &e);
 	writer_clear(&f->messages);
 	if (err) {
-		(void)snprintf(f->why, sizeof(f->why), "%s: %d:%d: %s %s", err_name(err), e.line, e.column, e.message, e.hint);
+		(void)snprintf(f->why, sizeof(f->why), "%s: %d:%d: %s %s", err_name(err), e.line,
+		    e.column, e.message, e.hint);
 		return err;
 	}
 	for (uint32_t i = 0; i < script.count && err == ERR_OK; i++)
@@ -330,7 +343,7 @@ const char *view_rows(struct view_fixture *f, const char *view, int32_t version)
 	return out_text(f);
 }
 
-/* ---- versions -------------------------------------------------------------------------------------------------------- */
+/* ---- versions ---------------------------------------------------------------------- */
 
 struct proc_version_status view_status(struct view_fixture *f, const char *view, int32_t version)
 {
@@ -358,7 +371,8 @@ void view_catch_up(struct view_fixture *f, const char *view, int32_t version)
 		if (s.state == PROC_READY && s.position >= stable)
 			return;
 		if (s.state == PROC_FAILED || s.state == PROC_SOURCE_GONE)
-			fail_msg("%s version %d is %s: %s", view, s.version, proc_state_name(s.state), s.reason);
+			fail_msg("%s version %d is %s: %s", view, s.version,
+			    proc_state_name(s.state), s.reason);
 		proc_pause(f->proc, MS_NS);
 	}
 	fail_msg("%s version %d did not catch up in 60 s", view, version);
@@ -380,9 +394,10 @@ const char *view_root(struct view_fixture *f, const char *view, int32_t version,
 	return buf;
 }
 
-/* ---- quakes ------------------------------------------------------------------------------------------------------------ */
+/* ---- quakes ------------------------------------------------------------------------ */
 
-void view_produce_quakes(struct view_fixture *f, struct quakes *q, size_t count, int32_t partitions, size_t batch_max)
+void view_produce_quakes(
+    struct view_fixture *f, struct quakes *q, size_t count, int32_t partitions, size_t batch_max)
 {
 	const char **values = mem_calloc(batch_max, sizeof(*values));
 	while (count > 0) {
@@ -392,7 +407,8 @@ void view_produce_quakes(struct view_fixture *f, struct quakes *q, size_t count,
 			(void)quakes_next(q);
 		for (size_t i = 0; i < n; i++) /* the array may have moved while it grew */
 			values[i] = q->all[first + i].null ? NULL : q->all[first + i].text;
-		view_produce(f, "quakes", (int32_t)prng_below(&q->prng, (uint64_t)partitions), values, n);
+		view_produce(
+		    f, "quakes", (int32_t)prng_below(&q->prng, (uint64_t)partitions), values, n);
 		count -= n;
 	}
 	mem_free(values);

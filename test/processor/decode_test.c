@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- a table by hand ---------------------------------------------------------------------------------------- */
+/* ---- a table by hand --------------------------------------------------------------- */
 
 enum { COLUMNS_MAX = 8, ROWS = 64 };
 struct refused {
@@ -28,7 +28,8 @@ struct fixture {
 	uint32_t pos;
 };
 
-static enum err note_refusal(void *ctx, const struct decode_input *in, enum err reason, const char *message)
+static enum err note_refusal(
+    void *ctx, const struct decode_input *in, enum err reason, const char *message)
 {
 	struct fixture *f = ctx;
 	struct refused *r = &f->refused[f->refused_count++];
@@ -40,8 +41,12 @@ static enum err note_refusal(void *ctx, const struct decode_input *in, enum err 
 static int setup(void **state)
 {
 	struct fixture *f = mem_calloc(1, sizeof(*f));
-	f->table = (struct table){.name = STR("quakes"), .topic = STR("quakes"), .columns = f->columns, .event_time = -1,
-	    .checks = f->checks, .max_ahead_us = 86400000000};
+	f->table = (struct table){.name = STR("quakes"),
+	    .topic = STR("quakes"),
+	    .columns = f->columns,
+	    .event_time = -1,
+	    .checks = f->checks,
+	    .max_ahead_us = 86400000000};
 	memset(f->needed, 1, sizeof(f->needed));
 	*state = f;
 	return 0;
@@ -64,8 +69,13 @@ static struct table_column *add_column(struct fixture *f, const char *name, enum
 
 static void begin(struct fixture *f)
 {
-	struct decoder_options o = {.table = &f->table, .column_needed = f->needed, .source_id = 3, .topic = STR("quakes"),
-	    .capacity = ROWS, .refuse = note_refusal, .refuse_ctx = f};
+	struct decoder_options o = {.table = &f->table,
+	    .column_needed = f->needed,
+	    .source_id = 3,
+	    .topic = STR("quakes"),
+	    .capacity = ROWS,
+	    .refuse = note_refusal,
+	    .refuse_ctx = f};
 	if (!f->decoder)
 		assert_int_equal(decoder_new(&o, &f->decoder), ERR_OK);
 	f->refused_count = 0;
@@ -75,9 +85,14 @@ static void begin(struct fixture *f)
 
 static void add(struct fixture *f, const char *json)
 {
-	struct decode_input in = {.record = {.offset = 100 + f->pos, .timestamp_ms = 5000,
-	    .value = bytes_of(json, json ? strlen(json) : 0), .key = bytes_of("k", 1)}, .sequence = 42, .pos = f->pos++,
-	    .partition = 7, .append_time_ns = 6000000001};
+	struct decode_input in = {.record = {.offset = 100 + f->pos,
+	                              .timestamp_ms = 5000,
+	                              .value = bytes_of(json, json ? strlen(json) : 0),
+	                              .key = bytes_of("k", 1)},
+	    .sequence = 42,
+	    .pos = f->pos++,
+	    .partition = 7,
+	    .append_time_ns = 6000000001};
 	assert_int_equal(decoder_add(f->decoder, &in), ERR_OK);
 }
 
@@ -100,14 +115,14 @@ static bool decode_one(struct fixture *f, const char *json, struct datum *ret_da
 	return true;
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------ */
 
 struct value_case {
 	enum type_id type;
 	int16_t precision, scale;
 	int64_t unit_us;
-	const char *json;   /* of the field */
-	const char *text;   /* as PostgreSQL prints it; NULL = NULL; "!" = refused */
+	const char *json; /* of the field */
+	const char *text; /* as PostgreSQL prints it; NULL = NULL; "!" = refused */
 };
 
 static const struct value_case value_cases[] = {
@@ -136,7 +151,9 @@ static const struct value_case value_cases[] = {
     {TYPE_NUMERIC, 0, 0, 0, "\"abc\"", "!"},
     {TYPE_FLOAT8, 0, 0, 0, "0.1", "0.1"},
     {TYPE_FLOAT8, 0, 0, 0, "\"NaN\"", "NaN"},
-    {TYPE_TEXT, 0, 0, 0, "\"a\\u00fcb\\n\"", "a\xc3\xbc" "b\n"},
+    {TYPE_TEXT, 0, 0, 0, "\"a\\u00fcb\\n\"",
+        "a\xc3\xbc"
+        "b\n"},
     {TYPE_TEXT, 0, 0, 0, "1.50", "1.50"},
     {TYPE_TEXT, 0, 0, 0, "false", "false"},
     {TYPE_TEXT, 0, 0, 0, "{\"a\": [1]}", "{\"a\": [1]}"},
@@ -157,7 +174,8 @@ static const struct value_case value_cases[] = {
     {TYPE_TIMESTAMPTZ, 0, 0, 1000000, "9223372036855", "!"},
     {TYPE_TIMESTAMP, 0, 0, 0, "\"2025-03-01T12:00:00\"", "2025-03-01 12:00:00"},
     {TYPE_DATE, 0, 0, 0, "\"2025-03-01\"", "2025-03-01"},
-    {TYPE_UUID, 0, 0, 0, "\"00112233-4455-6677-8899-aabbccddeeff\"", "00112233-4455-6677-8899-aabbccddeeff"},
+    {TYPE_UUID, 0, 0, 0, "\"00112233-4455-6677-8899-aabbccddeeff\"",
+        "00112233-4455-6677-8899-aabbccddeeff"},
     {TYPE_BYTEA, 0, 0, 0, "\"\\\\x00ff\"", "\\x00ff"},
     {TYPE_JSONB, 0, 0, 0, "{\"a\":1}", "{\"a\":1}"},
     {TYPE_JSONB, 0, 0, 0, "\"s\"", "\"s\""},
@@ -180,7 +198,8 @@ static void run_value_case(const struct value_case *c)
 		if (accepted)
 			fail_msg("%s as %s was accepted", c->json, type_name(c->type));
 	} else if (!accepted) {
-		fail_msg("%s as %s was refused: %s", c->json, type_name(c->type), f->refused[0].message);
+		fail_msg(
+		    "%s as %s was refused: %s", c->json, type_name(c->type), f->refused[0].message);
 	} else if (d.null || !c->text) {
 		assert_int_equal(d.null, c->text == NULL);
 	} else {
@@ -188,7 +207,8 @@ static void run_value_case(const struct value_case *c)
 		writer_init(&w, KIB);
 		datum_to_text(&w, c->type, d);
 		if (!str_equal(bytes_str(writer_bytes(&w)), str_of(c->text)))
-			fail_msg("%s as %s gave %.*s", c->json, type_name(c->type), (int)w.len, (const char *)w.ptr);
+			fail_msg("%s as %s gave %.*s", c->json, type_name(c->type), (int)w.len,
+			    (const char *)w.ptr);
 		writer_release(&w);
 	}
 	teardown((void **)&f);
@@ -207,9 +227,10 @@ static void random_text(struct prng *p, char *out, size_t len, bool time)
 	static const char digits[] = "0123456789";
 	size_t n = 0;
 	if (time) {
-		(void)snprintf(out, len, "%04d-%02d-%02d%c%02d:%02d:%02d", (int)prng_below(p, 200) + 1900,
-		    (int)prng_below(p, 13), (int)prng_below(p, 32), "T "[prng_below(p, 2)], (int)prng_below(p, 25),
-		    (int)prng_below(p, 60), (int)prng_below(p, 61));
+		(void)snprintf(out, len, "%04d-%02d-%02d%c%02d:%02d:%02d",
+		    (int)prng_below(p, 200) + 1900, (int)prng_below(p, 13), (int)prng_below(p, 32),
+		    "T "[prng_below(p, 2)], (int)prng_below(p, 25), (int)prng_below(p, 60),
+		    (int)prng_below(p, 61));
 		n = strlen(out);
 		if (prng_below(p, 2)) {
 			out[n++] = '.';
@@ -236,8 +257,9 @@ static void random_text(struct prng *p, char *out, size_t len, bool time)
 static void fast_paths_agree_with_the_input_functions(void **state)
 {
 	(void)state;
-	static const struct type types[] = {{TYPE_INT8, 0, 0}, {TYPE_INT4, 0, 0}, {TYPE_INT2, 0, 0}, {TYPE_NUMERIC, 0, 0},
-	    {TYPE_NUMERIC, 12, 2}, {TYPE_NUMERIC, 5, 0}, {TYPE_TIMESTAMPTZ, 0, 0}, {TYPE_TIMESTAMP, 0, 0}};
+	static const struct type types[] = {{TYPE_INT8, 0, 0}, {TYPE_INT4, 0, 0}, {TYPE_INT2, 0, 0},
+	    {TYPE_NUMERIC, 0, 0}, {TYPE_NUMERIC, 12, 2}, {TYPE_NUMERIC, 5, 0},
+	    {TYPE_TIMESTAMPTZ, 0, 0}, {TYPE_TIMESTAMP, 0, 0}};
 	struct prng p;
 	struct arena arena;
 	struct writer a, b;
@@ -250,13 +272,15 @@ static void fast_paths_agree_with_the_input_functions(void **state)
 		struct type type = types[prng_below(&p, 8)];
 		char text[64];
 		struct datum x, y;
-		random_text(&p, text, sizeof(text), type.id == TYPE_TIMESTAMPTZ || type.id == TYPE_TIMESTAMP);
+		random_text(&p, text, sizeof(text),
+		    type.id == TYPE_TIMESTAMPTZ || type.id == TYPE_TIMESTAMP);
 		struct table_column c = {.name = STR("x"), .type = type};
 		struct json_value v = {.kind = JSON_STRING, .text = str_of(text)};
 		enum err fast = decode_value(&c, &v, &arena, &x);
 		enum err slow = datum_from_text(&arena, type, str_of(text), &y);
 		if (fast != slow)
-			fail_msg("'%s' as %s: %s, not %s", text, type_name(type.id), err_name(fast), err_name(slow));
+			fail_msg("'%s' as %s: %s, not %s", text, type_name(type.id), err_name(fast),
+			    err_name(slow));
 		err_clear();
 		arena_clear(&arena);
 		if (fast)
@@ -267,8 +291,8 @@ static void fast_paths_agree_with_the_input_functions(void **state)
 		datum_to_text(&a, type.id, x);
 		datum_to_text(&b, type.id, y);
 		if (!bytes_equal(writer_bytes(&a), writer_bytes(&b)))
-			fail_msg("'%s' as %s: %.*s, not %.*s", text, type_name(type.id), (int)a.len, (const char *)a.ptr,
-			    (int)b.len, (const char *)b.ptr);
+			fail_msg("'%s' as %s: %.*s, not %.*s", text, type_name(type.id), (int)a.len,
+			    (const char *)a.ptr, (int)b.len, (const char *)b.ptr);
 	}
 	assert_true(accepted > 10000);
 	writer_release(&a);
@@ -276,7 +300,7 @@ static void fast_paths_agree_with_the_input_functions(void **state)
 	arena_release(&arena);
 }
 
-/* ---- the contract ------------------------------------------------------------------------------------------------ */
+/* ---- the contract ------------------------------------------------------------------ */
 
 static void expect_refused(const struct fixture *f, uint32_t i, uint32_t pos, enum err reason)
 {
@@ -355,10 +379,18 @@ static void hidden_columns_say_where_a_record_came_from(void **state)
 	add_column(f, "id", TYPE_INT8);
 	begin(f);
 	add(f, "{\"id\":1}");
-	uint8_t headers[] = {2, 'a', 4, 0xff, 0xfe, 2, 'n', 1}; /* varints zigzag: 1 'a' 2 bytes; 1 'n' null */
-	struct decode_input in = {.record = {.offset = 9, .timestamp_ms = -5, .value = bytes_of("{\"id\":2}", 8),
-	    .key = bytes_of("\xff\x01", 2), .headers = bytes_of(headers, sizeof(headers)), .header_count = 2},
-	    .sequence = 43, .pos = 3, .partition = 1, .append_time_ns = 1234567};
+	uint8_t headers[] = {
+	    2, 'a', 4, 0xff, 0xfe, 2, 'n', 1}; /* varints zigzag: 1 'a' 2 bytes; 1 'n' null */
+	struct decode_input in = {.record = {.offset = 9,
+	                              .timestamp_ms = -5,
+	                              .value = bytes_of("{\"id\":2}", 8),
+	                              .key = bytes_of("\xff\x01", 2),
+	                              .headers = bytes_of(headers, sizeof(headers)),
+	                              .header_count = 2},
+	    .sequence = 43,
+	    .pos = 3,
+	    .partition = 1,
+	    .append_time_ns = 1234567};
 	assert_int_equal(decoder_add(f->decoder, &in), ERR_OK);
 	finish(f);
 	const struct vec *h = &f->batch.cols[1];
@@ -402,8 +434,8 @@ static void an_event_time_that_is_missing_or_too_far_ahead_is_refused(void **sta
 static const struct func *find_func(const char *name, enum type_id a, enum type_id b)
 {
 	for (size_t i = 0; i < func_table_count; i++)
-		if (strcmp(func_table[i].name, name) == 0 && func_table[i].arg_count == 2 && func_table[i].args[0] == a &&
-		    func_table[i].args[1] == b)
+		if (strcmp(func_table[i].name, name) == 0 && func_table[i].arg_count == 2 &&
+		    func_table[i].args[0] == a && func_table[i].args[1] == b)
 			return &func_table[i];
 	fail_msg("no %s", name);
 	return NULL;
@@ -416,15 +448,29 @@ static void generated_columns_and_checks_are_part_of_the_contract(void **state)
 	struct expr id = {.kind = EXPR_COLUMN, .type = i8, .column = 0, .location = -1};
 	struct expr two = {.kind = EXPR_CONST, .type = i8, .value = {.i = 2}, .location = -1};
 	struct expr *minus_args[] = {&id, &two};
-	struct expr minus = {.kind = EXPR_CALL, .type = i8, .func = find_func("-", TYPE_INT8, TYPE_INT8), .args = minus_args,
-	    .arg_count = 2, .can_fail = true, .location = -1};
+	struct expr minus = {.kind = EXPR_CALL,
+	    .type = i8,
+	    .func = find_func("-", TYPE_INT8, TYPE_INT8),
+	    .args = minus_args,
+	    .arg_count = 2,
+	    .can_fail = true,
+	    .location = -1};
 	struct expr *div_args[] = {&id, &minus};
-	struct expr div = {.kind = EXPR_CALL, .type = i8, .func = find_func("/", TYPE_INT8, TYPE_INT8), .args = div_args,
-	    .arg_count = 2, .can_fail = true, .location = -1};
+	struct expr div = {.kind = EXPR_CALL,
+	    .type = i8,
+	    .func = find_func("/", TYPE_INT8, TYPE_INT8),
+	    .args = div_args,
+	    .arg_count = 2,
+	    .can_fail = true,
+	    .location = -1};
 	struct expr nine = {.kind = EXPR_CONST, .type = i8, .value = {.i = 9}, .location = -1};
 	struct expr *check_args[] = {&id, &nine};
-	struct expr check = {.kind = EXPR_CALL, .type = {TYPE_BOOL, 0, 0}, .func = find_func("<", TYPE_INT8, TYPE_INT8),
-	    .args = check_args, .arg_count = 2, .location = -1};
+	struct expr check = {.kind = EXPR_CALL,
+	    .type = {TYPE_BOOL, 0, 0},
+	    .func = find_func("<", TYPE_INT8, TYPE_INT8),
+	    .args = check_args,
+	    .arg_count = 2,
+	    .location = -1};
 	add_column(f, "id", TYPE_INT8);
 	struct table_column *g = add_column(f, "ratio", TYPE_INT8);
 	g->generated = &div;

@@ -22,10 +22,12 @@ static const struct {
     {TYPE_FLOAT8, {.f = -0.0}, "-0", "-0"},
     {TYPE_FLOAT4, {.f = (double)0.1f}, "0.1", "0.1"},
     {TYPE_NUMERIC, {.num = {1250, 2}}, "12.50", "\"12.50\""},
-    {TYPE_TIMESTAMPTZ, {.i = 1740830400000000}, "2025-03-01T12:00:00.000000Z", "\"2025-03-01T12:00:00.000000Z\""},
+    {TYPE_TIMESTAMPTZ, {.i = 1740830400000000}, "2025-03-01T12:00:00.000000Z",
+        "\"2025-03-01T12:00:00.000000Z\""},
     {TYPE_TIMESTAMPTZ, {.i = -1}, "1969-12-31T23:59:59.999999Z", "\"1969-12-31T23:59:59.999999Z\""},
     {TYPE_TIMESTAMPTZ, {.i = TIME_POS_INFINITY}, "infinity", "\"infinity\""},
-    {TYPE_TIMESTAMP, {.i = 1740830400000001}, "2025-03-01T12:00:00.000001", "\"2025-03-01T12:00:00.000001\""},
+    {TYPE_TIMESTAMP, {.i = 1740830400000001}, "2025-03-01T12:00:00.000001",
+        "\"2025-03-01T12:00:00.000001\""},
     {TYPE_DATE, {.i = 20148}, "2025-03-01", "\"2025-03-01\""},
     {TYPE_INTERVAL, {.iv = {0, 0, 0}}, "PT0S", "\"PT0S\""},
     {TYPE_INTERVAL, {.iv = {93784500000, 3, 14}}, "P1Y2M3DT26H3M4.5S", "\"P1Y2M3DT26H3M4.5S\""},
@@ -90,7 +92,8 @@ static void csv_quotes_what_rfc_4180_asks_for_and_tells_empty_from_null(void **s
 	row[1] = (struct datum){.s = str_from("\0\xff", 2)};
 	row[2] = text("{\"k\":1}");
 	proc_write_csv_row(&w, columns, row, 3);
-	expect_text(&w, "a,\"b,c\",j\n\"say \"\"hi\"\",\nthen go\",\\x,\n\"\",\\x00ff,\"{\"\"k\"\":1}\"\n");
+	expect_text(
+	    &w, "a,\"b,c\",j\n\"say \"\"hi\"\",\nthen go\",\\x,\n\"\",\\x00ff,\"{\"\"k\"\":1}\"\n");
 	writer_release(&w);
 }
 
@@ -98,10 +101,12 @@ static void json_rows_are_one_line_each(void **state)
 {
 	(void)state;
 	struct writer w;
-	struct datum row[3] = {text("line\n\"two\""), {.s = str_from("\x01", 1)}, text("{\n \"k\":\r\n [1]}")};
+	struct datum row[3] = {
+	    text("line\n\"two\""), {.s = str_from("\x01", 1)}, text("{\n \"k\":\r\n [1]}")};
 	writer_init(&w, KIB);
 	proc_write_json_row(&w, columns, row, 3);
-	expect_text(&w, "{\"a\":\"line\\n\\\"two\\\"\",\"b,c\":\"\\\\x01\",\"j\":{  \"k\":   [1]}}\n");
+	expect_text(
+	    &w, "{\"a\":\"line\\n\\\"two\\\"\",\"b,c\":\"\\\\x01\",\"j\":{  \"k\":   [1]}}\n");
 	writer_release(&w);
 }
 
@@ -114,7 +119,8 @@ static enum err append(void *ctx, struct str chunk)
 static void a_table_is_aligned_and_counts_its_rows(void **state)
 {
 	(void)state;
-	static const struct proc_column cols[] = {{{"day", 3}, {TYPE_TEXT, 0, 0}}, {{"n", 1}, {TYPE_INT8, 0, 0}}};
+	static const struct proc_column cols[] = {
+	    {{"day", 3}, {TYPE_TEXT, 0, 0}}, {{"n", 1}, {TYPE_INT8, 0, 0}}};
 	struct writer w;
 	struct proc_text *t;
 	writer_init(&w, MIB);

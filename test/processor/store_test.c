@@ -49,10 +49,18 @@ static int setup(void **state)
 	assert_int_equal(io_new("threads", &f->io), ERR_OK);
 	assert_int_equal(vfs_new(f->io, &f->vfs), ERR_OK);
 	for (int i = 0; i < COLUMNS; i++)
-		f->columns[i] = (struct plan_column){str_of(column_table[i].name), column_table[i].type};
+		f->columns[i] =
+		    (struct plan_column){str_of(column_table[i].name), column_table[i].type};
 	memset(f->logic, 0x5a, sizeof(f->logic));
-	f->spec = (struct store_spec){.vfs = f->vfs, .io = f->io, .path = f->path, .view = STR("felt per day"),
-	    .version = 3, .logic = f->logic, .input_hash = 77, .columns = f->columns, .column_count = COLUMNS,
+	f->spec = (struct store_spec){.vfs = f->vfs,
+	    .io = f->io,
+	    .path = f->path,
+	    .view = STR("felt per day"),
+	    .version = 3,
+	    .logic = f->logic,
+	    .input_hash = 77,
+	    .columns = f->columns,
+	    .column_count = COLUMNS,
 	    .state_count = 2};
 	*state = f;
 	return 0;
@@ -159,7 +167,8 @@ static void expect_row(const struct store_row *row, uint64_t n)
 	make_row(n, v);
 	for (int i = 0; i < COLUMNS; i++)
 		if (!same_datum(column_table[i].type.id, row->values[i], v[i]))
-			fail_msg("row %llu: column %s", (unsigned long long)n, column_table[i].name);
+			fail_msg(
+			    "row %llu: column %s", (unsigned long long)n, column_table[i].name);
 	assert_int_equal(row->first_sequence, n);
 	assert_int_equal(row->last_sequence, n + 1);
 	assert_int_equal(row->record_count, 2);
@@ -181,7 +190,8 @@ static void rows_of_every_type_come_back_as_they_were_after_reopening(void **sta
 	assert_int_equal(store_head(s)->checkpoint, 1);
 	assert_int_equal(store_head(s)->sequence, 500);
 	assert_int_equal(store_reader_open(&f->spec, &r), ERR_OK);
-	assert_int_equal(store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
+	assert_int_equal(
+	    store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
 	for (uint64_t n = 1; n <= 200; n++) {
 		assert_int_equal(store_rows_next(r, &row), ERR_OK);
 		expect_row(&row, n);
@@ -215,7 +225,8 @@ static void the_last_change_of_a_key_counts(void **state)
 	put_row(&d, 4, 10);
 	commit(s, &d, 1);
 	assert_int_equal(store_reader_open(&f->spec, &r), ERR_OK);
-	assert_int_equal(store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
+	assert_int_equal(
+	    store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
 	assert_int_equal(store_rows_next(r, &row), ERR_OK);
 	expect_row(&row, 10);
 	assert_int_equal(store_rows_next(r, &row), ERR_OK);
@@ -245,7 +256,8 @@ static void a_reader_stays_at_its_checkpoint(void **state)
 	assert_int_equal(store_reader_open(&f->spec, &after), ERR_OK);
 	assert_int_equal(store_reader_head(before)->sequence, 10);
 	assert_int_equal(store_reader_head(after)->sequence, 20);
-	assert_int_equal(store_rows_begin(before, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
+	assert_int_equal(
+	    store_rows_begin(before, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
 	assert_int_equal(store_rows_next(before, &row), ERR_OK);
 	expect_row(&row, 1);
 	store_reader_close(before);
@@ -275,7 +287,8 @@ static void what_was_not_committed_is_gone_after_reopening(void **state)
 	struct store_reader *r;
 	struct store_row row;
 	assert_int_equal(store_reader_open(&f->spec, &r), ERR_OK);
-	assert_int_equal(store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
+	assert_int_equal(
+	    store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
 	assert_int_equal(store_rows_next(r, &row), ERR_OK);
 	assert_int_equal(store_rows_next(r, &row), ERR_EOF);
 	store_reader_close(r);
@@ -335,14 +348,15 @@ static void operator_state_is_looked_up_and_scanned_by_prefix(void **state)
 		const char *key;
 		size_t len;
 		const char *value;
-	} entries[] = {{"a", 1, "1"}, {"ab", 2, "2"}, {"ab\xff", 3, "3"}, {"ac", 2, "4"}, {"\xff", 1, "5"},
-	    {"\xff\xff", 2, "6"}};
+	} entries[] = {{"a", 1, "1"}, {"ab", 2, "2"}, {"ab\xff", 3, "3"}, {"ac", 2, "4"},
+	    {"\xff", 1, "5"}, {"\xff\xff", 2, "6"}};
 	struct store *s = open_store(f);
 	const struct op_store *ops = store_ops(s);
 	assert_int_equal(store_begin(s), ERR_OK);
 	for (size_t i = 0; i < 6; i++)
 		assert_int_equal(ops->put(ops->ctx, 3, bytes_of(entries[i].key, entries[i].len),
-				     bytes_of(entries[i].value, 1)), ERR_OK);
+		                     bytes_of(entries[i].value, 1)),
+		    ERR_OK);
 	assert_int_equal(ops->put(ops->ctx, 2, bytes_of("a", 1), bytes_of("x", 1)), ERR_OK);
 	assert_int_equal(store_commit(s, store_head(s)), ERR_OK);
 	struct bytes value;
@@ -381,7 +395,8 @@ static void state_kept_with_the_rows_is_found_there(void **state)
 	put_row(&d, 8, 8);
 	commit(s, &d, 1);
 	put_u64_be(key, 8);
-	assert_int_equal(store_ops(s)->lookup(store_ops(s)->ctx, 1, bytes_of(key, 8), &value), ERR_OK);
+	assert_int_equal(
+	    store_ops(s)->lookup(store_ops(s)->ctx, 1, bytes_of(key, 8), &value), ERR_OK);
 	assert_int_equal(value.len, 5);
 	assert_memory_equal(value.ptr, "state", 5);
 	store_close(s);
@@ -493,15 +508,22 @@ static void garbage_is_not_a_view_file(void **state)
 	/* a database, but not of ours */
 	assert_int_equal(store_remove(f->io, f->path), ERR_OK);
 	sqlite3 *db;
-	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs_name(f->vfs)),
+	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	                     vfs_name(f->vfs)),
 	    SQLITE_OK);
 	int reserved = VFS_RESERVED_BYTES;
-	assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA application_id = 5; CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_file_control(db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db, "PRAGMA application_id = 5; CREATE TABLE t(a)", NULL, NULL, NULL),
+	    SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	assert_int_equal(store_open(&f->spec, &s), ERR_CORRUPT);
-	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, vfs_name(f->vfs)), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA application_id = 1801547888; PRAGMA user_version = 2", NULL, NULL, NULL),
+	assert_int_equal(
+	    sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, vfs_name(f->vfs)), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db, "PRAGMA application_id = 1801547888; PRAGMA user_version = 2", NULL,
+	        NULL, NULL),
 	    SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	assert_int_equal(store_open(&f->spec, &s), ERR_NEWER_FORMAT);
@@ -516,8 +538,9 @@ static void copy_file(struct fixture *f, const char *from, const char *to)
 }
 
 /*
- * A killed writer leaves a database into which its write-ahead log has been copied, and that log. When the log loses its end, an
- * older state of some pages would come back over newer ones: rows of two checkpoints in one answer.
+ * A killed writer leaves a database into which its write-ahead log has been copied, and that log.
+ * When the log loses its end, an older state of some pages would come back over newer ones: rows of
+ * two checkpoints in one answer.
  */
 static void a_flipped_bit_in_a_dead_writers_log_never_mixes_two_checkpoints(void **state)
 {
@@ -570,7 +593,8 @@ static void a_flipped_bit_in_a_dead_writers_log_never_mixes_two_checkpoints(void
 		struct store_row row;
 		assert_int_equal(store_reader_open(&spec, &r), ERR_OK);
 		uint64_t sequence = store_reader_head(r)->sequence;
-		assert_int_equal(store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
+		assert_int_equal(
+		    store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
 		for (uint64_t n = 0; n < 120; n++) {
 			assert_int_equal(store_rows_next(r, &row), ERR_OK);
 			assert_int_equal(row.first_sequence, sequence);
@@ -579,7 +603,8 @@ static void a_flipped_bit_in_a_dead_writers_log_never_mixes_two_checkpoints(void
 		store_close(opened);
 	}
 	assert_true(refused > 0);
-	print_message("%llu refused, %llu trusted\n", (unsigned long long)refused, (unsigned long long)trusted);
+	print_message("%llu refused, %llu trusted\n", (unsigned long long)refused,
+	    (unsigned long long)trusted);
 	store_close(s);
 	dirty_release(&d);
 }
@@ -613,7 +638,8 @@ static void random_changes_agree_with_a_model(void **state)
 		struct store_reader *r;
 		struct store_row row;
 		assert_int_equal(store_reader_open(&f->spec, &r), ERR_OK);
-		assert_int_equal(store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
+		assert_int_equal(
+		    store_rows_begin(r, (struct bytes){NULL, 0}, (struct bytes){NULL, 0}), ERR_OK);
 		for (uint64_t key = 0; key < KEYS; key++) {
 			if (model[key] == 0)
 				continue;

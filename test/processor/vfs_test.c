@@ -41,7 +41,8 @@ static sqlite3 *open_db(struct fixture *f, const char *vfs)
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	assert_int_equal(sqlite3_open_v2(f->path, &db, flags, vfs), SQLITE_OK);
 	(void)sqlite3_extended_result_codes(db, 1);
-	assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_file_control(db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved), SQLITE_OK);
 	return db;
 }
 
@@ -62,9 +63,10 @@ static int64_t scalar(sqlite3 *db, const char *sql)
 	return v;
 }
 
-static const char fill[] = "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT);"
-			   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
-			   "INSERT INTO t SELECT i, 'value number ' || i || ' of the table' FROM n;";
+static const char fill[] =
+    "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT);"
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
+    "INSERT INTO t SELECT i, 'value number ' || i || ' of the table' FROM n;";
 
 static void what_is_written_is_read_back_also_by_other_sqlite_programs(void **state)
 {
@@ -82,7 +84,10 @@ static void what_is_written_is_read_back_also_by_other_sqlite_programs(void **st
 	/* and from the database alone */
 	foreign = open_db(f, "unix");
 	assert_int_equal(scalar(foreign, "SELECT count(*) FROM t"), 301);
-	assert_int_equal(scalar(foreign, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	assert_int_equal(
+	    scalar(foreign,
+	        "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+	    1);
 	(void)sqlite3_close(foreign);
 	db = open_db(f, vfs_name(f->vfs));
 	assert_int_equal(scalar(db, "SELECT sum(a) FROM t"), 300 * 301 / 2 + 1000);
@@ -135,7 +140,8 @@ static void a_statement_that_meets_a_bad_page_fails_instead_of_answering(void **
 	assert_int_equal(io_close(f->io, fd), ERR_OK);
 	sqlite3 *db = open_db(f, vfs_name(f->vfs));
 	sqlite3_stmt *stmt;
-	assert_int_equal(sqlite3_prepare_v2(db, "SELECT sum(length(b)) FROM t", -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(db, "SELECT sum(length(b)) FROM t", -1, &stmt, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(stmt), SQLITE_IOERR_DATA);
 	(void)sqlite3_finalize(stmt);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -199,7 +205,8 @@ static void a_hundred_connections_share_a_file_and_keep_its_locks(void **state)
 		assert_int_equal(scalar(reader, "SELECT count(*) FROM t"), 300 + i);
 		assert_int_equal(sqlite3_close(reader), SQLITE_OK);
 	}
-	/* had a lock been lost, a foreign last connection would have taken the write-ahead log away */
+	/* had a lock been lost, a foreign last connection would have taken the write-ahead log away
+	 */
 	sqlite3 *foreign = open_db(f, "unix");
 	assert_int_equal(scalar(foreign, "SELECT count(*) FROM t"), 400);
 	(void)sqlite3_close(foreign);
@@ -220,21 +227,29 @@ static void locks_in_memory_keep_sqlites_rules(void **state)
 	assert_int_equal(vfs_lock(&l, &a, SQLITE_LOCK_EXCLUSIVE), SQLITE_BUSY);
 	assert_int_equal(a.level, SQLITE_LOCK_PENDING);
 	assert_int_equal(vfs_unlock(&l, &b, SQLITE_LOCK_NONE), SQLITE_OK);
-	assert_int_equal(vfs_lock(&l, &b, SQLITE_LOCK_SHARED), SQLITE_BUSY); /* the pending writer comes first */
+	assert_int_equal(
+	    vfs_lock(&l, &b, SQLITE_LOCK_SHARED), SQLITE_BUSY); /* the pending writer comes first */
 	assert_int_equal(vfs_lock(&l, &a, SQLITE_LOCK_EXCLUSIVE), SQLITE_OK);
 	assert_int_equal(vfs_unlock(&l, &a, SQLITE_LOCK_NONE), SQLITE_OK);
 	assert_int_equal(vfs_lock(&l, &b, SQLITE_LOCK_EXCLUSIVE), SQLITE_OK);
 	assert_int_equal(vfs_unlock(&l, &b, SQLITE_LOCK_SHARED), SQLITE_OK);
 	assert_int_equal(vfs_lock(&l, &a, SQLITE_LOCK_SHARED), SQLITE_OK);
 
-	assert_int_equal(vfs_shm_lock(&l, &a, 3, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED), SQLITE_OK);
-	assert_int_equal(vfs_shm_lock(&l, &b, 3, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED), SQLITE_OK);
-	assert_int_equal(vfs_shm_lock(&l, &b, 2, 3, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_BUSY);
-	assert_int_equal(vfs_shm_lock(&l, &a, 3, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED), SQLITE_OK);
-	assert_int_equal(vfs_shm_lock(&l, &b, 2, 3, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_OK);
-	assert_int_equal(vfs_shm_lock(&l, &a, 4, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED), SQLITE_BUSY);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &a, 3, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED), SQLITE_OK);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &b, 3, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED), SQLITE_OK);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &b, 2, 3, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_BUSY);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &a, 3, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED), SQLITE_OK);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &b, 2, 3, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_OK);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &a, 4, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED), SQLITE_BUSY);
 	vfs_shm_drop(&l, &b);
-	assert_int_equal(vfs_shm_lock(&l, &a, 4, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_OK);
+	assert_int_equal(
+	    vfs_shm_lock(&l, &a, 4, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE), SQLITE_OK);
 	void volatile *p = NULL;
 	assert_int_equal(vfs_shm_map(&l, 0, 32768, 0, &p), SQLITE_OK);
 	assert_null((void *)(uintptr_t)p);
@@ -246,13 +261,18 @@ static void locks_in_memory_keep_sqlites_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(what_is_written_is_read_back_also_by_other_sqlite_programs, setup, teardown),
-	    cmocka_unit_test_setup_teardown(every_flipped_bit_of_a_database_is_noticed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_statement_that_meets_a_bad_page_fails_instead_of_answering, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        what_is_written_is_read_back_also_by_other_sqlite_programs, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        every_flipped_bit_of_a_database_is_noticed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_statement_that_meets_a_bad_page_fails_instead_of_answering, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_page_in_the_wrong_place_is_noticed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_file_cut_inside_a_page_is_noticed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(stamps_tell_the_newest_checkpoint_a_page_may_hold, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_hundred_connections_share_a_file_and_keep_its_locks, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        stamps_tell_the_newest_checkpoint_a_page_may_hold, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_hundred_connections_share_a_file_and_keep_its_locks, setup, teardown),
 	    cmocka_unit_test(locks_in_memory_keep_sqlites_rules),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Views end to end inside one process: a real log, workers, SQLite, compared with a count done the slow way. */
+/* Views end to end inside one process: a real log, workers, SQLite, compared with a count done the
+ * slow way. */
 #include "test/lib/quakes.h"
 #include "test/lib/seed.h"
 #include "test/lib/view_fixture.h"
@@ -99,23 +100,26 @@ static void accepted_and_dead_letters_are_all_records(void **state)
 		struct letters l = {0};
 		assert_int_equal(s.dead_letters, quakes_bad(&q, q.count));
 		assert_int_equal(s.records + s.dead_letters, q.count);
-		assert_int_equal(proc_dead_letters(f.proc, STR("felt_per_day"), 0, (struct str){NULL, 0}, UINT64_MAX,
-				     count_letter, &l), ERR_OK);
+		assert_int_equal(proc_dead_letters(f.proc, STR("felt_per_day"), 0,
+		                     (struct str){NULL, 0}, UINT64_MAX, count_letter, &l),
+		    ERR_OK);
 		assert_int_equal(l.count, s.dead_letters);
-		assert_true(l.reasons[ERR_BAD_JSON] && l.reasons[ERR_BAD_VALUE] && l.reasons[ERR_NULL_VALUE] &&
-		    l.reasons[ERR_CHECK_FAILED]);
+		assert_true(l.reasons[ERR_BAD_JSON] && l.reasons[ERR_BAD_VALUE] &&
+		            l.reasons[ERR_NULL_VALUE] && l.reasons[ERR_CHECK_FAILED]);
 		view_stop(&f);
 		view_start(&f, "threads");
 		view_catch_up(&f, "felt_per_day", 0);
 	}
 	struct letters one = {0};
-	assert_int_equal(proc_dead_letters(f.proc, STR("felt_per_day"), 0, STR("quakes/9/1"), 1, count_letter, &one),
+	assert_int_equal(proc_dead_letters(f.proc, STR("felt_per_day"), 0, STR("quakes/9/1"), 1,
+	                     count_letter, &one),
 	    ERR_NOT_FOUND);
 	view_remove(&f);
 	quakes_release(&q);
 }
 
-/* Runs the same records with restarts and batch sizes drawn from the seed; the root after the last one. */
+/* Runs the same records with restarts and batch sizes drawn from the seed; the root after the last
+ * one. */
 static void run_with(uint64_t seed, uint32_t batch_rows, int32_t partitions, char *root)
 {
 	struct view_fixture f = {0};
@@ -158,7 +162,8 @@ static void batch_sizes_and_restarts_change_nothing(void **state)
 	quakes_release(&q);
 }
 
-/* One log, read again by versions of the same logic with different batch sizes: the roots are the same. */
+/* One log, read again by versions of the same logic with different batch sizes: the roots are the
+ * same. */
 static void rebuilds_of_one_log_have_one_root(void **state)
 {
 	(void)state;
@@ -232,9 +237,10 @@ static void new_partitions_are_read_in_their_place(void **state)
 	quakes_release(&q);
 }
 
-/* ---- faults --------------------------------------------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------------------ */
 
-/* In a child: produces and views until it is killed. Writes the number of produced records to the pipe as it goes. */
+/* In a child: produces and views until it is killed. Writes the number of produced records to the
+ * pipe as it goes. */
 static void child_main(const char *dir, uint64_t seed, size_t done, int fd)
 {
 	struct view_fixture f = {0};
@@ -303,12 +309,14 @@ static void a_killed_server_counts_each_record_once(void **state)
 	view_start(&f, "threads");
 	view_stop(&f);
 	for (int i = 0; i < 8; i++)
-		done = run_and_kill(f.dir, seed, done, (useconds_t)(20000 + prng_below(&p, 150000)));
+		done =
+		    run_and_kill(f.dir, seed, done, (useconds_t)(20000 + prng_below(&p, 150000)));
 	view_start(&f, "threads");
 	view_catch_up(&f, "felt_per_day", 0);
 	struct proc_version_status s = view_status(&f, "felt_per_day", 0);
-	/* the record in flight at the last kill may be there or not; earlier ones were produced again after it, if so twice:
-	 * the generator's records are known, so the log itself is read back by a fresh version and compared */
+	/* the record in flight at the last kill may be there or not; earlier ones were produced
+	 * again after it, if so twice: the generator's records are known, so the log itself is read
+	 * back by a fresh version and compared */
 	assert_true(s.records + s.dead_letters >= done);
 	char before[65], after[65];
 	(void)view_root(&f, "felt_per_day", 0, before);
@@ -373,8 +381,9 @@ static void a_deleted_topic_stops_its_views_and_no_others(void **state)
 	view_start(&f, "threads");
 	create_v1(&f, 1);
 	view_create_topic(&f, "other", 1);
-	(void)view_sql(&f, "CREATE TABLE other (n bigint) WITH (topic = 'other', format = json);"
-			   "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n, count(*) AS c FROM other;");
+	(void)view_sql(&f,
+	    "CREATE TABLE other (n bigint) WITH (topic = 'other', format = json);"
+	    "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n, count(*) AS c FROM other;");
 	view_produce_quakes(&f, &q, 100, 1, 10);
 	view_catch_up(&f, "felt_per_day", 0);
 	view_delete_topic(&f, "quakes");
@@ -412,8 +421,9 @@ static void an_aggregate_over_nothing_has_its_row(void **state)
 	struct view_fixture f = {0};
 	view_start(&f, "threads");
 	view_create_topic(&f, "other", 1);
-	(void)view_sql(&f, "CREATE TABLE other (n bigint) WITH (topic = 'other', format = json);"
-			   "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n, count(*) AS c FROM other;");
+	(void)view_sql(&f,
+	    "CREATE TABLE other (n bigint) WITH (topic = 'other', format = json);"
+	    "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n, count(*) AS c FROM other;");
 	view_catch_up(&f, "total", 0);
 	assert_string_equal(view_rows(&f, "total", 0), "n,c\n,0\n");
 	assert_int_equal(view_status(&f, "total", 0).rows, 1);
@@ -427,8 +437,9 @@ static void an_error_in_an_expression_is_a_dead_letter_of_that_view_only(void **
 	view_start(&f, "threads");
 	view_create_topic(&f, "other", 1);
 	(void)view_sql(&f, "CREATE TABLE other (n bigint) WITH (topic = 'other', format = json);"
-			   "CREATE MATERIALIZED VIEW inverse AS SELECT 100 / n AS q, count(*) AS c FROM other GROUP BY 1;"
-			   "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS c FROM other;");
+	                   "CREATE MATERIALIZED VIEW inverse AS SELECT 100 / n AS q, count(*) AS c "
+	                   "FROM other GROUP BY 1;"
+	                   "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS c FROM other;");
 	const char *const values[] = {"{\"n\":4}", "{\"n\":0}", "{\"n\":4}", "{\"n\":50}"};
 	view_produce(&f, "other", 0, values, 4);
 	view_catch_up(&f, "inverse", 0);
@@ -448,12 +459,13 @@ static void union_of_two_topics_and_of_one_topic_twice(void **state)
 	view_start(&f, "threads");
 	view_create_topic(&f, "a", 2);
 	view_create_topic(&f, "b", 1);
-	(void)view_sql(&f, "CREATE TABLE a (n bigint) WITH (topic = 'a', format = json);"
-			   "CREATE TABLE b (n bigint) WITH (topic = 'b', format = json);"
-			   "CREATE MATERIALIZED VIEW sides AS SELECT k, count(*) AS c, sum(n) AS n FROM"
-			   " (SELECT 'a' AS k, n FROM a UNION ALL SELECT 'b', n FROM b) AS u GROUP BY k;"
-			   "CREATE MATERIALIZED VIEW twice AS SELECT count(*) AS c, sum(n) AS n FROM"
-			   " (SELECT n FROM a UNION ALL SELECT n * 10 FROM a WHERE n > 1) AS u;");
+	(void)view_sql(&f,
+	    "CREATE TABLE a (n bigint) WITH (topic = 'a', format = json);"
+	    "CREATE TABLE b (n bigint) WITH (topic = 'b', format = json);"
+	    "CREATE MATERIALIZED VIEW sides AS SELECT k, count(*) AS c, sum(n) AS n FROM"
+	    " (SELECT 'a' AS k, n FROM a UNION ALL SELECT 'b', n FROM b) AS u GROUP BY k;"
+	    "CREATE MATERIALIZED VIEW twice AS SELECT count(*) AS c, sum(n) AS n FROM"
+	    " (SELECT n FROM a UNION ALL SELECT n * 10 FROM a WHERE n > 1) AS u;");
 	for (int i = 1; i <= 10; i++) {
 		char text[40];
 		const char *value = text;
