@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog at open and close, its rows, and rows about partitions. What a row means while the
+ * The catalog at open and close, and its rows. What a row means while the
  * server runs is done by whoever put it, after it is durable (catalog_change.c); at open all rows
  * are read first and then interpreted, so that a topic which a later row deletes is never opened.
  *
@@ -177,18 +177,6 @@ static enum err interpret(struct catalog *c)
 	return retention_new(c->log, &c->retention);
 }
 
-static void answer_failed_rows(struct mail *mail)
-{
-	struct catalog *c = CONTAINER_OF(mail, struct catalog, failed_mail);
-	struct list_node *node;
-	c->failed_posted = false;
-	while ((node = list_pop_front(&c->failed_rows))) {
-		struct catalog_partition_row *row =
-		    CONTAINER_OF(node, struct catalog_partition_row, node);
-		row->done(row);
-	}
-}
-
 enum err catalog_open(struct log *log)
 {
 	static const struct log_table_ops ops = {.apply = apply_row, .snapshot = snapshot_rows};
@@ -197,12 +185,12 @@ enum err catalog_open(struct log *log)
 		return ERR_NOMEM;
 	c->log = log;
 	c->queue_mail.run = change_queue_run;
-	c->failed_mail.run = answer_failed_rows;
+	c->rows_mail.run = catalog_rows_run;
 	map_init(&c->by_name);
 	map_init(&c->by_id);
 	map_init(&c->rows);
 	list_init(&c->queue);
-	list_init(&c->failed_rows);
+	list_init(&c->rows_waiting);
 	log->catalog = c;
 	TRY(adopt_self(c));
 	TRY(table_attach(log, c->self, &ops, c, &c->table));
@@ -218,6 +206,7 @@ void catalog_close(struct log *log)
 	if (!c)
 		return;
 	change_abort(c);
+	catalog_rows_abort(c);
 	retention_free(c->retention);
 	log_table_close(c->table);
 	while (c->count > 0) {
@@ -238,74 +227,4 @@ void catalog_close(struct log *log)
 	mem_free(c->sorted);
 	mem_free(c);
 	log->catalog = NULL;
-}
-
-/* ---- rows about partitions ---- */
-
-static void partition_row_done(struct log_table_put *put)
-{
-	struct catalog_partition_row *row = CONTAINER_OF(put, struct catalog_partition_row, put);
-	row->err = put->err;
-	row->done(row);
-}
-
-static void partition_row_fail(struct catalog *c, struct catalog_partition_row *row, enum err err)
-{
-	row->err = err;
-	list_push_back(&c->failed_rows, &row->node);
-	if (c->failed_posted)
-		return;
-	c->failed_posted = true;
-	loop_defer(c->log->loop, &c->failed_mail);
-}
-
-/* Text of a row about a partition. */
-static enum err write_rows(const struct catalog_partition_row *row, struct writer text[4])
-{
-	struct row_name name = {
-	    .kind = ROW_PARTITION, .id = row->topic_id, .partition = row->partition};
-	row_name_write(&text[0], &name);
-	partition_row_write(&text[1], row);
-	if (row->gap) {
-		name.kind = ROW_GAP;
-		name.from = row->gap_from;
-		row_name_write(&text[2], &name);
-		gap_row_write(&text[3], row);
-	}
-	for (int i = 0; i < 4; i++)
-		if (text[i].err != ERR_OK)
-			return text[i].err;
-	return ERR_OK;
-}
-
-void catalog_put_partition(struct log *log, struct catalog_partition_row *row)
-{
-	struct catalog *c = log->catalog;
-	struct writer text[4];
-	loop_assert_owner(log->loop);
-	ASSERT(row->done && row->log_start >= 0);
-	list_node_init(&row->node);
-	if (!catalog_partition(log, row->topic_id, row->partition)) {
-		partition_row_fail(c, row, ERR_UNKNOWN_TOPIC);
-		return;
-	}
-	for (int i = 0; i < 4; i++)
-		writer_init(&text[i], KIB);
-	enum err err = write_rows(row, text);
-	const struct log_row rows[2] = {
-	    {writer_bytes(&text[0]), writer_bytes(&text[1])},
-	    {writer_bytes(&text[2]), writer_bytes(&text[3])},
-	};
-	if (err == ERR_OK) {
-		row->put = (struct log_table_put){
-		    .rows = rows,
-		    .row_count = row->gap ? 2 : 1,
-		    .done = partition_row_done,
-		};
-		log_table_put(c->table, &row->put);
-	} else {
-		partition_row_fail(c, row, err);
-	}
-	for (int i = 0; i < 4; i++)
-		writer_release(&text[i]);
 }

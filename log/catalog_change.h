@@ -49,9 +49,10 @@ struct catalog {
 	struct mail queue_mail;
 	bool queue_posted;
 	struct catalog_change change;
-	struct list failed_rows; /* struct catalog_partition_row */
-	struct mail failed_mail;
-	bool failed_posted;
+	struct list rows_waiting; /* struct catalog_partition_row: theirs, as above */
+	struct catalog_partition_row *row; /* under way */
+	struct mail rows_mail;
+	bool rows_posted;
 	struct retention *retention;
 	bool closing;
 };
@@ -88,6 +89,11 @@ struct topic *topic_by_id(const struct catalog *c, struct log_uuid id);
 /* ---- catalog.c ---- */
 /* The live row of that name, NULL when there is none. */
 const struct catalog_kept *catalog_kept(const struct catalog *c, const struct row_name *name);
+
+/* ---- catalog_partition.c ---- */
+void catalog_rows_run(struct mail *mail);
+/* At close: answers all that wait with ERR_CLOSED. */
+void catalog_rows_abort(struct catalog *c);
 
 /* ---- catalog_change.c ---- */
 void change_queue_run(struct mail *mail);

@@ -179,6 +179,23 @@ struct log_segment_status {
 };
 bool log_segment_status(const struct log_partition *p, size_t index, struct log_segment_status *ret_status);
 
+/*
+ * Moves log_start to `offset` (-1: to visible_end), durably, and deletes the segments wholly below it as soon as
+ * nothing reads them. At or below log_start: ERR_OK, nothing changes. Never beyond the durable end. Errors:
+ * OFFSET_OUT_OF_RANGE (above visible_end), POLICY_VIOLATION (cleanup.policy without delete), INVALID_TOPIC (the
+ * server's own), UNKNOWN_TOPIC (deleted), NOMEM, and those of an append.
+ */
+struct log_trim {
+	struct log_partition *partition;
+	int64_t offset;
+	enum err err;
+	int64_t log_start; /* now */
+	struct mail mail;  /* the log's own */
+	void *user;
+	void (*done)(struct log_trim *req);
+};
+void log_trim(struct log *log, struct log_trim *req);
+
 /* ---- append ------------------------------------------------------------------------------------- */
 
 /*

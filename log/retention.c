@@ -59,6 +59,10 @@ static void row_done(struct catalog_partition_row *row)
 		mem_free(r);
 		return;
 	}
+	if (r->log->closing) {
+		r->busy = false;
+		return;
+	}
 	struct log_partition *p = catalog_partition(r->log, row->topic_id, row->partition);
 	if (row->err == ERR_OK && p) {
 		partition_trim(p, row->log_start);

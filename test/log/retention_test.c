@@ -192,6 +192,119 @@ static void a_stop_during_a_pass_is_clean(void **state)
 	assert_non_null(log_server_read(&server, "t", 0, 39));
 }
 
+/* ---- log_trim ---- */
+
+struct trim_call {
+	struct log_trim req;
+	bool done;
+};
+
+static void trim_done(struct log_trim *req)
+{
+	CONTAINER_OF(req, struct trim_call, req)->done = true;
+}
+
+static enum err trim(struct log_partition *p, int64_t offset)
+{
+	struct trim_call call = {.req = {.partition = p, .offset = offset, .done = trim_done}};
+	log_trim(server.log, &call.req);
+	assert_false(call.done);
+	while (!call.done)
+		log_server_turn(&server);
+	if (call.req.err == ERR_OK)
+		assert_int_equal(call.req.log_start, log_start());
+	return call.req.err;
+}
+
+static void records_are_deleted_up_to_an_offset(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", NULL};
+	struct log_partition *p = fill(configs);
+	unsigned segments = p->segment_count;
+	assert_int_equal(trim(p, 10), ERR_OK);
+	assert_int_equal(log_start(), 10);
+	assert_null(log_server_read(&server, "t", 0, 9));
+	assert_non_null(log_server_read(&server, "t", 0, 10));
+	assert_true(p->segment_count < segments);
+	assert_int_equal(trim(p, 5), ERR_OK); /* nothing comes back */
+	assert_int_equal(log_start(), 10);
+	assert_int_equal(trim(p, 41), ERR_OFFSET_OUT_OF_RANGE);
+	assert_int_equal(trim(p, -2), ERR_OFFSET_OUT_OF_RANGE);
+	log_server_crash(&server);
+	p = log_partition_find(server.log, log_server_topic(&server, "t"), 0);
+	assert_int_equal(log_start(), 10);
+	assert_int_equal(trim(p, -1), ERR_OK);
+	assert_int_equal(log_start(), 40);
+	assert_int_equal(log_server_append(&server, "t", 0, "next"), 40);
+	log_server_restart(&server);
+	assert_int_equal(log_start(), 40);
+	assert_string_equal(log_server_read(&server, "t", 0, 40), "next");
+}
+
+static void only_topics_that_delete_can_be_trimmed(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"cleanup.policy=compact", NULL};
+	log_server_create(&server, "t", 1, configs);
+	log_server_append(&server, "t", 0, "x");
+	const struct log_topic *own = log_server_topic(&server, "__kappa_catalog");
+	struct log_partition *p = log_partition_find(server.log, log_server_topic(&server, "t"), 0);
+	assert_int_equal(trim(p, 1), ERR_POLICY_VIOLATION);
+	assert_int_equal(trim(log_partition_find(server.log, own, 0), 1), ERR_INVALID_TOPIC);
+	log_partition_ref(p);
+	assert_int_equal(
+	    log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, NULL), ERR_OK);
+	struct trim_call call = {.req = {.partition = p, .offset = 1, .done = trim_done}};
+	log_trim(server.log, &call.req);
+	while (!call.done)
+		log_server_turn(&server);
+	assert_int_equal(call.req.err, ERR_UNKNOWN_TOPIC);
+	log_partition_unref(p);
+}
+
+static void requests_at_the_same_time_never_move_log_start_back(void **state)
+{
+	(void)state;
+	static const int64_t offsets[] = {3, 20, 7, 15};
+	struct trim_call call[4];
+	struct log_partition *p = fill(NULL);
+	for (int i = 0; i < 4; i++) {
+		call[i] = (struct trim_call){
+		    .req = {.partition = p, .offset = offsets[i], .done = trim_done}};
+		log_trim(server.log, &call[i].req);
+	}
+	for (int i = 0; i < 4; i++) {
+		while (!call[i].done)
+			log_server_turn(&server);
+		assert_int_equal(call[i].req.err, ERR_OK);
+	}
+	assert_int_equal(log_start(), 20);
+	log_server_restart(&server);
+	assert_int_equal(log_start(), 20);
+}
+
+static void what_waits_at_the_stop_is_answered(void **state)
+{
+	(void)state;
+	struct trim_call call[4];
+	struct log_partition *p = fill(NULL);
+	for (int i = 0; i < 4; i++) {
+		call[i] = (struct trim_call){
+		    .req = {.partition = p, .offset = 5 + i, .done = trim_done}};
+		log_trim(server.log, &call[i].req);
+	}
+	log_server_restart(&server);
+	int64_t kept = 0;
+	for (int i = 0; i < 4; i++) {
+		assert_true(call[i].done);
+		assert_true(call[i].req.err == ERR_OK || call[i].req.err == ERR_CLOSED);
+		if (call[i].req.err == ERR_OK)
+			kept = 5 + i;
+	}
+	assert_true(log_start() >= kept);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -204,6 +317,10 @@ int main(void)
 	    TEST(what_a_scan_holds_stays_until_it_is_returned),
 	    TEST(a_topic_deleted_during_a_pass_is_no_harm),
 	    TEST(a_stop_during_a_pass_is_clean),
+	    TEST(records_are_deleted_up_to_an_offset),
+	    TEST(only_topics_that_delete_can_be_trimmed),
+	    TEST(requests_at_the_same_time_never_move_log_start_back),
+	    TEST(what_waits_at_the_stop_is_answered),
 	};
 	diag_set_level(DIAG_ERROR);
 	return cmocka_run_group_tests_name("retention", tests, NULL, NULL);
