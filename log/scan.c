@@ -237,6 +237,7 @@ static void heap_push(struct log_scan *scan, struct scan_source *s)
 	struct scan_source **h = scan->heap;
 	size_t at = scan->heap_count++;
 	h[at] = s;
+	s->in_heap = true;
 	while (at > 0 && h[(at - 1) / 2]->frame.sequence > h[at]->frame.sequence) {
 		struct scan_source *swap = h[at];
 		h[at] = h[(at - 1) / 2];
@@ -268,6 +269,7 @@ static enum err scan_advance(struct log_scan *scan)
 	enum err e = source_step(scan, s);
 	if (e == ERR_EOF) {
 		scan->heap[0] = scan->heap[--scan->heap_count];
+		s->in_heap = false;
 		source_rest(scan, s);
 	} else if (e != ERR_OK) {
 		scan->returned = s; /* tried again at the next call */
@@ -288,7 +290,7 @@ static enum err scan_load(struct log_scan *scan)
 			scan->err = s->err;
 			return err_note(s->err, "source %u partition %d", s->number, s->partition);
 		}
-		if (!s->segment || (s->located && s->walk.pos >= s->end && !s->more))
+		if (s->in_heap || !s->segment || (s->located && s->walk.pos >= s->end && !s->more))
 			continue;
 		enum err e = source_step(scan, s);
 		if (e == ERR_OK)
@@ -301,7 +303,7 @@ static enum err scan_load(struct log_scan *scan)
 	return ERR_OK;
 }
 
-/* The heap is empty: everything up to `covered` has been returned. Is there more? */
+/* Everything up to `covered` has been returned. Is there more? */
 static bool scan_refresh(struct log_scan *scan)
 {
 	uint64_t before = scan->covered;
@@ -339,11 +341,17 @@ enum err log_scan_next(struct log_scan *scan, struct log_batch_view *ret_view, u
 	TRY(scan->err);
 	TRY(scan_advance(scan));
 	TRY(scan_load(scan));
-	while (scan->heap_count == 0) {
+	/*
+	 * A head behind `covered` came with a segment that was leased since: other sources may have
+	 * batches before it that their leases do not reach yet.
+	 */
+	while (scan->heap_count == 0 || scan->heap[0]->frame.sequence > scan->covered) {
 		bool more = scan_refresh(scan);
 		TRY(scan_load(scan)); /* also when D stands still: a source may be gone */
-		if (more || scan->heap_count > 0)
+		if (more)
 			continue;
+		if (scan->heap_count > 0)
+			break;
 		*ret_stable = scan->stable < scan->limit ? scan->stable : scan->limit;
 		return ERR_AGAIN;
 	}

@@ -28,6 +28,7 @@ struct scan_source {
 	struct frame frame;     /* the head */
 	struct bytes batch;
 	bool damaged;           /* the head is a hole: frame has its sequence and offsets */
+	bool in_heap;           /* it has a head there */
 	/* the lease: set by the loop inside loop_call */
 	struct log_partition *p; /* referenced */
 	struct segment *segment; /* held */
