@@ -118,6 +118,29 @@ struct expr *expr_remap(struct arena *arena, const struct expr *e, const uint32_
 	return copy;
 }
 
+/*
+ * date_trunc to a day or less of a time that is in range stays in range (the range begins at midnight), and the
+ * unit was checked when it was folded: such a call may stand above state without records going one at a time.
+ */
+static bool is_safe_date_trunc(const struct expr *e)
+{
+	static const char *const units[] = {
+	    "microseconds", "milliseconds", "second", "minute", "hour", "day"};
+	if (strcmp(e->func->name, "date_trunc") != 0 || e->arg_count != 2 ||
+	    e->args[0]->kind != EXPR_CONST || e->args[0]->value.null)
+		return false;
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+		if (str_equal(e->args[0]->value.s, str_of(units[i])))
+			return true;
+	return false;
+}
+
+/* The function itself, apart from its arguments. */
+static bool call_can_fail(const struct expr *e)
+{
+	return e->func && (e->func->flags & FUNC_CAN_FAIL) && !is_safe_date_trunc(e);
+}
+
 struct expr *expr_substitute(struct arena *arena, const struct expr *e, struct expr *const *columns)
 {
 	if (e->kind == EXPR_COLUMN)
@@ -131,7 +154,7 @@ struct expr *expr_substitute(struct arena *arena, const struct expr *e, struct e
 	copy->args = arena_alloc(arena, e->arg_count * sizeof(struct expr *));
 	if (!copy->args)
 		return NULL;
-	copy->can_fail = e->func && (e->func->flags & FUNC_CAN_FAIL);
+	copy->can_fail = call_can_fail(e);
 	for (uint32_t i = 0; i < e->arg_count; i++) {
 		copy->args[i] = expr_substitute(arena, e->args[i], columns);
 		if (!copy->args[i])
@@ -196,7 +219,7 @@ static enum err fold(
  * again, for its branch may not be the one taken. */
 enum err expr_done(struct binder *b, const struct scope *s, struct expr *e, struct expr **ret_expr)
 {
-	e->can_fail = e->func && (e->func->flags & FUNC_CAN_FAIL);
+	e->can_fail = call_can_fail(e);
 	for (uint32_t i = 0; i < e->arg_count; i++)
 		e->can_fail |= e->args[i]->can_fail;
 	*ret_expr = e;
