@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kappa serve: opens the rooms in order, tells where the doors are, and closes them again.
+ *
+ *   main thread   opens everything (turning the loop itself), then waits for a signal; closes
+ * everything loop thread   runs the log loop between the two
+ *
+ * Closing: HTTP and workers first (they call into the loop, so it still runs), then the loop stops,
+ * then the Kafka door and the log are closed by the main thread, which turns the loop for them.
+ */
+#include "tools/commands.h"
+#include "tools/serve.h"
+#include "log/base/json_write.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { POOL_THREADS = 2, HEALTH_CHECK_MS = 200 };
+
+/* ---- telling where we are -------------------------------------------------------------------- */
+
+/* sd_notify(3) without its library: one datagram to $NOTIFY_SOCKET. */
+static void notify_systemd(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof a.sun_path)
+		return;
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	if (*path == '@')
+		a.sun_path[0] = 0;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	ssize_t n = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a, len);
+	if (n < 0)
+		diag(DIAG_WARN, "notify_failed", "socket=%s", path);
+	close(fd);
+}
+
+static enum err write_endpoints(struct serve *s)
+{
+	char path[4200];
+	struct writer w;
+	struct json_writer j;
+	writer_init(&w, 64 * KIB);
+	json_write_init(&j, &w);
+	json_object_begin(&j);
+	json_key_str(&j, "kafka", str_of(s->kafka_address));
+	json_key_str(&j, "http", str_of(http_address(s->http)));
+	json_key_str(&j, "ipc", (struct str){0}); /* the native door does not exist yet */
+	json_key_i64(&j, "pid", getpid());
+	json_object_end(&j);
+	write_u8(&w, '\n');
+	snprintf(path, sizeof path, "%s/endpoints.json", s->data_dir);
+	enum err e = w.err ? w.err : io_write_file(s->io, path, writer_bytes(&w));
+	writer_release(&w);
+	return e;
+}
+
+/* Leaves the token where this user's `kappa` finds it. A missing home is no reason not to serve. */
+static void write_state_token(struct serve *s)
+{
+	char dir[4096], path[4500];
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	if (state && *state)
+		snprintf(dir, sizeof dir, "%s/kappa", state);
+	else if (home && *home)
+		snprintf(dir, sizeof dir, "%s/.local/state/kappa", home);
+	else
+		return;
+	snprintf(path, sizeof path, "%s/%s.token", dir, http_address(s->http));
+	enum err e = io_mkdir_all(s->io, dir);
+	if (e == ERR_OK)
+		e = io_write_file(s->io, path, str_bytes(http_token(s->http)));
+	if (e != ERR_OK)
+		diag(DIAG_WARN, "token_not_left", "path=\"%s\" reason=\"%s\"", path, err_chain());
+	err_clear();
+}
+
+static void announce(struct serve *s)
+{
+	fprintf(stderr, "Successfully started kappa kafka=%s http=%s\n", s->kafka_address,
+	    http_address(s->http));
+	fflush(stderr);
+	notify_systemd("READY=1");
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static enum err open_log(struct serve *s)
+{
+	const struct config *c = &s->config;
+	const char *journal_dir = config_get(c, CONFIG_JOURNAL_DIR);
+	struct log_options options = {.data_dir = s->data_dir,
+	    .journal_dir = *journal_dir ? journal_dir : NULL,
+	    .journal_bytes = (uint64_t)config_number(c, CONFIG_JOURNAL_BYTES)};
+	const char *io = config_get(c, CONFIG_IO);
+	if (strcmp(io, "auto") != 0 && strcmp(io, "uring") != 0 && strcmp(io, "threads") != 0)
+		return err_note(ERR_INVALID, "--io %s: auto, uring or threads", io);
+	TRY(io_new(io, &s->io));
+	TRY(loop_new(s->io, POOL_THREADS, &s->loop));
+	TRY(io_mkdir_all(s->io, s->data_dir));
+	TRY(log_open(s->loop, &options, &s->log));
+	return config_topic_defaults(c, s->log);
+}
+
+static enum err open_views(struct serve *s)
+{
+	const struct config *c = &s->config;
+	struct proc_options options = {.log = s->log,
+	    .io = s->io,
+	    .data_dir = s->data_dir,
+	    .workers = (unsigned)config_number(c, CONFIG_WORKERS),
+	    .checkpoint_ns = config_number(c, CONFIG_CHECKPOINT_MS) * MS_NS};
+	TRY(proc_open(&options, &s->proc));
+	return replay_open(s->proc, s->log, &s->replay);
+}
+
+static enum err open_http(struct serve *s)
+{
+	char host[256], token[4200];
+	struct http_options options = {.io = s->io, .host = host, .token_path = token};
+	TRY(config_address(config_get(&s->config, CONFIG_HTTP), host, sizeof host, &options.port));
+	snprintf(token, sizeof token, "%s/http.token", s->data_dir);
+	enum err e = http_open(&options, &s->http);
+	if (e != ERR_OK)
+		return err_note(e, "HTTP door %s", config_get(&s->config, CONFIG_HTTP));
+	TRY(serve_view_routes(s));
+	return broker_http_attach(s->broker, s->http);
+}
+
+static enum err open_kafka(struct serve *s)
+{
+	char host[256], advertised[256];
+	const struct config *c = &s->config;
+	int32_t delay_ms = (int32_t)config_number(c, CONFIG_REBALANCE_DELAY);
+	struct broker_options options = {.host = host,
+	    .data_dir = s->data_dir,
+	    .no_auto_create = !config_bool(c, CONFIG_AUTO_CREATE),
+	    .default_partitions = (int32_t)config_number(c, CONFIG_NUM_PARTITIONS),
+	    .group_initial_delay_ms = delay_ms ? delay_ms : -1,
+	    .offsets_retention_ms = config_number(c, CONFIG_OFFSETS_RETENTION) * 60000};
+	TRY(config_address(config_get(c, CONFIG_LISTENERS), host, sizeof host, &options.port));
+	if (*config_get(c, CONFIG_ADVERTISED)) {
+		TRY(config_address(config_get(c, CONFIG_ADVERTISED), advertised, sizeof advertised,
+		    &options.advertised_port));
+		options.advertised_host = advertised;
+	}
+	enum err e = broker_open(s->loop, s->log, &options, &s->broker);
+	if (e != ERR_OK)
+		return err_note(e, "Kafka door %s", config_get(c, CONFIG_LISTENERS));
+	snprintf(s->kafka_address, sizeof s->kafka_address, strchr(host, ':') ? "[%s]:%u" : "%s:%u",
+	    host, broker_port(s->broker));
+	return ERR_OK;
+}
+
+/* Without authentication only loopback is served (reliability: protected mode). */
+static enum err check_exposure(struct serve *s)
+{
+	static const enum config_key doors[] = {CONFIG_LISTENERS, CONFIG_HTTP};
+	for (size_t i = 0; i < 2; i++) {
+		char host[256];
+		uint16_t port;
+		TRY(config_address(config_get(&s->config, doors[i]), host, sizeof host, &port));
+		if (strncmp(host, "127.", 4) != 0 && strcmp(host, "::1") != 0 &&
+		    strcmp(host, "localhost") != 0)
+			return err_note(ERR_REFUSED,
+			    "%s is not a loopback address, and there is no authentication yet",
+			    host);
+	}
+	return ERR_OK;
+}
+
+static enum err open_all(struct serve *s)
+{
+	TRY(check_exposure(s));
+	TRY(open_log(s));
+	TRY(open_views(s));
+	TRY(open_kafka(s));
+	TRY(open_http(s));
+	TRY(write_endpoints(s));
+	write_state_token(s);
+	return ERR_OK;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void run_loop(void *arg)
+{
+	struct serve *s = arg;
+	enum err e = loop_run(s->loop);
+	if (e != ERR_OK)
+		diag(DIAG_ERROR, "loop_failed", "reason=\"%s\"", err_chain());
+}
+
+static void read_status(void *arg)
+{
+	struct {
+		struct log *log;
+		struct log_status status;
+	} *q = arg;
+	log_status(q->log, &q->status);
+}
+
+/* Until SIGTERM or SIGINT, or until the log can acknowledge nothing any more. */
+static enum err wait_for_end(struct serve *s, const sigset_t *signals)
+{
+	struct {
+		struct log *log;
+		struct log_status status;
+	} q = {.log = s->log};
+	const struct timespec tick = {.tv_nsec = HEALTH_CHECK_MS * MS_NS};
+	for (;;) {
+		int sig = sigtimedwait(signals, NULL, &tick);
+		if (sig == SIGTERM || sig == SIGINT)
+			return ERR_OK;
+		loop_call(s->loop, read_status, &q);
+		if (q.status.failed)
+			return err_note(ERR_IO, "a flush failed: nothing is acknowledged any more; "
+			                        "restart recovers from the journal");
+	}
+}
+
+static void close_all(struct serve *s)
+{
+	notify_systemd("STOPPING=1");
+	http_close(s->http);
+	if (s->broker)
+		broker_http_detach(s->broker);
+	replay_close(s->replay);
+	proc_close(s->proc);
+	if (s->loop_thread.started) {
+		loop_stop(s->loop);
+		thread_join(&s->loop_thread);
+	}
+	if (s->loop)
+		loop_own(s->loop);
+	broker_close(s->broker);
+	log_close(s->log);
+	loop_free(s->loop);
+	io_free(s->io);
+	config_release(&s->config);
+}
+
+static enum err serve_run(struct serve *s)
+{
+	sigset_t signals;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	TRY(open_all(s));
+	loop_disown(s->loop);
+	TRY(thread_start(&s->loop_thread, "kappa-loop", run_loop, s));
+	http_set_ready(s->http, true);
+	announce(s);
+	return wait_for_end(s, &signals);
+}
+
+enum exit_code cmd_serve(struct cli *cli)
+{
+	struct serve s = {0};
+	umask(077);
+	if (strcmp(cli_get(cli, "log-format", "logfmt"), "json") == 0)
+		diag_set_json(true);
+	enum err e = config_load(&s.config, cli);
+	if (e != ERR_OK)
+		return cli_fail(e, NULL, "configuration");
+	const char *data = config_get(&s.config, CONFIG_LOG_DIRS);
+	if (!*data) {
+		config_release(&s.config);
+		return cli_usage(cli, "--data DIR is needed");
+	}
+	snprintf(s.data_dir, sizeof s.data_dir, "%s", data);
+	e = serve_run(&s);
+	enum exit_code exit = EXIT_OK;
+	if (e != ERR_OK)
+		exit = cli_fail(e,
+		    e == ERR_LOCKED ? "another server holds it; stop that one first" : NULL,
+		    "serve %s", s.data_dir);
+	close_all(&s);
+	return exit;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/config.h"
+#include <ini.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum kind { TEXT, NUMBER, BOOL, TOPIC_TEXT, TOPIC_NUMBER };
+
+static const struct {
+	const char *key;
+	enum kind kind;
+	const char *def;
+
+} keys[] = {
+#define CONFIG(id, key, kind, def, doc) {key, kind, def},
+#include "tools/config.def"
+#undef CONFIG
+};
+_Static_assert(sizeof keys / sizeof *keys == CONFIG_COUNT, "one row per key");
+
+/* Kafka's keys that say something we would not do: ignoring security would be worse than not
+ * starting. */
+static const char *const refused[] = {"ssl.", "sasl.", "security.", "authorizer.", NULL};
+
+struct load {
+	struct config *c;
+	const char *path;
+	enum err err;
+};
+
+static enum err check_value(size_t k, const char *value)
+{
+	int64_t n;
+	bool number = keys[k].kind == NUMBER || keys[k].kind == TOPIC_NUMBER;
+	if (number && !str_to_i64(str_of(value), &n))
+		return err_note(
+		    ERR_INVALID_CONFIG, "%s=%s: a whole number is expected", keys[k].key, value);
+	if (number && keys[k].kind == NUMBER && n < 0)
+		return err_note(
+		    ERR_INVALID_CONFIG, "%s=%s: must not be negative", keys[k].key, value);
+	if (keys[k].kind == BOOL && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		return err_note(
+		    ERR_INVALID_CONFIG, "%s=%s: true or false is expected", keys[k].key, value);
+	return ERR_OK;
+}
+
+static enum err set(struct config *c, size_t k, const char *value, const char *origin)
+{
+	TRY(check_value(k, value));
+	char *copy = mem_strdup(str_of(value));
+	if (!copy)
+		return ERR_NOMEM;
+	mem_free(c->value[k]);
+	c->value[k] = copy;
+	c->origin[k] = origin;
+	return ERR_OK;
+}
+
+/* Characters in common at the front, as a cheap likeness. */
+static const char *nearest(const char *key)
+{
+	const char *best = NULL;
+	size_t best_score = 4;
+	for (size_t k = 0; k < CONFIG_COUNT; k++) {
+		size_t same = 0, tail = 0, a = strlen(key), b = strlen(keys[k].key);
+		while (same < a && same < b && key[same] == keys[k].key[same])
+			same++;
+		while (tail < a - same && tail < b - same &&
+		       key[a - 1 - tail] == keys[k].key[b - 1 - tail])
+			tail++;
+		if (same + tail > best_score) {
+			best_score = same + tail;
+			best = keys[k].key;
+		}
+	}
+	return best;
+}
+
+static enum err set_by_key(struct config *c, const char *key, const char *value, const char *origin)
+{
+	for (size_t k = 0; k < CONFIG_COUNT; k++)
+		if (strcmp(keys[k].key, key) == 0)
+			return set(c, k, value, origin);
+	for (size_t i = 0; refused[i]; i++)
+		if (strncmp(key, refused[i], strlen(refused[i])) == 0)
+			return err_note(ERR_NOT_YET,
+			    "%s: security is not there yet; kappa listens on loopback only", key);
+	const char *like = nearest(key);
+	return err_note(ERR_INVALID_CONFIG, "unknown key %s%s%s%s", key,
+	    like ? "; did you mean " : "", like ? like : "", like ? "?" : "");
+}
+
+static int on_pair(void *ctx, const char *section, const char *key, const char *value)
+{
+	struct load *l = ctx;
+	if (section && *section)
+		l->err = err_note(ERR_INVALID_CONFIG, "[%s]: there are no sections", section);
+	else
+		l->err = set_by_key(l->c, key, value, "file");
+	return l->err == ERR_OK;
+}
+
+static enum err load_file(struct config *c, const char *path, bool must_exist)
+{
+	if (!must_exist && access(path, F_OK) != 0)
+		return ERR_OK;
+	struct load l = {.c = c, .path = path};
+	int line = ini_parse(path, on_pair, &l);
+	if (line == 0)
+		return ERR_OK;
+	if (line < 0)
+		return err_sys("read %s", path);
+	if (l.err == ERR_OK)
+		l.err = err_note(ERR_INVALID_CONFIG, "key=value is expected");
+	return err_note(l.err, "%s line %d", path, line);
+}
+
+/* log.segment.bytes -> KAPPA_LOG_SEGMENT_BYTES; kappa.io -> KAPPA_IO */
+static void env_name(const char *key, char *buf, size_t len)
+{
+	snprintf(buf, len, "KAPPA_%s", strncmp(key, "kappa.", 6) == 0 ? key + 6 : key);
+	for (char *p = buf; *p; p++)
+		*p = *p == '.' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+}
+
+static enum err load_environment(struct config *c)
+{
+	for (size_t k = 0; k < CONFIG_COUNT; k++) {
+		char name[80];
+		env_name(keys[k].key, name, sizeof name);
+		/* KAPPA_HTTP is the client's URL: not an address to listen on */
+		const char *value = k == CONFIG_HTTP ? NULL : getenv(name);
+		if (value && *value) {
+			enum err e = set(c, k, value, "environment");
+			if (e != ERR_OK)
+				return err_note(e, "%s", name);
+		}
+	}
+	return ERR_OK;
+}
+
+static enum err load_flags(struct config *c, const struct cli *cli)
+{
+	static const struct {
+		const char *flag;
+		enum config_key key;
+	} flags[] = {{"data", CONFIG_LOG_DIRS}, {"listen", CONFIG_LISTENERS}, {"http", CONFIG_HTTP},
+	    {"io", CONFIG_IO}, {"advertise", CONFIG_ADVERTISED}};
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+		if (cli_has(cli, flags[i].flag))
+			TRY(set(c, flags[i].key, cli_get(cli, flags[i].flag, ""), "flag"));
+	const char *pair;
+	for (int i = 0; (pair = cli_nth(cli, "set", i)); i++) {
+		char key[128];
+		const char *equals = strchr(pair, '=');
+		if (!equals || (size_t)(equals - pair) >= sizeof key)
+			return err_note(
+			    ERR_INVALID_CONFIG, "--set %s: key=value is expected", pair);
+		memcpy(key, pair, (size_t)(equals - pair));
+		key[equals - pair] = 0;
+		TRY(set_by_key(c, key, equals + 1, "flag"));
+	}
+	return ERR_OK;
+}
+
+enum err config_load(struct config *c, const struct cli *cli)
+{
+	*c = (struct config){{0}, {0}};
+	char in_data[4096];
+	const char *file = cli_get(cli, "config", NULL), *data = cli_get(cli, "data", NULL);
+	snprintf(in_data, sizeof in_data, "%s/kappa.conf", data ? data : ".");
+	enum err e;
+	if (file)
+		e = load_file(c, file, true);
+	else if (data && access(in_data, F_OK) == 0)
+		e = load_file(c, in_data, true);
+	else
+		e = load_file(c, "/etc/kappa/kappa.conf", false);
+	if (e == ERR_OK)
+		e = load_environment(c);
+	if (e == ERR_OK)
+		e = load_flags(c, cli);
+	if (e != ERR_OK)
+		config_release(c);
+	return e;
+}
+
+void config_release(struct config *c)
+{
+	for (size_t k = 0; k < CONFIG_COUNT; k++) {
+		mem_free(c->value[k]);
+		c->value[k] = NULL;
+	}
+}
+
+const char *config_get(const struct config *c, enum config_key key)
+{
+	return c->value[key] ? c->value[key] : keys[key].def;
+}
+
+int64_t config_number(const struct config *c, enum config_key key)
+{
+	int64_t n = 0;
+	bool ok = str_to_i64(str_of(config_get(c, key)), &n);
+	ASSERT(ok);
+	return n;
+}
+
+bool config_bool(const struct config *c, enum config_key key)
+{
+	return strcmp(config_get(c, key), "true") == 0;
+}
+
+enum err config_address(const char *text, char *host, size_t host_len, uint16_t *ret_port)
+{
+	const char *from = strstr(text, "://");
+	if (from && strncmp(text, "PLAINTEXT", 9) != 0 && strncmp(text, "http", 4) != 0)
+		return err_note(ERR_NOT_YET, "%s: only PLAINTEXT listeners exist yet", text);
+	from = from ? from + 3 : text;
+	const char *colon = strrchr(from, ':');
+	uint64_t port;
+	if (!colon || !str_to_u64(str_of(colon + 1), &port) || port > UINT16_MAX ||
+	    strchr(from, ','))
+		return err_note(ERR_INVALID, "'%s': one HOST:PORT is expected", text);
+	size_t len = (size_t)(colon - from);
+	if (len >= 2 && from[0] == '[' && from[len - 1] == ']') {
+		from++;
+		len -= 2;
+	}
+	if (len >= host_len)
+		return err_note(ERR_INVALID, "'%s': the host is too long", text);
+	snprintf(host, host_len, "%.*s", (int)len, len ? from : "127.0.0.1");
+	if (!len)
+		snprintf(host, host_len, "127.0.0.1");
+	*ret_port = (uint16_t)port;
+	return ERR_OK;
+}
+
+enum err config_topic_defaults(const struct config *c, struct log *log)
+{
+	static const struct {
+		enum config_key key;
+		const char *topic_key;
+	} map[] = {{CONFIG_SEGMENT_BYTES, "segment.bytes"}, {CONFIG_SEGMENT_MS, "segment.ms"},
+	    {CONFIG_RETENTION_MS, "retention.ms"}, {CONFIG_RETENTION_BYTES, "retention.bytes"},
+	    {CONFIG_MESSAGE_MAX, "max.message.bytes"}, {CONFIG_COMPRESSION, "compression.type"},
+	    {CONFIG_TIMESTAMP_TYPE, "message.timestamp.type"},
+	    {CONFIG_DURABILITY, "kappa.durability"}};
+	if (c->value[CONFIG_RETENTION_HOURS] && !c->value[CONFIG_RETENTION_MS]) {
+		char ms[32];
+		int64_t hours = config_number(c, CONFIG_RETENTION_HOURS);
+		if (hours > INT64_MAX / 3600000)
+			return err_note(ERR_INVALID_CONFIG, "log.retention.hours=%lld is too large",
+			    (long long)hours);
+		snprintf(ms, sizeof ms, "%lld", hours < 0 ? -1LL : (long long)hours * 3600000);
+		TRY(log_default_config_set(log, STR("retention.ms"), str_of(ms)));
+	}
+	for (size_t i = 0; i < sizeof map / sizeof *map; i++)
+		if (c->value[map[i].key])
+			TRY(log_default_config_set(
+			    log, str_of(map[i].topic_key), str_of(c->value[map[i].key])));
+	return ERR_OK;
+}
