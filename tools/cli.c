@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 static const struct cli_option global_options[] = {
-    {"bootstrap-server", 'b', "HOST:PORT", "Kafka address (KAPPA_BOOTSTRAP_SERVERS; default 127.0.0.1:9092)"},
+    {"bootstrap-server", 'b', "HOST:PORT",
+        "Kafka address (KAPPA_BOOTSTRAP_SERVERS; default 127.0.0.1:9092)"},
     {"brokers", 0, "HOST:PORT", "the same"},
     {"property", 'X', "KEY=VALUE", "librdkafka property; may be repeated"},
     {"properties-file", 'F', "FILE", "librdkafka properties, one key=value per line"},
@@ -21,7 +22,7 @@ static const struct cli_option global_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* ---- errors ------------------------------------------------------------------------------------------ */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 enum exit_code exit_of(enum err e)
 {
@@ -29,13 +30,14 @@ enum exit_code exit_of(enum err e)
 		return EXIT_OK;
 	if (e == ERR_CONNECT || e == ERR_TIMEOUT || e == ERR_CLOSED)
 		return EXIT_CONNECT;
-	if (e == ERR_NOT_FOUND || e == ERR_UNKNOWN_TOPIC || e == ERR_UNKNOWN_TOPIC_ID || e == ERR_GROUP_NOT_FOUND)
+	if (e == ERR_NOT_FOUND || e == ERR_UNKNOWN_TOPIC || e == ERR_UNKNOWN_TOPIC_ID ||
+	    e == ERR_GROUP_NOT_FOUND)
 		return EXIT_NOT_FOUND;
 	if (e == ERR_REFUSED || e == ERR_EXISTS || e == ERR_TOPIC_EXISTS || e == ERR_LOCKED ||
 	    e == ERR_NON_EMPTY_GROUP || e == ERR_DIFFERENT_INPUT)
 		return EXIT_REFUSED;
-	if (e == ERR_CORRUPT || e == ERR_DAMAGED || e == ERR_LOST_SUFFIX || e == ERR_NO_JOURNAL || e == ERR_OVERLAP ||
-	    e == ERR_MISSING_SEGMENT)
+	if (e == ERR_CORRUPT || e == ERR_DAMAGED || e == ERR_LOST_SUFFIX || e == ERR_NO_JOURNAL ||
+	    e == ERR_OVERLAP || e == ERR_MISSING_SEGMENT)
 		return EXIT_CORRUPT;
 	if (e == ERR_INVALID)
 		return EXIT_USAGE;
@@ -73,7 +75,8 @@ enum exit_code cli_fail(enum err e, const char *todo, const char *fmt, ...)
 		write_json_text(todo ? todo : "");
 		fprintf(stderr, "\",\"code\":\"%s\"}\n", err_name(e));
 	} else {
-		fprintf(stderr, "kappa: %s: %s%s%s (%s)\n", what, why, todo ? "; " : "", todo ? todo : "", err_name(e));
+		fprintf(stderr, "kappa: %s: %s%s%s (%s)\n", what, why, todo ? "; " : "",
+		    todo ? todo : "", err_name(e));
 	}
 	err_clear();
 	return exit_of(e);
@@ -81,8 +84,8 @@ enum exit_code cli_fail(enum err e, const char *todo, const char *fmt, ...)
 
 static void print_usage_line(const struct command *c, FILE *out)
 {
-	fprintf(out, "usage: kappa %s%s%s%s%s%s\n", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
-	    c->options ? " [OPTIONS]" : "", c->args[0] ? " " : "", c->args);
+	fprintf(out, "usage: kappa %s%s%s%s%s%s\n", c->noun, c->verb ? " " : "",
+	    c->verb ? c->verb : "", c->options ? " [OPTIONS]" : "", c->args[0] ? " " : "", c->args);
 }
 
 enum exit_code cli_usage(const struct cli *cli, const char *fmt, ...)
@@ -117,7 +120,7 @@ bool cli_flush(struct writer *w)
 	return ok && fflush(stdout) == 0;
 }
 
-/* ---- values -------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 const char *cli_nth(const struct cli *cli, const char *name, int n)
 {
@@ -160,14 +163,17 @@ static int64_t unit_of(const char *suffix, const char *const *names, const int64
 bool cli_number(const struct cli *cli, const char *name, int64_t min, int64_t *value)
 {
 	static const char *const names[] = {"", "k", "K", "M", "G", "Ki", "Mi", "Gi", NULL};
-	static const int64_t sizes[] = {1, 1000, 1000, 1000000, 1000000000, 1 << 10, 1 << 20, 1 << 30};
+	static const int64_t sizes[] = {
+	    1, 1000, 1000, 1000000, 1000000000, 1 << 10, 1 << 20, 1 << 30};
 	const char *text = cli_get(cli, name, NULL), *suffix;
 	if (!text)
 		return true;
 	int64_t n, unit, product;
 	if (!split_number(text, &n, &suffix) || !(unit = unit_of(suffix, names, sizes)) ||
 	    __builtin_mul_overflow(n, unit, &product) || product < min) {
-		cli_usage(cli, "--%s %s: a whole number of at least %lld is expected (k, M, G, Ki, Mi, Gi may follow)",
+		cli_usage(cli,
+		    "--%s %s: a whole number of at least %lld is expected (k, M, G, Ki, Mi, Gi may "
+		    "follow)",
 		    name, text, (long long)min);
 		return false;
 	}
@@ -188,7 +194,8 @@ bool cli_duration(const struct cli *cli, const char *name, int64_t *ret_ns)
 const char *cli_bootstrap(const struct cli *cli)
 {
 	const char *env = getenv("KAPPA_BOOTSTRAP_SERVERS");
-	return cli_get(cli, "bootstrap-server", cli_get(cli, "brokers", env && *env ? env : "127.0.0.1:9092"));
+	return cli_get(
+	    cli, "bootstrap-server", cli_get(cli, "brokers", env && *env ? env : "127.0.0.1:9092"));
 }
 
 const char *cli_http(const struct cli *cli)
@@ -197,14 +204,15 @@ const char *cli_http(const struct cli *cli)
 	return cli_get(cli, "http", env && *env ? env : "http://127.0.0.1:9644");
 }
 
-/* ---- help ---------------------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void print_options(const struct cli_option *options, FILE *out)
 {
 	for (const struct cli_option *o = options; o && o->name; o++) {
 		char left[80];
-		snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-		    o->letter ? "," : " ", o->name, o->value ? " " : "", o->value ? o->value : "");
+		snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
+		    o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
+		    o->value ? " " : "", o->value ? o->value : "");
 		fprintf(out, "  %-36s %s\n", left, o->help);
 	}
 }
@@ -224,20 +232,25 @@ static enum exit_code help_command(const struct command *c)
 
 static enum exit_code help_all(FILE *out, const char *noun)
 {
-	fprintf(out, "kappa " KAPPA_VERSION ": an event log you can rewind\nusage: kappa NOUN [VERB] [OPTIONS] [ARGS]\n\n");
+	fprintf(out,
+	    "kappa " KAPPA_VERSION
+	    ": an event log you can rewind\nusage: kappa NOUN [VERB] [OPTIONS] [ARGS]\n\n");
 	for (const struct command *c = command_table; c->noun; c++) {
 		if (noun && strcmp(noun, c->noun) != 0)
 			continue;
 		char left[80];
-		snprintf(left, sizeof left, "%s%s%s %s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "", c->args);
+		snprintf(left, sizeof left, "%s%s%s %s", c->noun, c->verb ? " " : "",
+		    c->verb ? c->verb : "", c->args);
 		fprintf(out, "  %-40s %s\n", left, c->help);
 	}
-	fprintf(out, "\n`kappa NOUN VERB --help` tells the rest. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused,\n"
-	             "5 cannot connect or timed out, 6 corrupt, 7 partly done, 8 differs, 130 interrupted.\n");
+	fprintf(out, "\n`kappa NOUN VERB --help` tells the rest. Exit codes: 0 ok, 1 failed, 2 "
+	             "usage, 3 not found, 4 refused,\n"
+	             "5 cannot connect or timed out, 6 corrupt, 7 partly done, 8 differs, 130 "
+	             "interrupted.\n");
 	return out == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
-/* ---- finding the command ----------------------------------------------------------------------------------- */
+/* ---- finding the command --------------------------------------------------------------------- */
 
 /* Levenshtein distance, bounded by the short words it is used on. */
 static size_t distance(const char *a, const char *b)
@@ -277,8 +290,9 @@ static enum exit_code unknown(const char *noun, const char *word)
 	if (!word)
 		fprintf(stderr, "kappa: %s needs a verb\n\n", noun);
 	else
-		fprintf(stderr, "kappa: there is no %s '%s%s%s'%s%s%s\n\n", noun ? "command" : "noun", noun ? noun : "",
-		    noun ? " " : "", word, best ? "; did you mean '" : "", best ? best : "", best ? "'?" : "");
+		fprintf(stderr, "kappa: there is no %s '%s%s%s'%s%s%s\n\n",
+		    noun ? "command" : "noun", noun ? noun : "", noun ? " " : "", word,
+		    best ? "; did you mean '" : "", best ? best : "", best ? "'?" : "");
 	return help_all(stderr, noun);
 }
 
@@ -303,14 +317,16 @@ static const struct command *find_command(const char *noun, const char *verb, in
 	return NULL;
 }
 
-/* ---- parsing ------------------------------------------------------------------------------------------------- */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
-static const struct cli_option *find_option(const struct command *c, const char *name, size_t len, char letter)
+static const struct cli_option *find_option(
+    const struct command *c, const char *name, size_t len, char letter)
 {
 	const struct cli_option *lists[] = {c->options, global_options};
 	for (size_t i = 0; i < 2; i++)
 		for (const struct cli_option *o = lists[i]; o && o->name; o++)
-			if (letter ? o->letter == letter : strlen(o->name) == len && memcmp(o->name, name, len) == 0)
+			if (letter ? o->letter == letter
+			           : strlen(o->name) == len && memcmp(o->name, name, len) == 0)
 				return o;
 	return NULL;
 }
@@ -358,7 +374,8 @@ static bool parse_option(struct cli *cli, int argc, char **argv, int *at)
 	return add_option(cli, o, value ? value : "");
 }
 
-/* A word that is data although it starts with a dash: "-" (stdin) and relative offsets such as -10. */
+/* A word that is data although it starts with a dash: "-" (stdin) and relative offsets such as -10.
+ */
 static bool is_plain(const char *arg)
 {
 	return arg[0] != '-' || arg[1] == 0 || (arg[1] >= '0' && arg[1] <= '9');
@@ -388,7 +405,8 @@ enum exit_code cli_main(int argc, char **argv)
 	struct cli cli = {.tty = isatty(STDOUT_FILENO)};
 	if (argc < 2)
 		return help_all(stderr, NULL);
-	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "-h") == 0)
 		return help_all(stdout, argc > 2 ? argv[2] : NULL);
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] = (char[]){"version"};

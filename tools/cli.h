@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The command line: one table of commands (tools/commands.c) drives parsing, --help and `kappa help`. A command is
- * a function over parsed arguments that returns an exit code of interface.md. Data goes to stdout, everything else to
- * stderr. One thread: main's.
+ * The command line: one table of commands (tools/commands.c) drives parsing, --help and `kappa
+ * help`. A command is a function over parsed arguments that returns an exit code of interface.md.
+ * Data goes to stdout, everything else to stderr. One thread: main's.
  */
 #include "log/base/base.h"
 #include <stdio.h>
@@ -24,18 +24,18 @@ enum exit_code {
 enum exit_code exit_of(enum err e);
 
 struct cli_option {
-	const char *name; /* without dashes; NULL ends a list */
-	char letter;      /* 0 = none */
+	const char *name;  /* without dashes; NULL ends a list */
+	char letter;       /* 0 = none */
 	const char *value; /* name of its value in help; NULL = a flag */
 	const char *help;
 };
 
 struct cli;
 struct command {
-	const char *noun; /* "topic"; NULL ends the table */
-	const char *verb; /* "create"; NULL = the noun is the whole command */
-	const char *args; /* "TOPIC [FILE]", for help */
-	int min_args, max_args; /* max -1 = any number */
+	const char *noun;                 /* "topic"; NULL ends the table */
+	const char *verb;                 /* "create"; NULL = the noun is the whole command */
+	const char *args;                 /* "TOPIC [FILE]", for help */
+	int min_args, max_args;           /* max -1 = any number */
 	const struct cli_option *options; /* besides the global ones */
 	enum exit_code (*run)(struct cli *cli);
 	const char *help; /* one line */
@@ -63,14 +63,16 @@ const char *cli_get(const struct cli *cli, const char *name, const char *fallbac
 bool cli_has(const struct cli *cli, const char *name);
 /* The nth value of a repeated option, NULL past the last. */
 const char *cli_nth(const struct cli *cli, const char *name, int n);
-/* A whole number >= min, with an optional k, M, G (powers of 1000) or Ki, Mi, Gi; false after a usage message. */
+/* A whole number >= min, with an optional k, M, G (powers of 1000) or Ki, Mi, Gi; false after a
+ * usage message. */
 bool cli_number(const struct cli *cli, const char *name, int64_t min, int64_t *value);
 /* A duration such as 500ms, 30s, 10m, 2h, 7d, into ns; false after a usage message. */
 bool cli_duration(const struct cli *cli, const char *name, int64_t *ret_ns);
 
 /*
- * "kappa: WHAT: WHY. DO. (CODE)" on stderr with --json as one object; returns the exit code that belongs to the
- * error. what and todo may be NULL; why comes from this thread's error chain, else the code's text.
+ * "kappa: WHAT: WHY. DO. (CODE)" on stderr with --json as one object; returns the exit code that
+ * belongs to the error. what and todo may be NULL; why comes from this thread's error chain, else
+ * the code's text.
  */
 enum exit_code cli_fail(enum err e, const char *todo, const char *fmt, ...) PRINTF(3, 4);
 /* A usage error: message and the command's usage line; EXIT_USAGE. */
@@ -92,6 +94,8 @@ struct progress {
 	int64_t start_ns, shown_ns;
 	bool shown;
 };
-void progress_begin(struct progress *p, const struct cli *cli, const char *op, const char *fmt, ...) PRINTF(4, 5);
-void progress_update(struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position);
+void progress_begin(struct progress *p, const struct cli *cli, const char *op, const char *fmt, ...)
+    PRINTF(4, 5);
+void progress_update(
+    struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position);
 void progress_end(struct progress *p); /* clears the bar */

@@ -90,7 +90,8 @@ static enum err set_file(rd_kafka_conf_t *conf, const char *path)
 	ssize_t len;
 	enum err e = ERR_OK;
 	while (e == ERR_OK && (len = getline(&line, &capacity, f)) > 0) {
-		while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r' || line[len - 1] == ' '))
+		while (len > 0 &&
+		       (line[len - 1] == '\n' || line[len - 1] == '\r' || line[len - 1] == ' '))
 			line[--len] = 0;
 		if (len > 0 && line[0] != '#')
 			e = set_pair(conf, line);
@@ -123,14 +124,9 @@ static enum err configure(rd_kafka_conf_t *conf, const struct cli *cli, const ch
 	return ERR_OK;
 }
 
-enum err kclient_new(const struct cli *cli, rd_kafka_type_t type, const char *const *pairs, rd_kafka_t **ret_rk)
+/* Takes conf. */
+static enum err create(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **ret_rk)
 {
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	enum err e = configure(conf, cli, pairs);
-	if (e != ERR_OK) {
-		rd_kafka_conf_destroy(conf);
-		return e;
-	}
 	char text[ERRSTR];
 	rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
 	if (!rk) {
@@ -139,6 +135,37 @@ enum err kclient_new(const struct cli *cli, rd_kafka_type_t type, const char *co
 	}
 	*ret_rk = rk;
 	return ERR_OK;
+}
+
+static enum err configured(
+    const struct cli *cli, const char *const *pairs, rd_kafka_conf_t **ret_conf)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	enum err e = configure(conf, cli, pairs);
+	if (e != ERR_OK)
+		rd_kafka_conf_destroy(conf);
+	else
+		*ret_conf = conf;
+	return e;
+}
+
+enum err kclient_new(
+    const struct cli *cli, rd_kafka_type_t type, const char *const *pairs, rd_kafka_t **ret_rk)
+{
+	rd_kafka_conf_t *conf = NULL;
+	TRY(configured(cli, pairs, &conf));
+	return create(type, conf, ret_rk);
+}
+
+enum err kclient_new_producer(const struct cli *cli, const char *const *pairs,
+    void (*on_delivery)(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque), void *opaque,
+    rd_kafka_t **ret_rk)
+{
+	rd_kafka_conf_t *conf = NULL;
+	TRY(configured(cli, pairs, &conf));
+	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+	rd_kafka_conf_set_opaque(conf, opaque);
+	return create(RD_KAFKA_PRODUCER, conf, ret_rk);
 }
 
 enum err kclient_topics(rd_kafka_t *rk, const struct rd_kafka_metadata **ret_md)
@@ -185,7 +212,8 @@ static enum err resolve_time(rd_kafka_t *rk, int64_t time_ms, rd_kafka_topic_par
 			return kclient_err(p->err, NULL);
 		if (p->offset >= 0)
 			continue;
-		e = rd_kafka_query_watermark_offsets(rk, p->topic, p->partition, &low, &high, KCLIENT_TIMEOUT_MS);
+		e = rd_kafka_query_watermark_offsets(
+		    rk, p->topic, p->partition, &low, &high, KCLIENT_TIMEOUT_MS);
 		if (e)
 			return kclient_err(e, NULL);
 		p->offset = high;
@@ -193,7 +221,8 @@ static enum err resolve_time(rd_kafka_t *rk, int64_t time_ms, rd_kafka_topic_par
 	return ERR_OK;
 }
 
-enum err kclient_resolve(rd_kafka_t *rk, struct offset_point place, rd_kafka_topic_partition_list_t *list)
+enum err kclient_resolve(
+    rd_kafka_t *rk, struct offset_point place, rd_kafka_topic_partition_list_t *list)
 {
 	if (place.kind == OFFSET_STORED)
 		return err_note(ERR_INVALID, "'stored' needs a consumer group");
@@ -202,20 +231,21 @@ enum err kclient_resolve(rd_kafka_t *rk, struct offset_point place, rd_kafka_top
 	for (int i = 0; i < list->cnt; i++) {
 		rd_kafka_topic_partition_t *p = &list->elems[i];
 		int64_t low, high;
-		rd_kafka_resp_err_t e =
-		    rd_kafka_query_watermark_offsets(rk, p->topic, p->partition, &low, &high, KCLIENT_TIMEOUT_MS);
+		rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(
+		    rk, p->topic, p->partition, &low, &high, KCLIENT_TIMEOUT_MS);
 		if (e)
 			return kclient_err(e, NULL);
-		p->offset = place.kind == OFFSET_AT      ? clip(place.value, low, high)
-		    : place.kind == OFFSET_BEFORE_END    ? clip(high - place.value, low, high)
-		    : place.kind == OFFSET_AFTER_START   ? clip(low + place.value, low, high)
-		    : place.kind == OFFSET_END           ? high
-		                                         : low;
+		p->offset = place.kind == OFFSET_AT            ? clip(place.value, low, high)
+		            : place.kind == OFFSET_BEFORE_END  ? clip(high - place.value, low, high)
+		            : place.kind == OFFSET_AFTER_START ? clip(low + place.value, low, high)
+		            : place.kind == OFFSET_END         ? high
+		                                               : low;
 	}
 	return ERR_OK;
 }
 
-enum err kclient_admin_wait(rd_kafka_queue_t *queue, rd_kafka_event_type_t type, rd_kafka_event_t **ret_event)
+enum err kclient_admin_wait(
+    rd_kafka_queue_t *queue, rd_kafka_event_type_t type, rd_kafka_event_t **ret_event)
 {
 	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 2 * KCLIENT_TIMEOUT_MS);
 	if (!event)
@@ -225,7 +255,8 @@ enum err kclient_admin_wait(rd_kafka_queue_t *queue, rd_kafka_event_type_t type,
 		*ret_event = event;
 		return ERR_OK;
 	}
-	enum err mapped = kclient_err(e ? e : RD_KAFKA_RESP_ERR__FAIL, rd_kafka_event_error_string(event));
+	enum err mapped =
+	    kclient_err(e ? e : RD_KAFKA_RESP_ERR__FAIL, rd_kafka_event_error_string(event));
 	rd_kafka_event_destroy(event);
 	return mapped;
 }

@@ -33,7 +33,8 @@ static void show_bar(struct progress *p, uint64_t done, uint64_t total, double r
 		bar[i] = i < filled ? '#' : '.';
 	bar[BAR_WIDTH] = 0;
 	double eta = rate > 0 && total > done ? (double)(total - done) / rate : 0;
-	fprintf(stderr, "\r%s [%s] %5.1f%% %.0f/s ETA %.0f s\033[K", p->op, bar, part * 100, rate, eta);
+	fprintf(
+	    stderr, "\r%s [%s] %5.1f%% %.0f/s ETA %.0f s\033[K", p->op, bar, part * 100, rate, eta);
 	p->shown = true;
 }
 
@@ -56,22 +57,28 @@ static void show_json_pairs(const char *pairs)
 	fputc('"', stderr);
 }
 
-static void show_line(struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position)
+static void show_line(
+    struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position)
 {
 	double eta = rate > 0 && total > done ? (double)(total - done) / rate : 0;
 	if (strcmp(cli_get(p->cli, "progress", "auto"), "json") == 0) {
 		fprintf(stderr, "{\"progress\":true,\"op\":\"%s\",", p->op);
 		show_json_pairs(p->what);
-		fprintf(stderr, ",\"done\":%llu,\"total\":%llu,\"rate\":%.0f,\"eta_s\":%.0f,\"position\":%llu}\n",
-		    (unsigned long long)done, (unsigned long long)total, rate, eta, (unsigned long long)position);
+		fprintf(stderr,
+		    ",\"done\":%llu,\"total\":%llu,\"rate\":%.0f,\"eta_s\":%.0f,\"position\":%llu}"
+		    "\n",
+		    (unsigned long long)done, (unsigned long long)total, rate, eta,
+		    (unsigned long long)position);
 	} else {
-		fprintf(stderr, "progress op=%s %s done=%llu total=%llu rate=%.0f eta_s=%.0f position=%llu\n", p->op,
-		    p->what, (unsigned long long)done, (unsigned long long)total, rate, eta,
+		fprintf(stderr,
+		    "progress op=%s %s done=%llu total=%llu rate=%.0f eta_s=%.0f position=%llu\n",
+		    p->op, p->what, (unsigned long long)done, (unsigned long long)total, rate, eta,
 		    (unsigned long long)position);
 	}
 }
 
-void progress_update(struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position)
+void progress_update(
+    struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position)
 {
 	const char *mode = cli_get(p->cli, "progress", "auto");
 	if (strcmp(mode, "never") == 0)
