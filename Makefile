@@ -14,7 +14,8 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
 DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev \
   libsnappy-dev libsqlite3-dev libpg-query-dev libprotobuf-c-dev libmicrohttpd-dev librdkafka-dev \
   libssl-dev libpcre2-dev libcurl4-openssl-dev libinih-dev
-DEPS_TEST  := libcmocka-dev libjson-c-dev kcat python3 python3-confluent-kafka python3-kafka postgresql curl procps
+DEPS_TEST  := libcmocka-dev libjson-c-dev kcat python3 python3-confluent-kafka python3-kafka \
+  python3-snappy python3-lz4 python3-zstandard postgresql curl procps
 DEPS_DEV   := clang clang-format clang-tidy cppcheck fio
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -124,6 +125,14 @@ check-e2e: all
 	$(Q)KAPPA=$(abspath $(B)/kappa) test/run.sh $(if $(T),$(foreach t,$(E2E),$(if $(findstring $(T),$(t)),$(t))),$(E2E))
 ## tests: build all test programs without running them
 tests: $(TESTS)
+
+# ---- demo ----------------------------------------------------------------------------------------
+## demo: install what is missing, build, tell the story with real commands (DEMO=keep leaves the server up)
+demo: deps-build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(B)/kappa demo && $(B)/kappa demo fix; rc=$$?; \
+	  if [ "$(DEMO)" = keep ] && [ $$rc = 0 ]; then :; else $(B)/kappa demo stop || rc=1; fi; exit $$rc
+.PHONY: demo deps-build
 
 # ---- packages ------------------------------------------------------------------------------------
 ## deps: install the Debian packages that building and testing need
