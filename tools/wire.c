@@ -45,7 +45,7 @@ static int connect_any(const struct addrinfo *list)
 enum err wire_open(struct wire *w, const char *address)
 {
 	char host[256];
-	const char *port;
+	const char *port = NULL;
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
 	TRY(split_address(address, host, sizeof host, &port));
 	int rc = getaddrinfo(host, port, &hints, &list);

@@ -242,7 +242,7 @@ static bool is_probe(const struct http_request *r)
 enum err guard_check(struct http_request *r)
 {
 	bool write = !str_equal(r->method, STR("GET"));
-	struct str authority;
+	struct str authority = {0};
 	TRY(check_host(r, &authority));
 	if (write)
 		TRY(check_origin(r, authority));

@@ -82,7 +82,7 @@ static enum err route_new(const struct http_route *def, struct route **ret_route
 
 enum err http_route(struct http *http, const struct http_route *def)
 {
-	struct route *route;
+	struct route *route = NULL;
 	TRY(route_new(def, &route));
 	enum err e = ERR_OK;
 	mutex_lock(&http->mutex);

@@ -75,7 +75,9 @@ static int collect(struct conn *c, struct iovec *iov)
 /* Frees the first request, and gives the next its turn. */
 static void pop_request(struct conn *c)
 {
-	struct request *req = request_of(list_pop_front(&c->requests));
+	struct list_node *first = list_pop_front(&c->requests);
+	ASSERT(first);
+	struct request *req = request_of(first);
 	ASSERT(req->answered && c->in_flight > 0);
 	size_t len = msg_out_len(&req->out);
 	ASSERT(c->out_bytes >= len);

@@ -71,7 +71,9 @@ static void old_segments_go_by_append_time(void **state)
 	assert_int_equal(retention_target(p, soon), 0);
 	/* all sealed ones, but never the active one */
 	int64_t target = retention_target(p, later);
-	assert_int_equal(target, partition_active(p)->base_offset);
+	const struct segment *active = partition_active(p);
+	ASSERT(active);
+	assert_int_equal(target, active->base_offset);
 	assert_true(target > 0 && target < 40);
 	/* a clock that jumped back deletes nothing */
 	assert_int_equal(retention_target(p, 0), 0);
@@ -121,7 +123,9 @@ static void the_files_are_gone_only_after_log_start_is_durable(void **state)
 		log_server_turn(&server);
 	}
 	assert_non_null(catalog_kept(server.log->catalog, &name));
-	assert_int_equal(log_start(), partition_active(p)->base_offset);
+	const struct segment *active = partition_active(p);
+	ASSERT(active);
+	assert_int_equal(log_start(), active->base_offset);
 }
 
 static void a_compacted_topic_is_not_trimmed(void **state)
