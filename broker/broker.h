@@ -53,7 +53,8 @@ uint16_t broker_port(const struct broker *broker);
 /*
  * Serves /v1/topics.., /v1/groups.. and the metrics of topics and groups on the HTTP door. The
  * handlers ask the loop: it must run while `http` serves. To stop: http_close (the loop still
- * running), then broker_http_detach, then broker_close. [any thread] EXISTS, NOMEM.
+ * running), then broker_http_detach, then broker_close. On the loop's thread, or on any while it
+ * runs. EXISTS, NOMEM.
  */
 MUST_USE enum err broker_http_attach(struct broker *broker, struct http *http);
 void broker_http_detach(struct broker *broker);

@@ -16,8 +16,8 @@
 #include "log/base/base.h"
 
 enum {
-	HTTP_CONNECTIONS_MAX = 256,
-	HTTP_WORKERS_MAX = 32,
+	HTTP_CONNECTIONS_MAX = 1000,
+	HTTP_WORKERS_MAX = 128,    /* each streamed answer takes one while it lasts */
 	HTTP_TIMEOUT_S = 30,       /* without any progress */
 	HTTP_HEAD_TIMEOUT_S = 60,  /* from the first byte awaited to the end of the header */
 	HTTP_BODY_TIMEOUT_S = 120, /* for the whole body */
@@ -58,6 +58,9 @@ const char *http_address(const struct http *http);
 struct str http_token(const struct http *http);
 /* /ready answers 503 until this was set. */
 void http_set_ready(struct http *http, bool ready);
+/* What /health asks, on the event thread: must not block. An error is answered 503 with the chain.
+ */
+void http_set_health(struct http *http, enum err (*check)(void *ctx), void *ctx);
 
 /* ---- routes -------------------------------------------------------------------------------- */
 

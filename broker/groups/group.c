@@ -8,6 +8,7 @@ const struct group_limits group_limits_default = {
     .session_max_ms = 30 * 60 * 1000,
     .initial_delay_ms = 100,
     .members_max = GROUP_MEMBERS_MAX,
+    .bytes_max = GROUP_BYTES_MAX,
 };
 
 const char *group_state_name(enum group_state state)
@@ -55,7 +56,7 @@ void group_release(struct group *g)
 		struct group_member *m = member_of(node);
 		ASSERT(!m->join_waiter && !m->sync_waiter);
 		list_remove(node);
-		member_free(m);
+		member_free(g, m);
 	}
 	LIST_EACH(&g->pending, node, tmp)
 	pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
@@ -83,7 +84,7 @@ static void check_member(const struct group *g, struct group_member *m)
 
 void group_check(const struct group *g)
 {
-	size_t members = 0, joining = 0, pending = 0;
+	size_t members = 0, joining = 0, pending = 0, bytes = 0;
 	bool leader_found = false;
 	LIST_EACH(&g->members, node, tmp)
 	{
@@ -91,6 +92,7 @@ void group_check(const struct group *g)
 		check_member(g, m);
 		members++;
 		joining += m->awaiting_join;
+		bytes += m->protocol_bytes + m->assignment.len;
 		leader_found = leader_found || m == g->leader;
 	}
 	LIST_EACH(&g->pending, node, tmp2)
@@ -101,6 +103,7 @@ void group_check(const struct group *g)
 	ASSERT(
 	    members == g->member_count && members == g->by_id.count && joining == g->joining_count);
 	ASSERT(pending == g->pending_by_id.count && members + pending <= g->limits->members_max);
+	ASSERT(bytes == g->bytes && bytes <= g->limits->bytes_max);
 	ASSERT(members ? leader_found : !g->leader);
 	ASSERT(g->state != GROUP_EMPTY || (members == 0 && !g->protocol));
 	ASSERT(
@@ -472,14 +475,14 @@ enum err group_restore_member(struct group *g, const struct group_restore_member
 	};
 	char *id = mem_strdup(from->id);
 	struct group_member *m = NULL;
-	enum err e = id ? member_new(id, &join, &m) : ERR_NOMEM;
+	enum err e = id ? member_new(g, id, &join, &m) : ERR_NOMEM;
 	mem_free(id);
 	if (e == ERR_OK)
-		e = member_set_assignment(m, from->assignment);
+		e = member_set_assignment(g, m, from->assignment);
 	if (e == ERR_OK)
 		e = member_add(g, m);
 	if (e != ERR_OK) {
-		member_free(m);
+		member_free(g, m);
 		return e;
 	}
 	m->is_new = false;

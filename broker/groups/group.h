@@ -22,6 +22,7 @@
  *   G5 each waiter is answered exactly once
  *   G6 members + pending ids <= members_max; an instance id belongs to one member
  *   G7 no deadline is earlier than next_due_ms says
+ *   G8 protocols and assignments of all members are within bytes_max and paid from the budget
  * Thread: the owner's (the loop's).
  */
 #include "log/base/base.h"
@@ -44,6 +45,7 @@ struct group_member {
 	struct group_protocol *protocols; /* one block with what they point to */
 	size_t protocol_count;
 	struct bytes assignment; /* owned; valid in STABLE */
+	size_t protocol_bytes;   /* with the assignment: charged to the group (G8) */
 	bool is_new;             /* has not been through a rebalance */
 	bool awaiting_join, awaiting_sync;
 	bool synced;                     /* in this generation */
@@ -87,7 +89,10 @@ struct group_limits {
 	int32_t session_min_ms, session_max_ms;
 	int32_t initial_delay_ms; /* how long the first rebalance waits for more members */
 	size_t members_max;
+	size_t bytes_max;      /* of the members' protocols and assignments of one group */
+	struct budget *budget; /* of all groups; NULL = none */
 };
+#define GROUP_BYTES_MAX (16 * MIB) /* its record holds them all */
 /* 6 s to 30 min, 100 ms, GROUP_MEMBERS_MAX. Kafka waits 3 s: its groups start while servers come up
  * one after the other. */
 extern const struct group_limits group_limits_default;
@@ -107,6 +112,7 @@ struct group {
 	struct group_member *leader;
 	struct list members;
 	size_t member_count, joining_count; /* joining: awaiting_join */
+	size_t bytes;                       /* G8 */
 	struct map by_id, by_instance, pending_by_id;
 	struct list pending;
 	/* PREPARING */
@@ -210,12 +216,14 @@ MUST_USE enum err group_restore_end(struct group *g, struct str leader, int64_t 
 /* ---- between the files of the state machine ------------------------------------------------ */
 
 /* member.c */
-MUST_USE enum err member_new(
-    const char *id, const struct group_join *join, struct group_member **ret_member);
-void member_free(struct group_member *m);
-/* Replaces protocols and timeouts. */
-MUST_USE enum err member_update(struct group_member *m, const struct group_join *join);
-MUST_USE enum err member_set_assignment(struct group_member *m, struct bytes assignment);
+MUST_USE enum err member_new(struct group *g, const char *id, const struct group_join *join,
+    struct group_member **ret_member);
+void member_free(struct group *g, struct group_member *m);
+/* Replaces protocols and timeouts. GROUP_MAX_SIZE (G8), NOMEM: it is as before. */
+MUST_USE enum err member_update(
+    struct group *g, struct group_member *m, const struct group_join *join);
+MUST_USE enum err member_set_assignment(
+    struct group *g, struct group_member *m, struct bytes assignment);
 bool member_supports(const struct group_member *m, struct str protocol);
 /* True when the join says what the member said before. */
 bool member_same_protocols(const struct group_member *m, const struct group_join *join);

@@ -69,11 +69,11 @@ static void add_member(
 	struct group_member *m = NULL;
 	enum err e = g->member_count == 0 ? set_protocol_type(g, join->protocol_type) : ERR_OK;
 	if (e == ERR_OK)
-		e = member_new(id, join, &m);
+		e = member_new(g, id, join, &m);
 	if (e == ERR_OK)
 		e = member_add(g, m);
 	if (e != ERR_OK) {
-		member_free(m);
+		member_free(g, m);
 		refuse_join(g, join, str_of(id), e);
 		return;
 	}
@@ -97,7 +97,7 @@ static void add_member(
 static void update_member(
     struct group *g, struct group_member *m, const struct group_join *join, int64_t now_ms)
 {
-	enum err e = member_update(m, join);
+	enum err e = member_update(g, m, join);
 	if (e != ERR_OK) {
 		refuse_join(g, join, str_of(m->id), e);
 		return;
@@ -120,7 +120,7 @@ static void replace_static(
 	enum err e = new_id && old_leader ? member_replace_id(g, m, new_id) : ERR_NOMEM;
 	mem_free(new_id);
 	if (e == ERR_OK)
-		e = member_update(m, join);
+		e = member_update(g, m, join);
 	if (e != ERR_OK) {
 		refuse_join(g, join, join->member_id, e);
 		mem_free(old_leader);
@@ -237,11 +237,11 @@ static enum err take_assignments(struct group *g, const struct group_sync *sync)
 {
 	LIST_EACH(&g->members, node, tmp)
 	TRY(member_set_assignment(
-	    CONTAINER_OF(node, struct group_member, node), nothing_assigned(g)));
+	    g, CONTAINER_OF(node, struct group_member, node), nothing_assigned(g)));
 	for (size_t i = 0; i < sync->assignment_count; i++) {
 		struct group_member *m = group_member_find(g, sync->assignments[i].member_id);
 		if (m && sync->assignments[i].assignment.len)
-			TRY(member_set_assignment(m, sync->assignments[i].assignment));
+			TRY(member_set_assignment(g, m, sync->assignments[i].assignment));
 	}
 	return ERR_OK;
 }

@@ -254,6 +254,8 @@ static void take_options(struct groups *g, const struct groups_options *from)
 {
 	g->options = *from;
 	g->limits = group_limits_default;
+	g->budget.limit_bytes = GROUPS_BYTES_MAX;
+	g->limits.budget = &g->budget;
 	if (from->initial_delay_ms)
 		g->limits.initial_delay_ms =
 		    from->initial_delay_ms > 0 ? from->initial_delay_ms : 0;

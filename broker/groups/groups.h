@@ -26,6 +26,8 @@ enum {
 	OFFSETS_MAX = 10000000, /* of all groups */
 };
 
+#define GROUPS_BYTES_MAX (512 * MIB) /* protocols and assignments of all members */
+
 struct groups_options {
 	int32_t initial_delay_ms;     /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
 	int32_t session_min_ms;       /* group.min.session.timeout.ms; 0 = 6000 */
@@ -72,7 +74,8 @@ struct groups {
 	struct log_table *table;
 	struct groups_options options;
 	struct group_limits limits;
-	struct map by_name; /* struct group_entry */
+	struct budget budget; /* of members' protocols and assignments */
+	struct map by_name;   /* struct group_entry */
 	struct list entries;
 	size_t entry_count, offset_count;
 	struct loop_timer sweep;

@@ -10,13 +10,19 @@ static const struct str no_text = {NULL, 0};
 
 /* ---- protocols ----------------------------------------------------------------------------- */
 
-/* One block: the array, then names and metadata. */
-static enum err copy_protocols(
-    const struct group_protocol *from, size_t count, struct group_protocol **ret_copy)
+static size_t protocols_len(const struct group_protocol *from, size_t count)
 {
 	size_t len = count * sizeof *from;
 	for (size_t i = 0; i < count; i++)
 		len += from[i].name.len + from[i].metadata.len;
+	return len;
+}
+
+/* One block: the array, then names and metadata. */
+static enum err copy_protocols(
+    const struct group_protocol *from, size_t count, struct group_protocol **ret_copy)
+{
+	size_t len = protocols_len(from, count);
 	struct group_protocol *copy = mem_alloc(len ? len : 1);
 	if (!copy)
 		return ERR_NOMEM;
@@ -68,10 +74,27 @@ struct bytes group_member_metadata(const struct group *g, const struct group_mem
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-void member_free(struct group_member *m)
+/* Pays for `now` bytes instead of `before`. */
+static enum err charge(struct group *g, size_t before, size_t now)
+{
+	struct budget *budget = g->limits->budget;
+	if (now > before && g->bytes + (now - before) > g->limits->bytes_max)
+		return ERR_GROUP_MAX_SIZE;
+	if (budget && now > before && !budget_take(budget, now - before))
+		return ERR_GROUP_MAX_SIZE;
+	if (budget && now < before)
+		budget_give(budget, before - now);
+	g->bytes = g->bytes + now - before;
+	return ERR_OK;
+}
+
+void member_free(struct group *g, struct group_member *m)
 {
 	if (!m)
 		return;
+	enum err ignored =
+	    charge(g, m->protocol_bytes + m->assignment.len, 0); /* less never fails */
+	(void)ignored;
 	mem_free(m->id);
 	mem_free(m->instance_id);
 	mem_free(m->client_id);
@@ -81,7 +104,8 @@ void member_free(struct group_member *m)
 	mem_free(m);
 }
 
-enum err member_new(const char *id, const struct group_join *join, struct group_member **ret_member)
+enum err member_new(struct group *g, const char *id, const struct group_join *join,
+    struct group_member **ret_member)
 {
 	struct group_member *m = mem_calloc(1, sizeof *m);
 	if (!m)
@@ -96,27 +120,36 @@ enum err member_new(const char *id, const struct group_join *join, struct group_
 		m->instance_id = mem_strdup(join->instance_id);
 		ok = ok && m->instance_id;
 	}
-	if (!ok || member_update(m, join) != ERR_OK) {
-		member_free(m);
-		return ERR_NOMEM;
+	enum err err = ok ? member_update(g, m, join) : ERR_NOMEM;
+	if (err != ERR_OK) {
+		member_free(g, m);
+		return err;
 	}
 	*ret_member = m;
 	return ERR_OK;
 }
 
-enum err member_update(struct group_member *m, const struct group_join *join)
+enum err member_update(struct group *g, struct group_member *m, const struct group_join *join)
 {
 	struct group_protocol *copy;
-	TRY(copy_protocols(join->protocols, join->protocol_count, &copy));
+	size_t len = protocols_len(join->protocols, join->protocol_count);
+	TRY(charge(g, m->protocol_bytes, len));
+	enum err err = copy_protocols(join->protocols, join->protocol_count, &copy);
+	if (err != ERR_OK) {
+		enum err ignored = charge(g, len, m->protocol_bytes); /* what it was before */
+		(void)ignored;
+		return err;
+	}
 	mem_free(m->protocols);
 	m->protocols = copy;
 	m->protocol_count = join->protocol_count;
+	m->protocol_bytes = len;
 	m->session_timeout_ms = join->session_timeout_ms;
 	m->rebalance_timeout_ms = join->rebalance_timeout_ms;
 	return ERR_OK;
 }
 
-enum err member_set_assignment(struct group_member *m, struct bytes assignment)
+enum err member_set_assignment(struct group *g, struct group_member *m, struct bytes assignment)
 {
 	uint8_t *copy = NULL;
 	if (assignment.len) {
@@ -124,6 +157,11 @@ enum err member_set_assignment(struct group_member *m, struct bytes assignment)
 		if (!copy)
 			return ERR_NOMEM;
 		memcpy(copy, assignment.ptr, assignment.len);
+	}
+	enum err err = charge(g, m->assignment.len, assignment.len);
+	if (err != ERR_OK) {
+		mem_free(copy);
+		return err;
 	}
 	mem_free((void *)(uintptr_t)m->assignment.ptr);
 	m->assignment = bytes_of(copy, assignment.len);
@@ -161,7 +199,7 @@ void member_remove(struct group *g, struct group_member *m, enum err e)
 		struct list_node *first = list_first(&g->members);
 		g->leader = first ? CONTAINER_OF(first, struct group_member, node) : NULL;
 	}
-	member_free(m);
+	member_free(g, m);
 }
 
 enum err member_replace_id(struct group *g, struct group_member *m, const char *new_id)

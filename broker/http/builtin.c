@@ -6,8 +6,17 @@ enum { METRICS_BYTES_MAX = 64 * 1024 * 1024 };
 
 static enum err get_health(void *ctx, struct http_request *request, struct http_reply *reply)
 {
-	(void)ctx;
+	struct http *http = ctx;
 	(void)request;
+	mutex_lock(&http->mutex);
+	enum err (*check)(void *) = http->health;
+	void *check_ctx = http->health_ctx;
+	mutex_unlock(&http->mutex);
+	if (check) {
+		enum err err = check(check_ctx);
+		if (err != ERR_OK)
+			return err_note(ERR_UNHEALTHY, "%s", err_text(err));
+	}
 	return http_reply_body(
 	    reply, 200, "application/json", str_bytes(STR("{\"status\":\"ok\"}\n")));
 }
@@ -37,7 +46,11 @@ static enum err get_metrics(void *ctx, struct http_request *request, struct http
 enum err builtin_routes(struct http *http)
 {
 	const struct http_route routes[] = {
-	    {.method = "GET", .pattern = "/health", .handler = get_health, .inline_ = true},
+	    {.method = "GET",
+	        .pattern = "/health",
+	        .handler = get_health,
+	        .ctx = http,
+	        .inline_ = true},
 	    {.method = "GET",
 	        .pattern = "/ready",
 	        .handler = get_ready,

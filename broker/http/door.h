@@ -114,6 +114,8 @@ struct http {
 	char **allowed_host; /* lower case, without port; NULL-terminated */
 	struct shared_u64 ready;
 	struct mutex mutex; /* everything below */
+	enum err (*health)(void *ctx);
+	void *health_ctx;
 	struct list routes;
 	struct list connections;
 	size_t connection_count;

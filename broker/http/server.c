@@ -317,6 +317,14 @@ struct str http_token(const struct http *http)
 	return str_from(http->token, HTTP_TOKEN_CHARS);
 }
 
+void http_set_health(struct http *http, enum err (*check)(void *ctx), void *ctx)
+{
+	mutex_lock(&http->mutex);
+	http->health = check;
+	http->health_ctx = ctx;
+	mutex_unlock(&http->mutex);
+}
+
 void http_set_ready(struct http *http, bool ready)
 {
 	shared_store(&http->ready, ready);

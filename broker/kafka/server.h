@@ -95,6 +95,10 @@ struct broker {
 	struct io *io;
 	struct log *log;
 	struct groups *groups;
+	struct broker_health {
+		struct loop_timer beat;
+		struct shared_u64 beat_ns, failed, damaged;
+	} health; /* what the HTTP door says of the loop */
 	struct broker_options options; /* with defaults filled in; strings are copies */
 	int listen_fd;
 	uint16_t port;

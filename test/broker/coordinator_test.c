@@ -521,6 +521,80 @@ static void offsets_of_an_empty_group_expire(void **state)
 	assert_int_equal(fetch(7, "old", 0).offset, -1);
 }
 
+/* The value of the newest record with this key in __consumer_offsets, as hexadecimal. */
+static void stored_value(struct bytes key, char *hex, size_t len)
+{
+	struct writer scratch;
+	hex[0] = '\0';
+	writer_init(&scratch, MIB);
+	for (int32_t p = 0; p < 16; p++) {
+		struct kafka_fetch f = {.version = 11, .partition = p};
+		struct fetch_response_partition part = kafka_fetch(&a, "__consumer_offsets", f);
+		struct bytes all = kafka_fetched(&a, &part);
+		while (all.len > 12) {
+			size_t size = 12 + get_u32_be(all.ptr + 8);
+			struct record_iter it;
+			struct record r;
+			assert_int_equal(
+			    record_iter_open(&it, bytes_slice(all, 0, size), &scratch, MIB),
+			    ERR_OK);
+			while (record_iter_next(&it, &r) == ERR_OK) {
+				if (!bytes_equal(r.key, key))
+					continue;
+				hex[0] = '\0';
+				for (size_t i = 0; i < r.value.len && 2 * i + 3 < len; i++)
+					snprintf(hex + 2 * i, 3, "%02x", r.value.ptr[i]);
+			}
+			all = bytes_slice(all, size, all.len);
+		}
+	}
+	writer_release(&scratch);
+}
+
+static void the_records_are_those_of_kafka(void **state)
+{
+	(void)state;
+	/* version 1, "simple", "t", partition 2 */
+	static const uint8_t offset_key[] = {
+	    0, 1, 0, 6, 's', 'i', 'm', 'p', 'l', 'e', 0, 1, 't', 0, 0, 0, 2};
+	/* version 2, "g" */
+	static const uint8_t group_key[] = {0, 2, 0, 1, 'g'};
+	char hex[2048];
+	assert_int_equal(commit(7, "simple", 2, 258), 0);
+	stored_value(bytes_of(offset_key, sizeof offset_key), hex, sizeof hex);
+	/* version 3, offset, leader epoch, metadata, commit timestamp */
+	assert_memory_equal(hex,
+	    "0003"
+	    "0000000000000102"
+	    "00000007"
+	    "00056dc3a97461"
+	    "00000",
+	    47);
+	assert_int_equal(strlen(hex), 2 * (2 + 8 + 4 + 2 + 5 + 8));
+	send_join(&a, 3, STR(""));
+	const struct join_group_response *me = joined(&a, 3);
+	struct sync_group_request_assignment mine = {me->member_id, bytes_of("mine", 4)};
+	struct sync_group_request sync = sync_of(me, &mine, 1);
+	kafka_call(&a, API_SYNC_GROUP, 3, &sync);
+	stored_value(bytes_of(group_key, sizeof group_key), hex, sizeof hex);
+	/* version 3, "consumer", generation 1, "range", leader test-UUID (41 bytes) */
+	assert_memory_equal(hex,
+	    "0003"
+	    "0008636f6e73756d6572"
+	    "00000001"
+	    "000572616e6765"
+	    "0029746573742d",
+	    58);
+	/* ends: "test", "/127.0.0.1", rebalance 20000, session 10000, subscription, assignment */
+	const char *end = "000474657374"
+	                  "000a2f3132372e302e302e31"
+	                  "00004e20"
+	                  "00002710"
+	                  "00000003737562"
+	                  "000000046d696e65";
+	assert_string_equal(hex + strlen(hex) - strlen(end), end);
+}
+
 /* ---- administration -------------------------------------------------------------------------------- */
 
 static void groups_are_listed_and_described(void **state)
@@ -642,6 +716,7 @@ int main(int argc, char **argv)
 	    BOTH(an_acknowledged_commit_is_in_a_copy_of_the_running_directory),
 	    BOTH(a_deleted_topic_takes_its_offsets_along),
 	    BOTH(offsets_of_an_empty_group_expire),
+	    BOTH(the_records_are_those_of_kafka),
 	    BOTH(groups_are_listed_and_described),
 	    BOTH(only_an_empty_group_can_be_deleted),
 	    BOTH(single_offsets_can_be_deleted),

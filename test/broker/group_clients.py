@@ -215,6 +215,36 @@ def step_through_restart(client, topic, group):
     member.leave()
 
 
+def step_admin(client, topic, group):
+    """Kafka's admin client of kafka-python: list, describe, offsets, delete."""
+    if not isinstance(client, KafkaPython):
+        return
+    admin = client.admin_client(**client.base)
+    listed = dict(admin.list_consumer_groups())
+    if listed.get(group) != "consumer":
+        sys.exit(f"listed: {listed}")
+    described = admin.describe_consumer_groups([group])[0]
+    if described.state != "Empty" or described.members:
+        sys.exit(f"described: {described}")
+    member = Member(client, topic, group)
+    until(lambda: len(member.assigned) == PARTITIONS, "a member for the description")
+    described = admin.describe_consumer_groups([group])[0]
+    assigned = described.members[0].member_assignment.assignment
+    if described.state != "Stable" or sorted(assigned[0][1]) != list(range(PARTITIONS)):
+        sys.exit(f"described: {described}")
+    if dict(admin.delete_consumer_groups([group]))[group].__name__ != "NonEmptyGroupError":
+        sys.exit("a group with members was deleted")
+    member.leave()
+    offsets = admin.list_consumer_group_offsets(group)
+    if sorted(p.partition for p in offsets) != list(range(PARTITIONS)) or sum(o.offset for o in offsets.values()) != 1200:
+        sys.exit(f"offsets: {offsets}")
+    if dict(admin.delete_consumer_groups([group]))[group].__name__ != "NoError":
+        sys.exit("the group was not deleted")
+    if group in dict(admin.list_consumer_groups()):
+        sys.exit("the group is still there")
+    admin.close()
+
+
 def main():
     name, step, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     try:
@@ -223,7 +253,8 @@ def main():
         print(e, file=sys.stderr)
         sys.exit(77)
     topic, group = f"topic-{name}", f"group-{name}"
-    {"share": step_share, "resume": step_resume, "through-restart": step_through_restart}[step](client, topic, group)
+    steps = {"share": step_share, "resume": step_resume, "through-restart": step_through_restart, "admin": step_admin}
+    steps[step](client, topic, group)
 
 
 main()

@@ -120,6 +120,7 @@ static void kafka_python_shares_takes_over_and_resumes(void **state)
 	restart();
 	run_step("kafka-python", "resume");
 	live_through_restart("kafka-python");
+	run_step("kafka-python", "admin");
 }
 
 /* Lines that `kcat ARGS` writes when it gets `text` to read; -1 when there is no kcat. */

@@ -377,6 +377,41 @@ static void a_group_has_a_largest_size(void **state)
 	assert_int_equal(join(17, t.told[15].member_id)->answers, 0);
 }
 
+static void a_group_holds_only_so_many_bytes(void **state)
+{
+	(void)state;
+	struct budget budget = {.limit_bytes = 1500};
+	static uint8_t big[2000];
+	struct group_protocol heavy = {{"range", 5}, {big, 800}};
+	t.limits.bytes_max = 1000;
+	t.limits.budget = &budget;
+	t.limits.initial_delay_ms = 0;
+	struct group_join j = join_of(0, "");
+	j.protocols = &heavy;
+	const char *id = send_join(&j)->member_id;
+	assert_int_equal(t.told[0].err, ERR_OK);
+	j = join_of(1, "");
+	j.protocols = &heavy;
+	assert_int_equal(send_join(&j)->err, ERR_GROUP_MAX_SIZE);
+	assert_int_equal(t.group.member_count, 1);
+	heavy.metadata.len = 1900;
+	j = join_of(2, id);
+	j.protocols = &heavy;
+	assert_int_equal(send_join(&j)->err, ERR_GROUP_MAX_SIZE); /* stays as it was */
+	assert_int_equal(group_member_metadata(&t.group, t.group.leader).len, 800);
+	struct group_assignment mine = {str_of(id), bytes_of(big, 300)};
+	assert_int_equal(sync_with(3, id, 1, &mine, 1)->err, ERR_GROUP_MAX_SIZE);
+	t.limits.bytes_max = 100000; /* the budget of all groups holds less */
+	heavy.metadata.len = 1600;
+	j = join_of(4, "");
+	j.protocols = &heavy;
+	assert_int_equal(send_join(&j)->err, ERR_GROUP_MAX_SIZE);
+	assert_int_equal(group_leave(&t.group, str_of(id), (struct str){NULL, 0}, t.now), ERR_OK);
+	settle();
+	assert_int_equal(budget.used_bytes, 0);
+	t.limits.budget = NULL;
+}
+
 static void a_static_member_comes_back_without_a_rebalance(void **state)
 {
 	char old_id[ID_BYTES];
@@ -602,6 +637,7 @@ int main(void)
 	    CASE(members_must_agree_on_type_and_protocol),
 	    CASE(session_timeouts_have_bounds),
 	    CASE(a_group_has_a_largest_size),
+	    CASE(a_group_holds_only_so_many_bytes),
 	    CASE(a_static_member_comes_back_without_a_rebalance),
 	    CASE(a_waiting_static_member_is_fenced_by_its_successor),
 	    CASE(a_static_member_may_be_away_during_a_rebalance),

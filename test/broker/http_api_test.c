@@ -103,6 +103,7 @@ static void topics_are_listed_with_their_size(void **state)
 {
 	(void)state;
 	char expected[256];
+	has(get("/health"), 200, "ok");
 	kafka_create(&c, "b", 2, NULL);
 	kafka_create(&c, "a", 1, (const char *const[]){"retention.ms", "-1", NULL});
 	assert_int_equal(kafka_produce(&c, 7, "b", 1, kafka_batch(&c, 0, 7, "v")).error_code, 0);

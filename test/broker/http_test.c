@@ -8,6 +8,8 @@
 #include "test/lib/http_raw.h"
 #include "test/lib/seed.h"
 #include "test/lib/test.h"
+#include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -379,6 +381,73 @@ static void ready_waits_for_recovery(void **state)
 	expect(http_raw(door.port, "GET /ready HTTP/1.1\r\n" HOST "\r\n"), 200, "ready");
 	expect(http_raw(door.port, "GET /metrics HTTP/1.1\r\n" HOST "\r\n"), 200,
 	    "kappa_http_requests_total");
+}
+
+static enum err unwell(void *ctx)
+{
+	(void)ctx;
+	return err_note(ERR_DAMAGED, "3 partitions are damaged");
+}
+
+static void health_says_what_is_wrong(void **state)
+{
+	(void)state;
+	http_set_health(door.http, unwell, NULL);
+	expect(http_raw(door.port, "GET /health HTTP/1.1\r\n" HOST "\r\n"), 503,
+	    "3 partitions are damaged");
+}
+
+/* An address of this machine that is not loopback; false when there is none. */
+static bool outer_address(char *buf, size_t len)
+{
+	struct ifaddrs *all;
+	bool found = false;
+	assert_int_equal(getifaddrs(&all), 0);
+	for (struct ifaddrs *a = all; a && !found; a = a->ifa_next) {
+		struct sockaddr_in v4;
+		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET)
+			continue;
+		memcpy(&v4, a->ifa_addr, sizeof v4);
+		found = ntohl(v4.sin_addr.s_addr) >> 24 != 127;
+		if (found)
+			inet_ntop(AF_INET, &v4.sin_addr, buf, (socklen_t)len);
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static int status_from(const char *host, uint16_t port, const char *request)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct http_raw_reply reply;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(inet_pton(AF_INET, host, &to.sin_addr), 1);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+	http_raw_send(fd, request, strlen(request));
+	http_raw_read(fd, false, &reply);
+	int status = reply.status;
+	http_raw_release(&reply);
+	close(fd);
+	return status;
+}
+
+static void beyond_loopback_reads_need_the_token_too(void **state)
+{
+	(void)state;
+	char host[64], text[300];
+	if (!outer_address(host, sizeof host))
+		skip();
+	http_close(door.http);
+	struct http_options options = {.io = door.io, .token_path = door.token_path, .host = host};
+	assert_int_equal(http_open(&options, &door.http), ERR_OK);
+	uint16_t port = http_port(door.http);
+	add_routes(door.http);
+	assert_int_equal(status_from(host, port, "GET /items HTTP/1.1\r\n" HOST "\r\n"), 401);
+	assert_int_equal(status_from(host, port, "GET /health HTTP/1.1\r\n" HOST "\r\n"), 200);
+	snprintf(text, sizeof text,
+	    "GET /items HTTP/1.1\r\nHost: %s:%u\r\nAuthorization: Bearer %s\r\n\r\n", host,
+	    (unsigned)port, door.token);
+	assert_int_equal(status_from(host, port, text), 200);
 }
 
 static void the_most_literal_route_wins(void **state)
@@ -821,6 +890,8 @@ int main(void)
 	    CASE(a_write_from_another_site_is_refused),
 	    CASE(a_token_must_be_whole_and_right),
 	    CASE(ready_waits_for_recovery),
+	    CASE(health_says_what_is_wrong),
+	    CASE(beyond_loopback_reads_need_the_token_too),
 	    CASE(the_most_literal_route_wins),
 	    CASE(malformed_targets_are_bad_requests),
 	    CASE(an_unknown_method_names_the_known_ones),
