@@ -2,6 +2,7 @@
 /* The checkpointer: flushes segments and their indexes on the pool, then records. See checkpoint.h for the states. */
 #include "log/engine.h"
 #include "log/partition_drop.h"
+#include "log/recovery.h"
 #include <stdio.h>
 
 enum { FLUSH_JOBS = 4 /* at once */ };
@@ -15,6 +16,7 @@ struct checkpoint_flush {
 	enum err err;       /* of the segment: fatal */
 	enum err index_err; /* of the index: a cache */
 	char index_path[LOG_PATH_MAX];
+	char dir[LOG_PATH_MAX];
 };
 
 static void flush_next(struct checkpointer *c);
@@ -98,6 +100,28 @@ static void encode_row(struct writer *out, const struct log_partition *p, const 
 	write_bytes(out, bytes_of(row, sizeof(row)));
 }
 
+/*
+ * Until the catalog has said what it misses, the record keeps what it said of partitions that are gone or end too early: a
+ * start that is refused must not make the next one believe.
+ */
+static void encode_missing(struct checkpointer *c)
+{
+	struct recovery_row *row;
+	size_t cursor = 0;
+	while (c->log->recovery && (row = map_next(&c->log->recovery->rows, &cursor))) {
+		const struct log_partition *p = partition_by_key(c->log, row->key);
+		if (p && p->verdict == ERR_OK)
+			continue;
+		uint8_t out[CHECKPOINT_ROW_BYTES];
+		struct checkpoint_row r = {.topic_id = row->key.topic_id, .partition = row->key.partition,
+			.log_end = row->log_end, .segment = row->segment, .segment_end = row->segment_end,
+			.last_sequence = row->last_sequence, .last_link = row->last_link};
+		checkpoint_row_encode(&r, out);
+		write_bytes(&c->record, bytes_of(out, sizeof(out)));
+		c->header.row_count++;
+	}
+}
+
 static enum err encode_record(struct checkpointer *c)
 {
 	struct log_partition *p;
@@ -108,11 +132,12 @@ static enum err encode_record(struct checkpointer *c)
 	c->header.row_count = 0;
 	while ((p = map_next(&c->log->partitions, &cursor))) {
 		const struct segment *s = partition_durable_segment(p);
-		if (p->state == PARTITION_DELETED || !s)
+		if (p->state == PARTITION_DELETED || !s || (c->log->recovery && p->verdict != ERR_OK))
 			continue;
 		encode_row(&c->record, p, s);
 		c->header.row_count++;
 	}
+	encode_missing(c);
 	c->header.gap_count = c->log->gap_count;
 	for (uint32_t i = 0; i < c->log->gap_count; i++) {
 		uint8_t gap[CHECKPOINT_GAP_BYTES];
@@ -224,7 +249,9 @@ static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 	if (e == ERR_OK)
 		e = io_fdatasync(io, fd);
 	enum err closed = io_close(io, fd);
-	return e == ERR_OK ? closed : e;
+	TRY(e);
+	TRY(closed);
+	return s->index.file_count == 0 ? io_fsync_dir(io, f->dir) : ERR_OK; /* a new name */
 }
 
 static void flush_run(struct pool_job *job)
@@ -296,6 +323,8 @@ static void flush_next(struct checkpointer *c)
 		char name[SEGMENT_NAME_BYTES];
 		enum err e = f ? partition_path(s->partition, segment_name(s->base_offset, ".idx", name),
 		    f->index_path) : ERR_NOMEM;
+		if (e == ERR_OK)
+			e = engine_path(c->log, f->dir, "topics/%s", s->partition->dir);
 		if (e == ERR_OK) {
 			f->job = (struct pool_job){.run = flush_run, .done = flush_done};
 			f->c = c;

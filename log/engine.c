@@ -76,6 +76,7 @@ static enum err engine_new(struct loop *loop, const struct log_options *options,
 	map_init(&log->partitions);
 	map_init(&log->directories);
 	list_init(&log->scans);
+	list_init(&log->dropping);
 	list_init(&log->firing);
 	list_init(&log->producer_id_waiting);
 	list_init(&log->producer_id_done);

@@ -62,7 +62,9 @@ struct log {
 	struct mail ids;
 	bool ids_posted;
 	bool stopped;
-	unsigned drops;             /* unlinking jobs on the pool */
+	unsigned drops;             /* unlinking jobs, queued or on the pool */
+	struct list dropping;       /* struct segment_drop */
+	bool drop_busy;
 	struct log_read *reads_first, *reads_last; /* to be answered */
 	struct mail reads;
 	unsigned reads_active;

@@ -2,6 +2,7 @@
 /* The public face of the log as a whole: open, close, status, who wants to hear of D. */
 #include "log/catalog.h"
 #include "log/engine.h"
+#include "log/gap.h"
 
 enum err log_open(struct loop *loop, const struct log_options *options, struct log **ret_log)
 {
@@ -15,6 +16,11 @@ enum err log_open(struct loop *loop, const struct log_options *options, struct l
 		return e;
 	}
 	engine_serve(log);
+	e = gaps_name(log);
+	if (e != ERR_OK) {
+		log_close(log);
+		return e;
+	}
 	*ret_log = log;
 	return ERR_OK;
 }

@@ -2,6 +2,7 @@
 /* A partition's life, its segments and what others may know of it. See partition.h for the states. */
 #include "log/partition.h"
 #include "log/engine.h"
+#include "log/partition_drop.h"
 #include "log/recovery.h"
 #include <stdio.h>
 
@@ -142,12 +143,20 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 	p->state = PARTITION_OPEN;
 	if (p->damaged)
 		log->damaged_partitions++;
+	partition_skip(p, log_start);
+	enum err e = recovery_check_segments(p);
+	if (e != ERR_OK) {
+		p->state = PARTITION_FOUND;
+		p->topic = NULL;
+		return e;
+	}
 	if (log_start > p->log_end) {
 		/* everything was deleted and the last segment with it: the next record is log_start */
 		ASSERT(!partition_active(p) || partition_active(p)->size == SEGMENT_HEADER_BYTES);
 		p->log_end = p->visible_end = p->durable_end = log_start;
 	}
-	partition_trim(p, log_start);
+	if (log_start > p->log_start)
+		p->log_start = log_start;
 	*ret_partition = p;
 	return ERR_OK;
 }

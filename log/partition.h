@@ -58,6 +58,7 @@ struct log_partition {
 	uint64_t next_link;
 	unsigned queued;         /* requests in rounds.waiting */
 	unsigned frames_pending; /* stamped, their round not complete */
+	unsigned drops;          /* segments being unlinked: the directory keeps its name until then */
 	uint64_t blocked_pass;   /* rounds.c: pass in which it was found blocked */
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */
 
@@ -72,7 +73,8 @@ struct log_partition {
 	unsigned cursor_next;
 	struct partition_delete_req *deleting;
 	struct replay *replay;   /* recovery.h: while recovery works on it */
-	bool lost_suffix;        /* opened although its end is gone: the catalog bumps the leader epoch */
+	bool lost_suffix;        /* recovery: its end is gone; opened only when that is accepted */
+	int64_t lost_end;        /* where it ended before */
 };
 
 /* ---- for the catalog ---- */

@@ -12,7 +12,11 @@
 
 /* ---- one segment ---- */
 
+/*
+ * One at a time, oldest first, and each durable before the next: a crash leaves no hole among what is left of them.
+ */
 struct segment_drop {
+	struct list_node node; /* log->dropping */
 	struct pool_job job;
 	struct log *log;
 	struct log_partition *p; /* the segment's reference */
@@ -51,16 +55,37 @@ static void drop_run(struct pool_job *job)
 		if (e != ERR_OK && e != ERR_NOT_FOUND)
 			diag(DIAG_WARN, "segment_unlink", "path=%s error=\"%s\"", path, err_chain());
 	}
+	if (io_fsync_dir(d->log->io, d->dir) != ERR_OK)
+		diag(DIAG_WARN, "segment_unlink", "dir=%s error=\"%s\"", d->dir, err_chain());
+}
+
+static void drop_done(struct pool_job *job);
+
+static void drop_next(struct log *log)
+{
+	struct list_node *n = list_first(&log->dropping);
+	if (!n || log->drop_busy)
+		return;
+	struct segment_drop *d = CONTAINER_OF(n, struct segment_drop, node);
+	d->job = (struct pool_job){.run = drop_run, .done = drop_done};
+	log->drop_busy = pool_submit(log->loop, &d->job) == ERR_OK;
+	if (!log->drop_busy)
+		drop_done(&d->job); /* the files stay; the next start drops them, below the log start */
 }
 
 static void drop_done(struct pool_job *job)
 {
 	struct segment_drop *d = CONTAINER_OF(job, struct segment_drop, job);
 	struct log *log = d->log;
+	list_remove(&d->node);
 	segment_free(d->segment);
+	d->p->drops--;
+	partition_delete_ready(d->p);
 	partition_unref(d->p);
 	mem_free(d);
 	log->drops--;
+	log->drop_busy = false;
+	drop_next(log);
 }
 
 /* The segment is out of its partition's list, held by nobody and not dirty. */
@@ -72,18 +97,19 @@ static void segment_drop(struct segment *s)
 	descriptor_discard(&s->file);
 	if (p->state == PARTITION_OPEN) /* else it went to the trash with its directory */
 		d = mem_calloc(1, sizeof(*d));
-	if (d) {
-		*d = (struct segment_drop){.job = {.run = drop_run, .done = drop_done}, .log = p->log, .p = p,
-			.segment = s};
-		if (engine_path(p->log, d->dir, "topics/%s", p->dir) == ERR_OK &&
-		    pool_submit(p->log->loop, &d->job) == ERR_OK) {
-			p->log->drops++;
-			return; /* drop_done gives the segment's reference back */
-		}
+	if (!d || engine_path(p->log, d->dir, "topics/%s", p->dir) != ERR_OK) {
 		mem_free(d); /* the files stay; the next start drops them, below the log start */
+		segment_free(s);
+		partition_unref(p);
+		return;
 	}
-	segment_free(s);
-	partition_unref(p);
+	d->log = p->log;
+	d->p = p;
+	d->segment = s;
+	list_push_back(&p->log->dropping, &d->node);
+	p->log->drops++;
+	p->drops++;
+	drop_next(p->log);
 }
 
 void segment_unhold(struct segment *s)
@@ -116,6 +142,16 @@ static void segment_remove(struct segment *s)
 		segment_drop(s);
 }
 
+void partition_skip(struct log_partition *p, int64_t offset)
+{
+	LIST_EACH(&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (!s->sealed || s->end_offset > offset || s->frames_pending)
+			break; /* the active one stays: it carries on the offsets */
+		segment_remove(s);
+	}
+}
+
 void partition_trim(struct log_partition *p, int64_t offset)
 {
 	loop_assert_owner(p->log->loop);
@@ -123,12 +159,7 @@ void partition_trim(struct log_partition *p, int64_t offset)
 		return;
 	ASSERT(offset <= p->durable_end);
 	p->log_start = offset;
-	LIST_EACH(&p->segments, n, next) {
-		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		if (!s->sealed || s->end_offset > offset || s->frames_pending)
-			break; /* the active one stays: it carries on the offsets */
-		segment_remove(s);
-	}
+	partition_skip(p, offset);
 }
 
 /* ---- a whole partition ---- */
@@ -264,7 +295,7 @@ static void delete_deferred(struct mail *mail)
 void partition_delete_ready(struct log_partition *p)
 {
 	struct partition_delete_req *req = p->deleting;
-	if (!req || p->tasks != 0 || p->queued > 0 || p->frames_pending > 0)
+	if (!req || p->tasks != 0 || p->queued > 0 || p->frames_pending > 0 || p->drops > 0)
 		return;
 	p->deleting = NULL;
 	req->job = (struct pool_job){.run = delete_run, .done = delete_done};

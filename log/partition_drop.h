@@ -3,6 +3,8 @@
 /* Letting go of segments and partitions: see partition_drop.c. */
 #include "log/partition.h"
 
+/* Drops segments wholly below `offset`. */
+void partition_skip(struct log_partition *p, int64_t offset);
 /* A lease or read lets go; a segment that is GONE is dropped by the last. */
 void segment_unhold(struct segment *s);
 /* A checkpoint has flushed it: the same. */

@@ -14,6 +14,9 @@
 #include "log/partition_load.h"
 #include <stdio.h>
 
+/* What a segment takes besides its frames: header, partial blocks of it and its index, its names. */
+enum { CREATE_BYTES = 4 * 4096 };
+
 struct partition_create {
 	struct pool_job job;
 	struct log_partition *p;
@@ -32,7 +35,7 @@ static void task_ended(struct log_partition *p, enum partition_task task, enum e
 {
 	ASSERT(p->tasks & task);
 	p->tasks &= ~(unsigned)task;
-	if (e != ERR_OK)
+	if (e != ERR_OK && e != ERR_NOSPACE) /* a full disk was told to everybody who waited */
 		p->task_err = e;
 	rounds_kick(&p->log->rounds);
 	partition_delete_ready(p);
@@ -175,6 +178,7 @@ static enum err create_start(struct log_partition *p)
 	}
 	partition_ref(p);
 	p->tasks |= PARTITION_CREATING;
+	rounds_space_charge(&p->log->rounds, CREATE_BYTES);
 	return ERR_AGAIN;
 }
 

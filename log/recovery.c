@@ -183,9 +183,10 @@ static void adopt_state(struct recovery *r)
 		/* Somebody may have been told sequences up to the bound: they are burnt, by name. */
 		recovery_verdict(ERR_GAP, "first_sequence=%llu last_sequence=%llu", (unsigned long long)next,
 		    (unsigned long long)r->lazy_bound - 1);
-		if (log->gap_count == CHECKPOINT_GAPS_MAX) { /* a crash loop that never comes to serving: one long gap */
+		struct checkpoint_gap *before = log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
+		if (before && (before->last + 1 == next || log->gap_count == CHECKPOINT_GAPS_MAX)) {
+			next = before->first; /* a start before this one that never came to serving */
 			log->gap_count--;
-			next = log->gaps[log->gap_count].first;
 		}
 		log->gaps[log->gap_count++] = (struct checkpoint_gap){next, r->lazy_bound - 1};
 		next = r->lazy_bound;

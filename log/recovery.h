@@ -58,6 +58,12 @@ void recovery_free(struct recovery *r);
 /* Partition `key` has no directory: ERR_LOST_SUFFIX when it is known to have had records. */
 MUST_USE enum err recovery_check_absent(struct log *log, struct partition_key key, const char *dir);
 
+/*
+ * Are the segments of an adopted partition contiguous? A hole is MISSING: the partition is damaged, the rest is served. ERR_OVERLAP.
+ * Asked when the log start is known: below it files may come and go.
+ */
+MUST_USE enum err recovery_check_segments(struct log_partition *p);
+
 /* ---- between the files of recovery ---- */
 
 /* recovery_scan.c: step 2 */

@@ -43,29 +43,59 @@ static enum err seen_add(struct seen_list *l, const struct seen *s)
 	return ERR_OK;
 }
 
-static enum err read_file(struct recovery *r, unsigned file, struct seen_list *l)
+/*
+ * Entries behind the checkpoint begin where the record says and fill the files in turn from their starts. So a file whose first
+ * entry is older than that has nothing new, and in the record's own file what is before the place is old.
+ */
+static enum err skip_old(struct recovery *r, unsigned file, struct journal_iter *it, bool *ret_old)
 {
-	struct journal_iter it;
+	struct journal_file *jf = &r->log->journal.files[file];
 	struct journal_found f;
-	char path[LOG_PATH_MAX];
-	TRY(file_path(r, file, path));
-	TRY(journal_iter_open(&it, r->log->io, path, 0));
-	it.check_from = r->record_found ? r->number + 1 : 0;
+	*ret_old = false;
+	if (!r->record_found || r->journal_file >= JOURNAL_FILES || r->journal_pos % JOURNAL_BLOCK != 0)
+		return ERR_OK;
+	if (file == r->journal_file) {
+		jf->last_number = r->number;
+		it->pos = r->journal_pos;
+		return ERR_OK;
+	}
+	enum err e = journal_iter_at(it, JOURNAL_BLOCK, &f);
+	*ret_old = e == ERR_OK && f.entry.number <= r->number;
+	if (*ret_old)
+		jf->last_number = r->number;
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static enum err read_entries(struct recovery *r, unsigned file, struct journal_iter *it, struct seen_list *l)
+{
+	struct journal_found f;
 	enum err e;
-	while ((e = journal_iter_next(&it, &f)) == ERR_OK) {
+	while ((e = journal_iter_next(it, &f)) == ERR_OK) {
 		struct seen s = {f.entry.number, f.pos, file, f.good, f.entry};
 		struct journal_file *jf = &r->log->journal.files[file];
 		if (f.entry.number > jf->last_number)
 			jf->last_number = f.entry.number;
 		if (f.good && f.entry.checkpoint_number > l->checkpoint)
 			l->checkpoint = f.entry.checkpoint_number;
-		if (f.entry.number >= it.check_from)
-			e = seen_add(l, &s);
-		if (e != ERR_OK)
-			break;
+		if (f.entry.number >= it->check_from)
+			TRY(seen_add(l, &s));
 	}
-	journal_iter_release(&it);
 	return e == ERR_EOF ? ERR_OK : e;
+}
+
+static enum err read_file(struct recovery *r, unsigned file, struct seen_list *l)
+{
+	struct journal_iter it;
+	char path[LOG_PATH_MAX];
+	bool old;
+	TRY(file_path(r, file, path));
+	TRY(journal_iter_open(&it, r->log->io, path, 0));
+	it.check_from = r->record_found ? r->number + 1 : 0;
+	enum err e = skip_old(r, file, &it, &old);
+	if (e == ERR_OK && !old)
+		e = read_entries(r, file, &it, l);
+	journal_iter_release(&it);
+	return e;
 }
 
 static int seen_order(const void *a, const void *b)

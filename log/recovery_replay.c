@@ -111,11 +111,10 @@ static enum err frame_homeless(struct recovery *r, struct log_partition *p, cons
 	    CONTAINER_OF(list_first(&p->segments), struct segment, node) : NULL;
 	if (oldest && item->segment < oldest->base_offset)
 		return ERR_OK; /* below the log start by now */
-	if (p) {
+	if (p && p->verdict == ERR_OK) {
 		p->verdict = ERR_LOST_SUFFIX;
 		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld what=missing", p->dir,
 		    (long long)item->segment);
-		return ERR_OK;
 	}
 	struct recovery_row row = {.key = {item->topic_id, item->partition}, .log_end = item->segment + 1,
 		.segment = item->segment, .segment_end = item->pos + item->len, .last_sequence = item->sequence};
@@ -256,9 +255,8 @@ static enum err lost_suffix(struct recovery *r, struct segment *s, uint32_t end)
 	struct log_partition *p = s->partition;
 	recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld end=%u found=%u", p->dir,
 	    (long long)s->base_offset, end, s->size);
-	if (r->log->options.accept_lost_suffix)
-		p->lost_suffix = true;
-	else
+	p->lost_suffix = true;
+	if (!r->log->options.accept_lost_suffix)
 		p->verdict = ERR_LOST_SUFFIX;
 	return ERR_OK;
 }
@@ -338,11 +336,9 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 	return ERR_OK;
 }
 
-static enum err settle_neighbours(struct recovery *r, struct log_partition *p)
+enum err recovery_check_segments(struct log_partition *p)
 {
 	struct segment *before = NULL;
-	if (p->verdict == ERR_OK)
-		TRY(drop_all_unborn(r, p));
 	LIST_EACH(&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (before && before->end_offset < s->base_offset) {
@@ -353,7 +349,8 @@ static enum err settle_neighbours(struct recovery *r, struct log_partition *p)
 		if (before && before->end_offset > s->base_offset) {
 			recovery_verdict(ERR_OVERLAP, "partition=%s end=%lld base=%lld", p->dir,
 			    (long long)before->end_offset, (long long)s->base_offset);
-			p->verdict = ERR_OVERLAP;
+			return err_note(ERR_OVERLAP, "two segments of %s hold offset %lld", p->dir,
+			    (long long)s->base_offset);
 		}
 		before = s;
 	}
@@ -430,7 +427,8 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 	const struct recovery_row *row = recovery_row(r, p->key);
 	LIST_EACH(&p->segments, n, next)
 		TRY(settle_segment(r, CONTAINER_OF(n, struct segment, node)));
-	TRY(settle_neighbours(r, p));
+	if (p->verdict == ERR_OK)
+		TRY(drop_all_unborn(r, p));
 	struct segment *active = partition_active(p);
 	struct list_node *first = list_first(&p->segments);
 	ASSERT(active && first);
@@ -441,6 +439,7 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 	p->log_end = p->visible_end = p->durable_end = active->end_offset;
 	p->next_pos = active->size;
 	p->next_link = active->last_link;
+	p->lost_end = row && row->log_end > p->log_end ? row->log_end : p->log_end;
 	if (row && !p->lost_suffix && row->log_end > p->log_end && p->verdict == ERR_OK) {
 		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=%lld", p->dir,
 		    (long long)row->log_end, (long long)p->log_end);

@@ -189,6 +189,8 @@ MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len, bool internal
 /* The longest its entry can be with so much more. */
 size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames);
 MUST_USE enum err round_reserve(struct round *r, size_t need);
+/* Something else was written: the next look comes earlier. */
+void rounds_space_charge(struct rounds *rs, size_t len);
 void round_space_init(struct rounds *rs);
 /* The first look, blocking: start-up. */
 void round_space_first(struct rounds *rs);

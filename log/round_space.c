@@ -135,3 +135,8 @@ void round_space_first(struct rounds *rs)
 	space_run(&rs->space_job);
 	space_done(&rs->space_job);
 }
+
+void rounds_space_charge(struct rounds *rs, size_t len)
+{
+	rs->space_bytes -= (int64_t)len;
+}

@@ -62,7 +62,8 @@ enum err log_fixture_open(struct log_fixture *f)
 	}
 	for (int t = 0; t < LOG_FIXTURE_TOPICS && e == ERR_OK; t++)
 		for (int p = 0; p < LOG_FIXTURE_PARTITIONS && e == ERR_OK; p++)
-			e = partition_open(f->log, &f->topics[t], p, 0, 0, &f->partitions[t][p]);
+			e = partition_open(f->log, &f->topics[t], p, f->log_start[t][p], 0,
+			    &f->partitions[t][p]);
 	if (e == ERR_OK)
 		engine_serve(f->log);
 	else

@@ -22,6 +22,7 @@ struct log_fixture {
 	struct log_topic topics[LOG_FIXTURE_TOPICS];
 	char names[LOG_FIXTURE_TOPICS][24];
 	struct log_partition *partitions[LOG_FIXTURE_TOPICS][LOG_FIXTURE_PARTITIONS];
+	int64_t log_start[LOG_FIXTURE_TOPICS][LOG_FIXTURE_PARTITIONS]; /* what a catalog would remember */
 };
 
 /* A fresh directory on "uring" or "threads"; false when the kernel refuses the backend. */

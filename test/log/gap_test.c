@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is gone is named: burnt sequences, given-up ends, and the leader epoch that tells consumers. */
+#include "test/lib/log_server.h"
+
+#include "log/engine.h"
+#include <stdio.h>
+
+static struct log_server server;
+
+static int setup(void **state)
+{
+	(void)state;
+	log_server_init(&server);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	log_server_release(&server);
+	return 0;
+}
+
+static void a_crash_bumps_the_epoch_of_topics_that_do_not_wait(void **state)
+{
+	static const char *const lazy[] = {"kappa.durability=none", NULL};
+	(void)state;
+	log_server_create(&server, "fast", 1, lazy);
+	log_server_create(&server, "safe", 1, NULL);
+	log_server_append(&server, "fast", 0, "a");
+	log_server_append(&server, "safe", 0, "b");
+	log_server_crash(&server);
+	assert_int_equal(log_server_status(&server, "fast", 0).leader_epoch, 1);
+	assert_int_equal(log_server_status(&server, "safe", 0).leader_epoch, 0);
+	assert_int_equal(server.log->gap_count, 0);
+	assert_string_equal(log_server_read(&server, "safe", 0, 0), "b");
+	log_server_append(&server, "fast", 0, "c");
+	log_server_restart(&server); /* clean: nothing is lost, nothing changes */
+	assert_int_equal(log_server_status(&server, "fast", 0).leader_epoch, 1);
+	log_server_crash(&server); /* nothing was told since */
+	assert_int_equal(log_server_status(&server, "fast", 0).leader_epoch, 1);
+}
+
+static void an_accepted_loss_is_named_and_bumps_the_epoch(void **state)
+{
+	char path[4096];
+	int fd;
+	(void)state;
+	log_server_create(&server, "t", 1, NULL);
+	for (int i = 0; i < 5; i++)
+		log_server_append(&server, "t", 0, "value");
+	log_server_close(&server);
+	snprintf(path, sizeof(path), "%s/topics/t-0/00000000000000000000.log", server.dir);
+	assert_int_equal(io_open(server.io, path, 0, &fd), ERR_OK);
+	assert_int_equal(io_truncate(server.io, fd, SEGMENT_HEADER_BYTES + 300), ERR_OK);
+	assert_int_equal(io_close(server.io, fd), ERR_OK);
+
+	struct loop *loop;
+	struct log *log;
+	for (int i = 0; i < 2; i++) { /* refused, and the next start has not forgotten */
+		assert_int_equal(loop_new(server.io, 1, &loop), ERR_OK);
+		server.options.data_dir = server.dir;
+		assert_int_equal(log_open(loop, &server.options, &log), ERR_LOST_SUFFIX);
+		loop_free(loop);
+	}
+	server.options.accept_lost_suffix = "test";
+	log_server_open(&server);
+	assert_int_equal(log_server_status(&server, "t", 0).leader_epoch, 1);
+	assert_true(log_server_status(&server, "t", 0).log_end < 5);
+	server.options.accept_lost_suffix = NULL;
+	log_server_restart(&server);
+	assert_int_equal(log_server_status(&server, "t", 0).leader_epoch, 1);
+	log_server_append(&server, "t", 0, "goes on");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_crash_bumps_the_epoch_of_topics_that_do_not_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_accepted_loss_is_named_and_bumps_the_epoch, setup, teardown),
+	};
+	return cmocka_run_group_tests_name("gap", tests, NULL, NULL);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Idempotent producers: duplicates, order, epochs, and that all of it survives restarts. */
+#include "test/lib/log_fixture.h"
+#include "test/lib/sim_io.h"
+#include <stdio.h>
+
+struct world {
+	struct sim_disk *disk;
+	struct io *io;
+	struct log_fixture f;
+};
+static struct world w;
+
+static void world_io(void)
+{
+	struct sim_options o = {.seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 200 * US_NS};
+	assert_ok(sim_io_new(w.disk, &o, &w.io));
+	log_fixture_init_io(&w.f, w.io, "/data");
+	w.f.options.journal_bytes = MIB;
+	w.f.topics[1].config.segment_bytes = 6000;
+	assert_ok(log_fixture_open(&w.f));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	w.disk = sim_disk_new(0);
+	world_io();
+	return 0;
+}
+
+static void stop(bool clean)
+{
+	if (clean)
+		log_fixture_close(&w.f);
+	struct sim_disk *after = sim_io_kill(w.io, 1);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	w.disk = after;
+}
+
+static void restart(bool clean)
+{
+	stop(clean);
+	world_io();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	stop(true);
+	sim_disk_free(w.disk);
+	return 0;
+}
+
+/* One batch of `count` records of producer `id`; the answer is in *ret. */
+static enum err produce(int topic, int64_t id, int16_t epoch, int32_t sequence, int count, struct log_put *ret)
+{
+	struct log_put put;
+	size_t len;
+	uint8_t *batch = log_batch_from(id, epoch, sequence, (uint64_t)sequence + 1, count, &len);
+	enum err e = log_put_wait(&w.f, topic, 0, batch, len, &put);
+	if (ret)
+		*ret = put;
+	return e;
+}
+
+static void a_duplicate_is_answered_with_the_original(void **state)
+{
+	struct log_put first, again;
+	(void)state;
+	assert_ok(produce(0, 7, 0, 0, 3, NULL));
+	assert_ok(produce(0, 7, 0, 3, 2, &first));
+	log_put_ok(&w.f, 0, 0, 99, 1, 10);
+	assert_ok(produce(0, 7, 0, 3, 2, &again));
+	assert_true(again.req.duplicate);
+	assert_int_equal(again.req.base_offset, first.req.base_offset);
+	assert_int_equal(again.req.sequence, first.req.sequence);
+	assert_int_equal(w.f.partitions[0][0]->log_end, 6);
+}
+
+static void duplicates_of_batches_in_flight_join_their_round(void **state)
+{
+	struct log_put puts[4];
+	(void)state;
+	for (int i = 0; i < 4; i++) { /* the last two repeat the first two, before any answer */
+		size_t len;
+		uint8_t *batch = log_batch_from(7, 0, i % 2 * 2, (uint64_t)i + 1, 2, &len);
+		log_put_init(&puts[i], &w.f, 0, 0, batch, len);
+		log_put_send(&puts[i]);
+		if (i == 1)
+			log_fixture_turn(&w.f); /* the first two are in the air by now */
+	}
+	for (int i = 0; i < 4; i++) {
+		log_put_await(&puts[i]);
+		assert_ok(puts[i].req.err);
+		assert_int_equal(puts[i].req.duplicate, i >= 2);
+		assert_int_equal(puts[i].req.base_offset, i % 2 * 2);
+		assert_int_equal(puts[i].req.sequence, puts[i % 2].req.sequence);
+		log_put_release(&puts[i]);
+	}
+	assert_int_equal(w.f.partitions[0][0]->log_end, 4);
+}
+
+static void the_last_five_batches_are_remembered(void **state)
+{
+	struct log_put put;
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		assert_ok(produce(0, 7, 0, i, 1, NULL));
+	for (int i = 3; i < 8; i++) {
+		assert_ok(produce(0, 7, 0, i, 1, &put));
+		assert_int_equal(put.req.base_offset, i);
+	}
+	assert_int_equal(produce(0, 7, 0, 2, 1, NULL), ERR_DUPLICATE_SEQUENCE);
+	assert_int_equal(w.f.partitions[0][0]->log_end, 8);
+}
+
+static void a_gap_in_a_producers_sequence_is_refused(void **state)
+{
+	(void)state;
+	assert_ok(produce(0, 7, 0, 0, 5, NULL));
+	assert_int_equal(produce(0, 7, 0, 6, 1, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(produce(0, 7, 0, 3, 5, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 7, 0, 5, 1, NULL));
+	assert_ok(produce(0, 8, 0, 17, 1, NULL)); /* unknown: its past may have been deleted */
+}
+
+static void epochs_fence_older_ones(void **state)
+{
+	(void)state;
+	assert_ok(produce(0, 7, 2, 0, 1, NULL));
+	assert_int_equal(produce(0, 7, 1, 1, 1, NULL), ERR_INVALID_PRODUCER_EPOCH);
+	assert_int_equal(produce(0, 7, 3, 1, 1, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 7, 3, 0, 1, NULL));
+	assert_int_equal(produce(0, 7, 2, 1, 1, NULL), ERR_INVALID_PRODUCER_EPOCH);
+}
+
+static void sequences_wrap_to_zero(void **state)
+{
+	(void)state;
+	assert_ok(produce(0, 7, 0, INT32_MAX - 1, 3, NULL)); /* ends at 0 */
+	assert_ok(produce(0, 7, 0, 1, 1, NULL));
+	assert_int_equal(produce(0, 7, 0, INT32_MAX, 1, NULL), ERR_DUPLICATE_SEQUENCE);
+}
+
+static void the_state_survives_a_restart(void **state)
+{
+	struct log_put put;
+	(void)state;
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 20; i++) /* topic 1 rolls often: snapshots and frames behind them */
+			assert_ok(produce(1, 7, 0, round * 20 + i, 1, NULL));
+		restart(round % 2 == 0);
+		int32_t last = round * 20 + 19;
+		assert_ok(produce(1, 7, 0, last, 1, &put));
+		assert_true(put.req.duplicate);
+		assert_int_equal(put.req.base_offset, last);
+		assert_int_equal(produce(1, 7, 0, last + 2, 1, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	}
+}
+
+static void the_state_survives_the_loss_of_its_snapshots(void **state)
+{
+	struct log_put put;
+	struct io_names names;
+	char path[256];
+	(void)state;
+	for (int i = 0; i < 60; i++)
+		assert_ok(produce(1, 7, 0, i, 1, NULL));
+	log_fixture_close(&w.f);
+	assert_ok(io_list(w.io, "/data/topics/topic1-0", &names));
+	int damaged = 0;
+	for (size_t i = 0; i < names.count; i++) {
+		int64_t base;
+		int fd;
+		if (!segment_name_parse(names.name[i], ".snap", &base))
+			continue;
+		snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", names.name[i]);
+		assert_ok(io_open(w.io, path, 0, &fd));
+		assert_ok(io_pwrite(w.io, fd, "rot", 3, 70));
+		assert_ok(io_close(w.io, fd));
+		damaged++;
+	}
+	io_names_release(&names);
+	assert_true(damaged > 1);
+	restart(true);
+	assert_ok(produce(1, 7, 0, 57, 1, &put));
+	assert_int_equal(put.req.base_offset, 57);
+	assert_ok(produce(1, 7, 0, 60, 1, NULL));
+}
+
+static void a_silent_producer_is_forgotten_after_a_day(void **state)
+{
+	struct producers ps;
+	struct producer_batch original;
+	struct batch_header h = {.producer_id = 1, .producer_epoch = 0, .base_sequence = 0};
+	(void)state;
+	producers_init(&ps);
+	ps.loaded = true;
+	for (h.producer_id = 1; h.producer_id <= 10; h.producer_id++) {
+		assert_ok(producers_check(&ps, &h, &original));
+		producers_note(&ps, &h, 1, h.producer_id * 3600 * S_NS, -1);
+	}
+	producers_expire(&ps, PRODUCER_EXPIRY_NS + 3 * 3600 * S_NS);
+	assert_int_equal(ps.map.count, 7);
+	h.producer_id = 5;
+	assert_int_equal(producers_check(&ps, &h, &original), ERR_EXISTS);
+	producers_release(&ps);
+}
+
+static void too_many_producers_push_out_the_oldest(void **state)
+{
+	struct producers ps;
+	struct producer_batch original;
+	struct batch_header h = {.producer_epoch = 0, .base_sequence = 0};
+	(void)state;
+	producers_init(&ps);
+	ps.loaded = true;
+	for (h.producer_id = 0; h.producer_id < PRODUCERS_MAX + 10; h.producer_id++) {
+		assert_ok(producers_check(&ps, &h, &original));
+		producers_note(&ps, &h, 1, 1, -1);
+	}
+	assert_int_equal(ps.map.count, PRODUCERS_MAX);
+	h.producer_id = PRODUCERS_MAX + 9;
+	assert_int_equal(producers_check(&ps, &h, &original), ERR_EXISTS);
+	producers_release(&ps);
+}
+
+static void an_all_or_none_set_is_refused_whole(void **state)
+{
+	struct log_put puts[3];
+	struct log_append *reqs[3];
+	(void)state;
+	assert_ok(produce(0, 7, 0, 0, 1, NULL));
+	for (int i = 0; i < 3; i++) {
+		size_t len;
+		uint8_t *batch = i == 1 ? log_batch_from(7, 0, 5, 9, 1, &len) : log_batch_new(10, 1, 10, &len);
+		log_put_init(&puts[i], &w.f, i == 1 ? 0 : 1, i, batch, len);
+		if (i == 1)
+			puts[i].req.partition = w.f.partitions[0][0];
+		reqs[i] = &puts[i].req;
+	}
+	log_append(w.f.log, reqs, 3, true);
+	for (int i = 0; i < 3; i++) {
+		log_put_await(&puts[i]);
+		assert_int_not_equal(puts[i].req.err, ERR_OK);
+	}
+	for (int i = 0; i < 3; i++)
+		puts[i].done = 0;
+	log_append(w.f.log, reqs, 3, false); /* the same without: the good ones go in */
+	for (int i = 0; i < 3; i++) {
+		log_put_await(&puts[i]);
+		assert_int_equal(puts[i].req.err, i == 1 ? ERR_OUT_OF_ORDER_SEQUENCE : ERR_OK);
+		log_put_release(&puts[i]);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_duplicate_is_answered_with_the_original),
+		TEST(duplicates_of_batches_in_flight_join_their_round),
+		TEST(the_last_five_batches_are_remembered),
+		TEST(a_gap_in_a_producers_sequence_is_refused),
+		TEST(epochs_fence_older_ones),
+		TEST(sequences_wrap_to_zero),
+		TEST(the_state_survives_a_restart),
+		TEST(the_state_survives_the_loss_of_its_snapshots),
+		TEST(a_silent_producer_is_forgotten_after_a_day),
+		TEST(too_many_producers_push_out_the_oldest),
+		TEST(an_all_or_none_set_is_refused_whole),
+	};
+	return cmocka_run_group_tests_name("producer", tests, NULL, NULL);
+}

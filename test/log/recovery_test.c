@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One test per verdict of recovery (reliability: recovery verdicts): what is found, what is said, what is kept. */
+#include "test/lib/log_fixture.h"
+#include "test/lib/sim_io.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the world: a simulated disk that outlives servers ---- */
+
+struct world {
+	struct sim_disk *disk;
+	struct io *io;
+	struct log_fixture f;
+	char events[65536];
+};
+static struct world w;
+
+static void event_sink(void *ctx, const char *line)
+{
+	(void)ctx;
+	size_t used = strlen(w.events);
+	snprintf(w.events + used, sizeof(w.events) - used, "%s\n", line);
+}
+
+static void world_io(void)
+{
+	struct sim_options o = {.seed = 1, .latency_min_ns = 10 * US_NS, .latency_max_ns = 20 * US_NS};
+	assert_ok(sim_io_new(w.disk, &o, &w.io));
+	log_fixture_init_io(&w.f, w.io, "/data");
+	w.f.options.journal_bytes = MIB;
+	w.f.topics[1].config.segment_bytes = 8000;
+	w.f.topics[2].config.durability = LOG_DURABILITY_NONE;
+	w.events[0] = '\0';
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	diag_set_sink(event_sink, NULL);
+	map_set_seed(1);
+	w.disk = sim_disk_new(0);
+	world_io();
+	assert_ok(log_fixture_open(&w.f));
+	return 0;
+}
+
+/* The server is gone, cleanly or killed; what follows works on its files. */
+static void stop(bool clean)
+{
+	struct sim_disk *after;
+	if (clean)
+		log_fixture_close(&w.f);
+	after = clean ? sim_io_cut_power(w.io, 1) : sim_io_kill(w.io, 1);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	w.disk = after;
+	world_io();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	stop(true);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	diag_set_sink(NULL, NULL);
+	return 0;
+}
+
+static void assert_event(const char *event)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "event=%s ", event);
+	if (!strstr(w.events, text))
+		fail_msg("no %sin:\n%s", text, w.events);
+}
+
+static void assert_no_event(const char *event)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "event=%s ", event);
+	if (strstr(w.events, text))
+		fail_msg("%sin:\n%s", text, w.events);
+}
+
+/* ---- files ---- */
+
+static uint64_t file_bytes(const char *path)
+{
+	struct io_stat st;
+	assert_ok(io_stat(w.io, path, &st));
+	return st.size_bytes;
+}
+
+static void file_flip(const char *path, uint64_t pos)
+{
+	uint8_t byte;
+	int fd;
+	assert_ok(io_open(w.io, path, 0, &fd));
+	assert_ok(io_pread_all(w.io, fd, &byte, 1, pos));
+	byte ^= 0x10;
+	assert_ok(io_pwrite(w.io, fd, &byte, 1, pos));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+}
+
+static void file_truncate(const char *path, uint64_t size)
+{
+	int fd;
+	assert_ok(io_open(w.io, path, 0, &fd));
+	assert_ok(io_truncate(w.io, fd, size));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+}
+
+static void file_append(const char *path, const char *bytes)
+{
+	int fd;
+	uint64_t end = file_bytes(path);
+	assert_ok(io_open(w.io, path, 0, &fd));
+	assert_ok(io_pwrite(w.io, fd, bytes, strlen(bytes), end));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+}
+
+static size_t quarantined(void)
+{
+	struct io_names names;
+	if (io_list(w.io, "/data/quarantine", &names) != ERR_OK)
+		return 0;
+	size_t count = names.count;
+	io_names_release(&names);
+	return count;
+}
+
+/* Position in journal-0 of the newest entry with frames. */
+static uint64_t journal_last_round(struct journal_entry *ret_entry)
+{
+	struct journal_iter it;
+	struct journal_found f;
+	uint64_t pos = 0;
+	assert_ok(journal_iter_open(&it, w.io, "/data/journal/journal-0", 0));
+	while (journal_iter_next(&it, &f) == ERR_OK)
+		if (f.entry.kind == JOURNAL_ROUND) {
+			pos = f.pos;
+			*ret_entry = f.entry;
+		}
+	journal_iter_release(&it);
+	assert_true(pos > 0);
+	return pos;
+}
+
+/* ---- content ---- */
+
+static void fill(int topic, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		assert_int_equal(log_put_ok(&w.f, topic, 0, (uint64_t)i + 1, 1, 500), i);
+}
+
+static int64_t end_of(int topic)
+{
+	return w.f.partitions[topic][0]->visible_end;
+}
+
+static void assert_readable(int topic, int from, int to)
+{
+	struct log_read r;
+	for (int i = from; i < to; i++) {
+		assert_ok(log_read_wait(&w.f, topic, 0, i, 1, &r));
+		assert_int_equal(r.batch_count, 1);
+		assert_int_equal(log_batch_tag(r.batches[0]), i + 1);
+		log_read_release(&r);
+	}
+}
+
+static enum err append_one(int topic)
+{
+	size_t len;
+	uint8_t *batch = log_batch_new(999, 1, 10, &len);
+	return log_put_wait(&w.f, topic, 0, batch, len, NULL);
+}
+
+#define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
+#define INDEX_0   "/data/topics/topic0-0/00000000000000000000.idx"
+
+/* ---- verdicts ---- */
+
+static void torn_round_is_dropped_whole_and_kept_in_quarantine(void **state)
+{
+	struct journal_entry e;
+	(void)state;
+	fill(0, 0, 5);
+	fill(1, 0, 1);
+	stop(false);
+	file_flip("/data/journal/journal-0", journal_last_round(&e) + JOURNAL_ENTRY_HEADER_BYTES + 40);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("torn_round");
+	assert_event("torn_tail"); /* its bytes in the segment */
+	assert_true(quarantined() >= 2);
+	assert_int_equal(end_of(0), 5);
+	assert_int_equal(end_of(1), 0);
+	assert_readable(0, 0, 5);
+	fill(1, 0, 3);
+	assert_int_equal(w.f.log->durable_sequence, 8);
+}
+
+static void distrust_puts_back_what_the_page_cache_lost(void **state)
+{
+	(void)state;
+	fill(0, 0, 20);
+	stop(false);
+	uint64_t size = file_bytes(SEGMENT_0);
+	file_truncate(SEGMENT_0, SEGMENT_HEADER_BYTES + 700); /* the pages were never written */
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("distrust");
+	assert_int_equal(file_bytes(SEGMENT_0), size);
+	assert_readable(0, 0, 20);
+}
+
+static void clean_stop_rewrites_nothing(void **state)
+{
+	(void)state;
+	fill(0, 0, 20);
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("distrust");
+	assert_no_event("rebuilt");
+	assert_readable(0, 0, 20);
+}
+
+/* Flips a byte in the body of the journal's entry with sequence `sequence` in it. */
+static void journal_flip(uint64_t sequence)
+{
+	struct journal_iter it;
+	struct journal_found f;
+	uint64_t pos = 0;
+	assert_ok(journal_iter_open(&it, w.io, "/data/journal/journal-0", 0));
+	while (journal_iter_next(&it, &f) == ERR_OK)
+		if (f.entry.kind == JOURNAL_ROUND && f.entry.first_sequence <= sequence &&
+		    sequence <= f.entry.last_sequence)
+			pos = f.pos;
+	journal_iter_release(&it);
+	assert_true(pos > 0);
+	file_flip("/data/journal/journal-0", pos + JOURNAL_ENTRY_HEADER_BYTES + 200);
+}
+
+static void journal_rot_is_repaired_from_the_segments(void **state)
+{
+	(void)state;
+	fill(0, 0, 10);
+	stop(false);
+	journal_flip(5);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("journal_rot");
+	assert_event("repaired");
+	assert_no_event("damaged");
+	assert_int_equal(end_of(0), 10);
+	assert_readable(0, 0, 10);
+	assert_ok(append_one(0));
+}
+
+static void journal_rot_of_a_partitions_last_frame_is_repaired_too(void **state)
+{
+	(void)state;
+	fill(0, 0, 5);
+	fill(1, 0, 3); /* topic 0 has nothing behind sequence 5 */
+	stop(false);
+	journal_flip(5);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("journal_rot");
+	assert_event("repaired");
+	assert_int_equal(end_of(0), 5);
+	assert_readable(0, 0, 5);
+	assert_readable(1, 0, 3);
+}
+
+static void journal_rot_without_the_segments_bytes_is_damage(void **state)
+{
+	struct log_read r;
+	(void)state;
+	fill(0, 0, 10);
+	stop(false);
+	journal_flip(5);
+	struct segment_walk walk;
+	struct frame frame;
+	struct bytes batch;
+	struct segment_header h;
+	char name[TOPIC_NAME_MAX + 1];
+	uint32_t pos = 0;
+	int fd;
+	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
+	assert_ok(segment_file_header(w.io, fd, name, &h));
+	segment_walk_init(&walk, w.io, fd, frame_seed_of(h.seed), 0);
+	segment_walk_range(&walk, SEGMENT_HEADER_BYTES, (uint32_t)file_bytes(SEGMENT_0));
+	for (int i = 0; i < 5; i++)
+		assert_ok(segment_walk_next(&walk, &frame, &pos, &batch));
+	segment_walk_release(&walk);
+	assert_ok(io_close(w.io, fd));
+	file_flip(SEGMENT_0, pos + 10); /* sequence 5: header */
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("journal_rot");
+	assert_event("damaged");
+	assert_int_equal(end_of(0), 10);
+	assert_readable(0, 0, 4);
+	assert_int_equal(log_read_wait(&w.f, 0, 0, 4, 1, &r), ERR_CORRUPT);
+	log_read_release(&r);
+	assert_readable(0, 5, 10);
+	assert_int_equal(append_one(0), ERR_DAMAGED);
+	assert_ok(append_one(1));
+}
+
+static void torn_tail_goes_to_quarantine(void **state)
+{
+	(void)state;
+	fill(0, 0, 5);
+	stop(false);
+	file_append(SEGMENT_0, "what a write left behind that nobody was told of");
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("torn_tail");
+	assert_int_equal(quarantined(), 1);
+	assert_readable(0, 0, 5);
+	assert_ok(append_one(0));
+	stop(false);
+	assert_ok(log_fixture_open(&w.f)); /* once more: nothing is left to cut */
+	assert_no_event("torn_tail");
+	assert_int_equal(end_of(0), 6);
+}
+
+static void damaged_range_is_served_around(void **state)
+{
+	struct log_read r;
+	(void)state;
+	fill(0, 0, 10);
+	stop(true);
+	file_flip(SEGMENT_0, SEGMENT_HEADER_BYTES + 1000); /* in the body of the second frame */
+	assert_ok(log_fixture_open(&w.f));
+	assert_readable(0, 0, 1);
+	assert_int_equal(log_read_wait(&w.f, 0, 0, 1, 1, &r), ERR_CORRUPT);
+	assert_int_equal(r.next_offset, 2);
+	log_read_release(&r);
+	assert_event("damaged");
+	assert_readable(0, 2, 10);
+	assert_int_equal(append_one(0), ERR_DAMAGED);
+	assert_int_equal(w.f.log->damaged_partitions, 1);
+	assert_int_equal(file_bytes(SEGMENT_0) > 0, 1); /* nothing is cut */
+}
+
+static void lost_suffix_is_refused_unless_accepted(void **state)
+{
+	(void)state;
+	fill(0, 0, 10);
+	stop(true);
+	file_truncate(SEGMENT_0, file_bytes(SEGMENT_0) - 700);
+	assert_int_equal(log_fixture_open(&w.f), ERR_LOST_SUFFIX);
+	assert_event("lost_suffix");
+	stop(false);
+	w.f.options.accept_lost_suffix = "disk was restored from a copy";
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(end_of(0), 8);
+	assert_readable(0, 0, 8);
+	assert_true(w.f.partitions[0][0]->lost_suffix);
+}
+
+static void a_lost_directory_is_a_lost_suffix(void **state)
+{
+	(void)state;
+	fill(0, 0, 3);
+	stop(true);
+	assert_ok(io_unlink(w.io, SEGMENT_0));
+	assert_ok(io_unlink(w.io, INDEX_0));
+	assert_ok(io_rmdir(w.io, "/data/topics/topic0-0"));
+	assert_int_equal(log_fixture_open(&w.f), ERR_LOST_SUFFIX);
+	assert_event("lost_suffix");
+}
+
+static void a_missing_journal_is_refused(void **state)
+{
+	(void)state;
+	fill(0, 0, 3);
+	stop(true);
+	assert_ok(io_unlink(w.io, "/data/journal/journal-2"));
+	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
+}
+
+static void a_bad_journal_header_is_written_again(void **state)
+{
+	(void)state;
+	fill(0, 0, 3);
+	stop(false);
+	file_flip("/data/journal/journal-0", 30);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("journal_rot");
+	assert_readable(0, 0, 3);
+	stop(true);
+	for (int i = 0; i < JOURNAL_FILES; i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "/data/journal/journal-%d", i);
+		file_flip(path, 30);
+	}
+	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
+}
+
+static void a_lost_checkpoint_record_is_rebuilt_from_the_journal(void **state)
+{
+	(void)state;
+	fill(0, 0, 10);
+	stop(false);
+	for (int i = 0; i < CHECKPOINT_SLOTS; i++) {
+		char path[64];
+		struct io_stat st;
+		snprintf(path, sizeof(path), "/data/journal/checkpoint-%d", i);
+		if (io_stat(w.io, path, &st) == ERR_OK)
+			file_flip(path, 20);
+	}
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("rebuilt");
+	assert_int_equal(end_of(0), 10);
+	assert_readable(0, 0, 10);
+	assert_int_equal(w.f.log->epoch, 2);
+}
+
+static void a_missing_segment_in_the_middle_is_contained(void **state)
+{
+	struct log_segment_status seg;
+	struct log_read r;
+	char path[128], name[SEGMENT_NAME_BYTES];
+	(void)state;
+	fill(1, 0, 40);
+	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
+	stop(true);
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".log", name));
+	assert_ok(io_unlink(w.io, path));
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("missing_segment");
+	assert_int_equal(end_of(1), 40);
+	assert_readable(1, 0, (int)seg.base_offset);
+	assert_int_equal(log_read_wait(&w.f, 1, 0, seg.base_offset, 1, &r), ERR_CORRUPT);
+	assert_int_equal(r.next_offset, seg.end_offset);
+	log_read_release(&r);
+	assert_readable(1, (int)seg.end_offset, 40);
+	assert_int_equal(append_one(1), ERR_DAMAGED);
+}
+
+static void overlapping_segments_are_refused(void **state)
+{
+	char name[TOPIC_NAME_MAX + 1];
+	struct segment_header h;
+	int fd;
+	(void)state;
+	fill(1, 0, 40);
+	stop(true);
+	assert_ok(io_open(w.io, "/data/topics/topic1-0/00000000000000000000.log", 0, &fd));
+	assert_ok(segment_file_header(w.io, fd, name, &h));
+	assert_ok(io_close(w.io, fd));
+	h.base_offset = 1;
+	assert_ok(segment_file_create(w.io, "/data/topics/topic1-0", &h));
+	assert_int_equal(log_fixture_open(&w.f), ERR_OVERLAP);
+	assert_event("overlap");
+}
+
+static void a_bad_index_is_rebuilt(void **state)
+{
+	(void)state;
+	fill(0, 0, 10);
+	fill(1, 0, 40);
+	stop(true);
+	file_flip(INDEX_0, 3);                                                        /* header */
+	file_flip("/data/topics/topic1-0/00000000000000000000.idx", file_bytes("/data/topics/topic1-0/00000000000000000000.idx") - 20);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("rebuilt");
+	assert_readable(0, 0, 10);
+	assert_readable(1, 0, 40);
+	stop(true);
+	assert_ok(io_unlink(w.io, INDEX_0));
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("rebuilt");
+	assert_readable(0, 0, 10);
+	stop(true);
+	assert_ok(log_fixture_open(&w.f)); /* it was written again */
+	assert_no_event("rebuilt");
+}
+
+static void sequences_that_were_told_too_early_are_burnt_by_name(void **state)
+{
+	(void)state;
+	fill(2, 0, 3); /* a topic that opted out */
+	uint64_t told = w.f.log->rounds.next_sequence - 1;
+	stop(false);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("gap");
+	assert_int_equal(w.f.log->gap_count, 1);
+	assert_true(w.f.log->gaps[0].first > told || w.f.log->gaps[0].first <= told);
+	assert_int_equal(w.f.log->rounds.next_sequence, w.f.log->gaps[0].last + 1);
+	assert_readable(2, 0, 3);
+	struct log_put put;
+	size_t len;
+	uint8_t *batch = log_batch_new(7, 1, 1, &len);
+	assert_ok(log_put_wait(&w.f, 2, 0, batch, len, &put));
+	assert_int_equal(put.req.sequence, w.f.log->gaps[0].last + 1);
+}
+
+static void a_clean_stop_burns_nothing(void **state)
+{
+	(void)state;
+	fill(2, 0, 3);
+	uint64_t next = w.f.log->rounds.next_sequence;
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("gap");
+	assert_int_equal(w.f.log->rounds.next_sequence, next);
+}
+
+static void data_that_nobody_opens_are_orphans(void **state)
+{
+	(void)state;
+	fill(0, 0, 3);
+	stop(true);
+	assert_ok(loop_new(w.io, 0, &w.f.loop));
+	assert_ok(engine_open(w.f.loop, &w.f.options, &w.f.log));
+	engine_serve(w.f.log);
+	assert_event("orphan");
+	stop(true);
+	assert_ok(log_fixture_open(&w.f)); /* and still there */
+	assert_readable(0, 0, 3);
+}
+
+static void a_newer_format_is_refused(void **state)
+{
+	char name[TOPIC_NAME_MAX + 1];
+	struct segment_header h;
+	uint8_t block[SEGMENT_HEADER_BYTES];
+	int fd;
+	(void)state;
+	fill(0, 0, 3);
+	stop(true);
+	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
+	assert_ok(segment_file_header(w.io, fd, name, &h));
+	h.format_version = SEGMENT_VERSION + 1;
+	segment_header_encode(&h, block);
+	assert_ok(io_pwrite(w.io, fd, block, sizeof(block), 0));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+	assert_int_equal(log_fixture_open(&w.f), ERR_NEWER_FORMAT);
+	assert_non_null(strstr(err_chain(), "version") ? err_chain() : strstr(err_chain(), "format"));
+}
+
+static void a_segment_without_a_header_was_never_used(void **state)
+{
+	int fd;
+	(void)state;
+	fill(0, 0, 3);
+	stop(false);
+	assert_ok(io_open(w.io, "/data/topics/topic0-0/00000000000000000003.log", IO_CREATE, &fd));
+	assert_ok(io_close(w.io, fd));
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("torn_tail");
+	assert_no_event("damaged");
+	assert_readable(0, 0, 3);
+	fill(0, 3, 6);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(torn_round_is_dropped_whole_and_kept_in_quarantine),
+		TEST(distrust_puts_back_what_the_page_cache_lost),
+		TEST(clean_stop_rewrites_nothing),
+		TEST(journal_rot_is_repaired_from_the_segments),
+		TEST(journal_rot_of_a_partitions_last_frame_is_repaired_too),
+		TEST(journal_rot_without_the_segments_bytes_is_damage),
+		TEST(torn_tail_goes_to_quarantine),
+		TEST(damaged_range_is_served_around),
+		TEST(lost_suffix_is_refused_unless_accepted),
+		TEST(a_lost_directory_is_a_lost_suffix),
+		TEST(a_missing_journal_is_refused),
+		TEST(a_bad_journal_header_is_written_again),
+		TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
+		TEST(a_missing_segment_in_the_middle_is_contained),
+		TEST(overlapping_segments_are_refused),
+		TEST(a_bad_index_is_rebuilt),
+		TEST(sequences_that_were_told_too_early_are_burnt_by_name),
+		TEST(a_clean_stop_burns_nothing),
+		TEST(data_that_nobody_opens_are_orphans),
+		TEST(a_newer_format_is_refused),
+		TEST(a_segment_without_a_header_was_never_used),
+	};
+	return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
+}
