@@ -17,7 +17,7 @@
 #include "log/batch.h"
 #include <stdio.h>
 
-enum { MESSAGE_MAX = 160 };
+enum { MESSAGE_MAX = 160, KEYLESS_MAX = 100000 /* reported of one batch */ };
 
 struct produce_part {
 	struct produce *owner;
@@ -26,7 +26,8 @@ struct produce_part {
 	struct log_uuid topic_id;
 	struct batch_rules rules;
 	enum err err;
-	int32_t bad_record; /* -1 = none */
+	int32_t bad_record;    /* -1 = none */
+	struct writer keyless; /* u32 each: records without a key where there must be one */
 	char message[MESSAGE_MAX];
 	struct pool_job check;
 	struct log_append append;
@@ -47,6 +48,25 @@ static void conn_produce(struct conn *c);
 
 /* ---- answer ---------------------------------------------------------------------------------- */
 
+/* Which records are at fault: a client gives up these and may send the others again. */
+static void fill_record_errors(struct request *req, struct produce_part *part)
+{
+	struct produce_response_partition *out = part->out;
+	size_t keyless = part->keyless.len / sizeof(uint32_t);
+	size_t count = keyless ? keyless : part->bad_record >= 0;
+	out->record_errors.at = request_new(req, &produce_response_record_error_shape, count);
+	if (!out->record_errors.at)
+		return;
+	out->record_errors.count = (uint32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		struct produce_response_record_error *e = &out->record_errors.at[i];
+		e->batch_index = part->bad_record;
+		if (keyless)
+			e->batch_index = (int32_t)get_u32_be(part->keyless.ptr + 4 * i);
+		e->batch_index_error_message = out->error_message;
+	}
+}
+
 static void fill_error(struct request *req, struct produce_part *part)
 {
 	struct produce_response_partition *out = part->out;
@@ -54,14 +74,7 @@ static void fill_error(struct request *req, struct produce_part *part)
 	out->base_offset = -1;
 	out->error_message = request_text(
 	    req, "%s%s%s", err_text(part->err), part->message[0] ? ": " : "", part->message);
-	if (part->bad_record < 0)
-		return;
-	out->record_errors.at = request_new(req, &produce_response_record_error_shape, 1);
-	if (!out->record_errors.at)
-		return;
-	out->record_errors.count = 1;
-	out->record_errors.at[0].batch_index = part->bad_record;
-	out->record_errors.at[0].batch_index_error_message = out->error_message;
+	fill_record_errors(req, part);
 }
 
 static void finish(struct produce *p)
@@ -187,6 +200,22 @@ static void conn_produce(struct conn *c)
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
+/* All keyless records, where batch_check stopped at the first. Any thread. */
+static void find_keyless(struct produce_part *part)
+{
+	struct record_iter it;
+	struct record r;
+	struct writer scratch;
+	writer_init(&scratch, part->rules.decompressed_max);
+	enum err err = record_iter_open(&it, part->batch, &scratch, part->rules.decompressed_max);
+	for (uint32_t i = 0; err == ERR_OK && i < KEYLESS_MAX; i++) {
+		err = record_iter_next(&it, &r);
+		if (err == ERR_OK && !r.key.ptr)
+			write_u32_be(&part->keyless, i);
+	}
+	writer_release(&scratch);
+}
+
 static void check(struct produce_part *part)
 {
 	/* the frame is ours and mutable: a wrong max timestamp is put right, as Kafka does */
@@ -195,6 +224,9 @@ static void check(struct produce_part *part)
 	part->err = batch_check_mend(batch, part->batch.len, &part->rules, &part->bad_record);
 	if (part->err != ERR_OK)
 		keep_message(part);
+	if (part->err == ERR_INVALID_RECORD && part->rules.keys_required)
+		find_keyless(part);
+	err_clear();
 }
 
 static void check_run(struct pool_job *job)
@@ -268,6 +300,7 @@ static void add_part(struct produce_part *part, const struct log_topic *t, enum 
 {
 	err_clear();
 	part->bad_record = -1;
+	writer_init(&part->keyless, KEYLESS_MAX * sizeof(uint32_t));
 	part->err = prepare(part, t, topic_err);
 	if (part->err == ERR_OK)
 		part->err = refuse_transactional(part->batch);
@@ -280,6 +313,13 @@ static void add_part(struct produce_part *part, const struct log_topic *t, enum 
 }
 
 /* ---- request --------------------------------------------------------------------------------- */
+
+static void on_release(struct request *req)
+{
+	struct produce *p = req->user;
+	for (uint32_t i = 0; i < p->count; i++)
+		writer_release(&p->part[i].keyless);
+}
 
 static uint32_t count_parts(const struct produce_request *body)
 {
@@ -342,6 +382,8 @@ void handle_produce(struct request *req)
 	p->req = req;
 	p->count = count;
 	p->part = parts;
+	req->user = p;
+	req->release = on_release;
 	list_node_init(&p->node);
 	list_node_init(&p->waiting);
 	list_push_back(&req->conn->produces, &p->node);

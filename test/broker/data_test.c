@@ -177,7 +177,7 @@ static void bad_batches_are_refused_and_leave_nothing(void **state)
 	assert_int_equal(produce_error(good), 0);
 }
 
-static void keyless_record_on_a_compacted_topic_is_named(void **state)
+static void keyless_records_on_a_compacted_topic_are_named(void **state)
 {
 	(void)state;
 	struct batch_builder b;
@@ -187,12 +187,15 @@ static void keyless_record_on_a_compacted_topic_is_named(void **state)
 	struct bytes null = {NULL, 0};
 	assert_int_equal(batch_builder_add(&b, 0, str_bytes(STR("k")), null, NULL, 0), ERR_OK);
 	assert_int_equal(batch_builder_add(&b, 0, null, str_bytes(STR("v")), NULL, 0), ERR_OK);
+	assert_int_equal(batch_builder_add(&b, 0, str_bytes(STR("k")), null, NULL, 0), ERR_OK);
+	assert_int_equal(batch_builder_add(&b, 0, null, str_bytes(STR("v")), NULL, 0), ERR_OK);
 	writer_init(&w, MIB);
 	assert_int_equal(batch_builder_finish(&b, &w), ERR_OK);
 	struct produce_response_partition p = kafka_produce(&c, 9, "t", 0, writer_bytes(&w));
 	assert_int_equal(p.error_code, 87);
-	assert_int_equal(p.record_errors.count, 1);
+	assert_int_equal(p.record_errors.count, 2);
 	assert_int_equal(p.record_errors.at[0].batch_index, 1);
+	assert_int_equal(p.record_errors.at[1].batch_index, 3);
 	writer_release(&w);
 	batch_builder_release(&b);
 }
@@ -574,7 +577,7 @@ int main(void)
 	    EACH(what_was_acknowledged_is_there_after_a_restart),
 	    EACH(many_partitions_in_one_request_are_answered_each),
 	    EACH(bad_batches_are_refused_and_leave_nothing),
-	    EACH(keyless_record_on_a_compacted_topic_is_named),
+	    EACH(keyless_records_on_a_compacted_topic_are_named),
 	    EACH(acks_other_than_minus_one_to_one_are_refused),
 	    EACH(acks_0_is_not_answered_but_written),
 	    EACH(producer_ids_are_never_given_twice),
