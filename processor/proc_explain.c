@@ -22,7 +22,6 @@ struct explain {
 	bool touched;
 	bool deleted;
 	uint64_t count, count_before;
-	uint64_t last_sequence;
 };
 
 static enum err explain_sink(
@@ -36,7 +35,6 @@ static enum err explain_sink(
 		x->touched = true;
 		x->deleted = changes[i].deleted;
 		x->count = changes[i].deleted ? 0 : changes[i].lineage.record_count;
-		x->last_sequence = changes[i].lineage.last_sequence;
 	}
 	return ERR_OK;
 }
@@ -53,15 +51,17 @@ static enum err explain_dead(void *ctx, const struct feed_dead *d)
 	return ERR_OK;
 }
 
-/* A record that replaced another in the row (a newer revision) stands in it now: it counts as
- * added. */
-static int effect_of(const struct explain *x, const struct decode_input *in)
+static enum err tell(struct explain *x, struct proc_input_record *r, int effect)
 {
-	if (x->deleted || x->count < x->count_before)
-		return -1;
-	return x->count > x->count_before || x->last_sequence == in->sequence ? 1 : -1;
+	r->effect = effect;
+	x->total++;
+	return x->total <= x->limit ? x->fn(x->ctx, r) : ERR_OK;
 }
 
+/*
+ * A record that replaced another in the row (a newer revision) took that away and added itself: it is
+ * told twice, so that the effects add up to the row's records.
+ */
 static enum err explain_record(
     void *ctx, const struct decode_input *in, struct str topic, bool accepted)
 {
@@ -73,12 +73,14 @@ static enum err explain_record(
 	    .offset = in->record.offset,
 	    .sequence = in->sequence,
 	    .timestamp_ms = in->record.timestamp_ms,
-	    .effect = effect_of(x, in),
 	    .value = in->record.value};
+	bool less = x->deleted || x->count < x->count_before;
+	bool more = !x->deleted && x->count > x->count_before;
 	x->touched = false;
 	x->count_before = x->count;
-	x->total++;
-	return x->total <= x->limit ? x->fn(x->ctx, &r) : ERR_OK;
+	if (!more)
+		TRY(tell(x, &r, -1));
+	return less ? ERR_OK : tell(x, &r, 1);
 }
 
 /* ---- the range --------------------------------------------------------------------- */
