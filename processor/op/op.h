@@ -123,7 +123,7 @@ MUST_USE enum err op_load(struct op_tree *t);
 /*
  * Rows of source `source_id` (columns as plan->sources[source_id]; a column nobody reads may have
  * data NULL; origin set for topics; weight NULL or +-1 per row). The batch is consumed: its columns
- * may be changed; its arena is not used after return.
+ * may be changed. Its memory is not used after return, inside a record not after op_end_record.
  */
 MUST_USE enum err op_push(struct op_tree *t, uint32_t source_id, struct batch *batch);
 /* Sends what changed since the last flush to the sink. The first flush of a view over no records

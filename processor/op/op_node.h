@@ -45,6 +45,8 @@ struct op_tree {
 	const struct op_env *env;
 	struct op **ops; /* inputs first, the sink last */
 	uint32_t op_count;
+	struct state_table **tables; /* by state number: entries, then parts; NULL = none */
+	uint32_t table_count;
 	struct op **sources;  /* by source_id: who takes its rows */
 	struct arena scratch; /* rows of the push in progress */
 	int32_t row_state;

@@ -280,6 +280,9 @@ static enum err build(struct op_tree *t, const struct plan *p, struct op **ret_o
 	}
 	TRY(make_op(t, p, &op));
 	t->ops[t->op_count++] = op;
+	for (uint32_t i = 0; i < 2; i++)
+		if (op->tables[i])
+			t->tables[op->tables[i]->state_id] = op->tables[i];
 	for (uint32_t i = 0; i < p->input_count; i++) {
 		if (inputs[i])
 			inputs[i]->out = op;
@@ -319,7 +322,9 @@ enum err op_build(const struct view_plan *plan, const struct op_env *env, struct
 	arena_init(&t->scratch, SIZE_MAX);
 	t->ops = mem_calloc(count_nodes(plan->root) + 1, sizeof(struct op *));
 	t->sources = mem_calloc(plan->source_count + 1, sizeof(struct op *));
-	enum err err = t->ops && t->sources ? build_all(t) : ERR_NOMEM;
+	t->tables = mem_calloc(2 * plan->state_count + 1, sizeof(struct state_table *));
+	t->table_count = 2 * plan->state_count;
+	enum err err = t->ops && t->sources && t->tables ? build_all(t) : ERR_NOMEM;
 	if (err != ERR_OK) {
 		op_free(t);
 		return err;
@@ -338,6 +343,7 @@ void op_free(struct op_tree *t)
 	}
 	mem_free(t->ops);
 	mem_free(t->sources);
+	mem_free(t->tables);
 	row_errors_release(&t->errors);
 	arena_release(&t->scratch);
 	mem_free(t);
@@ -345,15 +351,9 @@ void op_free(struct op_tree *t)
 
 /* ---- tables of all operators ----------------------------------------------------- */
 
-/* Iterates: entries tables in plan order, then parts. */
-static struct state_table *table_at(const struct op_tree *t, uint32_t index)
-{
-	uint32_t op = index % t->op_count;
-	return index / t->op_count < 2 ? t->ops[op]->tables[index / t->op_count] : NULL;
-}
 #define EACH_TABLE(t, table)                                                                       \
-	for (uint32_t i_##table = 0; i_##table < 2 * (t)->op_count; i_##table++)                   \
-		for (struct state_table *table = table_at(t, i_##table); table; table = NULL)
+	for (uint32_t i_##table = 0; i_##table < (t)->table_count; i_##table++)                    \
+		for (struct state_table *table = (t)->tables[i_##table]; table; table = NULL)
 
 static size_t memory_used(const struct op_tree *t)
 {

@@ -237,6 +237,7 @@ static void init(
 	    .memory_bytes = memory_bytes};
 	writer_init(&f->output, 64 * MIB);
 	arena_init(&f->arena, 1 * GIB);
+	arena_init(&f->batches, 1 * GIB);
 	assert_int_equal(op_build(plan, &f->env, &f->tree), ERR_OK);
 }
 
@@ -260,6 +261,7 @@ void op_fixture_release(struct op_fixture *f)
 	disown(f->last_key);
 	writer_release(&f->output);
 	arena_release(&f->arena);
+	arena_release(&f->batches);
 }
 
 static struct datum hidden_value(const struct op_input *in, uint32_t hidden)
@@ -294,7 +296,7 @@ static struct datum hidden_value(const struct op_input *in, uint32_t hidden)
 	return d;
 }
 
-static struct batch make_batch(
+struct batch op_fixture_batch(
     struct op_fixture *f, struct arena *a, const struct op_input *rows, uint32_t count)
 {
 	const struct plan *source = f->plan->sources[rows[0].source];
@@ -304,12 +306,14 @@ static struct batch make_batch(
 		types[c] = source->columns[c].type;
 	assert_int_equal(batch_init(&b, a, types, source->column_count, count), ERR_OK);
 	free(types);
-	uint32_t declared = source->column_count - HIDDEN_COUNT;
-	b.origin = arena_calloc(a, count, sizeof *b.origin);
+	bool topic = source->kind == PLAN_SOURCE;
+	uint32_t declared = source->column_count - (topic ? HIDDEN_COUNT : 0);
+	b.origin = topic ? arena_calloc(a, count, sizeof *b.origin) : NULL;
 	b.weight = arena_calloc(a, count, sizeof *b.weight);
 	bool weights = false;
 	for (uint32_t r = 0; r < count; r++) {
-		b.origin[r] = (struct origin){
+		if (topic)
+			b.origin[r] = (struct origin){
 		    rows[r].source, 0, (int64_t)rows[r].sequence, rows[r].sequence, rows[r].pos};
 		b.weight[r] = rows[r].weight;
 		weights |= rows[r].weight != 1;
@@ -317,7 +321,7 @@ static struct batch make_batch(
 	if (!weights)
 		b.weight = NULL;
 	for (uint32_t c = 0; c < source->column_count; c++) {
-		if (!source->column_needed[c]) {
+		if (source->column_needed && !source->column_needed[c]) {
 			b.cols[c].data = NULL;
 			continue;
 		}
@@ -330,24 +334,21 @@ static struct batch make_batch(
 	return b;
 }
 
-static enum err push_one(struct op_fixture *f, const struct op_input *rows, uint32_t count)
+enum err op_fixture_push_raw(struct op_fixture *f, const struct op_input *rows, uint32_t count)
 {
-	struct arena a;
-	arena_init(&a, 256 * MIB);
-	struct batch b = make_batch(f, &a, rows, count);
-	enum err err = op_push(f->tree, rows[0].source, &b);
-	arena_release(&a);
-	return err;
+	struct batch b = op_fixture_batch(f, &f->batches, rows, count);
+	return op_push(f->tree, rows[0].source, &b);
 }
 
 enum err op_fixture_try_push(struct op_fixture *f, const struct op_input *rows, uint32_t count)
 {
+	arena_clear(&f->batches);
 	if (!op_needs_records(f->tree))
-		return push_one(f, rows, count);
+		return op_fixture_push_raw(f, rows, count);
 	for (uint32_t r = 0; r < count; r++) {
 		bool accepted;
 		op_begin_record(f->tree);
-		TRY(push_one(f, &rows[r], 1));
+		TRY(op_fixture_push_raw(f, &rows[r], 1));
 		TRY(op_end_record(f->tree, &accepted));
 	}
 	return ERR_OK;

@@ -50,6 +50,7 @@ struct op_fixture {
 	uint32_t last_table;
 	struct bytes last_key;
 	struct arena arena;
+	struct arena batches; /* pushed since the last op_fixture_push began */
 };
 
 /* memory_bytes 0 = unlimited. The store starts empty. */
@@ -59,6 +60,10 @@ void op_fixture_release(struct op_fixture *f);
 /* Pushes one batch, all of one source; in records where the tree asks for it. Fails the test on a
  * fatal error. */
 void op_fixture_push(struct op_fixture *f, const struct op_input *rows, uint32_t count);
+/* Without a bracket of its own: for tests that make records themselves. */
+enum err op_fixture_push_raw(struct op_fixture *f, const struct op_input *rows, uint32_t count);
+struct batch op_fixture_batch(
+    struct op_fixture *f, struct arena *a, const struct op_input *rows, uint32_t count);
 enum err op_fixture_try_push(struct op_fixture *f, const struct op_input *rows, uint32_t count);
 void op_fixture_flush(struct op_fixture *f);
 enum err op_fixture_try_checkpoint(struct op_fixture *f);

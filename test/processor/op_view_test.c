@@ -224,6 +224,72 @@ static void lineage_of_append_only_views_is_exact(void **state)
 	arena_release(&a);
 }
 
+/* ---- queries -------------------------------------------------------------------- */
+
+static char *run_query(struct arena *a, const char *sql, uint32_t batch)
+{
+	struct sql_fixture sf;
+	struct op_fixture f;
+	sql_fixture_init(&sf);
+	sql_fixture_run(&sf, orders_sql);
+	sql_fixture_run(&sf, "CREATE MATERIALIZED VIEW orders_view AS SELECT * FROM orders");
+	struct view_plan *plan = sql_fixture_run(&sf, sql);
+	op_fixture_query(&f, plan);
+	for (uint32_t s = 0; s < plan->source_count; s++)
+		for (uint32_t at = 0; at < input_count && !op_done(f.tree); at += batch) {
+			uint32_t n = input_count - at < batch ? input_count - at : batch;
+			struct op_input part[ROWS_MAX];
+			memcpy(part, &inputs[at], n * sizeof *part);
+			part[0].source = s;
+			op_fixture_push(&f, part, n);
+		}
+	op_fixture_flush(&f);
+	char *text = arena_cstr(a, bytes_str(writer_bytes(&f.output)));
+	size_t len = strlen(text);
+	if (len > 0)
+		text[len - 1] = '\0';
+	op_fixture_release(&f);
+	sql_fixture_release(&sf);
+	return text;
+}
+
+static void queries_answer_as_postgresql_does_in_order(void **state)
+{
+	(void)state;
+	struct golden g;
+	struct golden_row row;
+	int queries = 0;
+	golden_open(&g, "test/golden/sql/queries.tsv");
+	for (; golden_next(&g, &row); queries++) {
+		const char *sql = arena_cstr(&g.arena, row.fields[0]);
+		const char *want = arena_cstr(&g.arena, row.fields[1]);
+		for (uint32_t batch = 7; batch <= 400; batch += 393) {
+			char *got = run_query(&g.arena, sql, batch);
+			if (strcmp(got, want) != 0)
+				fail_msg("%s\n--- gave\n%s\n--- PostgreSQL\n%s", sql, got, want);
+		}
+	}
+	golden_close(&g);
+	assert_true(queries > 10);
+}
+
+static void a_query_that_fails_says_why(void **state)
+{
+	(void)state;
+	struct sql_fixture sf;
+	struct op_fixture f;
+	sql_fixture_init(&sf);
+	sql_fixture_run(&sf, orders_sql);
+	sql_fixture_run(&sf, "CREATE MATERIALIZED VIEW orders_view AS SELECT * FROM orders");
+	op_fixture_query(&f, sql_fixture_run(&sf, "SELECT id / (id - id) FROM orders_view"));
+	err_clear();
+	assert_int_equal(op_fixture_try_push(&f, inputs, 5), ERR_DIVISION_BY_ZERO);
+	assert_non_null(strstr(err_chain(), "division by zero"));
+	err_clear();
+	op_fixture_release(&f);
+	sql_fixture_release(&sf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +297,8 @@ int main(void)
 	    cmocka_unit_test(cutting_rows_into_batches_changes_nothing),
 	    cmocka_unit_test(checkpoints_restarts_and_little_memory_change_nothing),
 	    cmocka_unit_test(lineage_of_append_only_views_is_exact),
+	    cmocka_unit_test(queries_answer_as_postgresql_does_in_order),
+	    cmocka_unit_test(a_query_that_fails_says_why),
 	};
 	return cmocka_run_group_tests(tests, read_rows, free_rows);
 }

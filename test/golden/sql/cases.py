@@ -355,3 +355,21 @@ VIEWS = [
     "SELECT DISTINCT n FROM (SELECT product, count(*) / 20 AS n FROM orders GROUP BY product) AS t",
     "SELECT DISTINCT ON (n) n, product, s FROM (SELECT product, count(*) / 20 AS n, sum(amount) AS s FROM orders GROUP BY product) AS t ORDER BY n, s DESC",
 ]
+
+# Queries over the same rows as a view named orders_view; the order of the answer counts.
+QUERIES = [
+    "SELECT id, product, amount FROM orders_view ORDER BY amount DESC, id, product LIMIT 10",
+    "SELECT id, product, amount FROM orders_view ORDER BY amount, id, product, units LIMIT 7 OFFSET 20",
+    "SELECT product, count(*) AS n FROM orders_view GROUP BY product ORDER BY n DESC, product",
+    "SELECT product, avg(amount) AS a FROM orders_view WHERE units > 3 GROUP BY product HAVING count(*) > 5 ORDER BY 2 DESC NULLS LAST",
+    "SELECT count(*), min(ts), max(price) FROM orders_view",
+    "SELECT count(*), sum(amount) FROM orders_view WHERE id > 1000",
+    "SELECT DISTINCT region FROM orders_view ORDER BY region NULLS FIRST",
+    "SELECT DISTINCT ON (region) region, amount, id FROM orders_view ORDER BY region, amount DESC NULLS LAST, id",
+    "SELECT id FROM orders_view WHERE product = 'fig' ORDER BY id DESC, amount LIMIT 3",
+    "SELECT id FROM orders_view LIMIT 0",
+    "SELECT 1 + 1 AS two, 'x' || 'y' AS t",
+    "SELECT n, count(*) FROM (SELECT product, count(*) / 10 AS n FROM orders_view GROUP BY product) AS t GROUP BY n ORDER BY n",
+    "SELECT id, product FROM orders_view WHERE units = 20 UNION ALL SELECT units, region FROM orders_view WHERE id = 7 ORDER BY 1, 2",
+    "SELECT product, region, sum(units) AS s FROM orders_view GROUP BY product, region ORDER BY region DESC NULLS LAST, s, product LIMIT 5",
+]

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Asks a real PostgreSQL 15 what values and functions mean and writes the answers down:
-     generate.py types|functions|rows|views <psql arguments...>  > types.tsv, ...
+     generate.py types|functions|rows|views|queries <psql arguments...>  > types.tsv, ...
    Run against a server with encoding UTF8, lc_collate C and TimeZone UTC. Tab-separated; \\t, \\n and \\\\ escaped;
      types.tsv      type, input, output or ERROR
      rows.tsv       the columns of table orders (cases.py), ~ = NULL
      views.tsv      query over it, its rows sorted
+     queries.tsv    query over a view of it, its rows in order
      functions.tsv  name, result type, result or ERROR or NULL, then for each argument: type, text (or NULL)
    In functions.tsv a name "cast:TYPE" is CAST(argument AS TYPE)."""
 import decimal
@@ -79,14 +80,16 @@ if __name__ == "__main__":
     if sys.argv[1] == "rows":
         for r in orders():
             print("\t".join("~" if v is None else esc(v) for v in r))
-    elif sys.argv[1] == "views":
+    elif sys.argv[1] in ("views", "queries"):
         columns = [c.split()[0] for c in ORDERS.split(", ")]
         values = ", ".join("(%s)" % ", ".join([str(i + 1), "0"] + [lit(v) for v in r]) for i, r in enumerate(orders()))
         setup = "create temp table orders (_sequence bigint, _pos integer, %s); insert into orders values %s;" % (ORDERS, values)
-        for q in VIEWS:
+        setup += "create temp view orders_view as select * from orders;"
+        for q in VIEWS if sys.argv[1] == "views" else QUERIES:
             out = subprocess.run(server.args + ["-P", "null=~", "-F", "|"], input=setup + q + ";", capture_output=True, text=True)
             assert not out.stderr, (q, out.stderr)
-            print(esc(q) + "\t" + esc("\n".join(sorted(out.stdout.splitlines()))))
+            lines = out.stdout.splitlines()
+            print(esc(q) + "\t" + esc("\n".join(sorted(lines) if sys.argv[1] == "views" else lines)))
     elif sys.argv[1] == "types":
         cases = types()
         # the input function itself: an explicit cast would cut a varchar(n) silently
