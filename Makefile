@@ -134,6 +134,14 @@ demo: deps-build
 	  if [ "$(DEMO)" = keep ] && [ $$rc = 0 ]; then :; else $(B)/kappa demo stop || rc=1; fi; exit $$rc
 .PHONY: demo deps-build
 
+## bench-ops: rows per second of the operators (CONFIG=release)
+bench-ops: $(B)/test/processor/ops_bench
+	$(Q)$<
+$(B)/test/processor/ops_bench: $(B)/obj/test/processor/ops_bench.o $(B)/libtest.a $(A_proc)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(B)/libtest.a $(A_proc) -lcmocka $(L_proc)
+.PHONY: bench-ops
+
 # ---- packages ------------------------------------------------------------------------------------
 ## deps: install the Debian packages that building and testing need
 deps:

@@ -150,7 +150,7 @@ static enum err member_undone(void *ctx, struct entry *e)
 {
 	struct aggregate *a = ctx;
 	const struct member *m = entry_state(e);
-	struct bytes key = entry_key(&a->parts, e);
+	struct bytes key = entry_key(e);
 	struct entry *group;
 	if (!(e->flags & ENTRY_PASSING))
 		return ERR_OK;
@@ -179,7 +179,7 @@ static struct bytes part_prefix(
     struct aggregate *a, const struct entry *e, const struct agg_slot *s)
 {
 	writer_clear(&a->key);
-	write_bytes(&a->key, entry_key(&a->groups, e));
+	write_bytes(&a->key, entry_key(e));
 	write_u8(&a->key, s->part);
 	return writer_bytes(&a->key);
 }
@@ -260,13 +260,10 @@ enum err group_bag_add(
 	return bag_set(bag, &a->groups.slab, own, (struct bytes){NULL, 0}, now);
 }
 
-enum err group_member_add(struct aggregate *a, const struct entry *e, const struct agg_slot *s,
-    struct datum d, int32_t weight, bool try, int32_t *ret_delta)
+/* Counts a value in or out; *ret_delta says whether it appeared (+1) or vanished (-1). */
+static enum err count_member(
+    struct aggregate *a, struct entry *part, int32_t weight, bool try, int32_t *ret_delta)
 {
-	struct bytes key;
-	struct entry *part;
-	TRY(group_part_key(a, e, s, d, &key));
-	TRY(table_find_one(&a->parts, key, &part));
 	struct member *m = entry_state(part);
 	int64_t now = m->count + weight;
 	if (now < 0)
@@ -278,5 +275,72 @@ enum err group_member_add(struct aggregate *a, const struct entry *e, const stru
 		return ERR_OK;
 	TRY(table_touch(&a->parts, part));
 	m->count = a->retracts ? now : 1;
+	return ERR_OK;
+}
+
+enum err group_member_add(
+    struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct member_change *c)
+{
+	struct bytes key;
+	struct entry *part;
+	TRY(group_part_key(a, e, s, c->value, &key));
+	TRY(table_find_one(&a->parts, key, &part));
+	return count_member(a, part, c->weight, c->try, &c->weight);
+}
+
+static enum err member_keys(struct arena *arena, const struct agg_slot *s,
+    const struct slot_rows *rows, struct key_batch *ret_keys)
+{
+	uint32_t count = rows->end - rows->from;
+	struct key_batch k = {.count = 0};
+	size_t bound = 0;
+	for (uint32_t r = rows->from; r < rows->end; r++)
+		if (!rows->use || rows->use[r])
+			bound +=
+			    rows->entries[r]->key_len + 1 + key_bound(s->arg, vec_get(rows->v, r));
+	if (bound > UINT32_MAX)
+		return err_note(ERR_LIMIT, "the members of one batch need %zu bytes", bound);
+	k.bytes = arena_alloc(arena, bound);
+	k.at = arena_alloc(arena, (count + 1) * sizeof *k.at);
+	k.hash = arena_alloc(arena, count * sizeof *k.hash);
+	if (!k.bytes || !k.at || !k.hash)
+		return ERR_NOMEM;
+	uint8_t *to = k.bytes;
+	for (uint32_t r = rows->from; r < rows->end; r++) {
+		struct bytes group = entry_key(rows->entries[r]);
+		if (rows->use && !rows->use[r])
+			continue;
+		uint8_t *from = to;
+		k.at[k.count] = (uint32_t)(to - k.bytes);
+		memcpy(to, group.ptr, group.len);
+		to[group.len] = s->part;
+		to = key_put(to + group.len + 1, s->arg, vec_get(rows->v, r));
+		k.hash[k.count++] = table_hash(bytes_of(from, (size_t)(to - from)));
+	}
+	k.at[k.count] = (uint32_t)(to - k.bytes);
+	*ret_keys = k;
+	return ERR_OK;
+}
+
+enum err group_members_add(struct aggregate *a, struct arena *arena, const struct agg_slot *s,
+    const struct slot_rows *rows)
+{
+	struct key_batch keys;
+	TRY(member_keys(arena, s, rows, &keys));
+	struct entry **parts = arena_alloc(arena, (keys.count + 1) * sizeof *parts);
+	if (!parts)
+		return ERR_NOMEM;
+	TRY(table_find(&a->parts, &keys, 0, keys.count, parts));
+	uint32_t next = 0;
+	for (uint32_t r = rows->from; r < rows->end; r++) {
+		int32_t delta;
+		if (rows->use && !rows->use[r])
+			continue;
+		TRY(count_member(
+		    a, parts[next++], rows->weight ? rows->weight[r] : 1, false, &delta));
+		if (delta != 0)
+			TRY(agg_slot_add(s, slot_state(s, rows->entries[r]), &a->groups.slab,
+			    vec_get(rows->v, r), delta, false));
+	}
 	return ERR_OK;
 }

@@ -71,10 +71,18 @@ MUST_USE enum err group_load_bag(struct aggregate *a, struct entry *e, const str
 /* Counts a value in or out of the slot's multiset, and the change on its way to the store. */
 MUST_USE enum err group_bag_add(
     struct aggregate *a, struct entry *e, const struct agg_slot *s, struct datum d, int32_t weight);
-/* Counts a value in or out of a DISTINCT set; *ret_delta is +1 when it appeared, -1 when it
- * vanished. `try` changes nothing. */
-MUST_USE enum err group_member_add(struct aggregate *a, const struct entry *e,
-    const struct agg_slot *s, struct datum d, int32_t weight, bool try, int32_t *ret_delta);
+/* Counts a value in or out of a DISTINCT set; weight becomes +1 when it appeared, -1 when it
+ * vanished, else 0. */
+struct member_change {
+	struct datum value;
+	int32_t weight;
+	bool try; /* change nothing */
+};
+MUST_USE enum err group_member_add(
+    struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct member_change *c);
+/* Many at once, and what that does to the aggregate. */
+MUST_USE enum err group_members_add(struct aggregate *a, struct arena *arena,
+    const struct agg_slot *s, const struct slot_rows *rows);
 
 /* Sends all changes since the last flush. */
 MUST_USE enum err aggregate_send(struct aggregate *a);

@@ -79,14 +79,20 @@ size_t agg_slot_width(const struct agg_slot *s); /* multiple of 16 */
  * with a bag: agg_slot_from_bag instead. */
 MUST_USE enum err agg_slot_add(const struct agg_slot *s, void *state, struct slab *slab,
     struct datum d, int32_t weight, bool try);
-/* The same for whole batches, where `use` (NULL = all) says which rows count: for kinds that have a
- * fast loop, after agg_slot_safe said that nothing can overflow. False: the caller goes row by row.
- */
+/* Rows [from, end) of a batch for one aggregate, and the group of each. */
 struct entry;
-bool agg_slot_add_batch(const struct agg_slot *s, struct entry **entries, const struct vec *v,
-    const uint8_t *use, const int32_t *weight, uint32_t count);
-bool agg_slot_safe(const struct agg_slot *s, struct entry **entries, const struct vec *v,
-    const uint8_t *use, const int32_t *weight, uint32_t count);
+struct slot_rows {
+	struct entry **entries;
+	const struct vec *v;   /* the argument */
+	const uint8_t *use;    /* rows that count: filter true, argument not NULL; NULL = all */
+	const int32_t *weight; /* NULL = all +1 */
+	uint32_t from, end;
+};
+/* Can nothing overflow? */
+bool agg_slot_safe(const struct agg_slot *s, const struct slot_rows *rows);
+/* Adds them, after agg_slot_safe, for kinds that have a fast loop; false: the caller goes row by
+ * row. */
+bool agg_slot_add_rows(const struct agg_slot *s, const struct slot_rows *rows);
 
 /* Key of a value in the bag, and back. Values that are equal but print differently (1.0, 1.00) are
  * kept apart. */

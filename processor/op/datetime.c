@@ -149,8 +149,15 @@ enum err timestamp_bin(struct interval stride, int64_t us, int64_t origin, int64
 		return ERR_NUMERIC_OVERFLOW;
 	if (step <= 0)
 		return ERR_BAD_VALUE;
-	int128 distance = (int128)us - origin, rest = distance % step;
-	int128 start = (int128)us - rest - (rest < 0 ? step : 0);
+	int64_t distance;
+	int128 start;
+	if (!__builtin_sub_overflow(us, origin, &distance)) {
+		int64_t rest = distance % step;
+		start = (int128)us - rest - (rest < 0 ? step : 0);
+	} else { /* centuries apart */
+		int128 rest = ((int128)us - origin) % step;
+		start = us - rest - (rest < 0 ? step : 0);
+	}
 	if (start < TIMESTAMP_MIN)
 		return ERR_NUMERIC_OVERFLOW;
 	*ret_us = (int64_t)start;

@@ -164,6 +164,12 @@ enum err numeric_sub(struct numeric a, struct numeric b, struct numeric *ret_dif
 
 enum err numeric_mul(struct numeric a, struct numeric b, struct numeric *ret_product)
 {
+	if (a.mantissa == (int64_t)a.mantissa && b.mantissa == (int64_t)b.mantissa &&
+	    a.scale + b.scale <= NUMERIC_DIGITS_MAX) {
+		/* at most 2^126, which is below 10^38 */
+		*ret_product = (struct numeric){a.mantissa * b.mantissa, a.scale + b.scale};
+		return ERR_OK;
+	}
 	struct u256 m = u256_mul(magnitude(a), magnitude(b));
 	if (m.hi != 0)
 		return ERR_NUMERIC_OVERFLOW;

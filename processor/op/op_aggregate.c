@@ -27,6 +27,14 @@ bool op_aggregate_can_fail(const struct plan *plan)
 
 /* ---- arguments ------------------------------------------------------------------- */
 
+enum { SPAN_ROWS = 256 };
+
+/* Rows [from, end) of the batch and the group of each. */
+struct span {
+	struct entry **entries;
+	uint32_t from, end;
+};
+
 static uint8_t *mask_of(struct arena *a, uint32_t count)
 {
 	uint8_t *mask = arena_alloc(a, count + 1);
@@ -142,9 +150,11 @@ static enum err slot_row(struct aggregate *a, const struct agg_slot *s, const st
 		return agg_slot_from_bag(s, slot_state(s, e), &a->groups.slab);
 	}
 	if (s->part != 0) {
-		TRY(group_member_add(a, e, s, d, weight, try, &weight));
-		if (weight == 0)
+		struct member_change c = {d, weight, try};
+		TRY(group_member_add(a, e, s, &c));
+		if (c.weight == 0)
 			return ERR_OK;
+		weight = c.weight;
 	}
 	return agg_slot_add(s, slot_state(s, e), &a->groups.slab, d, weight, try);
 }
@@ -181,11 +191,11 @@ static enum err take_row(struct aggregate *a, struct delta *d, struct entry *e, 
 	return ERR_OK;
 }
 
-static enum err take_rows(struct aggregate *a, struct delta *d, struct entry **entries)
+static enum err take_rows(struct aggregate *a, struct delta *d, const struct span *x)
 {
 	const struct agg_slot *which;
-	for (uint32_t r = 0; r < d->b.count; r++) {
-		enum err err = take_row(a, d, entries[r], r, &which);
+	for (uint32_t r = x->from; r < x->end; r++) {
+		enum err err = take_row(a, d, x->entries[r], r, &which);
 		if (err != ERR_OK && which)
 			err = refuse(a, d, r, which, err);
 		TRY(err);
@@ -193,23 +203,30 @@ static enum err take_rows(struct aggregate *a, struct delta *d, struct entry **e
 	return ERR_OK;
 }
 
-/* ---- one batch ------------------------------------------------------------------- */
+/* ---- many rows ---- */
 
-static bool all_safe(struct aggregate *a, const struct delta *d, struct entry **entries)
+static struct slot_rows rows_of(
+    const struct aggregate *a, const struct delta *d, const struct span *x, uint32_t slot)
+{
+	const struct slot_input *in = &a->inputs[slot];
+	return (struct slot_rows){x->entries, &in->v, in->use, d->b.weight, x->from, x->end};
+}
+
+static bool all_safe(const struct aggregate *a, const struct delta *d, const struct span *x)
 {
 	for (uint32_t i = 0; i < a->slot_count; i++) {
-		const struct slot_input *in = &a->inputs[i];
-		if (!agg_slot_safe(&a->slots[i], entries, &in->v, in->use, d->b.weight, d->b.count))
+		struct slot_rows rows = rows_of(a, d, x, i);
+		if (!agg_slot_safe(&a->slots[i], &rows))
 			return false;
 	}
 	return true;
 }
 
 /* Rows from topics, all added, without keys that need showing: the loop of most views. */
-static enum err enter_records(struct aggregate *a, struct delta *d, struct entry **entries)
+static enum err enter_records(struct aggregate *a, struct delta *d, const struct span *x)
 {
-	for (uint32_t r = 0; r < d->b.count; r++) {
-		struct entry *e = entries[r];
+	for (uint32_t r = x->from; r < x->end; r++) {
+		struct entry *e = x->entries[r];
 		struct group *g = group_of(e);
 		uint64_t sequence = d->b.origin[r].sequence;
 		TRY(table_touch(&a->groups, e));
@@ -223,25 +240,30 @@ static enum err enter_records(struct aggregate *a, struct delta *d, struct entry
 	return ERR_OK;
 }
 
-static enum err take_batch(struct aggregate *a, struct delta *d, struct entry **entries)
+static enum err take_span(struct aggregate *a, struct delta *d, const struct span *x)
 {
 	bool plain = d->b.origin && !d->b.weight && !d->lineage && !a->distinct && !a->shows_key;
 	if (plain)
-		TRY(enter_records(a, d, entries));
-	for (uint32_t r = 0; !plain && r < d->b.count; r++)
-		TRY(enter(a, entries[r], d, r));
+		TRY(enter_records(a, d, x));
+	for (uint32_t r = x->from; !plain && r < x->end; r++)
+		TRY(enter(a, x->entries[r], d, r));
 	for (uint32_t i = 0; i < a->slot_count; i++) {
 		const struct agg_slot *s = &a->slots[i];
-		const struct slot_input *in = &a->inputs[i];
-		if (s->part == 0 &&
-		    agg_slot_add_batch(s, entries, &in->v, in->use, d->b.weight, d->b.count))
+		struct slot_rows rows = rows_of(a, d, x, i);
+		if (s->part == 0 && agg_slot_add_rows(s, &rows))
 			continue;
-		for (uint32_t r = 0; r < d->b.count; r++)
-			TRY(slot_row(a, s, in, entries[r], r, delta_weight(d, r), false));
+		if (s->part != 0 && !s->keeps_bag) {
+			TRY(group_members_add(a, d->b.arena, s, &rows));
+			continue;
+		}
+		for (uint32_t r = x->from; r < x->end; r++)
+			TRY(slot_row(
+			    a, s, &a->inputs[i], x->entries[r], r, delta_weight(d, r), false));
 	}
 	return ERR_OK;
 }
 
+/* In spans whose groups stay in the first-level cache from the probe to the last aggregate. */
 static enum err aggregate_push(struct op *op, struct delta *d)
 {
 	struct aggregate *a = (struct aggregate *)op;
@@ -249,12 +271,16 @@ static enum err aggregate_push(struct op *op, struct delta *d)
 	TRY(eval_inputs(a, d));
 	if (d->b.count == 0)
 		return ERR_OK;
-	struct entry **entries = arena_alloc(d->b.arena, d->b.count * sizeof *entries);
-	if (!entries)
+	struct span x = {arena_alloc(d->b.arena, d->b.count * sizeof *x.entries), 0, 0};
+	if (!x.entries)
 		return ERR_NOMEM;
 	TRY(keys_of(d->b.arena, &d->b, a->keys, a->key_count, &keys));
-	TRY(table_find(&a->groups, &keys, entries));
-	return all_safe(a, d, entries) ? take_batch(a, d, entries) : take_rows(a, d, entries);
+	for (; x.from < d->b.count; x.from = x.end) {
+		x.end = d->b.count - x.from < SPAN_ROWS ? d->b.count : x.from + SPAN_ROWS;
+		TRY(table_find(&a->groups, &keys, x.from, x.end, x.entries));
+		TRY(all_safe(a, d, &x) ? take_span(a, d, &x) : take_rows(a, d, &x));
+	}
+	return ERR_OK;
 }
 
 /* ---- life cycle ------------------------------------------------------------------ */

@@ -7,7 +7,7 @@ static enum err put_keys(struct aggregate *a, struct delta *d, const struct entr
 	const struct group *g = group_of(e);
 	bool shown = g->shown != NULL;
 	struct reader r =
-	    reader_of(shown ? bytes_of(g->shown, g->shown_len) : entry_key(&a->groups, e));
+	    reader_of(shown ? bytes_of(g->shown, g->shown_len) : entry_key(e));
 	for (uint32_t k = 0; k < a->key_count; k++) {
 		struct vec *v = &d->b.cols[k];
 		struct datum value;
@@ -93,7 +93,7 @@ static enum err send_with_state(struct aggregate *a, struct delta *d, struct ent
 	}
 	d->state[d->b.count] = state;
 	d->inserted[d->b.count] = there && !had;
-	d->key[d->b.count] = entry_key(&a->groups, e);
+	d->key[d->b.count] = entry_key(e);
 	d->lineage[d->b.count++] = group_of(e)->lineage;
 	return ERR_OK;
 }

@@ -42,6 +42,7 @@ struct distinct_on {
 	struct plan_order *order; /* without the key columns, which are equal inside a key */
 	uint32_t order_count;
 	bool retracts;
+	bool first_wins; /* the order is that of arrival: a key's first row stays */
 	bool with_rows;
 	struct writer scratch, part;
 };
@@ -237,7 +238,7 @@ static enum err candidate_undone(void *ctx, struct entry *e)
 {
 	struct distinct_on *x = ctx;
 	const struct candidate *c = entry_state(e);
-	struct bytes key = entry_key(&x->parts, e);
+	struct bytes key = entry_key(e);
 	struct entry *owner;
 	TRY(table_make(&x->keys, bytes_slice(key, 0, c->key_len), &owner));
 	return put_candidate(
@@ -277,7 +278,7 @@ static enum err load_bag(struct distinct_on *x, struct entry *e)
 	if (b->loaded)
 		return ERR_OK;
 	writer_clear(&x->part);
-	write_bytes(&x->part, entry_key(&x->keys, e));
+	write_bytes(&x->part, entry_key(e));
 	write_u8(&x->part, CANDIDATE_SLOT);
 	TRY(x->part.err);
 	struct load l = {x, b, x->part.len};
@@ -322,6 +323,8 @@ static enum err take_append(
     struct distinct_on *x, struct entry *e, const struct delta *d, uint32_t row)
 {
 	struct best *b = best_of(e);
+	if (x->first_wins && b->rows > 0)
+		return ERR_OK;
 	write_rank(x, d, row, &x->scratch);
 	TRY(x->scratch.err);
 	size_t rank_len = x->scratch.len;
@@ -362,7 +365,7 @@ static enum err take_candidate(
 	size_t rank_len = x->scratch.len;
 	write_row(d, row, &x->scratch);
 	writer_clear(&x->part);
-	write_bytes(&x->part, entry_key(&x->keys, e));
+	write_bytes(&x->part, entry_key(e));
 	write_u8(&x->part, CANDIDATE_SLOT);
 	write_bytes(&x->part, writer_bytes(&x->scratch));
 	TRY(x->scratch.err);
@@ -398,7 +401,7 @@ static enum err distinct_push(struct op *op, struct delta *d)
 	if (!entries)
 		return ERR_NOMEM;
 	TRY(keys_of(d->b.arena, &d->b, op->plan->keys, op->plan->key_count, &keys));
-	TRY(table_find(&x->keys, &keys, entries));
+	TRY(table_find(&x->keys, &keys, 0, d->b.count, entries));
 	for (uint32_t r = 0; r < d->b.count; r++)
 		TRY(x->retracts ? take_candidate(x, entries[r], d, r)
 		                : take_append(x, entries[r], d, r));
@@ -426,7 +429,7 @@ static enum err put_row(
 /* A deleted row of which only the key is left. */
 static enum err put_key_only(struct distinct_on *x, struct delta *d, const struct entry *e)
 {
-	struct reader r = reader_of(entry_key(&x->keys, e));
+	struct reader r = reader_of(entry_key(e));
 	for (uint32_t c = 0; c < x->op.plan->column_count; c++)
 		vec_set(&d->b.cols[c], d->b.count, (struct datum){.null = true});
 	for (uint32_t k = 0; k < x->op.plan->key_count; k++) {
@@ -459,7 +462,7 @@ static enum err send_with_state(struct distinct_on *x, struct delta *d, struct e
 	}
 	d->state[at] = state;
 	d->inserted[at] = there && !had;
-	d->key[at] = entry_key(&x->keys, e);
+	d->key[at] = entry_key(e);
 	return ERR_OK;
 }
 
@@ -551,6 +554,9 @@ enum err op_distinct_on_new(struct op_tree *t, const struct plan *plan, struct o
 		if (!is_key(plan, plan->order[i].column))
 			x->order[x->order_count++] = plan->order[i];
 	x->retracts = !plan->inputs[0]->append_only && !t->env->query;
+	x->first_wins = plan->append_only && !t->env->query; /* says the binder */
+	if (x->first_wins)
+		x->order_count = 0;
 	x->with_rows = !t->env->query && t->row_state == (int32_t)plan->state_id;
 	writer_init(&x->scratch, UINT32_MAX);
 	writer_init(&x->part, UINT32_MAX);

@@ -5,9 +5,16 @@ struct slab_block {
 	struct slab_block *next;
 };
 
+/* In front of a large block. */
+struct slab_large {
+	struct list_node node;
+};
+_Static_assert(sizeof(struct slab_large) == 16, "what follows is 16-byte aligned");
+
 void slab_init(struct slab *s)
 {
 	*s = (struct slab){0};
+	list_init(&s->large);
 }
 
 void slab_release(struct slab *s)
@@ -16,7 +23,18 @@ void slab_release(struct slab *s)
 		next = c->next;
 		mem_free(c);
 	}
-	*s = (struct slab){0};
+	for (struct list_node *n; (n = list_pop_front(&s->large));)
+		mem_free(CONTAINER_OF(n, struct slab_large, node));
+	slab_init(s);
+}
+
+static void *large_alloc(struct slab *s, size_t size)
+{
+	struct slab_large *l = mem_alloc_aligned(16, sizeof *l + size);
+	if (!l)
+		return NULL;
+	list_push_back(&s->large, &l->node);
+	return l + 1;
 }
 
 static size_t round_up(size_t len)
@@ -48,7 +66,7 @@ void *slab_alloc(struct slab *s, size_t len)
 	size_t size = round_up(len);
 	void *ptr;
 	if (size > SLAB_CLASS_MAX) {
-		ptr = mem_alloc_aligned(16, size);
+		ptr = large_alloc(s, size);
 	} else if (s->free[size / 16]) {
 		ptr = s->free[size / 16];
 		s->free[size / 16] = s->free[size / 16]->next;
@@ -71,7 +89,9 @@ void slab_free(struct slab *s, void *ptr, size_t len)
 	ASSERT(s->used_bytes >= size);
 	s->used_bytes -= size;
 	if (size > SLAB_CLASS_MAX) {
-		mem_free(ptr);
+		struct slab_large *l = (struct slab_large *)ptr - 1;
+		list_remove(&l->node);
+		mem_free(l);
 		return;
 	}
 	struct slab_block *b = ptr;

@@ -25,7 +25,7 @@ void table_bind(struct state_table *t, const struct op_env *env, uint32_t state_
 
 static size_t entry_len(const struct state_table *t, const struct entry *e)
 {
-	return sizeof *e + t->kind->width + e->key_len;
+	return (size_t)((uint8_t *)entry_state(e) - (const uint8_t *)e) + t->kind->width;
 }
 
 static void entry_free(struct state_table *t, struct entry *e)
@@ -36,9 +36,7 @@ static void entry_free(struct state_table *t, struct entry *e)
 
 void table_release(struct state_table *t)
 {
-	for (size_t i = 0; i < t->capacity; i++)
-		if (t->slots[i].entry)
-			entry_free(t, t->slots[i].entry);
+	/* all that entries point to is in the slab too */
 	mem_free(t->slots);
 	mem_free(t->dirty.items);
 	mem_free(t->changed.items);
@@ -109,12 +107,11 @@ static void drop(struct state_table *t, struct entry *e)
 	entry_free(t, e);
 }
 
-static bool key_is(
-    const struct state_table *t, const struct entry *e, const uint8_t *key, size_t len)
+static inline bool key_is(const struct entry *e, const uint8_t *key, size_t len)
 {
 	if (e->key_len != len)
 		return false;
-	const uint8_t *have = entry_key(t, e).ptr;
+	const uint8_t *have = entry_key(e).ptr;
 	if (len >= 8 && len <= 16) {
 		uint64_t a, b, c, d;
 		memcpy(&a, have, 8);
@@ -132,7 +129,7 @@ static struct entry *probe(const struct state_table *t, struct bytes key, uint64
 		return NULL;
 	size_t mask = t->capacity - 1;
 	for (size_t at = hash & mask; t->slots[at].entry; at = (at + 1) & mask)
-		if (t->slots[at].hash == hash && key_is(t, t->slots[at].entry, key.ptr, key.len))
+		if (t->slots[at].hash == hash && key_is(t->slots[at].entry, key.ptr, key.len))
 			return t->slots[at].entry;
 	return NULL;
 }
@@ -144,12 +141,13 @@ static enum err entry_new(
 {
 	if (key.len > UINT32_MAX)
 		return err_note(ERR_LIMIT, "a key of %zu bytes", key.len);
-	struct entry *e = slab_alloc(&t->slab, sizeof *e + t->kind->width + key.len);
+	struct entry *e =
+	    slab_alloc(&t->slab, sizeof *e + ((key.len + 15) & ~(size_t)15) + t->kind->width);
 	if (!e)
 		return ERR_NOMEM;
 	*e = (struct entry){.hash = hash, .key_len = (uint32_t)key.len};
 	memset(entry_state(e), 0, t->kind->width);
-	memcpy((uint8_t *)entry_state(e) + t->kind->width, key.ptr, key.len);
+	memcpy((uint8_t *)e + sizeof *e, key.ptr, key.len);
 	*ret_entry = e;
 	return ERR_OK;
 }
@@ -170,7 +168,7 @@ static enum err fill_from_store(struct state_table *t, struct entry *e)
 	if (t->complete || !t->store)
 		return ERR_OK;
 	t->lookups++;
-	enum err err = t->store->lookup(t->store->ctx, t->state_id, entry_key(t, e), &value);
+	enum err err = t->store->lookup(t->store->ctx, t->state_id, entry_key(e), &value);
 	if (err == ERR_NOT_FOUND) {
 		err_clear();
 		return ERR_OK;
@@ -211,25 +209,48 @@ enum err table_make(struct state_table *t, struct bytes key, struct entry **ret_
 	return find_or_make(t, key, table_hash(key), false, ret_entry);
 }
 
-/* Cache misses of a block of rows overlap: first the slots, then the entries they point to, then
- * the comparisons. */
+/* Cache misses of a block of rows overlap: first the slots, then the entries they point to. */
 static void prefetch(
     const struct state_table *t, const struct key_batch *k, uint32_t from, uint32_t end)
 {
 	size_t mask = t->capacity - 1;
 	for (uint32_t r = from; r < end; r++)
 		__builtin_prefetch(&t->slots[k->hash[r] & mask]);
-	for (uint32_t r = from; r < end; r++)
-		__builtin_prefetch(t->slots[k->hash[r] & mask].entry);
+	for (uint32_t r = from; r < end; r++) {
+		const struct slot *slot = &t->slots[k->hash[r] & mask];
+		const struct entry *e =
+		    slot->hash == k->hash[r] ? slot->entry : slot[(k->hash[r] & mask) < mask].entry;
+		__builtin_prefetch(e);
+		__builtin_prefetch((const uint8_t *)e + 64);
+	}
 }
 
-enum err table_find(struct state_table *t, const struct key_batch *keys, struct entry **ret_entries)
+/* The usual case: the key is there, at its home slot. */
+static inline struct entry *probe_home(
+    const struct state_table *t, const struct key_batch *k, uint32_t row)
 {
-	for (uint32_t from = 0; from < keys->count; from += PROBE_BLOCK) {
-		uint32_t end = keys->count - from < PROBE_BLOCK ? keys->count : from + PROBE_BLOCK;
+	const struct slot *slot = &t->slots[k->hash[row] & (t->capacity - 1)];
+	if (slot->hash != k->hash[row] || !slot->entry)
+		return NULL;
+	return key_is(slot->entry, k->bytes + k->at[row], k->at[row + 1] - k->at[row]) ? slot->entry
+	                                                                               : NULL;
+}
+
+enum err table_find(struct state_table *t, const struct key_batch *keys, uint32_t from,
+    uint32_t end, struct entry **ret_entries)
+{
+	for (uint32_t stop; from < end; from = stop) {
+		stop = end - from < PROBE_BLOCK ? end : from + PROBE_BLOCK;
 		if (t->capacity > 4096)
-			prefetch(t, keys, from, end);
-		for (uint32_t r = from; r < end; r++) {
+			prefetch(t, keys, from, stop);
+		for (uint32_t r = from; r < stop; r++) {
+			struct entry *e = t->capacity > 0 ? probe_home(t, keys, r) : NULL;
+			if (e) {
+				if (!(e->flags & ENTRY_USED))
+					e->flags |= ENTRY_USED;
+				ret_entries[r] = e;
+				continue;
+			}
 			struct bytes key =
 			    bytes_of(keys->bytes + keys->at[r], keys->at[r + 1] - keys->at[r]);
 			TRY(find_or_make(t, key, keys->hash[r], true, &ret_entries[r]));
@@ -360,10 +381,10 @@ enum err table_undo(struct state_table *t)
 
 /* ---- checkpoint ------------------------------------------------------------------ */
 
-static int by_key(const void *a, const void *b, void *ctx)
+static int by_key(const void *a, const void *b)
 {
 	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-	return bytes_compare(entry_key(ctx, x), entry_key(ctx, y));
+	return bytes_compare(entry_key(x), entry_key(y));
 }
 
 static enum err store_one(struct state_table *t, const struct entry *e, bool empty)
@@ -374,17 +395,17 @@ static enum err store_one(struct state_table *t, const struct entry *e, bool emp
 	if (empty) {
 		bool known_absent = !(e->flags & (ENTRY_STORED | ENTRY_PASSING));
 		return known_absent ? ERR_OK
-		                    : t->store->del(t->store->ctx, t->state_id, entry_key(t, e));
+		                    : t->store->del(t->store->ctx, t->state_id, entry_key(e));
 	}
 	TRY(table_state_bytes(t, e, &state));
-	return t->store->put(t->store->ctx, t->state_id, entry_key(t, e), state);
+	return t->store->put(t->store->ctx, t->state_id, entry_key(e), state);
 }
 
 enum err table_checkpoint(struct state_table *t)
 {
 	ASSERT(t->changed.count == 0 && !t->recording);
 	if (t->dirty.count > 1)
-		qsort_r(t->dirty.items, t->dirty.count, sizeof *t->dirty.items, by_key, t);
+		qsort(t->dirty.items, t->dirty.count, sizeof *t->dirty.items, by_key);
 	for (size_t i = 0; i < t->dirty.count; i++) {
 		struct entry *e = t->dirty.items[i];
 		bool empty = t->kind->empty(t->ctx, e);

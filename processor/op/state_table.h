@@ -88,13 +88,15 @@ struct state_table {
 	uint64_t lookups, evicted;
 };
 
+/* The key follows the entry, then, aligned, the state: what a probe looks at shares a cache line.
+ */
+static inline struct bytes entry_key(const struct entry *e)
+{
+	return bytes_of((const uint8_t *)e + sizeof *e, e->key_len);
+}
 static inline void *entry_state(const struct entry *e)
 {
-	return (uint8_t *)(uintptr_t)e + sizeof *e;
-}
-static inline struct bytes entry_key(const struct state_table *t, const struct entry *e)
-{
-	return bytes_of((const uint8_t *)entry_state(e) + t->kind->width, e->key_len);
+	return (uint8_t *)(uintptr_t)e + sizeof *e + ((e->key_len + 15u) & ~15u);
 }
 
 void table_init(struct state_table *t, const struct table_kind *kind, void *ctx);
@@ -115,10 +117,10 @@ MUST_USE enum err keys_of(struct arena *a, const struct batch *b, const uint32_t
     uint32_t column_count, struct key_batch *ret_keys);
 uint64_t table_hash(struct bytes key);
 
-/* The entry of each key, from memory, the store, or made new (empty). ERR_NOMEM, ERR_CORRUPT,
- * errors of the store. */
-MUST_USE enum err table_find(
-    struct state_table *t, const struct key_batch *keys, struct entry **ret_entries);
+/* The entry of each key in [from, end), from memory, the store, or made new (empty). ERR_NOMEM,
+ * ERR_CORRUPT, errors of the store. */
+MUST_USE enum err table_find(struct state_table *t, const struct key_batch *keys, uint32_t from,
+    uint32_t end, struct entry **ret_entries);
 MUST_USE enum err table_find_one(struct state_table *t, struct bytes key, struct entry **ret_entry);
 /* The same without asking the store: the caller knows that it does not matter. */
 MUST_USE enum err table_make(struct state_table *t, struct bytes key, struct entry **ret_entry);

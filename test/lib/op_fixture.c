@@ -313,8 +313,8 @@ struct batch op_fixture_batch(
 	bool weights = false;
 	for (uint32_t r = 0; r < count; r++) {
 		if (topic)
-			b.origin[r] = (struct origin){
-		    rows[r].source, 0, (int64_t)rows[r].sequence, rows[r].sequence, rows[r].pos};
+			b.origin[r] = (struct origin){rows[r].source, 0, (int64_t)rows[r].sequence,
+			    rows[r].sequence, rows[r].pos};
 		b.weight[r] = rows[r].weight;
 		weights |= rows[r].weight != 1;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * State under stress: random additions and retractions against recomputation, records that are undone, sums that overflow,
- * memory that runs out.
+ * State under stress: random additions and retractions against recomputation, records that are
+ * undone, sums that overflow, memory that runs out.
  */
 #include "processor/op/numeric.h"
 #include "test/lib/op_fixture.h"
@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char table_sql[] =
-    "CREATE TABLE t (k bigint, c text, x integer, n numeric(10,2), u numeric, b boolean, f double precision, w text)"
-    " WITH (topic = 't');";
+static const char table_sql[] = "CREATE TABLE t (k bigint, c text, x integer, n numeric(10,2), u "
+                                "numeric, b boolean, f double precision, w text)"
+                                " WITH (topic = 't');";
 enum { COLUMNS = 8, ROWS = 1500 };
 
 static uint64_t test_seed(void)
@@ -40,8 +40,10 @@ static struct op_input random_row(struct arena *a, struct prng *p, uint64_t sequ
 	v[0].i = (int64_t)prng_below(p, 40);
 	v[1] = text_of(a, p, 6);
 	v[2] = (struct datum){.null = prng_below(p, 9) == 0, .i = (int64_t)prng_below(p, 15) - 7};
-	v[3] = (struct datum){.null = prng_below(p, 9) == 0, .num = {(int128)prng_below(p, 4000) - 2000, 2}};
-	v[4] = (struct datum){.null = prng_below(p, 9) == 0, .num = {(int128)prng_below(p, 90000), (int32_t)prng_below(p, 5)}};
+	v[3] = (struct datum){
+	    .null = prng_below(p, 9) == 0, .num = {(int128)prng_below(p, 4000) - 2000, 2}};
+	v[4] = (struct datum){.null = prng_below(p, 9) == 0,
+	    .num = {(int128)prng_below(p, 90000), (int32_t)prng_below(p, 5)}};
 	v[5] = (struct datum){.null = prng_below(p, 9) == 0, .b = prng_below(p, 3) == 0};
 	v[6] = (struct datum){.null = prng_below(p, 9) == 0, .f = (double)prng_below(p, 100) / 4};
 	v[7] = text_of(a, p, 30);
@@ -52,7 +54,8 @@ static struct view_plan *bind(struct sql_fixture *sf, const char *sql)
 {
 	sql_fixture_init(sf);
 	sql_fixture_run(sf, table_sql);
-	return sql_fixture_run(sf, arena_printf(&sf->arena, "CREATE MATERIALIZED VIEW v AS %s", sql));
+	return sql_fixture_run(
+	    sf, arena_printf(&sf->arena, "CREATE MATERIALIZED VIEW v AS %s", sql));
 }
 
 /* ---- retraction ------------------------------------------------------------------------ */
@@ -66,19 +69,25 @@ static void allow_retraction(struct plan *p)
 }
 
 static const char *const retracting_views[] = {
-    "SELECT c, count(*) AS a, count(x) AS b, sum(x) AS d, avg(x) AS e, min(x) AS f, max(x) AS g FROM t GROUP BY c",
-    "SELECT c, sum(n) AS a, avg(n) AS b, min(n) AS d, max(n) AS e, sum(u) AS f, avg(u) AS g FROM t GROUP BY c",
-    "SELECT c, b, bool_and(b) AS x, bool_or(b) AS y, count(*) FILTER (WHERE x > 0) AS z, sum(n) FILTER (WHERE b) AS q"
+    "SELECT c, count(*) AS a, count(x) AS b, sum(x) AS d, avg(x) AS e, min(x) AS f, max(x) AS g "
+    "FROM t GROUP BY c",
+    "SELECT c, sum(n) AS a, avg(n) AS b, min(n) AS d, max(n) AS e, sum(u) AS f, avg(u) AS g FROM t "
+    "GROUP BY c",
+    "SELECT c, b, bool_and(b) AS x, bool_or(b) AS y, count(*) FILTER (WHERE x > 0) AS z, sum(n) "
+    "FILTER (WHERE b) AS q"
     " FROM t GROUP BY c, b",
-    "SELECT c, count(DISTINCT x) AS a, sum(DISTINCT x) AS b, avg(DISTINCT x) AS d, count(DISTINCT w) AS e FROM t GROUP BY c",
+    "SELECT c, count(DISTINCT x) AS a, sum(DISTINCT x) AS b, avg(DISTINCT x) AS d, count(DISTINCT "
+    "w) AS e FROM t GROUP BY c",
     "SELECT min(w) AS a, max(w) AS b, min(f) AS d, max(f) AS e, count(*) AS g, max(x) AS h FROM t",
     "SELECT c, min(w) AS a, max(w) AS b FROM t GROUP BY c HAVING count(*) > 50",
     "SELECT DISTINCT c, x FROM t",
     "SELECT DISTINCT ON (c) c, x, w, k FROM t WHERE x > -5 ORDER BY c, x DESC, w, _sequence, _pos",
     "SELECT DISTINCT ON (k) k, c, w FROM t ORDER BY k, _sequence, _pos",
-    "SELECT c, count(*) AS a, max(w) AS b, sum(n) AS d FROM (SELECT DISTINCT ON (k) k, c, w, n FROM t ORDER BY k, _sequence DESC,"
+    "SELECT c, count(*) AS a, max(w) AS b, sum(n) AS d FROM (SELECT DISTINCT ON (k) k, c, w, n "
+    "FROM t ORDER BY k, _sequence DESC,"
     " _pos DESC) AS q GROUP BY c",
-    "SELECT a, count(*) AS b, min(c) AS d, max(m) AS e FROM (SELECT c, count(*) / 10 AS a, max(n) AS m FROM t GROUP BY c) AS q"
+    "SELECT a, count(*) AS b, min(c) AS d, max(m) AS e FROM (SELECT c, count(*) / 10 AS a, max(n) "
+    "AS m FROM t GROUP BY c) AS q"
     " GROUP BY a",
     "SELECT k, c FROM t WHERE b UNION ALL SELECT x, w FROM t WHERE NOT b",
 };
@@ -99,7 +108,8 @@ static void make_history(struct history *h, struct arena *a, struct prng *p)
 			struct op_input gone = h->left[which];
 			gone.weight = -1;
 			h->events[h->event_count++] = gone;
-			memmove(&h->left[which], &h->left[which + 1], (h->left_count - which - 1) * sizeof *h->left);
+			memmove(&h->left[which], &h->left[which + 1],
+			    (h->left_count - which - 1) * sizeof *h->left);
 			h->left_count--;
 			continue;
 		}
@@ -205,10 +215,13 @@ static void nothing_is_left_when_everything_was_taken_back(void **state)
 
 static const char *const failing_views[] = {
     "SELECT c, 100 / sum(x) AS a, count(*) AS n FROM t GROUP BY c",
-    "SELECT c, 100 / (max(x) - min(x) - 3) AS a, count(DISTINCT w) AS n, max(w) AS m FROM (SELECT DISTINCT ON (k) k, c, x, w FROM t"
+    "SELECT c, 100 / (max(x) - min(x) - 3) AS a, count(DISTINCT w) AS n, max(w) AS m FROM (SELECT "
+    "DISTINCT ON (k) k, c, x, w FROM t"
     " ORDER BY k, _sequence DESC, _pos DESC) AS q GROUP BY c",
-    "SELECT c, sum(1 / (y - 3)) AS a FROM (SELECT k, c, count(*) AS y FROM t GROUP BY k, c) AS q GROUP BY c",
-    "SELECT DISTINCT ON (c) c, 10 / x AS y, w FROM (SELECT DISTINCT ON (k) k, c, x, w FROM t ORDER BY k, _sequence DESC, _pos DESC)"
+    "SELECT c, sum(1 / (y - 3)) AS a FROM (SELECT k, c, count(*) AS y FROM t GROUP BY k, c) AS q "
+    "GROUP BY c",
+    "SELECT DISTINCT ON (c) c, 10 / x AS y, w FROM (SELECT DISTINCT ON (k) k, c, x, w FROM t ORDER "
+    "BY k, _sequence DESC, _pos DESC)"
     " AS q ORDER BY c, y DESC, w",
     "SELECT k, 7 / x AS y FROM t WHERE b UNION ALL SELECT k, 8 / (x - 1) FROM t WHERE x > 0",
     "SELECT DISTINCT 12 / (s - 1) AS y FROM (SELECT c, sum(x) AS s FROM t GROUP BY c) AS q",
@@ -338,7 +351,8 @@ static void a_record_that_overflows_a_sum_is_refused_and_only_that(void **state)
 	struct op_input rows[5];
 	const int128 most = (int128)numeric_pow10(NUMERIC_DIGITS_MAX) - 1;
 	const int128 units[5] = {most - 10, 10, 1, -5, 5};
-	op_fixture_init(&f, bind(&sf, "SELECT sum(u) AS s, count(*) AS n, count(DISTINCT k) AS d FROM t"), 0);
+	op_fixture_init(
+	    &f, bind(&sf, "SELECT sum(u) AS s, count(*) AS n, count(DISTINCT k) AS d FROM t"), 0);
 	assert_false(op_needs_records(f.tree));
 	for (uint32_t r = 0; r < 5; r++) {
 		values[r][0].i = r;
@@ -390,7 +404,8 @@ static void float_sums_over_retraction_are_refused(void **state)
 
 /* ---- memory ------------------------------------------------------------------------------------ */
 
-static enum err ignore_rows(void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
+static enum err ignore_rows(
+    void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
 {
 	(void)ctx;
 	(void)rows;
@@ -399,7 +414,8 @@ static enum err ignore_rows(void *ctx, const struct batch *rows, const struct op
 	return ERR_OK;
 }
 
-static enum err run_once(const struct view_plan *plan, const struct op_env *env, struct batch *batches, uint32_t count)
+static enum err run_once(
+    const struct view_plan *plan, const struct op_env *env, struct batch *batches, uint32_t count)
 {
 	struct op_tree *tree = NULL;
 	enum err err = op_build(plan, env, &tree);
@@ -417,8 +433,10 @@ static void running_out_of_memory_anywhere_is_an_error_without_leaks(void **stat
 {
 	(void)state;
 	static const char *const views[] = {
-	    "SELECT c, sum(u) AS a, min(w) AS b, count(DISTINCT x) AS d, max(n) AS e FROM t GROUP BY c",
-	    "SELECT c, max(w) AS m, count(*) AS n FROM (SELECT DISTINCT ON (k) k, c, w FROM t ORDER BY k, _sequence DESC, _pos DESC) AS q"
+	    "SELECT c, sum(u) AS a, min(w) AS b, count(DISTINCT x) AS d, max(n) AS e FROM t GROUP "
+	    "BY c",
+	    "SELECT c, max(w) AS m, count(*) AS n FROM (SELECT DISTINCT ON (k) k, c, w FROM t "
+	    "ORDER BY k, _sequence DESC, _pos DESC) AS q"
 	    " GROUP BY c",
 	    "SELECT k, upper(c) AS u FROM t WHERE w LIKE '%b%'",
 	};
