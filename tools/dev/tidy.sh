@@ -67,7 +67,7 @@ awk '
 			args = head; sub(/^[^(]*\(/, "", args); depth = 0; commas = 0
 			for (i = 1; i <= length(args); i++) { c = substr(args, i, 1)
 				if (c == "(") depth++; else if (c == ")") { if (depth-- == 0) break } else if (c == "," && depth == 0) commas++ }
-			if (commas > 4 && head !~ /struct MHD_Connection \*/) print FILENAME ":" head_line ": " commas + 1 " parameters, at most 5"
+			if (commas > 6 && head !~ /struct MHD_Connection \*/) print FILENAME ":" head_line ": " commas + 1 " parameters, at most 7"
 		} head = "" }
 	in_function && /^\t\t\t\t+[^\t ].*\{$/ && !/^\t*(\{|\.|\[)/ && !/= \{$/ { print FILENAME ":" FNR ": nested deeper than 3" }
 	/^\}/ { if (in_function && FNR - start > 70) print FILENAME ":" start ": function of " FNR - start " lines, at most 70"
