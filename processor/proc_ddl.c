@@ -291,37 +291,38 @@ static bool is_rebuilding(const struct reg_version *v)
 	return v->run && v->run->state == PROC_REBUILDING && v->def.version != v->view->active;
 }
 
-/* Which number the version gets, and whether it is an entry WITH NO DATA that now starts. Under
- * ddl. */
-static enum err choose_version(
-    struct proc *p, const struct version_request *q, int32_t *ret_version, bool *ret_start)
+static struct reg_version *find_rebuild(struct reg_view *view)
 {
-	enum err err = ERR_OK;
-	mutex_lock(&p->mutex);
+	struct reg_version *v = view ? registry_next_version(view, NULL) : NULL;
+	while (v && !is_rebuilding(v))
+		v = registry_next_version(view, v);
+	return v;
+}
+
+/* Which number the version gets; one created WITH NO DATA may be taken again, to start it. Under
+ * ddl and mutex. */
+static enum err choose_version(
+    struct proc *p, const struct version_request *q, int32_t *ret_version)
+{
 	struct reg_view *view = registry_view(&p->registry, q->s->name);
-	int32_t version = q->version ? q->version : view ? registry_free_version(view) : 1;
+	int32_t free_version = view ? registry_free_version(view) : 1;
+	int32_t version = q->version ? q->version : free_version;
 	struct reg_version *same = registry_version(&p->registry, q->s->name, version);
-	bool start = same && !same->def.with_data && q->with_data;
-	for (struct reg_version *v = view ? registry_next_version(view, NULL) : NULL;
-	     v && q->with_data && !err; v = registry_next_version(view, v))
-		if (is_rebuilding(v))
-			err = err_note(ERR_REFUSED,
-			    "a rebuild of \"" STR_FMT "\" is running already (version %d): wait for"
-			    " it, or drop that version",
-			    STR_ARG(view->name), v->def.version);
-	if (err == ERR_OK && same && !start)
-		err = err_note(ERR_EXISTS,
+	struct reg_version *running = q->with_data ? find_rebuild(view) : NULL;
+	if (same && (same->def.with_data || !q->with_data))
+		return err_note(ERR_EXISTS,
 		    "view \"" STR_FMT "\" has a version %d already: the next free one is %d",
-		    STR_ARG(view->name), version, registry_free_version(view));
-	if (err == ERR_OK && registry_table(&p->registry, q->s->name))
-		err = err_note(
+		    STR_ARG(q->s->name), version, free_version);
+	if (registry_table(&p->registry, q->s->name))
+		return err_note(
 		    ERR_EXISTS, "there is a table \"" STR_FMT "\" already", STR_ARG(q->s->name));
-	mutex_unlock(&p->mutex);
-	if (err == ERR_OK) {
-		*ret_version = version;
-		*ret_start = start;
-	}
-	return err;
+	if (running)
+		return err_note(ERR_REFUSED,
+		    "a rebuild of \"" STR_FMT "\" is running already (version %d): wait for it, or"
+		    " drop that version",
+		    STR_ARG(q->s->name), running->def.version);
+	*ret_version = version;
+	return ERR_OK;
 }
 
 static enum err fill_definition(struct proc *p, const struct version_request *q,
@@ -381,12 +382,14 @@ static enum err create_version(struct proc *p, const struct version_request *q,
 	struct definition d = {0};
 	struct arena arena;
 	struct view_plan *plan;
-	bool start = false;
 	TRY(definition_name_check(q->s->name));
 	TRY(wait_known(p, q->s->name));
-	TRY(choose_version(p, q, &d.version, &start));
+	mutex_lock(&p->mutex);
+	enum err err = choose_version(p, q, &d.version);
+	mutex_unlock(&p->mutex);
+	TRY(err);
 	arena_init(&arena, DDL_ARENA_BYTES_MAX);
-	enum err err = sql_bind_view(q->s, &p->registry.catalog, &arena, &plan, ret_error);
+	err = sql_bind_view(q->s, &p->registry.catalog, &arena, &plan, ret_error);
 	if (err == ERR_OK)
 		err = fill_definition(p, q, plan, &d);
 	if (err == ERR_OK)

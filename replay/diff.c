@@ -215,21 +215,23 @@ static enum err send_bag_row(
 	return x->d->take(x->d->take_ctx, x->values, count + 1);
 }
 
+static enum err fill_bag(struct diff *x, struct diff_bag *bag, int side)
+{
+	for (;;) {
+		enum err err = proc_snapshot_next(x->snap[side], &x->row[side]);
+		if (err)
+			return err == ERR_EOF ? ERR_OK : err;
+		TRY(diff_bag_add(bag, side, x->row[side].values));
+	}
+}
+
 static enum err compare_bags(struct diff *x)
 {
 	struct diff_bag bag;
 	enum err err = ERR_OK;
 	diff_bag_init(&bag, x->info[0].columns, x->info[0].column_count);
 	for (int side = 0; side < 2 && err == ERR_OK; side++)
-		for (;;) {
-			err = proc_snapshot_next(x->snap[side], &x->row[side]);
-			if (err)
-				break;
-			err = diff_bag_add(&bag, side, x->row[side].values);
-			if (err)
-				break;
-		}
-	err = err == ERR_EOF ? ERR_OK : err;
+		err = fill_bag(x, &bag, side);
 	if (err == ERR_OK)
 		err = diff_bag_walk(&bag, send_bag_row, x);
 	diff_bag_release(&bag);
