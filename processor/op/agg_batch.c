@@ -31,16 +31,14 @@ static bool safe_int(const struct agg_slot *s, const struct slot_rows *rows)
 {
 	size_t step = !rows->v->constant;
 	uint64_t largest = 0;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		int64_t x = in_use(rows, r) ? rows->v->i[r * step] : 0;
 		uint64_t size = x < 0 ? -(uint64_t)x : (uint64_t)x;
 		largest = size > largest ? size : largest;
 	}
 	int128 left = (int128)INT64_MAX - (int128)largest * (rows->end - rows->from);
 	bool safe = true;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		int128 sum = ((const struct slot_sum_int *)at(s, rows, r))->sum;
 		safe &= sum <= left && -sum <= left;
 	}
@@ -53,8 +51,7 @@ static bool safe_numeric(const struct agg_slot *s, const struct slot_rows *rows)
 	size_t step = !rows->v->constant;
 	int128 largest = 0, limit = (int128)numeric_pow10(NUMERIC_DIGITS_MAX);
 	int32_t scale = -1;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		if (!in_use(rows, r))
 			continue;
 		struct numeric n = rows->v->num[r * step];
@@ -66,8 +63,7 @@ static bool safe_numeric(const struct agg_slot *s, const struct slot_rows *rows)
 	}
 	if (s->tracks_scales || largest >= limit / (2 * BATCH_ROWS_MAX))
 		return false;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		const struct slot_sum_numeric *state = at(s, rows, r);
 		int128 size = state->sum < 0 ? -state->sum : state->sum;
 		if (size >= limit / 2 || (state->n > 0 && state->scale != scale && scale >= 0))
@@ -80,8 +76,7 @@ static bool safe_float(const struct agg_slot *s, const struct slot_rows *rows)
 {
 	double limit =
 	    (s->agg->type.id == TYPE_FLOAT4 ? (double)FLT_MAX : DBL_MAX) / (2 * BATCH_ROWS_MAX + 2);
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		double x = in_use(rows, r) ? rows->v->f[vec_row(rows->v, r)] : 0;
 		double sum = ((const struct slot_sum_float *)at(s, rows, r))->sum;
 		if (!(fabs(x) < limit) || !(fabs(sum) < limit))
@@ -105,15 +100,15 @@ bool agg_slot_safe(const struct agg_slot *s, const struct slot_rows *rows)
 
 static void add_counts(const struct agg_slot *s, const struct slot_rows *rows)
 {
-	EACH(rows, r)
-	((struct slot_count *)at(s, rows, r))->n += in_use(rows, r) ? weight_at(rows, r) : 0;
+	EACH (rows, r)
+		((struct slot_count *)at(s, rows, r))->n +=
+		    in_use(rows, r) ? weight_at(rows, r) : 0;
 }
 
 static void add_ints(const struct agg_slot *s, const struct slot_rows *rows)
 {
 	size_t step = !rows->v->constant;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		if (!in_use(rows, r))
 			continue;
 		struct slot_sum_int *state = at(s, rows, r);
@@ -126,8 +121,7 @@ static void add_ints(const struct agg_slot *s, const struct slot_rows *rows)
 static void add_numerics(const struct agg_slot *s, const struct slot_rows *rows)
 {
 	size_t step = !rows->v->constant;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		if (!in_use(rows, r))
 			continue;
 		struct slot_sum_numeric *state = at(s, rows, r);
@@ -142,8 +136,7 @@ static void add_numerics(const struct agg_slot *s, const struct slot_rows *rows)
 static void add_floats(const struct agg_slot *s, const struct slot_rows *rows)
 {
 	bool as_float = s->agg->type.id == TYPE_FLOAT4;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		if (!in_use(rows, r))
 			continue;
 		struct slot_sum_float *state = at(s, rows, r);
@@ -158,8 +151,7 @@ static void add_extremes(const struct agg_slot *s, const struct slot_rows *rows)
 {
 	size_t step = !rows->v->constant;
 	bool max = s->agg->kind == AGG_MAX;
-	EACH(rows, r)
-	{
+	EACH (rows, r) {
 		if (!in_use(rows, r))
 			continue;
 		struct slot_extreme_int *state = at(s, rows, r);

@@ -279,13 +279,13 @@ static enum err count_member(
 }
 
 enum err group_member_add(
-    struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct member_change *c)
+    struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct agg_value *v)
 {
 	struct bytes key;
 	struct entry *part;
-	TRY(group_part_key(a, e, s, c->value, &key));
+	TRY(group_part_key(a, e, s, v->value, &key));
 	TRY(table_find_one(&a->parts, key, &part));
-	return count_member(a, part, c->weight, c->try, &c->weight);
+	return count_member(a, part, v->weight, v->try, &v->weight);
 }
 
 static enum err member_keys(struct arena *arena, const struct agg_slot *s,
@@ -333,14 +333,15 @@ enum err group_members_add(struct aggregate *a, struct arena *arena, const struc
 	TRY(table_find(&a->parts, &keys, 0, keys.count, parts));
 	uint32_t next = 0;
 	for (uint32_t r = rows->from; r < rows->end; r++) {
-		int32_t delta;
+		struct agg_value v = {.weight = 0};
 		if (rows->use && !rows->use[r])
 			continue;
-		TRY(count_member(
-		    a, parts[next++], rows->weight ? rows->weight[r] : 1, false, &delta));
-		if (delta != 0)
-			TRY(agg_slot_add(s, slot_state(s, rows->entries[r]), &a->groups.slab,
-			    vec_get(rows->v, r), delta, false));
+		int32_t weight = rows->weight ? rows->weight[r] : 1;
+		TRY(count_member(a, parts[next++], weight, false, &v.weight));
+		if (v.weight == 0)
+			continue;
+		v.value = vec_get(rows->v, r);
+		TRY(agg_slot_add(s, slot_state(s, rows->entries[r]), &a->groups.slab, &v));
 	}
 	return ERR_OK;
 }

@@ -71,15 +71,10 @@ MUST_USE enum err group_load_bag(struct aggregate *a, struct entry *e, const str
 /* Counts a value in or out of the slot's multiset, and the change on its way to the store. */
 MUST_USE enum err group_bag_add(
     struct aggregate *a, struct entry *e, const struct agg_slot *s, struct datum d, int32_t weight);
-/* Counts a value in or out of a DISTINCT set; weight becomes +1 when it appeared, -1 when it
+/* Counts a value in or out of a DISTINCT set; its weight becomes +1 when it appeared, -1 when it
  * vanished, else 0. */
-struct member_change {
-	struct datum value;
-	int32_t weight;
-	bool try; /* change nothing */
-};
 MUST_USE enum err group_member_add(
-    struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct member_change *c);
+    struct aggregate *a, const struct entry *e, const struct agg_slot *s, struct agg_value *v);
 /* Many at once, and what that does to the aggregate. */
 MUST_USE enum err group_members_add(struct aggregate *a, struct arena *arena,
     const struct agg_slot *s, const struct slot_rows *rows);

@@ -132,16 +132,17 @@ static enum err note_scale(
 }
 
 static enum err add_numeric(const struct agg_slot *s, struct slot_sum_numeric *state,
-    struct slab *slab, struct numeric v, int32_t weight, bool try)
+    struct slab *slab, const struct agg_value *v)
 {
-	struct numeric sum = {state->sum, state->scale},
-	               signed_v = {weight < 0 ? -v.mantissa : v.mantissa, v.scale};
-	TRY(numeric_add(sum, signed_v, &sum));
-	if (try)
+	struct numeric sum = {state->sum, state->scale}, part = v->value.num;
+	if (v->weight < 0)
+		part.mantissa = -part.mantissa;
+	TRY(numeric_add(sum, part, &sum));
+	if (v->try)
 		return ERR_OK;
-	state->n += weight;
+	state->n += v->weight;
 	if (s->tracks_scales) {
-		TRY(note_scale(state, slab, v.scale, weight));
+		TRY(note_scale(state, slab, part.scale, v->weight));
 		int32_t largest = NUMERIC_DIGITS_MAX;
 		while (largest > 0 && state->by_scale[largest] == 0)
 			largest--;
@@ -234,31 +235,31 @@ static enum err add_extreme(const struct agg_slot *s, void *at, struct slab *sla
 	return set_extreme(s, state, slab, d);
 }
 
-enum err agg_slot_add(const struct agg_slot *s, void *state, struct slab *slab, struct datum d,
-    int32_t weight, bool try)
+enum err agg_slot_add(
+    const struct agg_slot *s, void *state, struct slab *slab, const struct agg_value *v)
 {
 	switch (s->kind) {
 	case SLOT_COUNT:
-		((struct slot_count *)state)->n += try ? 0 : weight;
+		((struct slot_count *)state)->n += v->try ? 0 : v->weight;
 		return ERR_OK;
 	case SLOT_SUM_INT:
-		return add_int(s, state, d.i, weight, try);
+		return add_int(s, state, v->value.i, v->weight, v->try);
 	case SLOT_SUM_NUMERIC:
-		return add_numeric(s, state, slab, d.num, weight, try);
+		return add_numeric(s, state, slab, v);
 	case SLOT_SUM_FLOAT:
-		return add_float(s, state, d.f, try);
+		return add_float(s, state, v->value.f, v->try);
 	case SLOT_SUM_INTERVAL:
-		return add_interval(state, d.iv, weight, try);
+		return add_interval(state, v->value.iv, v->weight, v->try);
 	case SLOT_EXTREME_INT:
 	case SLOT_EXTREME:
-		ASSERT(!s->keeps_bag && weight > 0);
-		return try ? ERR_OK : add_extreme(s, state, slab, d);
+		ASSERT(!s->keeps_bag && v->weight > 0);
+		return v->try ? ERR_OK : add_extreme(s, state, slab, v->value);
 	case SLOT_BOOL:
 		break;
 	}
 	struct slot_bool *b = state;
-	if (!try)
-		*(d.b ? &b->trues : &b->falses) += weight;
+	if (!v->try)
+		*(v->value.b ? &b->trues : &b->falses) += v->weight;
 	return ERR_OK;
 }
 

@@ -74,11 +74,16 @@ struct agg_slot {
 MUST_USE enum err agg_slot_init(struct agg_slot *s, const struct agg *agg, bool retracts);
 size_t agg_slot_width(const struct agg_slot *s); /* multiple of 16 */
 
-/* Adds (weight > 0) or takes out one value. With `try` only says whether it would overflow:
- * ERR_NUMERIC_OVERFLOW. ERR_NOMEM; ERR_CORRUPT when something is taken out that is not in. Extremes
+/* One value that goes in (weight > 0) or out. */
+struct agg_value {
+	struct datum value;
+	int32_t weight;
+	bool try; /* change nothing, only say whether it would overflow */
+};
+/* ERR_NUMERIC_OVERFLOW; ERR_NOMEM; ERR_CORRUPT when something is taken out that is not in. Extremes
  * with a bag: agg_slot_from_bag instead. */
-MUST_USE enum err agg_slot_add(const struct agg_slot *s, void *state, struct slab *slab,
-    struct datum d, int32_t weight, bool try);
+MUST_USE enum err agg_slot_add(
+    const struct agg_slot *s, void *state, struct slab *slab, const struct agg_value *v);
 /* Rows [from, end) of a batch for one aggregate, and the group of each. */
 struct entry;
 struct slot_rows {

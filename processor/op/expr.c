@@ -49,6 +49,12 @@ static void row_error_vadd(
 	error->row = row;
 	error->err = err;
 	vsnprintf(error->message, sizeof error->message, fmt, ap);
+	/* it may quote a value, cut anywhere: what is printed later must be text */
+	struct str message = str_of(error->message);
+	if (!str_is_utf8(message))
+		for (size_t i = 0; i < message.len; i++)
+			if ((unsigned char)error->message[i] >= 0x80)
+				error->message[i] = '?';
 }
 
 void row_error_add(struct row_errors *e, uint32_t row, enum err err, const char *fmt, ...)
@@ -67,7 +73,7 @@ void func_null(struct eval *ev, struct vec *out, uint32_t row)
 		out->null[row] = 1;
 }
 
-void func_fail(struct eval *ev, struct vec *out, uint32_t row, enum err err, const char *fmt, ...)
+void func_note(struct eval *ev, uint32_t row, enum err err, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -75,7 +81,6 @@ void func_fail(struct eval *ev, struct vec *out, uint32_t row, enum err err, con
 	va_end(ap);
 	if (ev->errors->no_memory)
 		ev->fatal = ERR_NOMEM;
-	func_null(ev, out, row);
 }
 
 void func_fail_code(struct eval *ev, struct vec *out, uint32_t row, enum err err)
@@ -83,6 +88,19 @@ void func_fail_code(struct eval *ev, struct vec *out, uint32_t row, enum err err
 	if (err == ERR_NOMEM)
 		ev->fatal = err;
 	func_fail(ev, out, row, err, "%s: %s", type_name(out->type.id), err_text(err));
+}
+
+size_t func_text_limit(const struct expr *call, const struct vec *args, uint32_t row)
+{
+	size_t limit = FUNC_TEXT_FREE;
+	for (uint32_t a = 0; a < call->arg_count; a++) {
+		enum type_id id = args[a].type.id;
+		bool slice =
+		    id == TYPE_TEXT || id == TYPE_BYTEA || id == TYPE_JSONB || id == TYPE_UNKNOWN;
+		if (slice && !vec_is_null(&args[a], row))
+			limit += FUNC_TEXT_TIMES * arg_s(&args[a], row).len;
+	}
+	return limit < FUNC_TEXT_MAX ? limit : FUNC_TEXT_MAX;
 }
 
 void *func_alloc(struct eval *ev, size_t len)
@@ -97,7 +115,7 @@ struct str func_take(struct eval *ev, struct vec *out, uint32_t row, struct writ
 {
 	struct str s = {"", 0};
 	if (w->err == ERR_LIMIT) {
-		func_fail(ev, out, row, ERR_LIMIT, "text longer than %zu bytes", FUNC_TEXT_MAX);
+		func_fail(ev, out, row, ERR_LIMIT, "text would be longer than %zu bytes", w->limit);
 	} else if (w->err != ERR_OK) {
 		ev->fatal = w->err;
 	} else {

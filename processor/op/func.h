@@ -18,14 +18,23 @@ static inline bool func_todo(const struct eval *ev, const struct vec *out, uint3
 
 /* Makes the row NULL. */
 void func_null(struct eval *ev, struct vec *out, uint32_t row);
+/* Records the row's error. */
+void func_note(struct eval *ev, uint32_t row, enum err err, const char *fmt, ...) PRINTF(4, 5);
 /* Records the error and makes the row NULL. */
-void func_fail(struct eval *ev, struct vec *out, uint32_t row, enum err err, const char *fmt, ...)
-    PRINTF(5, 6);
+#define func_fail(ev, out, row, err, ...)                                                          \
+	(func_null(ev, out, row), func_note(ev, row, err, __VA_ARGS__))
 /* The usual message for a code: overflow, division by zero. */
 void func_fail_code(struct eval *ev, struct vec *out, uint32_t row, enum err err);
-/* From the batch's arena; NULL after setting ev->fatal. One row's text is at most FUNC_TEXT_MAX. */
+/* From the batch's arena; NULL after setting ev->fatal. */
 void *func_alloc(struct eval *ev, size_t len);
-#define FUNC_TEXT_MAX (16 * MIB)
+/*
+ * How long a row's text result may be: four times its arguments and 64 KiB (I8), whatever else is
+ * in the batch, so that which records are refused does not depend on batches.
+ */
+#define FUNC_TEXT_FREE  (64 * KIB)
+#define FUNC_TEXT_TIMES ((size_t)4)
+#define FUNC_TEXT_MAX   (64 * MIB)
+size_t func_text_limit(const struct expr *call, const struct vec *args, uint32_t row);
 /* A copy of the writer's bytes in the arena; the writer is cleared. Its error makes the row fail
  * (LIMIT) or the batch. */
 struct str func_take(struct eval *ev, struct vec *out, uint32_t row, struct writer *w);

@@ -36,10 +36,10 @@ static void out_of_range(struct eval *ev, struct vec *out, uint32_t row)
 		}                                                                                  \
 		if (!bad)                                                                          \
 			return;                                                                    \
-		EACH_ROW(ev, out, r)                                                               \
-		if (builtin(a[r * step_a], b[r * step_b], &out->i[r]) ||                           \
-		    !in_range(type_id, out->i[r]))                                                 \
-			out_of_range(ev, out, r);                                                  \
+		EACH_ROW (ev, out, r)                                                              \
+			if (builtin(a[r * step_a], b[r * step_b], &out->i[r]) ||                   \
+			    !in_range(type_id, out->i[r]))                                         \
+				out_of_range(ev, out, r);                                          \
 	}
 #define INT_ARITHS(name, type_id)                                                                  \
 	INT_ARITH(name##_add, type_id, __builtin_add_overflow)                                     \
@@ -51,8 +51,7 @@ INT_ARITHS(int8, TYPE_INT8)
 
 static void int_divide(struct eval *ev, const struct vec *args, struct vec *out, bool rest)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t a = arg_i(&args[0], r), b = arg_i(&args[1], r);
 		if (b == 0) {
 			func_fail(ev, out, r, ERR_DIVISION_BY_ZERO, "division by zero");
@@ -71,8 +70,7 @@ static void int_divide(struct eval *ev, const struct vec *args, struct vec *out,
 
 static void int_negate(struct eval *ev, const struct vec *args, struct vec *out, bool always)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t a = arg_i(&args[0], r);
 		if (a >= 0 && !always)
 			out->i[r] = a;
@@ -87,8 +85,7 @@ static void int_negate(struct eval *ev, const struct vec *args, struct vec *out,
 static void int_shift(struct eval *ev, const struct vec *args, struct vec *out, bool left)
 {
 	int width = out->type.id == TYPE_INT8 ? 64 : 32;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t a = arg_i(&args[0], r);
 		unsigned by = (unsigned)arg_i(&args[1], r) & (unsigned)(width - 1);
 		int64_t v = left ? (int64_t)((uint64_t)a << by) : a >> by;
@@ -133,8 +130,7 @@ static uint64_t gcd(uint64_t a, uint64_t b)
 
 static void int_gcd(struct eval *ev, const struct vec *args, struct vec *out, bool multiple)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		uint64_t a = absolute(arg_i(&args[0], r)), b = absolute(arg_i(&args[1], r)),
 		         g = gcd(a, b), v = g;
 		bool wide = multiple && g != 0 && __builtin_mul_overflow(a / g, b, &v);
@@ -154,8 +150,8 @@ BODY_WITH(int8_lcm, int_gcd, true)
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
-		EACH_ROW(ev, out, r)                                                               \
-		out->i[r] = arg_i(&args[0], r) op arg_i(&args[1], r);                              \
+		EACH_ROW (ev, out, r)                                                              \
+			out->i[r] = arg_i(&args[0], r) op arg_i(&args[1], r);                      \
 	}
 INT_BITS(int_and, &)
 INT_BITS(int_or, |)
@@ -164,8 +160,8 @@ INT_BITS(int_xor, ^)
 void func_int_not(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->i[r] = ~arg_i(&args[0], r);
+	EACH_ROW (ev, out, r)
+		out->i[r] = ~arg_i(&args[0], r);
 }
 
 /* ---- real, double precision ------------------------------------------------------ */
@@ -186,8 +182,7 @@ static double float_compute(enum float_op op, double a, double b, bool is_float4
 static void float_arith(struct eval *ev, const struct vec *args, struct vec *out, enum float_op op)
 {
 	bool is_float4 = out->type.id == TYPE_FLOAT4;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		double a = arg_f(&args[0], r), b = arg_f(&args[1], r);
 		if (op == FLOAT_DIV && b == 0 && !isnan(a)) {
 			func_fail(ev, out, r, ERR_DIVISION_BY_ZERO, "division by zero");
@@ -217,16 +212,16 @@ void func_float_neg(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->f[r] = -arg_f(&args[0], r);
+	EACH_ROW (ev, out, r)
+		out->f[r] = -arg_f(&args[0], r);
 }
 
 void func_float_abs(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->f[r] = fabs(arg_f(&args[0], r));
+	EACH_ROW (ev, out, r)
+		out->f[r] = fabs(arg_f(&args[0], r));
 }
 
 /* ---- numeric --------------------------------------------------------------------- */
@@ -235,8 +230,7 @@ typedef enum err (*numeric_op)(struct numeric a, struct numeric b, struct numeri
 
 static void numeric_arith(struct eval *ev, const struct vec *args, struct vec *out, numeric_op op)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum err e = op(arg_num(&args[0], r), arg_num(&args[1], r), &out->num[r]);
 		if (e != ERR_OK)
 			func_fail_code(ev, out, r, e);
@@ -255,8 +249,7 @@ void func_numeric_neg(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct numeric n = arg_num(&args[0], r);
 		out->num[r] = (struct numeric){-n.mantissa, n.scale};
 	}
@@ -266,8 +259,7 @@ void func_numeric_abs(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct numeric n = arg_num(&args[0], r);
 		out->num[r] = (struct numeric){n.mantissa < 0 ? -n.mantissa : n.mantissa, n.scale};
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text functions that build new text. One row's result is at most FUNC_TEXT_MAX bytes, so that no
- * argument can ask for more memory than the record that holds it deserves. */
+/* Text functions that build new text, within func_text_limit. */
 #include "processor/op/func_list.h"
 #include "processor/op/utf8.h"
 
@@ -10,9 +9,9 @@
 	void func_##name(                                                                          \
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
-static void too_long(struct eval *ev, struct vec *out, uint32_t row)
+static void too_long(struct eval *ev, struct vec *out, uint32_t row, size_t limit)
 {
-	func_fail(ev, out, row, ERR_LIMIT, "text longer than %zu bytes", FUNC_TEXT_MAX);
+	func_fail(ev, out, row, ERR_LIMIT, "text would be longer than %zu bytes", limit);
 }
 
 /* ---- joining --------------------------------------------------------------------- */
@@ -20,11 +19,10 @@ static void too_long(struct eval *ev, struct vec *out, uint32_t row)
 BODY(text_concat)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str a = arg_s(&args[0], r), b = arg_s(&args[1], r);
 		if (a.len + b.len > FUNC_TEXT_MAX) {
-			too_long(ev, out, r);
+			too_long(ev, out, r, FUNC_TEXT_MAX);
 			continue;
 		}
 		char *to = func_alloc(ev, a.len + b.len);
@@ -51,8 +49,7 @@ BODY(any_concat)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		write_value(&w, &args[0], r, true);
 		write_value(&w, &args[1], r, true);
 		out->s[r] = func_take(ev, out, r, &w);
@@ -66,8 +63,8 @@ static void join(struct eval *ev, const struct expr *call, const struct vec *arg
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
+		w.limit = func_text_limit(call, args, r);
 		if (separated && vec_is_null(&args[0], r)) {
 			func_null(ev, out, r);
 			continue;
@@ -98,14 +95,13 @@ BODY(concat_ws)
 
 BODY(text_repeat)
 {
-	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		int64_t n = arg_i(&args[1], r);
 		size_t times = n > 0 && s.len > 0 ? (size_t)n : 0;
-		if (times > 0 && times > FUNC_TEXT_MAX / s.len) {
-			too_long(ev, out, r);
+		size_t limit = func_text_limit(call, args, r);
+		if (times > 0 && times > limit / s.len) {
+			too_long(ev, out, r, limit);
 			continue;
 		}
 		char *to = func_alloc(ev, times * s.len);
@@ -124,8 +120,8 @@ static void pad(
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
+		w.limit = func_text_limit(call, args, r);
 		struct str s = arg_s(&args[0], r),
 		           fill = call->arg_count == 3 ? arg_s(&args[2], r) : STR(" ");
 		int64_t want = arg_i(&args[1], r) > 0 ? arg_i(&args[1], r) : 0;
@@ -162,11 +158,10 @@ BODY(text_rpad)
 
 BODY(text_replace)
 {
-	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
+		w.limit = func_text_limit(call, args, r);
 		struct str s = arg_s(&args[0], r), from = arg_s(&args[1], r),
 		           to = arg_s(&args[2], r);
 		const char *at = s.ptr, *end = s.ptr + s.len, *hit;
@@ -198,11 +193,10 @@ static int64_t index_in(struct str set, struct str c)
 
 BODY(text_translate)
 {
-	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
+		w.limit = func_text_limit(call, args, r);
 		struct str s = arg_s(&args[0], r), from = arg_s(&args[1], r),
 		           to = arg_s(&args[2], r);
 		for (size_t i = 0, n; i < s.len; i += n) {
@@ -225,8 +219,8 @@ BODY(text_overlay)
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
+		w.limit = func_text_limit(call, args, r);
 		struct str s = arg_s(&args[0], r), with = arg_s(&args[1], r);
 		int64_t from = arg_i(&args[2], r),
 		        len = call->arg_count == 4 ? arg_i(&args[3], r) : (int64_t)utf8_count(with);
@@ -251,8 +245,7 @@ BODY(text_overlay)
 BODY(text_chr)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t cp = arg_i(&args[0], r);
 		char *to = func_alloc(ev, 4);
 		if (!to)
@@ -279,8 +272,7 @@ BODY(text_chr)
 
 static void to_hex(struct eval *ev, const struct vec *args, struct vec *out, uint64_t mask)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		char *to = func_alloc(ev, 20);
 		if (!to)
 			return;

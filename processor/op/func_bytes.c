@@ -23,8 +23,7 @@ static char *put_hex(char *to, const uint8_t *from, size_t len)
 static void digest(
     struct eval *ev, const struct vec *args, struct vec *out, const EVP_MD *md, bool hex)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		uint8_t sum[EVP_MAX_MD_SIZE];
 		unsigned len = 0;
@@ -109,8 +108,7 @@ BODY(bytea_encode)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		enum encoding e = encoding_by_name(arg_s(&args[1], r));
 		if (e == ENCODING_NONE) {
@@ -205,8 +203,7 @@ static enum err decode_text(struct arena *a, struct str s, enum encoding e, stru
 BODY(bytea_decode)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum encoding e = encoding_by_name(arg_s(&args[1], r));
 		enum err err = e == ENCODING_NONE
 		                   ? ERR_BAD_VALUE
@@ -230,8 +227,7 @@ static bool is_utf8_name(struct str s)
 BODY(convert_from)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		if (!is_utf8_name(arg_s(&args[1], r)))
 			func_fail(ev, out, r, ERR_BAD_VALUE, "only UTF8 is known");
@@ -245,8 +241,7 @@ BODY(convert_from)
 BODY(convert_to)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		if (is_utf8_name(arg_s(&args[1], r)))
 			out->s[r] = arg_s(&args[0], r);
 		else

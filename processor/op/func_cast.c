@@ -26,8 +26,7 @@ void func_int_to_int(
 {
 	int64_t min, max;
 	int_range(call->type.id, &min, &max);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		out->i[r] = arg_i(&args[0], r);
 		if (out->i[r] < min || out->i[r] > max)
 			out_of_range(ev, out, r);
@@ -38,24 +37,24 @@ void func_int_to_float4(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->f[r] = (double)(float)arg_i(&args[0], r);
+	EACH_ROW (ev, out, r)
+		out->f[r] = (double)(float)arg_i(&args[0], r);
 }
 
 void func_int_to_float8(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->f[r] = (double)arg_i(&args[0], r);
+	EACH_ROW (ev, out, r)
+		out->f[r] = (double)arg_i(&args[0], r);
 }
 
 void func_int_to_numeric(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->num[r] = numeric_of_i64(arg_i(&args[0], r));
+	EACH_ROW (ev, out, r)
+		out->num[r] = numeric_of_i64(arg_i(&args[0], r));
 }
 
 void func_float_to_int(
@@ -64,8 +63,7 @@ void func_float_to_int(
 	int64_t min, max;
 	int_range(call->type.id, &min, &max);
 	/* -2^63 and 2^63 are exact; min - 0.5 and such are decided after rounding half to even */
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		double v = rint(arg_f(&args[0], r));
 		if (!(v >= -0x1p63 && v < 0x1p63) || (int64_t)v < min || (int64_t)v > max)
 			out_of_range(ev, out, r);
@@ -78,8 +76,7 @@ void func_float8_to_float4(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		double v = arg_f(&args[0], r);
 		float f = (float)v;
 		if ((isinf(f) && !isinf(v)) || (f == 0 && v != 0))
@@ -93,8 +90,7 @@ void func_float8_to_float4(
 void func_float_to_numeric(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum err e = numeric_of_double(
 		    arg_f(&args[0], r), args[0].type.id == TYPE_FLOAT4, &out->num[r]);
 		if (e == ERR_OK)
@@ -109,17 +105,17 @@ void func_numeric_to_int(
 {
 	int64_t min, max;
 	int_range(call->type.id, &min, &max);
-	EACH_ROW(ev, out, r)
-	if (numeric_to_i64(arg_num(&args[0], r), min, max, &out->i[r]) != ERR_OK)
-		out_of_range(ev, out, r);
+	EACH_ROW (ev, out, r)
+		if (numeric_to_i64(arg_num(&args[0], r), min, max, &out->i[r]) != ERR_OK)
+			out_of_range(ev, out, r);
 }
 
 void func_numeric_to_float8(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->f[r] = numeric_to_double(arg_num(&args[0], r));
+	EACH_ROW (ev, out, r)
+		out->f[r] = numeric_to_double(arg_num(&args[0], r));
 }
 
 void func_numeric_to_float4(
@@ -128,8 +124,7 @@ void func_numeric_to_float4(
 	(void)call;
 	/* through text, so that it is rounded once; 38 digits are below the largest float, tiny
 	 * ones become an error as there */
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct writer w;
 		struct datum d;
 		writer_init(&w, KIB);
@@ -149,27 +144,27 @@ void func_numeric_to_float4(
 void func_numeric_typmod(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
-	EACH_ROW(ev, out, r)
-	if (numeric_apply_typmod(arg_num(&args[0], r), call->type, &out->num[r]) != ERR_OK)
-		func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW,
-		    "numeric field overflow: precision %d, scale %d", call->type.precision,
-		    call->type.scale);
+	EACH_ROW (ev, out, r)
+		if (numeric_apply_typmod(arg_num(&args[0], r), call->type, &out->num[r]) != ERR_OK)
+			func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW,
+			    "numeric field overflow: precision %d, scale %d", call->type.precision,
+			    call->type.scale);
 }
 
 void func_bool_to_int(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->i[r] = args[0].b[vec_row(&args[0], r)];
+	EACH_ROW (ev, out, r)
+		out->i[r] = args[0].b[vec_row(&args[0], r)];
 }
 
 void func_int_to_bool(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->b[r] = arg_i(&args[0], r) != 0;
+	EACH_ROW (ev, out, r)
+		out->b[r] = arg_i(&args[0], r) != 0;
 }
 
 /* ---- dates ----------------------------------------------------------------------- */
@@ -178,8 +173,7 @@ void func_date_to_time(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t days = arg_i(&args[0], r);
 		if (time_is_infinite(days))
 			out->i[r] = days;
@@ -193,8 +187,7 @@ void func_time_to_date(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t us = arg_i(&args[0], r);
 		out->i[r] = time_is_infinite(us) ? us : floor_div(us, US_PER_DAY);
 	}
@@ -207,8 +200,7 @@ void func_any_to_text(
 {
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct datum d = vec_get(&args[0], r);
 		if (args[0].type.id == TYPE_BOOL)
 			write_cstr(&w, d.b ? "true" : "false");
@@ -225,8 +217,7 @@ void func_any_to_text(
 void func_text_typmod(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		size_t chars = 0, i = 0;
 		for (; call->type.precision > 0 && i < s.len; i++)
@@ -252,8 +243,7 @@ static void read_failed(struct eval *ev, struct vec *out, uint32_t row, enum err
 void func_text_to_any(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct datum d;
 		enum err e = datum_from_text(ev->arena, call->type, arg_s(&args[0], r), &d);
 		if (e == ERR_OK)
@@ -268,8 +258,8 @@ void func_json_to_text(
 {
 	(void)ev;
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->s[r] = arg_s(&args[0], r);
+	EACH_ROW (ev, out, r)
+		out->s[r] = arg_s(&args[0], r);
 }
 
 /* Only a JSON boolean casts to boolean, only a number to a number; integers round as numeric does.
@@ -281,8 +271,7 @@ void func_json_to_scalar(
 	bool is_int = target.id == TYPE_INT2 || target.id == TYPE_INT4 || target.id == TYPE_INT8;
 	int64_t min, max;
 	int_range(target.id, &min, &max);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		enum json_text_kind kind = json_text_kind(s), want = target.id == TYPE_BOOL
 		                                                         ? JSON_TEXT_BOOL

@@ -62,8 +62,8 @@ static int text_order(struct str a, struct str b)
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
-		EACH_ROW(ev, out, r)                                                               \
-		out->b[r] = order(arg(&args[0], r), arg(&args[1], r)) op 0;                        \
+		EACH_ROW (ev, out, r)                                                              \
+			out->b[r] = order(arg(&args[0], r), arg(&args[1], r)) op 0;                \
 	}
 #define ROW_COMPARES(name, order, arg)                                                             \
 	ROW_COMPARE(name##_eq, order, arg, ==)                                                     \
@@ -94,8 +94,8 @@ ROW_COMPARE(text_ge, text_order, arg_s, >=)
 /* Equality needs no order: lengths differ most often. */
 static void text_equality(struct eval *ev, const struct vec *args, struct vec *out, bool equal)
 {
-	EACH_ROW(ev, out, r)
-	out->b[r] = str_equal(arg_s(&args[0], r), arg_s(&args[1], r)) == equal;
+	EACH_ROW (ev, out, r)
+		out->b[r] = str_equal(arg_s(&args[0], r), arg_s(&args[1], r)) == equal;
 }
 
 void func_text_eq(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)

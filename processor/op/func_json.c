@@ -27,14 +27,14 @@ static void store(struct eval *ev, struct vec *out, uint32_t row, struct str val
 
 static void member(struct eval *ev, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r)
-	store(ev, out, r, json_text_member(arg_s(&args[0], r), arg_s(&args[1], r)), as_text);
+	EACH_ROW (ev, out, r)
+		store(
+		    ev, out, r, json_text_member(arg_s(&args[0], r), arg_s(&args[1], r)), as_text);
 }
 
 static void element(struct eval *ev, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str doc = arg_s(&args[0], r);
 		int64_t index = arg_i(&args[1], r);
 		enum json_text_kind kind = json_text_kind(doc);
@@ -115,8 +115,7 @@ static bool next_name(struct arena *a, struct str *list, struct str *ret_name, b
 
 static void path(struct eval *ev, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str doc = arg_s(&args[0], r), list = arg_s(&args[1], r), name;
 		bool bad = list.len < 2 || list.ptr[0] != '{' || list.ptr[list.len - 1] != '}';
 		if (!bad) {
@@ -146,8 +145,7 @@ BODY(json_path_text)
 static void extract_path(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool as_text)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str doc = arg_s(&args[0], r);
 		for (uint32_t a = 1; a < call->arg_count; a++)
 			doc = step(doc, arg_s(&args[a], r));
@@ -169,8 +167,7 @@ BODY(json_extract_path_text)
 BODY(json_exists)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str doc = arg_s(&args[0], r), key = arg_s(&args[1], r), text;
 		bool found = json_text_member(doc, key).ptr != NULL;
 		int64_t count = json_text_kind(doc) == JSON_TEXT_ARRAY ? json_text_length(doc) : 0;
@@ -194,15 +191,14 @@ BODY(json_typeof)
 	    [JSON_TEXT_STRING] = "string",
 	    [JSON_TEXT_OBJECT] = "object",
 	    [JSON_TEXT_ARRAY] = "array"};
-	EACH_ROW(ev, out, r)
-	out->s[r] = str_of(names[json_text_kind(arg_s(&args[0], r))]);
+	EACH_ROW (ev, out, r)
+		out->s[r] = str_of(names[json_text_kind(arg_s(&args[0], r))]);
 }
 
 BODY(json_array_length)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str doc = arg_s(&args[0], r);
 		if (json_text_kind(doc) == JSON_TEXT_ARRAY)
 			out->i[r] = json_text_length(doc);

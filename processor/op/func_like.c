@@ -11,7 +11,7 @@
 	void func_##name(                                                                          \
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
-enum { LIKE_STEPS_MAX = 100000000 };
+enum { LIKE_STEPS_MAX = 10000000 };
 enum like_shape { LIKE_GENERAL, LIKE_EXACT, LIKE_PREFIX, LIKE_SUFFIX, LIKE_INSIDE };
 
 struct like {
@@ -132,8 +132,7 @@ static enum err like_match(const struct like *l, struct str s, bool *ret_match)
 static void like(struct eval *ev, const struct vec *args, struct vec *out, bool fold, bool negate)
 {
 	struct like l = {.pattern = {NULL, 0}};
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str pattern = arg_s(&args[1], r);
 		bool match = false;
 		if (l.pattern.ptr != pattern.ptr || l.pattern.len != pattern.len)
@@ -178,8 +177,7 @@ BODY(like_escape)
 	(void)call;
 	struct writer w;
 	writer_init(&w, FUNC_TEXT_MAX);
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str p = arg_s(&args[0], r), escape = arg_s(&args[1], r);
 		if (utf8_count(escape) > 1) {
 			func_fail(ev, out, r, ERR_BAD_VALUE,

@@ -20,8 +20,7 @@ static double sign_of(double a)
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
-		EACH_ROW(ev, out, r)                                                               \
-		{                                                                                  \
+		EACH_ROW (ev, out, r) {                                                            \
 			double a = arg_f(&args[0], r);                                             \
 			out->f[r] = expression;                                                    \
 		}                                                                                  \
@@ -37,18 +36,18 @@ void func_float_pi(
 {
 	(void)call;
 	(void)args;
-	EACH_ROW(ev, out, r)
-	out->f[r] = PI;
+	EACH_ROW (ev, out, r)
+		out->f[r] = PI;
 }
 
 /* ---- double precision: functions with a domain ----------------------------------- */
 
-static void store(struct eval *ev, struct vec *out, uint32_t row, double v, bool may_be_infinite,
-    bool may_be_zero)
+enum { INFINITY_OK = 1, ZERO_OK = 2 };
+static void store(struct eval *ev, struct vec *out, uint32_t row, double v, int allowed)
 {
-	if (isinf(v) && !may_be_infinite)
+	if (isinf(v) && !(allowed & INFINITY_OK))
 		func_fail(ev, out, row, ERR_NUMERIC_OVERFLOW, "value out of range: overflow");
-	else if (v == 0 && !may_be_zero)
+	else if (v == 0 && !(allowed & ZERO_OK))
 		func_fail(ev, out, row, ERR_NUMERIC_OVERFLOW, "value out of range: underflow");
 	else
 		out->f[row] = v;
@@ -60,13 +59,13 @@ static void store(struct eval *ev, struct vec *out, uint32_t row, double v, bool
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
-		EACH_ROW(ev, out, r)                                                               \
-		{                                                                                  \
+		EACH_ROW (ev, out, r) {                                                            \
 			double a = arg_f(&args[0], r);                                             \
 			if (outside)                                                               \
 				func_fail(ev, out, r, ERR_BAD_VALUE, message);                     \
 			else                                                                       \
-				store(ev, out, r, expression, isinf(a), zero_ok);                  \
+				store(ev, out, r, expression,                                      \
+				    (isinf(a) ? INFINITY_OK : 0) | ((zero_ok) ? ZERO_OK : 0));     \
 		}                                                                                  \
 	}
 FLOAT_DOMAIN(float_sqrt, a < 0, "cannot take square root of a negative number", sqrt(a), true)
@@ -91,8 +90,7 @@ FLOAT_DOMAIN(float_radians, false, "input is out of range", a *(PI / 180), true)
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)     \
 	{                                                                                          \
 		(void)call;                                                                        \
-		EACH_ROW(ev, out, r)                                                               \
-		{                                                                                  \
+		EACH_ROW (ev, out, r) {                                                            \
 			double a = arg_f(&args[0], r);                                             \
 			if (outside)                                                               \
 				func_fail(ev, out, r, ERR_BAD_VALUE, "input is out of range");     \
@@ -108,16 +106,15 @@ void func_float_atan2(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->f[r] = atan2(arg_f(&args[0], r), arg_f(&args[1], r));
+	EACH_ROW (ev, out, r)
+		out->f[r] = atan2(arg_f(&args[0], r), arg_f(&args[1], r));
 }
 
 void func_float_power(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		double a = arg_f(&args[0], r), b = arg_f(&args[1], r);
 		if (a == 0 && b < 0) {
 			func_fail(ev, out, r, ERR_BAD_VALUE,
@@ -128,7 +125,8 @@ void func_float_power(
 			    "result");
 		} else {
 			bool infinite = isinf(a) || isinf(b);
-			store(ev, out, r, pow(a, b), infinite, infinite || a == 0);
+			store(ev, out, r, pow(a, b),
+			    (infinite ? INFINITY_OK : 0) | (infinite || a == 0 ? ZERO_OK : 0));
 		}
 	}
 }
@@ -140,8 +138,7 @@ typedef enum err (*numeric_function)(struct numeric a, struct numeric *ret);
 static void numeric_apply(
     struct eval *ev, const struct vec *args, struct vec *out, numeric_function f)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum err e = f(arg_num(&args[0], r), &out->num[r]);
 		if (e != ERR_OK)
 			func_fail_code(ev, out, r, e);
@@ -182,8 +179,7 @@ void func_numeric_round_to(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum err e = numeric_round(arg_num(&args[0], r), arg_i(&args[1], r), &out->num[r]);
 		if (e != ERR_OK)
 			func_fail_code(ev, out, r, e);
@@ -194,16 +190,15 @@ void func_numeric_trunc_to(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->num[r] = numeric_trunc(arg_num(&args[0], r), arg_i(&args[1], r));
+	EACH_ROW (ev, out, r)
+		out->num[r] = numeric_trunc(arg_num(&args[0], r), arg_i(&args[1], r));
 }
 
 void func_numeric_sign(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int128 m = arg_num(&args[0], r).mantissa;
 		out->num[r] = numeric_of_i64((m > 0) - (m < 0));
 	}
@@ -213,14 +208,14 @@ void func_numeric_scale(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->i[r] = arg_num(&args[0], r).scale;
+	EACH_ROW (ev, out, r)
+		out->i[r] = arg_num(&args[0], r).scale;
 }
 
 void func_numeric_trim_scale(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->num[r] = numeric_normalise(arg_num(&args[0], r));
+	EACH_ROW (ev, out, r)
+		out->num[r] = numeric_normalise(arg_num(&args[0], r));
 }

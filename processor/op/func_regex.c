@@ -15,7 +15,7 @@
 	void func_##name(                                                                          \
 	    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
 
-enum { MATCH_LIMIT = 1000000, DEPTH_LIMIT = 20000, HEAP_LIMIT_KIB = 16384, PATTERN_MAX = 65536 };
+enum { MATCH_LIMIT = 250000, DEPTH_LIMIT = 20000, HEAP_LIMIT_KIB = 16384, PATTERN_MAX = 65536 };
 
 /* A compiled pattern, kept while rows bring the same one. */
 struct regex {
@@ -24,6 +24,7 @@ struct regex {
 	pcre2_match_context *limits;
 	pcre2_compile_context *compile;
 	struct str pattern, flags;
+	uint32_t extra; /* options on top of the usual ones */
 	uint32_t options;
 	bool compiled; /* code is for this pattern; NULL when the pattern is bad */
 	bool global;
@@ -113,37 +114,39 @@ static bool regex_flags(struct str flags, uint32_t *options, bool *global)
 	return true;
 }
 
-/* False after recording the row's error. */
-static bool regex_use(struct regex *x, struct vec *out, uint32_t row, struct str pattern,
-    struct str flags, uint32_t extra)
+static void regex_compile(struct regex *x, struct str pattern, struct str flags)
 {
-	if (!x->compiled || !str_equal(pattern, x->pattern) || !str_equal(flags, x->flags)) {
-		regex_drop_code(x);
-		x->pattern = pattern;
-		x->flags = flags;
-		x->compiled = true;
-		x->global = false;
-		x->options = PCRE2_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY |
-		             PCRE2_NEVER_BACKSLASH_C | extra;
-		int code = 0;
-		PCRE2_SIZE at = 0;
-		if (!regex_flags(flags, &x->options, &x->global)) {
-			strncpy(
-			    x->message, "invalid regular expression option", sizeof x->message - 1);
-		} else {
-			x->code = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, x->options,
-			    &code, &at, x->compile);
-			if (!x->code)
-				pcre2_get_error_message(
-				    code, (PCRE2_UCHAR *)x->message, sizeof x->message);
-		}
-		if (code == PCRE2_ERROR_HEAP_FAILED || code == PCRE2_ERROR_NOMEMORY)
-			x->ev->fatal = ERR_NOMEM;
-		x->match =
-		    x->code ? pcre2_match_data_create_from_pattern(x->code, x->memory) : NULL;
-		if (x->code && !x->match)
-			x->ev->fatal = ERR_NOMEM;
+	regex_drop_code(x);
+	x->pattern = pattern;
+	x->flags = flags;
+	x->compiled = true;
+	x->global = false;
+	x->options =
+	    PCRE2_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C | x->extra;
+	int code = 0;
+	PCRE2_SIZE at = 0;
+	if (!regex_flags(flags, &x->options, &x->global)) {
+		strncpy(x->message, "invalid regular expression option", sizeof x->message - 1);
+	} else {
+		x->code = pcre2_compile(
+		    (PCRE2_SPTR)pattern.ptr, pattern.len, x->options, &code, &at, x->compile);
+		if (!x->code)
+			pcre2_get_error_message(code, (PCRE2_UCHAR *)x->message, sizeof x->message);
 	}
+	if (code == PCRE2_ERROR_HEAP_FAILED || code == PCRE2_ERROR_NOMEMORY)
+		x->ev->fatal = ERR_NOMEM;
+	x->match = x->code ? pcre2_match_data_create_from_pattern(x->code, x->memory) : NULL;
+	if (x->code && !x->match)
+		x->ev->fatal = ERR_NOMEM;
+}
+
+/* Compiles the row's pattern, unless it is the one of the row before. False after recording the
+ * row's error. */
+static bool regex_use(
+    struct regex *x, struct vec *out, uint32_t row, struct str pattern, struct str flags)
+{
+	if (!x->compiled || !str_equal(pattern, x->pattern) || !str_equal(flags, x->flags))
+		regex_compile(x, pattern, flags);
 	if (x->ev->fatal == ERR_OK && !x->code)
 		func_fail(
 		    x->ev, out, row, ERR_BAD_VALUE, "invalid regular expression: %s", x->message);
@@ -182,49 +185,50 @@ static struct str regex_group(const struct regex *x, struct str s, uint32_t grou
 	return str_from(s.ptr + from, end > from ? end - from : 0);
 }
 
-static void matches(struct eval *ev, const struct expr *call, const struct vec *args,
-    struct vec *out, uint32_t extra, bool negate)
+enum { NEGATE = 1, FOLD_CASE = 2 };
+static void matches(
+    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, unsigned how)
 {
 	struct regex x;
 	if (!regex_init(&x, ev)) {
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r)
-	{
+	x.extra = how & FOLD_CASE ? PCRE2_CASELESS : 0;
+	EACH_ROW (ev, out, r) {
 		struct str flags = call->arg_count == 3 ? arg_s(&args[2], r) : STR("");
-		if (!regex_use(&x, out, r, arg_s(&args[1], r), flags, extra))
+		if (!regex_use(&x, out, r, arg_s(&args[1], r), flags))
 			continue;
 		enum found f = regex_find(&x, out, r, arg_s(&args[0], r), 0);
 		if (f != FAILED)
-			out->b[r] = (f == FOUND) != negate;
+			out->b[r] = (f == FOUND) != (how & NEGATE);
 	}
 	regex_release(&x);
 }
 
 BODY(text_regex)
 {
-	matches(ev, call, args, out, 0, false);
+	matches(ev, call, args, out, 0);
 }
 
 BODY(text_not_regex)
 {
-	matches(ev, call, args, out, 0, true);
+	matches(ev, call, args, out, NEGATE);
 }
 
 BODY(text_iregex)
 {
-	matches(ev, call, args, out, PCRE2_CASELESS, false);
+	matches(ev, call, args, out, FOLD_CASE);
 }
 
 BODY(text_not_iregex)
 {
-	matches(ev, call, args, out, PCRE2_CASELESS, true);
+	matches(ev, call, args, out, FOLD_CASE | NEGATE);
 }
 
 BODY(regexp_like)
 {
-	matches(ev, call, args, out, 0, false);
+	matches(ev, call, args, out, 0);
 }
 
 /* The first group when the pattern has one and `group_first`, else the whole match; NULL without
@@ -236,10 +240,9 @@ static void extract(struct eval *ev, const struct vec *args, struct vec *out, bo
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r), part = {NULL, 0};
-		if (!regex_use(&x, out, r, arg_s(&args[1], r), STR(""), 0))
+		if (!regex_use(&x, out, r, arg_s(&args[1], r), STR("")))
 			continue;
 		enum found f = regex_find(&x, out, r, s, 0);
 		if (f == FAILED)
@@ -284,12 +287,11 @@ BODY(regexp_count)
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		int64_t count = 0;
 		enum found f = FOUND;
-		if (!regex_use(&x, out, r, arg_s(&args[1], r), STR(""), 0))
+		if (!regex_use(&x, out, r, arg_s(&args[1], r), STR("")))
 			continue;
 		for (size_t from = 0;
 		     from <= s.len && (f = regex_find(&x, out, r, s, from)) == FOUND; count++)
@@ -323,8 +325,9 @@ static void write_replacement(
 }
 
 static bool replace_row(
-    struct regex *x, struct vec *out, uint32_t row, struct str s, struct str with, struct writer *w)
+    struct regex *x, struct vec *out, uint32_t row, const struct vec *args, struct writer *w)
 {
+	struct str s = arg_s(&args[0], row), with = arg_s(&args[2], row);
 	size_t copied = 0, from = 0;
 	while (from <= s.len && w->err == ERR_OK) {
 		enum found f = regex_find(x, out, row, s, from);
@@ -334,8 +337,8 @@ static bool replace_row(
 			break;
 		struct str match = regex_group(x, s, 0);
 		size_t at = (size_t)(match.ptr - s.ptr);
-		ASSERT(at >=
-		       copied); /* \\K inside a lookbehind, which could break it, is off in PCRE2 */
+		/* \K inside a lookbehind, which could break it, is off in PCRE2 */
+		ASSERT(at >= copied);
 		write_str(w, str_from(s.ptr + copied, at - copied));
 		write_replacement(w, x, s, with);
 		copied = at + match.len;
@@ -356,12 +359,11 @@ BODY(regexp_replace)
 		regex_release(&x);
 		return;
 	}
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str flags = call->arg_count == 4 ? arg_s(&args[3], r) : STR("");
-		if (!regex_use(&x, out, r, arg_s(&args[1], r), flags, 0))
+		if (!regex_use(&x, out, r, arg_s(&args[1], r), flags))
 			continue;
-		if (replace_row(&x, out, r, arg_s(&args[0], r), arg_s(&args[2], r), &w))
+		if (replace_row(&x, out, r, args, &w))
 			out->s[r] = func_take(ev, out, r, &w);
 		else
 			writer_clear(&w);

@@ -13,22 +13,22 @@
 BODY(text_length)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->i[r] = (int64_t)utf8_count(arg_s(&args[0], r));
+	EACH_ROW (ev, out, r)
+		out->i[r] = (int64_t)utf8_count(arg_s(&args[0], r));
 }
 
 BODY(octet_length)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->i[r] = (int64_t)arg_s(&args[0], r).len;
+	EACH_ROW (ev, out, r)
+		out->i[r] = (int64_t)arg_s(&args[0], r).len;
 }
 
 BODY(bit_length)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->i[r] = (int64_t)arg_s(&args[0], r).len * 8;
+	EACH_ROW (ev, out, r)
+		out->i[r] = (int64_t)arg_s(&args[0], r).len * 8;
 }
 
 /* ---- case ------------------------------------------------------------------------ */
@@ -60,8 +60,7 @@ static char to_title(char c, bool first)
 static void change_case(
     struct eval *ev, const struct vec *args, struct vec *out, char (*change)(char, bool))
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		char *to = func_alloc(ev, s.len);
 		if (!to)
@@ -97,8 +96,7 @@ BODY(text_initcap)
 BODY(text_reverse)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		char *to = func_alloc(ev, s.len);
 		if (!to)
@@ -133,8 +131,7 @@ static struct str slice(struct str s, int64_t from, int64_t end, bool bytes)
 static void substring(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool bytes)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t from = arg_i(&args[1], r), end = INT64_MAX;
 		if (call->arg_count == 3) {
 			int64_t len = arg_i(&args[2], r);
@@ -162,8 +159,7 @@ BODY(bytea_substring)
 BODY(text_left)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		int64_t n = arg_i(&args[1], r);
 		if (n < 0)
@@ -175,8 +171,7 @@ BODY(text_left)
 BODY(text_right)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		int64_t n = arg_i(&args[1], r), skip = n < 0 ? -n : (int64_t)utf8_count(s) - n;
 		out->s[r] = slice(s, skip + 1, INT64_MAX, false);
@@ -186,8 +181,7 @@ BODY(text_right)
 BODY(text_split_part)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r), by = arg_s(&args[1], r);
 		int64_t want = arg_i(&args[2], r);
 		if (want == 0) {
@@ -227,11 +221,12 @@ static bool set_has(struct str set, struct str c)
 	return false;
 }
 
-static void trim(struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out,
-    bool front, bool back)
+enum { FRONT = 1, BACK = 2 };
+static void trim(
+    struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, int ends)
 {
-	EACH_ROW(ev, out, r)
-	{
+	bool front = ends & FRONT, back = ends & BACK;
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r),
 		           set = call->arg_count == 2 ? arg_s(&args[1], r) : STR(" ");
 		while (front && s.len > 0) {
@@ -254,17 +249,17 @@ static void trim(struct eval *ev, const struct expr *call, const struct vec *arg
 
 BODY(text_btrim)
 {
-	trim(ev, call, args, out, true, true);
+	trim(ev, call, args, out, FRONT | BACK);
 }
 
 BODY(text_ltrim)
 {
-	trim(ev, call, args, out, true, false);
+	trim(ev, call, args, out, FRONT);
 }
 
 BODY(text_rtrim)
 {
-	trim(ev, call, args, out, false, true);
+	trim(ev, call, args, out, BACK);
 }
 
 /* ---- searching ------------------------------------------------------------------- */
@@ -272,8 +267,7 @@ BODY(text_rtrim)
 BODY(text_position)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r), what = arg_s(&args[1], r);
 		const char *hit = what.len == 0 ? s.ptr : memmem(s.ptr, s.len, what.ptr, what.len);
 		out->i[r] =
@@ -284,8 +278,7 @@ BODY(text_position)
 BODY(text_starts_with)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r), what = arg_s(&args[1], r);
 		out->b[r] = s.len >= what.len && memcmp(s.ptr, what.ptr, what.len) == 0;
 	}
@@ -295,8 +288,7 @@ BODY(text_starts_with)
 BODY(text_ascii)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r);
 		unsigned lead = s.len > 0 ? (unsigned char)s.ptr[0] : 0;
 		size_t n = s.len > 0 ? utf8_char_len(s) : 0;

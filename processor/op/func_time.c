@@ -21,8 +21,7 @@ static void out_of_range(struct eval *ev, struct vec *out, uint32_t row)
 static void date_move(
     struct eval *ev, const struct vec *dates, const struct vec *days, struct vec *out, int sign)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t date = arg_i(dates, r);
 		out->i[r] = time_is_infinite(date) ? date : date + sign * arg_i(days, r);
 		if (!time_is_infinite(date) && (out->i[r] < DATE_MIN || out->i[r] >= DATE_END))
@@ -51,8 +50,7 @@ BODY(date_sub_days)
 BODY(date_sub)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t a = arg_i(&args[0], r), b = arg_i(&args[1], r);
 		if (time_is_infinite(a) || time_is_infinite(b))
 			func_fail(
@@ -68,8 +66,7 @@ static void time_move(struct eval *ev, const struct vec *times, const struct vec
     struct vec *out, bool back)
 {
 	bool dates = times->type.id == TYPE_DATE;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t us = arg_i(times, r);
 		struct interval iv = arg_iv(intervals, r);
 		enum err e = ERR_OK;
@@ -100,24 +97,25 @@ TIME_MOVE(interval_add_time, 1, 0, false)
 BODY(time_sub)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	if (timestamp_sub(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
-		func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
+	EACH_ROW (ev, out, r)
+		if (timestamp_sub(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
+			func_fail(
+			    ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
 }
 
 BODY(time_age)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	if (timestamp_age(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
-		func_fail(ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
+	EACH_ROW (ev, out, r)
+		if (timestamp_age(arg_i(&args[0], r), arg_i(&args[1], r), &out->iv[r]) != ERR_OK)
+			func_fail(
+			    ev, out, r, ERR_NUMERIC_OVERFLOW, "cannot subtract these timestamps");
 }
 
 BODY(date_bin)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum err e = timestamp_bin(
 		    arg_iv(&args[0], r), arg_i(&args[1], r), arg_i(&args[2], r), &out->i[r]);
 		if (e == ERR_BAD_VALUE)
@@ -132,16 +130,16 @@ BODY(date_bin)
 BODY(isfinite)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	out->b[r] = !time_is_infinite(arg_i(&args[0], r));
+	EACH_ROW (ev, out, r)
+		out->b[r] = !time_is_infinite(arg_i(&args[0], r));
 }
 
 BODY(isfinite_interval)
 {
 	(void)call;
 	(void)args;
-	EACH_ROW(ev, out, r)
-	out->b[r] = true;
+	EACH_ROW (ev, out, r)
+		out->b[r] = true;
 }
 
 /* ---- fields ---------------------------------------------------------------------- */
@@ -177,8 +175,7 @@ static bool zone_is_utc(const struct expr *call, const struct vec *args, uint32_
 BODY(time_trunc)
 {
 	struct field_memo memo = {{NULL, 0}, FIELD_NONE};
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		enum err e =
 		    timestamp_trunc(field_at(&memo, &args[0], r), arg_i(&args[1], r), &out->i[r]);
 		if (!zone_is_utc(call, args, r))
@@ -194,10 +191,10 @@ BODY(interval_trunc)
 {
 	(void)call;
 	struct field_memo memo = {{NULL, 0}, FIELD_NONE};
-	EACH_ROW(ev, out, r)
-	if (interval_trunc(field_at(&memo, &args[0], r), arg_iv(&args[1], r), &out->iv[r]) !=
-	    ERR_OK)
-		bad_field(ev, out, r, memo.name, TYPE_INTERVAL);
+	EACH_ROW (ev, out, r)
+		if (interval_trunc(
+		        field_at(&memo, &args[0], r), arg_iv(&args[1], r), &out->iv[r]) != ERR_OK)
+			bad_field(ev, out, r, memo.name, TYPE_INTERVAL);
 }
 
 /* date_part('epoch', interval): summed in floating point, in this order. */
@@ -213,8 +210,7 @@ static void extract(struct eval *ev, const struct vec *args, struct vec *out)
 {
 	struct field_memo memo = {{NULL, 0}, FIELD_NONE};
 	bool as_float = out->type.id == TYPE_FLOAT8, interval = args[1].type.id == TYPE_INTERVAL;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct numeric n = {0, 0};
 		bool null = false;
 		enum time_field field = field_at(&memo, &args[0], r);
@@ -254,16 +250,15 @@ EXTRACT(interval_part)
 BODY(interval_add)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	if (interval_add(arg_iv(&args[0], r), arg_iv(&args[1], r), &out->iv[r]) != ERR_OK)
-		out_of_range(ev, out, r);
+	EACH_ROW (ev, out, r)
+		if (interval_add(arg_iv(&args[0], r), arg_iv(&args[1], r), &out->iv[r]) != ERR_OK)
+			out_of_range(ev, out, r);
 }
 
 BODY(interval_sub)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct interval minus;
 		if (interval_negate(arg_iv(&args[1], r), &minus) != ERR_OK ||
 		    interval_add(arg_iv(&args[0], r), minus, &out->iv[r]) != ERR_OK)
@@ -275,9 +270,9 @@ BODY(interval_sub)
 	BODY(name)                                                                                 \
 	{                                                                                          \
 		(void)call;                                                                        \
-		EACH_ROW(ev, out, r)                                                               \
-		if (function(arg_iv(&args[0], r), &out->iv[r]) != ERR_OK)                          \
-			out_of_range(ev, out, r);                                                  \
+		EACH_ROW (ev, out, r)                                                              \
+			if (function(arg_iv(&args[0], r), &out->iv[r]) != ERR_OK)                  \
+				out_of_range(ev, out, r);                                          \
 	}
 INTERVAL_UNARY(interval_neg, interval_negate)
 INTERVAL_UNARY(justify_hours, interval_justify_hours)
@@ -287,8 +282,7 @@ INTERVAL_UNARY(justify_interval, interval_justify)
 static void scale(struct eval *ev, const struct vec *intervals, const struct vec *factors,
     struct vec *out, bool divide)
 {
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		struct interval iv = arg_iv(intervals, r);
 		double f = arg_f(factors, r);
 		enum err e =
@@ -327,8 +321,7 @@ BODY(interval_div)
 BODY(to_timestamp)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		double s = arg_f(&args[0], r), us = rint((s - (double)PG_EPOCH_SECONDS) * 1e6);
 		if (isinf(s))
 			out->i[r] = s < 0 ? TIME_NEG_INFINITY : TIME_POS_INFINITY;
@@ -358,16 +351,15 @@ static bool make_day(const struct vec *args, uint32_t row, int64_t *ret_days)
 BODY(make_date)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	if (!make_day(args, r, &out->i[r]))
-		func_fail(ev, out, r, ERR_BAD_VALUE, "date field value out of range");
+	EACH_ROW (ev, out, r)
+		if (!make_day(args, r, &out->i[r]))
+			func_fail(ev, out, r, ERR_BAD_VALUE, "date field value out of range");
 }
 
 BODY(make_timestamp)
 {
 	(void)call;
-	EACH_ROW(ev, out, r)
-	{
+	EACH_ROW (ev, out, r) {
 		int64_t days = 0, hour = arg_i(&args[3], r), minute = arg_i(&args[4], r);
 		double second = arg_f(&args[5], r);
 		bool ok = make_day(args, r, &days) && hour >= 0 && minute >= 0 && minute < 60 &&

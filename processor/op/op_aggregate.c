@@ -135,28 +135,34 @@ static enum err enter(struct aggregate *a, struct entry *e, const struct delta *
 	return ERR_OK;
 }
 
-static enum err slot_row(struct aggregate *a, const struct agg_slot *s, const struct slot_input *in,
-    struct entry *e, uint32_t row, int32_t weight, bool try)
+/* One row on its way into its group. */
+struct step {
+	struct entry *e;
+	uint32_t row;
+	int32_t weight;
+	bool try;
+};
+static enum err slot_row(struct aggregate *a, uint32_t slot, const struct step *x)
 {
-	struct datum d = {.null = false};
-	if (in->use && !in->use[row])
+	const struct agg_slot *s = &a->slots[slot];
+	const struct slot_input *in = &a->inputs[slot];
+	struct agg_value v = {.weight = x->weight, .try = x->try};
+	if (in->use && !in->use[x->row])
 		return ERR_OK;
 	if (in->v.data)
-		d = vec_get(&in->v, row);
+		v.value = vec_get(&in->v, x->row);
 	if (s->keeps_bag) {
-		if (try)
+		if (x->try)
 			return ERR_OK;
-		TRY(group_bag_add(a, e, s, d, weight));
-		return agg_slot_from_bag(s, slot_state(s, e), &a->groups.slab);
+		TRY(group_bag_add(a, x->e, s, v.value, x->weight));
+		return agg_slot_from_bag(s, slot_state(s, x->e), &a->groups.slab);
 	}
 	if (s->part != 0) {
-		struct member_change c = {d, weight, try};
-		TRY(group_member_add(a, e, s, &c));
-		if (c.weight == 0)
+		TRY(group_member_add(a, x->e, s, &v));
+		if (v.weight == 0)
 			return ERR_OK;
-		weight = c.weight;
 	}
-	return agg_slot_add(s, slot_state(s, e), &a->groups.slab, d, weight, try);
+	return agg_slot_add(s, slot_state(s, x->e), &a->groups.slab, &v);
 }
 
 static enum err refuse(
@@ -175,19 +181,20 @@ static enum err refuse(
 static enum err take_row(struct aggregate *a, struct delta *d, struct entry *e, uint32_t row,
     const struct agg_slot **ret_slot)
 {
-	int32_t weight = delta_weight(d, row);
+	struct step x = {e, row, delta_weight(d, row), true};
 	*ret_slot = NULL;
 	for (uint32_t i = 0; i < a->slot_count; i++) {
 		if (!a->slots[i].can_fail)
 			continue;
-		enum err err = slot_row(a, &a->slots[i], &a->inputs[i], e, row, weight, true);
+		enum err err = slot_row(a, i, &x);
 		if (err == ERR_NUMERIC_OVERFLOW)
 			*ret_slot = &a->slots[i];
 		TRY(err);
 	}
 	TRY(enter(a, e, d, row));
+	x.try = false;
 	for (uint32_t i = 0; i < a->slot_count; i++)
-		TRY(slot_row(a, &a->slots[i], &a->inputs[i], e, row, weight, false));
+		TRY(slot_row(a, i, &x));
 	return ERR_OK;
 }
 
@@ -256,9 +263,10 @@ static enum err take_span(struct aggregate *a, struct delta *d, const struct spa
 			TRY(group_members_add(a, d->b.arena, s, &rows));
 			continue;
 		}
-		for (uint32_t r = x->from; r < x->end; r++)
-			TRY(slot_row(
-			    a, s, &a->inputs[i], x->entries[r], r, delta_weight(d, r), false));
+		for (uint32_t r = x->from; r < x->end; r++) {
+			struct step step = {x->entries[r], r, delta_weight(d, r), false};
+			TRY(slot_row(a, i, &step));
+		}
 	}
 	return ERR_OK;
 }

@@ -6,8 +6,7 @@ static enum err put_keys(struct aggregate *a, struct delta *d, const struct entr
 {
 	const struct group *g = group_of(e);
 	bool shown = g->shown != NULL;
-	struct reader r =
-	    reader_of(shown ? bytes_of(g->shown, g->shown_len) : entry_key(e));
+	struct reader r = reader_of(shown ? bytes_of(g->shown, g->shown_len) : entry_key(e));
 	for (uint32_t k = 0; k < a->key_count; k++) {
 		struct vec *v = &d->b.cols[k];
 		struct datum value;

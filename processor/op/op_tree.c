@@ -358,8 +358,8 @@ void op_free(struct op_tree *t)
 static size_t memory_used(const struct op_tree *t)
 {
 	size_t used = 0;
-	EACH_TABLE(t, table)
-	used += table_bytes(table);
+	EACH_TABLE (t, table)
+		used += table_bytes(table);
 	return used;
 }
 
@@ -372,16 +372,15 @@ static enum err fit_memory(struct op_tree *t)
 	if (!t->env->store)
 		return err_note(ERR_LIMIT, "the state of this query passes %zu bytes", limit);
 	size_t percent = limit - limit / 8 > 0 ? (limit - limit / 8) / (used / 100 + 1) : 0;
-	EACH_TABLE(t, table)
-	table_evict(table, table_bytes(table) / 100 * percent);
+	EACH_TABLE (t, table)
+		table_evict(table, table_bytes(table) / 100 * percent);
 	return ERR_OK;
 }
 
 enum err op_load(struct op_tree *t)
 {
 	size_t limit = t->env->memory_bytes ? t->env->memory_bytes : SIZE_MAX;
-	EACH_TABLE(t, table)
-	{
+	EACH_TABLE (t, table) {
 		size_t used = memory_used(t);
 		TRY(table_load(table, used < limit ? limit - used + table_bytes(table) : 0));
 	}
@@ -405,17 +404,17 @@ static void add_stats(const struct state_table *table, struct op_stats *s)
 void op_stats(const struct op_tree *t, struct op_stats *ret_stats)
 {
 	struct op_stats s = {0};
-	EACH_TABLE(t, table)
-	add_stats(table, &s);
+	EACH_TABLE (t, table)
+		add_stats(table, &s);
 	*ret_stats = s;
 }
 
 void op_state_stats(const struct op_tree *t, uint32_t state_id, struct op_stats *ret_stats)
 {
 	struct op_stats s = {0};
-	EACH_TABLE(t, table)
-	if (table->state_id % t->plan->state_count == state_id)
-		add_stats(table, &s);
+	EACH_TABLE (t, table)
+		if (table->state_id % t->plan->state_count == state_id)
+			add_stats(table, &s);
 	*ret_stats = s;
 }
 
@@ -475,15 +474,14 @@ void op_begin_record(struct op_tree *t)
 	t->recording = true;
 	t->record_failed = false;
 	t->has_record_origin = false;
-	EACH_TABLE(t, table)
-	table_begin(table);
+	EACH_TABLE (t, table)
+		table_begin(table);
 }
 
 static enum err end_record(struct op_tree *t, bool accepted)
 {
 	struct op *sink = t->ops[t->op_count - 1];
-	EACH_TABLE(t, table)
-	{
+	EACH_TABLE (t, table) {
 		if (accepted)
 			table_commit(table);
 		else
@@ -518,7 +516,7 @@ enum err op_abort_record(struct op_tree *t)
 enum err op_checkpoint(struct op_tree *t)
 {
 	ASSERT(!t->recording);
-	EACH_TABLE(t, table)
-	TRY(table_checkpoint(table));
+	EACH_TABLE (t, table)
+		TRY(table_checkpoint(table));
 	return t->env->memory_bytes ? fit_memory(t) : ERR_OK;
 }

@@ -28,12 +28,23 @@ static size_t fixed_width(enum type_id type)
 	return is_integer(type) ? 9 : type == TYPE_BOOL ? 2 : type == TYPE_UUID ? 17 : 0;
 }
 
+/* Columns of a batch that make a key. */
+struct key_columns {
+	const struct batch *b;
+	const uint32_t *columns;
+	uint32_t count;
+};
+static const struct vec *key_column(const struct key_columns *k, uint32_t c)
+{
+	return &k->b->cols[k->columns[c]];
+}
+
 /* Bytes of a row's key when all are equally long; 0 otherwise. */
-static size_t stride_of(const struct batch *b, const uint32_t *columns, uint32_t column_count)
+static size_t stride_of(const struct key_columns *from)
 {
 	size_t stride = 0;
-	for (uint32_t c = 0; c < column_count; c++) {
-		const struct vec *v = &b->cols[columns[c]];
+	for (uint32_t c = 0; c < from->count; c++) {
+		const struct vec *v = key_column(from, c);
 		size_t width = fixed_width(v->type.id);
 		if (width == 0 || v->null)
 			return 0;
@@ -56,35 +67,38 @@ static void put_column(uint8_t *to, size_t stride, const struct vec *v, uint32_t
 		(void)key_put(to, v->type.id, vec_get(v, r));
 }
 
-static enum err keys_fixed(struct arena *a, const struct batch *b, const uint32_t *columns,
-    uint32_t column_count, size_t stride, struct key_batch *k)
+static enum err keys_fixed(
+    struct arena *a, const struct key_columns *from, size_t stride, struct key_batch *k)
 {
-	k->bytes = arena_alloc(a, stride * b->count);
+	uint32_t rows = from->b->count;
+	k->bytes = arena_alloc(a, stride * rows);
 	if (!k->bytes)
 		return ERR_NOMEM;
 	size_t at = 0;
-	for (uint32_t c = 0; c < column_count; c++) {
-		put_column(k->bytes + at, stride, &b->cols[columns[c]], b->count);
-		at += fixed_width(b->cols[columns[c]].type.id);
+	for (uint32_t c = 0; c < from->count; c++) {
+		put_column(k->bytes + at, stride, key_column(from, c), rows);
+		at += fixed_width(key_column(from, c)->type.id);
 	}
-	for (uint32_t r = 0; r <= b->count; r++)
+	for (uint32_t r = 0; r <= rows; r++)
 		k->at[r] = (uint32_t)(r * stride);
 	return ERR_OK;
 }
 
-static enum err keys_bound(
-    const struct batch *b, const uint32_t *columns, uint32_t column_count, size_t *ret_bytes)
+static bool is_slice(enum type_id t)
+{
+	return t == TYPE_TEXT || t == TYPE_BYTEA || t == TYPE_JSONB || t == TYPE_UNKNOWN;
+}
+
+static enum err keys_bound(const struct key_columns *from, size_t *ret_bytes)
 {
 	size_t total = 0;
-	for (uint32_t c = 0; c < column_count; c++) {
-		const struct vec *v = &b->cols[columns[c]];
-		bool slice = type_width(v->type.id) == sizeof(struct str) &&
-		             key_bound(v->type.id, (struct datum){.s = {"", 64}}) > KEY_FIXED_MAX;
-		if (!slice) {
-			total += (size_t)b->count * KEY_FIXED_MAX;
+	for (uint32_t c = 0; c < from->count; c++) {
+		const struct vec *v = key_column(from, c);
+		if (!is_slice(v->type.id)) {
+			total += (size_t)from->b->count * KEY_FIXED_MAX;
 			continue;
 		}
-		for (uint32_t r = 0; r < b->count; r++)
+		for (uint32_t r = 0; r < from->b->count; r++)
 			total += vec_is_null(v, r) ? 1 : 2 * v->s[vec_row(v, r)].len + 3;
 	}
 	if (total > UINT32_MAX)
@@ -93,23 +107,22 @@ static enum err keys_bound(
 	return ERR_OK;
 }
 
-static enum err keys_rows(struct arena *a, const struct batch *b, const uint32_t *columns,
-    uint32_t column_count, struct key_batch *k)
+static enum err keys_rows(struct arena *a, const struct key_columns *from, struct key_batch *k)
 {
 	size_t bound = 0;
-	TRY(keys_bound(b, columns, column_count, &bound));
+	TRY(keys_bound(from, &bound));
 	k->bytes = arena_alloc(a, bound);
 	if (!k->bytes)
 		return ERR_NOMEM;
 	uint8_t *to = k->bytes;
-	for (uint32_t r = 0; r < b->count; r++) {
+	for (uint32_t r = 0; r < from->b->count; r++) {
 		k->at[r] = (uint32_t)(to - k->bytes);
-		for (uint32_t c = 0; c < column_count; c++) {
-			const struct vec *v = &b->cols[columns[c]];
+		for (uint32_t c = 0; c < from->count; c++) {
+			const struct vec *v = key_column(from, c);
 			to = key_put(to, v->type.id, vec_get(v, r));
 		}
 	}
-	k->at[b->count] = (uint32_t)(to - k->bytes);
+	k->at[from->b->count] = (uint32_t)(to - k->bytes);
 	ASSERT((size_t)(to - k->bytes) <= bound);
 	return ERR_OK;
 }
@@ -118,13 +131,13 @@ enum err keys_of(struct arena *a, const struct batch *b, const uint32_t *columns
     uint32_t column_count, struct key_batch *ret_keys)
 {
 	struct key_batch k = {.count = b->count};
-	size_t stride = stride_of(b, columns, column_count);
+	struct key_columns from = {b, columns, column_count};
+	size_t stride = stride_of(&from);
 	k.at = arena_alloc(a, (b->count + 1) * sizeof *k.at);
 	k.hash = arena_alloc(a, b->count * sizeof *k.hash);
 	if (!k.at || !k.hash)
 		return ERR_NOMEM;
-	TRY(stride > 0 ? keys_fixed(a, b, columns, column_count, stride, &k)
-	               : keys_rows(a, b, columns, column_count, &k));
+	TRY(stride > 0 ? keys_fixed(a, &from, stride, &k) : keys_rows(a, &from, &k));
 	uint64_t s = seed();
 	for (uint32_t r = 0; r < b->count; r++)
 		k.hash[r] = XXH3_64bits_withSeed(k.bytes + k.at[r], k.at[r + 1] - k.at[r], s);

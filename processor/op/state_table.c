@@ -417,6 +417,7 @@ enum err table_checkpoint(struct state_table *t)
 			drop(t, e);
 	}
 	t->dirty.count = 0;
+	t->stuck = false;
 	return ERR_OK;
 }
 
@@ -460,7 +461,7 @@ enum err table_load(struct state_table *t, size_t limit_bytes)
 void table_evict(struct state_table *t, size_t target_bytes)
 {
 	const uint32_t pinned = ENTRY_DIRTY | ENTRY_CHANGED | ENTRY_SAVED;
-	if (!t->store || t->capacity == 0)
+	if (!t->store || t->capacity == 0 || t->stuck)
 		return;
 	/* twice around at most: once to clear the reference bits */
 	for (size_t steps = 2 * t->capacity;
@@ -479,4 +480,5 @@ void table_evict(struct state_table *t, size_t target_bytes)
 			t->evicted++;
 		}
 	}
+	t->stuck = table_bytes(t) > target_bytes;
 }

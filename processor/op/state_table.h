@@ -80,6 +80,7 @@ struct state_table {
 	struct slot *slots;
 	size_t capacity, count;
 	size_t hand; /* of the clock */
+	bool stuck;  /* what is left is dirty: no eviction before the next checkpoint */
 	struct entry_list dirty, changed;
 	struct undo *undo;
 	size_t undo_count, undo_capacity;
