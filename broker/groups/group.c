@@ -46,6 +46,7 @@ enum err group_init(struct group *g, struct str name, const struct group_ops *op
 	map_init(&g->by_id);
 	map_init(&g->by_instance);
 	map_init(&g->pending_by_id);
+	map_init(&g->support);
 	return ERR_OK;
 }
 
@@ -55,14 +56,15 @@ void group_release(struct group *g)
 	{
 		struct group_member *m = member_of(node);
 		ASSERT(!m->join_waiter && !m->sync_waiter);
-		list_remove(node);
-		member_free(g, m);
+		member_remove(g, m, ERR_CANCELLED);
 	}
 	LIST_EACH(&g->pending, node, tmp)
 	pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
 	map_release(&g->by_id);
 	map_release(&g->by_instance);
 	map_release(&g->pending_by_id);
+	ASSERT(g->support.count == 0);
+	map_release(&g->support);
 	mem_free((void *)(uintptr_t)g->name.ptr);
 	mem_free(g->protocol_type);
 	mem_free(g->protocol);
@@ -109,6 +111,14 @@ void group_check(const struct group *g)
 	ASSERT(
 	    g->state == GROUP_EMPTY || g->state == GROUP_PREPARING || (members > 0 && g->protocol));
 	ASSERT(g->state != GROUP_PREPARING || g->next_due_ms <= g->rebalance_due_ms);
+	size_t cursor = 0;
+	const struct group_support *support;
+	while ((support = map_next(&g->support, &cursor))) {
+		size_t knowing = 0;
+		LIST_EACH(&g->members, node, tmp3)
+		knowing += member_supports(member_of(node), str_of(support->name));
+		ASSERT(knowing == support->members && knowing > 0);
+	}
 	ASSERT(g->leader_store_id == 0 || g->state == GROUP_COMPLETING);
 }
 
@@ -133,16 +143,6 @@ static uint64_t store(struct group *g)
 
 /* ---- protocol vote ------------------------------------------------------------------------- */
 
-static bool all_support(const struct group *g, struct str protocol)
-{
-	LIST_EACH(&g->members, node, tmp)
-	{
-		if (!member_supports(member_of(node), protocol))
-			return false;
-	}
-	return true;
-}
-
 /* What a member likes best among the candidates. */
 static size_t vote_of(const struct group_member *m, const struct str *candidates, size_t count)
 {
@@ -162,7 +162,7 @@ struct str group_select_protocol(const struct group *g)
 	struct list_node *first = list_first(&g->members);
 	const struct group_member *m = first ? member_of(first) : NULL;
 	for (size_t i = 0; m && i < m->protocol_count; i++) {
-		if (all_support(g, m->protocols[i].name))
+		if (group_all_support(g, m->protocols[i].name))
 			candidates[count++] = m->protocols[i].name;
 	}
 	if (count == 0)

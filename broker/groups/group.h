@@ -60,6 +60,12 @@ struct group_pending {
 	int64_t due_ms;
 };
 
+/* How many members know a protocol: so that a join needs not ask them all. */
+struct group_support {
+	size_t members;
+	char *name;
+};
+
 struct group;
 struct group_join_result {
 	enum err err;
@@ -113,6 +119,7 @@ struct group {
 	struct list members;
 	size_t member_count, joining_count; /* joining: awaiting_join */
 	size_t bytes;                       /* G8 */
+	struct map support;                 /* struct group_support by protocol name */
 	struct map by_id, by_instance, pending_by_id;
 	struct list pending;
 	/* PREPARING */
@@ -225,6 +232,8 @@ MUST_USE enum err member_update(
 MUST_USE enum err member_set_assignment(
     struct group *g, struct group_member *m, struct bytes assignment);
 bool member_supports(const struct group_member *m, struct str protocol);
+/* Do all members of the group? */
+bool group_all_support(const struct group *g, struct str protocol);
 /* True when the join says what the member said before. */
 bool member_same_protocols(const struct group_member *m, const struct group_join *join);
 MUST_USE enum err member_add(struct group *g, struct group_member *m);

@@ -21,14 +21,7 @@ static bool protocols_fit(const struct group *g, const struct group_join *join)
 	if (!str_equal(str_of(g->protocol_type), join->protocol_type))
 		return false;
 	for (size_t i = 0; i < join->protocol_count; i++) {
-		bool all = true;
-		LIST_EACH(&g->members, node, tmp)
-		{
-			const struct group_member *m =
-			    CONTAINER_OF(node, struct group_member, node);
-			all = all && member_supports(m, join->protocols[i].name);
-		}
-		if (all)
+		if (group_all_support(g, join->protocols[i].name))
 			return true;
 	}
 	return false;
@@ -50,6 +43,10 @@ static enum err check_join(const struct group *g, const struct group_join *join)
 	if (!is_text(join->client_id) || !is_text(join->client_host) ||
 	    !is_text(join->instance_id) || !is_text(join->protocol_type))
 		return ERR_INVALID_REQUEST;
+	for (size_t i = 0; i < join->protocol_count; i++) {
+		if (!is_text(join->protocols[i].name))
+			return ERR_INVALID_REQUEST;
+	}
 	return protocols_fit(g, join) ? ERR_OK : ERR_INCONSISTENT_GROUP_PROTOCOL;
 }
 
