@@ -91,14 +91,35 @@ static const char *skip_escape(struct scan *s, const char *at)
 	return at + 6;
 }
 
-/* The next bytes of a string; those behind the end of the document count as stops. */
-INLINE __m128i text_window(const struct scan *s, const char *at)
+struct window {
+	unsigned stops, high; /* bit i: byte i ends the plain text; is beyond ASCII */
+};
+
+INLINE struct window window_of(__m128i v)
 {
-	if (s->end - at >= WINDOW)
-		return load_window(at);
+	return (struct window){text_stops(v), (unsigned)_mm_movemask_epi8(v)};
+}
+
+/* A document shorter than a window. */
+RARE struct window padded_window(const char *at, size_t len)
+{
 	char padded[WINDOW] = {0};
-	memcpy(padded, at, (size_t)(s->end - at));
-	return load_window(padded);
+	memcpy(padded, at, len);
+	return window_of(load_window(padded));
+}
+
+/* The next bytes of a string; the end of the document is a stop. */
+INLINE struct window text_window(const struct scan *s, const char *at)
+{
+	size_t left = (size_t)(s->end - at);
+	if (left >= WINDOW)
+		return window_of(load_window(at));
+	if (s->end - s->start < WINDOW)
+		return padded_window(at, left);
+	struct window w = window_of(load_window(s->end - WINDOW));
+	w.stops = (w.stops | 1u << WINDOW) >> (WINDOW - left);
+	w.high >>= WINDOW - left;
+	return w;
 }
 
 /* A string of any length, with or without escapes; `at` is its quote. */
@@ -108,15 +129,14 @@ RARE const char *scan_any_string(struct scan *s, const char *at, struct json_val
 	unsigned beyond_ascii = 0;
 	bool escaped = false;
 	for (;;) {
-		__m128i v = text_window(s, at);
-		unsigned stops = text_stops(v), high = (unsigned)_mm_movemask_epi8(v);
-		if (!stops) {
-			beyond_ascii |= high;
+		struct window w = text_window(s, at);
+		if (!w.stops) {
+			beyond_ascii |= w.high;
 			at += WINDOW;
 			continue;
 		}
-		beyond_ascii |= high & (stops ^ (stops - 1));
-		at += (unsigned)__builtin_ctz(stops);
+		beyond_ascii |= w.high & (w.stops ^ (w.stops - 1));
+		at += (unsigned)__builtin_ctz(w.stops);
 		if (at == s->end)
 			return scan_fail(s, at, "unterminated string");
 		if (*at == '"')
@@ -364,19 +384,16 @@ INLINE bool equal_8_to_16(const char *a, const char *b, size_t len)
 }
 
 /*
- * True when the member that begins at `at` is p, and something stands behind its colon. Two loads
- * that overlap compare any length.
+ * True when `text` stands at `at`, and something behind it. Two loads that overlap compare any
+ * length.
  */
-INLINE bool is_predicted(const struct scan *s, const char *at, const struct predicted *p)
+INLINE bool is_same(const struct scan *s, const char *at, const char *text, size_t len)
 {
-	size_t len = p->len;
 	if ((size_t)(s->end - at) <= len)
 		return false;
-	if (len < 8)
-		return equal_4_to_8(at, p->text, len);
-	if (len <= 16)
-		return equal_8_to_16(at, p->text, len);
-	return memcmp(at, p->text, len) == 0;
+	if (len >= 8)
+		return len <= 16 ? equal_8_to_16(at, text, len) : memcmp(at, text, len) == 0;
+	return len >= 4 ? equal_4_to_8(at, text, len) : memcmp(at, text, len) == 0;
 }
 
 /*
@@ -429,13 +446,13 @@ static const char *match_name(struct scan *s, const char *from, const char *at, 
 	return at;
 }
 
-/* A name by its letters. Ends at its value. */
+/* A name by its letters, behind '{' or ','. Ends at its value. */
 static const char *scan_name(struct scan *s, const char *at, struct trie *node)
 {
 	const char *from = at;
 	struct json_value name;
 	s->match = (struct match){.node = NULL};
-	at = skip_space(s, at);
+	at = skip_space(s, at + 1);
 	if (at == s->end || *at != '"')
 		return scan_fail(s, at, "member name expected");
 	at = scan_string(s, at, &name);
@@ -450,13 +467,16 @@ static const char *scan_name(struct scan *s, const char *at, struct trie *node)
 	return node && node->child_count ? match_name(s, from, at, node, &name) : at;
 }
 
-/* Not the member that was expected: another one of those known, or a new one. */
+/*
+ * Not the member that was expected: another one of those known, or a new one. `at` is its '{' or
+ * ',', which may be the whole difference.
+ */
 RARE const char *scan_unexpected(
     struct scan *s, const char *at, struct trie *node, struct predicted *expected)
 {
 	struct predicted *p = expected;
-	for (int ahead = 0; p->len != PREDICT_END && ahead < PREDICT_AHEAD; ahead++) {
-		if (is_predicted(s, at, ++p)) {
+	for (int ahead = 0; p->len != PREDICT_END && ahead <= PREDICT_AHEAD; ahead++, p++) {
+		if (is_same(s, at + 1, p->text + 1, p->len - 1)) {
 			s->match = p->match;
 			s->next = p + 1;
 			return at + p->len;
@@ -470,14 +490,21 @@ RARE const char *scan_object(struct scan *s, const char *at, struct trie *node)
 {
 	static struct predicted nothing = {.len = PREDICT_END};
 	struct predicted *next = node && node->predict ? node->predict : &nothing;
-	at = skip_space(s, at + 1);
-	if (at < s->end && *at == '}')
-		return at + 1;
+	const char *open = at, *first = skip_space(s, at + 1);
+	if (first < s->end && *first == '}')
+		return first + 1;
 	for (;;) {
-		if (is_predicted(s, at, next)) {
+		if (is_same(s, at, next->text, next->len)) {
 			at = scan_value(s, at + next->len, next->match);
 			next++;
 		} else {
+			at = skip_space(s, at);
+			if (at == s->end)
+				return scan_fail(s, at, "unterminated object");
+			if (*at == '}')
+				return at + 1;
+			if (*at != ',' && at != open)
+				return scan_fail(s, at, "',' or '}' expected");
 			at = scan_unexpected(s, at, node, next);
 			if (!at)
 				return NULL;
@@ -486,17 +513,6 @@ RARE const char *scan_object(struct scan *s, const char *at, struct trie *node)
 		}
 		if (!at)
 			return NULL;
-		if (at < s->end && *at == ',') {
-			at++;
-			continue;
-		}
-		at = skip_space(s, at);
-		if (at == s->end)
-			return scan_fail(s, at, "unterminated object");
-		if (*at == '}')
-			return at + 1;
-		if (*at++ != ',')
-			return scan_fail(s, at - 1, "',' or '}' expected");
 	}
 }
 

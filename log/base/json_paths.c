@@ -57,7 +57,7 @@ struct trie *trie_element(const struct trie *node, int64_t index)
 struct predicted *trie_learn(
     const struct trie *node, struct predicted *place, struct str text, struct match match)
 {
-	if (place == node->predict + PREDICT_MEMBERS || text.len < 4 || text.len > PREDICT_BYTES)
+	if (place == node->predict + PREDICT_MEMBERS || text.len > PREDICT_BYTES)
 		return place;
 	place->match = match;
 	place->len = text.len;

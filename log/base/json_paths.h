@@ -27,8 +27,7 @@ struct match {
 struct predicted {
 	struct match match;
 	size_t len; /* of text; PREDICT_END: nothing is known from here on */
-	/* name and colon with the spaces around them: from behind '{' or ',' up to the value; at
-	 * least 4 bytes */
+	/* from '{' or ',' over name and colon up to the value, with the spaces between */
 	char text[PREDICT_BYTES];
 };
 
