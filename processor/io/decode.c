@@ -5,6 +5,7 @@
  * What fails on the way is refused on the spot.
  */
 #include "processor/io/decode.h"
+#include "processor/io/decode_fast.h"
 #include "processor/io/decode_value.h"
 #include "processor/op/expr.h"
 #include <stdio.h>
@@ -18,13 +19,14 @@ struct decoder {
 	struct json_paths *paths;
 	struct json_value *values; /* one per path */
 	uint32_t *path_column;     /* column of a path */
+	struct decode_slot *slots; /* of a path: how its column takes the common spellings */
 	uint32_t path_count;
 	uint8_t *stored;              /* per column: has a vector */
 	uint8_t hidden[HIDDEN_COUNT]; /* the hidden columns that are stored */
 	uint32_t hidden_count;
-	struct vec *cols; /* the decoder's own buffers; unstored: data NULL */
-	uint8_t **nulls;  /* flags of stored columns */
-	bool *has_nulls;
+	struct vec *cols;       /* the decoder's own buffers; unstored: data NULL */
+	uint8_t **nulls;        /* flags of stored columns: 0 from row `count` on */
+	bool *has_nulls;        /* since begin */
 	struct vec *batch_cols; /* what a batch gets: the operators may change it */
 	struct decode_input *inputs;
 	struct origin *origins;
@@ -65,13 +67,16 @@ static enum err compile_paths(struct decoder *d)
 	const struct table *t = d->table;
 	struct json_path_spec *specs = mem_calloc(t->column_count + 1u, sizeof(*specs));
 	d->path_column = mem_calloc(t->column_count + 1u, sizeof(*d->path_column));
+	d->slots = mem_calloc(t->column_count + 1u, sizeof(*d->slots));
 	d->values = mem_calloc(t->column_count + 1u, sizeof(*d->values));
-	enum err err = specs && d->path_column && d->values ? ERR_OK : ERR_NOMEM;
+	enum err err = specs && d->path_column && d->slots && d->values ? ERR_OK : ERR_NOMEM;
 	for (uint32_t i = 0; err == ERR_OK && i < t->column_count; i++) {
 		const struct table_column *c = &t->columns[i];
 		if (c->generated)
 			continue;
 		d->path_column[d->path_count] = i;
+		d->slots[d->path_count] =
+		    decode_slot_of(c, &d->cols[i], d->nulls[i], &d->has_nulls[i]);
 		specs[d->path_count++] =
 		    (struct json_path_spec){.path = c->path.ptr ? c->path : c->name,
 		        .is_path = c->path.ptr != NULL,
@@ -166,6 +171,7 @@ void decoder_free(struct decoder *d)
 	json_paths_free(d->paths);
 	mem_free(d->values);
 	mem_free(d->path_column);
+	mem_free(d->slots);
 	mem_free(d->stored);
 	mem_free(d->cols);
 	mem_free(d->batch_cols);
@@ -185,7 +191,11 @@ void decoder_begin(struct decoder *d)
 	d->count = d->input_count = 0;
 	arena_clear(&d->text);
 	arena_clear(&d->temp);
-	memset(d->has_nulls, 0, d->column_count * sizeof(*d->has_nulls));
+	for (uint32_t i = 0; i < d->column_count; i++) {
+		if (d->has_nulls[i] && d->nulls[i])
+			memset(d->nulls[i], 0, d->options.capacity);
+		d->has_nulls[i] = false;
+	}
 }
 
 uint32_t decoder_count(const struct decoder *d)
@@ -313,10 +323,12 @@ static void store_value(struct decoder *d, uint32_t column, struct datum v)
 	uint32_t row = d->count;
 	if (!vec->data)
 		return;
-	d->nulls[column][row] = v.null;
-	d->has_nulls[column] |= v.null;
-	if (!v.null)
+	if (!v.null) {
 		vec_set(vec, row, v);
+		return;
+	}
+	d->nulls[column][row] = 1;
+	d->has_nulls[column] = true;
 }
 
 static enum err refuse(
@@ -341,28 +353,43 @@ static enum err refuse_column(
 	return refuse(d, in, reason, message);
 }
 
+/* One value that decode_fast left: of another spelling, of another type, or not allowed. */
+static enum err add_value(struct decoder *d, uint32_t path)
+{
+	uint32_t column = d->path_column[path];
+	const struct table_column *c = &d->table->columns[column];
+	struct datum v;
+	TRY(decode_value(c, &d->values[path], &d->text, &v));
+	if (v.null && c->not_null)
+		return ERR_NULL_VALUE;
+	store_value(d, column, v);
+	return ERR_OK;
+}
+
+/* The row `count` is given up: the next one begins without NULLs. */
+static void forget_nulls(struct decoder *d)
+{
+	for (uint32_t i = 0; i < d->path_count; i++) {
+		uint8_t *nulls = d->nulls[d->path_column[i]];
+		if (nulls)
+			nulls[d->count] = 0;
+	}
+}
+
 /* Fills the row `count` from the scanned document. *ret_row false: refused. */
 static enum err add_columns(struct decoder *d, const struct decode_input *in, bool *ret_row)
 {
-	for (uint32_t i = 0; i < d->path_count; i++) {
-		uint32_t column = d->path_column[i];
-		const struct table_column *c = &d->table->columns[column];
-		if (decode_fast(c, &d->values[i], &d->cols[column], d->count)) {
-			if (d->nulls[column])
-				d->nulls[column][d->count] = 0;
-			continue;
-		}
-		struct datum v;
-		enum err err = decode_value(c, &d->values[i], &d->text, &v);
+	uint32_t i = 0, n = d->path_count;
+	while ((i = decode_fast(d->slots, d->values, i, n, d->count)) < n) {
+		enum err err = add_value(d, i);
 		if (err == ERR_NOMEM)
 			return err;
-		if (err == ERR_OK && v.null && c->not_null)
-			err = ERR_NULL_VALUE;
 		if (err) {
 			*ret_row = false;
-			return refuse_column(d, in, column, err);
+			forget_nulls(d);
+			return refuse_column(d, in, d->path_column[i], err);
 		}
-		store_value(d, column, v);
+		i++;
 	}
 	*ret_row = true;
 	return ERR_OK;
@@ -374,10 +401,8 @@ static enum err add_hidden(struct decoder *d, const struct decode_input *in)
 		enum hidden_column h = (enum hidden_column)d->hidden[i];
 		uint32_t column = d->table->column_count + h;
 		struct datum v;
-		if (hidden_number(h, in, &d->cols[column].i[d->count])) {
-			d->nulls[column][d->count] = 0;
+		if (hidden_number(h, in, &d->cols[column].i[d->count]))
 			continue;
-		}
 		TRY(hidden_text(d, h, in, &v));
 		store_value(d, column, v);
 	}

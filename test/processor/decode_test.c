@@ -300,6 +300,66 @@ static void fast_paths_agree_with_the_input_functions(void **state)
 	arena_release(&arena);
 }
 
+/* One column of `type`: rows of random text, as JSON numbers where they are, against the input
+ * function. Returns how many rows were accepted. */
+static uint32_t compare_rows(struct fixture *f, struct prng *p, struct type type)
+{
+	char docs[ROWS][96], texts[ROWS][64];
+	bool time = type.id == TYPE_TIMESTAMPTZ || type.id == TYPE_TIMESTAMP;
+	struct arena arena;
+	uint32_t row = 0, refused = 0;
+	arena_init(&arena, MIB);
+	begin(f);
+	for (uint32_t i = 0; i < ROWS; i++) {
+		random_text(p, texts[i], sizeof(texts[i]), time);
+		bool number = texts[i][0] != ' ' && json_is_valid(str_of(texts[i]));
+		(void)snprintf(docs[i], sizeof(docs[i]),
+		    number ? "{\"x\":%s}" : "{\"x\":\"%s\"%20s}", texts[i], "");
+		add(f, docs[i]);
+	}
+	finish(f);
+	for (uint32_t i = 0; i < ROWS; i++) {
+		struct datum expected;
+		bool good = datum_from_text(&arena, type, str_of(texts[i]), &expected) == ERR_OK;
+		err_clear();
+		if (!good) {
+			assert_true(refused < f->refused_count && f->refused[refused].pos == i);
+			refused++;
+			continue;
+		}
+		if (row == f->batch.count || f->batch.origin[row].pos != i)
+			fail_msg("%s as %s was refused", docs[i], type_name(type.id));
+		struct datum found = vec_get(&f->batch.cols[0], row++);
+		if (datum_compare(type.id, found, expected) != 0 ||
+		    (type.id == TYPE_NUMERIC && found.num.scale != expected.num.scale))
+			fail_msg("%s as %s", docs[i], type_name(type.id));
+	}
+	assert_int_equal(row, f->batch.count);
+	assert_int_equal(refused, f->refused_count);
+	arena_release(&arena);
+	return row;
+}
+
+static void rows_agree_with_the_input_functions(void **state)
+{
+	(void)state;
+	static const struct type types[] = {{TYPE_INT8, 0, 0}, {TYPE_INT4, 0, 0}, {TYPE_INT2, 0, 0},
+	    {TYPE_NUMERIC, 0, 0}, {TYPE_NUMERIC, 12, 2}, {TYPE_NUMERIC, 5, 0},
+	    {TYPE_TIMESTAMPTZ, 0, 0}, {TYPE_TIMESTAMP, 0, 0}};
+	struct prng p;
+	uint32_t accepted = 0;
+	prng_init(&p, test_seed(11));
+	for (size_t t = 0; t < sizeof(types) / sizeof(*types); t++) {
+		void *f;
+		setup(&f);
+		add_column(f, "x", types[t].id)->type = types[t];
+		for (int i = 0; i < 60; i++)
+			accepted += compare_rows(f, &p, types[t]);
+		teardown(&f);
+	}
+	assert_true(accepted > 8000);
+}
+
 /* ---- the contract ------------------------------------------------------------------ */
 
 static void expect_refused(const struct fixture *f, uint32_t i, uint32_t pos, enum err reason)
@@ -512,12 +572,37 @@ static void a_decoder_forgets_the_batch_before(void **state)
 	assert_null(f->batch.cols[0].null);
 }
 
+static void a_refused_row_leaves_no_null_behind(void **state)
+{
+	struct fixture *f = *state;
+	add_column(f, "name", TYPE_TEXT);
+	add_column(f, "id", TYPE_INT8)->not_null = true;
+	begin(f);
+	add(f, "{\"id\":1,\"name\":\"a\"}");
+	add(f, "{\"name\":null}");
+	add(f, "{\"id\":\"x\"}");
+	add(f, "{\"id\":2,\"name\":\"b\"}");
+	add(f, "{\"id\":3}");
+	finish(f);
+	assert_int_equal(f->batch.count, 3);
+	assert_false(vec_is_null(&f->batch.cols[0], 0));
+	assert_false(vec_is_null(&f->batch.cols[0], 1));
+	assert_true(vec_is_null(&f->batch.cols[0], 2));
+	begin(f);
+	for (int i = 0; i < 3; i++)
+		add(f, i == 1 ? "{\"id\":4}" : "{\"id\":4,\"name\":\"c\"}");
+	finish(f);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(vec_is_null(&f->batch.cols[0], i), i == 1);
+}
+
 #define DECODE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_field_means_what_a_cast_of_its_text_means),
 	    cmocka_unit_test(fast_paths_agree_with_the_input_functions),
+	    cmocka_unit_test(rows_agree_with_the_input_functions),
 	    DECODE_TEST(bad_records_are_refused_with_a_reason_and_the_others_stay),
 	    DECODE_TEST(a_column_that_nobody_reads_is_checked_all_the_same),
 	    DECODE_TEST(names_and_paths_find_their_fields),
@@ -525,6 +610,7 @@ int main(void)
 	    DECODE_TEST(an_event_time_that_is_missing_or_too_far_ahead_is_refused),
 	    DECODE_TEST(generated_columns_and_checks_are_part_of_the_contract),
 	    DECODE_TEST(a_decoder_forgets_the_batch_before),
+	    DECODE_TEST(a_refused_row_leaves_no_null_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
