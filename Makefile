@@ -16,7 +16,7 @@ DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-
   libssl-dev libpcre2-dev libcurl4-openssl-dev libinih-dev
 DEPS_TEST  := libcmocka-dev libjson-c-dev kcat python3 python3-confluent-kafka python3-kafka \
   python3-snappy python3-lz4 python3-zstandard postgresql curl procps
-DEPS_DEV   := clang clang-format clang-tidy cppcheck fio
+DEPS_DEV   := clang clang-format clang-tidy cppcheck fio valgrind
 
 # ---- flags ---------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
@@ -141,6 +141,19 @@ $(B)/test/processor/ops_bench: $(B)/obj/test/processor/ops_bench.o $(B)/libtest.
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(B)/libtest.a $(A_proc) -lcmocka $(L_proc)
 .PHONY: bench-ops
+
+BENCH_DECODE := $(B)/test/processor/decode_bench
+BENCH_DECODE_OBJ := $(B)/obj/test/processor/decode_bench.o $(B)/obj/tools/quakes.o
+$(BENCH_DECODE): $(BENCH_DECODE_OBJ) $(B)/libtest.a $(A_proc)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $(BENCH_DECODE_OBJ) $(B)/libtest.a $(A_proc) -lcmocka $(L_proc)
+## bench-decode: time and instructions from a record of a batch to its row (valgrind; CONFIG=release)
+bench-decode: $(BENCH_DECODE)
+	$(Q)$(BENCH_DECODE)
+	$(Q)valgrind --tool=callgrind --callgrind-out-file=$(BENCH_DECODE).callgrind \
+	  --toggle-collect='decode_all*' $(BENCH_DECODE) 1 2>&1 | \
+	  awk '/records of/ { n = $$1 } /Collected/ { printf "%.0f instructions per record\n", $$NF / n }'
+.PHONY: bench-decode
 
 # ---- packages ------------------------------------------------------------------------------------
 ## deps: install the Debian packages that building and testing need
