@@ -212,6 +212,9 @@ void engine_close(struct log *log)
 		return;
 	engine_stop(log);
 	checkpointer_release(&log->checkpointer);
+	/* what was dirty may have been the last of a segment that is gone: the pool closes and unlinks it */
+	if (log->rounds.log && engine_drain(log) != ERR_OK)
+		err_clear();
 	close_partitions(log);
 	recovery_free(log->recovery);
 	rounds_release(&log->rounds);
