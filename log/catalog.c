@@ -200,13 +200,23 @@ enum err catalog_open(struct log *log)
 
 /* ---- close ---- */
 
+/* Something of ours is still to be answered, or in a mail that the loop has. */
+static bool catalog_busy(const struct catalog *c)
+{
+	return c->queue_posted || c->rows_posted || c->change.req || c->row || c->trims > 0 ||
+	       (c->table && c->table->in_flight > 0) ||
+	       (c->retention && retention_busy(c->retention));
+}
+
 void catalog_close(struct log *log)
 {
 	struct catalog *c = log->catalog;
 	if (!c)
 		return;
-	change_abort(c);
-	catalog_rows_abort(c);
+	ASSERT(log->closing);
+	/* each turn answers what is left with ERR_CLOSED */
+	while (catalog_busy(c) && loop_step(log->loop, 0) == ERR_OK)
+		;
 	retention_free(c->retention);
 	log_table_close(c->table);
 	while (c->count > 0) {

@@ -74,9 +74,10 @@ void catalog_each_partition(
     const struct log *log, void (*fn)(void *ctx, struct log_partition *p), void *ctx);
 
 /*
- * One durable row about a partition: `done` on the loop after its round. Retention, tables and log_trim
- * put log_start here before anything is unlinked; recovery puts the bumped leader epoch and the GAP.
- * Neither log_start nor leader_epoch ever goes back: a lower one is replaced by what the catalog has.
+ * One durable row about a partition: `done` on the loop after its round. Retention, tables and
+ * log_trim put log_start here before anything is unlinked; recovery puts the bumped leader epoch
+ * and the GAP. Neither log_start nor leader_epoch ever goes back: a lower one is replaced by what
+ * the catalog has.
  */
 struct catalog_partition_row {
 	struct log_uuid topic_id;

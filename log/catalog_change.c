@@ -463,12 +463,3 @@ void log_topic_submit(struct log *log, struct log_topic_req *req)
 	list_push_back(&c->queue, &req->node);
 	queue_kick(c);
 }
-
-void change_abort(struct catalog *c)
-{
-	struct list_node *node;
-	while ((node = list_pop_front(&c->queue))) {
-		err_clear();
-		answer(CONTAINER_OF(node, struct log_topic_req, node), ERR_CLOSED);
-	}
-}

@@ -53,6 +53,7 @@ struct catalog {
 	struct catalog_partition_row *row; /* under way */
 	struct mail rows_mail;
 	bool rows_posted;
+	unsigned trims; /* struct log_trim to be answered */
 	struct retention *retention;
 	bool closing;
 };
@@ -92,10 +93,6 @@ const struct catalog_kept *catalog_kept(const struct catalog *c, const struct ro
 
 /* ---- catalog_partition.c ---- */
 void catalog_rows_run(struct mail *mail);
-/* At close: answers all that wait with ERR_CLOSED. */
-void catalog_rows_abort(struct catalog *c);
 
 /* ---- catalog_change.c ---- */
 void change_queue_run(struct mail *mail);
-/* At close: answers all with ERR_CLOSED. */
-void change_abort(struct catalog *c);

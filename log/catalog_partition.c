@@ -107,17 +107,6 @@ void catalog_rows_run(struct mail *mail)
 	}
 }
 
-void catalog_rows_abort(struct catalog *c)
-{
-	struct list_node *node;
-	while ((node = list_pop_front(&c->rows_waiting))) {
-		struct catalog_partition_row *row =
-		    CONTAINER_OF(node, struct catalog_partition_row, node);
-		row->err = ERR_CLOSED;
-		row->done(row);
-	}
-}
-
 void catalog_put_partition(struct log *log, struct catalog_partition_row *row)
 {
 	loop_assert_owner(log->loop);
@@ -137,6 +126,7 @@ static void trim_answer(struct mail *mail)
 {
 	struct log_trim *req = CONTAINER_OF(mail, struct log_trim, mail);
 	struct log_partition *p = req->partition;
+	p->log->catalog->trims--;
 	req->log_start = p->log_start;
 	req->done(req);
 	partition_unref(p);
@@ -198,6 +188,7 @@ void log_trim(struct log *log, struct log_trim *req)
 	ASSERT(req->done);
 	req->mail.run = trim_answer;
 	partition_ref(req->partition);
+	log->catalog->trims++;
 	enum err err = trim_start(log, req);
 	if (err == ERR_OK)
 		return;
