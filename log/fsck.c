@@ -70,6 +70,7 @@ static void release(struct fsck *f)
 	fsck_catalog_release(f);
 	checkpoint_record_release(&f->record);
 	mem_free(f->frames);
+	mem_free(f->images);
 	mem_free(f->found);
 	writer_release(&f->line);
 	mem_free(f);

@@ -28,6 +28,17 @@ struct fsck_frame {
 	uint64_t file_pos;
 	uint64_t number; /* of its entry: a later one at the same place wins */
 };
+/*
+ * The last block of a segment as it was before an entry's frames: a power cut may have spoiled it.
+ */
+struct fsck_image {
+	struct partition_key key;
+	int64_t segment;
+	uint32_t pos, len;
+	unsigned file;
+	uint64_t file_pos;
+	uint64_t number;
+};
 /* Where a partition must at least end, by checkpoint and journal. */
 struct fsck_end {
 	struct partition_key key;
@@ -57,6 +68,8 @@ struct fsck {
 	bool record_found;
 	struct fsck_frame *frames; /* sorted by key, segment, pos */
 	size_t frame_count, frame_capacity;
+	struct fsck_image *images; /* sorted by number */
+	size_t image_count, image_capacity;
 	struct map ends; /* struct fsck_end by key */
 	int journal_fd[JOURNAL_FILES];
 	/* catalog */
@@ -84,6 +97,12 @@ MUST_USE enum err fsck_journal(struct fsck *f);
  */
 MUST_USE enum err fsck_journal_frame(
     struct fsck *f, const struct fsck_frame *place, struct frame_seed seed, struct writer *out);
+/*
+ * Puts what the journal's images have of [pos, pos + len) of a segment over `buf`. *ret_any: there
+ * was something.
+ */
+MUST_USE enum err fsck_overlay(
+    struct fsck *f, const struct fsck_image *place, uint8_t *buf, bool *ret_any);
 /* The journal's entry for a place, NULL when it has none. */
 const struct fsck_frame *fsck_frame_at(
     const struct fsck *f, struct partition_key key, int64_t segment, uint32_t pos);
@@ -92,5 +111,8 @@ struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
 MUST_USE enum err fsck_partitions(struct fsck *f);
 /* A frame of a partition was read (`batch` verified): the catalog's are taken as rows. */
 MUST_USE enum err fsck_catalog_batch(struct fsck *f, struct bytes batch);
+/* log_start of a partition by the rows read so far, 0 when they do not say. ERR_NOMEM. */
+MUST_USE enum err fsck_log_start(
+    const struct fsck *f, struct partition_key key, int64_t *ret_log_start);
 MUST_USE enum err fsck_catalog(struct fsck *f);
 void fsck_catalog_release(struct fsck *f);

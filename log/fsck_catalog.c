@@ -50,6 +50,25 @@ enum err fsck_catalog_batch(struct fsck *f, struct bytes batch)
 	return ERR_OK;
 }
 
+enum err fsck_log_start(const struct fsck *f, struct partition_key key, int64_t *ret_log_start)
+{
+	struct row_name name = {
+	    .kind = ROW_PARTITION, .id = key.topic_id, .partition = key.partition};
+	struct writer text;
+	int64_t log_start = 0;
+	uint32_t epoch;
+	writer_init(&text, KIB);
+	row_name_write(&text, &name);
+	enum err err = text.err;
+	const struct fsck_row *row = err == ERR_OK ? map_get(&f->rows, writer_bytes(&text)) : NULL;
+	if (row && partition_row_parse(row->value, &log_start, &epoch) != ERR_OK)
+		err_clear(); /* told when the rows are read */
+	writer_release(&text);
+	TRY(err);
+	*ret_log_start = log_start;
+	return ERR_OK;
+}
+
 /* ---- topics ---- */
 
 static enum err add_topic(struct fsck *f, const struct fsck_topic *topic)

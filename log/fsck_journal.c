@@ -138,24 +138,68 @@ static enum err add_frame(struct fsck *f, const struct fsck_frame *frame)
 	return ERR_OK;
 }
 
+static enum err add_image(struct fsck *f, const struct fsck_image *image)
+{
+	if (f->image_count == f->image_capacity) {
+		size_t capacity = f->image_capacity ? f->image_capacity * 2 : 64;
+		struct fsck_image *grown = mem_realloc(f->images, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		f->images = grown;
+		f->image_capacity = capacity;
+	}
+	f->images[f->image_count++] = *image;
+	return ERR_OK;
+}
+
+static enum err take_item(
+    struct fsck *f, unsigned file, const struct journal_found *found, uint32_t i)
+{
+	struct journal_item item = journal_found_item(found, i);
+	const struct partition_key key = {item.topic_id, item.partition};
+	const struct fsck_frame frame = {
+	    .key = key,
+	    .segment = item.segment,
+	    .pos = item.pos,
+	    .len = item.len,
+	    .sequence = item.sequence,
+	    .direct = item.flags & FRAME_DIRECT,
+	    .file = file,
+	    .file_pos = found->pos + item.at,
+	    .number = found->entry.number,
+	};
+	const struct fsck_image image = {
+	    key, item.segment, item.pos, item.len, file, frame.file_pos, frame.number};
+	return item.kind == JOURNAL_TAIL ? add_image(f, &image) : add_frame(f, &frame);
+}
+
 static enum err take_entry(struct fsck *f, unsigned file, const struct journal_found *found)
 {
-	for (uint32_t i = 0; i < found->entry.item_count; i++) {
-		struct journal_item item = journal_found_item(found, i);
-		if (item.kind != JOURNAL_FRAME)
-			continue; /* a block image: bytes of frames that are in the segment */
-		struct fsck_frame frame = {
-		    .key = {item.topic_id, item.partition},
-		    .segment = item.segment,
-		    .pos = item.pos,
-		    .len = item.len,
-		    .sequence = item.sequence,
-		    .direct = item.flags & FRAME_DIRECT,
-		    .file = file,
-		    .file_pos = found->pos + item.at,
-		    .number = found->entry.number,
-		};
-		TRY(add_frame(f, &frame));
+	for (uint32_t i = 0; i < found->entry.item_count; i++)
+		TRY(take_item(f, file, found, i));
+	return ERR_OK;
+}
+
+static int image_order(const void *a, const void *b)
+{
+	const struct fsck_image *x = a, *y = b;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+enum err fsck_overlay(struct fsck *f, const struct fsck_image *place, uint8_t *buf, bool *ret_any)
+{
+	uint32_t place_end = place->pos + place->len;
+	*ret_any = false;
+	for (size_t i = 0; i < f->image_count; i++) {
+		const struct fsck_image *m = &f->images[i];
+		uint32_t from = m->pos > place->pos ? m->pos : place->pos;
+		uint32_t to = m->pos + m->len < place_end ? m->pos + m->len : place_end;
+		if (m->segment != place->segment ||
+		    memcmp(&m->key, &place->key, sizeof(m->key)) != 0 || from >= to)
+			continue;
+		TRY(io_pread_all(f->io, f->journal_fd[m->file], buf + (from - place->pos),
+		    to - from, m->file_pos + (from - m->pos)));
+		*ret_any = true;
 	}
 	return ERR_OK;
 }
@@ -205,7 +249,7 @@ static enum err read_entries(
 		if (found.entry.number <= covered)
 			continue;
 		TRY(see(es, (struct entry_seen){found.entry.number, file, found.pos, found.good,
-					found.entry.kind == JOURNAL_COPY}));
+		                found.entry.kind == JOURNAL_COPY}));
 		if (found.good)
 			TRY(take_entry(f, file, &found));
 	}
@@ -306,6 +350,8 @@ enum err fsck_journal(struct fsck *f)
 		judge(f, &es);
 		if (f->frame_count > 0)
 			qsort(f->frames, f->frame_count, sizeof(f->frames[0]), frame_order);
+		if (f->image_count > 0)
+			qsort(f->images, f->image_count, sizeof(f->images[0]), image_order);
 		err = move_ends(f);
 		if (f->record_found && !f->record.header.clean)
 			fsck_find(f, ERR_DISTRUST, "frames=%zu", f->frame_count);

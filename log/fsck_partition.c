@@ -18,6 +18,7 @@ struct chain {
 	const char *dir;
 	const struct fsck_end *end; /* NULL: nothing is known, all is taken */
 	struct writer buf;          /* a frame out of the journal */
+	int64_t log_start;          /* by the catalog; what lies below may be there or not */
 	/* what the next frame must follow */
 	int64_t next_offset; /* -1 = not known */
 	uint64_t link, sequence;
@@ -215,17 +216,55 @@ static enum err take(struct chain *c, const struct frame *frame, struct bytes ba
 	return ERR_OK;
 }
 
+/* `len` bytes at c->pos into c->buf: the file's, with the journal's images over them. */
+static enum err read_with_images(struct chain *c, size_t len, bool *ret_any)
+{
+	const struct fsck_image place = {
+	    .key = c->key, .segment = c->base, .pos = c->pos, .len = (uint32_t)len};
+	size_t have;
+	writer_clear(&c->buf);
+	uint8_t *at = writer_reserve(&c->buf, len);
+	if (!at)
+		return c->buf.err;
+	memset(at, 0, len);
+	TRY(io_pread(c->f->io, c->walk.fd, at, len, c->pos, &have));
+	return fsck_overlay(c->f, &place, at, ret_any);
+}
+
+/* The frame at c->pos with the help of an image of the segment's last block; ERR_NOT_FOUND. */
+static enum err image_frame(struct chain *c, struct frame *ret_frame)
+{
+	bool any, more;
+	struct frame frame;
+	TRY(read_with_images(c, FRAME_HEADER_BYTES, &any));
+	if (frame_decode(c->buf.ptr, c->walk.seed, &frame) != ERR_OK)
+		return ERR_NOT_FOUND;
+	TRY(read_with_images(c, FRAME_HEADER_BYTES + (size_t)frame.length, &more));
+	struct bytes body = bytes_slice(writer_bytes(&c->buf), FRAME_HEADER_BYTES, frame.length);
+	if ((!any && !more) || frame_check_body(&frame, c->walk.seed, body) != ERR_OK)
+		return ERR_NOT_FOUND;
+	*ret_frame = frame;
+	return ERR_OK;
+}
+
 /* The frame at c->pos from the journal; ERR_NOT_FOUND. */
 static enum err take_from_journal(struct chain *c)
 {
 	const struct fsck_frame *place = fsck_frame_at(c->f, c->key, c->base, c->pos);
 	struct frame frame;
-	if (!place)
-		return ERR_NOT_FOUND;
-	TRY(fsck_journal_frame(c->f, place, c->walk.seed, &c->buf));
-	TRY(frame_decode(c->buf.ptr, c->walk.seed, &frame));
-	fsck_find(c->f, ERR_REPAIRED, AT_FMT " bytes=%u sequence=%llu number=%llu", AT_ARG(c),
-	    place->len, (unsigned long long)place->sequence, (unsigned long long)place->number);
+	enum err err = ERR_NOT_FOUND;
+	if (place)
+		err = fsck_journal_frame(c->f, place, c->walk.seed, &c->buf);
+	if (err == ERR_OK)
+		err = frame_decode(c->buf.ptr, c->walk.seed, &frame);
+	if (err == ERR_NOT_FOUND)
+		err = image_frame(c, &frame);
+	err_clear();
+	if (err != ERR_OK)
+		return err;
+	fsck_find(c->f, ERR_REPAIRED, AT_FMT " bytes=%u sequence=%llu from=%s", AT_ARG(c),
+	    FRAME_HEADER_BYTES + frame.length, (unsigned long long)frame.sequence,
+	    place ? "frame" : "image");
 	return take(
 	    c, &frame, bytes_slice(writer_bytes(&c->buf), FRAME_HEADER_BYTES, frame.length));
 }
@@ -318,26 +357,24 @@ static enum err read_frames(struct chain *c)
 	return ERR_OK;
 }
 
-/* Frames that never came into the file, up to where the partition must end. */
+/* Frames that never came into the file, as far as the journal has them. */
 static enum err read_missing(struct chain *c)
 {
-	while (c->end && c->base == c->end->segment && c->pos < c->end->segment_end) {
-		enum err err = take_from_journal(c);
-		if (err == ERR_NOT_FOUND) {
-			fsck_find(c->f, c->damaged ? ERR_DAMAGED : ERR_LOST_SUFFIX,
-			    AT_FMT " end=%u reason=\"ends too early\"", AT_ARG(c),
-			    c->end->segment_end);
-			return ERR_OK;
-		}
-		TRY(err);
-	}
-	return ERR_OK;
+	enum err err = ERR_OK;
+	while (c->end && !behind_end(c) && err == ERR_OK)
+		err = take_from_journal(c);
+	if (err != ERR_NOT_FOUND)
+		return err;
+	if (c->base == c->end->segment)
+		fsck_find(c->f, c->damaged ? ERR_DAMAGED : ERR_LOST_SUFFIX,
+		    AT_FMT " end=%u reason=\"ends too early\"", AT_ARG(c), c->end->segment_end);
+	return ERR_OK; /* an earlier segment: the join with the next one tells */
 }
 
 static void check_join(struct chain *c, const struct segment_header *h)
 {
 	bool known = !c->first && c->next_offset >= 0;
-	if (known && h->base_offset > c->next_offset)
+	if (known && h->base_offset > c->next_offset && h->base_offset > c->log_start)
 		fsck_find(c->f, ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld", c->dir,
 		    (long long)c->next_offset, (long long)h->base_offset - 1);
 	if (known && h->base_offset < c->next_offset)
@@ -359,6 +396,12 @@ static enum err read_segment(
 {
 	struct io_stat stat;
 	TRY(io_fstat(c->f->io, fd, &stat));
+	c->f->segments++;
+	if (c->end && h->base_offset > c->end->segment) {
+		fsck_find(c->f, ERR_TORN_TAIL, "partition=%s segment=%lld what=unborn bytes=%llu",
+		    c->dir, (long long)h->base_offset, (unsigned long long)stat.size_bytes);
+		return ERR_OK; /* nothing in it was ever acknowledged */
+	}
 	check_join(c, h);
 	c->base = h->base_offset;
 	c->file_bytes = stat.size_bytes < SEGMENT_BYTES_MAX ? stat.size_bytes : SEGMENT_BYTES_MAX;
@@ -376,7 +419,6 @@ static enum err read_segment(
 	if (err == ERR_OK)
 		err = index_finish(c, path);
 	index_drop(c);
-	c->f->segments++;
 	return err;
 }
 
@@ -424,6 +466,7 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 {
 	c->key = (struct partition_key){h->topic_id, h->partition};
 	c->end = fsck_end_of(c->f, c->key);
+	TRY(fsck_log_start(c->f, c->key, &c->log_start));
 	static const struct fsck_end nothing;
 	if (!c->end && c->f->record_found)
 		c->end = &nothing; /* checkpoint and journal know of no frame: all is torn */
@@ -500,15 +543,19 @@ static enum err check_directory(struct fsck *f, const char *dir)
 	return err;
 }
 
+/* The catalog first: it says where the others begin. */
 enum err fsck_partitions(struct fsck *f)
 {
+	static const char first[] = CATALOG_TOPIC_NAME "-0";
 	char path[LOG_PATH_MAX];
 	struct io_names dirs;
 	TRY(fsck_path(f, path, "topics"));
 	TRY(io_list(f->io, path, &dirs));
 	enum err err = ERR_OK;
-	for (size_t i = 0; i < dirs.count && err == ERR_OK; i++)
-		err = check_directory(f, dirs.name[i]);
+	for (int others = 0; others < 2; others++)
+		for (size_t i = 0; i < dirs.count && err == ERR_OK; i++)
+			if ((strcmp(dirs.name[i], first) != 0) == others)
+				err = check_directory(f, dirs.name[i]);
 	io_names_release(&dirs);
 	return err;
 }
