@@ -108,7 +108,8 @@ INLINE bool record_parse(const struct batch_header *h, struct bytes b, struct re
 		return false;
 	rec.headers = bytes_of(b.ptr + headers_at, b.len - headers_at);
 	rec.header_count = (int32_t)header_count;
-	bool good = header_count == 0 ? at == b.len : headers_are_good(rec.headers, rec.header_count);
+	bool good =
+	    header_count == 0 ? at == b.len : headers_are_good(rec.headers, rec.header_count);
 	if (!good || offset_delta < 0 || offset_delta > h->last_offset_delta)
 		return false;
 	if (__builtin_add_overflow(h->base_offset, offset_delta, &rec.offset) ||
