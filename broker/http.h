@@ -62,7 +62,7 @@ void http_set_ready(struct http *http, bool ready);
  */
 void http_set_health(struct http *http, enum err (*check)(void *ctx), void *ctx);
 
-/* ---- routes -------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 /*
  * Answers one request through `reply`: once, by http_reply_body, http_reply_take or
@@ -89,7 +89,7 @@ struct http_route {
  * pattern. */
 MUST_USE enum err http_route(struct http *http, const struct http_route *route);
 
-/* ---- request: valid until the handler returns ---------------------------------------------- */
+/* ---- request: valid until the handler returns ------------------------------------------------ */
 
 struct str http_method(const struct http_request *r); /* HEAD is given as GET */
 /* As sent, still percent-encoded, without the query. */
@@ -109,7 +109,7 @@ struct bytes http_body(const struct http_request *r);
 /* The client is gone or the door is closing: stop working. Looked at once a second. Cheap. */
 bool http_cancelled(const struct http_request *r);
 
-/* ---- reply --------------------------------------------------------------------------------- */
+/* ---- reply ----------------------------------------------------------------------------------- */
 
 /* Before the body. Replaces a default (security) header of that name. ERR_LIMIT, ERR_INVALID (CR or
  * LF inside). */

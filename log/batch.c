@@ -94,7 +94,7 @@ bool batch_check_is_inline(struct bytes b)
 	return plain && b.len <= INLINE_CHECK_BYTES;
 }
 
-/* ---- check ---- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 /* One RecordBatch v2 and nothing else; the CRC right. */
 static enum err check_frame(
@@ -214,7 +214,7 @@ enum err batch_check(struct bytes b, const struct batch_rules *rules, int32_t *r
 	return ERR_OK;
 }
 
-/* ---- stamps ---- */
+/* ---- stamps ---------------------------------------------------------------------------------- */
 
 /* Puts new attributes and max timestamp and mends the CRC over the bytes between. */
 static void rewrite(uint8_t *batch, size_t len, uint16_t attributes, int64_t max_ms)

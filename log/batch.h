@@ -96,7 +96,7 @@ void batch_stamp(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Sets LogAppendTime and max timestamp and mends the CRC. */
 void batch_stamp_append_time(uint8_t *batch, size_t len, int64_t append_time_ms);
 
-/* ---- records ---- */
+/* ---- records --------------------------------------------------------------------------------- */
 struct record {
 	int64_t offset;
 	int64_t timestamp_ms; /* effective: append time where the batch says so */
@@ -125,7 +125,7 @@ MUST_USE enum err record_iter_next(struct record_iter *it, struct record *ret_re
 MUST_USE enum err record_header_next(
     struct reader *headers, struct str *ret_key, struct bytes *ret_value);
 
-/* ---- codecs ---- */
+/* ---- codecs ---------------------------------------------------------------------------------- */
 /*
  * Appends to out, never more than `cap` bytes (ERR_LIMIT -> the caller's MESSAGE_TOO_LARGE). LZ4:
  * frame format; snappy: raw and xerial-framed.
@@ -133,7 +133,7 @@ MUST_USE enum err record_header_next(
 MUST_USE enum err codec_decompress(int codec, struct bytes in, size_t cap, struct writer *out);
 MUST_USE enum err codec_compress(int codec, struct bytes in, struct writer *out);
 
-/* ---- builder: what the server writes itself, and tests ---- */
+/* ---- builder: what the server writes itself, and tests --------------------------------------- */
 struct batch_builder {
 	struct writer records;
 	int codec;

@@ -10,7 +10,7 @@
 #include "log/catalog_change.h"
 #include "log/retention.h"
 
-/* ---- rows ---- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static struct catalog_kept *kept_new(struct bytes key, struct bytes value)
 {
@@ -78,7 +78,7 @@ const struct catalog_kept *catalog_kept(const struct catalog *c, const struct ro
 	return kept;
 }
 
-/* ---- open ---- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 /* Makes the topic and its partitions usable; takes row->settings. */
 static enum err adopt_topic(struct catalog *c, struct str name, struct topic_row *row)
@@ -198,7 +198,7 @@ enum err catalog_open(struct log *log)
 	return err == ERR_OK ? ERR_OK : err_note(err, "catalog");
 }
 
-/* ---- close ---- */
+/* ---- close ----------------------------------------------------------------------------------- */
 
 /* Something of ours is still to be answered, or in a mail that the loop has. */
 static bool catalog_busy(const struct catalog *c)

@@ -3,7 +3,7 @@
 #include "log/catalog_change.h"
 #include <stdio.h>
 
-/* ---- answers ---- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void answer(struct log_topic_req *req, enum err err)
 {
@@ -37,7 +37,7 @@ static void change_end(struct catalog *c, enum err err)
 	answer(req, err);
 }
 
-/* ---- checks ---- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static enum err check_room(const struct catalog *c, int32_t added)
 {
@@ -70,7 +70,7 @@ static enum err find_for(
 	return ERR_OK;
 }
 
-/* ---- durable ---- */
+/* ---- durable --------------------------------------------------------------------------------- */
 
 static void change_publish(struct log_table_put *put);
 
@@ -99,7 +99,7 @@ static enum err put_topic_row(struct catalog *c, struct str name, const struct t
 	return err;
 }
 
-/* ---- create ---- */
+/* ---- create ---------------------------------------------------------------------------------- */
 
 static enum err create_check(struct catalog *c, const struct log_topic_req *req)
 {
@@ -168,7 +168,7 @@ static enum err start_create(struct catalog *c, struct log_topic_req *req)
 	return err;
 }
 
-/* ---- add partitions, set configuration ---- */
+/* ---- add partitions, set configuration ------------------------------------------------------- */
 
 static enum err start_add_partitions(struct catalog *c, struct log_topic_req *req)
 {
@@ -215,7 +215,7 @@ static enum err start_set_config(struct catalog *c, struct log_topic_req *req)
 	return put_topic_row(c, t->pub.name, &row);
 }
 
-/* ---- delete ---- */
+/* ---- delete ---------------------------------------------------------------------------------- */
 
 /* Rows of a deletion under construction: keys and values in one buffer. */
 struct delete_rows {
@@ -350,7 +350,7 @@ static void publish_delete(struct catalog *c)
 	}
 }
 
-/* ---- publish ---- */
+/* ---- publish --------------------------------------------------------------------------------- */
 
 static void publish_create(struct catalog *c)
 {
@@ -420,7 +420,7 @@ static void change_publish(struct log_table_put *put)
 	change_end(c, ERR_OK);
 }
 
-/* ---- the queue ---- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 static enum err change_start(struct catalog *c, struct log_topic_req *req)
 {

@@ -49,7 +49,7 @@ struct catalog {
 	struct mail queue_mail;
 	bool queue_posted;
 	struct catalog_change change;
-	struct list rows_waiting; /* struct catalog_partition_row: theirs, as above */
+	struct list rows_waiting;          /* struct catalog_partition_row: theirs, as above */
 	struct catalog_partition_row *row; /* under way */
 	struct mail rows_mail;
 	bool rows_posted;
@@ -58,7 +58,7 @@ struct catalog {
 	bool closing;
 };
 
-/* ---- topics in memory: catalog_topic.c ---- */
+/* ---- topics in memory: catalog_topic.c ------------------------------------------------------- */
 /* Takes `settings` (emptied) on success. */
 MUST_USE enum err topic_view_new(
     struct catalog *c, bool internal, struct topic_settings *settings, struct topic_view *ret_view);
@@ -87,12 +87,12 @@ void topic_unpublish(struct catalog *c, struct topic *t);
 struct topic *topic_by_name(const struct catalog *c, struct str name);
 struct topic *topic_by_id(const struct catalog *c, struct log_uuid id);
 
-/* ---- catalog.c ---- */
+/* ---- catalog.c ------------------------------------------------------------------------------- */
 /* The live row of that name, NULL when there is none. */
 const struct catalog_kept *catalog_kept(const struct catalog *c, const struct row_name *name);
 
-/* ---- catalog_partition.c ---- */
+/* ---- catalog_partition.c --------------------------------------------------------------------- */
 void catalog_rows_run(struct mail *mail);
 
-/* ---- catalog_change.c ---- */
+/* ---- catalog_change.c ------------------------------------------------------------------------ */
 void change_queue_run(struct mail *mail);

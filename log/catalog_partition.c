@@ -6,7 +6,7 @@
  */
 #include "log/catalog_change.h"
 
-/* ---- rows ---- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void rows_kick(struct catalog *c)
 {
@@ -115,7 +115,7 @@ void catalog_put_partition(struct log *log, struct catalog_partition_row *row)
 	rows_kick(log->catalog);
 }
 
-/* ---- log_trim ---- */
+/* ---- log_trim -------------------------------------------------------------------------------- */
 
 struct trim {
 	struct catalog_partition_row row;

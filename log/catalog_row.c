@@ -2,7 +2,7 @@
 /* Text of the catalog's rows, both ways. */
 #include "log/catalog_row.h"
 
-/* ---- names ---- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 enum err log_topic_name_check(struct str name)
 {
@@ -100,7 +100,7 @@ void row_name_write(struct writer *w, const struct row_name *name)
 	ASSERT(!"a row of a known kind");
 }
 
-/* ---- lines ---- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 /* The next `key=value` line; false at the end. A line without '=' is all key. */
 static bool next_line(struct str *rest, struct str *ret_key, struct str *ret_value)
@@ -133,7 +133,7 @@ static enum err bad_row(const char *kind, const char *what)
 	return err_note(ERR_CORRUPT, "catalog row of a %s: %s", kind, what);
 }
 
-/* ---- topics ---- */
+/* ---- topics ---------------------------------------------------------------------------------- */
 
 void topic_row_write(struct writer *w, const struct topic_row *row)
 {
@@ -184,7 +184,7 @@ enum err topic_row_parse(struct bytes value, struct topic_row *ret_row)
 	return ERR_OK;
 }
 
-/* ---- the others ---- */
+/* ---- the others ------------------------------------------------------------------------------ */
 
 void trash_row_write(struct writer *w, const struct trash_row *row)
 {

@@ -2,7 +2,7 @@
 /* Topics in memory: their configuration, their partitions, and how they are found. */
 #include "log/catalog_change.h"
 
-/* ---- configuration ---- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 static const struct topic_settings no_defaults;
 
@@ -105,7 +105,7 @@ enum err log_topic_config_get(
 	return ERR_OK;
 }
 
-/* ---- partitions ---- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
 /* What the catalog says of a partition, 0 and 0 when nothing. */
 static enum err partition_row_of(
@@ -166,7 +166,7 @@ void catalog_each_partition(
 			fn(ctx, c->sorted[i]->partitions[n]);
 }
 
-/* ---- topics ---- */
+/* ---- topics ---------------------------------------------------------------------------------- */
 
 enum err topic_new(
     struct catalog *c, struct str name, struct topic_row *row, struct topic **ret_topic)

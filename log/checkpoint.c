@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checkpointer: flushes segments and their indexes on the pool, then records. See checkpoint.h for the states. */
+/* The checkpointer: flushes segments and their indexes on the pool, then records. See checkpoint.h
+ * for the states. */
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
@@ -59,7 +60,7 @@ void checkpointer_release(struct checkpointer *c)
 	writer_release(&c->record);
 }
 
-/* ---- marking ---- */
+/* ---- marking --------------------------------------------------------------------------------- */
 
 static void mark_dirty(struct checkpointer *c, struct segment *s)
 {
@@ -68,7 +69,8 @@ static void mark_dirty(struct checkpointer *c, struct segment *s)
 	s->dirty = true;
 	descriptor_hold(&s->file);
 	if (list_empty(&c->dirty))
-		loop_timer_set(c->log->loop, &c->timer, loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
+		loop_timer_set(c->log->loop, &c->timer,
+		    loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
 	list_push_back(&c->dirty, &s->dirty_node);
 	c->dirty_count++;
 }
@@ -88,21 +90,25 @@ void checkpoint_seal(struct checkpointer *c, struct segment *s)
 		mark_dirty(c, s);
 }
 
-/* ---- the record ---- */
+/* ---- the record ------------------------------------------------------------------------------ */
 
 static void encode_row(struct writer *out, const struct log_partition *p, const struct segment *s)
 {
 	uint8_t row[CHECKPOINT_ROW_BYTES] = {0};
-	struct checkpoint_row r = {.topic_id = p->key.topic_id, .partition = p->key.partition,
-		.log_end = p->durable_end, .segment = s->base_offset, .segment_end = s->durable_size,
-		.last_sequence = s->durable_sequence, .last_link = s->durable_link};
+	struct checkpoint_row r = {.topic_id = p->key.topic_id,
+	    .partition = p->key.partition,
+	    .log_end = p->durable_end,
+	    .segment = s->base_offset,
+	    .segment_end = s->durable_size,
+	    .last_sequence = s->durable_sequence,
+	    .last_link = s->durable_link};
 	checkpoint_row_encode(&r, row);
 	write_bytes(out, bytes_of(row, sizeof(row)));
 }
 
 /*
- * Until the catalog has said what it misses, the record keeps what it said of partitions that are gone or end too early: a
- * start that is refused must not make the next one believe.
+ * Until the catalog has said what it misses, the record keeps what it said of partitions that are
+ * gone or end too early: a start that is refused must not make the next one believe.
  */
 static void encode_missing(struct checkpointer *c)
 {
@@ -113,9 +119,13 @@ static void encode_missing(struct checkpointer *c)
 		if (p && p->verdict == ERR_OK)
 			continue;
 		uint8_t out[CHECKPOINT_ROW_BYTES];
-		struct checkpoint_row r = {.topic_id = row->key.topic_id, .partition = row->key.partition,
-			.log_end = row->log_end, .segment = row->segment, .segment_end = row->segment_end,
-			.last_sequence = row->last_sequence, .last_link = row->last_link};
+		struct checkpoint_row r = {.topic_id = row->key.topic_id,
+		    .partition = row->key.partition,
+		    .log_end = row->log_end,
+		    .segment = row->segment,
+		    .segment_end = row->segment_end,
+		    .last_sequence = row->last_sequence,
+		    .last_link = row->last_link};
 		checkpoint_row_encode(&r, out);
 		write_bytes(&c->record, bytes_of(out, sizeof(out)));
 		c->header.row_count++;
@@ -132,7 +142,8 @@ static enum err encode_record(struct checkpointer *c)
 	c->header.row_count = 0;
 	while ((p = map_next(&c->log->partitions, &cursor))) {
 		const struct segment *s = partition_durable_segment(p);
-		if (p->state == PARTITION_DELETED || !s || (c->log->recovery && p->verdict != ERR_OK))
+		if (p->state == PARTITION_DELETED || !s ||
+		    (c->log->recovery && p->verdict != ERR_OK))
 			continue;
 		encode_row(&c->record, p, s);
 		c->header.row_count++;
@@ -165,7 +176,8 @@ static enum err record_write(struct checkpointer *c)
 	TRY(e);
 	TRY(closed);
 	/* the first of each file: its name must be durable too */
-	return c->header.counter <= CHECKPOINT_SLOTS ? io_fsync_dir(io, c->log->journal_dir) : ERR_OK;
+	return c->header.counter <= CHECKPOINT_SLOTS ? io_fsync_dir(io, c->log->journal_dir)
+	                                             : ERR_OK;
 }
 
 static void record_run(struct pool_job *job)
@@ -182,7 +194,8 @@ static void checkpoint_end(struct checkpointer *c)
 	if (c->wanted)
 		checkpoint_start(c);
 	else if (!list_empty(&c->dirty))
-		loop_timer_set(c->log->loop, &c->timer, loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
+		loop_timer_set(c->log->loop, &c->timer,
+		    loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
 }
 
 static void record_done(struct pool_job *job)
@@ -193,7 +206,8 @@ static void record_done(struct pool_job *job)
 		c->recorded_clean = c->header.clean;
 		c->log->journal.checkpoint_number = c->header.number;
 	} else if (c->err == ERR_NOSPACE) {
-		diag(DIAG_WARN, "checkpoint", "error=%s", err_name(c->err)); /* the older record holds; the next tries again */
+		diag(DIAG_WARN, "checkpoint", "error=%s",
+		    err_name(c->err)); /* the older record holds; the next tries again */
 		rounds_space_lost(&c->log->rounds);
 	} else {
 		engine_fail(c->log, c->err, "checkpoint record");
@@ -218,7 +232,7 @@ static void record_start(struct checkpointer *c)
 	}
 }
 
-/* ---- flushing ---- */
+/* ---- flushing -------------------------------------------------------------------------------- */
 
 static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 {
@@ -314,15 +328,18 @@ static void checkpoint_retreat(struct checkpointer *c)
 	c->retreated = true;
 }
 
-/* Takes the next segments of the list; when the job cannot be made, everything that is left waits for the next checkpoint. */
+/* Takes the next segments of the list; when the job cannot be made, everything that is left waits
+ * for the next checkpoint. */
 static void flush_next(struct checkpointer *c)
 {
 	while (c->jobs < FLUSH_JOBS && !list_empty(&c->flushing)) {
 		struct checkpoint_flush *f = mem_calloc(1, sizeof(*f));
-		struct segment *s = CONTAINER_OF(list_first(&c->flushing), struct segment, dirty_node);
+		struct segment *s =
+		    CONTAINER_OF(list_first(&c->flushing), struct segment, dirty_node);
 		char name[SEGMENT_NAME_BYTES];
-		enum err e = f ? partition_path(s->partition, segment_name(s->base_offset, ".idx", name),
-		    f->index_path) : ERR_NOMEM;
+		enum err e = f ? partition_path(s->partition,
+		                     segment_name(s->base_offset, ".idx", name), f->index_path)
+		               : ERR_NOMEM;
 		if (e == ERR_OK)
 			e = engine_path(c->log, f->dir, "topics/%s", s->partition->dir);
 		if (e == ERR_OK) {
@@ -330,7 +347,8 @@ static void flush_next(struct checkpointer *c)
 			f->c = c;
 			f->s = s;
 			f->index = index_write_begin(&s->index);
-			f->seal = s->sealed && !s->index_sealed && s->frames_pending == 0 && s->index.fresh.count == 0;
+			f->seal = s->sealed && !s->index_sealed && s->frames_pending == 0 &&
+			          s->index.fresh.count == 0;
 			e = pool_submit(c->log->loop, &f->job);
 			if (e != ERR_OK && f->index)
 				index_write_end(&s->index, false);
@@ -363,16 +381,16 @@ void checkpoint_start(struct checkpointer *c)
 	c->err = ERR_OK;
 	c->retreated = false;
 	c->header = (struct checkpoint_header){
-		.version = CHECKPOINT_VERSION,
-		.clean = c->clean,
-		.epoch = log->epoch,
-		.number = log->journal.next_number - 1,
-		.journal_file = log->journal.current,
-		.journal_pos = log->journal.pos,
-		.sequence = log->durable_sequence,
-		.producer_ids = log->producer_id_reserved,
-		.lazy_bound = log->rounds.lazy_bound,
-		.last_append_ns = log->last_append_time_ns,
+	    .version = CHECKPOINT_VERSION,
+	    .clean = c->clean,
+	    .epoch = log->epoch,
+	    .number = log->journal.next_number - 1,
+	    .journal_file = log->journal.current,
+	    .journal_pos = log->journal.pos,
+	    .sequence = log->durable_sequence,
+	    .producer_ids = log->producer_id_reserved,
+	    .lazy_bound = log->rounds.lazy_bound,
+	    .last_append_ns = log->last_append_time_ns,
 	};
 	c->started_number = c->header.number;
 	while ((n = list_pop_front(&c->dirty)))
@@ -400,7 +418,8 @@ enum err checkpoint_finish(struct checkpointer *c, bool clean)
 	uint64_t before = c->counter;
 	c->clean = clean;
 	bool started = false;
-	while (!log->failed && (c->state != CHECKPOINT_IDLE || c->wanted || !started || !list_empty(&c->dirty))) {
+	while (!log->failed &&
+	       (c->state != CHECKPOINT_IDLE || c->wanted || !started || !list_empty(&c->dirty))) {
 		if (c->state == CHECKPOINT_IDLE && !c->wanted) {
 			if (started && c->counter == before)
 				break; /* it was tried and did not work */

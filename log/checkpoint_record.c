@@ -2,12 +2,12 @@
 /*
  * Bytes of the checkpoint record, little-endian:
  *
- *   header  magic u32 | version u16 | flags u16 (1 = clean) | epoch u32 | journal file u32 | counter u64 | number u64 |
- *           journal pos u64 | sequence u64 | producer ids u64 | lazy bound u64 | last append i64 | written i64 | row count u64
- *           | gap count u32 | 20 zeros | XXH3 of all behind the header u64 (at 112) | header XXH3 u64 (at 120)
- *   row     topic id 16 | partition u32 | segment end u32 | log end i64 | segment i64 | last sequence u64 | last link u64 |
- *           8 zeros
- *   gap     first u64 | last u64, behind the rows
+ *   header  magic u32 | version u16 | flags u16 (1 = clean) | epoch u32 | journal file u32 |
+ * counter u64 | number u64 | journal pos u64 | sequence u64 | producer ids u64 | lazy bound u64 |
+ * last append i64 | written i64 | row count u64 | gap count u32 | 20 zeros | XXH3 of all behind the
+ * header u64 (at 112) | header XXH3 u64 (at 120) row     topic id 16 | partition u32 | segment end
+ * u32 | log end i64 | segment i64 | last sequence u64 | last link u64 | 8 zeros gap     first u64 |
+ * last u64, behind the rows
  */
 #include "log/checkpoint.h"
 #define XXH_INLINE_ALL
@@ -15,7 +15,8 @@
 
 #define CHECKPOINT_SEED UINT64_C(0x706b6361707061) /* "appackp" */
 enum { CHECKPOINT_ROWS_HASH = 112, CHECKPOINT_HASH = 120, CHECKPOINT_FLAG_CLEAN = 1 };
-#define CHECKPOINT_BYTES_MAX (CHECKPOINT_HEADER_BYTES + (size_t)2 * LOG_PARTITIONS_MAX * CHECKPOINT_ROW_BYTES)
+#define CHECKPOINT_BYTES_MAX                                                                       \
+	(CHECKPOINT_HEADER_BYTES + (size_t)2 * LOG_PARTITIONS_MAX * CHECKPOINT_ROW_BYTES)
 _Static_assert(CHECKPOINT_HASH + 8 == CHECKPOINT_HEADER_BYTES, "the checksum ends the header");
 
 const char *checkpoint_file_name(unsigned slot, char *buf)
@@ -48,12 +49,12 @@ void checkpoint_gap_encode(const struct checkpoint_gap *gap, uint8_t *out)
 static struct checkpoint_row row_decode(const uint8_t *in)
 {
 	struct checkpoint_row r = {
-		.partition = (int32_t)get_u32_le(in + 16),
-		.segment_end = get_u32_le(in + 20),
-		.log_end = (int64_t)get_u64_le(in + 24),
-		.segment = (int64_t)get_u64_le(in + 32),
-		.last_sequence = get_u64_le(in + 40),
-		.last_link = get_u64_le(in + 48),
+	    .partition = (int32_t)get_u32_le(in + 16),
+	    .segment_end = get_u32_le(in + 20),
+	    .log_end = (int64_t)get_u64_le(in + 24),
+	    .segment = (int64_t)get_u64_le(in + 32),
+	    .last_sequence = get_u64_le(in + 40),
+	    .last_link = get_u64_le(in + 48),
 	};
 	memcpy(r.topic_id.b, in, sizeof(r.topic_id.b));
 	return r;
@@ -62,7 +63,7 @@ static struct checkpoint_row row_decode(const uint8_t *in)
 void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *record, size_t len)
 {
 	ASSERT(len == CHECKPOINT_HEADER_BYTES + h->row_count * CHECKPOINT_ROW_BYTES +
-	    h->gap_count * CHECKPOINT_GAP_BYTES);
+	                  h->gap_count * CHECKPOINT_GAP_BYTES);
 	memset(record, 0, CHECKPOINT_HEADER_BYTES);
 	put_u32_le(record, CHECKPOINT_MAGIC);
 	put_u16_le(record + 4, h->version);
@@ -79,9 +80,11 @@ void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *record
 	put_u64_le(record + 72, (uint64_t)h->written_ns);
 	put_u64_le(record + 80, h->row_count);
 	put_u32_le(record + 88, h->gap_count);
-	put_u64_le(record + CHECKPOINT_ROWS_HASH, XXH3_64bits_withSeed(record + CHECKPOINT_HEADER_BYTES,
-	    len - CHECKPOINT_HEADER_BYTES, CHECKPOINT_SEED));
-	put_u64_le(record + CHECKPOINT_HASH, XXH3_64bits_withSeed(record, CHECKPOINT_HASH, CHECKPOINT_SEED));
+	put_u64_le(
+	    record + CHECKPOINT_ROWS_HASH, XXH3_64bits_withSeed(record + CHECKPOINT_HEADER_BYTES,
+	                                       len - CHECKPOINT_HEADER_BYTES, CHECKPOINT_SEED));
+	put_u64_le(record + CHECKPOINT_HASH,
+	    XXH3_64bits_withSeed(record, CHECKPOINT_HASH, CHECKPOINT_SEED));
 }
 
 static enum err header_decode(struct bytes file, struct checkpoint_header *ret)
@@ -89,26 +92,28 @@ static enum err header_decode(struct bytes file, struct checkpoint_header *ret)
 	const uint8_t *in = file.ptr;
 	if (file.len < CHECKPOINT_HEADER_BYTES || get_u32_le(in) != CHECKPOINT_MAGIC)
 		return err_note(ERR_CORRUPT, "not a checkpoint record");
-	if (get_u64_le(in + CHECKPOINT_HASH) != XXH3_64bits_withSeed(in, CHECKPOINT_HASH, CHECKPOINT_SEED))
+	if (get_u64_le(in + CHECKPOINT_HASH) !=
+	    XXH3_64bits_withSeed(in, CHECKPOINT_HASH, CHECKPOINT_SEED))
 		return err_note(ERR_CORRUPT, "checkpoint: header checksum does not verify");
 	struct checkpoint_header h = {
-		.version = get_u16_le(in + 4),
-		.clean = (get_u16_le(in + 6) & CHECKPOINT_FLAG_CLEAN) != 0,
-		.epoch = get_u32_le(in + 8),
-		.journal_file = get_u32_le(in + 12),
-		.counter = get_u64_le(in + 16),
-		.number = get_u64_le(in + 24),
-		.journal_pos = get_u64_le(in + 32),
-		.sequence = get_u64_le(in + 40),
-		.producer_ids = get_u64_le(in + 48),
-		.lazy_bound = get_u64_le(in + 56),
-		.last_append_ns = (int64_t)get_u64_le(in + 64),
-		.written_ns = (int64_t)get_u64_le(in + 72),
-		.row_count = get_u64_le(in + 80),
-		.gap_count = get_u32_le(in + 88),
+	    .version = get_u16_le(in + 4),
+	    .clean = (get_u16_le(in + 6) & CHECKPOINT_FLAG_CLEAN) != 0,
+	    .epoch = get_u32_le(in + 8),
+	    .journal_file = get_u32_le(in + 12),
+	    .counter = get_u64_le(in + 16),
+	    .number = get_u64_le(in + 24),
+	    .journal_pos = get_u64_le(in + 32),
+	    .sequence = get_u64_le(in + 40),
+	    .producer_ids = get_u64_le(in + 48),
+	    .lazy_bound = get_u64_le(in + 56),
+	    .last_append_ns = (int64_t)get_u64_le(in + 64),
+	    .written_ns = (int64_t)get_u64_le(in + 72),
+	    .row_count = get_u64_le(in + 80),
+	    .gap_count = get_u32_le(in + 88),
 	};
 	if (h.version > CHECKPOINT_VERSION)
-		return err_note(ERR_NEWER_FORMAT, "checkpoint format %u, this program reads up to %u", h.version,
+		return err_note(ERR_NEWER_FORMAT,
+		    "checkpoint format %u, this program reads up to %u", h.version,
 		    CHECKPOINT_VERSION);
 	size_t left = file.len - CHECKPOINT_HEADER_BYTES;
 	if (h.gap_count > CHECKPOINT_GAPS_MAX || h.row_count > left / CHECKPOINT_ROW_BYTES ||
@@ -125,7 +130,8 @@ static enum err record_decode(struct bytes file, struct checkpoint_record *ret)
 	const uint8_t *rows = file.ptr + CHECKPOINT_HEADER_BYTES;
 	size_t rows_len = (size_t)r.header.row_count * CHECKPOINT_ROW_BYTES;
 	size_t len = rows_len + (size_t)r.header.gap_count * CHECKPOINT_GAP_BYTES;
-	if (get_u64_le(file.ptr + CHECKPOINT_ROWS_HASH) != XXH3_64bits_withSeed(rows, len, CHECKPOINT_SEED))
+	if (get_u64_le(file.ptr + CHECKPOINT_ROWS_HASH) !=
+	    XXH3_64bits_withSeed(rows, len, CHECKPOINT_SEED))
 		return err_note(ERR_CORRUPT, "checkpoint: checksum of the rows does not verify");
 	r.rows = mem_calloc((size_t)r.header.row_count + 1, sizeof(*r.rows));
 	if (!r.rows)

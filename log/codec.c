@@ -28,7 +28,7 @@ enum {
 };
 static const uint8_t XERIAL_MAGIC[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
 
-/* ---- sink: where output goes, and the cap ---- */
+/* ---- sink: where output goes, and the cap ---------------------------------------------------- */
 
 /*
  * When there is no room left one byte of probe is offered: a decoder that is at its end does not
@@ -88,7 +88,7 @@ static enum err codec_corrupt(int codec, const char *what)
 	return err_note(ERR_CORRUPT_MESSAGE, "%s: %s", batch_codec_name(codec), what);
 }
 
-/* ---- gzip ---- */
+/* ---- gzip ------------------------------------------------------------------------------------ */
 
 static void *zlib_alloc(void *ctx, unsigned count, unsigned len)
 {
@@ -168,7 +168,7 @@ static enum err gzip_compress(struct bytes in, struct writer *out)
 	return ERR_OK;
 }
 
-/* ---- snappy ---- */
+/* ---- snappy ---------------------------------------------------------------------------------- */
 
 static enum err snappy_block(struct bytes in, struct sink *s)
 {
@@ -238,7 +238,7 @@ static enum err snappy_frame_compress(struct bytes in, struct writer *out)
 	return out->err;
 }
 
-/* ---- lz4 ---- */
+/* ---- lz4 ------------------------------------------------------------------------------------- */
 
 static enum err lz4_frame(LZ4F_dctx *ctx, struct bytes in, struct sink *s)
 {
@@ -294,7 +294,7 @@ static enum err lz4_compress(struct bytes in, struct writer *out)
 	return ERR_OK;
 }
 
-/* ---- zstd ---- */
+/* ---- zstd ------------------------------------------------------------------------------------ */
 
 static enum err zstd_frames(ZSTD_DCtx *ctx, struct bytes in, struct sink *s)
 {
@@ -343,7 +343,7 @@ static enum err zstd_compress(struct bytes in, struct writer *out)
 	return ERR_OK;
 }
 
-/* ---- all ---- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static enum err plain_copy(struct bytes in, struct sink *s)
 {

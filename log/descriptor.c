@@ -56,7 +56,8 @@ static void close_later(struct descriptors *c, int fd)
 		close_now(c, fd);
 		return;
 	}
-	*x = (struct descriptor_close){.job = {.run = close_run, .done = close_done}, .cache = c, .fd = fd};
+	*x = (struct descriptor_close){
+	    .job = {.run = close_run, .done = close_done}, .cache = c, .fd = fd};
 	c->closing++;
 	if (pool_submit(c->log->loop, &x->job) != ERR_OK) {
 		close_now(c, fd);
@@ -81,7 +82,8 @@ static void descriptor_close(struct descriptor *d, bool later)
 static void descriptors_trim(struct descriptors *c)
 {
 	while (c->open > c->max && !list_empty(&c->idle))
-		descriptor_close(CONTAINER_OF(list_first(&c->idle), struct descriptor, idle_node), true);
+		descriptor_close(
+		    CONTAINER_OF(list_first(&c->idle), struct descriptor, idle_node), true);
 }
 
 void descriptor_release(struct descriptor *d)
@@ -127,7 +129,7 @@ static void open_done(struct pool_job *job)
 		d->fd = -1;
 		d->cache->open--;
 	}
-	LIST_EACH(&waiting, w, next)
+	LIST_EACH (&waiting, w, next)
 		d->pins += e == ERR_OK;
 	while ((n = list_pop_front(&waiting))) {
 		struct descriptor_pin *pin = CONTAINER_OF(n, struct descriptor_pin, node);

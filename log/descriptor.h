@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The cache of open segment files, with a limit. A pinned descriptor is never closed: it is pinned while
- * it is read and from the first dirty byte to the successful flush (reliability rule 4). Files are opened and closed on
- * the service pool, never on the loop.
+ * The cache of open segment files, with a limit. A pinned descriptor is never closed: it is pinned
+ * while it is read and from the first dirty byte to the successful flush (reliability rule 4).
+ * Files are opened and closed on the service pool, never on the loop.
  *
  *   CLOSED -> OPENING -> OPEN (pins > 0: in use; pins = 0: in the LRU list, may be closed)
  */
@@ -14,20 +14,20 @@ struct descriptors {
 	struct list idle; /* struct descriptor, least recently used first */
 	size_t open;      /* open or opening */
 	size_t max;
-	size_t closing;   /* jobs on the pool */
+	size_t closing; /* jobs on the pool */
 };
 
 enum descriptor_state { DESCRIPTOR_CLOSED, DESCRIPTOR_OPENING, DESCRIPTOR_OPEN };
 struct descriptor {
 	struct list_node idle_node;
 	enum descriptor_state state;
-	int fd;            /* -1 unless OPEN */
+	int fd; /* -1 unless OPEN */
 	unsigned pins;
 	struct list waiting; /* struct descriptor_pin */
 	struct descriptors *cache;
 	struct pool_job job;
 	struct mail failed;
-	char *path;        /* while opening */
+	char *path; /* while opening */
 	enum err err;
 };
 
@@ -39,7 +39,8 @@ struct descriptor_pin {
 
 void descriptors_init(struct descriptors *c, struct log *log, size_t max);
 void descriptor_init(struct descriptor *d, struct descriptors *cache);
-/* Closes it if open (blocking: at stop, or when nothing else can use it). Nothing may be pinned or waiting. */
+/* Closes it if open (blocking: at stop, or when nothing else can use it). Nothing may be pinned or
+ * waiting. */
 void descriptor_release(struct descriptor *d);
 /* True: pinned now, d->fd is valid. False: pin->done is called later. `path` is copied. */
 bool descriptor_pin(struct descriptor *d, const char *path, struct descriptor_pin *pin);

@@ -12,7 +12,7 @@
 #include "log/producer.h"
 #include <stdio.h>
 
-/* ---- lines ---- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static void key_of(struct dump *d, const char *key)
 {
@@ -146,7 +146,7 @@ enum err dump_damage(struct dump *d, uint64_t pos, enum err err)
 	return dump_end(d);
 }
 
-/* ---- batches ---- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static enum err dump_header(struct dump *d, const struct batch_header *h)
 {
@@ -210,7 +210,7 @@ enum err dump_batch(struct dump *d, struct bytes batch)
 	return err == ERR_EOF ? ERR_OK : err;
 }
 
-/* ---- the file ---- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static enum err dump_by_magic(struct dump *d, int fd)
 {

@@ -25,7 +25,7 @@ struct dump {
 	uint64_t damage;       /* lines of that kind */
 };
 
-/* ---- one line: begin, any fields, end ---- */
+/* ---- one line: begin, any fields, end -------------------------------------------------------- */
 void dump_begin(struct dump *d, const char *kind);
 void dump_u64(struct dump *d, const char *key, uint64_t v);
 void dump_i64(struct dump *d, const char *key, int64_t v);
@@ -39,10 +39,10 @@ MUST_USE enum err dump_end(struct dump *d);
 /* A whole line of kind damage, with this thread's error chain as the reason; clears the chain. */
 MUST_USE enum err dump_damage(struct dump *d, uint64_t pos, enum err err);
 
-/* ---- the batch of a frame: with options.deep its header and records ---- */
+/* ---- the batch of a frame: with options.deep its header and records -------------------------- */
 MUST_USE enum err dump_batch(struct dump *d, struct bytes batch);
 
-/* ---- one per kind of file: fd is open, the first bytes have been recognised ---- */
+/* ---- one per kind of file: fd is open, the first bytes have been recognised ------------------ */
 MUST_USE enum err dump_segment(struct dump *d, int fd);
 MUST_USE enum err dump_index(struct dump *d, int fd);
 MUST_USE enum err dump_snap(struct dump *d);

@@ -100,7 +100,7 @@ enum err dump_journal(struct dump *d)
 	return err;
 }
 
-/* ---- checkpoint ---- */
+/* ---- checkpoint ------------------------------------------------------------------------------ */
 
 static enum err dump_rows(struct dump *d, const struct checkpoint_record *r)
 {

@@ -12,7 +12,7 @@
 #include "log/producer.h"
 #include "log/segment.h"
 
-/* ---- segment ---- */
+/* ---- segment --------------------------------------------------------------------------------- */
 
 struct segment_dump {
 	struct dump *d;
@@ -206,7 +206,7 @@ enum err dump_segment(struct dump *d, int fd)
 	return dump_end(d);
 }
 
-/* ---- index ---- */
+/* ---- index ----------------------------------------------------------------------------------- */
 
 static enum err dump_index_entries(struct dump *d, struct bytes file)
 {
@@ -270,7 +270,7 @@ enum err dump_index(struct dump *d, int fd)
 	return err;
 }
 
-/* ---- producer snapshot ---- */
+/* ---- producer snapshot ----------------------------------------------------------------------- */
 
 static enum err dump_producer(struct dump *d, const struct producer *p)
 {

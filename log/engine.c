@@ -12,7 +12,8 @@
 #define APPEND_QUEUE_DEFAULT     (64 * MIB)
 #define OPEN_FILES_DEFAULT       ((size_t)512)
 #define STOP_NO_SPACE_NS         (5 * S_NS) /* how long a stop waits for room on a full disk */
-#define ENGINE_JOURNAL_MIN       MIB /* works; servers are held to JOURNAL_BYTES_MIN where options are read */
+#define ENGINE_JOURNAL_MIN                                                                         \
+	MIB /* works; servers are held to JOURNAL_BYTES_MIN where options are read */
 enum { PRODUCER_ID_BLOCK = 1000 };
 
 enum err engine_path(const struct log *log, char *buf, const char *fmt, ...)
@@ -24,10 +25,12 @@ enum err engine_path(const struct log *log, char *buf, const char *fmt, ...)
 	va_start(args, fmt);
 	int m = vsnprintf(buf + n, (size_t)(LOG_PATH_MAX - n), fmt, args);
 	va_end(args);
-	return m >= 0 && n + m < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "path too long under %s", log->data_dir);
+	return m >= 0 && n + m < LOG_PATH_MAX
+	           ? ERR_OK
+	           : err_note(ERR_LIMIT, "path too long under %s", log->data_dir);
 }
 
-/* ---- opening ---- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void options_resolve(struct log_options *o)
 {
@@ -38,7 +41,8 @@ static void options_resolve(struct log_options *o)
 	if (o->checkpoint_bytes == 0)
 		o->checkpoint_bytes = CHECKPOINT_BYTES_DEFAULT;
 	if (o->checkpoint_bytes > o->journal_bytes / JOURNAL_FILES)
-		o->checkpoint_bytes = o->journal_bytes / JOURNAL_FILES; /* so that the next file is free in time */
+		o->checkpoint_bytes =
+		    o->journal_bytes / JOURNAL_FILES; /* so that the next file is free in time */
 	if (o->checkpoint_ns == 0)
 		o->checkpoint_ns = CHECKPOINT_NS_DEFAULT;
 	if (o->append_queue_bytes == 0)
@@ -55,13 +59,15 @@ static enum err open_directories(struct log *log)
 	TRY(io_open(log->io, path, IO_CREATE, &log->lock_fd));
 	enum err e = io_lock(log->io, log->lock_fd);
 	if (e != ERR_OK)
-		return e == ERR_LOCKED ? err_note(e, "%s is held by another server", log->data_dir) : e;
+		return e == ERR_LOCKED ? err_note(e, "%s is held by another server", log->data_dir)
+		                       : e;
 	TRY(engine_path(log, path, "topics"));
 	TRY(io_mkdir_all(log->io, path));
 	return io_mkdir_all(log->io, log->journal_dir);
 }
 
-static enum err engine_new(struct loop *loop, const struct log_options *options, struct log **ret_log)
+static enum err engine_new(
+    struct loop *loop, const struct log_options *options, struct log **ret_log)
 {
 	struct log *log = mem_calloc(1, sizeof(*log));
 	char path[LOG_PATH_MAX];
@@ -94,7 +100,8 @@ static enum err engine_new(struct loop *loop, const struct log_options *options,
 	descriptors_init(&log->descriptors, log, log->options.open_files_max);
 	checkpointer_init(&log->checkpointer, log);
 	TRY(rounds_init(&log->rounds, log));
-	log->rounds.boot_anchor_ns = loop_realtime_ns(loop) - io_clock_ns(log->io, IO_CLOCK_BOOTTIME);
+	log->rounds.boot_anchor_ns =
+	    loop_realtime_ns(loop) - io_clock_ns(log->io, IO_CLOCK_BOOTTIME);
 	return ERR_OK;
 }
 
@@ -136,7 +143,7 @@ void engine_serve(struct log *log)
 	trash_start(log);
 }
 
-/* ---- closing ---- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
 static bool partitions_quiet(const struct log *log)
 {
@@ -151,10 +158,10 @@ static bool partitions_quiet(const struct log *log)
 /* Nothing of ours is with the pool, the I/O seam or in a deferred mail. */
 static bool engine_quiet(const struct log *log)
 {
-	return rounds_idle(&log->rounds) && !log->rounds.space_checking && !log->rounds.start_posted &&
-	    !log->rounds.finish_posted && !log->journal.filling && log->drops == 0 && log->descriptors.closing == 0 &&
-	    log->reads_active == 0 && !log->reads_first && !log->fire_posted && !log->ids_posted &&
-	    partitions_quiet(log);
+	return rounds_idle(&log->rounds) && !log->rounds.space_checking &&
+	       !log->rounds.start_posted && !log->rounds.finish_posted && !log->journal.filling &&
+	       log->drops == 0 && log->descriptors.closing == 0 && log->reads_active == 0 &&
+	       !log->reads_first && !log->fire_posted && !log->ids_posted && partitions_quiet(log);
 }
 
 static enum err engine_drain(struct log *log)
@@ -189,12 +196,15 @@ void engine_stop(struct log *log)
 	bool ready = log->epoch > 0 && log->journal.next_number > 1; /* recovery went through */
 	if (e == ERR_OK && ready && !log->failed)
 		e = stop_clean(log);
-	while (log->checkpointer.state != CHECKPOINT_IDLE && loop_step(log->loop, 10 * MS_NS) == ERR_OK)
+	while (log->checkpointer.state != CHECKPOINT_IDLE &&
+	       loop_step(log->loop, 10 * MS_NS) == ERR_OK)
 		;
 	enum err drained = engine_drain(log); /* what the failure left in the air */
 	e = e == ERR_OK ? drained : e;
 	if (e != ERR_OK)
-		diag(DIAG_ERROR, "stop", "error=%s what=\"no clean stop: the next start reads the journal\"", err_name(e));
+		diag(DIAG_ERROR, "stop",
+		    "error=%s what=\"no clean stop: the next start reads the journal\"",
+		    err_name(e));
 	log->stopped = true;
 }
 
@@ -212,7 +222,8 @@ void engine_close(struct log *log)
 		return;
 	engine_stop(log);
 	checkpointer_release(&log->checkpointer);
-	/* what was dirty may have been the last of a segment that is gone: the pool closes and unlinks it */
+	/* what was dirty may have been the last of a segment that is gone: the pool closes and
+	 * unlinks it */
 	if (log->rounds.log && engine_drain(log) != ERR_OK)
 		err_clear();
 	close_partitions(log);
@@ -230,14 +241,15 @@ void engine_close(struct log *log)
 	mem_free(log);
 }
 
-/* ---- shared ---- */
+/* ---- shared ---------------------------------------------------------------------------------- */
 
 void engine_fail(struct log *log, enum err why, const char *what)
 {
 	if (log->failed)
 		return;
 	log->failed = true;
-	diag(DIAG_ERROR, "log_failed", "what=\"%s\" error=%s chain=\"%s\"", what, err_name(why), err_chain());
+	diag(DIAG_ERROR, "log_failed", "what=\"%s\" error=%s chain=\"%s\"", what, err_name(why),
+	    err_chain());
 	rounds_fail(&log->rounds);
 	producer_ids_abort(log);
 }
@@ -253,7 +265,7 @@ void engine_durable(struct log *log, uint64_t sequence, int64_t append_time_ns)
 			log->watchers[i].fn(log->watchers[i].ctx, sequence);
 }
 
-/* ---- producer ids ---- */
+/* ---- producer ids ---------------------------------------------------------------------------- */
 
 static void ids_give(struct mail *mail)
 {
@@ -281,7 +293,8 @@ void producer_ids_abort(struct log *log)
 {
 	struct list_node *n;
 	while ((n = list_pop_front(&log->producer_id_waiting)))
-		id_answer(log, CONTAINER_OF(n, struct log_producer_id_req, node), log->failed ? ERR_IO : ERR_CLOSED);
+		id_answer(log, CONTAINER_OF(n, struct log_producer_id_req, node),
+		    log->failed ? ERR_IO : ERR_CLOSED);
 }
 
 bool engine_reserve_wanted(const struct log *log)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * engine: `struct log` from inside: what the parts of the commit log share. log.c opens it in this order:
+ * engine: `struct log` from inside: what the parts of the commit log share. log.c opens it in this
+ * order:
  *
- *   engine_open   lock, checkpoint record, directories, journal replay: afterwards appends and reads work
- *   catalog_open  topics and partitions (partition_open adopts the directories that recovery found)
- *   engine_serve  reports what the catalog did not adopt (ORPHAN), starts the timers
+ *   engine_open   lock, checkpoint record, directories, journal replay: afterwards appends and
+ * reads work catalog_open  topics and partitions (partition_open adopts the directories that
+ * recovery found) engine_serve  reports what the catalog did not adopt (ORPHAN), starts the timers
  *
  * Everything here belongs to the loop's thread.
  */
@@ -30,24 +31,26 @@ struct log {
 	struct log_options options; /* numbers resolved; strings are the two below */
 	char *data_dir;
 	char *journal_dir;
-	int lock_fd;                /* -1 = not held */
-	uint32_t epoch;             /* server epoch: +1 per start, durable before the first append */
-	bool failed;                /* a flush failed: nothing is acknowledged any more */
+	int lock_fd;    /* -1 = not held */
+	uint32_t epoch; /* server epoch: +1 per start, durable before the first append */
+	bool failed;    /* a flush failed: nothing is acknowledged any more */
 	bool closing;
 	uint32_t damaged_partitions;
 
-	struct map partitions;      /* struct partition_key -> struct log_partition; adopted or still only found */
-	struct map directories;     /* name in <data>/topics -> struct log_partition */
-	struct recovery *recovery;  /* what recovery knows until engine_serve; recovery.c's */
-	struct catalog *catalog;    /* catalog.c's */
+	struct map partitions;     /* struct partition_key -> struct log_partition; adopted or still
+	                              only found */
+	struct map directories;    /* name in <data>/topics -> struct log_partition */
+	struct recovery *recovery; /* what recovery knows until engine_serve; recovery.c's */
+	struct catalog *catalog;   /* catalog.c's */
 
-	uint64_t durable_sequence;  /* D */
-	struct checkpoint_gap gaps[CHECKPOINT_GAPS_MAX]; /* burnt, and not yet named by the catalog */
+	uint64_t durable_sequence; /* D */
+	struct checkpoint_gap
+	    gaps[CHECKPOINT_GAPS_MAX]; /* burnt, and not yet named by the catalog */
 	uint32_t gap_count;
 	int64_t last_append_time_ns; /* of the newest durable batch */
 	struct log_watcher watchers[LOG_WATCHERS_MAX];
-	struct list scans;          /* struct log_scan: woken when D moves */
-	struct list firing;         /* struct log_waiter whose time has come */
+	struct list scans;  /* struct log_scan: woken when D moves */
+	struct list firing; /* struct log_waiter whose time has come */
 	struct mail fire;
 	bool fire_posted;
 
@@ -55,15 +58,15 @@ struct log {
 	struct rounds rounds;
 	struct checkpointer checkpointer;
 	struct descriptors descriptors;
-	uint64_t producer_id_next;  /* log_producer_id; < producer_id_reserved */
-	uint64_t producer_id_reserved; /* durable bound */
+	uint64_t producer_id_next;       /* log_producer_id; < producer_id_reserved */
+	uint64_t producer_id_reserved;   /* durable bound */
 	struct list producer_id_waiting; /* struct log_producer_id_req */
 	struct list producer_id_done;
 	struct mail ids;
 	bool ids_posted;
 	bool stopped;
-	unsigned drops;             /* unlinking jobs, queued or on the pool */
-	struct list dropping;       /* struct segment_drop */
+	unsigned drops;       /* unlinking jobs, queued or on the pool */
+	struct list dropping; /* struct segment_drop */
 	bool drop_busy;
 	struct log_read *reads_first, *reads_last; /* to be answered */
 	struct mail reads;
@@ -71,21 +74,24 @@ struct log {
 };
 
 /* Everything of log_open but the catalog; tests of the engine stop here. Same errors. */
-MUST_USE enum err engine_open(struct loop *loop, const struct log_options *options, struct log **ret_log);
+MUST_USE enum err engine_open(
+    struct loop *loop, const struct log_options *options, struct log **ret_log);
 /* After the partitions are adopted: reports orphans, starts periodic work. */
 void engine_serve(struct log *log);
-/* Waits for the round in flight and the pool, writes CLEAN; nothing is accepted any more. Twice is once. */
+/* Waits for the round in flight and the pool, writes CLEAN; nothing is accepted any more. Twice is
+ * once. */
 void engine_stop(struct log *log);
 /* Stops, then frees. `log` may be NULL or half open. */
 void engine_close(struct log *log);
 /*
- * A disk that lied: stops acknowledging for good, with one event; `why` is the cause. Everything queued ends with
- * ERR_IO. The server sees log_status().failed and exits non-zero.
+ * A disk that lied: stops acknowledging for good, with one event; `why` is the cause. Everything
+ * queued ends with ERR_IO. The server sees log_status().failed and exits non-zero.
  */
 void engine_fail(struct log *log, enum err why, const char *what);
 /* D has moved to `sequence`: watchers and scans hear of it. */
 void engine_durable(struct log *log, uint64_t sequence, int64_t append_time_ns);
-/* Producer ids: is an entry wanted that reserves more, what bound it carries, and that it is durable. */
+/* Producer ids: is an entry wanted that reserves more, what bound it carries, and that it is
+ * durable. */
 bool engine_reserve_wanted(const struct log *log);
 uint64_t engine_reserve_bound(const struct log *log);
 void engine_reserved(struct log *log, uint64_t bound);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first record at or after a time: the index names the batch (its running maximum passes the time there first),
- * the batch is read, and its records are walked on the pool, where it may be decompressed.
+ * The first record at or after a time: the index names the batch (its running maximum passes the
+ * time there first), the batch is read, and its records are walked on the pool, where it may be
+ * decompressed.
  */
 #include "log/batch.h"
 #include "log/engine.h"
@@ -100,8 +101,11 @@ static void found(struct lookup *l)
 	}
 	if (offset < req->partition->log_start)
 		offset = req->partition->log_start;
-	req->read = (struct log_read){.partition = req->partition, .offset = offset, .max_bytes = 1, .user = op,
-		.done = batch_read};
+	req->read = (struct log_read){.partition = req->partition,
+	    .offset = offset,
+	    .max_bytes = 1,
+	    .user = op,
+	    .done = batch_read};
 	log_read(op->log, &req->read);
 }
 
@@ -123,7 +127,8 @@ static void find_segment(struct find_op *op, struct segment *from)
 	find_answer(op, ERR_OK);
 }
 
-/* Without memory for an operation: the answer goes through a read that answers at once (its offset is out of range). */
+/* Without memory for an operation: the answer goes through a read that answers at once (its offset
+ * is out of range). */
 static void find_nomem(struct log_read *read)
 {
 	struct log_find_time *req = CONTAINER_OF(read, struct log_find_time, read);
@@ -141,7 +146,8 @@ void log_find_time(struct log *log, struct log_find_time *req)
 	req->read = (struct log_read){0};
 	struct find_op *op = mem_calloc(1, sizeof(*op));
 	if (!op) {
-		req->read = (struct log_read){.partition = p, .offset = p->log_end + 1, .done = find_nomem};
+		req->read =
+		    (struct log_read){.partition = p, .offset = p->log_end + 1, .done = find_nomem};
 		log_read(log, &req->read);
 		return;
 	}
@@ -151,7 +157,8 @@ void log_find_time(struct log *log, struct log_find_time *req)
 	log->reads_active++;
 	op->decompressed_max = BATCH_BYTES_MAX;
 	if (p->topic)
-		op->decompressed_max = (size_t)p->topic->config.max_message_bytes * DECOMPRESS_RATIO_MAX;
+		op->decompressed_max =
+		    (size_t)p->topic->config.max_message_bytes * DECOMPRESS_RATIO_MAX;
 	if (p->state != PARTITION_OPEN) {
 		find_answer(op, ERR_UNKNOWN_TOPIC);
 		return;

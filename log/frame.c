@@ -61,7 +61,7 @@ _Static_assert(SEG_NAME + TOPIC_NAME_MAX <= SEG_HASH, "the name fits");
 _Static_assert(SEG_HASH + 8 == SEGMENT_HEADER_BYTES, "the checksum ends the header");
 _Static_assert(FRM_HEADER_HASH + 8 == FRAME_HEADER_BYTES, "the checksum ends the header");
 
-/* ---- segment header ---- */
+/* ---- segment header -------------------------------------------------------------------------- */
 
 void segment_header_encode(const struct segment_header *h, uint8_t *out)
 {
@@ -130,7 +130,7 @@ enum err segment_header_decode(const uint8_t *in, struct segment_header *ret_hea
 	return ERR_OK;
 }
 
-/* ---- frame ---- */
+/* ---- frame ----------------------------------------------------------------------------------- */
 
 struct frame_seed frame_seed_of(const uint8_t secret[16])
 {

@@ -2,7 +2,7 @@
 /* fsck of the catalog: its rows as the log has them, topics without data, data without a topic. */
 #include "log/fsck.h"
 
-/* ---- rows ---- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static enum err put_row(struct fsck *f, const struct record *r)
 {
@@ -69,7 +69,7 @@ enum err fsck_log_start(const struct fsck *f, struct partition_key key, int64_t 
 	return ERR_OK;
 }
 
-/* ---- topics ---- */
+/* ---- topics ---------------------------------------------------------------------------------- */
 
 static enum err add_topic(struct fsck *f, const struct fsck_topic *topic)
 {

@@ -20,7 +20,7 @@ struct entries {
 	size_t count, capacity;
 };
 
-/* ---- ends ---- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key)
 {
@@ -45,7 +45,7 @@ static enum err end_for(struct fsck *f, struct partition_key key, struct fsck_en
 	return ERR_OK;
 }
 
-/* ---- the checkpoint record ---- */
+/* ---- the checkpoint record ------------------------------------------------------------------- */
 
 static enum err read_slot(struct fsck *f, unsigned slot)
 {
@@ -89,7 +89,7 @@ static enum err read_record(struct fsck *f)
 	return ERR_OK;
 }
 
-/* ---- frames ---- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static int frame_order(const void *a, const void *b)
 {
@@ -223,7 +223,7 @@ enum err fsck_journal_frame(
 	return good ? ERR_OK : ERR_NOT_FOUND;
 }
 
-/* ---- entries ---- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static enum err see(struct entries *es, struct entry_seen e)
 {

@@ -42,7 +42,7 @@ struct chain {
 #define AT_FMT    "partition=%s segment=%lld pos=%u"
 #define AT_ARG(c) (c)->dir, (long long)(c)->base, (c)->pos
 
-/* ---- index ---- */
+/* ---- index ----------------------------------------------------------------------------------- */
 
 static void index_drop(struct chain *c)
 {
@@ -156,7 +156,7 @@ static enum err index_finish(struct chain *c, const char *log_path)
 	return remove ? io_unlink(c->f->io, path) : ERR_OK;
 }
 
-/* ---- one frame ---- */
+/* ---- one frame ------------------------------------------------------------------------------- */
 
 static void damaged(struct chain *c, const struct frame *frame, const char *why)
 {
@@ -269,7 +269,7 @@ static enum err take_from_journal(struct chain *c)
 	    c, &frame, bytes_slice(writer_bytes(&c->buf), FRAME_HEADER_BYTES, frame.length));
 }
 
-/* ---- one segment ---- */
+/* ---- one segment ----------------------------------------------------------------------------- */
 
 /* True when c->pos is behind all that was ever acknowledged. */
 static bool behind_end(const struct chain *c)
@@ -443,7 +443,7 @@ static enum err check_snap(
 	return f->options.repair_caches ? io_unlink(f->io, path) : ERR_OK;
 }
 
-/* ---- one partition ---- */
+/* ---- one partition --------------------------------------------------------------------------- */
 
 static enum err note_found(struct fsck *f, struct partition_key key)
 {

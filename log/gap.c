@@ -29,17 +29,27 @@ static enum err name_gap(struct log *log, const struct checkpoint_gap *gap)
 {
 	const struct log_partition *p = catalog_partition(log, CATALOG_TOPIC_ID, 0);
 	ASSERT(p);
-	return row_put(log, (struct catalog_partition_row){.topic_id = CATALOG_TOPIC_ID, .log_start = p->log_start,
-	    .leader_epoch = p->leader_epoch, .gap = true, .gap_from = (int64_t)gap->first,
-	    .gap_to = (int64_t)gap->first, .gap_first_sequence = gap->first, .gap_last_sequence = gap->last});
+	return row_put(log, (struct catalog_partition_row){.topic_id = CATALOG_TOPIC_ID,
+	                        .log_start = p->log_start,
+	                        .leader_epoch = p->leader_epoch,
+	                        .gap = true,
+	                        .gap_from = (int64_t)gap->first,
+	                        .gap_to = (int64_t)gap->first,
+	                        .gap_first_sequence = gap->first,
+	                        .gap_last_sequence = gap->last});
 }
 
 /* Records of this partition that a client may have seen are gone. */
-static enum err name_lost(struct log *log, struct log_partition *p, const struct checkpoint_gap *gap)
+static enum err name_lost(
+    struct log *log, struct log_partition *p, const struct checkpoint_gap *gap)
 {
-	struct catalog_partition_row row = {.topic_id = p->key.topic_id, .partition = p->key.partition,
-		.log_start = p->log_start, .leader_epoch = p->leader_epoch + 1, .gap = true, .gap_from = p->log_end,
-		.gap_to = p->lost_suffix ? p->lost_end : p->log_end};
+	struct catalog_partition_row row = {.topic_id = p->key.topic_id,
+	    .partition = p->key.partition,
+	    .log_start = p->log_start,
+	    .leader_epoch = p->leader_epoch + 1,
+	    .gap = true,
+	    .gap_from = p->log_end,
+	    .gap_to = p->lost_suffix ? p->lost_end : p->log_end};
 	if (gap) {
 		row.gap_first_sequence = gap->first;
 		row.gap_last_sequence = gap->last;
@@ -47,14 +57,16 @@ static enum err name_lost(struct log *log, struct log_partition *p, const struct
 	TRY(row_put(log, row));
 	p->leader_epoch++;
 	if (p->lost_suffix)
-		diag(DIAG_WARN, "lost_suffix_accepted", "partition=%s from=%lld to=%lld leader_epoch=%u reason=\"%s\"",
-		    p->dir, (long long)p->log_end, (long long)p->lost_end, p->leader_epoch,
+		diag(DIAG_WARN, "lost_suffix_accepted",
+		    "partition=%s from=%lld to=%lld leader_epoch=%u reason=\"%s\"", p->dir,
+		    (long long)p->log_end, (long long)p->lost_end, p->leader_epoch,
 		    log->options.accept_lost_suffix);
 	p->lost_suffix = false;
 	return ERR_OK;
 }
 
-static enum err name_topic(struct log *log, const struct log_topic *topic, const struct checkpoint_gap *gap)
+static enum err name_topic(
+    struct log *log, const struct log_topic *topic, const struct checkpoint_gap *gap)
 {
 	bool lazy = topic->config.durability != LOG_DURABILITY_FSYNC;
 	for (int32_t i = 0; i < topic->partition_count; i++) {
@@ -67,7 +79,8 @@ static enum err name_topic(struct log *log, const struct log_topic *topic, const
 
 enum err gaps_name(struct log *log)
 {
-	const struct checkpoint_gap *newest = log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
+	const struct checkpoint_gap *newest =
+	    log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
 	const struct log_topic *topic;
 	size_t cursor = 0;
 	while ((topic = log_topic_next(log, &cursor)))

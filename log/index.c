@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The index of a segment: entries in memory until a checkpoint writes them, searches in memory and in the file.
+ * The index of a segment: entries in memory until a checkpoint writes them, searches in memory and
+ * in the file.
  *
- *   file header  magic u32 | version u16 | flags u16 | base offset i64 | count u64 | segment bytes u32 | 0 u32 | last append
- *                i64 | entries XXH3 u64 | header XXH3 u64; count to entries hash are 0 until the segment is sealed
- *   entry        base offset i64 | pos u32 | len u32 | running maximum timestamp i64 | sequence u64
+ *   file header  magic u32 | version u16 | flags u16 | base offset i64 | count u64 | segment bytes
+ * u32 | 0 u32 | last append i64 | entries XXH3 u64 | header XXH3 u64; count to entries hash are 0
+ * until the segment is sealed entry        base offset i64 | pos u32 | len u32 | running maximum
+ * timestamp i64 | sequence u64
  */
 #include "log/index.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define INDEX_SEED UINT64_C(0x786469617070616b) /* "kappaidx" */
-enum { INDEX_HASH = INDEX_HEADER_BYTES - 8, INDEX_PAGE = 128 /* entries read at once while searching */ };
+enum {
+	INDEX_HASH = INDEX_HEADER_BYTES - 8,
+	INDEX_PAGE = 128 /* entries read at once while searching */
+};
 
 void index_header_encode(const struct index_header *h, uint8_t *out)
 {
@@ -30,21 +35,21 @@ void index_header_encode(const struct index_header *h, uint8_t *out)
 enum err index_header_decode(const uint8_t *in, struct index_header *ret_header)
 {
 	struct index_header h = {
-		.version = get_u16_le(in + 4),
-		.flags = get_u16_le(in + 6),
-		.base_offset = (int64_t)get_u64_le(in + 8),
-		.count = get_u64_le(in + 16),
-		.segment_bytes = get_u32_le(in + 24),
-		.last_append_ns = (int64_t)get_u64_le(in + 32),
-		.entries_hash = get_u64_le(in + 40),
+	    .version = get_u16_le(in + 4),
+	    .flags = get_u16_le(in + 6),
+	    .base_offset = (int64_t)get_u64_le(in + 8),
+	    .count = get_u64_le(in + 16),
+	    .segment_bytes = get_u32_le(in + 24),
+	    .last_append_ns = (int64_t)get_u64_le(in + 32),
+	    .entries_hash = get_u64_le(in + 40),
 	};
 	if (get_u32_le(in) != INDEX_MAGIC)
 		return err_note(ERR_CORRUPT, "index header: not an index file");
 	if (get_u64_le(in + INDEX_HASH) != XXH3_64bits_withSeed(in, INDEX_HASH, INDEX_SEED))
 		return err_note(ERR_CORRUPT, "index header: checksum does not verify");
 	if (h.version > INDEX_VERSION)
-		return err_note(ERR_NEWER_FORMAT, "index format %u, this program reads up to %u", h.version,
-		    INDEX_VERSION);
+		return err_note(ERR_NEWER_FORMAT, "index format %u, this program reads up to %u",
+		    h.version, INDEX_VERSION);
 	*ret_header = h;
 	return ERR_OK;
 }
@@ -61,11 +66,11 @@ void index_entry_encode(const struct index_entry *e, uint8_t *out)
 struct index_entry index_entry_decode(const uint8_t *in)
 {
 	return (struct index_entry){
-		.base_offset = (int64_t)get_u64_le(in),
-		.pos = get_u32_le(in + 8),
-		.len = get_u32_le(in + 12),
-		.max_timestamp_ms = (int64_t)get_u64_le(in + 16),
-		.sequence = get_u64_le(in + 24),
+	    .base_offset = (int64_t)get_u64_le(in),
+	    .pos = get_u32_le(in + 8),
+	    .len = get_u32_le(in + 12),
+	    .max_timestamp_ms = (int64_t)get_u64_le(in + 16),
+	    .sequence = get_u64_le(in + 24),
 	};
 }
 
@@ -91,7 +96,7 @@ enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_ha
 	return e;
 }
 
-/* ---- memory ---- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 void index_init(struct index *x)
 {
@@ -159,26 +164,29 @@ void index_write_end(struct index *x, bool ok)
 		x->writing = (struct index_run){0};
 		return;
 	}
-	/* Back in front of what came meanwhile; without memory for that, the file's entries are made again at the next open. */
+	/* Back in front of what came meanwhile; without memory for that, the file's entries are
+	 * made again at the next open. */
 	size_t all = x->writing.count + x->fresh.count;
 	if (run_reserve(&x->writing, all + x->promised + 1) != ERR_OK)
 		return; /* stays in `writing`: the next attempt begins with it */
 	if (x->fresh.count > 0)
-		memcpy(x->writing.entry + x->writing.count, x->fresh.entry, x->fresh.count * sizeof(*x->fresh.entry));
+		memcpy(x->writing.entry + x->writing.count, x->fresh.entry,
+		    x->fresh.count * sizeof(*x->fresh.entry));
 	x->writing.count = all;
 	mem_free(x->fresh.entry);
 	x->fresh = x->writing;
 	x->writing = (struct index_run){0};
 }
 
-/* ---- search ---- */
+/* ---- search ---------------------------------------------------------------------------------- */
 
 /* True when the entry wanted is `e` or one before it. */
 static bool probe_at_or_before(struct index_probe probe, const struct index_entry *e)
 {
 	switch (probe.by) {
 	case INDEX_BY_OFFSET:
-		return e->base_offset > (int64_t)probe.key; /* the last not greater is before this one */
+		return e->base_offset >
+		       (int64_t)probe.key; /* the last not greater is before this one */
 	case INDEX_BY_TIMESTAMP:
 		return e->max_timestamp_ms >= (int64_t)probe.key;
 	case INDEX_BY_SEQUENCE:
@@ -202,7 +210,8 @@ static size_t probe_count(struct index_probe probe, const struct index_entry *en
 }
 
 /* From the number of entries before the boundary to the number of the entry wanted. */
-static enum err probe_number(struct index_probe probe, uint64_t before, uint64_t count, uint64_t *ret_number)
+static enum err probe_number(
+    struct index_probe probe, uint64_t before, uint64_t count, uint64_t *ret_number)
 {
 	if (probe.by == INDEX_BY_OFFSET) {
 		if (before == 0)
@@ -219,11 +228,12 @@ static enum err probe_number(struct index_probe probe, uint64_t before, uint64_t
 static const struct index_entry *memory_entry(const struct index *x, uint64_t number)
 {
 	number -= x->file_count;
-	return number < x->writing.count ? &x->writing.entry[number] : &x->fresh.entry[number - x->writing.count];
+	return number < x->writing.count ? &x->writing.entry[number]
+	                                 : &x->fresh.entry[number - x->writing.count];
 }
 
-enum err index_find_memory(const struct index *x, struct index_probe probe, struct index_entry *ret_entry,
-    uint64_t *ret_number)
+enum err index_find_memory(const struct index *x, struct index_probe probe,
+    struct index_entry *ret_entry, uint64_t *ret_number)
 {
 	size_t before = probe_count(probe, x->writing.entry, x->writing.count);
 	if (before == x->writing.count)
@@ -238,11 +248,13 @@ enum err index_find_memory(const struct index *x, struct index_probe probe, stru
 }
 
 /* Reads entries [from, from + count) of the file. */
-static enum err page_read(struct io *io, int fd, uint64_t from, size_t count, struct index_entry *ret)
+static enum err page_read(
+    struct io *io, int fd, uint64_t from, size_t count, struct index_entry *ret)
 {
 	uint8_t raw[INDEX_PAGE * INDEX_ENTRY_BYTES];
 	ASSERT(count <= INDEX_PAGE);
-	TRY(io_pread_all(io, fd, raw, count * INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES + from * INDEX_ENTRY_BYTES));
+	TRY(io_pread_all(
+	    io, fd, raw, count * INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES + from * INDEX_ENTRY_BYTES));
 	for (size_t i = 0; i < count; i++)
 		ret[i] = index_entry_decode(raw + i * INDEX_ENTRY_BYTES);
 	return ERR_OK;
@@ -264,7 +276,8 @@ enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_pro
 	}
 	TRY(page_read(io, fd, low, (size_t)(high - low), page));
 	uint64_t number;
-	TRY(probe_number(probe, low + probe_count(probe, page, (size_t)(high - low)), count, &number));
+	TRY(probe_number(
+	    probe, low + probe_count(probe, page, (size_t)(high - low)), count, &number));
 	if (number < low || number >= high)
 		TRY(page_read(io, fd, number, 1, page));
 	*ret_entry = number < low || number >= high ? page[0] : page[number - low];

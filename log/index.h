@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The dense index of one segment: one 32-byte entry per frame, in a file beside it. A cache: every use is
- * checked against the frame it points to, and a missing or bad file is rebuilt from the segment.
+ * The dense index of one segment: one 32-byte entry per frame, in a file beside it. A cache: every
+ * use is checked against the frame it points to, and a missing or bad file is rebuilt from the
+ * segment.
  *
  *   file    index header (64 bytes), then entries; written by the checkpointer, never by the loop
- *   memory  entries since the last checkpoint (`fresh`), and those a checkpoint is writing (`writing`)
+ *   memory  entries since the last checkpoint (`fresh`), and those a checkpoint is writing
+ * (`writing`)
  *
  * Order: entries ascend in base offset, pos, sequence; max_timestamp_ms is a running maximum.
  */
@@ -18,18 +20,19 @@ struct index_header {
 	uint16_t version;
 	uint16_t flags;
 	int64_t base_offset;
-	uint64_t count;          /* entries, when sealed */
-	uint32_t segment_bytes;  /* size of the segment, when sealed */
-	int64_t last_append_ns;  /* append time of its last frame, when sealed */
-	uint64_t entries_hash;   /* XXH3-64 of all entries, when sealed */
+	uint64_t count;         /* entries, when sealed */
+	uint32_t segment_bytes; /* size of the segment, when sealed */
+	int64_t last_append_ns; /* append time of its last frame, when sealed */
+	uint64_t entries_hash;  /* XXH3-64 of all entries, when sealed */
 };
 void index_header_encode(const struct index_header *h, uint8_t *out);
-MUST_USE enum err index_header_decode(const uint8_t *in, struct index_header *ret_header); /* CORRUPT, NEWER_FORMAT */
+MUST_USE enum err index_header_decode(
+    const uint8_t *in, struct index_header *ret_header); /* CORRUPT, NEWER_FORMAT */
 
 struct index_entry {
 	int64_t base_offset;
-	uint32_t pos; /* of the frame header in the segment */
-	uint32_t len; /* frame header and batch */
+	uint32_t pos;             /* of the frame header in the segment */
+	uint32_t len;             /* frame header and batch */
 	int64_t max_timestamp_ms; /* of all records in the segment up to this frame */
 	uint64_t sequence;
 };
@@ -63,27 +66,30 @@ void index_push(struct index *x, struct index_entry e);
 bool index_write_begin(struct index *x);
 /* After the file has them (ok), or puts them back before `fresh`. */
 void index_write_end(struct index *x, bool ok);
-/* [any thread] Appends `run` to the open index file behind `file_count` entries, without flushing. */
-MUST_USE enum err index_write(struct io *io, int fd, uint64_t file_count, const struct index_run *run);
+/* [any thread] Appends `run` to the open index file behind `file_count` entries, without flushing.
+ */
+MUST_USE enum err index_write(
+    struct io *io, int fd, uint64_t file_count, const struct index_run *run);
 
-/* [any thread] XXH3-64 of the first `count` entries of an open index file, as in its sealed header. */
+/* [any thread] XXH3-64 of the first `count` entries of an open index file, as in its sealed header.
+ */
 MUST_USE enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_hash);
 
 enum index_key { INDEX_BY_OFFSET, INDEX_BY_TIMESTAMP, INDEX_BY_SEQUENCE };
 /*
- * What a search looks for: by offset, the last entry with base_offset <= key; by timestamp, the first with
- * max_timestamp_ms >= key; by sequence, the first with sequence >= key.
+ * What a search looks for: by offset, the last entry with base_offset <= key; by timestamp, the
+ * first with max_timestamp_ms >= key; by sequence, the first with sequence >= key.
  */
 struct index_probe {
 	enum index_key by;
 	uint64_t key; /* offsets and timestamps cast */
 };
 /*
- * Searches the entries in memory. ERR_OK with the entry and its number; ERR_NOT_FOUND: no such entry in the whole index;
- * ERR_AGAIN: it is in the file, among the first file_count.
+ * Searches the entries in memory. ERR_OK with the entry and its number; ERR_NOT_FOUND: no such
+ * entry in the whole index; ERR_AGAIN: it is in the file, among the first file_count.
  */
-MUST_USE enum err index_find_memory(const struct index *x, struct index_probe probe, struct index_entry *ret_entry,
-    uint64_t *ret_number);
+MUST_USE enum err index_find_memory(const struct index *x, struct index_probe probe,
+    struct index_entry *ret_entry, uint64_t *ret_number);
 /* [any thread] Searches the first `count` entries of an open index file. ERR_NOT_FOUND, ERR_IO. */
 MUST_USE enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_probe probe,
     struct index_entry *ret_entry, uint64_t *ret_number);

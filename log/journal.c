@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal's files: creation, filling with zeros ahead of the writer, and where the next entry goes. The entries
- * themselves are made in round.c; their bytes are journal_entry.c's.
+ * The journal's files: creation, filling with zeros ahead of the writer, and where the next entry
+ * goes. The entries themselves are made in round.c; their bytes are journal_entry.c's.
  */
 #include "log/engine.h"
 #include <stdio.h>
 
-#define FILL_HEAD_BYTES (4 * MIB)  /* of the first file, before ready; zeros for well over a second of small rounds */
-#define FILL_STEP_BYTES (16 * MIB) /* one job */
+#define FILL_HEAD_BYTES                                                                            \
+	(4 * MIB) /* of the first file, before ready; zeros for well over a second of small rounds \
+	           */
+#define FILL_STEP_BYTES  (16 * MIB) /* one job */
 #define FILL_WRITE_BYTES MIB
 
 uint64_t journal_entry_max(const struct journal *j)
@@ -22,7 +24,8 @@ uint64_t journal_entry_max(const struct journal *j)
 static enum err journal_path(const struct journal *j, unsigned file, char *buf)
 {
 	char name[16];
-	int n = snprintf(buf, LOG_PATH_MAX, "%s/%s", j->log->journal_dir, journal_file_name(file, name));
+	int n = snprintf(
+	    buf, LOG_PATH_MAX, "%s/%s", j->log->journal_dir, journal_file_name(file, name));
 	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "journal path too long");
 }
 
@@ -41,7 +44,7 @@ static enum err file_open(struct journal *j, const char *path, unsigned flags, i
 	return io_open(j->log->io, path, flags & ~(unsigned)IO_EXCLUSIVE, ret_fd);
 }
 
-/* ---- filling ---- */
+/* ---- filling --------------------------------------------------------------------------------- */
 
 static enum err fill_range(struct io *io, int fd, uint64_t from, uint64_t to)
 {
@@ -105,19 +108,21 @@ void journal_fill(struct journal *j)
 			continue;
 		j->fill_file = file;
 		j->fill_from = f->filled;
-		j->fill_to = f->limit - f->filled < FILL_STEP_BYTES ? f->limit : f->filled + FILL_STEP_BYTES;
+		j->fill_to =
+		    f->limit - f->filled < FILL_STEP_BYTES ? f->limit : f->filled + FILL_STEP_BYTES;
 		j->fill = (struct pool_job){.run = fill_run, .done = fill_done};
 		j->filling = pool_submit(j->log->loop, &j->fill) == ERR_OK;
 		return;
 	}
 }
 
-/* ---- creating and opening ---- */
+/* ---- creating and opening -------------------------------------------------------------------- */
 
 static enum err create_file(struct journal *j, unsigned file)
 {
 	struct io *io = j->log->io;
-	struct journal_header h = {.version = JOURNAL_VERSION, .file = file, .file_bytes = j->file_bytes};
+	struct journal_header h = {
+	    .version = JOURNAL_VERSION, .file = file, .file_bytes = j->file_bytes};
 	char path[LOG_PATH_MAX];
 	TRY(journal_path(j, file, path));
 	TRY(file_open(j, path, IO_CREATE, &j->files[file].fd));
@@ -177,7 +182,8 @@ static enum err open_headers(struct journal *j, uint8_t *block)
 			good = h;
 	}
 	if (good.version == 0)
-		return err_note(ERR_NO_JOURNAL, "%s: no journal file has a good header", j->log->journal_dir);
+		return err_note(
+		    ERR_NO_JOURNAL, "%s: no journal file has a good header", j->log->journal_dir);
 	j->file_bytes = good.file_bytes;
 	memcpy(j->secret, good.secret, sizeof(j->secret));
 	j->seed = journal_seed_of(j->secret);
@@ -201,7 +207,8 @@ enum err journal_open(struct journal *j, struct log *log)
 		TRY(journal_path(j, i, path));
 		enum err e = file_open(j, path, 0, &j->files[i].fd);
 		if (e != ERR_OK)
-			return e == ERR_NOT_FOUND ? err_note(ERR_NO_JOURNAL, "%s is missing", path) : e;
+			return e == ERR_NOT_FOUND ? err_note(ERR_NO_JOURNAL, "%s is missing", path)
+			                          : e;
 	}
 	uint8_t *block = mem_alloc_aligned(IO_DIRECT_ALIGN, JOURNAL_BLOCK);
 	if (!block)
@@ -234,9 +241,10 @@ void journal_close(struct journal *j)
 	}
 }
 
-/* ---- the place of an entry ---- */
+/* ---- the place of an entry ------------------------------------------------------------------- */
 
-enum err journal_place(struct journal *j, uint64_t len, int *ret_fd, uint64_t *ret_pos, bool *ret_checkpoint)
+enum err journal_place(
+    struct journal *j, uint64_t len, int *ret_fd, uint64_t *ret_pos, bool *ret_checkpoint)
 {
 	ASSERT(len % JOURNAL_BLOCK == 0 && len > 0 && len <= journal_entry_max(j));
 	unsigned file = j->current;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The walk over a journal file. It steps in blocks and not from entry to entry, so that a bad entry does not hide
- * good ones behind it, and a stale header (a lost write) does not hide what was written over its body.
+ * The walk over a journal file. It steps in blocks and not from entry to entry, so that a bad entry
+ * does not hide good ones behind it, and a stale header (a lost write) does not hide what was
+ * written over its body.
  */
 #include "log/journal.h"
 
@@ -45,8 +46,10 @@ void journal_iter_release(struct journal_iter *it)
 	it->len = it->capacity = 0;
 }
 
-/* Makes [pos, pos + len) of the file addressable at *ret; false in *ret_whole when the file ends before. */
-static enum err iter_window(struct journal_iter *it, uint64_t pos, size_t len, const uint8_t **ret, bool *ret_whole)
+/* Makes [pos, pos + len) of the file addressable at *ret; false in *ret_whole when the file ends
+ * before. */
+static enum err iter_window(
+    struct journal_iter *it, uint64_t pos, size_t len, const uint8_t **ret, bool *ret_whole)
 {
 	if (pos + len > it->file_bytes) {
 		*ret_whole = false;
@@ -92,7 +95,8 @@ enum err journal_iter_at(struct journal_iter *it, uint64_t pos, struct journal_f
 		TRY(iter_window(it, pos, f.entry.length, &at, &whole));
 		if (whole) {
 			f.buf = at;
-			f.good = journal_entry_check(&f.entry, it->seed, at, &f.items_good) == ERR_OK;
+			f.good =
+			    journal_entry_check(&f.entry, it->seed, at, &f.items_good) == ERR_OK;
 		}
 	}
 	*ret_found = f;
@@ -104,7 +108,8 @@ enum err journal_iter_next(struct journal_iter *it, struct journal_found *ret_fo
 	while (it->pos + JOURNAL_BLOCK <= it->file_bytes && it->pos < it->header.file_bytes) {
 		uint64_t pos = it->pos;
 		enum err e = journal_iter_at(it, pos, ret_found);
-		it->pos = pos + (e == ERR_OK && ret_found->good ? ret_found->entry.length : JOURNAL_BLOCK);
+		it->pos = pos + (e == ERR_OK && ret_found->good ? ret_found->entry.length
+		                                                : JOURNAL_BLOCK);
 		if (e != ERR_NOT_FOUND)
 			return e;
 	}

@@ -43,14 +43,14 @@ struct loop *log_loop(const struct log *log)
 void log_status(const struct log *log, struct log_status *ret_status)
 {
 	*ret_status = (struct log_status){
-		.durable_sequence = log->durable_sequence,
-		.stable_sequence = log->durable_sequence,
-		.next_sequence = log->rounds.next_sequence,
-		.server_epoch = log->epoch,
-		.last_append_time_ns = log->last_append_time_ns,
-		.failed = log->failed,
-		.no_space = log->rounds.no_space,
-		.damaged_partitions = log->damaged_partitions,
+	    .durable_sequence = log->durable_sequence,
+	    .stable_sequence = log->durable_sequence,
+	    .next_sequence = log->rounds.next_sequence,
+	    .server_epoch = log->epoch,
+	    .last_append_time_ns = log->last_append_time_ns,
+	    .failed = log->failed,
+	    .no_space = log->rounds.no_space,
+	    .damaged_partitions = log->damaged_partitions,
 	};
 }
 

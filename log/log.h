@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * log: the commit log. Segmented, partitioned, durable by commit rounds (architecture: one journal entry and
- * one fdatasync for everything appended since the last round), in one server-wide order, the sequence.
+ * log: the commit log. Segmented, partitioned, durable by commit rounds (architecture: one journal
+ * entry and one fdatasync for everything appended since the last round), in one server-wide order,
+ * the sequence.
  *
  * Threads: one log belongs to the thread of its loop; functions are for that thread unless marked
- * [any thread] or [worker]. Asynchronous requests are caller-owned structs whose `done` is called exactly
- * once, on the loop, never from inside the call that started them.
- * Ends of a partition: log_start <= durable_end <= visible_end <= log_end (I2). An offset is a record number
- * in its partition; a sequence is a batch number over all partitions, from 1, without gap (I1).
+ * [any thread] or [worker]. Asynchronous requests are caller-owned structs whose `done` is called
+ * exactly once, on the loop, never from inside the call that started them. Ends of a partition:
+ * log_start <= durable_end <= visible_end <= log_end (I2). An offset is a record number in its
+ * partition; a sequence is a batch number over all partitions, from 1, without gap (I1).
  */
 #include "log/base/base.h"
 
@@ -27,37 +28,43 @@ static inline bool log_uuid_is_zero(struct log_uuid a)
 	return log_uuid_equal(a, (struct log_uuid){{0}});
 }
 
-/* ---- life cycle ------------------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 struct log_options {
 	const char *data_dir;    /* created if missing; locked */
 	const char *journal_dir; /* NULL = data_dir/journal */
-	uint64_t journal_bytes;  /* all four files together; JOURNAL_BYTES_MIN at least; 0 = default */
+	uint64_t
+	    journal_bytes; /* all four files together; JOURNAL_BYTES_MIN at least; 0 = default */
 	uint64_t checkpoint_bytes; /* lazily written bytes that start a checkpoint; 0 = 64 MiB */
 	int64_t checkpoint_ns;     /* its longest distance; 0 = 5 s */
-	size_t append_queue_bytes; /* bytes accepted but not yet durable (I7); 0 = 64 MiB; beyond: ERR_AGAIN */
+	size_t append_queue_bytes; /* bytes accepted but not yet durable (I7); 0 = 64 MiB; beyond:
+	                              ERR_AGAIN */
 	size_t open_files_max;     /* segment descriptors kept open; 0 = 512 */
 	const char *accept_lost_suffix; /* reason: start although the log ends before D */
 };
 
 /*
- * Recovers and opens. Blocks. Refuses with ERR_LOCKED, ERR_NEWER_FORMAT, ERR_NO_JOURNAL, ERR_LOST_SUFFIX,
- * ERR_OVERLAP, ERR_NOSPACE, ERR_IO; everything less is repaired or contained, with a diag event and metric per verdict
- * (reliability: recovery verdicts).
+ * Recovers and opens. Blocks. Refuses with ERR_LOCKED, ERR_NEWER_FORMAT, ERR_NO_JOURNAL,
+ * ERR_LOST_SUFFIX, ERR_OVERLAP, ERR_NOSPACE, ERR_IO; everything less is repaired or contained, with
+ * a diag event and metric per verdict (reliability: recovery verdicts).
  */
-MUST_USE enum err log_open(struct loop *loop, const struct log_options *options, struct log **ret_log);
-/* Waits for the round in flight, writes CLEAN, closes. Blocks (turns the loop). Appends still queued end with ERR_CLOSED. */
+MUST_USE enum err log_open(
+    struct loop *loop, const struct log_options *options, struct log **ret_log);
+/* Waits for the round in flight, writes CLEAN, closes. Blocks (turns the loop). Appends still
+ * queued end with ERR_CLOSED. */
 void log_close(struct log *log);
 struct loop *log_loop(const struct log *log);
 
 struct log_status {
 	uint64_t durable_sequence; /* D */
-	uint64_t stable_sequence;  /* S_stable: what views may read; = D while no transaction is open */
+	uint64_t
+	    stable_sequence; /* S_stable: what views may read; = D while no transaction is open */
 	uint64_t next_sequence;
 	uint32_t server_epoch;
 	int64_t last_append_time_ns; /* of the newest durable batch, wall clock */
-	bool failed;                 /* a flush failed: nothing is acknowledged any more; the server must exit non-zero */
-	bool no_space;               /* appends are refused with ERR_NOSPACE until there is room again */
+	bool failed;   /* a flush failed: nothing is acknowledged any more; the server must exit
+	                  non-zero */
+	bool no_space; /* appends are refused with ERR_NOSPACE until there is room again */
 	uint32_t damaged_partitions;
 };
 void log_status(const struct log *log, struct log_status *ret_status);
@@ -66,23 +73,24 @@ enum { LOG_WATCHERS_MAX = 8 };
 void log_watch_stable(struct log *log, void (*fn)(void *ctx, uint64_t stable_sequence), void *ctx);
 void log_unwatch_stable(struct log *log, void *ctx);
 
-/* ---- topics (catalog) ------------------------------------------------------------------------- */
+/* ---- topics (catalog) ------------------------------------------------------------------------ */
 
 enum log_cleanup { LOG_CLEANUP_DELETE = 1, LOG_CLEANUP_COMPACT = 2 };
 enum log_timestamp_type { LOG_TIME_CREATE, LOG_TIME_APPEND };
 enum log_durability { LOG_DURABILITY_FSYNC, LOG_DURABILITY_INTERVAL, LOG_DURABILITY_NONE };
 
-/* Decoded per-topic configuration; the defaults come from the server's. Table: log/topic_config.def. */
+/* Decoded per-topic configuration; the defaults come from the server's. Table:
+ * log/topic_config.def. */
 struct log_topic_config {
-	unsigned cleanup;              /* LOG_CLEANUP_ bits */
-	int64_t retention_ms;          /* -1 = for ever */
-	int64_t retention_bytes;       /* per partition, -1 = any */
+	unsigned cleanup;        /* LOG_CLEANUP_ bits */
+	int64_t retention_ms;    /* -1 = for ever */
+	int64_t retention_bytes; /* per partition, -1 = any */
 	uint64_t segment_bytes;
 	int64_t segment_ms;
 	uint32_t max_message_bytes;
 	enum log_timestamp_type timestamp_type;
 	enum log_durability durability;
-	int compression;               /* -1 = producer, else enum batch_codec */
+	int compression; /* -1 = producer, else enum batch_codec */
 	int64_t delete_retention_ms;
 	int64_t min_compaction_lag_ms;
 	int64_t flush_ms, flush_messages;
@@ -90,11 +98,12 @@ struct log_topic_config {
 
 struct log_topic {
 	struct log_uuid id;
-	struct str name;           /* valid while the topic exists */
+	struct str name; /* valid while the topic exists */
 	int32_t partition_count;
-	bool internal;             /* name starts with "__": clients cannot produce to it */
+	bool internal; /* name starts with "__": clients cannot produce to it */
 	struct log_topic_config config;
-	/* explicitly set keys only, "key=value" pairs for DescribeConfigs; both arrays belong to the topic */
+	/* explicitly set keys only, "key=value" pairs for DescribeConfigs; both arrays belong to
+	 * the topic */
 	struct str (*set_configs)[2];
 	size_t set_config_count;
 };
@@ -108,13 +117,18 @@ size_t log_topic_count(const struct log *log);
 /* ERR_INVALID_TOPIC unless 1..249 of [a-zA-Z0-9._-], not "." or "..". */
 MUST_USE enum err log_topic_name_check(struct str name);
 
-enum log_topic_op { LOG_TOPIC_CREATE, LOG_TOPIC_DELETE, LOG_TOPIC_ADD_PARTITIONS, LOG_TOPIC_SET_CONFIG };
+enum log_topic_op {
+	LOG_TOPIC_CREATE,
+	LOG_TOPIC_DELETE,
+	LOG_TOPIC_ADD_PARTITIONS,
+	LOG_TOPIC_SET_CONFIG
+};
 /*
  * One durable change of the catalog: `done` after its record is durable and directories exist.
- * CREATE: name, partition_count, configs. DELETE: name. ADD_PARTITIONS: name, partition_count = new total.
- * SET_CONFIG: name, configs = the whole new set. validate_only stops before the record.
- * Errors: TOPIC_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_CONFIG (chain says which), UNKNOWN_TOPIC,
- * LIMIT, NOSPACE. name and configs are borrowed until done.
+ * CREATE: name, partition_count, configs. DELETE: name. ADD_PARTITIONS: name, partition_count = new
+ * total. SET_CONFIG: name, configs = the whole new set. validate_only stops before the record.
+ * Errors: TOPIC_EXISTS, INVALID_TOPIC, INVALID_PARTITIONS, INVALID_CONFIG (chain says which),
+ * UNKNOWN_TOPIC, LIMIT, NOSPACE. name and configs are borrowed until done.
  */
 struct log_topic_req {
 	enum log_topic_op op;
@@ -136,22 +150,26 @@ void log_topic_submit(struct log *log, struct log_topic_req *req);
 /* Configuration keys with their defaults, for DescribeConfigs: index from 0; false past the end. */
 struct log_config_entry {
 	const char *key;
-	const char *type;  /* "long", "int", "string", "list", "boolean" */
+	const char *type; /* "long", "int", "string", "list", "boolean" */
 	const char *doc;
-	bool obeyed;       /* false: accepted, stored, without effect yet */
+	bool obeyed; /* false: accepted, stored, without effect yet */
 };
 bool log_topic_config_entry(size_t index, struct log_config_entry *ret_entry);
 /* The value in force for `key`, as text, into buf; *ret_is_set tells whether the topic set it. */
-MUST_USE enum err log_topic_config_get(const struct log_topic *topic, struct str key, char *buf, size_t len,
-    bool *ret_is_set);
-/* Server-wide default for topics created later ("log.segment.bytes" forms are mapped by the caller). */
+MUST_USE enum err log_topic_config_get(
+    const struct log_topic *topic, struct str key, char *buf, size_t len, bool *ret_is_set);
+/* Server-wide default for topics created later ("log.segment.bytes" forms are mapped by the
+ * caller). */
 MUST_USE enum err log_default_config_set(struct log *log, struct str key, struct str value);
 
-/* ---- partitions ------------------------------------------------------------------------------- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
-/* NULL when the topic has no such partition. Valid until the loop's current callback returns; hold with ref. */
-struct log_partition *log_partition_find(const struct log *log, const struct log_topic *topic, int32_t partition);
-/* Keeps the object (not the data: a deleted partition answers ERR_UNKNOWN_TOPIC) until the matching unref. */
+/* NULL when the topic has no such partition. Valid until the loop's current callback returns; hold
+ * with ref. */
+struct log_partition *log_partition_find(
+    const struct log *log, const struct log_topic *topic, int32_t partition);
+/* Keeps the object (not the data: a deleted partition answers ERR_UNKNOWN_TOPIC) until the matching
+ * unref. */
 void log_partition_ref(struct log_partition *p);
 void log_partition_unref(struct log_partition *p);
 
@@ -161,14 +179,14 @@ struct log_partition_status {
 	int64_t log_start;   /* first offset still there */
 	int64_t visible_end; /* high watermark: exclusive end of what fetch may show */
 	int64_t durable_end;
-	int64_t stable_end;  /* last stable offset: = visible_end while no transaction is open */
+	int64_t stable_end; /* last stable offset: = visible_end while no transaction is open */
 	int64_t log_end;
 	uint32_t leader_epoch;
 	int64_t max_timestamp_ms;     /* -1 when empty */
 	int64_t max_timestamp_offset; /* of the first record with it, batch granularity */
 	uint64_t size_bytes;
 	uint32_t segment_count;
-	bool damaged;        /* produce is refused, good ranges are served */
+	bool damaged; /* produce is refused, good ranges are served */
 };
 void log_partition_status(const struct log_partition *p, struct log_partition_status *ret_status);
 /* Segments for `topic describe --segments`; false past the end. */
@@ -177,13 +195,15 @@ struct log_segment_status {
 	uint64_t first_sequence, size_bytes;
 	int64_t max_timestamp_ms;
 };
-bool log_segment_status(const struct log_partition *p, size_t index, struct log_segment_status *ret_status);
+bool log_segment_status(
+    const struct log_partition *p, size_t index, struct log_segment_status *ret_status);
 
 /*
- * Moves log_start to `offset` (-1: to visible_end), durably, and deletes the segments wholly below it as soon as
- * nothing reads them. At or below log_start: ERR_OK, nothing changes. Never beyond the durable end. Errors:
- * OFFSET_OUT_OF_RANGE (above visible_end), POLICY_VIOLATION (cleanup.policy without delete), INVALID_TOPIC (the
- * server's own), UNKNOWN_TOPIC (deleted), NOMEM, and those of an append.
+ * Moves log_start to `offset` (-1: to visible_end), durably, and deletes the segments wholly below
+ * it as soon as nothing reads them. At or below log_start: ERR_OK, nothing changes. Never beyond
+ * the durable end. Errors: OFFSET_OUT_OF_RANGE (above visible_end), POLICY_VIOLATION
+ * (cleanup.policy without delete), INVALID_TOPIC (the server's own), UNKNOWN_TOPIC (deleted),
+ * NOMEM, and those of an append.
  */
 struct log_trim {
 	struct log_partition *partition;
@@ -196,15 +216,16 @@ struct log_trim {
 };
 void log_trim(struct log *log, struct log_trim *req);
 
-/* ---- append ------------------------------------------------------------------------------------- */
+/* ---- append ---------------------------------------------------------------------------------- */
 
 /*
- * One RecordBatch v2. It has been validated (batch_check in batch.h) by the caller; the log stamps base offset,
- * leader epoch (and append time where the topic asks) into `batch` in place, checks the producer's sequence
- * (idempotence: the last PRODUCER_BATCHES_KEPT batches), and answers when the batch is as durable as the
- * topic says. A duplicate is answered with the original's offset, together with the original's round.
- * Errors: AGAIN (queue full), NOSPACE, DAMAGED, CLOSED, UNKNOWN_TOPIC (deleted), MESSAGE_TOO_LARGE,
- * OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH, UNKNOWN_PRODUCER, IO.
+ * One RecordBatch v2. It has been validated (batch_check in batch.h) by the caller; the log stamps
+ * base offset, leader epoch (and append time where the topic asks) into `batch` in place, checks
+ * the producer's sequence (idempotence: the last PRODUCER_BATCHES_KEPT batches), and answers when
+ * the batch is as durable as the topic says. A duplicate is answered with the original's offset,
+ * together with the original's round. Errors: AGAIN (queue full), NOSPACE, DAMAGED, CLOSED,
+ * UNKNOWN_TOPIC (deleted), MESSAGE_TOO_LARGE, OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH,
+ * UNKNOWN_PRODUCER, IO.
  */
 struct log_append {
 	struct log_partition *partition;
@@ -225,11 +246,12 @@ struct log_append {
 	void *user;
 	void (*done)(struct log_append *req);
 };
-/* All `count` batches in ONE round: durable together or not at all. Each gets its own done. Requests that fail
- * their checks do not stop the others unless all_or_none. */
+/* All `count` batches in ONE round: durable together or not at all. Each gets its own done.
+ * Requests that fail their checks do not stop the others unless all_or_none. */
 void log_append(struct log *log, struct log_append *const *reqs, size_t count, bool all_or_none);
 
-/* A fresh producer id, unique for the life of the data directory (reserved durably in blocks). `done` on the loop. */
+/* A fresh producer id, unique for the life of the data directory (reserved durably in blocks).
+ * `done` on the loop. */
 struct log_producer_id_req {
 	enum err err;
 	int64_t producer_id;
@@ -239,14 +261,15 @@ struct log_producer_id_req {
 };
 void log_producer_id(struct log *log, struct log_producer_id_req *req);
 
-/* ---- read --------------------------------------------------------------------------------------- */
+/* ---- read ------------------------------------------------------------------------------------ */
 
 /*
  * Reads whole batches from the one that contains `offset`, up to visible_end (or stable_end with
- * read_committed), at most max_bytes but always at least one batch when there is one (KIP-74), never past a segment's end
- * in one request. The slices in `batches` point into a buffer that belongs to the request until log_read_release.
- * Every frame's checksums are verified. ERR_OFFSET_OUT_OF_RANGE below log_start or above log_end; at the end:
- * ERR_OK with batch_count 0. A damaged range: ERR_CORRUPT (Kafka CORRUPT_MESSAGE), the rest of the partition goes on.
+ * read_committed), at most max_bytes but always at least one batch when there is one (KIP-74),
+ * never past a segment's end in one request. The slices in `batches` point into a buffer that
+ * belongs to the request until log_read_release. Every frame's checksums are verified.
+ * ERR_OFFSET_OUT_OF_RANGE below log_start or above log_end; at the end: ERR_OK with batch_count 0.
+ * A damaged range: ERR_CORRUPT (Kafka CORRUPT_MESSAGE), the rest of the partition goes on.
  */
 struct log_read {
 	struct log_partition *partition;
@@ -255,10 +278,11 @@ struct log_read {
 	bool read_committed;
 	/* results */
 	enum err err;
-	struct bytes *batches; /* RecordBatch v2 each, without frame headers, adjacent ones not merged */
+	struct bytes
+	    *batches; /* RecordBatch v2 each, without frame headers, adjacent ones not merged */
 	size_t batch_count;
 	size_t bytes_total;
-	int64_t next_offset; /* of the record after the last returned */
+	int64_t next_offset;                        /* of the record after the last returned */
 	int64_t visible_end, stable_end, log_start; /* at the time of the read */
 	/* the log's own */
 	void *buffer;
@@ -273,8 +297,8 @@ void log_read(struct log *log, struct log_read *req);
 /* After done: frees the buffer and the slices. */
 void log_read_release(struct log_read *req);
 
-/* A waiter: `fire` once, on the loop, when visible_end passes `offset` (at once, deferred, if it has) or the
- * partition is deleted. Embedded by a fetch; cancel is safe at any time. */
+/* A waiter: `fire` once, on the loop, when visible_end passes `offset` (at once, deferred, if it
+ * has) or the partition is deleted. Embedded by a fetch; cancel is safe at any time. */
 struct log_waiter {
 	struct list_node node;
 	int64_t offset;
@@ -286,27 +310,29 @@ void log_wait(struct log_partition *p, int64_t offset, struct log_waiter *w);
 void log_wait_cancel(struct log_waiter *w);
 
 /*
- * Lookup by time (asynchronous: it may read a batch): the first RECORD with timestamp >= timestamp_ms; not
- * found: offset -1. The special times of ListOffsets (-1, -2, -3) are answered from log_partition_status.
+ * Lookup by time (asynchronous: it may read a batch): the first RECORD with timestamp >=
+ * timestamp_ms; not found: offset -1. The special times of ListOffsets (-1, -2, -3) are answered
+ * from log_partition_status.
  */
 struct log_find_time {
 	struct log_partition *partition;
 	int64_t timestamp_ms;
 	enum err err;
-	int64_t offset;         /* -1: none */
-	int64_t found_ms;       /* that record's timestamp, -1 */
-	struct log_read read;   /* the log's own */
+	int64_t offset;       /* -1: none */
+	int64_t found_ms;     /* that record's timestamp, -1 */
+	struct log_read read; /* the log's own */
 	void *user;
 	void (*done)(struct log_find_time *req);
 };
 void log_find_time(struct log *log, struct log_find_time *req);
 
-/* ---- scan: reading in sequence order from a worker (leases inside) ------------------------------- */
+/* ---- scan: reading in sequence order from a worker (leases inside) --------------------------- */
 
 /*
- * A merged reader over partitions, in sequence order, never past S_stable. It takes leases on immutable
- * slices of segments from the loop and reads them itself through the seam's blocking functions; retention unlinks
- * only what no lease holds. [worker]: all functions on one thread that is not the loop's (under sim: the loop's).
+ * A merged reader over partitions, in sequence order, never past S_stable. It takes leases on
+ * immutable slices of segments from the loop and reads them itself through the seam's blocking
+ * functions; retention unlinks only what no lease holds. [worker]: all functions on one thread that
+ * is not the loop's (under sim: the loop's).
  */
 struct log_scan;
 struct log_scan_source {
@@ -316,48 +342,58 @@ struct log_scan_source {
 };
 struct log_batch_view {
 	struct log_uuid topic_id;
-	uint32_t source;       /* index into the sources given to log_scan_open */
+	uint32_t source; /* index into the sources given to log_scan_open */
 	int32_t partition;
 	uint64_t sequence;
-	int64_t base_offset;   /* first record of the batch; records before from_offset are the caller's to skip */
+	int64_t base_offset; /* first record of the batch; records before from_offset are the
+	                        caller's to skip */
 	int64_t append_time_ns;
 	uint32_t principal;
-	struct bytes batch;    /* RecordBatch v2, verified; valid until the next log_scan_next */
+	struct bytes batch; /* RecordBatch v2, verified; valid until the next log_scan_next */
 };
-/* Partitions that appear later (ADD_PARTITIONS) are not in the scan: reopen. ERR_SOURCE_GONE, ERR_OFFSET_OUT_OF_RANGE. */
-MUST_USE enum err log_scan_open(struct log *log, const struct log_scan_source *sources, size_t count,
-    struct log_scan **ret_scan);
+/* Partitions that appear later (ADD_PARTITIONS) are not in the scan: reopen. ERR_SOURCE_GONE,
+ * ERR_OFFSET_OUT_OF_RANGE. */
+MUST_USE enum err log_scan_open(struct log *log, const struct log_scan_source *sources,
+    size_t count, struct log_scan **ret_scan);
 void log_scan_close(struct log_scan *scan);
 /*
- * The next batch in sequence order. ERR_AGAIN: everything up to *ret_stable has been returned (so the caller's
- * position is *ret_stable). ERR_CORRUPT names a damaged batch in the chain and skips it at the next call
- * (ret_view tells source, sequence and offsets of the hole). ERR_SOURCE_GONE: topic deleted.
+ * The next batch in sequence order. ERR_AGAIN: everything up to *ret_stable has been returned (so
+ * the caller's position is *ret_stable). ERR_CORRUPT names a damaged batch in the chain and skips
+ * it at the next call (ret_view tells source, sequence and offsets of the hole). ERR_SOURCE_GONE:
+ * topic deleted.
  */
-MUST_USE enum err log_scan_next(struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable);
-/* Stops before the first batch with a greater sequence (bounded replays, barriers); UINT64_MAX = none. */
+MUST_USE enum err log_scan_next(
+    struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable);
+/* Stops before the first batch with a greater sequence (bounded replays, barriers); UINT64_MAX =
+ * none. */
 void log_scan_limit(struct log_scan *scan, uint64_t last_sequence);
-/* Waits until S_stable passes what was last returned, the timeout ends or log_scan_wake is called. */
+/* Waits until S_stable passes what was last returned, the timeout ends or log_scan_wake is called.
+ */
 bool log_scan_wait(struct log_scan *scan, int64_t timeout_ns);
 void log_scan_wake(struct log_scan *scan); /* [any thread] */
-/* Offset of the first batch in `source` whose append time >= time_ns, or its end. For --from @TIME. */
-MUST_USE enum err log_scan_find_append_time(struct log *log, struct log_uuid topic_id, int32_t partition, int64_t time_ns,
-    int64_t *ret_offset);
+/* Offset of the first batch in `source` whose append time >= time_ns, or its end. For --from @TIME.
+ */
+MUST_USE enum err log_scan_find_append_time(struct log *log, struct log_uuid topic_id,
+    int32_t partition, int64_t time_ns, int64_t *ret_offset);
 
-/* ---- tables: internal topics as durable key-value state -------------------------------------------- */
+/* ---- tables: internal topics as durable key-value state -------------------------------------- */
 
 /*
- * An internal topic whose records are the truth of an in-memory table ("the log is the only truth"). At open all live
- * records are applied in offset order (partitions one after the other). A table with `snapshot` writes a
- * snapshot of its live rows at each segment roll, after which older segments are deletable, so start-up is bounded; history
- * tables (snapshot == NULL) keep everything. Records are visible to Kafka clients like any topic's.
+ * An internal topic whose records are the truth of an in-memory table ("the log is the only
+ * truth"). At open all live records are applied in offset order (partitions one after the other). A
+ * table with `snapshot` writes a snapshot of its live rows at each segment roll, after which older
+ * segments are deletable, so start-up is bounded; history tables (snapshot == NULL) keep
+ * everything. Records are visible to Kafka clients like any topic's.
  */
 struct log_table;
 struct log_table_ops {
-	/* value.ptr == NULL: tombstone. Key and value are borrowed. An error is corruption: the table refuses to open. */
-	enum err (*apply)(void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms);
+	/* value.ptr == NULL: tombstone. Key and value are borrowed. An error is corruption: the
+	 * table refuses to open. */
+	enum err (*apply)(void *ctx, int32_t partition, struct bytes key, struct bytes value,
+	    int64_t timestamp_ms);
 	/* Calls emit once per live row of `partition`. NULL for history tables. */
-	void (*snapshot)(void *ctx, int32_t partition, void (*emit)(void *emit_ctx, struct bytes key, struct bytes value),
-	    void *emit_ctx);
+	void (*snapshot)(void *ctx, int32_t partition,
+	    void (*emit)(void *emit_ctx, struct bytes key, struct bytes value), void *emit_ctx);
 };
 /* Creates the topic if missing. Blocks; call before serving. */
 MUST_USE enum err log_table_open(struct log *log, struct str topic, int32_t partition_count,
@@ -368,8 +404,8 @@ struct log_row {
 	struct bytes key;
 	struct bytes value; /* ptr NULL = tombstone */
 };
-/* One batch of rows into one partition of the table, atomically. After it is durable each row is applied
- * (ops->apply), then done is called. Rows are copied at the call. */
+/* One batch of rows into one partition of the table, atomically. After it is durable each row is
+ * applied (ops->apply), then done is called. Rows are copied at the call. */
 struct log_table_put {
 	int32_t partition;
 	const struct log_row *rows;
@@ -377,16 +413,17 @@ struct log_table_put {
 	int64_t timestamp_ms; /* 0 = now */
 	enum err err;
 	uint64_t sequence;
-	struct log_table *table;   /* the log's own */
-	struct log_append append;  /* the log's own */
+	struct log_table *table;  /* the log's own */
+	struct log_append append; /* the log's own */
 	void *user;
 	void (*done)(struct log_table_put *put);
 };
 void log_table_put(struct log_table *table, struct log_table_put *put);
 /* Puts from another thread (or start-up) and waits until durable and applied. [any thread] */
-MUST_USE enum err log_table_put_wait(struct log_table *table, int32_t partition, const struct log_row *rows, size_t count);
+MUST_USE enum err log_table_put_wait(
+    struct log_table *table, int32_t partition, const struct log_row *rows, size_t count);
 
-/* ---- offline: dump and fsck ---------------------------------------------------------------------- */
+/* ---- offline: dump and fsck ------------------------------------------------------------------ */
 
 /* Called once per finding or line; text is one logfmt line without newline. */
 typedef void (*log_print)(void *ctx, struct str line);
@@ -395,15 +432,15 @@ struct log_dump_options {
 	bool json;
 };
 /* Any file of a data directory (.log .idx .snap journal): recognised by its own header. */
-MUST_USE enum err log_dump_file(struct io *io, const char *path, const struct log_dump_options *options, log_print print,
-    void *ctx);
+MUST_USE enum err log_dump_file(struct io *io, const char *path,
+    const struct log_dump_options *options, log_print print, void *ctx);
 struct log_fsck_options {
 	bool repair_caches; /* rebuild .idx and .snap that are bad */
 };
 /*
- * Verifies a data directory that no server holds (else ERR_LOCKED): every frame, link, index entry and journal
- * entry; prints one line per finding with its verdict. ERR_OK when everything is served (REBUILT, REPAIRED, TORN_* are
- * only lines), else ERR_CORRUPT.
+ * Verifies a data directory that no server holds (else ERR_LOCKED): every frame, link, index entry
+ * and journal entry; prints one line per finding with its verdict. ERR_OK when everything is served
+ * (REBUILT, REPAIRED, TORN_* are only lines), else ERR_CORRUPT.
  */
-MUST_USE enum err log_fsck(struct io *io, const char *data_dir, const struct log_fsck_options *options, log_print print,
-    void *ctx);
+MUST_USE enum err log_fsck(struct io *io, const char *data_dir,
+    const struct log_fsck_options *options, log_print print, void *ctx);

@@ -66,7 +66,8 @@ static bool lookup_submit(struct lookup *l)
 	return true;
 }
 
-bool lookup_start(struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l))
+bool lookup_start(
+    struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l))
 {
 	*l = (struct lookup){.segment = s, .probe = probe, .done = done};
 	l->err = index_find_memory(&s->index, probe, &l->entry, &l->number);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Finding an index entry of a segment from the loop: at once when it is in memory, else on the pool from the
- * index file. Caller-owned, `done` exactly once when lookup_start returned false.
+ * Finding an index entry of a segment from the loop: at once when it is in memory, else on the pool
+ * from the index file. Caller-owned, `done` exactly once when lookup_start returned false.
  */
 #include "log/segment.h"
 
@@ -18,4 +18,5 @@ struct lookup {
 	void (*done)(struct lookup *l);
 };
 /* True: l->err and l->entry are there now. */
-bool lookup_start(struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l));
+bool lookup_start(
+    struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l));

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A partition's life, its segments and what others may know of it. See partition.h for the states. */
+/* A partition's life, its segments and what others may know of it. See partition.h for the states.
+ */
 #include "log/partition.h"
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
 #include <stdio.h>
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static struct bytes partition_map_key(const struct partition_key *key)
 {
@@ -73,7 +74,8 @@ void partition_unregister(struct log_partition *p)
 		map_remove(&p->log->directories, str_bytes(str_of(p->dir)));
 }
 
-enum err partition_new(struct log *log, struct partition_key key, struct str dir, struct log_partition **ret_p)
+enum err partition_new(
+    struct log *log, struct partition_key key, struct str dir, struct log_partition **ret_p)
 {
 	struct log_partition *p = mem_calloc(1, sizeof(*p));
 	if (!p)
@@ -103,17 +105,18 @@ void partition_close(struct log_partition *p)
 	partition_unref(p);
 }
 
-/* ---- opening ---- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
-static enum err partition_dir_name(const struct log_topic *topic, int32_t partition, char *buf, size_t len)
+static enum err partition_dir_name(
+    const struct log_topic *topic, int32_t partition, char *buf, size_t len)
 {
 	int n = snprintf(buf, len, STR_FMT "-%d", STR_ARG(topic->name), partition);
 	return n > 0 && (size_t)n < len ? ERR_OK : err_note(ERR_LIMIT, "topic name too long");
 }
 
 /* No directory was found. It may have been lost: the checkpoint record knows. */
-static enum err partition_open_new(struct log *log, const struct log_topic *topic, struct partition_key key,
-    struct log_partition **ret)
+static enum err partition_open_new(struct log *log, const struct log_topic *topic,
+    struct partition_key key, struct log_partition **ret)
 {
 	char dir[TOPIC_NAME_MAX + 16];
 	TRY(partition_dir_name(topic, key.partition, dir, sizeof(dir)));
@@ -123,8 +126,8 @@ static enum err partition_open_new(struct log *log, const struct log_topic *topi
 	return ERR_OK;
 }
 
-enum err partition_open(struct log *log, const struct log_topic *topic, int32_t partition, int64_t log_start,
-    uint32_t leader_epoch, struct log_partition **ret_partition)
+enum err partition_open(struct log *log, const struct log_topic *topic, int32_t partition,
+    int64_t log_start, uint32_t leader_epoch, struct log_partition **ret_partition)
 {
 	struct partition_key key = {.topic_id = topic->id, .partition = partition};
 	struct log_partition *p = partition_by_key(log, key);
@@ -151,7 +154,8 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 		return e;
 	}
 	if (log_start > p->log_end) {
-		/* everything was deleted and the last segment with it: the next record is log_start */
+		/* everything was deleted and the last segment with it: the next record is log_start
+		 */
 		ASSERT(!partition_active(p) || partition_active(p)->size == SEGMENT_HEADER_BYTES);
 		p->log_end = p->visible_end = p->durable_end = log_start;
 	}
@@ -175,7 +179,7 @@ struct log_partition *partition_found_next(struct log *log, size_t *cursor)
 	return NULL;
 }
 
-/* ---- segments ---- */
+/* ---- segments -------------------------------------------------------------------------------- */
 
 enum err partition_path(const struct log_partition *p, const char *name, char *buf)
 {
@@ -184,7 +188,7 @@ enum err partition_path(const struct log_partition *p, const char *name, char *b
 
 struct segment *partition_segment(const struct log_partition *p, size_t index)
 {
-	LIST_EACH(&p->segments, n, next)
+	LIST_EACH (&p->segments, n, next)
 		if (index-- == 0)
 			return CONTAINER_OF(n, struct segment, node);
 	return NULL;
@@ -218,7 +222,8 @@ void partition_roll_soon(struct log_partition *p)
 	p->roll_soon = true;
 }
 
-void partition_damaged(struct log_partition *p, const struct segment *s, uint32_t pos, const char *what)
+void partition_damaged(
+    struct log_partition *p, const struct segment *s, uint32_t pos, const char *what)
 {
 	metric_add(METRIC_DAMAGED_FRAMES, 1);
 	diag(DIAG_ERROR, "damaged", "partition=%s segment=%lld pos=%u what=\"%s\"", p->dir,
@@ -230,38 +235,39 @@ void partition_damaged(struct log_partition *p, const struct segment *s, uint32_
 		p->log->damaged_partitions++;
 }
 
-/* ---- what others may know ---- */
+/* ---- what others may know -------------------------------------------------------------------- */
 
 void log_partition_status(const struct log_partition *p, struct log_partition_status *ret_status)
 {
 	*ret_status = (struct log_partition_status){
-		.topic = p->topic,
-		.partition = p->key.partition,
-		.log_start = p->log_start,
-		.visible_end = p->visible_end,
-		.durable_end = p->durable_end,
-		.stable_end = p->visible_end,
-		.log_end = p->log_end,
-		.leader_epoch = p->leader_epoch,
-		.max_timestamp_ms = p->max_timestamp_ms,
-		.max_timestamp_offset = p->max_timestamp_offset,
-		.size_bytes = p->size_bytes,
-		.segment_count = p->segment_count,
-		.damaged = p->damaged,
+	    .topic = p->topic,
+	    .partition = p->key.partition,
+	    .log_start = p->log_start,
+	    .visible_end = p->visible_end,
+	    .durable_end = p->durable_end,
+	    .stable_end = p->visible_end,
+	    .log_end = p->log_end,
+	    .leader_epoch = p->leader_epoch,
+	    .max_timestamp_ms = p->max_timestamp_ms,
+	    .max_timestamp_offset = p->max_timestamp_offset,
+	    .size_bytes = p->size_bytes,
+	    .segment_count = p->segment_count,
+	    .damaged = p->damaged,
 	};
 }
 
-bool log_segment_status(const struct log_partition *p, size_t index, struct log_segment_status *ret_status)
+bool log_segment_status(
+    const struct log_partition *p, size_t index, struct log_segment_status *ret_status)
 {
 	const struct segment *s = partition_segment(p, index);
 	if (!s)
 		return false;
 	*ret_status = (struct log_segment_status){
-		.base_offset = s->base_offset,
-		.end_offset = s->end_offset,
-		.first_sequence = s->first_sequence,
-		.size_bytes = s->size,
-		.max_timestamp_ms = s->index.max_timestamp_ms,
+	    .base_offset = s->base_offset,
+	    .end_offset = s->end_offset,
+	    .first_sequence = s->first_sequence,
+	    .size_bytes = s->size,
+	    .max_timestamp_ms = s->index.max_timestamp_ms,
 	};
 	return true;
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * A partition: its segments, ends, producers and waiters. It is found on disk by recovery (directory-driven: the
- * segment header names topic id and partition) or made by the catalog, and becomes usable when the catalog opens it:
+ * A partition: its segments, ends, producers and waiters. It is found on disk by recovery
+ * (directory-driven: the segment header names topic id and partition) or made by the catalog, and
+ * becomes usable when the catalog opens it:
  *
  *   FOUND    recovery saw its directory; only the journal's frames were put back       recovery.c
- *   OPEN     appends, reads, waiters                                                    partition_open
- *   DELETED  directory goes to trash/; queued requests end with ERR_UNKNOWN_TOPIC      partition_delete
+ *   OPEN     appends, reads, waiters partition_open DELETED  directory goes to trash/; queued
+ * requests end with ERR_UNKNOWN_TOPIC      partition_delete
  *
  * The directory <data>/topics/<topic>-<partition> is made, on the pool, with the first append.
  *
- * Invariants: log_start <= durable_end <= visible_end <= log_end (I2); offsets are dense (I1); segments are
- * contiguous in base offset; `next` (where the collecting round appends) runs ahead of the active segment's `size`.
+ * Invariants: log_start <= durable_end <= visible_end <= log_end (I2); offsets are dense (I1);
+ * segments are contiguous in base offset; `next` (where the collecting round appends) runs ahead of
+ * the active segment's `size`.
  */
 #include "log/producer.h"
 #include "log/segment.h"
@@ -26,22 +28,22 @@ enum partition_state { PARTITION_FOUND, PARTITION_OPEN, PARTITION_DELETED };
 
 /* What keeps appends to this partition waiting; all are jobs on the pool. */
 enum partition_task {
-	PARTITION_CREATING = 1,  /* directory or next segment */
-	PARTITION_OPENING = 2,   /* the active segment's descriptor */
-	PARTITION_LOADING = 4,   /* producer state */
+	PARTITION_CREATING = 1, /* directory or next segment */
+	PARTITION_OPENING = 2,  /* the active segment's descriptor */
+	PARTITION_LOADING = 4,  /* producer state */
 };
 
 struct log_partition {
 	struct partition_key key; /* first: the map's key */
 	struct log *log;
 	const struct log_topic *topic; /* NULL until opened and after deletion */
-	char *dir;               /* "<topic>-<partition>", name of its directory in <data>/topics */
+	char *dir; /* "<topic>-<partition>", name of its directory in <data>/topics */
 	bool dir_exists;
 	enum partition_state state;
-	enum err verdict;        /* of recovery: why it cannot be opened, ERR_OK */
-	unsigned refs;           /* requests, log_partition_ref, the map's own; freed at 0 */
-	unsigned tasks;          /* enum partition_task bits under way */
-	enum err task_err;       /* how the last one failed: told to the append that waits first */
+	enum err verdict;  /* of recovery: why it cannot be opened, ERR_OK */
+	unsigned refs;     /* requests, log_partition_ref, the map's own; freed at 0 */
+	unsigned tasks;    /* enum partition_task bits under way */
+	enum err task_err; /* how the last one failed: told to the append that waits first */
 	struct descriptor_pin opening;
 	struct segment *opening_segment;
 	bool roll_soon;
@@ -49,21 +51,22 @@ struct log_partition {
 	uint32_t leader_epoch;
 	int64_t log_start, durable_end, visible_end, log_end;
 	int64_t max_timestamp_ms, max_timestamp_offset;
-	uint64_t size_bytes;     /* of its segments, headers and visible frames */
+	uint64_t size_bytes; /* of its segments, headers and visible frames */
 
-	struct list segments;    /* struct segment, by base offset; the last is ACTIVE unless empty */
+	struct list segments; /* struct segment, by base offset; the last is ACTIVE unless empty */
 	uint32_t segment_count;
-	/* where the collecting round appends; equal to the active segment's ends when nothing is in flight */
+	/* where the collecting round appends; equal to the active segment's ends when nothing is in
+	 * flight */
 	uint32_t next_pos;
 	uint64_t next_link;
 	unsigned queued;         /* requests in rounds.waiting */
 	unsigned frames_pending; /* stamped, their round not complete */
-	unsigned drops;          /* segments being unlinked: the directory keeps its name until then */
-	uint64_t blocked_pass;   /* rounds.c: pass in which it was found blocked */
+	unsigned drops; /* segments being unlinked: the directory keeps its name until then */
+	uint64_t blocked_pass;         /* rounds.c: pass in which it was found blocked */
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */
 
 	struct producers producers;
-	struct list waiters;     /* struct log_waiter */
+	struct list waiters; /* struct log_waiter */
 	/* where the last reads ended, so that the next ones need no index (offset -> pos) */
 	struct partition_cursor {
 		int64_t offset;
@@ -72,18 +75,19 @@ struct log_partition {
 	} cursors[8];
 	unsigned cursor_next;
 	struct partition_delete_req *deleting;
-	struct replay *replay;   /* recovery.h: while recovery works on it */
-	bool lost_suffix;        /* recovery: its end is gone; opened only when that is accepted */
-	int64_t lost_end;        /* where it ended before */
+	struct replay *replay; /* recovery.h: while recovery works on it */
+	bool lost_suffix;      /* recovery: its end is gone; opened only when that is accepted */
+	int64_t lost_end;      /* where it ended before */
 };
 
-/* ---- for the catalog ---- */
+/* ---- for the catalog ------------------------------------------------------------------------- */
 
 /*
- * Makes partition `partition` of `topic` usable: adopts the directory that recovery found, else starts empty. Does not
- * block (apart from start-up). log_start: 0 or what the catalog has; segments wholly below are dropped.
- * `topic` must stay valid until partition_delete or partition_close. ERR_EXISTS: a directory of that name holds another
- * topic's data (an orphan). ERR_LOST_SUFFIX, ERR_MISSING_SEGMENT, ERR_OVERLAP as verdicts of recovery.
+ * Makes partition `partition` of `topic` usable: adopts the directory that recovery found, else
+ * starts empty. Does not block (apart from start-up). log_start: 0 or what the catalog has;
+ * segments wholly below are dropped. `topic` must stay valid until partition_delete or
+ * partition_close. ERR_EXISTS: a directory of that name holds another topic's data (an orphan).
+ * ERR_LOST_SUFFIX, ERR_MISSING_SEGMENT, ERR_OVERLAP as verdicts of recovery.
  */
 MUST_USE enum err partition_open(struct log *log, const struct log_topic *topic, int32_t partition,
     int64_t log_start, uint32_t leader_epoch, struct log_partition **ret_partition);
@@ -91,8 +95,9 @@ MUST_USE enum err partition_open(struct log *log, const struct log_topic *topic,
 void partition_close(struct log_partition *p);
 
 /*
- * The topic is deleted (its record is durable): appends and reads end with ERR_UNKNOWN_TOPIC, waiters fire, the directory is
- * renamed to trash/<topic id>-<partition> and its name is free again when `done` is called; unlinking goes on behind.
+ * The topic is deleted (its record is durable): appends and reads end with ERR_UNKNOWN_TOPIC,
+ * waiters fire, the directory is renamed to trash/<topic id>-<partition> and its name is free again
+ * when `done` is called; unlinking goes on behind.
  */
 struct partition_delete_req {
 	struct log_partition *partition;
@@ -101,13 +106,15 @@ struct partition_delete_req {
 	void (*done)(struct partition_delete_req *req);
 };
 void partition_delete(struct log *log, struct partition_delete_req *req);
-/* Deletes a directory that recovery found and the catalog knows as deleted. Blocks; start-up only. */
-MUST_USE enum err partition_trash_found(struct log *log, struct log_uuid topic_id, int32_t partition);
+/* Deletes a directory that recovery found and the catalog knows as deleted. Blocks; start-up only.
+ */
+MUST_USE enum err partition_trash_found(
+    struct log *log, struct log_uuid topic_id, int32_t partition);
 /* What recovery found and nobody has opened yet: start with *cursor = 0, NULL at the end. */
 struct log_partition *partition_found_next(struct log *log, size_t *cursor);
 
-/* Moves log_start to `offset` (<= durable_end), which must be durable in the catalog, and drops the segments wholly below
- * as soon as no lease holds them. */
+/* Moves log_start to `offset` (<= durable_end), which must be durable in the catalog, and drops the
+ * segments wholly below as soon as no lease holds them. */
 void partition_trim(struct log_partition *p, int64_t offset);
 /* Rolls the active segment at the next append (snapshots of tables, retention by time). */
 void partition_roll_soon(struct log_partition *p);
@@ -115,24 +122,26 @@ void partition_roll_soon(struct log_partition *p);
 struct segment *partition_segment(const struct log_partition *p, size_t index);
 
 /*
- * Blocking walk over all batches of a partition from `offset` to durable_end at start-up (catalog, tables): fn's error stops it
- * and is returned. A damaged frame: ERR_CORRUPT.
+ * Blocking walk over all batches of a partition from `offset` to durable_end at start-up (catalog,
+ * tables): fn's error stops it and is returned. A damaged frame: ERR_CORRUPT.
  */
 typedef enum err (*partition_visit)(void *ctx, const struct frame *frame, struct bytes batch);
-MUST_USE enum err partition_walk(struct log_partition *p, int64_t offset, partition_visit fn, void *ctx);
+MUST_USE enum err partition_walk(
+    struct log_partition *p, int64_t offset, partition_visit fn, void *ctx);
 
-/* ---- inside the engine ---- */
+/* ---- inside the engine ----------------------------------------------------------------------- */
 
 /*
- * Can a batch of `len` bytes (frame header included) be appended now? ERR_AGAIN: a task was started (or is under way) that calls
- * rounds_kick when it ends; else UNKNOWN_TOPIC, DAMAGED, or how the task failed. With ERR_OK the active segment has room
- * and is open.
+ * Can a batch of `len` bytes (frame header included) be appended now? ERR_AGAIN: a task was started
+ * (or is under way) that calls rounds_kick when it ends; else UNKNOWN_TOPIC, DAMAGED, or how the
+ * task failed. With ERR_OK the active segment has room and is open.
  */
 MUST_USE enum err partition_ready(struct log_partition *p, size_t len, bool idempotent);
 /* Replaces the last of a segment's producer snapshots, at a clean stop. Blocks. */
 void partition_snap(struct log_partition *p);
 
-MUST_USE enum err partition_new(struct log *log, struct partition_key key, struct str dir, struct log_partition **ret_p);
+MUST_USE enum err partition_new(
+    struct log *log, struct partition_key key, struct str dir, struct log_partition **ret_p);
 /* Its name and id are free again; the object stays for those who hold it. */
 void partition_unregister(struct log_partition *p);
 struct log_partition *partition_by_key(const struct log *log, struct partition_key key);
@@ -140,7 +149,8 @@ void partition_ref(struct log_partition *p);
 void partition_unref(struct log_partition *p);
 static inline struct segment *partition_active(const struct log_partition *p)
 {
-	return list_empty(&p->segments) ? NULL : CONTAINER_OF(p->segments.head.prev, struct segment, node);
+	return list_empty(&p->segments) ? NULL
+	                                : CONTAINER_OF(p->segments.head.prev, struct segment, node);
 }
 /* The segment that holds the last durable frame, else the oldest; NULL when there is none. */
 struct segment *partition_durable_segment(const struct log_partition *p);
@@ -151,4 +161,5 @@ MUST_USE enum err partition_path(const struct log_partition *p, const char *name
 /* Ends have moved: waiters fire. */
 void partition_wake(struct log_partition *p);
 /* A bad frame was met: events, metric; produce is refused from now on. */
-void partition_damaged(struct log_partition *p, const struct segment *s, uint32_t pos, const char *what);
+void partition_damaged(
+    struct log_partition *p, const struct segment *s, uint32_t pos, const char *what);

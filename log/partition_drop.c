@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking away: segments below the log start, and whole partitions. Nothing is unlinked on the loop, and nothing
- * that a lease or a read in flight holds: a segment that is GONE is unlinked by whoever lets go of it last.
+ * Taking away: segments below the log start, and whole partitions. Nothing is unlinked on the loop,
+ * and nothing that a lease or a read in flight holds: a segment that is GONE is unlinked by whoever
+ * lets go of it last.
  *
- * A deleted partition's directory is renamed to trash/ first, so that its name is free, and emptied behind.
+ * A deleted partition's directory is renamed to trash/ first, so that its name is free, and emptied
+ * behind.
  */
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
 #include <stdio.h>
 
-/* ---- one segment ---- */
+/* ---- one segment ----------------------------------------------------------------------------- */
 
 /*
- * One at a time, oldest first, and each durable before the next: a crash leaves no hole among what is left of them.
+ * One at a time, oldest first, and each durable before the next: a crash leaves no hole among what
+ * is left of them.
  */
 struct segment_drop {
 	struct list_node node; /* log->dropping */
@@ -24,7 +27,8 @@ struct segment_drop {
 	char dir[LOG_PATH_MAX];
 };
 
-/* Cuts a file piece by piece before unlinking it: freeing a gigabyte at once stops the file system for long. */
+/* Cuts a file piece by piece before unlinking it: freeing a gigabyte at once stops the file system
+ * for long. */
 static enum err unlink_piecemeal(struct io *io, const char *path)
 {
 	enum { PIECE_MIB = 64 };
@@ -50,10 +54,12 @@ static void drop_run(struct pool_job *job)
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
 	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
 		err_clear();
-		snprintf(path, sizeof(path), "%s/%s", d->dir, segment_name(d->segment->base_offset, suffix[i], name));
+		snprintf(path, sizeof(path), "%s/%s", d->dir,
+		    segment_name(d->segment->base_offset, suffix[i], name));
 		enum err e = unlink_piecemeal(d->log->io, path);
 		if (e != ERR_OK && e != ERR_NOT_FOUND)
-			diag(DIAG_WARN, "segment_unlink", "path=%s error=\"%s\"", path, err_chain());
+			diag(
+			    DIAG_WARN, "segment_unlink", "path=%s error=\"%s\"", path, err_chain());
 	}
 	if (io_fsync_dir(d->log->io, d->dir) != ERR_OK)
 		diag(DIAG_WARN, "segment_unlink", "dir=%s error=\"%s\"", d->dir, err_chain());
@@ -70,7 +76,8 @@ static void drop_next(struct log *log)
 	d->job = (struct pool_job){.run = drop_run, .done = drop_done};
 	log->drop_busy = pool_submit(log->loop, &d->job) == ERR_OK;
 	if (!log->drop_busy)
-		drop_done(&d->job); /* the files stay; the next start drops them, below the log start */
+		drop_done(
+		    &d->job); /* the files stay; the next start drops them, below the log start */
 }
 
 static void drop_done(struct pool_job *job)
@@ -144,7 +151,7 @@ static void segment_remove(struct segment *s)
 
 void partition_skip(struct log_partition *p, int64_t offset)
 {
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (!s->sealed || s->end_offset > offset || s->frames_pending)
 			break; /* the active one stays: it carries on the offsets */
@@ -162,7 +169,7 @@ void partition_trim(struct log_partition *p, int64_t offset)
 	partition_skip(p, offset);
 }
 
-/* ---- a whole partition ---- */
+/* ---- a whole partition ----------------------------------------------------------------------- */
 
 static const char *trash_id(struct partition_key key, char *buf)
 {
@@ -171,8 +178,8 @@ static const char *trash_id(struct partition_key key, char *buf)
 	return buf;
 }
 
-static enum err trash_rename(struct io *io, const struct log *log, const char *dir, struct partition_key key,
-    char *ret_trash)
+static enum err trash_rename(struct io *io, const struct log *log, const char *dir,
+    struct partition_key key, char *ret_trash)
 {
 	char from[LOG_PATH_MAX], id[33];
 	TRY(engine_path(log, from, "topics/%s", dir));
@@ -274,7 +281,7 @@ static void delete_done(struct pool_job *job)
 	struct partition_delete_req *req = CONTAINER_OF(job, struct partition_delete_req, job);
 	struct log_partition *p = req->partition;
 	struct log *log = p->log;
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		segment_remove(s);
 	}
@@ -300,7 +307,8 @@ void partition_delete_ready(struct log_partition *p)
 	p->deleting = NULL;
 	req->job = (struct pool_job){.run = delete_run, .done = delete_done};
 	if (pool_submit(p->log->loop, &req->job) != ERR_OK) {
-		/* The pool's queue is full: rename here rather than leave a deleted topic under its name. */
+		/* The pool's queue is full: rename here rather than leave a deleted topic under its
+		 * name. */
 		delete_run(&req->job);
 		req->job.mail.run = delete_deferred;
 		loop_defer(p->log->loop, &req->job.mail);
@@ -318,7 +326,8 @@ void partition_delete(struct log *log, struct partition_delete_req *req)
 	p->topic = NULL;
 	p->deleting = req;
 	partition_wake(p);
-	rounds_kick(&log->rounds); /* queued appends end; when nothing is in flight the rename starts */
+	rounds_kick(
+	    &log->rounds); /* queued appends end; when nothing is in flight the rename starts */
 	partition_delete_ready(p);
 }
 

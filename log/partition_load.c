@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Producer state from the log. The newest snapshot that verifies and is not ahead of the log gives a start; the frames
- * behind it give the rest. Without any, the whole partition is read (its headers are what counts). Runs on the pool over
- * segments that are held, up to the ends they had at the start: no idempotent batch is accepted meanwhile.
+ * Producer state from the log. The newest snapshot that verifies and is not ahead of the log gives
+ * a start; the frames behind it give the rest. Without any, the whole partition is read (its
+ * headers are what counts). Runs on the pool over segments that are held, up to the ends they had
+ * at the start: no idempotent batch is accepted meanwhile.
  */
 #include "log/partition_load.h"
 #include "log/engine.h"
@@ -46,14 +47,17 @@ static enum err load_snap(struct partition_load *l, int64_t base, int64_t *ret_o
 	return ERR_OK;
 }
 
-/* Notes the batch of one frame; those of no producer and those already in the snapshot are passed over. */
-static enum err load_batch(struct partition_load *l, const struct frame *f, struct bytes batch, int64_t from)
+/* Notes the batch of one frame; those of no producer and those already in the snapshot are passed
+ * over. */
+static enum err load_batch(
+    struct partition_load *l, const struct frame *f, struct bytes batch, int64_t from)
 {
 	struct batch_header h;
 	if (f->base_offset < from || batch_header_read(batch, &h) != ERR_OK || h.producer_id < 0)
 		return ERR_OK;
 	TRY(producers_reserve(&l->producers, h.producer_id));
-	struct producer *known = map_get(&l->producers.map, bytes_of(&h.producer_id, sizeof(h.producer_id)));
+	struct producer *known =
+	    map_get(&l->producers.map, bytes_of(&h.producer_id, sizeof(h.producer_id)));
 	if (known && known->epoch > h.producer_epoch)
 		return ERR_OK;
 	int64_t stamped = (h.attributes & BATCH_ATTR_APPEND_TIME) ? h.max_timestamp_ms : -1;
@@ -100,7 +104,8 @@ static enum err load_all(struct partition_load *l)
 		found = e == ERR_OK;
 		if (e == ERR_CORRUPT) {
 			metric_add(METRIC_REBUILT_FILES, 1);
-			diag(DIAG_WARN, "rebuilt", "partition=%s what=snapshot error=\"%s\"", l->p->dir, err_chain());
+			diag(DIAG_WARN, "rebuilt", "partition=%s what=snapshot error=\"%s\"",
+			    l->p->dir, err_chain());
 		}
 	}
 	if (!found) {
@@ -119,7 +124,8 @@ static void load_run(struct pool_job *job)
 	err_clear();
 	l->err = load_all(l);
 	if (l->err != ERR_OK)
-		diag(DIAG_ERROR, "producers_load", "partition=%s error=\"%s\"", l->p->dir, err_chain());
+		diag(DIAG_ERROR, "producers_load", "partition=%s error=\"%s\"", l->p->dir,
+		    err_chain());
 }
 
 /* The list of a set must be re-anchored when the set moves. */
@@ -157,7 +163,8 @@ static void load_done(struct pool_job *job)
 	done(p, e);
 }
 
-enum err partition_load_producers(struct log_partition *p, void (*done)(struct log_partition *p, enum err e))
+enum err partition_load_producers(
+    struct log_partition *p, void (*done)(struct log_partition *p, enum err e))
 {
 	struct partition_load *l = mem_calloc(1, sizeof(*l));
 	if (!l)
@@ -173,10 +180,11 @@ enum err partition_load_producers(struct log_partition *p, void (*done)(struct l
 		load_free(l);
 		return e;
 	}
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		s->holds++;
-		l->segments[l->count++] = (struct load_segment){s, s->base_offset, s->size, s->seed};
+		l->segments[l->count++] =
+		    (struct load_segment){s, s->base_offset, s->size, s->seed};
 	}
 	e = pool_submit(p->log->loop, &l->job);
 	if (e != ERR_OK) {

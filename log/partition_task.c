@@ -6,15 +6,16 @@
  *   OPENING   the active segment's descriptor
  *   LOADING   producer state, with the first idempotent append after a start
  *
- * While a task runs the partition's appends wait in the round's queue; everybody else's pass. A task that fails is told
- * to the append that waits first; the next one tries again.
+ * While a task runs the partition's appends wait in the round's queue; everybody else's pass. A
+ * task that fails is told to the append that waits first; the next one tries again.
  */
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/partition_load.h"
 #include <stdio.h>
 
-/* What a segment takes besides its frames: header, partial blocks of it and its index, its names. */
+/* What a segment takes besides its frames: header, partial blocks of it and its index, its names.
+ */
 enum { CREATE_BYTES = 4 * 4096 };
 
 struct partition_create {
@@ -42,13 +43,14 @@ static void task_ended(struct log_partition *p, enum partition_task task, enum e
 	partition_unref(p);
 }
 
-/* ---- creating a segment ---- */
+/* ---- creating a segment ---------------------------------------------------------------------- */
 
 static void snap_write(struct io *io, const struct partition_create *c)
 {
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
 	int fd;
-	snprintf(path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".snap", name));
+	snprintf(path, sizeof(path), "%s/%s", c->dir,
+	    segment_name(c->header.base_offset, ".snap", name));
 	/* A cache: not flushed, and no reason to fail. */
 	enum err e = io_open(io, path, IO_CREATE, &fd);
 	if (e == ERR_OK) {
@@ -65,14 +67,16 @@ static enum err create_files(struct io *io, struct partition_create *c)
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
 	if (c->make_dir) {
 		enum err e = io_mkdir(io, c->dir);
-		if (e != ERR_OK && e != ERR_EXISTS) /* left by a crash between mkdir and the first segment */
+		if (e != ERR_OK &&
+		    e != ERR_EXISTS) /* left by a crash between mkdir and the first segment */
 			return e;
 		TRY(io_fsync_dir(io, c->topics));
 	}
 	if (c->snap.len > 0)
 		snap_write(io, c);
 	TRY(segment_file_create(io, c->dir, &c->header));
-	snprintf(path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".log", name));
+	snprintf(
+	    path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".log", name));
 	return io_open(io, path, 0, &c->fd);
 }
 
@@ -112,7 +116,8 @@ static void create_adopt(struct partition_create *c)
 	p->next_pos = SEGMENT_HEADER_BYTES;
 	p->next_link = s->last_link;
 	p->roll_soon = false;
-	diag(DIAG_DEBUG, "segment_roll", "partition=%s base=%lld", p->dir, (long long)s->base_offset);
+	diag(DIAG_DEBUG, "segment_roll", "partition=%s base=%lld", p->dir,
+	    (long long)s->base_offset);
 }
 
 static void create_done(struct pool_job *job)
@@ -140,15 +145,15 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	ASSERT(p->topic->name.len <= TOPIC_NAME_MAX);
 	memcpy(c->topic_name, p->topic->name.ptr, p->topic->name.len);
 	c->header = (struct segment_header){
-		.format_version = SEGMENT_VERSION,
-		.topic_id = p->key.topic_id,
-		.topic_name = str_from(c->topic_name, p->topic->name.len),
-		.partition = p->key.partition,
-		.base_offset = p->log_end,
-		.first_sequence = log->rounds.next_sequence,
-		.epoch = log->epoch,
-		.generation = 0,
-		.previous_link = partition_active(p) ? p->next_link : 0,
+	    .format_version = SEGMENT_VERSION,
+	    .topic_id = p->key.topic_id,
+	    .topic_name = str_from(c->topic_name, p->topic->name.len),
+	    .partition = p->key.partition,
+	    .base_offset = p->log_end,
+	    .first_sequence = log->rounds.next_sequence,
+	    .epoch = log->epoch,
+	    .generation = 0,
+	    .previous_link = partition_active(p) ? p->next_link : 0,
 	};
 	io_random(log->io, c->header.seed, sizeof(c->header.seed));
 	c->make_dir = !p->dir_exists;
@@ -156,8 +161,10 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
 	if (p->producers.loaded && p->producers.map.count > 0) {
 		producers_expire(&p->producers, loop_realtime_ns(log->loop));
-		struct snap_header h = {.version = SNAP_VERSION, .topic_id = p->key.topic_id,
-			.partition = p->key.partition, .offset = p->log_end};
+		struct snap_header h = {.version = SNAP_VERSION,
+		    .topic_id = p->key.topic_id,
+		    .partition = p->key.partition,
+		    .offset = p->log_end};
 		TRY(snap_encode(&p->producers, &h, &c->snap));
 	}
 	return segment_new(p, &c->header, &c->segment);
@@ -182,7 +189,7 @@ static enum err create_start(struct log_partition *p)
 	return ERR_AGAIN;
 }
 
-/* ---- opening the active segment ---- */
+/* ---- opening the active segment -------------------------------------------------------------- */
 
 static void open_done(struct descriptor_pin *pin)
 {
@@ -216,7 +223,7 @@ static enum err open_start(struct log_partition *p, struct segment *s)
 	return ERR_OK;
 }
 
-/* ---- loading producers ---- */
+/* ---- loading producers ----------------------------------------------------------------------- */
 
 static void load_done(struct log_partition *p, enum err e)
 {
@@ -275,8 +282,10 @@ void partition_snap(struct log_partition *p)
 	if (p->state != PARTITION_OPEN || !s || !p->producers.loaded || !p->producers.changed)
 		return;
 	writer_init(&out, snap_bytes_max());
-	struct snap_header h = {.version = SNAP_VERSION, .topic_id = p->key.topic_id,
-		.partition = p->key.partition, .offset = p->log_end};
+	struct snap_header h = {.version = SNAP_VERSION,
+	    .topic_id = p->key.topic_id,
+	    .partition = p->key.partition,
+	    .offset = p->log_end};
 	enum err e = snap_encode(&p->producers, &h, &out);
 	if (e == ERR_OK)
 		e = partition_path(p, segment_name(s->base_offset, ".snap", name), path);

@@ -2,7 +2,8 @@
 /* A blocking walk over a partition at start-up: how the catalog and the tables are read. */
 #include "log/engine.h"
 
-static enum err walk_segment(struct log_partition *p, struct segment *s, int64_t offset, partition_visit fn, void *ctx)
+static enum err walk_segment(
+    struct log_partition *p, struct segment *s, int64_t offset, partition_visit fn, void *ctx)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	struct io *io = p->log->io;
@@ -39,7 +40,7 @@ static enum err walk_segment(struct log_partition *p, struct segment *s, int64_t
 enum err partition_walk(struct log_partition *p, int64_t offset, partition_visit fn, void *ctx)
 {
 	loop_assert_owner(p->log->loop);
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (s->end_offset > offset)
 			TRY(walk_segment(p, s, offset, fn, ctx));

@@ -76,7 +76,8 @@ static bool sequence_before(int32_t sequence, int32_t last)
 	return ahead == 0 || ahead > INT32_MAX / 2;
 }
 
-static enum err check_known(const struct producer *p, const struct batch_header *h, struct producer_batch *ret)
+static enum err check_known(
+    const struct producer *p, const struct batch_header *h, struct producer_batch *ret)
 {
 	int32_t last = batch_last_sequence(h);
 	for (unsigned i = 0; i < p->count; i++) {
@@ -90,35 +91,38 @@ static enum err check_known(const struct producer *p, const struct batch_header 
 	if (h->base_sequence == sequence_add(newest, 1))
 		return ERR_OK;
 	if (sequence_before(last, newest))
-		return err_note(ERR_DUPLICATE_SEQUENCE, "producer %lld: sequence %d was stored before (last is %d)",
+		return err_note(ERR_DUPLICATE_SEQUENCE,
+		    "producer %lld: sequence %d was stored before (last is %d)",
 		    (long long)h->producer_id, h->base_sequence, newest);
 	return err_note(ERR_OUT_OF_ORDER_SEQUENCE, "producer %lld: sequence %d does not follow %d",
 	    (long long)h->producer_id, h->base_sequence, newest);
 }
 
-enum err producers_check(struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
+enum err producers_check(
+    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
 {
 	ASSERT(ps->loaded && h->producer_id >= 0);
 	const struct producer *p = producer_find(ps, h->producer_id);
 	if (!p || p->epoch < 0)
 		return producers_reserve(ps, h->producer_id);
 	if (h->producer_epoch < p->epoch)
-		return err_note(ERR_INVALID_PRODUCER_EPOCH, "producer %lld: epoch %d is older than %d",
-		    (long long)h->producer_id, h->producer_epoch, p->epoch);
+		return err_note(ERR_INVALID_PRODUCER_EPOCH,
+		    "producer %lld: epoch %d is older than %d", (long long)h->producer_id,
+		    h->producer_epoch, p->epoch);
 	if (h->base_sequence < 0) /* control batches have none */
 		return ERR_OK;
 	if (h->producer_epoch > p->epoch) {
 		if (h->base_sequence != 0)
 			return err_note(ERR_OUT_OF_ORDER_SEQUENCE,
-			    "producer %lld: epoch %d must start at sequence 0, not %d", (long long)h->producer_id,
-			    h->producer_epoch, h->base_sequence);
+			    "producer %lld: epoch %d must start at sequence 0, not %d",
+			    (long long)h->producer_id, h->producer_epoch, h->base_sequence);
 		return ERR_OK;
 	}
 	return p->count == 0 ? ERR_OK : check_known(p, h, ret_original);
 }
 
-void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence, int64_t append_ns,
-    int64_t append_time_ms)
+void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence,
+    int64_t append_ns, int64_t append_time_ms)
 {
 	struct producer *p = producer_find(ps, h->producer_id);
 	ASSERT(p && h->producer_epoch >= p->epoch);
@@ -132,21 +136,22 @@ void producers_note(struct producers *ps, const struct batch_header *h, uint64_t
 	if (h->base_sequence < 0)
 		return;
 	if (p->count == PRODUCER_BATCHES_KEPT)
-		memmove(&p->batch[0], &p->batch[1], (PRODUCER_BATCHES_KEPT - 1) * sizeof(p->batch[0]));
+		memmove(
+		    &p->batch[0], &p->batch[1], (PRODUCER_BATCHES_KEPT - 1) * sizeof(p->batch[0]));
 	else
 		p->count++;
 	p->batch[p->count - 1] = (struct producer_batch){
-		.first_sequence = h->base_sequence,
-		.last_sequence = batch_last_sequence(h),
-		.base_offset = h->base_offset,
-		.sequence = sequence,
-		.append_time_ms = append_time_ms,
+	    .first_sequence = h->base_sequence,
+	    .last_sequence = batch_last_sequence(h),
+	    .base_offset = h->base_offset,
+	    .sequence = sequence,
+	    .append_time_ms = append_time_ms,
 	};
 }
 
 void producers_expire(struct producers *ps, int64_t now_ns)
 {
-	LIST_EACH(&ps->lru, n, next) {
+	LIST_EACH (&ps->lru, n, next) {
 		struct producer *p = CONTAINER_OF(n, struct producer, lru);
 		if (p->epoch >= 0 && now_ns - p->last_ns < PRODUCER_EXPIRY_NS)
 			return;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Producer state of one partition: idempotence as Kafka does it. Per producer id the epoch and the last
- * PRODUCER_BATCHES_KEPT batches. The log is the truth: the state is rebuilt from the newest good .snap and the frames behind
- * it; it is loaded with the first idempotent append after a start.
+ * Producer state of one partition: idempotence as Kafka does it. Per producer id the epoch and the
+ * last PRODUCER_BATCHES_KEPT batches. The log is the truth: the state is rebuilt from the newest
+ * good .snap and the frames behind it; it is loaded with the first idempotent append after a start.
  *
- * Rules (Kafka's ProducerAppendInfo): a batch seen before is a duplicate and gets the original's offset; a lower
- * epoch is INVALID_PRODUCER_EPOCH; a higher epoch must start at sequence 0; within an epoch sequences are dense (they wrap
- * from 2^31-1 to 0); an unknown producer may start anywhere (its past may have been deleted). A producer that was silent
- * for 24 h is forgotten.
+ * Rules (Kafka's ProducerAppendInfo): a batch seen before is a duplicate and gets the original's
+ * offset; a lower epoch is INVALID_PRODUCER_EPOCH; a higher epoch must start at sequence 0; within
+ * an epoch sequences are dense (they wrap from 2^31-1 to 0); an unknown producer may start anywhere
+ * (its past may have been deleted). A producer that was silent for 24 h is forgotten.
  */
 #include "log/batch.h"
 
@@ -39,19 +39,21 @@ struct producers {
 void producers_init(struct producers *ps);
 void producers_release(struct producers *ps);
 /*
- * Checks a batch of an idempotent producer (h->producer_id >= 0). ERR_OK: new, call producers_note after stamping.
- * ERR_EXISTS: a duplicate, *ret_original is it. Errors: OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH, DUPLICATE_SEQUENCE (stored, but too
- * long ago to know where). Also makes room so that producers_note cannot fail: NOMEM.
+ * Checks a batch of an idempotent producer (h->producer_id >= 0). ERR_OK: new, call producers_note
+ * after stamping. ERR_EXISTS: a duplicate, *ret_original is it. Errors: OUT_OF_ORDER_SEQUENCE,
+ * INVALID_PRODUCER_EPOCH, DUPLICATE_SEQUENCE (stored, but too long ago to know where). Also makes
+ * room so that producers_note cannot fail: NOMEM.
  */
-MUST_USE enum err producers_check(struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original);
+MUST_USE enum err producers_check(
+    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original);
 /* Records an accepted batch (also while loading). h->base_offset is stamped. */
-void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence, int64_t append_ns,
-    int64_t append_time_ms);
+void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence,
+    int64_t append_ns, int64_t append_time_ms);
 /* Makes room for one producer: NOMEM. */
 MUST_USE enum err producers_reserve(struct producers *ps, int64_t producer_id);
 void producers_expire(struct producers *ps, int64_t now_ns);
 
-/* ---- .snap: checksummed cache ---- */
+/* ---- .snap: checksummed cache ---------------------------------------------------------------- */
 enum { SNAP_MAGIC = 0x4e53504b /* "KPSN" */, SNAP_VERSION = 1, SNAP_HEADER_BYTES = 64 };
 struct snap_header {
 	uint16_t version;
@@ -61,8 +63,11 @@ struct snap_header {
 	uint64_t count; /* producers */
 };
 /* Appends the whole file's bytes to out. */
-MUST_USE enum err snap_encode(const struct producers *ps, const struct snap_header *h, struct writer *out);
+MUST_USE enum err snap_encode(
+    const struct producers *ps, const struct snap_header *h, struct writer *out);
 /* The longest a snapshot can be. */
 size_t snap_bytes_max(void);
-/* Reads a snapshot into an empty set. ERR_CORRUPT, ERR_NEWER_FORMAT. ps may be NULL (dump, fsck: header only, all verified). */
-MUST_USE enum err snap_decode(struct bytes file, struct producers *ps, struct snap_header *ret_header);
+/* Reads a snapshot into an empty set. ERR_CORRUPT, ERR_NEWER_FORMAT. ps may be NULL (dump, fsck:
+ * header only, all verified). */
+MUST_USE enum err snap_decode(
+    struct bytes file, struct producers *ps, struct snap_header *ret_header);

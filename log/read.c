@@ -15,7 +15,8 @@
 #include "log/lookup.h"
 #include "log/partition_drop.h"
 
-#define READ_BYTES_MAX (4 * MIB) /* in one request unless one batch is larger: a callback stays short */
+#define READ_BYTES_MAX                                                                             \
+	(4 * MIB) /* in one request unless one batch is larger: a callback stays short */
 #define READ_BYTES_MIN ((size_t)4096)
 
 struct read_op {
@@ -24,9 +25,9 @@ struct read_op {
 	struct segment *segment; /* held */
 	int64_t limit;           /* exclusive: no batch from here on */
 	uint32_t pos;
-	uint32_t end;            /* of the segment's visible bytes */
-	size_t want;             /* bytes to read */
-	size_t entry_len;        /* of the first frame when the index told, else 0 */
+	uint32_t end;     /* of the segment's visible bytes */
+	size_t want;      /* bytes to read */
+	size_t entry_len; /* of the first frame when the index told, else 0 */
 	bool pinned;
 	struct lookup lookup;
 	struct descriptor_pin pin;
@@ -39,7 +40,7 @@ static struct read_op *op_of(const struct log_read *req)
 	return (struct read_op *)(uintptr_t)req->internal_[READ_OP];
 }
 
-/* ---- the answer ---- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static void reads_finish(struct mail *mail)
 {
@@ -95,7 +96,7 @@ void log_read_release(struct log_read *req)
 	req->buffer_len = req->batch_count = 0;
 }
 
-/* ---- parsing ---- */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static enum err batches_add(struct log_read *req, size_t *capacity, struct bytes batch)
 {
@@ -115,7 +116,8 @@ static enum err batches_add(struct log_read *req, size_t *capacity, struct bytes
 static void cursor_put(struct log_partition *p, struct segment *s, int64_t offset, uint32_t pos)
 {
 	size_t count = sizeof(p->cursors) / sizeof(p->cursors[0]);
-	p->cursors[p->cursor_next] = (struct partition_cursor){.offset = offset, .segment = s, .pos = pos};
+	p->cursors[p->cursor_next] =
+	    (struct partition_cursor){.offset = offset, .segment = s, .pos = pos};
 	p->cursor_next = (unsigned)((p->cursor_next + 1) % count);
 }
 
@@ -129,7 +131,8 @@ static enum err read_bad(struct read_op *op, uint32_t pos, int64_t next_offset)
 	if (req->batch_count > 0)
 		return ERR_OK;
 	req->next_offset = next_offset;
-	return err_note(ERR_CORRUPT, "partition %s offset %lld", req->partition->dir, (long long)req->offset);
+	return err_note(
+	    ERR_CORRUPT, "partition %s offset %lld", req->partition->dir, (long long)req->offset);
 }
 
 /* ERR_AGAIN: the first batch is longer than the buffer; op->want says how long. */
@@ -153,7 +156,8 @@ static enum err read_parse(struct read_op *op)
 			if (req->batch_count > 0)
 				break;
 			op->want = at + len;
-			return op->pos + op->want > op->end ? read_bad(op, op->pos, next) : ERR_AGAIN;
+			return op->pos + op->want > op->end ? read_bad(op, op->pos, next)
+			                                    : ERR_AGAIN;
 		}
 		struct bytes batch = bytes_of(raw + FRAME_HEADER_BYTES, f.length);
 		bool pad = (f.flags & FRAME_PAD) != 0;
@@ -161,7 +165,8 @@ static enum err read_parse(struct read_op *op)
 			if (req->batch_count > 0 && req->bytes_total + batch.len > req->max_bytes)
 				break;
 			if (f.base_offset > req->offset && req->batch_count == 0) {
-				err_note(ERR_CORRUPT, "index points behind offset %lld", (long long)req->offset);
+				err_note(ERR_CORRUPT, "index points behind offset %lld",
+				    (long long)req->offset);
 				return read_bad(op, op->pos + (uint32_t)at, f.base_offset);
 			}
 			if (frame_check_body(&f, s->seed, batch) != ERR_OK)
@@ -175,22 +180,23 @@ static enum err read_parse(struct read_op *op)
 	}
 	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
 	if (req->batch_count == 0) {
-		err_note(ERR_CORRUPT, "segment %lld ends before offset %lld", (long long)s->base_offset,
-		    (long long)req->offset);
+		err_note(ERR_CORRUPT, "segment %lld ends before offset %lld",
+		    (long long)s->base_offset, (long long)req->offset);
 		return read_bad(op, op->pos, s->end_offset);
 	}
 	return ERR_OK;
 }
 
-/* ---- reading ---- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void read_done(struct io_req *io)
 {
 	struct log_read *req = CONTAINER_OF(io, struct log_read, io);
 	struct read_op *op = op_of(req);
 	if (io->err != ERR_OK) {
-		diag(DIAG_ERROR, "read", "partition=%s segment=%lld pos=%u error=%s", req->partition->dir,
-		    (long long)op->segment->base_offset, op->pos, err_name(io->err));
+		diag(DIAG_ERROR, "read", "partition=%s segment=%lld pos=%u error=%s",
+		    req->partition->dir, (long long)op->segment->base_offset, op->pos,
+		    err_name(io->err));
 		read_answer(op, io->err);
 		return;
 	}
@@ -219,8 +225,12 @@ static bool read_submit(struct read_op *op)
 	if (!req->buffer)
 		return false;
 	req->iov = (struct iovec){req->buffer, op->want};
-	req->io = (struct io_req){.op = IO_READ, .fd = op->segment->file.fd, .pos = op->pos, .iov = &req->iov,
-		.iov_count = 1, .done = read_done};
+	req->io = (struct io_req){.op = IO_READ,
+	    .fd = op->segment->file.fd,
+	    .pos = op->pos,
+	    .iov = &req->iov,
+	    .iov_count = 1,
+	    .done = read_done};
 	io_submit(op->log->io, &req->io);
 	return true;
 }
@@ -247,7 +257,8 @@ static void pin_done(struct descriptor_pin *pin)
 	if (op->pinned)
 		read_sized(op);
 	else
-		read_answer(op, op->req->partition->state == PARTITION_DELETED ? ERR_UNKNOWN_TOPIC : pin->err);
+		read_answer(op,
+		    op->req->partition->state == PARTITION_DELETED ? ERR_UNKNOWN_TOPIC : pin->err);
 }
 
 static void read_pin(struct read_op *op)
@@ -264,7 +275,7 @@ static void read_pin(struct read_op *op)
 		pin_done(&op->pin);
 }
 
-/* ---- where ---- */
+/* ---- where ----------------------------------------------------------------------------------- */
 
 static void located(struct lookup *l)
 {
@@ -273,7 +284,8 @@ static void located(struct lookup *l)
 		read_answer(op, l->err == ERR_NOT_FOUND ? ERR_CORRUPT : l->err);
 		return;
 	}
-	if (l->entry.pos < SEGMENT_HEADER_BYTES || l->entry.pos >= op->end || l->entry.len > op->end - l->entry.pos) {
+	if (l->entry.pos < SEGMENT_HEADER_BYTES || l->entry.pos >= op->end ||
+	    l->entry.len > op->end - l->entry.pos) {
 		err_clear();
 		err_note(ERR_CORRUPT, "index entry out of range");
 		read_answer(op, read_bad(op, l->entry.pos, op->req->offset));
@@ -284,7 +296,8 @@ static void located(struct lookup *l)
 	read_pin(op);
 }
 
-static bool cursor_find(const struct log_partition *p, const struct segment *s, int64_t offset, uint32_t *ret_pos)
+static bool cursor_find(
+    const struct log_partition *p, const struct segment *s, int64_t offset, uint32_t *ret_pos)
 {
 	if (offset == s->base_offset) {
 		*ret_pos = SEGMENT_HEADER_BYTES;
@@ -311,7 +324,7 @@ static void read_locate(struct read_op *op)
 		located(&op->lookup);
 }
 
-/* ---- the call ---- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static void read_begin(struct read_op *op)
 {
@@ -334,10 +347,11 @@ static void read_begin(struct read_op *op)
 	if (!s || req->offset >= s->end_offset) {
 		/* between two segments: what was there is MISSING */
 		struct list_node *next = s ? s->node.next : list_first(&p->segments);
-		req->next_offset = !next || next == &p->segments.head ? p->visible_end :
-		    CONTAINER_OF(next, struct segment, node)->base_offset;
-		read_answer(op, err_note(ERR_CORRUPT, "partition %s: offset %lld is missing", p->dir,
-		    (long long)req->offset));
+		req->next_offset = !next || next == &p->segments.head
+		                       ? p->visible_end
+		                       : CONTAINER_OF(next, struct segment, node)->base_offset;
+		read_answer(op, err_note(ERR_CORRUPT, "partition %s: offset %lld is missing",
+		                    p->dir, (long long)req->offset));
 		return;
 	}
 	s->holds++;

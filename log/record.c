@@ -61,8 +61,8 @@ static bool headers_are_good(struct bytes headers, int32_t count)
 }
 
 /*
- * The walk over the fields of a record is the innermost loop of every view: position and bytes stay in
- * registers (nothing takes their address but what is inlined).
+ * The walk over the fields of a record is the innermost loop of every view: position and bytes stay
+ * in registers (nothing takes their address but what is inlined).
  */
 #define INLINE static inline __attribute__((always_inline))
 

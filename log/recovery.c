@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* ---- verdicts ---- */
+/* ---- verdicts -------------------------------------------------------------------------------- */
 
 void recovery_verdict(enum err verdict, const char *where, ...)
 {
@@ -20,8 +20,9 @@ void recovery_verdict(enum err verdict, const char *where, ...)
 	for (const char *n = err_name(verdict); *n && i + 1 < sizeof(name); n++)
 		name[i++] = (char)tolower((unsigned char)*n);
 	name[i] = '\0';
-	bool grave = verdict == ERR_DAMAGED || verdict == ERR_LOST_SUFFIX || verdict == ERR_JOURNAL_ROT ||
-	    verdict == ERR_MISSING_SEGMENT || verdict == ERR_OVERLAP;
+	bool grave = verdict == ERR_DAMAGED || verdict == ERR_LOST_SUFFIX ||
+	             verdict == ERR_JOURNAL_ROT || verdict == ERR_MISSING_SEGMENT ||
+	             verdict == ERR_OVERLAP;
 	diag(grave ? DIAG_ERROR : DIAG_WARN, name, "%s", text);
 	switch ((int)verdict) {
 	case ERR_REPAIRED:
@@ -57,7 +58,8 @@ static enum err copy_range(struct io *io, int from, int to, uint64_t pos, uint64
 	return e;
 }
 
-enum err recovery_quarantine(struct recovery *r, const char *name, int fd, uint64_t pos, uint64_t end)
+enum err recovery_quarantine(
+    struct recovery *r, const char *name, int fd, uint64_t pos, uint64_t end)
 {
 	struct log *log = r->log;
 	char dir[LOG_PATH_MAX], path[LOG_PATH_MAX];
@@ -76,7 +78,7 @@ enum err recovery_quarantine(struct recovery *r, const char *name, int fd, uint6
 	return io_fsync_dir(log->io, dir);
 }
 
-/* ---- step 1: the checkpoint record ---- */
+/* ---- step 1: the checkpoint record ----------------------------------------------------------- */
 
 struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key)
 {
@@ -104,7 +106,8 @@ static enum err read_slot(struct recovery *r, unsigned slot)
 {
 	struct checkpoint_record record;
 	char path[LOG_PATH_MAX], name[16];
-	int n = snprintf(path, sizeof(path), "%s/%s", r->log->journal_dir, checkpoint_file_name(slot, name));
+	int n = snprintf(
+	    path, sizeof(path), "%s/%s", r->log->journal_dir, checkpoint_file_name(slot, name));
 	ASSERT(n > 0 && n < LOG_PATH_MAX);
 	enum err e = checkpoint_read(r->log->io, path, &record);
 	if (e == ERR_NEWER_FORMAT || e == ERR_IO || e == ERR_NOMEM)
@@ -141,9 +144,12 @@ static enum err read_record(struct recovery *r)
 	r->clean = h->clean;
 	for (uint64_t i = 0; i < h->row_count; i++) {
 		const struct checkpoint_row *c = &r->record.rows[i];
-		struct recovery_row row = {.key = {c->topic_id, c->partition}, .log_end = c->log_end,
-			.segment = c->segment, .segment_end = c->segment_end,
-			.last_sequence = c->last_sequence, .last_link = c->last_link};
+		struct recovery_row row = {.key = {c->topic_id, c->partition},
+		    .log_end = c->log_end,
+		    .segment = c->segment,
+		    .segment_end = c->segment_end,
+		    .last_sequence = c->last_sequence,
+		    .last_link = c->last_link};
 		TRY(recovery_row_put(r, &row));
 	}
 	return ERR_OK;
@@ -155,14 +161,17 @@ enum err recovery_check_absent(struct log *log, struct partition_key key, const 
 	const struct recovery_row *row = r ? recovery_row(r, key) : NULL;
 	if (!row || row->log_end == 0)
 		return ERR_OK;
-	recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=nothing", dir, (long long)row->log_end);
+	recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=nothing", dir,
+	    (long long)row->log_end);
 	if (log->options.accept_lost_suffix)
 		return ERR_OK;
-	return err_note(ERR_LOST_SUFFIX, "%s had %lld records and its directory is gone; restore it, or start with "
-	    "--accept-lost-suffix REASON", dir, (long long)row->log_end);
+	return err_note(ERR_LOST_SUFFIX,
+	    "%s had %lld records and its directory is gone; restore it, or start with "
+	    "--accept-lost-suffix REASON",
+	    dir, (long long)row->log_end);
 }
 
-/* ---- the end ---- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static enum err settle_all(struct recovery *r)
 {
@@ -180,12 +189,15 @@ static void adopt_state(struct recovery *r)
 	log->gap_count = r->record.header.gap_count;
 	memcpy(log->gaps, r->record.gaps, sizeof(log->gaps));
 	if (!r->clean && r->lazy_bound > next) {
-		/* Somebody may have been told sequences up to the bound: they are burnt, by name. */
-		recovery_verdict(ERR_GAP, "first_sequence=%llu last_sequence=%llu", (unsigned long long)next,
-		    (unsigned long long)r->lazy_bound - 1);
-		struct checkpoint_gap *before = log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
+		/* Somebody may have been told sequences up to the bound: they are burnt, by name.
+		 */
+		recovery_verdict(ERR_GAP, "first_sequence=%llu last_sequence=%llu",
+		    (unsigned long long)next, (unsigned long long)r->lazy_bound - 1);
+		struct checkpoint_gap *before =
+		    log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
 		if (before && (before->last + 1 == next || log->gap_count == CHECKPOINT_GAPS_MAX)) {
-			next = before->first; /* a start before this one that never came to serving */
+			next =
+			    before->first; /* a start before this one that never came to serving */
 			log->gap_count--;
 		}
 		log->gaps[log->gap_count++] = (struct checkpoint_gap){next, r->lazy_bound - 1};
@@ -216,7 +228,8 @@ static enum err recover(struct recovery *r)
 	TRY(read_record(r));
 	TRY(recovery_scan(r));
 	if (!r->record_found && !data_there(log)) {
-		/* The first start, or one before it that did not come as far as its first record. */
+		/* The first start, or one before it that did not come as far as its first record.
+		 */
 		TRY(journal_create(&log->journal, log, log->options.journal_bytes));
 		r->journal_pos = JOURNAL_BLOCK;
 	} else {
@@ -226,8 +239,8 @@ static enum err recover(struct recovery *r)
 	TRY(settle_all(r));
 	adopt_state(r);
 	if (r->frames > 0)
-		recovery_verdict(ERR_DISTRUST, "frames=%llu bytes=%llu", (unsigned long long)r->frames,
-		    (unsigned long long)r->bytes);
+		recovery_verdict(ERR_DISTRUST, "frames=%llu bytes=%llu",
+		    (unsigned long long)r->frames, (unsigned long long)r->bytes);
 	/* The new epoch, durable before the first append, and with it the end of this recovery. */
 	TRY(checkpoint_finish(&log->checkpointer, false));
 	return rounds_write_mark(&log->rounds);

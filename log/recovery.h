@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Recovery: from what is on disk to partitions whose ends are known, before anything is served. It is directory-driven: it
- * needs no catalog. The verdicts are those of err.def; each is a diag event of the same name in lower case.
+ * Recovery: from what is on disk to partitions whose ends are known, before anything is served. It
+ * is directory-driven: it needs no catalog. The verdicts are those of err.def; each is a diag event
+ * of the same name in lower case.
  *
  *   1 checkpoint record   epoch, where the journal goes on, where each partition ended
  *   2 directories         segment headers and files of every partition (recovery_scan.c)
- *   3 journal             entries behind the checkpoint are put back into their segments (recovery_journal.c)
- *   4 ends                what lies behind a partition's end goes to quarantine/ and is cut
- *   5 new epoch           recorded before the first append
+ *   3 journal             entries behind the checkpoint are put back into their segments
+ * (recovery_journal.c) 4 ends                what lies behind a partition's end goes to quarantine/
+ * and is cut 5 new epoch           recorded before the first append
  *
- * Running it twice gives the same: nothing it cuts was acknowledged, and it writes only what the journal has.
+ * Running it twice gives the same: nothing it cuts was acknowledged, and it writes only what the
+ * journal has.
  */
 #include "log/checkpoint.h"
 #include "log/partition.h"
@@ -19,13 +21,13 @@ struct recovery {
 	struct log *log;
 	struct checkpoint_record record;
 	bool record_found;
-	bool clean;             /* the last stop was clean: nothing is rewritten */
-	bool rot;               /* a journal entry before the last is bad */
-	struct map rows;        /* struct partition_key -> struct recovery_row */
-	uint64_t number;        /* of the last good journal entry */
-	unsigned journal_file;  /* where the next one goes */
+	bool clean;            /* the last stop was clean: nothing is rewritten */
+	bool rot;              /* a journal entry before the last is bad */
+	struct map rows;       /* struct partition_key -> struct recovery_row */
+	uint64_t number;       /* of the last good journal entry */
+	unsigned journal_file; /* where the next one goes */
 	uint64_t journal_pos;
-	uint64_t sequence;      /* D */
+	uint64_t sequence; /* D */
 	uint64_t producer_ids;
 	uint64_t lazy_bound;
 	int64_t last_append_ns;
@@ -48,7 +50,7 @@ struct recovery_row {
 struct replay {
 	struct segment *segment; /* the journal's frames go to */
 	bool touched;            /* the journal had frames */
-	struct writer buf;      /* bytes for `segment` from buf_pos on */
+	struct writer buf;       /* bytes for `segment` from buf_pos on */
 	uint32_t buf_pos;
 };
 
@@ -59,12 +61,13 @@ void recovery_free(struct recovery *r);
 MUST_USE enum err recovery_check_absent(struct log *log, struct partition_key key, const char *dir);
 
 /*
- * Are the segments of an adopted partition contiguous? A hole is MISSING: the partition is damaged, the rest is served. ERR_OVERLAP.
- * Asked when the log start is known: below it files may come and go.
+ * Are the segments of an adopted partition contiguous? A hole is MISSING: the partition is damaged,
+ * the rest is served. ERR_OVERLAP. Asked when the log start is known: below it files may come and
+ * go.
  */
 MUST_USE enum err recovery_check_segments(struct log_partition *p);
 
-/* ---- between the files of recovery ---- */
+/* ---- between the files of recovery ----------------------------------------------------------- */
 
 /* recovery_scan.c: step 2 */
 MUST_USE enum err recovery_scan(struct recovery *r);
@@ -73,20 +76,24 @@ MUST_USE enum err recovery_journal(struct recovery *r);
 struct journal_item;
 /* recovery_replay.c: one frame of a good entry; what is buffered; step 4 for one partition */
 struct journal_found;
-MUST_USE enum err recovery_frame(struct recovery *r, const struct journal_found *f, const struct journal_item *item);
+MUST_USE enum err recovery_frame(
+    struct recovery *r, const struct journal_found *f, const struct journal_item *item);
 MUST_USE enum err recovery_flush(struct recovery *r);
 MUST_USE enum err recovery_settle(struct recovery *r, struct log_partition *p);
-/* recovery_index.c: makes the index of `s` cover its frames up to `end`, from its file as far as that is right, else from the
- * frames (REBUILT). A frame that does not verify becomes an entry all the same, and the partition is DAMAGED. */
+/* recovery_index.c: makes the index of `s` cover its frames up to `end`, from its file as far as
+ * that is right, else from the frames (REBUILT). A frame that does not verify becomes an entry all
+ * the same, and the partition is DAMAGED. */
 MUST_USE enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t end);
 /* Adds the entry of one frame to the index in memory. */
-MUST_USE enum err recovery_index_frame(struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos);
+MUST_USE enum err recovery_index_frame(
+    struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos);
 /* The row of a partition, NULL when there is none. */
 struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key);
 MUST_USE enum err recovery_row_put(struct recovery *r, const struct recovery_row *row);
 /* One verdict: a diag event of that name and its counter. `where` is logfmt. */
 void recovery_verdict(enum err verdict, const char *where, ...) PRINTF(2, 3);
 /* Copies bytes to quarantine/NAME. */
-MUST_USE enum err recovery_quarantine(struct recovery *r, const char *name, int fd, uint64_t pos, uint64_t end);
+MUST_USE enum err recovery_quarantine(
+    struct recovery *r, const char *name, int fd, uint64_t pos, uint64_t end);
 /* The segment's descriptor, open for writing and pinned; the segment is dirty. */
 MUST_USE enum err recovery_open(struct recovery *r, struct segment *s, int *ret_fd);

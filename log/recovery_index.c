@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Indexes during recovery. While it runs, a segment's durable_size says how far its index covers it, and end_offset,
- * last_sequence, last_link belong to the frame before that. An index file is believed as far as its last entry in range
- * agrees with the frame it points to; what is missing is made from the frames.
+ * Indexes during recovery. While it runs, a segment's durable_size says how far its index covers
+ * it, and end_offset, last_sequence, last_link belong to the frame before that. An index file is
+ * believed as far as its last entry in range agrees with the frame it points to; what is missing is
+ * made from the frames.
  */
 #include "log/batch.h"
 #include "log/engine.h"
 #include "log/recovery.h"
 
-enum err recovery_index_frame(struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos)
+enum err recovery_index_frame(
+    struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos)
 {
 	struct batch_header h;
 	uint32_t len = FRAME_HEADER_BYTES + f->length;
@@ -17,8 +19,11 @@ enum err recovery_index_frame(struct segment *s, const struct frame *f, struct b
 	if (batch_header_read(batch, &h) == ERR_OK)
 		max_timestamp = h.max_timestamp_ms;
 	TRY(index_promise(&s->index));
-	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset, .pos = pos, .len = len,
-	    .max_timestamp_ms = max_timestamp, .sequence = f->sequence});
+	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset,
+	                          .pos = pos,
+	                          .len = len,
+	                          .max_timestamp_ms = max_timestamp,
+	                          .sequence = f->sequence});
 	s->durable_size = pos + len;
 	s->end_offset = f->base_offset + (int64_t)f->last_offset_delta + 1;
 	s->last_sequence = f->sequence;
@@ -32,14 +37,18 @@ static enum err index_hole(struct segment *s, uint32_t pos, uint32_t end)
 {
 	partition_damaged(s->partition, s, pos, "does not verify");
 	TRY(index_promise(&s->index));
-	index_push(&s->index, (struct index_entry){.base_offset = s->end_offset, .pos = pos, .len = end - pos,
-	    .max_timestamp_ms = -1, .sequence = s->last_sequence + 1});
+	index_push(&s->index, (struct index_entry){.base_offset = s->end_offset,
+	                          .pos = pos,
+	                          .len = end - pos,
+	                          .max_timestamp_ms = -1,
+	                          .sequence = s->last_sequence + 1});
 	s->last_sequence++;
 	s->durable_size = end;
 	return ERR_OK;
 }
 
-static enum err index_walk(struct recovery *r, struct segment *s, int fd, uint32_t end, uint64_t *ret_frames)
+static enum err index_walk(
+    struct recovery *r, struct segment *s, int fd, uint32_t end, uint64_t *ret_frames)
 {
 	struct segment_walk w;
 	struct frame f;
@@ -65,19 +74,20 @@ static enum err index_walk(struct recovery *r, struct segment *s, int fd, uint32
 	return e == ERR_EOF ? ERR_OK : e;
 }
 
-/* ---- the file ---- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static enum err entry_read(struct io *io, int fd, uint64_t number, struct index_entry *ret)
 {
 	uint8_t raw[INDEX_ENTRY_BYTES];
-	TRY(io_pread_all(io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
+	TRY(io_pread_all(
+	    io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
 	*ret = index_entry_decode(raw);
 	return ERR_OK;
 }
 
 /* How many entries lie before `end`; the last of them. */
-static enum err entries_before(struct io *io, int fd, uint64_t count, uint32_t end, uint64_t *ret_count,
-    struct index_entry *ret_last)
+static enum err entries_before(struct io *io, int fd, uint64_t count, uint32_t end,
+    uint64_t *ret_count, struct index_entry *ret_last)
 {
 	uint64_t low = 0, high = count;
 	struct index_entry e;
@@ -96,8 +106,8 @@ static enum err entries_before(struct io *io, int fd, uint64_t count, uint32_t e
 }
 
 /* The frame an entry points to must be the one it says. */
-static enum err entry_agrees(struct recovery *r, struct segment *s, int fd, const struct index_entry *e,
-    struct frame *ret)
+static enum err entry_agrees(
+    struct recovery *r, struct segment *s, int fd, const struct index_entry *e, struct frame *ret)
 {
 	uint8_t raw[FRAME_HEADER_BYTES];
 	TRY(io_pread_all(r->log->io, fd, raw, sizeof(raw), e->pos));
@@ -175,8 +185,9 @@ enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t 
 		return ERR_OK;
 	uint32_t from = s->durable_size;
 	TRY(index_walk(r, s, fd, end, &frames));
-	recovery_verdict(first ? ERR_REBUILT : ERR_REPAIRED, "partition=%s segment=%lld what=%s from=%u to=%u frames=%llu",
-	    s->partition->dir, (long long)s->base_offset, first ? "index" : "frames", from, end,
+	recovery_verdict(first ? ERR_REBUILT : ERR_REPAIRED,
+	    "partition=%s segment=%lld what=%s from=%u to=%u frames=%llu", s->partition->dir,
+	    (long long)s->base_offset, first ? "index" : "frames", from, end,
 	    (unsigned long long)frames);
 	return ERR_OK;
 }

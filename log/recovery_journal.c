@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Step 3 of recovery: the journal. First pass: which entries behind the checkpoint are there and good. The numbers say
- * what is torn and what is rot: only the entry with the highest number may be torn, a bad or missing one below it is JOURNAL_ROT.
- * Second pass: the frames of good entries, in order, go back into their segments.
+ * Step 3 of recovery: the journal. First pass: which entries behind the checkpoint are there and
+ * good. The numbers say what is torn and what is rot: only the entry with the highest number may be
+ * torn, a bad or missing one below it is JOURNAL_ROT. Second pass: the frames of good entries, in
+ * order, go back into their segments.
  */
 #include "log/engine.h"
 #include "log/recovery.h"
@@ -25,7 +26,8 @@ struct seen_list {
 static enum err file_path(const struct recovery *r, unsigned file, char *buf)
 {
 	char name[16];
-	int n = snprintf(buf, LOG_PATH_MAX, "%s/%s", r->log->journal_dir, journal_file_name(file, name));
+	int n = snprintf(
+	    buf, LOG_PATH_MAX, "%s/%s", r->log->journal_dir, journal_file_name(file, name));
 	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : ERR_LIMIT;
 }
 
@@ -44,15 +46,17 @@ static enum err seen_add(struct seen_list *l, const struct seen *s)
 }
 
 /*
- * Entries behind the checkpoint begin where the record says and fill the files in turn from their starts. So a file whose first
- * entry is older than that has nothing new, and in the record's own file what is before the place is old.
+ * Entries behind the checkpoint begin where the record says and fill the files in turn from their
+ * starts. So a file whose first entry is older than that has nothing new, and in the record's own
+ * file what is before the place is old.
  */
 static enum err skip_old(struct recovery *r, unsigned file, struct journal_iter *it, bool *ret_old)
 {
 	struct journal_file *jf = &r->log->journal.files[file];
 	struct journal_found f;
 	*ret_old = false;
-	if (!r->record_found || r->journal_file >= JOURNAL_FILES || r->journal_pos % JOURNAL_BLOCK != 0)
+	if (!r->record_found || r->journal_file >= JOURNAL_FILES ||
+	    r->journal_pos % JOURNAL_BLOCK != 0)
 		return ERR_OK;
 	if (file == r->journal_file) {
 		jf->last_number = r->number;
@@ -66,7 +70,8 @@ static enum err skip_old(struct recovery *r, unsigned file, struct journal_iter 
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-static enum err read_entries(struct recovery *r, unsigned file, struct journal_iter *it, struct seen_list *l)
+static enum err read_entries(
+    struct recovery *r, unsigned file, struct journal_iter *it, struct seen_list *l)
 {
 	struct journal_found f;
 	enum err e;
@@ -115,7 +120,8 @@ static void seen_sort(struct recovery *r, struct seen_list *l)
 	if (l->count > 0)
 		qsort(l->seen, l->count, sizeof(*l->seen), seen_order);
 	for (size_t i = 0; i < l->count; i++) {
-		if (l->seen[i].number <= r->number || (kept > 0 && l->seen[kept - 1].number == l->seen[i].number))
+		if (l->seen[i].number <= r->number ||
+		    (kept > 0 && l->seen[kept - 1].number == l->seen[i].number))
 			continue;
 		l->seen[kept++] = l->seen[i];
 	}
@@ -125,8 +131,8 @@ static void seen_sort(struct recovery *r, struct seen_list *l)
 static enum err torn(struct recovery *r, const struct seen *s)
 {
 	char path[LOG_PATH_MAX], name[64];
-	recovery_verdict(ERR_TORN_ROUND, "number=%llu file=%u pos=%llu bytes=%u", (unsigned long long)s->number,
-	    s->file, (unsigned long long)s->pos, s->entry.length);
+	recovery_verdict(ERR_TORN_ROUND, "number=%llu file=%u pos=%llu bytes=%u",
+	    (unsigned long long)s->number, s->file, (unsigned long long)s->pos, s->entry.length);
 	TRY(file_path(r, s->file, path));
 	int fd;
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
@@ -165,9 +171,11 @@ static enum err judge(struct recovery *r, struct seen_list *l)
 		if (s->good)
 			continue;
 		r->rot = true;
-		recovery_verdict(ERR_JOURNAL_ROT, "from=%llu to=%llu what=bad first_sequence=%llu last_sequence=%llu",
+		recovery_verdict(ERR_JOURNAL_ROT,
+		    "from=%llu to=%llu what=bad first_sequence=%llu last_sequence=%llu",
 		    (unsigned long long)s->number, (unsigned long long)s->number,
-		    (unsigned long long)s->entry.first_sequence, (unsigned long long)s->entry.last_sequence);
+		    (unsigned long long)s->entry.first_sequence,
+		    (unsigned long long)s->entry.last_sequence);
 	}
 	return ERR_OK;
 }
@@ -192,7 +200,8 @@ static enum err replay_entry(struct recovery *r, struct journal_iter *it, const 
 	struct journal_found f;
 	TRY(journal_iter_at(it, s->pos, &f));
 	if (!f.good)
-		return err_note(ERR_IO, "journal entry %llu changed while it was read", (unsigned long long)s->number);
+		return err_note(ERR_IO, "journal entry %llu changed while it was read",
+		    (unsigned long long)s->number);
 	for (uint32_t i = 0; i < f.entry.item_count; i++) {
 		struct journal_item item = journal_found_item(&f, i);
 		TRY(recovery_frame(r, &f, &item));
@@ -201,8 +210,8 @@ static enum err replay_entry(struct recovery *r, struct journal_iter *it, const 
 }
 
 /*
- * The last entry may be in the page cache only: the server was killed before its flush, or the flush failed. Before it
- * is used it is written again, behind itself.
+ * The last entry may be in the page cache only: the server was killed before its flush, or the
+ * flush failed. Before it is used it is written again, behind itself.
  */
 static enum err copy_last(struct recovery *r, struct seen_list *l)
 {
@@ -228,7 +237,8 @@ static enum err copy_last(struct recovery *r, struct seen_list *l)
 	if (placed == ERR_OK && pos + last.entry.length > j->files[j->current].filled)
 		j->files[j->current].filled = pos + last.entry.length;
 	if (placed != ERR_OK)
-		return err_note(ERR_NOSPACE, "the journal has no room behind entry %llu", (unsigned long long)last.number);
+		return err_note(ERR_NOSPACE, "the journal has no room behind entry %llu",
+		    (unsigned long long)last.number);
 	TRY(file_path(r, last.file, path));
 	TRY(journal_iter_open(&it, r->log->io, path, 0));
 	enum err e = journal_iter_at(&it, last.pos, &f);
@@ -281,7 +291,8 @@ static enum err replay(struct recovery *r, const struct seen_list *l)
 	return e == ERR_OK ? recovery_flush(r) : e;
 }
 
-/* After a clean stop the record says where the journal goes on; an entry behind that place belies it. */
+/* After a clean stop the record says where the journal goes on; an entry behind that place belies
+ * it. */
 static enum err clean_holds(struct recovery *r, bool *ret_holds)
 {
 	struct journal_iter it;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Putting frames of the journal back into their segments (always, after a stop that was not clean: what the page
- * cache says about dirty pages is not believed), and then step 4: each partition's end, and what is behind it.
+ * Putting frames of the journal back into their segments (always, after a stop that was not clean:
+ * what the page cache says about dirty pages is not believed), and then step 4: each partition's
+ * end, and what is behind it.
  */
 #include "log/batch.h"
 #include "log/engine.h"
@@ -11,9 +12,10 @@
 #define REPLAY_BUFFER_BYTES (256 * KIB) /* of one partition, before it is written */
 #define REPLAY_BUFFERED_MAX (32 * MIB)  /* of all */
 
-/* ---- descriptors ---- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
-/* Flushes and closes everything that is open: more partitions are written than descriptors allowed. */
+/* Flushes and closes everything that is open: more partitions are written than descriptors allowed.
+ */
 static enum err release_all(struct recovery *r)
 {
 	struct checkpointer *c = &r->log->checkpointer;
@@ -49,7 +51,7 @@ enum err recovery_open(struct recovery *r, struct segment *s, int *ret_fd)
 	return ERR_OK;
 }
 
-/* ---- frames ---- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static enum err replay_write(struct recovery *r, struct replay *rp)
 {
@@ -79,7 +81,8 @@ enum err recovery_flush(struct recovery *r)
 		int fd = rp->segment->file.fd;
 		bool mine = rp->segment->file.state != DESCRIPTOR_OPEN;
 		if (mine) {
-			TRY(partition_path(p, segment_name(rp->segment->base_offset, ".log", name), path));
+			TRY(partition_path(
+			    p, segment_name(rp->segment->base_offset, ".log", name), path));
 			TRY(io_open(r->log->io, path, 0, &fd));
 		}
 		enum err e = io_pwrite(r->log->io, fd, rp->buf.ptr, rp->buf.len, rp->buf_pos);
@@ -96,7 +99,7 @@ enum err recovery_flush(struct recovery *r)
 
 static struct segment *segment_by_base(const struct log_partition *p, int64_t base)
 {
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (s->base_offset == base)
 			return s;
@@ -104,11 +107,14 @@ static struct segment *segment_by_base(const struct log_partition *p, int64_t ba
 	return NULL;
 }
 
-/* A frame of a partition or segment that is not there: deleted since, or lost. Who opens the partition decides. */
-static enum err frame_homeless(struct recovery *r, struct log_partition *p, const struct journal_item *item)
+/* A frame of a partition or segment that is not there: deleted since, or lost. Who opens the
+ * partition decides. */
+static enum err frame_homeless(
+    struct recovery *r, struct log_partition *p, const struct journal_item *item)
 {
-	struct segment *oldest = p && !list_empty(&p->segments) ?
-	    CONTAINER_OF(list_first(&p->segments), struct segment, node) : NULL;
+	struct segment *oldest = p && !list_empty(&p->segments)
+	                             ? CONTAINER_OF(list_first(&p->segments), struct segment, node)
+	                             : NULL;
 	if (oldest && item->segment < oldest->base_offset)
 		return ERR_OK; /* below the log start by now */
 	if (p && p->verdict == ERR_OK) {
@@ -116,12 +122,16 @@ static enum err frame_homeless(struct recovery *r, struct log_partition *p, cons
 		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld what=missing", p->dir,
 		    (long long)item->segment);
 	}
-	struct recovery_row row = {.key = {item->topic_id, item->partition}, .log_end = item->segment + 1,
-		.segment = item->segment, .segment_end = item->pos + item->len, .last_sequence = item->sequence};
+	struct recovery_row row = {.key = {item->topic_id, item->partition},
+	    .log_end = item->segment + 1,
+	    .segment = item->segment,
+	    .segment_end = item->pos + item->len,
+	    .last_sequence = item->sequence};
 	return recovery_row_put(r, &row);
 }
 
-static enum err replay_begin(struct recovery *r, struct log_partition *p, struct segment *s, uint32_t pos)
+static enum err replay_begin(
+    struct recovery *r, struct log_partition *p, struct segment *s, uint32_t pos)
 {
 	struct replay *rp = p->replay;
 	int fd;
@@ -138,8 +148,8 @@ static enum err replay_begin(struct recovery *r, struct log_partition *p, struct
 }
 
 /* The block that the next frames share with what was durable: it may be garbage. */
-static enum err replay_tail(struct recovery *r, struct log_partition *p, struct segment *s, const uint8_t *bytes,
-    const struct journal_item *item)
+static enum err replay_tail(struct recovery *r, struct log_partition *p, struct segment *s,
+    const uint8_t *bytes, const struct journal_item *item)
 {
 	uint32_t end = item->pos + item->len;
 	int fd;
@@ -152,7 +162,8 @@ static enum err replay_tail(struct recovery *r, struct log_partition *p, struct 
 	return replay_begin(r, p, s, end);
 }
 
-enum err recovery_frame(struct recovery *r, const struct journal_found *found, const struct journal_item *item)
+enum err recovery_frame(
+    struct recovery *r, const struct journal_found *found, const struct journal_item *item)
 {
 	struct partition_key key = {item->topic_id, item->partition};
 	struct log_partition *p = partition_by_key(r->log, key);
@@ -173,7 +184,8 @@ enum err recovery_frame(struct recovery *r, const struct journal_found *found, c
 		TRY(replay_begin(r, p, s, item->pos));
 	if (s->durable_size != item->pos || frame_decode(bytes, s->seed, &f) != ERR_OK ||
 	    FRAME_HEADER_BYTES + f.length != item->len) {
-		partition_damaged(p, s, item->pos, "the journal's frame does not belong to this segment");
+		partition_damaged(
+		    p, s, item->pos, "the journal's frame does not belong to this segment");
 		return ERR_OK;
 	}
 	TRY(recovery_index_frame(s, &f, bytes_of(bytes + FRAME_HEADER_BYTES, f.length), item->pos));
@@ -192,7 +204,7 @@ enum err recovery_frame(struct recovery *r, const struct journal_found *found, c
 	return r->buffered >= REPLAY_BUFFERED_MAX ? recovery_flush(r) : ERR_OK;
 }
 
-/* ---- step 4 ---- */
+/* ---- step 4 ---------------------------------------------------------------------------------- */
 
 /* Where the durable bytes of `s` end, as far as record and journal know; 0 = they do not. */
 static uint32_t known_end(const struct recovery *r, const struct segment *s)
@@ -207,7 +219,8 @@ static uint32_t known_end(const struct recovery *r, const struct segment *s)
 	return r->record_found ? SEGMENT_HEADER_BYTES : 0;
 }
 
-/* Frames behind the known end that the bad journal entry may have held: those at or below D that verify stay. */
+/* Frames behind the known end that the bad journal entry may have held: those at or below D that
+ * verify stay. */
 static enum err walk_on(struct recovery *r, struct segment *s, int fd)
 {
 	struct segment_walk w;
@@ -219,7 +232,8 @@ static enum err walk_on(struct recovery *r, struct segment *s, int fd)
 	segment_walk_range(&w, s->durable_size, s->size);
 	enum err e;
 	while ((e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK) {
-		if ((r->record_found && f.sequence > r->sequence) || frame_check_link(&f, s->seed, s->last_link) != ERR_OK)
+		if ((r->record_found && f.sequence > r->sequence) ||
+		    frame_check_link(&f, s->seed, s->last_link) != ERR_OK)
 			break;
 		s->durable_size = pos;
 		TRY(recovery_index_frame(s, &f, batch, pos));
@@ -229,8 +243,8 @@ static enum err walk_on(struct recovery *r, struct segment *s, int fd)
 	}
 	segment_walk_release(&w);
 	if (kept > 0)
-		recovery_verdict(ERR_REPAIRED, "partition=%s segment=%lld what=frames count=%llu", s->partition->dir,
-		    (long long)s->base_offset, (unsigned long long)kept);
+		recovery_verdict(ERR_REPAIRED, "partition=%s segment=%lld what=frames count=%llu",
+		    s->partition->dir, (long long)s->base_offset, (unsigned long long)kept);
 	return e == ERR_OK || e == ERR_EOF || e == ERR_CORRUPT ? ERR_OK : e;
 }
 
@@ -238,8 +252,9 @@ static enum err cut_tail(struct recovery *r, struct segment *s)
 {
 	char name[160], id[40];
 	int fd;
-	recovery_verdict(ERR_TORN_TAIL, "partition=%s segment=%lld pos=%u bytes=%u", s->partition->dir,
-	    (long long)s->base_offset, s->durable_size, s->size - s->durable_size);
+	recovery_verdict(ERR_TORN_TAIL, "partition=%s segment=%lld pos=%u bytes=%u",
+	    s->partition->dir, (long long)s->base_offset, s->durable_size,
+	    s->size - s->durable_size);
 	for (int i = 0; i < 16; i++)
 		snprintf(id + 2 * i, 3, "%02x", s->partition->key.topic_id.b[i]);
 	snprintf(name, sizeof(name), "torn_tail-%s-%d-%lld-%u", id, s->partition->key.partition,
@@ -280,7 +295,8 @@ static enum err settle_segment(struct recovery *r, struct segment *s)
 	TRY(e);
 	TRY(closed);
 	if (s->size > s->durable_size && end == 0)
-		partition_damaged(s->partition, s, s->durable_size, "end unknown: no checkpoint record");
+		partition_damaged(
+		    s->partition, s, s->durable_size, "end unknown: no checkpoint record");
 	else if (s->size > s->durable_size && s->partition->verdict == ERR_OK)
 		TRY(cut_tail(r, s));
 	s->size = s->durable_size;
@@ -321,12 +337,13 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 	struct list_node *first = list_first(&p->segments);
 	ASSERT(first);
 	struct segment *end = CONTAINER_OF(first, struct segment, node), *kept = NULL;
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (s->size > SEGMENT_HEADER_BYTES)
 			end = s;
 	}
-	for (struct list_node *n = end->node.next, *next = n->next; n != &p->segments.head; n = next, next = n->next) {
+	for (struct list_node *n = end->node.next, *next = n->next; n != &p->segments.head;
+	     n = next, next = n->next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (!kept && s->base_offset == end->end_offset)
 			kept = s;
@@ -339,12 +356,13 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 enum err recovery_check_segments(struct log_partition *p)
 {
 	struct segment *before = NULL;
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (before && before->end_offset < s->base_offset) {
-			recovery_verdict(ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld", p->dir,
-			    (long long)before->end_offset, (long long)s->base_offset);
-			partition_damaged(p, s, SEGMENT_HEADER_BYTES, "records before this segment are missing");
+			recovery_verdict(ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld",
+			    p->dir, (long long)before->end_offset, (long long)s->base_offset);
+			partition_damaged(
+			    p, s, SEGMENT_HEADER_BYTES, "records before this segment are missing");
 		}
 		if (before && before->end_offset > s->base_offset) {
 			recovery_verdict(ERR_OVERLAP, "partition=%s end=%lld base=%lld", p->dir,
@@ -378,7 +396,7 @@ static enum err read_first_append(struct recovery *r, struct segment *s)
 static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 {
 	struct segment *at = NULL;
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		p->size_bytes += s->size;
 		if (s->index.max_timestamp_ms > p->max_timestamp_ms) {
@@ -401,7 +419,8 @@ static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 		enum err closed = io_close(r->log->io, fd);
 		TRY(closed);
 		if (e == ERR_NOT_FOUND) /* then it is the first of those in memory */
-			e = index_find_memory(&at->index, (struct index_probe){INDEX_BY_SEQUENCE, 0}, &entry, &number);
+			e = index_find_memory(&at->index,
+			    (struct index_probe){INDEX_BY_SEQUENCE, 0}, &entry, &number);
 	}
 	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_AGAIN)
 		return e;
@@ -409,7 +428,8 @@ static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 	return ERR_OK;
 }
 
-/* An empty segment may have been made by a server that was killed before its file and names were durable. */
+/* An empty segment may have been made by a server that was killed before its file and names were
+ * durable. */
 static enum err make_durable(struct recovery *r, struct segment *s)
 {
 	char path[LOG_PATH_MAX];
@@ -425,7 +445,7 @@ static enum err make_durable(struct recovery *r, struct segment *s)
 enum err recovery_settle(struct recovery *r, struct log_partition *p)
 {
 	const struct recovery_row *row = recovery_row(r, p->key);
-	LIST_EACH(&p->segments, n, next)
+	LIST_EACH (&p->segments, n, next)
 		TRY(settle_segment(r, CONTAINER_OF(n, struct segment, node)));
 	if (p->verdict == ERR_OK)
 		TRY(drop_all_unborn(r, p));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Step 2 of recovery: what is in <data>/topics. A directory becomes a partition by what the headers of its segments
- * say; its name is only where it was found. Sizes are the files'; recovery_settle finds the ends.
+ * Step 2 of recovery: what is in <data>/topics. A directory becomes a partition by what the headers
+ * of its segments say; its name is only where it was found. Sizes are the files'; recovery_settle
+ * finds the ends.
  */
 #include "log/engine.h"
 #include "log/recovery.h"
@@ -13,7 +14,8 @@ struct found_segment {
 	char topic_name[TOPIC_NAME_MAX + 1];
 };
 
-static enum err read_found(struct recovery *r, const char *dir, const char *name, struct found_segment *ret)
+static enum err read_found(
+    struct recovery *r, const char *dir, const char *name, struct found_segment *ret)
 {
 	struct io *io = r->log->io;
 	char path[LOG_PATH_MAX];
@@ -31,11 +33,13 @@ static enum err read_found(struct recovery *r, const char *dir, const char *name
 	return ERR_OK;
 }
 
-static enum err add_segment(struct recovery *r, struct log_partition *p, const struct found_segment *f)
+static enum err add_segment(
+    struct recovery *r, struct log_partition *p, const struct found_segment *f)
 {
 	struct segment *s;
 	if (f->file_bytes > UINT32_MAX)
-		return err_note(ERR_CORRUPT, "segment of %llu bytes", (unsigned long long)f->file_bytes);
+		return err_note(
+		    ERR_CORRUPT, "segment of %llu bytes", (unsigned long long)f->file_bytes);
 	if (f->header.epoch > r->epoch)
 		r->epoch = f->header.epoch;
 	TRY(segment_new(p, &f->header, &s));
@@ -53,7 +57,8 @@ static enum err add_segment(struct recovery *r, struct log_partition *p, const s
 static void bad_segment(struct log_partition *p, const char *dir, const char *name)
 {
 	metric_add(METRIC_DAMAGED_FRAMES, 1);
-	recovery_verdict(ERR_DAMAGED, "partition=%s segment=%s what=header error=\"%s\"", dir, name, err_chain());
+	recovery_verdict(ERR_DAMAGED, "partition=%s segment=%s what=header error=\"%s\"", dir, name,
+	    err_chain());
 	if (p)
 		p->damaged = true;
 }
@@ -69,16 +74,18 @@ static enum err drop_unborn(struct recovery *r, const char *dir, const char *nam
 	return io_fsync_dir(r->log->io, path);
 }
 
-static enum err scan_file(struct recovery *r, const char *dir, const char *name, int64_t base, bool last,
-    struct log_partition **p)
+static enum err scan_file(struct recovery *r, const char *dir, const char *name, int64_t base,
+    bool last, struct log_partition **p)
 {
 	struct found_segment f;
 	err_clear();
 	enum err e = read_found(r, dir, name, &f);
 	if (e == ERR_OK && f.header.base_offset != base)
-		e = err_note(ERR_CORRUPT, "header says base offset %lld", (long long)f.header.base_offset);
-	if (e == ERR_OK && *p && (!log_uuid_equal(f.header.topic_id, (*p)->key.topic_id) ||
-	    f.header.partition != (*p)->key.partition))
+		e = err_note(
+		    ERR_CORRUPT, "header says base offset %lld", (long long)f.header.base_offset);
+	if (e == ERR_OK && *p &&
+	    (!log_uuid_equal(f.header.topic_id, (*p)->key.topic_id) ||
+	        f.header.partition != (*p)->key.partition))
 		e = err_note(ERR_CORRUPT, "header is of another partition");
 	if (e == ERR_CORRUPT) {
 		char path[LOG_PATH_MAX];
@@ -94,7 +101,8 @@ static enum err scan_file(struct recovery *r, const char *dir, const char *name,
 	if (!*p) {
 		struct partition_key key = {f.header.topic_id, f.header.partition};
 		if (partition_by_key(r->log, key))
-			return err_note(ERR_OVERLAP, "topics/%s: this partition is in another directory too", dir);
+			return err_note(ERR_OVERLAP,
+			    "topics/%s: this partition is in another directory too", dir);
 		TRY(partition_new(r->log, key, str_of(dir), p));
 		(*p)->dir_exists = true;
 		(*p)->replay = mem_calloc(1, sizeof(*(*p)->replay));

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A round in the air: the journal entry and the segment writes, their completions, and what follows. See round.h for the
- * states; the way in is round_admit.c.
+ * A round in the air: the journal entry and the segment writes, their completions, and what
+ * follows. See round.h for the states; the way in is round_admit.c.
  */
 #include "log/batch.h"
 #include "log/engine.h"
 #include "log/partition_drop.h"
 
-/* ---- answers ---- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void rounds_finish(struct mail *mail)
 {
@@ -36,7 +36,7 @@ void rounds_answer(struct rounds *rs, struct log_append *req, enum err err)
 	loop_defer(rs->log->loop, &rs->finish);
 }
 
-/* ---- append time ---- */
+/* ---- append time ----------------------------------------------------------------------------- */
 
 int64_t rounds_clock(struct rounds *rs)
 {
@@ -45,7 +45,8 @@ int64_t rounds_clock(struct rounds *rs)
 	int64_t boot = io_clock_ns(rs->log->io, IO_CLOCK_BOOTTIME);
 	if (now - boot > rs->boot_anchor_ns + hour_ns) {
 		/* The wall clock ran ahead of time itself: go on by the clock that nobody sets. */
-		diag(DIAG_WARN, "clock_jump", "ahead_s=%lld", (long long)((now - boot - rs->boot_anchor_ns) / S_NS));
+		diag(DIAG_WARN, "clock_jump", "ahead_s=%lld",
+		    (long long)((now - boot - rs->boot_anchor_ns) / S_NS));
 		now = boot + rs->boot_anchor_ns;
 	} else {
 		rs->boot_anchor_ns = now - boot;
@@ -55,7 +56,7 @@ int64_t rounds_clock(struct rounds *rs)
 	return rs->clock_ns;
 }
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void rounds_start_mail(struct mail *mail)
 {
@@ -92,7 +93,8 @@ static void round_clear(struct round *r)
 	r->frame_count = 0;
 	r->failed = r->entry_durable = false;
 	r->tails = 0;
-	ASSERT(r->airborne == 0 && r->stretch_count == 0 && list_empty(&r->stretches) && list_empty(&r->duplicates));
+	ASSERT(r->airborne == 0 && r->stretch_count == 0 && list_empty(&r->stretches) &&
+	       list_empty(&r->duplicates));
 }
 
 enum err rounds_init(struct rounds *rs, struct log *log)
@@ -137,8 +139,8 @@ void rounds_release(struct rounds *rs)
 
 bool rounds_idle(const struct rounds *rs)
 {
-	return !rs->busy && list_empty(&rs->waiting) && rs->round[rs->collecting].frame_count == 0 &&
-	    list_empty(&rs->finished);
+	return !rs->busy && list_empty(&rs->waiting) &&
+	       rs->round[rs->collecting].frame_count == 0 && list_empty(&rs->finished);
 }
 
 void rounds_kick(struct rounds *rs)
@@ -152,7 +154,7 @@ void rounds_kick(struct rounds *rs)
 	rounds_start_later(rs);
 }
 
-/* ---- becoming visible and durable ---- */
+/* ---- becoming visible and durable ------------------------------------------------------------ */
 
 /* One frame is in its segment for all to read. */
 static void frame_visible(struct round_stretch *st, const struct round_frame *f)
@@ -166,8 +168,11 @@ static void frame_visible(struct round_stretch *st, const struct round_frame *f)
 	s->last_link = f->link;
 	s->last_append_ns = f->append_ns;
 	p->size_bytes += f->len;
-	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset, .pos = f->pos, .len = f->len,
-	    .max_timestamp_ms = f->max_timestamp_ms, .sequence = f->sequence});
+	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset,
+	                          .pos = f->pos,
+	                          .len = f->len,
+	                          .max_timestamp_ms = f->max_timestamp_ms,
+	                          .sequence = f->sequence});
 	if (f->max_timestamp_ms > p->max_timestamp_ms) {
 		p->max_timestamp_ms = f->max_timestamp_ms;
 		p->max_timestamp_offset = f->base_offset;
@@ -182,7 +187,8 @@ static void frame_answer(struct rounds *rs, struct round_frame *f, enum err err)
 	f->req = NULL;
 	if (!req)
 		return;
-	ASSERT(err != ERR_OK || req->base_offset == f->base_offset); /* reply offset = written offset */
+	ASSERT(err != ERR_OK ||
+	       req->base_offset == f->base_offset); /* reply offset = written offset */
 	req->log_start = req->partition->log_start;
 	rounds_answer(rs, req, err);
 }
@@ -205,7 +211,8 @@ static void stretch_written_lazy(struct round_stretch *st)
 	if (r->frames[st->last].sequence >= rs->lazy_bound)
 		return; /* its sequences are not reserved yet: it waits as the others do */
 	if (r->frames[st->first].base_offset != st->partition->visible_end)
-		return; /* of a new segment, and the old one's last frames are still being written */
+		return; /* of a new segment, and the old one's last frames are still being written
+		         */
 	stretch_visible(st);
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next)
 		frame_answer(rs, &r->frames[i], ERR_OK);
@@ -230,7 +237,7 @@ static void stretch_durable(struct round_stretch *st)
 	checkpoint_dirty(&r->rounds->log->checkpointer, st->segment, st->to - st->from);
 }
 
-/* ---- the end of a round ---- */
+/* ---- the end of a round ---------------------------------------------------------------------- */
 
 static void round_answer_all(struct round *r, enum err err)
 {
@@ -261,7 +268,7 @@ static void round_complete(struct round *r)
 	struct log *log = rs->log;
 
 	journal_placed(&log->journal, r->entry_len, r->number);
-	LIST_EACH(&r->stretches, n, next)
+	LIST_EACH (&r->stretches, n, next)
 		stretch_durable(CONTAINER_OF(n, struct round_stretch, node));
 	round_answer_all(r, ERR_OK);
 	if (r->lazy_bound > rs->lazy_bound)
@@ -321,7 +328,7 @@ void rounds_give_up(struct rounds *rs)
 	round_landed(r);
 }
 
-/* ---- completions ---- */
+/* ---- completions ----------------------------------------------------------------------------- */
 
 static void entry_flushed(struct io_req *io)
 {
@@ -329,13 +336,15 @@ static void entry_flushed(struct io_req *io)
 	struct log *log = r->rounds->log;
 	r->airborne--;
 	if (io->err != ERR_OK) {
-		/* Never a second flush: the kernel may have marked the pages clean (reliability rule 6). */
+		/* Never a second flush: the kernel may have marked the pages clean (reliability
+		 * rule 6). */
 		r->failed = true;
 		engine_fail(log, io->err, "flush of the journal");
 	} else {
-		metric_observe_ns(METRIC_FSYNC, io_clock_ns(log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
+		metric_observe_ns(
+		    METRIC_FSYNC, io_clock_ns(log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
 		r->entry_durable = true;
-		LIST_EACH(&r->stretches, n, next) {
+		LIST_EACH (&r->stretches, n, next) {
 			struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 			if (st->tail_len > 0)
 				round_submit_stretch(st); /* R5: now that the image is durable */
@@ -394,32 +403,46 @@ void round_submit_stretch(struct round_stretch *st)
 	for (int i = 0; i < st->iov_done; i++)
 		pos += st->iov[i].iov_len;
 	int count = st->iov_count - st->iov_done;
-	st->io = (struct io_req){.op = IO_WRITE, .fd = st->segment->file.fd, .pos = pos, .done = stretch_written,
-		.iov = st->iov + st->iov_done, .iov_count = count < IO_IOV_MAX ? count : IO_IOV_MAX};
+	st->io = (struct io_req){.op = IO_WRITE,
+	    .fd = st->segment->file.fd,
+	    .pos = pos,
+	    .done = stretch_written,
+	    .iov = st->iov + st->iov_done,
+	    .iov_count = count < IO_IOV_MAX ? count : IO_IOV_MAX};
 	st->round->airborne++;
 	io_submit(rs->log->io, &st->io);
 }
 
-/* ---- the start ---- */
+/* ---- the start ------------------------------------------------------------------------------- */
 
 static void entry_items(const struct round *r, uint8_t *out)
 {
-	LIST_EACH(&r->stretches, n, next) {
+	LIST_EACH (&r->stretches, n, next) {
 		const struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		if (st->tail_len == 0)
 			continue;
-		struct journal_item item = {.kind = JOURNAL_TAIL, .topic_id = st->partition->key.topic_id,
-			.partition = st->partition->key.partition, .segment = st->segment->base_offset,
-			.pos = st->from - st->tail_len, .len = st->tail_len, .at = st->tail_at};
+		struct journal_item item = {.kind = JOURNAL_TAIL,
+		    .topic_id = st->partition->key.topic_id,
+		    .partition = st->partition->key.partition,
+		    .segment = st->segment->base_offset,
+		    .pos = st->from - st->tail_len,
+		    .len = st->tail_len,
+		    .at = st->tail_at};
 		journal_item_encode(&item, out);
 		out += JOURNAL_ITEM_BYTES;
 	}
 	for (uint32_t i = 0; i < r->frame_count; i++) {
 		const struct round_frame *f = &r->frames[i];
 		const struct log_partition *p = f->stretch->partition;
-		struct journal_item item = {.kind = JOURNAL_FRAME, .topic_id = p->key.topic_id,
-			.partition = p->key.partition, .segment = f->stretch->segment->base_offset, .pos = f->pos,
-			.len = f->len, .at = f->at, .sequence = f->sequence, .frame_hash = f->frame_hash};
+		struct journal_item item = {.kind = JOURNAL_FRAME,
+		    .topic_id = p->key.topic_id,
+		    .partition = p->key.partition,
+		    .segment = f->stretch->segment->base_offset,
+		    .pos = f->pos,
+		    .len = f->len,
+		    .at = f->at,
+		    .sequence = f->sequence,
+		    .frame_hash = f->frame_hash};
 		journal_item_encode(&item, out + (size_t)i * JOURNAL_ITEM_BYTES);
 	}
 }
@@ -437,20 +460,20 @@ static void round_seal(struct round *r)
 	struct log *log = rs->log;
 	uint32_t items = r->frame_count + r->tails;
 	struct journal_entry e = {
-		.version = JOURNAL_VERSION,
-		.kind = (uint16_t)round_kind(r),
-		.length = (uint32_t)r->entry_len,
-		.used = (uint32_t)(r->used + (size_t)items * JOURNAL_ITEM_BYTES),
-		.items_at = (uint32_t)r->used,
-		.item_count = items,
-		.epoch = log->epoch,
-		.number = r->number,
-		.first_sequence = r->frame_count > 0 ? r->first_sequence : log->durable_sequence + 1,
-		.last_sequence = r->frame_count > 0 ? r->last_sequence : log->durable_sequence,
-		.checkpoint_number = log->journal.checkpoint_number,
-		.producer_ids = r->producer_ids,
-		.lazy_bound = r->lazy_bound,
-		.written_ns = loop_realtime_ns(log->loop),
+	    .version = JOURNAL_VERSION,
+	    .kind = (uint16_t)round_kind(r),
+	    .length = (uint32_t)r->entry_len,
+	    .used = (uint32_t)(r->used + (size_t)items * JOURNAL_ITEM_BYTES),
+	    .items_at = (uint32_t)r->used,
+	    .item_count = items,
+	    .epoch = log->epoch,
+	    .number = r->number,
+	    .first_sequence = r->frame_count > 0 ? r->first_sequence : log->durable_sequence + 1,
+	    .last_sequence = r->frame_count > 0 ? r->last_sequence : log->durable_sequence,
+	    .checkpoint_number = log->journal.checkpoint_number,
+	    .producer_ids = r->producer_ids,
+	    .lazy_bound = r->lazy_bound,
+	    .written_ns = loop_realtime_ns(log->loop),
 	};
 	entry_items(r, r->buf + r->used);
 	journal_entry_seal(&e, log->journal.seed, r->buf);
@@ -471,11 +494,15 @@ static void round_submit(struct round *r)
 	ASSERT(e == ERR_OK); /* rounds_start found a place for the longest it could become */
 	round_seal(r);
 	r->iov = (struct iovec){r->buf, r->entry_len};
-	r->io = (struct io_req){.op = IO_WRITE, .fd = r->fd, .pos = r->pos, .iov = &r->iov, .iov_count = 1,
-		.done = entry_written};
+	r->io = (struct io_req){.op = IO_WRITE,
+	    .fd = r->fd,
+	    .pos = r->pos,
+	    .iov = &r->iov,
+	    .iov_count = 1,
+	    .done = entry_written};
 	r->airborne++;
 	io_submit(log->io, &r->io);
-	LIST_EACH(&r->stretches, n, next) {
+	LIST_EACH (&r->stretches, n, next) {
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		ASSERT(st->first != ROUND_NO_FRAME);
 		for (int i = 0; i < st->iov_count; i++)
@@ -485,7 +512,7 @@ static void round_submit(struct round *r)
 	}
 }
 
-/* ---- tails ---- */
+/* ---- tails ----------------------------------------------------------------------------------- */
 
 static void tail_read(struct io_req *io)
 {
@@ -494,7 +521,8 @@ static void tail_read(struct io_req *io)
 	r->airborne--;
 	if (io->err != ERR_OK || io->result != (int64_t)st->tail_len) {
 		r->failed = true;
-		engine_fail(r->rounds->log, io->err == ERR_OK ? ERR_IO : io->err, "read of a segment's last block");
+		engine_fail(r->rounds->log, io->err == ERR_OK ? ERR_IO : io->err,
+		    "read of a segment's last block");
 	}
 	if (r->airborne > 0)
 		return;
@@ -509,7 +537,7 @@ static void tails_start(struct round *r)
 {
 	struct log *log = r->rounds->log;
 	r->state = ROUND_TAILS;
-	LIST_EACH(&r->stretches, n, next) {
+	LIST_EACH (&r->stretches, n, next) {
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		if (st->partition->stretch == st)
 			st->partition->stretch = NULL;
@@ -523,8 +551,12 @@ static void tails_start(struct round *r)
 		r->used += st->tail_len;
 		r->tails++;
 		st->tail_iov = (struct iovec){r->buf + st->tail_at, st->tail_len};
-		st->io = (struct io_req){.op = IO_READ, .fd = st->segment->file.fd, .pos = st->from - st->tail_len,
-			.iov = &st->tail_iov, .iov_count = 1, .done = tail_read};
+		st->io = (struct io_req){.op = IO_READ,
+		    .fd = st->segment->file.fd,
+		    .pos = st->from - st->tail_len,
+		    .iov = &st->tail_iov,
+		    .iov_count = 1,
+		    .done = tail_read};
 		r->airborne++;
 		io_submit(log->io, &st->io);
 	}
@@ -534,7 +566,8 @@ static void tails_start(struct round *r)
 
 static bool round_wanted(const struct rounds *rs, const struct round *r)
 {
-	return r->frame_count > 0 || rs->clean_now || rs->mark_now || engine_reserve_wanted(rs->log);
+	return r->frame_count > 0 || rs->clean_now || rs->mark_now ||
+	       engine_reserve_wanted(rs->log);
 }
 
 void rounds_start(struct rounds *rs)

@@ -1,35 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Commit rounds: group commit without timers. Two rounds take turns: one is in flight, the other collects.
+ * Commit rounds: group commit without timers. Two rounds take turns: one is in flight, the other
+ * collects.
  *
  *   COLLECTING  appends are checked, stamped and copied into the entry buffer        round_admit.c
  *   TAILS       the partial blocks that it will write on are read for the journal    rounds_start
  *   WRITING     journal entry and segment writes are in the air                      tails_read
  *   FLUSHING    the entry is written, its fdatasync runs                             entry_written
- *   done        the flush and all segment writes have returned: ends move, requests are answered, the other round
- *               starts                                                               round_complete
+ *   done        the flush and all segment writes have returned: ends move, requests are answered,
+ * the other round starts round_complete
  *
- * An append that must wait (next segment, descriptor, producer state, room in the round or the journal) stays in
- * `waiting`; those behind it pass unless they share a partition with it. A set (one log_append call) goes into one
- * round, whole.
+ * An append that must wait (next segment, descriptor, producer state, room in the round or the
+ * journal) stays in `waiting`; those behind it pass unless they share a partition with it. A set
+ * (one log_append call) goes into one round, whole.
  *
- * Topics that opted out (durability interval, none) are answered and visible when their segment write has returned;
- * their frames are in the journal all the same and durable with the round. Because a crash may then lose sequences that
- * somebody was told, such answers are given early only below `lazy_bound`, which is in the journal: recovery burns what is
- * between D and it, by name (GAP).
+ * Topics that opted out (durability interval, none) are answered and visible when their segment
+ * write has returned; their frames are in the journal all the same and durable with the round.
+ * Because a crash may then lose sequences that somebody was told, such answers are given early only
+ * below `lazy_bound`, which is in the journal: recovery burns what is between D and it, by name
+ * (GAP).
  *
- * Tails: appending to a segment rewrites the block that its last bytes share with the new ones, and a power cut may leave
- * garbage of the whole block. Bytes below the checkpoint are in no replay, so with the first stretch of a segment behind a
- * checkpoint the journal gets an image of that block, and the stretch is written only when the image is durable (R5). After that
- * the block and what follows it are in the journal, and segment writes run beside it.
+ * Tails: appending to a segment rewrites the block that its last bytes share with the new ones, and
+ * a power cut may leave garbage of the whole block. Bytes below the checkpoint are in no replay, so
+ * with the first stretch of a segment behind a checkpoint the journal gets an image of that block,
+ * and the stretch is written only when the image is durable (R5). After that the block and what
+ * follows it are in the journal, and segment writes run beside it.
  *
  * Invariants
- *   R1 sequences and offsets are given in the order of admission; a partition's frames are contiguous in its segment
- *   R2 nothing of a round is visible before all of it is durable, but for topics that opted out
- *   R3 one round in flight: the journal's last entry is the only one that can be torn
- *   R5 no block with bytes below the checkpoint is written unless the journal has its image, durable
- *   R4 no append is taken unless its bytes are within the space budget: a full disk is met before the journal is written
+ *   R1 sequences and offsets are given in the order of admission; a partition's frames are
+ * contiguous in its segment R2 nothing of a round is visible before all of it is durable, but for
+ * topics that opted out R3 one round in flight: the journal's last entry is the only one that can
+ * be torn R5 no block with bytes below the checkpoint is written unless the journal has its image,
+ * durable R4 no append is taken unless its bytes are within the space budget: a full disk is met
+ * before the journal is written
  */
 #include "log/log.h"
 
@@ -61,7 +65,7 @@ struct round_frame {
 	int64_t base_offset;
 	int64_t append_ns;
 	int64_t max_timestamp_ms;
-	bool append_time;       /* the topic stamps it */
+	bool append_time; /* the topic stamps it */
 	struct round_stretch *stretch;
 };
 /* The frames of one segment in a round: contiguous in it. */
@@ -77,57 +81,58 @@ struct round_stretch {
 	struct io_req io;
 	struct iovec *iov; /* iov_base is an offset into the entry until the round starts */
 	int iov_count, iov_capacity;
-	int iov_done;      /* written so far, IO_IOV_MAX at a time */
-	uint32_t tail_at, tail_len; /* image of the block before `from`, in the entry; len 0 = none needed */
+	int iov_done; /* written so far, IO_IOV_MAX at a time */
+	uint32_t tail_at,
+	    tail_len; /* image of the block before `from`, in the entry; len 0 = none needed */
 	struct iovec tail_iov;
 	struct list_node retry;
 };
 struct round {
 	struct rounds *rounds;
 	enum round_state state;
-	uint8_t *buf;        /* the entry, aligned */
+	uint8_t *buf; /* the entry, aligned */
 	size_t capacity, used;
 	struct round_frame *frames; /* ROUND_FRAMES_MAX, allocated with the first */
 	uint32_t frame_count;
 	struct list stretches;
 	uint32_t stretch_count;
-	uint32_t tails;      /* stretches with an image */
+	uint32_t tails;         /* stretches with an image */
 	struct list duplicates; /* struct log_append: answered with this round */
-	unsigned airborne;   /* I/O requests out */
+	unsigned airborne;      /* I/O requests out */
 	bool entry_durable;
 	bool failed;
-	bool clean;          /* a CLEAN entry */
+	bool clean; /* a CLEAN entry */
 	uint64_t number;
 	uint64_t entry_len;
 	uint64_t first_sequence, last_sequence;
 	uint64_t producer_ids;
 	uint64_t lazy_bound;
-	int64_t flush_ns;    /* when the flush began */
+	int64_t flush_ns; /* when the flush began */
 	int fd;
-	uint64_t pos;        /* in the journal file */
+	uint64_t pos; /* in the journal file */
 	struct io_req io;
 	struct iovec iov;
 };
 struct rounds {
 	struct log *log;
 	struct round round[2];
-	unsigned collecting; /* index */
-	bool busy;           /* the other one is in flight */
-	bool full;           /* something waits for the next round */
-	bool lazy_wanted;    /* lazy_bound is to be moved with the next round */
+	unsigned collecting;      /* index */
+	bool busy;                /* the other one is in flight */
+	bool full;                /* something waits for the next round */
+	bool lazy_wanted;         /* lazy_bound is to be moved with the next round */
 	bool mark_now, clean_now; /* write such an entry although there is no frame */
-	struct mail start;   /* deferred to the end of the turn */
+	struct mail start;        /* deferred to the end of the turn */
 	bool start_posted;
 	struct list waiting; /* struct log_append, sets adjacent */
 	bool scanning;
 	bool scan_again;
 	uint64_t pass;
 	uint64_t next_sequence;
-	uint64_t lazy_bound; /* durable; 0 = none */
+	uint64_t lazy_bound;   /* durable; 0 = none */
 	size_t accepted_bytes; /* not yet answered, against append_queue_bytes */
-	size_t round_bytes;  /* of entries with more than one set */
+	size_t round_bytes;    /* of entries with more than one set */
 	struct list free_stretches;
-	int64_t clock_ns;    /* append time given last */
+	int64_t clock_ns;       /* append time given last */
 	int64_t boot_anchor_ns; /* wall clock minus boot time, when last believed */
 	/* space (R4) */
 	bool no_space;
@@ -135,24 +140,27 @@ struct rounds {
 	bool space_fresh;    /* nothing was taken since the last look */
 	int64_t space_bytes; /* what may still be taken before the next look */
 	int64_t space_seen;  /* what the last look gave */
-	int64_t space_spare; /* of the reserve, for what the server itself writes while clients are refused */
+	int64_t space_spare; /* of the reserve, for what the server itself writes while clients are
+	                        refused */
 	struct pool_job space_job;
 	uint64_t space_free, space_total;
 	enum err space_err;
 	struct loop_timer space_timer;
 	struct loop_timer mark_timer;
-	struct list retry;   /* struct round_stretch: the disk was full */
+	struct list retry;    /* struct round_stretch: the disk was full */
 	struct list finished; /* struct log_append: done is due */
 	struct mail finish;
 	bool finish_posted;
 };
 MUST_USE enum err rounds_init(struct rounds *rs, struct log *log);
 void rounds_release(struct rounds *rs);
-/* Something that kept appends waiting has ended: look again, start a round if there is something for it. */
+/* Something that kept appends waiting has ended: look again, start a round if there is something
+ * for it. */
 void rounds_kick(struct rounds *rs);
 /* Ends everything in the queue with `err`; what is in a round stays. */
 void rounds_abort(struct rounds *rs, enum err err);
-/* The log has failed: everything queued or collected ends with ERR_IO; the round in flight when it lands. */
+/* The log has failed: everything queued or collected ends with ERR_IO; the round in flight when it
+ * lands. */
 void rounds_fail(struct rounds *rs);
 /* True when nothing is queued, collected or in flight. */
 bool rounds_idle(const struct rounds *rs);
@@ -160,12 +168,14 @@ bool rounds_idle(const struct rounds *rs);
 MUST_USE enum err rounds_write_clean(struct rounds *rs);
 /* Writes a MARK entry, which restates D under the new epoch. Blocks; start-up. */
 MUST_USE enum err rounds_write_mark(struct rounds *rs);
-/* At the stop: a round that still waits for room on a full disk is left to recovery (its entry is durable). */
+/* At the stop: a round that still waits for room on a full disk is left to recovery (its entry is
+ * durable). */
 void rounds_give_up(struct rounds *rs);
-/* A write or a file's creation met a full disk: refuses appends until a look at the space finds room. */
+/* A write or a file's creation met a full disk: refuses appends until a look at the space finds
+ * room. */
 void rounds_space_lost(struct rounds *rs);
 
-/* ---- between round.c, round_admit.c and round_space.c ---- */
+/* ---- between round.c, round_admit.c and round_space.c ---------------------------------------- */
 static inline struct round *rounds_collecting(struct rounds *rs)
 {
 	return &rs->round[rs->collecting];
@@ -182,8 +192,8 @@ void rounds_answer(struct rounds *rs, struct log_append *req, enum err err);
 /* Append time, never going back (architecture: clamp). */
 int64_t rounds_clock(struct rounds *rs);
 /*
- * Takes `len` from the budget; `internal` may go on into half of the reserve, so that deleting a topic works on a full disk.
- * ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.
+ * Takes `len` from the budget; `internal` may go on into half of the reserve, so that deleting a
+ * topic works on a full disk. ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.
  */
 MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len, bool internal);
 /* The longest its entry can be with so much more. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way into a round: log_append queues a set, admission checks it as a whole (partitions ready, room, space) and
- * then stamps and copies each batch, once, into the round's entry. Before the first batch of a set is stamped everything that
- * can fail has been tried, so a set is never half in.
+ * The way into a round: log_append queues a set, admission checks it as a whole (partitions ready,
+ * room, space) and then stamps and copies each batch, once, into the round's entry. Before the
+ * first batch of a set is stamped everything that can fail has been tried, so a set is never half
+ * in.
  */
 #include "log/batch.h"
 #include "log/engine.h"
@@ -13,10 +14,10 @@ static struct log_append *req_of(struct list_node *n)
 	return CONTAINER_OF(n, struct log_append, node);
 }
 
-/* ---- checks ---- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 struct set_check {
-	size_t bytes;  /* of the frames that will go in */
+	size_t bytes; /* of the frames that will go in */
 	size_t frames;
 	bool again;
 	bool failed;
@@ -44,7 +45,8 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 {
 	struct set_check c = {.internal = true};
 	struct list_node *n = first;
-	for (uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT]; left > 0; left--, n = n->next) {
+	for (uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT]; left > 0;
+	     left--, n = n->next) {
 		struct log_append *req = req_of(n);
 		ASSERT(req->internal_[ROUND_REQ_LEFT] == left);
 		if (req->partition->blocked_pass == rs->pass) {
@@ -66,13 +68,15 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 	return c;
 }
 
-/* ---- room ---- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames)
 {
 	size_t items = r->frame_count + more_frames;
-	size_t tails = r->stretch_count + more_frames; /* at most: each frame may be the first of its segment */
-	size_t all = r->used + more_bytes + items * JOURNAL_ITEM_BYTES + tails * (ROUND_TAIL_BLOCK + JOURNAL_ITEM_BYTES);
+	size_t tails = r->stretch_count +
+	               more_frames; /* at most: each frame may be the first of its segment */
+	size_t all = r->used + more_bytes + items * JOURNAL_ITEM_BYTES +
+	             tails * (ROUND_TAIL_BLOCK + JOURNAL_ITEM_BYTES);
 	return (all + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
 }
 
@@ -101,18 +105,20 @@ static enum err set_room(struct rounds *rs, const struct set_check *c)
 {
 	struct round *r = rounds_collecting(rs);
 	size_t need = round_entry_bytes(r, c->bytes, c->frames);
-	if (r->frame_count > 0 && (need > rs->round_bytes || r->frame_count + c->frames > ROUND_FRAMES_MAX)) {
+	if (r->frame_count > 0 &&
+	    (need > rs->round_bytes || r->frame_count + c->frames > ROUND_FRAMES_MAX)) {
 		rs->full = true;
 		return ERR_AGAIN;
 	}
 	if (need > journal_entry_max(&rs->log->journal))
-		return err_note(ERR_MESSAGE_TOO_LARGE, "%zu bytes do not fit into a journal file of %llu", need,
+		return err_note(ERR_MESSAGE_TOO_LARGE,
+		    "%zu bytes do not fit into a journal file of %llu", need,
 		    (unsigned long long)rs->log->journal.file_bytes);
 	TRY(round_reserve(r, need));
 	return rounds_space_take(rs, c->bytes + c->frames * INDEX_ENTRY_BYTES, c->internal);
 }
 
-/* ---- stretches ---- */
+/* ---- stretches ------------------------------------------------------------------------------- */
 
 static enum err stretch_reserve(struct round_stretch *st, int more)
 {
@@ -133,11 +139,14 @@ static enum err stretch_reserve(struct round_stretch *st, int more)
 static struct round_stretch *stretch_new(struct rounds *rs)
 {
 	struct list_node *n = list_pop_front(&rs->free_stretches);
-	struct round_stretch *st = n ? CONTAINER_OF(n, struct round_stretch, node) : mem_calloc(1, sizeof(*st));
+	struct round_stretch *st =
+	    n ? CONTAINER_OF(n, struct round_stretch, node) : mem_calloc(1, sizeof(*st));
 	if (!st)
 		return NULL;
-	*st = (struct round_stretch){.iov = st->iov, .iov_capacity = st->iov_capacity, .first = ROUND_NO_FRAME,
-		.last = ROUND_NO_FRAME};
+	*st = (struct round_stretch){.iov = st->iov,
+	    .iov_capacity = st->iov_capacity,
+	    .first = ROUND_NO_FRAME,
+	    .last = ROUND_NO_FRAME};
 	list_node_init(&st->node);
 	list_node_init(&st->retry);
 	return st;
@@ -157,7 +166,8 @@ void rounds_stretch_free(struct rounds *rs, struct round_stretch *st)
 }
 
 /* The stretch of p's active segment in the collecting round, with room for `more` frames. */
-static enum err stretch_of(struct rounds *rs, struct log_partition *p, int more, struct round_stretch **ret)
+static enum err stretch_of(
+    struct rounds *rs, struct log_partition *p, int more, struct round_stretch **ret)
 {
 	struct round *r = rounds_collecting(rs);
 	struct segment *s = partition_active(p);
@@ -183,7 +193,7 @@ static enum err stretch_of(struct rounds *rs, struct log_partition *p, int more,
 	return ERR_OK;
 }
 
-/* ---- stamping ---- */
+/* ---- stamping -------------------------------------------------------------------------------- */
 
 static void stretch_add(struct round *r, struct round_stretch *st, uint32_t frame)
 {
@@ -203,7 +213,8 @@ static void stretch_add(struct round *r, struct round_stretch *st, uint32_t fram
 }
 
 /* Gives offset and sequence, and copies the frame into the entry. Nothing here can fail. */
-static void req_stamp(struct rounds *rs, struct log_append *req, struct round_stretch *st, struct batch_header *h)
+static void req_stamp(
+    struct rounds *rs, struct log_append *req, struct round_stretch *st, struct batch_header *h)
 {
 	struct round *r = rounds_collecting(rs);
 	struct log_partition *p = req->partition;
@@ -212,15 +223,15 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct round_st
 	uint32_t at = (uint32_t)r->used;
 	uint8_t *out = r->buf + at;
 	struct frame f = {
-		.version = FRAME_VERSION,
-		.length = (uint32_t)req->batch_len,
-		.principal = req->principal,
-		.sequence = rs->next_sequence++,
-		.base_offset = p->log_end,
-		.last_offset_delta = (uint32_t)h->last_offset_delta,
-		.server_epoch = rs->log->epoch,
-		.append_time_ns = now,
-		.durable_when_written = rs->log->durable_sequence,
+	    .version = FRAME_VERSION,
+	    .length = (uint32_t)req->batch_len,
+	    .principal = req->principal,
+	    .sequence = rs->next_sequence++,
+	    .base_offset = p->log_end,
+	    .last_offset_delta = (uint32_t)h->last_offset_delta,
+	    .server_epoch = rs->log->epoch,
+	    .append_time_ns = now,
+	    .durable_when_written = rs->log->durable_sequence,
 	};
 	h->base_offset = p->log_end;
 	batch_stamp(req->batch, p->log_end, (int32_t)p->leader_epoch);
@@ -229,17 +240,27 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct round_st
 		batch_stamp_append_time(req->batch, req->batch_len, h->max_timestamp_ms);
 	}
 	memcpy(out + FRAME_HEADER_BYTES, req->batch, req->batch_len);
-	frame_encode(&f, st->segment->seed, p->next_link, bytes_of(out + FRAME_HEADER_BYTES, req->batch_len), out);
+	frame_encode(&f, st->segment->seed, p->next_link,
+	    bytes_of(out + FRAME_HEADER_BYTES, req->batch_len), out);
 
 	if (r->frame_count == 0)
 		r->first_sequence = f.sequence;
 	r->last_sequence = f.sequence;
 	struct round_frame *rf = &r->frames[r->frame_count];
-	*rf = (struct round_frame){.req = req, .next = ROUND_NO_FRAME, .at = at,
-		.len = FRAME_HEADER_BYTES + f.length, .pos = p->next_pos,
-		.records = f.last_offset_delta + 1, .sequence = f.sequence, .frame_hash = f.header_hash,
-		.link = f.link, .base_offset = f.base_offset, .append_ns = now,
-		.max_timestamp_ms = h->max_timestamp_ms, .append_time = append_time, .stretch = st};
+	*rf = (struct round_frame){.req = req,
+	    .next = ROUND_NO_FRAME,
+	    .at = at,
+	    .len = FRAME_HEADER_BYTES + f.length,
+	    .pos = p->next_pos,
+	    .records = f.last_offset_delta + 1,
+	    .sequence = f.sequence,
+	    .frame_hash = f.header_hash,
+	    .link = f.link,
+	    .base_offset = f.base_offset,
+	    .append_ns = now,
+	    .max_timestamp_ms = h->max_timestamp_ms,
+	    .append_time = append_time,
+	    .stretch = st};
 	r->used += rf->len;
 	p->log_end += rf->records;
 	p->next_pos += rf->len;
@@ -248,7 +269,8 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct round_st
 	st->segment->frames_pending++;
 	stretch_add(r, st, r->frame_count++);
 	if (req_idempotent(h))
-		producers_note(&p->producers, h, f.sequence, now, append_time ? h->max_timestamp_ms : -1);
+		producers_note(
+		    &p->producers, h, f.sequence, now, append_time ? h->max_timestamp_ms : -1);
 	if (st->lazy && (rs->lazy_bound == 0 || f.sequence + SEQUENCE_RESERVE / 2 > rs->lazy_bound))
 		rs->lazy_wanted = true;
 	req->sequence = f.sequence;
@@ -257,7 +279,8 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct round_st
 }
 
 /* A batch seen before: answered with the original, at once or with the original's round. */
-static void req_duplicate(struct rounds *rs, struct log_append *req, const struct producer_batch *original)
+static void req_duplicate(
+    struct rounds *rs, struct log_append *req, const struct producer_batch *original)
 {
 	struct round *r = rounds_collecting(rs);
 	req->duplicate = true;
@@ -298,7 +321,7 @@ static void req_admit(struct rounds *rs, struct log_append *req)
 		rounds_answer(rs, req, e);
 }
 
-/* ---- sets ---- */
+/* ---- sets ------------------------------------------------------------------------------------ */
 
 #define SET_EACH(first, req, left)                                                                 \
 	for (struct log_append *req = req_of(first), *next_ = req_of(req->node.next); left > 0;    \
@@ -309,7 +332,8 @@ static enum err set_reserve(struct rounds *rs, struct list_node *first, size_t f
 {
 	enum err e = ERR_OK;
 	uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
-	SET_EACH(first, req, left) {
+	SET_EACH(first, req, left)
+	{
 		struct round_stretch *st;
 		if (req->err != ERR_OK)
 			continue;
@@ -323,7 +347,8 @@ static enum err set_reserve(struct rounds *rs, struct list_node *first, size_t f
 	if (e == ERR_OK)
 		return ERR_OK;
 	left = req_of(first)->internal_[ROUND_REQ_LEFT];
-	SET_EACH(first, req, left) {
+	SET_EACH(first, req, left)
+	{
 		struct segment *s = partition_active(req->partition);
 		if (req->internal_[ROUND_REQ_PROMISED] && s)
 			s->index.promised--;
@@ -336,7 +361,8 @@ static enum err set_reserve(struct rounds *rs, struct list_node *first, size_t f
 static enum err set_rehearse(struct list_node *first)
 {
 	uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
-	SET_EACH(first, req, left) {
+	SET_EACH(first, req, left)
+	{
 		struct producer_batch original;
 		struct batch_header h;
 		TRY(req->err);
@@ -350,11 +376,12 @@ static enum err set_rehearse(struct list_node *first)
 	return ERR_OK;
 }
 
-/* Stretches that were reserved but got nothing (duplicates, refusals) hold their segment no longer. */
+/* Stretches that were reserved but got nothing (duplicates, refusals) hold their segment no longer.
+ */
 static void stretches_prune(struct rounds *rs)
 {
 	struct round *r = rounds_collecting(rs);
-	LIST_EACH(&r->stretches, n, next) {
+	LIST_EACH (&r->stretches, n, next) {
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		if (st->first == ROUND_NO_FRAME)
 			rounds_stretch_free(rs, st);
@@ -366,7 +393,8 @@ static void set_take(struct rounds *rs, struct list_node *first, enum err refuse
 {
 	bool prune = false;
 	uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
-	SET_EACH(first, req, left) {
+	SET_EACH(first, req, left)
+	{
 		struct log_partition *p = req->partition;
 		list_remove(&req->node);
 		p->queued--;
@@ -382,7 +410,8 @@ static void set_take(struct rounds *rs, struct list_node *first, enum err refuse
 		stretches_prune(rs);
 }
 
-/* ERR_OK: the set is out of the queue. ERR_AGAIN: it waits, and so do later ones of its partitions. */
+/* ERR_OK: the set is out of the queue. ERR_AGAIN: it waits, and so do later ones of its partitions.
+ */
 static enum err set_admit(struct rounds *rs, struct list_node *first)
 {
 	bool atomic = req_of(first)->internal_[ROUND_REQ_ATOMIC] != 0;
@@ -401,7 +430,7 @@ static enum err set_admit(struct rounds *rs, struct list_node *first)
 	if (c.again || refuse == ERR_AGAIN) {
 		uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
 		SET_EACH(first, req, left)
-			req->partition->blocked_pass = rs->pass;
+		req->partition->blocked_pass = rs->pass;
 		return ERR_AGAIN;
 	}
 	set_take(rs, first, refuse);
@@ -421,7 +450,8 @@ void rounds_scan(struct rounds *rs)
 		struct list_node *n = rs->waiting.head.next;
 		while (n != &rs->waiting.head && !rs->full) {
 			struct list_node *first = n;
-			for (uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT]; left > 0; left--)
+			for (uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT]; left > 0;
+			     left--)
 				n = n->next;
 			(void)set_admit(rs, first); /* ERR_AGAIN: it stays */
 		}
@@ -440,7 +470,7 @@ void rounds_abort(struct rounds *rs, enum err err)
 	}
 }
 
-/* ---- the public call ---- */
+/* ---- the public call ------------------------------------------------------------------------- */
 
 static enum err append_refused(const struct log *log, size_t bytes, size_t count, bool internal)
 {
@@ -450,7 +480,8 @@ static enum err append_refused(const struct log *log, size_t bytes, size_t count
 	if (log->closing)
 		return ERR_CLOSED;
 	if (count > ROUND_FRAMES_MAX)
-		return err_note(ERR_LIMIT, "%zu batches in one append, at most %d", count, ROUND_FRAMES_MAX);
+		return err_note(
+		    ERR_LIMIT, "%zu batches in one append, at most %d", count, ROUND_FRAMES_MAX);
 	if (rs->no_space && !internal)
 		return ERR_NOSPACE;
 	if (rs->accepted_bytes > 0 && bytes > log->options.append_queue_bytes - rs->accepted_bytes)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The space budget (R4). Appends are taken only as far as the last look at the file system found room, less a reserve for
- * metadata and index files; the next look happens on the pool before the budget is used up. So a full disk is met as
- * ERR_NOSPACE before anything is written. If others fill the disk meanwhile, a segment write fails although its round is in the
- * journal: the round then waits, complete in memory and journal, until there is room again. Fetch and everything
- * that does not append goes on; looks every 100 ms end it by themselves.
+ * The space budget (R4). Appends are taken only as far as the last look at the file system found
+ * room, less a reserve for metadata and index files; the next look happens on the pool before the
+ * budget is used up. So a full disk is met as ERR_NOSPACE before anything is written. If others
+ * fill the disk meanwhile, a segment write fails although its round is in the journal: the round
+ * then waits, complete in memory and journal, until there is room again. Fetch and everything that
+ * does not append goes on; looks every 100 ms end it by themselves.
  */
 #include "log/engine.h"
 
@@ -45,13 +46,15 @@ static void space_done(struct pool_job *job)
 	rs->space_bytes = 0;
 	rs->space_spare = 0;
 	if (rs->space_err == ERR_OK)
-		rs->space_spare = (int64_t)(rs->space_free < reserve ? rs->space_free : reserve) / 2;
+		rs->space_spare =
+		    (int64_t)(rs->space_free < reserve ? rs->space_free : reserve) / 2;
 	if (rs->space_err == ERR_OK && rs->space_free > reserve) {
 		uint64_t room = rs->space_free - reserve;
 		rs->space_bytes = room < (uint64_t)SPACE_STEP_MAX ? (int64_t)room : SPACE_STEP_MAX;
 	}
 	rs->space_seen = rs->space_bytes;
-	/* Appends come back when there is room for a full round, so that the state does not flicker. */
+	/* Appends come back when there is room for a full round, so that the state does not
+	 * flicker. */
 	bool enough = rs->space_bytes > (int64_t)(rs->no_space ? 2 * rs->round_bytes : 0);
 	if (!list_empty(&rs->retry) && !log->failed)
 		space_retry(rs);
@@ -75,7 +78,8 @@ static void space_look(struct rounds *rs)
 	if (pool_submit(rs->log->loop, &rs->space_job) == ERR_OK)
 		rs->space_checking = true;
 	else
-		loop_timer_set(rs->log->loop, &rs->space_timer, loop_now_ns(rs->log->loop) + SPACE_LOOK_NS);
+		loop_timer_set(
+		    rs->log->loop, &rs->space_timer, loop_now_ns(rs->log->loop) + SPACE_LOOK_NS);
 }
 
 static void space_due(struct loop_timer *timer)

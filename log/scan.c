@@ -9,7 +9,7 @@
 #define SCAN_READ_MAX      MIB
 enum { SCAN_FRUGAL = 64 /* sources */ };
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void source_close_file(struct log_scan *scan, struct scan_source *s)
 {
@@ -81,9 +81,10 @@ enum err log_scan_open(struct log *log, const struct log_scan_source *sources, s
 	return ERR_OK;
 }
 
-/* ---- one source ---- */
+/* ---- one source ------------------------------------------------------------------------------ */
 
-static enum err entry_of(struct log_scan *scan, struct scan_source *s, uint64_t number, struct index_entry *ret)
+static enum err entry_of(
+    struct log_scan *scan, struct scan_source *s, uint64_t number, struct index_entry *ret)
 {
 	struct scan_entry get = {.segment = s->segment, .number = number};
 	char path[sizeof(s->path) + 8];
@@ -96,8 +97,8 @@ static enum err entry_of(struct log_scan *scan, struct scan_source *s, uint64_t 
 	}
 	snprintf(path, sizeof(path), "%s.idx", s->path);
 	TRY(io_open(scan->log->io, path, IO_READONLY, &fd));
-	enum err e = io_pread_all(scan->log->io, fd, raw, sizeof(raw),
-	    INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES);
+	enum err e = io_pread_all(
+	    scan->log->io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES);
 	enum err closed = io_close(scan->log->io, fd);
 	TRY(e);
 	*ret = index_entry_decode(raw);
@@ -105,8 +106,8 @@ static enum err entry_of(struct log_scan *scan, struct scan_source *s, uint64_t 
 }
 
 /* The entry that holds `offset` among those of the index file. */
-static enum err find_in_file(struct log_scan *scan, struct scan_source *s, int64_t offset, struct index_entry *ret,
-    uint64_t *ret_number)
+static enum err find_in_file(struct log_scan *scan, struct scan_source *s, int64_t offset,
+    struct index_entry *ret, uint64_t *ret_number)
 {
 	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)offset};
 	char path[sizeof(s->path) + 8];
@@ -172,7 +173,8 @@ static enum err source_skip(struct log_scan *scan, struct scan_source *s)
 		to_offset = next.base_offset;
 	}
 	s->frame = (struct frame){.sequence = e == ERR_OK ? here.sequence : s->frame.sequence + 1,
-		.base_offset = s->next_offset, .last_offset_delta = (uint32_t)(to_offset - s->next_offset - 1)};
+	    .base_offset = s->next_offset,
+	    .last_offset_delta = (uint32_t)(to_offset - s->next_offset - 1)};
 	s->damaged = true;
 	s->batch = (struct bytes){0};
 	s->next_offset = to_offset;
@@ -212,7 +214,7 @@ static enum err source_step(struct log_scan *scan, struct scan_source *s)
 	}
 }
 
-/* ---- the heap ---- */
+/* ---- the heap -------------------------------------------------------------------------------- */
 
 static void heap_down(struct log_scan *scan, size_t at)
 {
@@ -313,26 +315,26 @@ static bool scan_refresh(struct log_scan *scan)
 	return scan->covered > before;
 }
 
-/* ---- public ---- */
+/* ---- public ---------------------------------------------------------------------------------- */
 
 static enum err scan_return(struct log_scan *scan, struct log_batch_view *ret_view)
 {
 	struct scan_source *s = scan->heap[0];
 	*ret_view = (struct log_batch_view){
-		.topic_id = s->topic_id,
-		.source = s->number,
-		.partition = s->partition,
-		.sequence = s->frame.sequence,
-		.base_offset = s->frame.base_offset,
-		.append_time_ns = s->frame.append_time_ns,
-		.principal = s->frame.principal,
-		.batch = s->damaged ? (struct bytes){0} : s->batch,
+	    .topic_id = s->topic_id,
+	    .source = s->number,
+	    .partition = s->partition,
+	    .sequence = s->frame.sequence,
+	    .base_offset = s->frame.base_offset,
+	    .append_time_ns = s->frame.append_time_ns,
+	    .principal = s->frame.principal,
+	    .batch = s->damaged ? (struct bytes){0} : s->batch,
 	};
 	scan->returned = s;
 	if (!s->damaged)
 		return ERR_OK;
-	return err_note(ERR_CORRUPT, "source %u partition %d: offsets %lld to %lld do not verify", s->number,
-	    s->partition, (long long)s->frame.base_offset,
+	return err_note(ERR_CORRUPT, "source %u partition %d: offsets %lld to %lld do not verify",
+	    s->number, s->partition, (long long)s->frame.base_offset,
 	    (long long)(s->frame.base_offset + (int64_t)s->frame.last_offset_delta));
 }
 

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Scans: reading partitions in sequence order from a worker thread. Two halves that meet only in loop_call:
+ * Scans: reading partitions in sequence order from a worker thread. Two halves that meet only in
+ * loop_call:
  *
- *   worker (scan.c)       each source walks its leased slice with large reads and verifies it; a heap merges the heads
- *   loop (scan_lease.c)   leases: a held segment, the durable end of its bytes, where to begin; D
+ *   worker (scan.c)       each source walks its leased slice with large reads and verifies it; a
+ * heap merges the heads loop (scan_lease.c)   leases: a held segment, the durable end of its bytes,
+ * where to begin; D
  *
- * A refresh gives every source its durable end and the scan the D that belongs to it (`covered`), in one call. Up to there
- * nothing is missing from the slices, so the merge is complete; a source whose segment ends before asks for the next one.
+ * A refresh gives every source its durable end and the scan the D that belongs to it (`covered`),
+ * in one call. Up to there nothing is missing from the slices, so the merge is complete; a source
+ * whose segment ends before asks for the next one.
  *
  * Invariants
  *   C1 a segment that a source reads is held; its bytes below `end` never change
- *   C2 every frame of a source with sequence <= covered lies in its slice or in a later segment known to be there (`more`)
- *   C3 heads in the heap are verified or known to be damaged; their sequences ascend per source
+ *   C2 every frame of a source with sequence <= covered lies in its slice or in a later segment
+ * known to be there (`more`) C3 heads in the heap are verified or known to be damaged; their
+ * sequences ascend per source
  */
 #include "log/segment.h"
 
@@ -20,49 +24,49 @@ struct scan_source {
 	/* worker's */
 	struct log_uuid topic_id;
 	int32_t partition;
-	uint32_t number;        /* in the scan */
-	int64_t next_offset;    /* of the next batch to come; at the start: inside it perhaps */
-	int fd;                 /* -1 = closed */
+	uint32_t number;     /* in the scan */
+	int64_t next_offset; /* of the next batch to come; at the start: inside it perhaps */
+	int fd;              /* -1 = closed */
 	struct segment_walk walk;
-	bool located;           /* walk.pos is where next_offset is */
-	struct frame frame;     /* the head */
+	bool located;       /* walk.pos is where next_offset is */
+	struct frame frame; /* the head */
 	struct bytes batch;
-	bool damaged;           /* the head is a hole: frame has its sequence and offsets */
-	bool in_heap;           /* it has a head there */
+	bool damaged; /* the head is a hole: frame has its sequence and offsets */
+	bool in_heap; /* it has a head there */
 	/* the lease: set by the loop inside loop_call */
 	struct log_partition *p; /* referenced */
 	struct segment *segment; /* held */
 	int64_t base_offset, end_offset;
-	uint32_t end;           /* durable bytes */
+	uint32_t end; /* durable bytes */
 	struct frame_seed seed;
-	bool more;              /* the partition goes on in a later segment */
-	enum err err;           /* SOURCE_GONE, OFFSET_OUT_OF_RANGE */
+	bool more;    /* the partition goes on in a later segment */
+	enum err err; /* SOURCE_GONE, OFFSET_OUT_OF_RANGE */
 	/* where next_offset is, as far as the index in memory knows */
-	bool in_file;           /* look among the first file_count entries of the index file */
+	bool in_file; /* look among the first file_count entries of the index file */
 	uint64_t file_count;
 	uint32_t pos;
-	char path[512];         /* of the segment, without suffix; "" = too long */
+	char path[512]; /* of the segment, without suffix; "" = too long */
 };
 
 struct log_scan {
 	struct log *log;
-	struct list_node node;  /* loop's: log->scans */
+	struct list_node node; /* loop's: log->scans */
 	struct scan_source *sources;
 	size_t count;
 	struct scan_source **heap;
 	size_t heap_count;
 	struct scan_source *returned; /* its head was returned: advance it first */
-	uint64_t covered;       /* D of the last refresh */
-	size_t loaded;          /* sources whose head was looked for since */
-	enum err err;           /* SOURCE_GONE, OFFSET_OUT_OF_RANGE: for good */
-	uint64_t stable;        /* everything up to here has been returned */
+	uint64_t covered;             /* D of the last refresh */
+	size_t loaded;                /* sources whose head was looked for since */
+	enum err err;                 /* SOURCE_GONE, OFFSET_OUT_OF_RANGE: for good */
+	uint64_t stable;              /* everything up to here has been returned */
 	uint64_t limit;
 	size_t read_bytes;
-	bool frugal;            /* many sources: none keeps buffer and descriptor while it has nothing */
+	bool frugal; /* many sources: none keeps buffer and descriptor while it has nothing */
 	/* both */
 	struct mutex mutex;
 	struct cond cond;
-	uint64_t durable;       /* D as last told */
+	uint64_t durable; /* D as last told */
 	bool woken;
 };
 

@@ -75,7 +75,8 @@ static void lease_refresh(struct scan_source *s)
 		return;
 	struct segment *seg = partition_segment_of(p, s->next_offset);
 	if (seg && s->next_offset >= seg->end_offset && seg->node.next != &p->segments.head)
-		seg = CONTAINER_OF(seg->node.next, struct segment, node); /* what was between is missing */
+		seg = CONTAINER_OF(
+		    seg->node.next, struct segment, node); /* what was between is missing */
 	if (!seg && !list_empty(&p->segments))
 		seg = CONTAINER_OF(list_first(&p->segments), struct segment, node);
 	if (seg)
@@ -150,13 +151,14 @@ void scan_entry_get(void *arg)
 	if (get->number < x->file_count)
 		return;
 	uint64_t i = get->number - x->file_count;
-	get->entry = i < x->writing.count ? x->writing.entry[i] : x->fresh.entry[i - x->writing.count];
+	get->entry =
+	    i < x->writing.count ? x->writing.entry[i] : x->fresh.entry[i - x->writing.count];
 	get->err = ERR_OK;
 }
 
 void scans_wake(struct log *log)
 {
-	LIST_EACH(&log->scans, n, next) {
+	LIST_EACH (&log->scans, n, next) {
 		struct log_scan *scan = CONTAINER_OF(n, struct log_scan, node);
 		mutex_lock(&scan->mutex);
 		scan->durable = log->durable_sequence;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding an offset by append time, from a worker. Append times never go back, so segments and then the entries of one
- * segment's index are searched by halving; each probe reads one frame header.
+ * Finding an offset by append time, from a worker. Append times never go back, so segments and then
+ * the entries of one segment's index are searched by halving; each probe reads one frame header.
  */
 #include "log/engine.h"
 #include "log/partition_drop.h"
@@ -16,7 +16,7 @@ struct append_search {
 	struct log_partition *p;
 	struct segment *segment; /* held, NULL: nothing that late */
 	struct frame_seed seed;
-	int64_t end;             /* of the partition */
+	int64_t end; /* of the partition */
 	int64_t segment_end;
 	uint32_t bytes;
 	char path[LOG_PATH_MAX]; /* without suffix */
@@ -33,7 +33,7 @@ static void search_segment(void *arg)
 		return;
 	}
 	a->end = p->durable_end;
-	LIST_EACH(&p->segments, n, next) {
+	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (s->durable_size == SEGMENT_HEADER_BYTES || s->last_append_ns < a->time_ns)
 			continue;
@@ -57,13 +57,15 @@ static void search_release(void *arg)
 }
 
 /* Entry `number`, wherever it is. */
-static enum err search_entry(struct append_search *a, int idx, uint64_t number, struct index_entry *ret)
+static enum err search_entry(
+    struct append_search *a, int idx, uint64_t number, struct index_entry *ret)
 {
 	struct scan_entry get = {.segment = a->segment, .number = number};
 	uint8_t raw[INDEX_ENTRY_BYTES];
 	loop_call(a->log->loop, scan_entry_get, &get);
 	if (get.err == ERR_AGAIN) {
-		TRY(io_pread_all(a->log->io, idx, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
+		TRY(io_pread_all(a->log->io, idx, raw, sizeof(raw),
+		    INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
 		*ret = index_entry_decode(raw);
 		return ERR_OK;
 	}
@@ -119,8 +121,8 @@ static enum err search_files(struct append_search *a, int64_t *ret_offset)
 	return closed_log;
 }
 
-enum err log_scan_find_append_time(struct log *log, struct log_uuid topic_id, int32_t partition, int64_t time_ns,
-    int64_t *ret_offset)
+enum err log_scan_find_append_time(struct log *log, struct log_uuid topic_id, int32_t partition,
+    int64_t time_ns, int64_t *ret_offset)
 {
 	struct append_search a = {.log = log, .key = {topic_id, partition}, .time_ns = time_ns};
 	loop_call(log->loop, search_segment, &a);

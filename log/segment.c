@@ -53,7 +53,8 @@ enum err segment_file_create(struct io *io, const char *dir, const struct segmen
 	return e;
 }
 
-enum err segment_file_header(struct io *io, int fd, char *name_buf, struct segment_header *ret_header)
+enum err segment_file_header(
+    struct io *io, int fd, char *name_buf, struct segment_header *ret_header)
 {
 	struct segment_header h;
 	uint8_t *buf = mem_alloc(SEGMENT_HEADER_BYTES);
@@ -74,7 +75,8 @@ enum err segment_file_header(struct io *io, int fd, char *name_buf, struct segme
 	return e;
 }
 
-enum err segment_new(struct log_partition *p, const struct segment_header *header, struct segment **ret_segment)
+enum err segment_new(
+    struct log_partition *p, const struct segment_header *header, struct segment **ret_segment)
 {
 	struct segment *s = mem_calloc(1, sizeof(*s));
 	if (!s)

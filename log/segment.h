@@ -7,8 +7,8 @@
  *   SEALED   never written again                                 segment_seal, at the roll
  *   GONE     unlinked as soon as no lease and no read holds it   partition_trim, partition_delete
  *
- * `size` moves when a round is complete: bytes below it are in the file, verified by their checksums, and
- * for synced topics durable. Owner: its partition.
+ * `size` moves when a round is complete: bytes below it are in the file, verified by their
+ * checksums, and for synced topics durable. Owner: its partition.
  */
 #include "log/descriptor.h"
 #include "log/index.h"
@@ -27,13 +27,13 @@ struct segment {
 	uint32_t epoch, generation;
 	uint8_t secret[16];
 	struct frame_seed seed;
-	uint64_t last_link;      /* of its last visible frame, else the header's previous_link */
+	uint64_t last_link; /* of its last visible frame, else the header's previous_link */
 	/* the same for what is durable: behind it only for topics that opted out */
 	uint32_t durable_size;
 	uint64_t durable_sequence, durable_link;
-	int64_t last_append_ns;  /* of its last visible frame; 0 = empty */
-	uint64_t tail_number;    /* journal entry with the newest image of its last block (round.h) */
-	int64_t created_ns;      /* wall clock: segment.ms counts from here */
+	int64_t last_append_ns; /* of its last visible frame; 0 = empty */
+	uint64_t tail_number; /* journal entry with the newest image of its last block (round.h) */
+	int64_t created_ns;   /* wall clock: segment.ms counts from here */
 	struct index index;
 	struct descriptor file;
 	unsigned holds;          /* leases and reads in flight */
@@ -41,51 +41,62 @@ struct segment {
 	bool index_sealed;       /* its file says so */
 	bool sealed;
 	bool gone;
-	bool replayed;           /* recovery: the journal has frames of it */
-	bool dirty;              /* written since its last flush: `file` is pinned */
+	bool replayed; /* recovery: the journal has frames of it */
+	bool dirty;    /* written since its last flush: `file` is pinned */
 	struct list_node dirty_node;
 };
 
 /* File names: 20 digits of base offset and a suffix. */
 enum { SEGMENT_NAME_BYTES = 32 };
-const char *segment_name(int64_t base_offset, const char *suffix, char *buf); /* suffix ".log", ".idx", ".snap" */
+const char *segment_name(
+    int64_t base_offset, const char *suffix, char *buf); /* suffix ".log", ".idx", ".snap" */
 /* Parses "00000000000000000042.log"; false for anything else. */
 bool segment_name_parse(const char *name, const char *suffix, int64_t *ret_base_offset);
 
-/* [any thread] Creates dir/<base>.log with its header, durably (file, then directory). ERR_EXISTS, ERR_NOSPACE, ERR_IO. */
-MUST_USE enum err segment_file_create(struct io *io, const char *dir, const struct segment_header *header);
-/* [any thread] Reads and checks the header of an open segment file. The name goes into name_buf (TOPIC_NAME_MAX + 1). */
-MUST_USE enum err segment_file_header(struct io *io, int fd, char *name_buf, struct segment_header *ret_header);
+/* [any thread] Creates dir/<base>.log with its header, durably (file, then directory). ERR_EXISTS,
+ * ERR_NOSPACE, ERR_IO. */
+MUST_USE enum err segment_file_create(
+    struct io *io, const char *dir, const struct segment_header *header);
+/* [any thread] Reads and checks the header of an open segment file. The name goes into name_buf
+ * (TOPIC_NAME_MAX + 1). */
+MUST_USE enum err segment_file_header(
+    struct io *io, int fd, char *name_buf, struct segment_header *ret_header);
 
-MUST_USE enum err segment_new(struct log_partition *p, const struct segment_header *header, struct segment **ret_segment);
+MUST_USE enum err segment_new(
+    struct log_partition *p, const struct segment_header *header, struct segment **ret_segment);
 void segment_free(struct segment *s);
 
-/* ---- reading frames one after the other, blocking: recovery, scan, dump, fsck, tables ---- */
+/* ---- reading frames one after the other, blocking: recovery, scan, dump, fsck, tables -------- */
 
 /*
- * Walks the frames of an open segment file from `pos` to `end` with large reads. Each frame's header, and with
- * check_body its body, is verified. PAD frames are passed over. [any thread, one at a time]
+ * Walks the frames of an open segment file from `pos` to `end` with large reads. Each frame's
+ * header, and with check_body its body, is verified. PAD frames are passed over. [any thread, one
+ * at a time]
  */
 struct segment_walk {
 	struct io *io;
 	int fd;
 	struct frame_seed seed;
-	uint32_t pos, end;   /* of the next frame; exclusive bound (file size when reading a closed directory) */
+	uint32_t pos, end; /* of the next frame; exclusive bound (file size when reading a closed
+	                      directory) */
 	bool check_body;
 	uint8_t *buf;
 	size_t capacity, len; /* bytes of the file from buf_pos on */
 	uint32_t buf_pos;
-	size_t read_bytes;   /* size of a read */
+	size_t read_bytes; /* size of a read */
 };
 /* read_bytes 0 = 1 MiB. */
-void segment_walk_init(struct segment_walk *w, struct io *io, int fd, struct frame_seed seed, size_t read_bytes);
+void segment_walk_init(
+    struct segment_walk *w, struct io *io, int fd, struct frame_seed seed, size_t read_bytes);
 void segment_walk_release(struct segment_walk *w);
-/* Moves to another position (of the same file) or, with segment_walk_file, another file, keeping the buffer. */
+/* Moves to another position (of the same file) or, with segment_walk_file, another file, keeping
+ * the buffer. */
 void segment_walk_range(struct segment_walk *w, uint32_t pos, uint32_t end);
 void segment_walk_file(struct segment_walk *w, int fd, struct frame_seed seed);
 /*
- * The frame at w->pos. ERR_EOF at `end`. ERR_CORRUPT: header (nothing is returned, pos stays) or body (the frame and its
- * pos are returned and pos moves behind it, since the length can be trusted). The batch is valid until the next call.
+ * The frame at w->pos. ERR_EOF at `end`. ERR_CORRUPT: header (nothing is returned, pos stays) or
+ * body (the frame and its pos are returned and pos moves behind it, since the length can be
+ * trusted). The batch is valid until the next call.
  */
-MUST_USE enum err segment_walk_next(struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos,
-    struct bytes *ret_batch);
+MUST_USE enum err segment_walk_next(
+    struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos, struct bytes *ret_batch);

@@ -4,16 +4,17 @@
 
 enum { WALK_READ_BYTES = 1024 * 1024 };
 
-void segment_walk_init(struct segment_walk *w, struct io *io, int fd, struct frame_seed seed, size_t read_bytes)
+void segment_walk_init(
+    struct segment_walk *w, struct io *io, int fd, struct frame_seed seed, size_t read_bytes)
 {
 	*w = (struct segment_walk){
-		.io = io,
-		.fd = fd,
-		.seed = seed,
-		.pos = SEGMENT_HEADER_BYTES,
-		.end = SEGMENT_HEADER_BYTES,
-		.check_body = true,
-		.read_bytes = read_bytes ? read_bytes : WALK_READ_BYTES,
+	    .io = io,
+	    .fd = fd,
+	    .seed = seed,
+	    .pos = SEGMENT_HEADER_BYTES,
+	    .end = SEGMENT_HEADER_BYTES,
+	    .check_body = true,
+	    .read_bytes = read_bytes ? read_bytes : WALK_READ_BYTES,
 	};
 }
 
@@ -68,8 +69,8 @@ static enum err walk_need(struct segment_walk *w, size_t len, const uint8_t **re
 	return ERR_OK;
 }
 
-enum err segment_walk_next(struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos,
-    struct bytes *ret_batch)
+enum err segment_walk_next(
+    struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos, struct bytes *ret_batch)
 {
 	while (w->pos < w->end) {
 		const uint8_t *at;
@@ -82,7 +83,8 @@ enum err segment_walk_next(struct segment_walk *w, struct frame *ret_frame, uint
 			return err_note(e, "frame at %u", w->pos);
 		size_t len = FRAME_HEADER_BYTES + (size_t)f.length;
 		if (len > w->end - w->pos)
-			return err_note(ERR_CORRUPT, "frame at %u: %zu bytes pass the end %u", w->pos, len, w->end);
+			return err_note(ERR_CORRUPT, "frame at %u: %zu bytes pass the end %u",
+			    w->pos, len, w->end);
 		TRY(walk_need(w, len, &at));
 		struct bytes body = bytes_of(at + FRAME_HEADER_BYTES, f.length);
 		uint32_t pos = w->pos;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The .snap file: producer state as of an offset. A cache with a checksum: one that does not verify is ignored
- * and the state is taken from the log.
+ * The .snap file: producer state as of an offset. A cache with a checksum: one that does not verify
+ * is ignored and the state is taken from the log.
  *
- *   header    magic u32 | version u16 | 0 u16 | topic id 16 | partition u32 | 0 u32 | offset i64 | count u64 | body XXH3 u64
- *             | header XXH3 u64 (at 56)
- *   producer  id i64 | last ns i64 | epoch u16 | batches u16 | 0 u32, then per batch: first u32 | last u32 | base offset
- *             i64 | sequence u64 | append time ms i64; least recently used first
+ *   header    magic u32 | version u16 | 0 u16 | topic id 16 | partition u32 | 0 u32 | offset i64 |
+ * count u64 | body XXH3 u64 | header XXH3 u64 (at 56) producer  id i64 | last ns i64 | epoch u16 |
+ * batches u16 | 0 u32, then per batch: first u32 | last u32 | base offset i64 | sequence u64 |
+ * append time ms i64; least recently used first
  */
 #include "log/producer.h"
 #define XXH_INLINE_ALL
@@ -14,8 +14,9 @@
 
 #define SNAP_SEED UINT64_C(0x706e73617070616b) /* "kappasnp" */
 enum { SNAP_HASH = SNAP_HEADER_BYTES - 8, SNAP_PRODUCER_BYTES = 24, SNAP_BATCH_BYTES = 32 };
-#define SNAP_BYTES_MAX (SNAP_HEADER_BYTES + (size_t)PRODUCERS_MAX * (SNAP_PRODUCER_BYTES + \
-    PRODUCER_BATCHES_KEPT * SNAP_BATCH_BYTES))
+#define SNAP_BYTES_MAX                                                                             \
+	(SNAP_HEADER_BYTES + (size_t)PRODUCERS_MAX *                                               \
+	                         (SNAP_PRODUCER_BYTES + PRODUCER_BATCHES_KEPT * SNAP_BATCH_BYTES))
 
 static void encode_producer(const struct producer *p, struct writer *out)
 {
@@ -40,7 +41,7 @@ enum err snap_encode(const struct producers *ps, const struct snap_header *h, st
 	uint64_t count = 0;
 	if (!writer_reserve(out, SNAP_HEADER_BYTES))
 		return out->err;
-	LIST_EACH(&ps->lru, n, next) {
+	LIST_EACH (&ps->lru, n, next) {
 		const struct producer *p = CONTAINER_OF(n, struct producer, lru);
 		if (p->epoch < 0)
 			continue; /* made room for, but never accepted */
@@ -66,18 +67,19 @@ static enum err decode_header(struct bytes file, struct snap_header *ret)
 {
 	if (file.len < SNAP_HEADER_BYTES || get_u32_le(file.ptr) != SNAP_MAGIC)
 		return err_note(ERR_CORRUPT, "snapshot: not a snapshot file");
-	if (get_u64_le(file.ptr + SNAP_HASH) != XXH3_64bits_withSeed(file.ptr, SNAP_HASH, SNAP_SEED))
+	if (get_u64_le(file.ptr + SNAP_HASH) !=
+	    XXH3_64bits_withSeed(file.ptr, SNAP_HASH, SNAP_SEED))
 		return err_note(ERR_CORRUPT, "snapshot: header checksum does not verify");
 	struct snap_header h = {
-		.version = get_u16_le(file.ptr + 4),
-		.partition = (int32_t)get_u32_le(file.ptr + 24),
-		.offset = (int64_t)get_u64_le(file.ptr + 32),
-		.count = get_u64_le(file.ptr + 40),
+	    .version = get_u16_le(file.ptr + 4),
+	    .partition = (int32_t)get_u32_le(file.ptr + 24),
+	    .offset = (int64_t)get_u64_le(file.ptr + 32),
+	    .count = get_u64_le(file.ptr + 40),
 	};
 	memcpy(h.topic_id.b, file.ptr + 8, sizeof(h.topic_id.b));
 	if (h.version > SNAP_VERSION)
-		return err_note(ERR_NEWER_FORMAT, "snapshot format %u, this program reads up to %u", h.version,
-		    SNAP_VERSION);
+		return err_note(ERR_NEWER_FORMAT, "snapshot format %u, this program reads up to %u",
+		    h.version, SNAP_VERSION);
 	if (h.offset < 0 || h.count > PRODUCERS_MAX)
 		return err_note(ERR_CORRUPT, "snapshot: impossible values");
 	*ret = h;
@@ -103,8 +105,8 @@ static enum err decode_producer(struct reader *r, struct producers *ps)
 	}
 	for (unsigned i = 0; i < count; i++) {
 		struct producer_batch b = {
-			.first_sequence = (int32_t)read_u32_le(r),
-			.last_sequence = (int32_t)read_u32_le(r),
+		    .first_sequence = (int32_t)read_u32_le(r),
+		    .last_sequence = (int32_t)read_u32_le(r),
 		};
 		b.base_offset = (int64_t)read_u64_le(r);
 		b.sequence = read_u64_le(r);

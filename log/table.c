@@ -6,7 +6,7 @@
 #include "log/table.h"
 #include "log/catalog_change.h"
 
-/* ---- load ---- */
+/* ---- load ------------------------------------------------------------------------------------ */
 
 struct load {
 	struct log_table *table;
@@ -102,7 +102,7 @@ enum err table_attach(struct log *log, struct topic *topic, const struct log_tab
 	return ERR_OK;
 }
 
-/* ---- open and close ---- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 struct create_wait {
 	struct log_topic_req req;
@@ -166,7 +166,7 @@ void log_table_close(struct log_table *table)
 	table_settle(table);
 }
 
-/* ---- put ---- */
+/* ---- put ------------------------------------------------------------------------------------- */
 
 /* done(err) later in this turn: never from inside the call that started it. */
 static void put_fail(struct log_table *table, struct log_table_put *put, enum err err)
@@ -272,7 +272,7 @@ void log_table_put(struct log_table *table, struct log_table_put *put)
 		list_push_back(&part->waiting, &put->append.node);
 }
 
-/* ---- put and wait ---- */
+/* ---- put and wait ---------------------------------------------------------------------------- */
 
 struct put_wait {
 	struct log_table_put put;

@@ -56,7 +56,7 @@ struct log_table {
 /* Loads an existing topic's rows (blocks) and makes the table. Its partitions are open. */
 MUST_USE enum err table_attach(struct log *log, struct topic *topic,
     const struct log_table_ops *ops, void *ctx, struct log_table **ret_table);
-/* ---- table.c and table_snapshot.c ---- */
+/* ---- table.c and table_snapshot.c ------------------------------------------------------------ */
 void table_submit(struct table_part *part, struct log_table_put *put);
 /* Looks whether a snapshot is due, and goes on with one that is. After each answer. */
 void table_look(struct table_part *part);

@@ -36,7 +36,7 @@ static void snapshot_free(struct table_snapshot *s)
 	mem_free(s);
 }
 
-/* ---- taking the rows ---- */
+/* ---- taking the rows ------------------------------------------------------------------------- */
 
 static enum err snapshot_cut(struct table_snapshot *s)
 {
@@ -70,7 +70,7 @@ static void snapshot_emit(void *ctx, struct bytes key, struct bytes value)
 		s->err = snapshot_cut(s);
 }
 
-/* ---- the end, good or bad ---- */
+/* ---- the end, good or bad -------------------------------------------------------------------- */
 
 static int64_t active_base(const struct table_part *part)
 {
@@ -138,7 +138,7 @@ static void snapshot_abandon(struct table_snapshot *s, enum err err)
 	snapshot_leave(s, err);
 }
 
-/* ---- writing ---- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void snapshot_next(struct table_snapshot *s);
 

@@ -58,7 +58,7 @@ bool log_topic_config_entry(size_t index, struct log_config_entry *ret_entry)
 	return true;
 }
 
-/* ---- did you mean ---- */
+/* ---- did you mean ---------------------------------------------------------------------------- */
 
 /*
  * Edits (insert, drop, change) between two words; words longer than the longest key are as far as
@@ -107,7 +107,7 @@ static enum err unknown_key(struct str key)
 	return err_note(ERR_INVALID_CONFIG, "unknown key %s", quoted);
 }
 
-/* ---- checking ---- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 static bool is_choice(const char *choices, struct str value)
 {
@@ -216,7 +216,7 @@ static enum err check_value(const struct config *c, const char *text)
 	return ERR_OK;
 }
 
-/* ---- settings ---- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 void topic_settings_release(struct topic_settings *s)
 {

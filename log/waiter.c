@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiters on a partition's visible end. A waiter is in one of two lists, its partition's or the log's `firing`, or in none:
- * so cancelling is removing. Firing runs from one deferred mail.
+ * Waiters on a partition's visible end. A waiter is in one of two lists, its partition's or the
+ * log's `firing`, or in none: so cancelling is removing. Firing runs from one deferred mail.
  */
 #include "log/engine.h"
 
@@ -51,7 +51,7 @@ void log_wait_cancel(struct log_waiter *w)
 
 void partition_wake(struct log_partition *p)
 {
-	LIST_EACH(&p->waiters, n, next) {
+	LIST_EACH (&p->waiters, n, next) {
 		struct log_waiter *w = CONTAINER_OF(n, struct log_waiter, node);
 		if (p->visible_end > w->offset || p->state == PARTITION_DELETED)
 			waiter_due(p->log, w);

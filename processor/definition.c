@@ -20,7 +20,7 @@ enum err definition_name_check(struct str name)
 	return ERR_OK;
 }
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_hex(struct writer *w, struct bytes b)
 {
@@ -82,7 +82,7 @@ enum err definition_write(const struct definition *d, struct writer *key, struct
 	return key->err ? key->err : value->err;
 }
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct lines {
 	struct str text;
@@ -284,7 +284,7 @@ enum err definition_read(
 	return ERR_OK;
 }
 
-/* ---- input ------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 /* A sum, so that the order of parts does not matter. A topic counts once, through its partition 0.
  */

@@ -58,7 +58,7 @@ static enum err decode_refused(
 	    (struct feed_dead){.in = in, .op = "decode", .reason = reason, .message = message});
 }
 
-/* ---- construction ------------------------------------------------------------------ */
+/* ---- construction ---------------------------------------------------------------------------- */
 
 /* The refusal contexts stand behind the sources, in the same allocation. */
 static struct refuse_ctx *refuse_of(struct feed *f, uint32_t i)
@@ -136,7 +136,7 @@ uint64_t feed_records(const struct feed *f)
 	return f->records;
 }
 
-/* ---- errors of operators ----------------------------------------------------------- */
+/* ---- errors of operators --------------------------------------------------------------------- */
 
 void feed_refused(struct feed *f, const struct op_error *e)
 {
@@ -161,7 +161,7 @@ static enum err take_error(struct feed *f)
 	return err;
 }
 
-/* ---- rows gathered ----------------------------------------------------------------- */
+/* ---- rows gathered --------------------------------------------------------------------------- */
 
 static enum err push_gathered(struct feed *f)
 {
@@ -196,7 +196,7 @@ static enum err gather(struct feed *f, struct feed_source *s, const struct decod
 	return decoder_add(s->decoder, in);
 }
 
-/* ---- records one at a time --------------------------------------------------------- */
+/* ---- records one at a time ------------------------------------------------------------------- */
 
 /* Decodes for one source and pushes; the record may die on the way. */
 static enum err push_record(struct feed *f, struct feed_source *s, const struct decode_input *in)
@@ -238,7 +238,7 @@ static enum err bracket(struct feed *f, struct log_uuid topic_id, const struct d
 	return ERR_OK;
 }
 
-/* ---- batches ----------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static struct feed_source *source_of(struct feed *f, struct log_uuid topic_id)
 {

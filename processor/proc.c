@@ -14,7 +14,7 @@ int64_t proc_now_ms(const struct proc *p)
 	return io_clock_ns(p->options.io, IO_CLOCK_REALTIME) / MS_NS;
 }
 
-/* ---- loading definitions ----------------------------------------------------------- */
+/* ---- loading definitions --------------------------------------------------------------------- */
 
 struct loading {
 	struct list_node node;
@@ -66,8 +66,7 @@ static enum err load_definitions(struct proc *p)
 	static const struct log_table_ops ops = {.apply = load_record, .snapshot = NULL};
 	list_init(&p->loading);
 	enum err err = log_table_open(p->options.log, STR(DEFINITION_TOPIC), 1, &ops, p, &p->table);
-	LIST_EACH(&p->loading, node, next)
-	{
+	LIST_EACH (&p->loading, node, next) {
 		struct loading *l = CONTAINER_OF(node, struct loading, node);
 		if (err == ERR_OK)
 			err = take_in(p, l);
@@ -78,7 +77,7 @@ static enum err load_definitions(struct proc *p)
 	return err;
 }
 
-/* ---- workers ----------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 /* On the loop, each time D has moved. */
 static void stable_moved(void *ctx, uint64_t stable)
@@ -139,8 +138,7 @@ enum err proc_start_run(struct proc *p, struct reg_version *v)
 
 static enum err start_runs(struct proc *p)
 {
-	LIST_EACH(&p->registry.views, node, next)
-	{
+	LIST_EACH (&p->registry.views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		struct reg_version *v = NULL;
 		while ((v = registry_next_version(view, v)) != NULL)
@@ -161,7 +159,7 @@ static void keeper_main(void *arg)
 	io_wake(io); /* proc_close turns the loop while it waits */
 }
 
-/* ---- life cycle -------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static void set_defaults(struct proc *p)
 {
@@ -236,11 +234,10 @@ enum err proc_open(const struct proc_options *options, struct proc **ret_proc)
 /* Forgets the runs that the workers are about to free. */
 static void forget_runs(struct proc *p)
 {
-	LIST_EACH(&p->registry.views, node, next)
-	{
+	LIST_EACH (&p->registry.views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
-		LIST_EACH(&view->versions, vnode, vnext)
-		CONTAINER_OF(vnode, struct reg_version, node)->run = NULL;
+		LIST_EACH (&view->versions, vnode, vnext)
+			CONTAINER_OF(vnode, struct reg_version, node)->run = NULL;
 	}
 }
 
@@ -295,7 +292,7 @@ void proc_pause(struct proc *p, int64_t ns)
 		io_sleep_ns(p->options.io, ns);
 }
 
-/* ---- shared helpers ---------------------------------------------------------------- */
+/* ---- shared helpers -------------------------------------------------------------------------- */
 
 const struct sql_catalog *proc_sql_catalog(struct proc *p)
 {

@@ -32,7 +32,7 @@ struct proc {
 	bool watching;
 };
 
-/* ---- definitions (proc_ddl.c) ------------------------------------------------------ */
+/* ---- definitions (proc_ddl.c) ---------------------------------------------------------------- */
 /* Makes rows durable; with an active record when `active` is given. */
 MUST_USE enum err proc_put_definition(
     struct proc *p, const struct definition *d, const struct definition *active);
@@ -54,7 +54,7 @@ void proc_link_current(struct proc *p, const struct reg_view *view);
 void proc_keep_check(struct proc *p);
 int64_t proc_now_ms(const struct proc *p);
 
-/* ---- finding ----------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 /* ERR_NOT_FOUND with the nearest name. Under mutex. */
 MUST_USE enum err proc_find_version(
     struct proc *p, struct str view, int32_t version, struct reg_version **ret_version);

@@ -5,7 +5,7 @@
 #include "processor/run.h"
 #include <stdio.h>
 
-/* ---- current.db -------------------------------------------------------------------- */
+/* ---- current.db ------------------------------------------------------------------------------ */
 
 /* A link for people: kappa itself follows the record, so a failure here is only told. */
 void proc_link_current(struct proc *p, const struct reg_view *view)
@@ -35,7 +35,7 @@ void proc_link_current(struct proc *p, const struct reg_view *view)
 	err_clear();
 }
 
-/* ---- dropping ---------------------------------------------------------------------- */
+/* ---- dropping -------------------------------------------------------------------------------- */
 
 enum err proc_drop_version_locked(struct proc *p, struct reg_version *v)
 {
@@ -180,7 +180,7 @@ enum err proc_drop(struct proc *p, const struct sql_statement *s, const struct p
 	return s->drop_table ? drop_table(p, s, how, sink) : drop_view(p, s, how, sink);
 }
 
-/* ---- promote and rollback ---------------------------------------------------------- */
+/* ---- promote and rollback -------------------------------------------------------------------- */
 
 static enum err check_promotable(
     struct proc *p, const struct proc_activation *a, int32_t *ret_active)
@@ -253,15 +253,14 @@ enum err proc_previous_active(struct proc *p, struct str view, int32_t *ret_vers
 	return err;
 }
 
-/* ---- keep windows ------------------------------------------------------------------ */
+/* ---- keep windows ---------------------------------------------------------------------------- */
 
 static struct reg_version *over_keep(struct proc *p)
 {
 	struct reg_version *found = NULL;
 	int64_t now_ms = proc_now_ms(p);
 	mutex_lock(&p->mutex);
-	LIST_EACH(&p->registry.views, node, next)
-	{
+	LIST_EACH (&p->registry.views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		if (view->previous != 0 && view->keep_until_ms != 0 &&
 		    view->keep_until_ms <= now_ms && !found)

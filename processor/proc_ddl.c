@@ -9,7 +9,7 @@
 
 enum { DDL_ARENA_BYTES_MAX = 64 << 20, KNOWN_WAIT_MS = 10, KNOWN_WAIT_MAX = 1000 };
 
-/* ---- records ----------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 struct encoded {
 	struct writer key, value;
@@ -74,7 +74,7 @@ static enum err reread(
 	return err;
 }
 
-/* ---- tables ------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 struct topic_lookup {
 	struct proc *proc;
@@ -163,7 +163,7 @@ enum err proc_create_table(struct proc *p, const struct sql_statement *s,
 	return proc_message(sink, "CREATE TABLE");
 }
 
-/* ---- what a version reads ---------------------------------------------------------- */
+/* ---- what a version reads -------------------------------------------------------------------- */
 
 struct input_look {
 	struct proc *proc;
@@ -257,7 +257,7 @@ enum err proc_sources(struct proc *p, const struct sql_statement *s, struct aren
 	return ERR_OK;
 }
 
-/* ---- versions ---------------------------------------------------------------------- */
+/* ---- versions -------------------------------------------------------------------------------- */
 
 struct version_request {
 	const struct sql_statement *s;

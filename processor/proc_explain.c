@@ -59,8 +59,8 @@ static enum err tell(struct explain *x, struct proc_input_record *r, int effect)
 }
 
 /*
- * A record that replaced another in the row (a newer revision) took that away and added itself: it is
- * told twice, so that the effects add up to the row's records.
+ * A record that replaced another in the row (a newer revision) took that away and added itself: it
+ * is told twice, so that the effects add up to the row's records.
  */
 static enum err explain_record(
     void *ctx, const struct decode_input *in, struct str topic, bool accepted)
@@ -83,7 +83,7 @@ static enum err explain_record(
 	return less ? ERR_OK : tell(x, &r, 1);
 }
 
-/* ---- the range --------------------------------------------------------------------- */
+/* ---- the range ------------------------------------------------------------------------------- */
 
 static bool reads_retractions(const struct plan *p)
 {
@@ -115,7 +115,7 @@ static enum err find_range(struct explain *x, struct proc_snapshot *at)
 	return ERR_OK;
 }
 
-/* ---- the run ----------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static enum err open_run(struct explain *x)
 {

@@ -27,7 +27,7 @@ struct query {
 	bool stop; /* a LIMIT has all its rows */
 };
 
-/* ---- results ----------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static enum err query_sink(
     void *ctx, const struct batch *rows, const struct op_change *changes, uint32_t count)
@@ -66,7 +66,7 @@ static enum err send_columns(const struct query *q)
 	return err;
 }
 
-/* ---- rows in ----------------------------------------------------------------------- */
+/* ---- rows in --------------------------------------------------------------------------------- */
 
 static enum err begin_batch(struct query *q)
 {
@@ -155,7 +155,7 @@ static enum err read_source(struct query *q, uint32_t id, const struct proc_rows
 	return q->stop ? ERR_OK : push_batch(q);
 }
 
-/* ---- running ----------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static enum err run_query(struct query *q, const struct proc_rows *rows)
 {
@@ -214,7 +214,7 @@ enum err proc_select(struct proc *p, const struct sql_statement *s, const struct
 	return err;
 }
 
-/* ---- one view pinned to a version -------------------------------------------------- */
+/* ---- one view pinned to a version ------------------------------------------------------------ */
 
 struct pinned {
 	const struct sql_catalog *under;
@@ -301,7 +301,7 @@ enum err proc_query(struct proc *p, struct str view, int32_t version, struct str
 	return proc_sql_error(ret_error, err);
 }
 
-/* ---- statements -------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static enum err show_tables(struct proc *p, const struct proc_sink *sink)
 {
@@ -311,16 +311,14 @@ static enum err show_tables(struct proc *p, const struct proc_sink *sink)
 	TRY(sink->columns(sink->ctx, columns, 3));
 	enum err err = ERR_OK;
 	mutex_lock(&p->ddl); /* entries are not freed; what is dropped is only marked */
-	LIST_EACH(&p->registry.tables, node, next)
-	{
+	LIST_EACH (&p->registry.tables, node, next) {
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
 		const struct datum row[3] = {
 		    {.s = t->name}, {.s = STR("table")}, {.s = t->table->topic}};
 		if (!t->dropped && err == ERR_OK)
 			err = sink->row(sink->ctx, row, 3);
 	}
-	LIST_EACH(&p->registry.views, node, next)
-	{
+	LIST_EACH (&p->registry.views, node, next) {
 		struct reg_view *v = CONTAINER_OF(node, struct reg_view, node);
 		char source[40];
 		(void)snprintf(source, sizeof(source), "version %d", v->active);

@@ -22,7 +22,7 @@ struct proc_snapshot {
 	uint32_t key_count;
 };
 
-/* ---- life cycle -------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static enum err snapshot_new(
     const struct reg_version *def, struct store_reader *reader, struct proc_snapshot **ret)
@@ -62,7 +62,7 @@ void proc_snapshot_close(struct proc_snapshot *s)
 	arena_release(&arena);
 }
 
-/* ---- barriers ---------------------------------------------------------------------- */
+/* ---- barriers -------------------------------------------------------------------------------- */
 
 struct barrier_set {
 	struct proc *proc;
@@ -252,7 +252,7 @@ enum err proc_snapshot_last(
 	return err;
 }
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 const struct reg_version *proc_snapshot_def(const struct proc_snapshot *s)
 {
@@ -308,7 +308,7 @@ enum err proc_snapshot_find(struct proc_snapshot *s, struct bytes key, struct pr
 	return ERR_OK;
 }
 
-/* ---- root -------------------------------------------------------------------------- */
+/* ---- root ------------------------------------------------------------------------------------ */
 
 static bool digest(EVP_MD_CTX *md, const struct writer *w)
 {

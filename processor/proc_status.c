@@ -9,7 +9,7 @@ const char *proc_state_name(enum proc_version_state s)
 	return names[s];
 }
 
-/* ---- status ------------------------------------------------------------------------ */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 /* Under mutex: what stands in memory. */
 static void fill_status(
@@ -109,8 +109,7 @@ enum err proc_version_status(
 static struct reg_version *next_by_name(struct proc *p, const struct reg_version *last)
 {
 	struct reg_version *best = NULL;
-	LIST_EACH(&p->registry.views, node, next)
-	{
+	LIST_EACH (&p->registry.views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		int after =
 		    last ? bytes_compare(str_bytes(view->name), str_bytes(last->view->name)) : 1;
@@ -162,7 +161,7 @@ enum err proc_version_sql(struct proc *p, struct str view, int32_t version, stru
 	return ret_sql->err;
 }
 
-/* ---- dead letters ------------------------------------------------------------------ */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 struct letters {
 	int32_t version;
@@ -224,7 +223,7 @@ enum err proc_dead_letters(struct proc *p, struct str view, int32_t version, str
 	return err;
 }
 
-/* ---- metrics ----------------------------------------------------------------------- */
+/* ---- metrics --------------------------------------------------------------------------------- */
 
 struct sample_set {
 	struct proc *proc;
@@ -268,8 +267,7 @@ static void write_reasons(struct proc *p, struct writer *out)
 	write_cstr(out, "# HELP kappa_dlq_records Dead letters of the active version, by reason\n"
 	                "# TYPE kappa_dlq_records gauge\n");
 	mutex_lock(&p->mutex);
-	LIST_EACH(&p->registry.views, node, next)
-	{
+	LIST_EACH (&p->registry.views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		struct reg_version *v = registry_version(&p->registry, view->name, 0);
 		for (int e = 0; v && v->run && e < ERR_COUNT; e++) {

@@ -39,7 +39,7 @@ void proc_pause(struct proc *proc, int64_t ns);
 /* Sim and tests: turns every version as far as the log allows; true when something moved. */
 bool proc_step(struct proc *proc);
 
-/* ---- results ----------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 struct proc_column {
 	struct str name;
@@ -54,7 +54,7 @@ struct proc_sink {
 	enum err (*message)(void *ctx, struct str text); /* "CREATE MATERIALIZED VIEW", notices */
 };
 
-/* ---- statements -------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 struct proc_execute {
 	bool execute_plans; /* do what loses data (DROP) instead of printing the plan: interface.md
@@ -91,7 +91,7 @@ MUST_USE enum err proc_run_plan(struct proc *proc, const struct view_plan *plan,
 /* The plan of an EXPLAIN as messages. */
 MUST_USE enum err proc_explain_plan(const struct view_plan *plan, const struct proc_sink *sink);
 
-/* ---- view versions ----------------------------------------------------------------- */
+/* ---- view versions --------------------------------------------------------------------------- */
 
 enum proc_version_state {
 	PROC_REBUILDING, /* reading history */
@@ -167,7 +167,7 @@ MUST_USE enum err proc_set_active(struct proc *proc, const struct proc_activatio
  * to. */
 MUST_USE enum err proc_previous_active(struct proc *proc, struct str view, int32_t *ret_version);
 
-/* ---- snapshots: rows at one sequence ----------------------------------------------- */
+/* ---- snapshots: rows at one sequence --------------------------------------------------------- */
 
 /* A consistent read-only picture of a version's rows at its last checkpoint. */
 struct proc_snapshot;
@@ -207,7 +207,7 @@ MUST_USE enum err proc_snapshot_root(struct proc_snapshot *s, uint8_t ret_root[3
 MUST_USE enum err proc_snapshot_parse_key(
     struct proc_snapshot *s, struct str text, struct writer *ret_key);
 
-/* ---- lineage ----------------------------------------------------------------------- */
+/* ---- lineage --------------------------------------------------------------------------------- */
 
 struct proc_input_record {
 	struct str topic;
@@ -228,7 +228,7 @@ MUST_USE enum err proc_explain_row(struct proc *proc, struct proc_snapshot *at, 
     uint64_t limit, enum err (*fn)(void *ctx, const struct proc_input_record *r), void *ctx,
     uint64_t *ret_total);
 
-/* ---- dead letters ------------------------------------------------------------------ */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 struct proc_dead_letter {
 	struct str topic;
@@ -249,7 +249,7 @@ MUST_USE enum err proc_dead_letters(struct proc *proc, struct str view, int32_t 
     struct str id, uint64_t limit, enum err (*fn)(void *ctx, const struct proc_dead_letter *d),
     void *ctx);
 
-/* ---- result text (interface.md "Outputs that programs read") ----------------------- */
+/* ---- result text (interface.md "Outputs that programs read") --------------------------------- */
 
 /* One value as in --csv (without quoting; NULL writes nothing) or as a JSON value. */
 void proc_write_csv_field(struct writer *w, struct type type, struct datum d);

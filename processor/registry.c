@@ -33,16 +33,14 @@ static void version_free(struct reg_version *v)
 
 void registry_release(struct registry *r)
 {
-	LIST_EACH(&r->tables, node, next)
-	{
+	LIST_EACH (&r->tables, node, next) {
 		struct arena arena = CONTAINER_OF(node, struct reg_table, node)->arena;
 		arena_release(&arena);
 	}
-	LIST_EACH(&r->views, node, next)
-	{
+	LIST_EACH (&r->views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
-		LIST_EACH(&view->versions, vnode, vnext)
-		version_free(CONTAINER_OF(vnode, struct reg_version, node));
+		LIST_EACH (&view->versions, vnode, vnext)
+			version_free(CONTAINER_OF(vnode, struct reg_version, node));
 		struct arena arena = view->arena;
 		arena_release(&arena);
 	}
@@ -50,12 +48,11 @@ void registry_release(struct registry *r)
 	list_init(&r->views);
 }
 
-/* ---- finding ----------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 struct reg_table *registry_table(struct registry *r, struct str name)
 {
-	LIST_EACH(&r->tables, node, next)
-	{
+	LIST_EACH (&r->tables, node, next) {
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
 		if (!t->dropped && str_equal(t->name, name))
 			return t;
@@ -65,8 +62,7 @@ struct reg_table *registry_table(struct registry *r, struct str name)
 
 static struct reg_view *find_any_view(struct registry *r, struct str name)
 {
-	LIST_EACH(&r->views, node, next)
-	{
+	LIST_EACH (&r->views, node, next) {
 		struct reg_view *v = CONTAINER_OF(node, struct reg_view, node);
 		if (str_equal(v->name, name))
 			return v;
@@ -107,8 +103,7 @@ struct reg_version *registry_version(struct registry *r, struct str view, int32_
 int32_t registry_free_version(const struct reg_view *view)
 {
 	int32_t highest = 0;
-	LIST_EACH(&view->versions, node, next)
-	{
+	LIST_EACH (&view->versions, node, next) {
 		const struct reg_version *v = CONTAINER_OF(node, struct reg_version, node);
 		if (!v->ended && v->def.version > highest)
 			highest = v->def.version;
@@ -129,8 +124,7 @@ static bool reads(const struct reg_version *v, const struct plan_read *read)
 
 struct reg_version *registry_reader_of(struct registry *r, const struct plan_read *read)
 {
-	LIST_EACH(&r->views, node, next)
-	{
+	LIST_EACH (&r->views, node, next) {
 		struct reg_view *view = CONTAINER_OF(node, struct reg_view, node);
 		for (struct reg_version *v = registry_next_version(view, NULL); v;
 		     v = registry_next_version(view, v))
@@ -140,7 +134,7 @@ struct reg_version *registry_reader_of(struct registry *r, const struct plan_rea
 	return NULL;
 }
 
-/* ---- did you mean ------------------------------------------------------------------ */
+/* ---- did you mean ---------------------------------------------------------------------------- */
 
 enum { EDIT_NAME_MAX = 64 };
 
@@ -170,8 +164,7 @@ struct str registry_nearest(struct registry *r, struct str name)
 {
 	struct str best = {NULL, 0};
 	uint32_t nearest = (uint32_t)name.len / 3 + 2;
-	LIST_EACH(&r->tables, node, next)
-	{
+	LIST_EACH (&r->tables, node, next) {
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
 		uint32_t d = t->dropped ? UINT32_MAX : edit_distance(t->name, name);
 		if (d < nearest) {
@@ -179,8 +172,7 @@ struct str registry_nearest(struct registry *r, struct str name)
 			best = t->name;
 		}
 	}
-	LIST_EACH(&r->views, node, next)
-	{
+	LIST_EACH (&r->views, node, next) {
 		struct reg_view *v = CONTAINER_OF(node, struct reg_view, node);
 		uint32_t d =
 		    registry_next_version(v, NULL) ? edit_distance(v->name, name) : UINT32_MAX;
@@ -192,7 +184,7 @@ struct str registry_nearest(struct registry *r, struct str name)
 	return best;
 }
 
-/* ---- the binder's view ------------------------------------------------------------- */
+/* ---- the binder's view ----------------------------------------------------------------------- */
 
 enum err registry_view_info(const struct reg_version *v, struct sql_view_info *ret_info)
 {
@@ -279,8 +271,7 @@ static enum err find_table_read(void *ctx, struct str name, const struct table *
 	const struct plan_read *read = recorded_read(v, name, true);
 	enum err err = ERR_NOT_FOUND;
 	mutex_lock(v->registry->mutex);
-	LIST_EACH(&v->registry->tables, node, next)
-	{
+	LIST_EACH (&v->registry->tables, node, next) {
 		struct reg_table *t = CONTAINER_OF(node, struct reg_table, node);
 		if (!read || !str_equal(t->name, name) ||
 		    !same_identity(t->table->identity, read->identity))
@@ -302,8 +293,7 @@ static enum err find_view_read(
 	mutex_lock(v->registry->mutex);
 	struct reg_view *view = read ? find_any_view(v->registry, name) : NULL;
 	if (view) {
-		LIST_EACH(&view->versions, node, next)
-		{
+		LIST_EACH (&view->versions, node, next) {
 			struct reg_version *x = CONTAINER_OF(node, struct reg_version, node);
 			if (x->def.version == read->version && x->plan &&
 			    same_identity(x->plan->identity, read->identity))
@@ -320,7 +310,7 @@ static struct str find_nearest_read(void *ctx, struct str name)
 	return (struct str){NULL, 0};
 }
 
-/* ---- changing ---------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static enum err sql_failed(enum err err, const struct sql_error *e)
 {
@@ -418,8 +408,8 @@ static enum err view_of(struct registry *r, struct str name, struct reg_view **r
 
 static void end_versions(struct reg_view *view)
 {
-	LIST_EACH(&view->versions, node, next)
-	CONTAINER_OF(node, struct reg_version, node)->ended = true;
+	LIST_EACH (&view->versions, node, next)
+		CONTAINER_OF(node, struct reg_version, node)->ended = true;
 }
 
 enum err registry_add_version(struct registry *r, const struct definition *d, struct arena *arena,

@@ -55,7 +55,7 @@ static int64_t now_ns(const struct run *r)
 	return io_clock_ns(worker_env(r->worker)->io, IO_CLOCK_MONOTONIC);
 }
 
-/* ---- failures ---------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static bool may_pass(enum err err)
 {
@@ -117,7 +117,7 @@ static void failed(struct run *r, enum err err)
 	    may_pass(err) ? "yes" : "no", diag_quote(reason, sizeof(reason), str_of(err_chain())));
 }
 
-/* ---- turns ------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static enum err open_version(struct run *r)
 {
@@ -194,7 +194,7 @@ int64_t run_due_ns(const struct run *r)
 	return due > 0 ? due : 0;
 }
 
-/* ---- life cycle -------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 void run_close(struct run *r, bool checkpoint)
 {

@@ -24,7 +24,7 @@ const struct version_view *version_view(const struct version *v)
 	return &v->view;
 }
 
-/* ---- opening ----------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void op_failed(void *ctx, const struct op_error *e)
 {
@@ -130,7 +130,7 @@ enum err version_close(struct version *v, bool checkpoint)
 	return err;
 }
 
-/* ---- batches ----------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 /* Records that wait in the feed may still die: accepted is all minus dead. */
 void version_count(struct version *v)
@@ -196,7 +196,7 @@ static enum err take_hole(struct version *v, const struct log_batch_view *b)
 	return ERR_OK;
 }
 
-/* ---- the end ----------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void measure_rate(struct version *v, int64_t now_ns)
 {
@@ -264,7 +264,7 @@ void version_set_barrier(struct version *v, struct version_barrier *barrier)
 		log_scan_limit(v->scan, barrier && !barrier->hold ? barrier->sequence : UINT64_MAX);
 }
 
-/* ---- turns ------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static enum err take_batch(struct version *v, const struct log_batch_view *b)
 {

@@ -7,7 +7,7 @@
 #include "processor/io/cell.h"
 #include "processor/version_parts.h"
 
-/* ---- changes of rows --------------------------------------------------------------- */
+/* ---- changes of rows ------------------------------------------------------------------------- */
 
 static enum err put_change(struct version *v, const struct batch *rows, const struct op_change *c)
 {
@@ -34,7 +34,7 @@ enum err version_sink(
 	return ERR_OK;
 }
 
-/* ---- dead letters ------------------------------------------------------------------ */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 enum err version_dead(void *ctx, const struct feed_dead *d)
 {
@@ -59,7 +59,7 @@ enum err version_dead(void *ctx, const struct feed_dead *d)
 	return ERR_OK;
 }
 
-/* ---- checkpoints ------------------------------------------------------------------- */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static enum err put_positions(struct version *v)
 {

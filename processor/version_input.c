@@ -57,7 +57,7 @@ enum err input_load(struct version *v)
 	return store_positions(v->store, load_position, v);
 }
 
-/* ---- a look at the topics, on the log's loop --------------------------------------- */
+/* ---- a look at the topics, on the log's loop ------------------------------------------------- */
 
 struct look {
 	struct version *v;

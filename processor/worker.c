@@ -56,8 +56,8 @@ enum err worker_new(struct worker_env *env, bool threaded, struct worker **ret_w
 
 static void close_runs(struct worker *w)
 {
-	LIST_EACH(&w->runs, node, next)
-	run_close(CONTAINER_OF(node, struct run, node), true);
+	LIST_EACH (&w->runs, node, next)
+		run_close(CONTAINER_OF(node, struct run, node), true);
 }
 
 void worker_free(struct worker *w)
@@ -149,14 +149,13 @@ struct worker_env *worker_env(const struct worker *w)
 	return w->env;
 }
 
-/* ---- turns ------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 /* One slice for each run that is live (or is not); true when one of them has more to do. */
 static bool turn_runs(struct worker *w, bool live)
 {
 	bool more = false;
-	LIST_EACH(&w->runs, node, next)
-	{
+	LIST_EACH (&w->runs, node, next) {
 		struct run *r = CONTAINER_OF(node, struct run, node);
 		if (run_is_live(r) == live)
 			more |= run_turn(r, (live ? SLICE_LIVE_MS : SLICE_REBUILD_MS) * MS_NS);
@@ -174,8 +173,7 @@ bool worker_turn(struct worker *w)
 static int64_t next_due_ns(const struct worker *w)
 {
 	int64_t due = IDLE_WAIT_MS * MS_NS;
-	LIST_EACH(&w->runs, node, next)
-	{
+	LIST_EACH (&w->runs, node, next) {
 		int64_t d = run_due_ns(CONTAINER_OF(node, struct run, node));
 		due = d < due ? d : due;
 	}

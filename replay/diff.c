@@ -28,7 +28,7 @@ struct diff {
 	struct writer text[2]; /* values of different types are compared as text */
 };
 
-/* ---- setting up -------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 static int32_t find_column(const struct sql_view_info *v, struct str name)
 {
@@ -91,7 +91,7 @@ static enum err take_snapshots(struct diff *x)
 	return proc_snapshot_parse_key(x->snap[0], x->req->key, &x->key);
 }
 
-/* ---- merge by key ------------------------------------------------------------------ */
+/* ---- merge by key ---------------------------------------------------------------------------- */
 
 static enum err advance(struct diff *x, int side)
 {
@@ -197,7 +197,7 @@ static enum err merge(struct diff *x)
 	return ERR_OK;
 }
 
-/* ---- multisets --------------------------------------------------------------------- */
+/* ---- multisets ------------------------------------------------------------------------------- */
 
 static enum err send_bag_row(
     void *ctx, enum diff_change change, const struct datum *values, uint32_t count)
@@ -238,7 +238,7 @@ static enum err compare_bags(struct diff *x)
 	return err;
 }
 
-/* ---- the whole --------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum err diff_all(struct diff *x)
 {
@@ -269,7 +269,7 @@ enum err diff_run(struct diff_rows *d)
 	return err;
 }
 
-/* ---- into a sink ------------------------------------------------------------------- */
+/* ---- into a sink ----------------------------------------------------------------------------- */
 
 static enum err sink_columns(void *ctx, const struct plan_columns *columns)
 {

@@ -8,7 +8,7 @@
 
 enum { REBUILD_ARENA_BYTES_MAX = 64 << 20 };
 
-/* ---- --from ------------------------------------------------------------------------ */
+/* ---- --from ---------------------------------------------------------------------------------- */
 
 struct part_look {
 	struct replay *replay;
@@ -124,7 +124,7 @@ enum err replay_resolve_from(struct replay *r, struct str from, const struct log
 	return ERR_OK;
 }
 
-/* ---- rebuild ----------------------------------------------------------------------- */
+/* ---- rebuild --------------------------------------------------------------------------------- */
 
 static enum err rebuild_statement(
     struct replay *r, struct replay_rebuild *req, const struct sql_statement *s)
@@ -187,7 +187,7 @@ enum err replay_rebuild(struct replay *r, struct replay_rebuild *req)
 	return ERR_OK;
 }
 
-/* ---- CALL -------------------------------------------------------------------------- */
+/* ---- CALL ------------------------------------------------------------------------------------ */
 
 struct call_args {
 	struct str view, from, reason, keep;

@@ -45,7 +45,7 @@ int64_t replay_now_ms(const struct replay *r)
 	return io_clock_ns(r->io, IO_CLOCK_REALTIME) / MS_NS;
 }
 
-/* ---- history ----------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static void write_event(struct replay *r, const struct replay_event *e, struct writer *w)
 {
@@ -94,7 +94,7 @@ void replay_record(struct replay *r, const struct replay_event *e)
 	writer_release(&value);
 }
 
-/* ---- promote and rollback ---------------------------------------------------------- */
+/* ---- promote and rollback -------------------------------------------------------------------- */
 
 enum err replay_promote(
     struct replay *r, struct str view, int32_t version, int64_t keep_ns, struct str reason)
@@ -134,7 +134,7 @@ enum err replay_rollback(struct replay *r, struct str view, struct str reason, i
 	return ERR_OK;
 }
 
-/* ---- waiting ----------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static enum err stopped(const struct proc_version_status *s)
 {
@@ -169,7 +169,7 @@ enum err replay_wait(struct replay *r, struct str view, int32_t version, int64_t
 	}
 }
 
-/* ---- statements -------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static enum err rows_of_diff(
     void *ctx, const struct plan *source, proc_take_row take, void *take_ctx)

@@ -25,7 +25,7 @@ struct replay_event {
 void replay_record(struct replay *r, const struct replay_event *e);
 int64_t replay_now_ms(const struct replay *r);
 
-/* ---- diff (diff.c) ----------------------------------------------------------------- */
+/* ---- diff (diff.c) --------------------------------------------------------------------------- */
 /* The rows of a diff, without the place for a sink's column names: `take` gets one datum per
  * column. */
 struct diff_rows {
@@ -38,7 +38,7 @@ struct diff_rows {
 };
 MUST_USE enum err diff_run(struct diff_rows *d);
 
-/* ---- statements -------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 MUST_USE enum err replay_call(struct replay *r, const struct sql_statement *s,
     const struct proc_execute *how, const struct proc_sink *sink, struct sql_error *ret_error);
 /* Where each partition of the topics starts; offsets in `arena`. */

@@ -5,7 +5,8 @@
  * integer arithmetic only: the same bytes on every machine. Event n is a new quake, or a revision
  * (other magnitude, other number of reports, sometimes withdrawn) of one of the last quakes. One
  * thread.
- *   {"id":"kq000042","rev":2,"time":1735689723456,"updated":1735690023456,"mag":4.5,"felt":17,"status":"reviewed","place":"..."}
+ *   {"id":"kq000042","rev":2,"time":1735689723456,"updated":1735690023456,"mag":4.5,
+ *    "felt":17,"status":"reviewed","place":"..."}
  */
 #include "log/base/base.h"
 

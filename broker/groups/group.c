@@ -27,7 +27,7 @@ static struct group_member *member_of(struct list_node *node)
 	return CONTAINER_OF(node, struct group_member, node);
 }
 
-/* ---- life ---------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 enum err group_init(struct group *g, struct str name, const struct group_ops *ops,
     const struct group_limits *limits)
@@ -52,14 +52,13 @@ enum err group_init(struct group *g, struct str name, const struct group_ops *op
 
 void group_release(struct group *g)
 {
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		ASSERT(!m->join_waiter && !m->sync_waiter);
 		member_remove(g, m, ERR_CANCELLED);
 	}
-	LIST_EACH(&g->pending, node, tmp)
-	pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
+	LIST_EACH (&g->pending, node, tmp)
+		pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
 	map_release(&g->by_id);
 	map_release(&g->by_instance);
 	map_release(&g->pending_by_id);
@@ -88,8 +87,7 @@ void group_check(const struct group *g)
 {
 	size_t members = 0, joining = 0, pending = 0, bytes = 0;
 	bool leader_found = false;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		check_member(g, m);
 		members++;
@@ -97,8 +95,7 @@ void group_check(const struct group *g)
 		bytes += m->protocol_bytes + m->assignment.len;
 		leader_found = leader_found || m == g->leader;
 	}
-	LIST_EACH(&g->pending, node, tmp2)
-	{
+	LIST_EACH (&g->pending, node, tmp2) {
 		pending++;
 		ASSERT(g->next_due_ms <= CONTAINER_OF(node, struct group_pending, node)->due_ms);
 	}
@@ -115,8 +112,8 @@ void group_check(const struct group *g)
 	const struct group_support *support;
 	while ((support = map_next(&g->support, &cursor))) {
 		size_t knowing = 0;
-		LIST_EACH(&g->members, node, tmp3)
-		knowing += member_supports(member_of(node), str_of(support->name));
+		LIST_EACH (&g->members, node, tmp3)
+			knowing += member_supports(member_of(node), str_of(support->name));
 		ASSERT(knowing == support->members && knowing > 0);
 	}
 	ASSERT(g->leader_store_id == 0 || g->state == GROUP_COMPLETING);
@@ -141,7 +138,7 @@ static uint64_t store(struct group *g)
 	return id;
 }
 
-/* ---- protocol vote ------------------------------------------------------------------------- */
+/* ---- protocol vote --------------------------------------------------------------------------- */
 
 /* What a member likes best among the candidates. */
 static size_t vote_of(const struct group_member *m, const struct str *candidates, size_t count)
@@ -167,8 +164,8 @@ struct str group_select_protocol(const struct group *g)
 	}
 	if (count == 0)
 		return (struct str){NULL, 0};
-	LIST_EACH(&g->members, node, tmp)
-	votes[vote_of(member_of(node), candidates, count)]++;
+	LIST_EACH (&g->members, node, tmp)
+		votes[vote_of(member_of(node), candidates, count)]++;
 	for (size_t c = 1; c < count; c++) {
 		if (votes[c] > votes[best])
 			best = c;
@@ -176,13 +173,12 @@ struct str group_select_protocol(const struct group *g)
 	return candidates[best];
 }
 
-/* ---- rebalance ----------------------------------------------------------------------------- */
+/* ---- rebalance ------------------------------------------------------------------------------- */
 
 static int64_t longest_rebalance_timeout(const struct group *g)
 {
 	int64_t longest = 0;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		int32_t ms = member_of(node)->rebalance_timeout_ms;
 		longest = ms > longest ? ms : longest;
 	}
@@ -192,8 +188,7 @@ static int64_t longest_rebalance_timeout(const struct group *g)
 static void fail_syncs(struct group *g, enum err e, int64_t now_ms)
 {
 	g->leader_store_id = 0;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		bool waited = m->awaiting_sync;
 		member_answer_sync(g, m, e);
@@ -223,8 +218,7 @@ void rebalance_prepare(struct group *g, int64_t now_ms)
 
 static void remove_absent(struct group *g)
 {
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		if (!m->awaiting_join && !m->instance_id)
 			member_remove(g, m, ERR_UNKNOWN_MEMBER);
@@ -236,8 +230,7 @@ static bool elect_leader(struct group *g)
 {
 	if (g->leader->awaiting_join)
 		return true;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		if (m->awaiting_join) {
 			g->leader = m;
@@ -275,8 +268,7 @@ static void start_generation(struct group *g, char *protocol, int64_t now_ms)
 	enter(g, GROUP_COMPLETING, now_ms);
 	g->sync_due_ms = now_ms + longest_rebalance_timeout(g);
 	group_due(g, g->sync_due_ms);
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		m->is_new = false;
 		m->synced = false;
@@ -325,7 +317,7 @@ void rebalance_try_complete(struct group *g, int64_t now_ms)
 		rebalance_complete(g, now_ms);
 }
 
-/* ---- time ---------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* One who waits for the group's answer need not send heartbeats; a new one only for so long. */
 static bool session_runs(const struct group_member *m)
@@ -336,8 +328,7 @@ static bool session_runs(const struct group_member *m)
 static bool expire_sessions(struct group *g, int64_t now_ms)
 {
 	bool any = false;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		if (session_runs(m) && m->session_due_ms <= now_ms) {
 			member_remove(g, m, ERR_UNKNOWN_MEMBER);
@@ -350,8 +341,7 @@ static bool expire_sessions(struct group *g, int64_t now_ms)
 static bool expire_pending(struct group *g, int64_t now_ms)
 {
 	bool any = false;
-	LIST_EACH(&g->pending, node, tmp)
-	{
+	LIST_EACH (&g->pending, node, tmp) {
 		struct group_pending *p = CONTAINER_OF(node, struct group_pending, node);
 		if (p->due_ms <= now_ms) {
 			pending_remove(g, p);
@@ -367,8 +357,7 @@ static bool expire_syncs(struct group *g, int64_t now_ms)
 	if (g->sync_due_ms == 0 || g->sync_due_ms > now_ms)
 		return false;
 	g->sync_due_ms = 0;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		if (!m->synced) {
 			member_remove(g, m, ERR_UNKNOWN_MEMBER);
@@ -394,13 +383,12 @@ static void rebalance_timer(struct group *g, int64_t now_ms)
 static void recompute_due(struct group *g)
 {
 	g->next_due_ms = INT64_MAX;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		if (session_runs(member_of(node)))
 			group_due(g, member_of(node)->session_due_ms);
 	}
-	LIST_EACH(&g->pending, node, tmp2)
-	group_due(g, CONTAINER_OF(node, struct group_pending, node)->due_ms);
+	LIST_EACH (&g->pending, node, tmp2)
+		group_due(g, CONTAINER_OF(node, struct group_pending, node)->due_ms);
 	if (g->state == GROUP_PREPARING)
 		group_due(g, g->rebalance_due_ms);
 	if (g->sync_due_ms)
@@ -422,7 +410,7 @@ void group_tick(struct group *g, int64_t now_ms)
 	recompute_due(g);
 }
 
-/* ---- storage ------------------------------------------------------------------------------- */
+/* ---- storage --------------------------------------------------------------------------------- */
 
 void group_stored(struct group *g, uint64_t store_id, enum err e, int64_t now_ms)
 {
@@ -435,8 +423,7 @@ void group_stored(struct group *g, uint64_t store_id, enum err e, int64_t now_ms
 		return;
 	}
 	enter(g, GROUP_STABLE, now_ms);
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = member_of(node);
 		if (m->awaiting_sync)
 			member_session_start(g, m, now_ms);
@@ -503,7 +490,7 @@ enum err group_restore_end(struct group *g, struct str leader, int64_t now_ms)
 	struct group_member *m = leader.ptr ? group_member_find(g, leader) : NULL;
 	g->leader = m ? m : g->leader;
 	g->state = GROUP_STABLE;
-	LIST_EACH(&g->members, node, tmp)
-	member_session_start(g, member_of(node), now_ms);
+	LIST_EACH (&g->members, node, tmp)
+		member_session_start(g, member_of(node), now_ms);
 	return ERR_OK;
 }

@@ -146,7 +146,7 @@ void group_release(struct group *g);
 /* Aborts when an invariant does not hold. O(members): tests call it after each step. */
 void group_check(const struct group *g);
 
-/* ---- requests ------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 struct group_join {
 	struct str member_id;   /* empty = new */
@@ -196,13 +196,13 @@ void group_stored(struct group *g, uint64_t store_id, enum err e, int64_t now_ms
 /* Nobody waits for `waiter` any more: it gets no call. The member stays as if it still waited. */
 void group_forget_waiter(struct group *g, void *waiter);
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct group_member *group_member_find(const struct group *g, struct str member_id);
 /* What the member said for the group's protocol; empty when there is none. */
 struct bytes group_member_metadata(const struct group *g, const struct group_member *m);
 
-/* ---- restoring from storage ---------------------------------------------------------------- */
+/* ---- restoring from storage ------------------------------------------------------------------ */
 
 struct group_restore {
 	struct str protocol_type, protocol, leader; /* ptr NULL = none */
@@ -220,7 +220,7 @@ MUST_USE enum err group_restore_begin(struct group *g, const struct group_restor
 MUST_USE enum err group_restore_member(struct group *g, const struct group_restore_member *m);
 MUST_USE enum err group_restore_end(struct group *g, struct str leader, int64_t now_ms);
 
-/* ---- between the files of the state machine ------------------------------------------------ */
+/* ---- between the files of the state machine -------------------------------------------------- */
 
 /* member.c */
 MUST_USE enum err member_new(struct group *g, const char *id, const struct group_join *join,

@@ -2,7 +2,7 @@
 /* What members ask of their group: join, sync, heartbeat, leave, and whether they may commit. */
 #include "group.h"
 
-/* ---- join ---------------------------------------------------------------------------------- */
+/* ---- join ------------------------------------------------------------------------------------ */
 
 static void refuse_join(
     struct group *g, const struct group_join *join, struct str member_id, enum err e)
@@ -216,7 +216,7 @@ void group_join(struct group *g, const struct group_join *join, int64_t now_ms)
 		join_known(g, join, now_ms);
 }
 
-/* ---- sync ---------------------------------------------------------------------------------- */
+/* ---- sync ------------------------------------------------------------------------------------ */
 
 /*
  * What a member gets that its leader forgot: for consumers an assignment of version 0 with no topic
@@ -232,9 +232,9 @@ static struct bytes nothing_assigned(const struct group *g)
 
 static enum err take_assignments(struct group *g, const struct group_sync *sync)
 {
-	LIST_EACH(&g->members, node, tmp)
-	TRY(member_set_assignment(
-	    g, CONTAINER_OF(node, struct group_member, node), nothing_assigned(g)));
+	LIST_EACH (&g->members, node, tmp)
+		TRY(member_set_assignment(
+		    g, CONTAINER_OF(node, struct group_member, node), nothing_assigned(g)));
 	for (size_t i = 0; i < sync->assignment_count; i++) {
 		struct group_member *m = group_member_find(g, sync->assignments[i].member_id);
 		if (m && sync->assignments[i].assignment.len)
@@ -295,7 +295,7 @@ void group_sync(struct group *g, const struct group_sync *sync, int64_t now_ms)
 	member_await_sync(g, m, sync->waiter);
 }
 
-/* ---- heartbeat, commit, leave -------------------------------------------------------------- */
+/* ---- heartbeat, commit, leave ---------------------------------------------------------------- */
 
 enum err group_heartbeat(struct group *g, struct str member_id, struct str instance_id,
     int32_t generation, int64_t now_ms)
@@ -346,8 +346,7 @@ enum err group_leave(struct group *g, struct str member_id, struct str instance_
 
 void group_forget_waiter(struct group *g, void *waiter)
 {
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		if (m->join_waiter == waiter)
 			m->join_waiter = NULL;

@@ -2,7 +2,7 @@
 /* All groups: opening, finding, making, settling. See groups.h for the invariants. */
 #include "groups.h"
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* One code point of well-formed UTF-8. */
 static uint32_t code_point(const uint8_t *p, size_t *ret_len)
@@ -40,7 +40,7 @@ int32_t entry_partition(const struct group_entry *e)
 	return hash == INT32_MIN ? 0 : (hash < 0 ? -hash : hash) % OFFSETS_PARTITIONS;
 }
 
-/* ---- entries ------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static void on_random(struct group *group, void *buf, size_t len)
 {
@@ -141,7 +141,7 @@ void entry_settle(struct group_entry *e)
 		loop_timer_set(g->loop, &e->timer, e->group.next_due_ms * MS_NS);
 }
 
-/* ---- the table ----------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static enum err keep_stored(struct group_entry *e, struct bytes value)
 {
@@ -239,8 +239,7 @@ static void snapshot(void *ctx, int32_t partition,
 	struct groups *g = ctx;
 	struct snapshot s = {.groups = g, .emit = emit, .ctx = emit_ctx};
 	row_list_init(&s.list);
-	LIST_EACH(&g->entries, node, tmp)
-	{
+	LIST_EACH (&g->entries, node, tmp) {
 		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
 		if (entry_partition(e) == partition)
 			snapshot_entry(&s, e);
@@ -248,7 +247,7 @@ static void snapshot(void *ctx, int32_t partition,
 	row_list_release(&s.list);
 }
 
-/* ---- open, close --------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
 static void take_options(struct groups *g, const struct groups_options *from)
 {
@@ -272,8 +271,7 @@ static void take_options(struct groups *g, const struct groups_options *from)
 /* Everything read: groups become what their last record says. */
 static enum err restore_all(struct groups *g)
 {
-	LIST_EACH(&g->entries, node, tmp)
-	{
+	LIST_EACH (&g->entries, node, tmp) {
 		struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
 		if (e->stored.ptr)
 			TRY(entry_restore(e, e->stored));
@@ -284,8 +282,8 @@ static enum err restore_all(struct groups *g)
 
 static void groups_free(struct groups *g)
 {
-	LIST_EACH(&g->entries, node, tmp)
-	entry_free(CONTAINER_OF(node, struct group_entry, node));
+	LIST_EACH (&g->entries, node, tmp)
+		entry_free(CONTAINER_OF(node, struct group_entry, node));
 	map_release(&g->by_name);
 	mem_free(g);
 }
@@ -323,8 +321,8 @@ void groups_close(struct groups *g)
 	if (!g)
 		return;
 	sweep_stop(g);
-	LIST_EACH(&g->entries, node, tmp)
-	loop_timer_cancel(g->loop, &CONTAINER_OF(node, struct group_entry, node)->timer);
+	LIST_EACH (&g->entries, node, tmp)
+		loop_timer_cancel(g->loop, &CONTAINER_OF(node, struct group_entry, node)->timer);
 	while (g->puts > 0)
 		ASSERT(loop_step(g->loop, 100 * MS_NS) == ERR_OK);
 	log_table_close(g->table);

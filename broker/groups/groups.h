@@ -83,7 +83,7 @@ struct groups {
 	unsigned puts; /* all entries' */
 };
 
-/* ---- life ---- */
+/* ---- life ------------------------------------------------------------------------------------ */
 /* Reads __consumer_offsets. Blocks. */
 MUST_USE enum err groups_open(struct loop *loop, struct log *log,
     const struct groups_options *options, struct groups **ret_groups);
@@ -92,7 +92,7 @@ void groups_close(struct groups *g);
 int64_t groups_now_ms(const struct groups *g); /* monotonic */
 int64_t groups_wall_ms(const struct groups *g);
 
-/* ---- entries ---- */
+/* ---- entries --------------------------------------------------------------------------------- */
 /* NULL when there is none. */
 struct group_entry *entry_find(const struct groups *g, struct str name);
 /* Finds or makes. ERR_INVALID_GROUP (name too long or not text), ERR_LIMIT, ERR_NOMEM. */
@@ -106,7 +106,7 @@ int32_t java_hash(struct str s);
 /* True when there is nothing in it that DescribeGroups would call a group. */
 bool entry_is_vacant(const struct group_entry *e);
 
-/* ---- offsets ---- */
+/* ---- offsets --------------------------------------------------------------------------------- */
 /* NULL when nothing is committed, or it was committed for a topic that is gone. */
 const struct offset *entry_offset(const struct group_entry *e, struct str topic, int32_t partition);
 /* All that entry_offset would give, ordered by topic and partition; array by mem_free. */
@@ -120,13 +120,13 @@ void offsets_release(struct group_entry *e);
 bool offset_is_orphan(const struct groups *g, const struct offset *o);
 void offset_to_rows(const struct group_entry *e, const struct offset *o, struct row_list *list);
 
-/* ---- store.c: the group's own record ---- */
+/* ---- store.c: the group's own record --------------------------------------------------------- */
 /* group_ops.store */
 void entry_store(struct group *group, uint64_t store_id);
 /* The row's value restored into a fresh entry. */
 MUST_USE enum err entry_restore(struct group_entry *e, struct bytes value);
 
-/* ---- drop.c: tombstones ---- */
+/* ---- drop.c: tombstones ---------------------------------------------------------------------- */
 /*
  * Writes tombstones for the offsets `pick` chooses (NULL = all) and, with whole, for the group's
  * record. `done` on the loop, never from inside. The entry may be gone afterwards.
@@ -151,11 +151,11 @@ void drop_start(struct drop *drop, struct group_entry *e, const struct drop_choi
 
 /* What a client is told about `e`: failures of our own become COORDINATOR_NOT_AVAILABLE. */
 enum err groups_wire_error(enum err e);
-/* ---- handle_membership.c: group_ops.joined and synced; the waiter is a struct request ---- */
+/* ---- handle_membership.c: group_ops.joined and synced; the waiter is a struct request -------- */
 void membership_joined(struct group *group, void *waiter, const struct group_join_result *result);
 void membership_synced(struct group *group, void *waiter, const struct group_sync_result *result);
 
-/* ---- sweep.c: expiry ---- */
+/* ---- sweep.c: expiry ------------------------------------------------------------------------- */
 void sweep_start(struct groups *g);
 void sweep_stop(struct groups *g);
 /* A topic is gone: its offsets are looked for at once. */

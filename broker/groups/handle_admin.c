@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* ---- ListGroups ---------------------------------------------------------------------------- */
+/* ---- ListGroups ------------------------------------------------------------------------------ */
 
 static bool same_word(struct str s, const char *word)
 {
@@ -33,8 +33,7 @@ void handle_list_groups(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	LIST_EACH(&g->entries, node, tmp)
-	{
+	LIST_EACH (&g->entries, node, tmp) {
 		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
 		if (!is_listed(req, e))
 			continue;
@@ -48,7 +47,7 @@ void handle_list_groups(struct request *req)
 	request_answer(req);
 }
 
-/* ---- DescribeGroups ------------------------------------------------------------------------ */
+/* ---- DescribeGroups -------------------------------------------------------------------------- */
 
 static bool describe_members(
     struct request *req, const struct group *g, struct describe_groups_response_group *out)
@@ -57,8 +56,7 @@ static bool describe_members(
 	out->members.at = request_new(req, &describe_groups_response_member_shape, g->member_count);
 	if (!out->members.at)
 		return false;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		struct describe_groups_response_member *to = &out->members.at[out->members.count++];
 		to->member_id = str_of(m->id);
@@ -115,7 +113,7 @@ void handle_describe_groups(struct request *req)
 		request_fail(req, ERR_LIMIT);
 }
 
-/* ---- DeleteGroups -------------------------------------------------------------------------- */
+/* ---- DeleteGroups ---------------------------------------------------------------------------- */
 
 struct group_deletes {
 	struct request *req;

@@ -41,15 +41,14 @@ static enum err find_group(
 	return ERR_OK;
 }
 
-/* ---- JoinGroup ----------------------------------------------------------------------------- */
+/* ---- JoinGroup ------------------------------------------------------------------------------- */
 
 static bool fill_members(struct request *req, const struct group *g, struct join_group_response *r)
 {
 	r->members.at = request_new(req, &join_group_response_member_shape, g->member_count);
 	if (!r->members.at)
 		return false;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		struct join_group_response_member *out = &r->members.at[r->members.count++];
 		out->member_id = str_of(m->id);
@@ -133,7 +132,7 @@ void handle_join_group(struct request *req)
 	entry_settle(e);
 }
 
-/* ---- SyncGroup ----------------------------------------------------------------------------- */
+/* ---- SyncGroup ------------------------------------------------------------------------------- */
 
 static void answer_sync(struct request *req, const struct group_sync_result *result)
 {
@@ -183,7 +182,7 @@ void handle_sync_group(struct request *req)
 	entry_settle(e);
 }
 
-/* ---- Heartbeat, LeaveGroup ----------------------------------------------------------------- */
+/* ---- Heartbeat, LeaveGroup ------------------------------------------------------------------- */
 
 void handle_heartbeat(struct request *req)
 {

@@ -7,7 +7,7 @@
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 
-/* ---- OffsetCommit -------------------------------------------------------------------------- */
+/* ---- OffsetCommit ---------------------------------------------------------------------------- */
 
 struct commit {
 	struct log_table_put put;
@@ -171,7 +171,7 @@ void handle_offset_commit(struct request *req)
 		request_fail(req, ERR_LIMIT);
 }
 
-/* ---- OffsetFetch --------------------------------------------------------------------------- */
+/* ---- OffsetFetch ----------------------------------------------------------------------------- */
 
 typedef struct offset_fetch_response_group_partition fetched_partition;
 typedef struct offset_fetch_response_group_topic fetched_topic;
@@ -352,7 +352,7 @@ void handle_offset_fetch(struct request *req)
 		request_fail(req, ERR_LIMIT);
 }
 
-/* ---- OffsetDelete -------------------------------------------------------------------------- */
+/* ---- OffsetDelete ---------------------------------------------------------------------------- */
 
 struct offset_delete {
 	struct drop drop;
@@ -375,8 +375,7 @@ static bool subscribes(const struct group *g, const struct group_member *m, stru
 
 static bool is_subscribed(const struct group *g, struct str topic)
 {
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		if (subscribes(g, m, topic))
 			return true;

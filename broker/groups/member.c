@@ -8,7 +8,7 @@
 
 static const struct str no_text = {NULL, 0};
 
-/* ---- protocols ----------------------------------------------------------------------------- */
+/* ---- protocols ------------------------------------------------------------------------------- */
 
 static size_t protocols_len(const struct group_protocol *from, size_t count)
 {
@@ -136,7 +136,7 @@ struct bytes group_member_metadata(const struct group *g, const struct group_mem
 	return bytes_of("", 0);
 }
 
-/* ---- life ---------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /* Pays for `now` bytes instead of `before`. */
 static enum err charge(struct group *g, size_t before, size_t now)
@@ -295,7 +295,7 @@ enum err member_replace_id(struct group *g, struct group_member *m, const char *
 	return ERR_OK;
 }
 
-/* ---- lookup -------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 struct group_member *group_member_find(const struct group *g, struct str member_id)
 {
@@ -342,7 +342,7 @@ char *member_make_id(struct group *g, struct str prefix)
 	return id;
 }
 
-/* ---- answers ------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 void member_answer_join(
     struct group *g, struct group_member *m, const struct group_join_result *result)
@@ -398,7 +398,7 @@ void member_session_start(struct group *g, struct group_member *m, int64_t now_m
 	group_due(g, m->session_due_ms);
 }
 
-/* ---- pending ids --------------------------------------------------------------------------- */
+/* ---- pending ids ----------------------------------------------------------------------------- */
 
 enum err pending_add(struct group *g, const char *id, int64_t due_ms)
 {

@@ -3,7 +3,7 @@
 
 enum { OFFSET_KEY_VERSION = 1, GROUP_KEY_VERSION = 2, VALUE_VERSION = 3 };
 
-/* ---- writing ------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 void row_list_init(struct row_list *list)
 {
@@ -99,7 +99,7 @@ enum err row_list_rows(struct row_list *list, const struct log_row **ret_rows)
 	return ERR_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 enum err row_key_read(struct bytes key, enum row_kind *ret_kind, struct offset_commit_key *ret_key)
 {

@@ -9,7 +9,7 @@
  */
 #include "broker/kafka/codec.h"
 
-/* ---- writing: a list of rows for one log_table_put ---- */
+/* ---- writing: a list of rows for one log_table_put ------------------------------------------- */
 struct row_list {
 	struct msg_out out; /* keys and values, one behind the other */
 	struct row_span {
@@ -30,7 +30,7 @@ void row_list_group(
 /* The rows, valid until the list changes. */
 MUST_USE enum err row_list_rows(struct row_list *list, const struct log_row **ret_rows);
 
-/* ---- reading ---- */
+/* ---- reading --------------------------------------------------------------------------------- */
 enum row_kind { ROW_OFFSET, ROW_GROUP, ROW_UNKNOWN };
 /* ROW_UNKNOWN: a key version from the future. ERR_CORRUPT. Strings are borrowed from `key`. */
 MUST_USE enum err row_key_read(

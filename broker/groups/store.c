@@ -44,16 +44,16 @@ static enum err encode_group(struct group_entry *e, struct row_list *list)
 	if (has_assignments(g)) {
 		value.protocol = str_of(g->protocol);
 		value.leader = str_of(g->leader->id);
-		LIST_EACH(&g->members, node, tmp)
-		fill_member(g, CONTAINER_OF(node, struct group_member, node),
-		    &members[value.members.count++]);
+		LIST_EACH (&g->members, node, tmp)
+			fill_member(g, CONTAINER_OF(node, struct group_member, node),
+			    &members[value.members.count++]);
 	}
 	row_list_group(list, g->name, &value);
 	mem_free(members);
 	return ERR_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void store_now(struct group_entry *e);
 
@@ -125,7 +125,7 @@ void entry_store(struct group *group, uint64_t store_id)
 		store_now(e);
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum err restore_members(struct group_entry *e, const struct group_metadata_value *value)
 {

@@ -102,7 +102,7 @@ void sweep_stop(struct groups *g)
 
 void groups_topic_deleted(struct groups *g)
 {
-	LIST_EACH(&g->entries, node, tmp)
-	CONTAINER_OF(node, struct group_entry, node)->checked_ms = 0;
+	LIST_EACH (&g->entries, node, tmp)
+		CONTAINER_OF(node, struct group_entry, node)->checked_ms = 0;
 	loop_timer_set(g->loop, &g->sweep, loop_now_ns(g->loop));
 }

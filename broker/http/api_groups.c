@@ -10,7 +10,7 @@
 
 enum { BODY_BYTES_MAX = 64 * 1024 * 1024, LAG_READS_MAX = 1000 };
 
-/* ---- lag ----------------------------------------------------------------------------------- */
+/* ---- lag ------------------------------------------------------------------------------------- */
 
 static enum err record_time(const struct log_read *read, int64_t offset, int64_t *ret_ms)
 {
@@ -92,7 +92,7 @@ static void write_lag(struct broker *b, struct json_writer *j, const struct seen
 	}
 }
 
-/* ---- groups -------------------------------------------------------------------------------- */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 static void write_head(struct json_writer *j, const struct seen_group *g)
 {

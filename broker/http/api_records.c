@@ -24,7 +24,7 @@ struct browse {
 	struct writer line, scratch;
 };
 
-/* ---- one record ---------------------------------------------------------------------------- */
+/* ---- one record ------------------------------------------------------------------------------ */
 
 /* Between tokens JSON may hold line ends; a line of NDJSON may not. */
 static void write_json_on_one_line(struct json_writer *j, struct writer *scratch, struct str text)
@@ -105,7 +105,7 @@ static enum err write_record(
 	return http_reply_write(w->reply, writer_bytes(&w->line));
 }
 
-/* ---- batches and partitions ---------------------------------------------------------------- */
+/* ---- batches and partitions ------------------------------------------------------------------ */
 
 static enum err write_batch(
     struct browse *w, const struct observe_read *at, struct bytes batch, struct writer *unpacked)

@@ -30,7 +30,7 @@ struct reset {
 	enum err err;
 };
 
-/* ---- what is asked ------------------------------------------------------------------------- */
+/* ---- what is asked --------------------------------------------------------------------------- */
 
 static enum err parse_body(struct reset *r, struct http_request *request, struct arena *arena)
 {
@@ -116,7 +116,7 @@ static enum err plan(struct reset *r, struct arena *arena)
 	return ERR_OK;
 }
 
-/* ---- doing it ------------------------------------------------------------------------------ */
+/* ---- doing it -------------------------------------------------------------------------------- */
 
 static void put_done(struct log_table_put *put)
 {

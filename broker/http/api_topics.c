@@ -59,7 +59,7 @@ static enum err get_topics(void *ctx, struct http_request *request, struct http_
 	return err;
 }
 
-/* ---- one topic ----------------------------------------------------------------------------- */
+/* ---- one topic ------------------------------------------------------------------------------- */
 
 static void write_partition(
     struct json_writer *j, int32_t index, const struct log_partition_status *p)
@@ -142,7 +142,7 @@ static enum err get_topic(void *ctx, struct http_request *request, struct http_r
 	return err;
 }
 
-/* ---- segments ------------------------------------------------------------------------------ */
+/* ---- segments -------------------------------------------------------------------------------- */
 
 struct segment_walk {
 	struct broker *b;

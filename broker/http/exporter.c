@@ -11,7 +11,7 @@ static void family(struct writer *out, const char *name, const char *help)
 	write_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
 }
 
-/* ---- topics -------------------------------------------------------------------------------- */
+/* ---- topics ---------------------------------------------------------------------------------- */
 
 typedef double (*part_value)(const struct log_partition_status *p);
 
@@ -57,7 +57,7 @@ static void write_topics(struct writer *out, const struct seen_topic *topics)
 	write_parts(out, "kappa_topic_partition_bytes", topics, part_bytes);
 }
 
-/* ---- groups -------------------------------------------------------------------------------- */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 /* False: no sample. */
 typedef bool (*offset_value)(const struct seen_offset *o, double *ret_value);

@@ -11,7 +11,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/* ---- opening: allow-list and token --------------------------------------------------------- */
+/* ---- opening: allow-list and token ----------------------------------------------------------- */
 
 static char *lower_copy(const char *s)
 {
@@ -108,7 +108,7 @@ void guard_release(struct http *http)
 	OPENSSL_cleanse(http->token, sizeof http->token);
 }
 
-/* ---- checking ------------------------------------------------------------------------------ */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 struct header_scan {
 	const char *name;

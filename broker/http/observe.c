@@ -2,7 +2,7 @@
 #include "observe.h"
 #include <stdlib.h>
 
-/* ---- topics -------------------------------------------------------------------------------- */
+/* ---- topics ---------------------------------------------------------------------------------- */
 
 struct topic_walk {
 	struct broker *b;
@@ -97,7 +97,7 @@ enum err observe_topics(
 	return ERR_OK;
 }
 
-/* ---- groups -------------------------------------------------------------------------------- */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 struct group_walk {
 	struct broker *b;
@@ -117,8 +117,7 @@ static void group_names(void *arg)
 		w->err = ERR_NOMEM;
 		return;
 	}
-	LIST_EACH(&g->entries, node, tmp)
-	{
+	LIST_EACH (&g->entries, node, tmp) {
 		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
 		if (entry_is_vacant(e))
 			continue;
@@ -146,8 +145,7 @@ static bool copy_members(struct arena *arena, const struct group *g, struct seen
 {
 	s->members = arena_calloc(arena, g->member_count + 1, sizeof(*s->members));
 	bool ok = s->members != NULL;
-	LIST_EACH(&g->members, node, tmp)
-	{
+	LIST_EACH (&g->members, node, tmp) {
 		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
 		if (!ok)
 			return false;
@@ -335,7 +333,7 @@ enum err observe_groups(
 	return ERR_OK;
 }
 
-/* ---- records ------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 struct read_wait {
 	struct broker *b;

@@ -66,7 +66,7 @@ MUST_USE enum err observe_read(
 MUST_USE enum err observe_time(
     struct broker *b, struct str topic, int32_t partition, int64_t time_ms, int64_t *ret_offset);
 
-/* ---- the routes and collectors, by file ---- */
+/* ---- the routes and collectors, by file ------------------------------------------------------ */
 MUST_USE enum err api_topics_routes(struct broker *b, struct http *http);
 MUST_USE enum err api_records_routes(struct broker *b, struct http *http);
 MUST_USE enum err api_groups_routes(struct broker *b, struct http *http);

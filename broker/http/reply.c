@@ -43,7 +43,7 @@ void reply_release(struct http_reply *reply)
 	mem_free(reply->ring);
 }
 
-/* ---- handler's side ------------------------------------------------------------------------ */
+/* ---- handler's side -------------------------------------------------------------------------- */
 
 enum err http_reply_header(struct http_reply *reply, const char *name, struct str value)
 {
@@ -245,7 +245,7 @@ void reply_finish(struct http_request *r, enum err e)
 	mutex_unlock(&r->mutex);
 }
 
-/* ---- event thread's side ------------------------------------------------------------------- */
+/* ---- event thread's side --------------------------------------------------------------------- */
 
 static ssize_t stream_read(void *arg, uint64_t pos, char *buf, size_t max)
 {

@@ -24,7 +24,7 @@ struct str route_segment_name(struct str segment)
 	return str_from(segment.ptr + 1, segment.len - 2);
 }
 
-/* ---- adding -------------------------------------------------------------------------------- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static enum err split_pattern(struct route *route)
 {
@@ -86,8 +86,7 @@ enum err http_route(struct http *http, const struct http_route *def)
 	TRY(route_new(def, &route));
 	enum err e = ERR_OK;
 	mutex_lock(&http->mutex);
-	LIST_EACH(&http->routes, node, tmp)
-	{
+	LIST_EACH (&http->routes, node, tmp) {
 		struct route *other = CONTAINER_OF(node, struct route, node);
 		if (strcmp(other->def.method, def->method) == 0 &&
 		    strcmp(other->def.pattern, def->pattern) == 0)
@@ -102,7 +101,7 @@ enum err http_route(struct http *http, const struct http_route *def)
 	return err_note(e, "route %s %s", def->method, def->pattern);
 }
 
-/* ---- matching ------------------------------------------------------------------------------ */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 enum segment_kind { SEGMENT_REST, SEGMENT_NAME, SEGMENT_LITERAL };
 
@@ -173,8 +172,7 @@ enum route_match route_match(
 	const struct route *best = NULL;
 	allow[0] = '\0';
 	mutex_lock(&http->mutex);
-	LIST_EACH(&http->routes, node, tmp)
-	{
+	LIST_EACH (&http->routes, node, tmp) {
 		const struct route *route = CONTAINER_OF(node, struct route, node);
 		if (!matches(route, r))
 			continue;

@@ -7,7 +7,7 @@
 #include "door.h"
 #include <stdio.h>
 
-/* ---- callbacks of the event thread --------------------------------------------------------- */
+/* ---- callbacks of the event thread ----------------------------------------------------------- */
 
 static void enter_phase(
     struct http_request *r, enum connection_phase phase, struct http_request *running)
@@ -221,7 +221,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *arg, const char *
 	diag(DIAG_DEBUG, "http", "message=%s", diag_quote(quoted, sizeof quoted, str_of(line)));
 }
 
-/* ---- open, close --------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------------------- */
 
 static enum err start_daemon(struct http *http, const struct http_options *options)
 {
@@ -250,8 +250,7 @@ static enum err start_daemon(struct http *http, const struct http_options *optio
 
 static void http_free(struct http *http)
 {
-	LIST_EACH(&http->routes, node, tmp)
-	{
+	LIST_EACH (&http->routes, node, tmp) {
 		list_remove(node);
 		route_free(CONTAINER_OF(node, struct route, node));
 	}

@@ -77,7 +77,7 @@ bool work_submit(struct http_request *r)
 	return open;
 }
 
-/* ---- sweeper ------------------------------------------------------------------------------- */
+/* ---- sweeper --------------------------------------------------------------------------------- */
 
 static void cancel(struct http_request *r)
 {
@@ -96,8 +96,7 @@ static bool peer_is_gone(int fd)
 static void sweep(struct http *http)
 {
 	int64_t now = io_clock_ns(http->io, IO_CLOCK_MONOTONIC);
-	LIST_EACH(&http->connections, node, tmp)
-	{
+	LIST_EACH (&http->connections, node, tmp) {
 		struct http_connection *c = CONTAINER_OF(node, struct http_connection, node);
 		int64_t age = now - c->since_ns;
 		if (c->request && (http->closing || peer_is_gone(c->fd)))

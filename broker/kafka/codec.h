@@ -98,7 +98,7 @@ static inline size_t msg_arena_limit(size_t received)
 MUST_USE enum err msg_decode(
     struct msg_form form, struct reader *r, struct arena *arena, void *ret_message);
 
-/* ---- encoding: bytes and borrowed slices in between ---- */
+/* ---- encoding: bytes and borrowed slices in between ------------------------------------------ */
 struct msg_splice {
 	size_t at; /* stands before writer byte `at` */
 	struct bytes bytes;
@@ -120,13 +120,13 @@ static inline size_t msg_out_len(const struct msg_out *out)
 /* Appends the message. Slices are borrowed until the output has been sent. Errors: LIMIT, NOMEM. */
 MUST_USE enum err msg_encode(struct msg_form form, const void *message, struct msg_out *out);
 
-/* ---- people and tests ---- */
+/* ---- people and tests ------------------------------------------------------------------------ */
 /* One JSON object on one line; bytes as hex up to 64 of them, records as their length. */
 void msg_print(struct msg_form form, const void *message, struct writer *out);
 /* True when both say the same in this version. */
 bool msg_equal(struct msg_form form, const void *a, const void *b);
 
-/* ---- for the functions above ---- */
+/* ---- for the functions above ----------------------------------------------------------------- */
 static inline bool msg_field_in(const struct msg_field *f, int16_t version)
 {
 	return version >= f->from && version <= f->to;

@@ -43,8 +43,7 @@ static int collect(struct conn *c, struct iovec *iov)
 	size_t total = 0;
 	int count = 0;
 	c->sent_after = 0;
-	LIST_EACH(&c->requests, n, tmp)
-	{
+	LIST_EACH (&c->requests, n, tmp) {
 		struct request *req = request_of(n);
 		if (!req->answered)
 			break;
@@ -112,8 +111,7 @@ static void on_sent(struct io_req *io)
 static size_t ready_pieces(const struct conn *c)
 {
 	size_t pieces = 0;
-	LIST_EACH(&c->requests, n, tmp)
-	{
+	LIST_EACH (&c->requests, n, tmp) {
 		const struct request *req = request_of(n);
 		if (!req->answered || pieces >= IO_IOV_MAX)
 			break;
@@ -290,8 +288,7 @@ static void reap(struct conn *c)
 		broker_frame_give(b, c->frame.ptr, c->frame.capacity);
 		c->frame = (struct frame){0};
 	}
-	LIST_EACH(&c->requests, n, tmp)
-	{
+	LIST_EACH (&c->requests, n, tmp) {
 		struct request *req = request_of(n);
 		if (!req->answered)
 			continue;
@@ -375,8 +372,7 @@ enum err conn_open(struct broker *b, int fd)
 /* Requests that wait are told; those behind a turn that never comes are ended here. */
 static void tell_closed(struct conn *c)
 {
-	LIST_EACH(&c->requests, n, tmp)
-	{
+	LIST_EACH (&c->requests, n, tmp) {
 		struct request *req = request_of(n);
 		if (req->answered)
 			continue;

@@ -76,8 +76,7 @@ static void on_sweep(struct loop_timer *timer)
 {
 	struct broker *b = CONTAINER_OF(timer, struct broker, sweep);
 	int64_t now = loop_now_ns(b->loop);
-	LIST_EACH(&b->conns, n, tmp)
-	{
+	LIST_EACH (&b->conns, n, tmp) {
 		struct conn *c = CONTAINER_OF(n, struct conn, node);
 		const char *reason = overdue(b, c, now);
 		if (reason)
@@ -91,8 +90,7 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
 	if (!ptr)
 		return;
 	frame_give(&b->frames, ptr, capacity);
-	LIST_EACH(&b->hungry, n, tmp)
-	{
+	LIST_EACH (&b->hungry, n, tmp) {
 		struct conn *c = CONTAINER_OF(n, struct conn, hungry);
 		list_remove(n);
 		conn_wake(c);
@@ -219,8 +217,8 @@ void broker_close(struct broker *b)
 	loop_timer_cancel(b->loop, &b->accept_again);
 	if (b->accepting)
 		io_cancel(b->io, &b->accept);
-	LIST_EACH(&b->conns, n, tmp)
-	conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
+	LIST_EACH (&b->conns, n, tmp)
+		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
 	while (b->accepting || b->conn_count > 0 || b->fetch_wake_queued)
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
 	enum err err = io_close(b->io, b->listen_fd); /* nothing can be done about a failure */

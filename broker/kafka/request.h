@@ -34,7 +34,7 @@ struct request {
 	struct arena arena;   /* freed with the request; use request_alloc */
 	void *body;           /* the api's request struct; the handler may modify it */
 	void *response;       /* its response struct, holding the defaults: fill it in, answer */
-	int64_t received_ns; /* monotonic */
+	int64_t received_ns;  /* monotonic */
 
 	/* a handler that answers later may set these */
 	void *user;
@@ -78,7 +78,7 @@ void *request_new(struct request *req, const struct msg_shape *shape, size_t cou
 /* A formatted string in the arena; ptr NULL when it is exhausted, which nullable fields bear. */
 struct str request_text(struct request *req, const char *fmt, ...) PRINTF(2, 3);
 
-/* ---- dispatch ---- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 struct dispatch_row {
 	int16_t key;
 	int8_t min, max; /* served */

@@ -7,7 +7,7 @@
 #include "broker/broker.h"
 #include "broker/kafka/request.h"
 
-/* ---- buffers for request frames ---- */
+/* ---- buffers for request frames -------------------------------------------------------------- */
 /*
  * Frames grow as their bytes arrive: never more than 4 times what has been received plus 64 KiB is
  * taken for one (I8). Large buffers are kept for reuse, because fresh memory costs a page fault per
@@ -43,7 +43,7 @@ void frame_pool_release(struct frame_pool *pool);
 MUST_USE enum err frame_grow(struct frame_pool *pool, struct frame *f);
 void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
 
-/* ---- connection ---- */
+/* ---- connection ------------------------------------------------------------------------------ */
 enum { CONN_HEAD_BYTES = 4096 };
 #define CONN_OUT_HIGH   ((size_t)4 * MIB) /* answered, not sent: above it reading stops */
 #define CONN_SEND_BYTES ((size_t)1 * MIB) /* of one send: a reader too slow for this is noticed */
@@ -88,7 +88,7 @@ void conn_wake(struct conn *c);
 /* Its request has been answered. */
 void conn_answered(struct request *req);
 
-/* ---- broker ---- */
+/* ---- broker ---------------------------------------------------------------------------------- */
 struct groups;
 struct broker {
 	struct loop *loop;
@@ -98,7 +98,7 @@ struct broker {
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;
-	} health; /* what the HTTP door says of the loop */
+	} health;                      /* what the HTTP door says of the loop */
 	struct broker_options options; /* with defaults filled in; strings are copies */
 	int listen_fd;
 	uint16_t port;
@@ -125,7 +125,7 @@ MUST_USE enum err cluster_id_open(struct broker *b);
 /* Gives a request's frame back and lets hungry connections go on. */
 void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity);
 
-/* ---- request ---- */
+/* ---- request --------------------------------------------------------------------------------- */
 /* Takes the frame over. NULL: out of memory, the frame is freed. */
 struct request *request_open(struct conn *c, struct frame *frame);
 /* Decodes and hands to the handler; refusals end in request_fail. */

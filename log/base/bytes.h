@@ -26,8 +26,8 @@ struct str {
 };
 
 #define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
-#define STR_FMT "%.*s"
-#define STR_ARG(s) (int)(s).len, (s).ptr ? (s).ptr : ""
+#define STR_FMT      "%.*s"
+#define STR_ARG(s)   (int)(s).len, (s).ptr ? (s).ptr : ""
 
 static inline struct bytes bytes_of(const void *ptr, size_t len)
 {
@@ -67,7 +67,7 @@ bool str_is_utf8(struct str s);
 bool str_to_i64(struct str s, int64_t *ret_value);
 bool str_to_u64(struct str s, uint64_t *ret_value);
 
-/* ---- fixed positions in a buffer ------------------------------------------------------------ */
+/* ---- fixed positions in a buffer ------------------------------------------------------------- */
 static inline uint16_t get_u16_be(const uint8_t *p)
 {
 	uint16_t v;
@@ -135,7 +135,7 @@ static inline void put_u64_le(uint8_t *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-/* ---- reader ------------------------------------------------------------------------------- */
+/* ---- reader ---------------------------------------------------------------------------------- */
 struct reader {
 	const uint8_t *ptr;
 	size_t len;
@@ -231,8 +231,8 @@ static inline uint64_t read_uvarint64(struct reader *r)
 	return read_uvarint_slow(r, 64);
 }
 /*
- * The same by value, for loops that must keep their position in a register: the varint at `p`, of which
- * `left` bytes are there. len 0: it is malformed or cut short (beyond 64 bits, no end).
+ * The same by value, for loops that must keep their position in a register: the varint at `p`, of
+ * which `left` bytes are there. len 0: it is malformed or cut short (beyond 64 bits, no end).
  */
 struct uvarint {
 	uint64_t value;
@@ -274,7 +274,7 @@ static inline void read_skip(struct reader *r, size_t len)
 	(void)reader_take(r, len);
 }
 
-/* ---- writer ------------------------------------------------------------------------------- */
+/* ---- writer ---------------------------------------------------------------------------------- */
 /*
  * Appends to a heap buffer that grows up to `limit` bytes; beyond it, or when allocation fails,
  * `err` is set (ERR_LIMIT, ERR_NOMEM), stays set, and every later write is a no-op. writer_release

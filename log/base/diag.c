@@ -68,8 +68,8 @@ static bool is_plain(struct str s)
 	bool letter = false;
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.ptr[i];
-		bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-		    c == '/';
+		bool alpha =
+		    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/';
 		letter |= alpha;
 		if (!alpha && !(c >= '0' && c <= '9') && !strchr("-.:+@,;%~#*", c))
 			return false;
@@ -218,8 +218,8 @@ static void line_add_json_pairs(struct line *l, const char *p)
 			value = str_from(p, (size_t)(end - p));
 			p = end;
 		}
-		bool quoted = value.len >= 2 && value.ptr[0] == '"' &&
-		    value.ptr[value.len - 1] == '"';
+		bool quoted =
+		    value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
 		char buf[PAIRS_BYTES];
 		if (value.len == 0)
 			line_add_cstr(l, "true");
@@ -306,8 +306,8 @@ static void report_suppressed(int64_t second)
 		if (r->suppressed == 0 || r->second == second)
 			continue;
 		char pairs[64];
-		snprintf(pairs, sizeof(pairs), "suppressed=%llu",
-		    (unsigned long long)r->suppressed);
+		snprintf(
+		    pairs, sizeof(pairs), "suppressed=%llu", (unsigned long long)r->suppressed);
 		r->suppressed = 0;
 		emit(DIAG_WARN, r->event, pairs);
 	}

@@ -16,7 +16,7 @@ static const struct {
 	int16_t http;
 	bool retriable;
 } table[ERR_COUNT] = {
-#define ERR(name, kafka, http, retriable, text)                                                   \
+#define ERR(name, kafka, http, retriable, text)                                                    \
 	[ERR_##name] = {#name, text, kafka, http, retriable},
 #include "err.def"
 #undef ERR

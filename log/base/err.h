@@ -29,14 +29,14 @@ enum err {
 			return try_err_;                                                           \
 	} while (0)
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-const char *err_name(enum err e);     /* "OFFSET_OUT_OF_RANGE" */
-const char *err_text(enum err e);     /* "offset out of range" */
-int16_t err_kafka(enum err e);        /* Kafka error code */
-int err_http(enum err e);             /* HTTP status */
-bool err_retriable(enum err e);       /* would the same request succeed later? */
+const char *err_name(enum err e); /* "OFFSET_OUT_OF_RANGE" */
+const char *err_text(enum err e); /* "offset out of range" */
+int16_t err_kafka(enum err e);    /* Kafka error code */
+int err_http(enum err e);         /* HTTP status */
+bool err_retriable(enum err e);   /* would the same request succeed later? */
 enum err err_from_errno(int sys_errno);
 /* Finds a code by its name, with or without ERR_ and in any case; false when there is none. */
 bool err_by_name(const char *name, enum err *ret_err);

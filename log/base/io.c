@@ -17,8 +17,8 @@ enum err io_new(const char *backend, struct io **ret_io)
 	if (strcmp(backend, "uring") == 0)
 		return io_uring_new(ret_io);
 	if (strcmp(backend, "auto") != 0)
-		return err_note(ERR_INVALID, "I/O backend \"%s\": choose uring, threads or auto",
-		    backend);
+		return err_note(
+		    ERR_INVALID, "I/O backend \"%s\": choose uring, threads or auto", backend);
 	size_t mark = err_mark();
 	enum err e = io_uring_new(ret_io);
 	if (e == ERR_OK || e == ERR_NOMEM)
@@ -123,8 +123,8 @@ void io_req_done(struct io_req *req)
 	bool file = req->op <= IO_FDATASYNC;
 	if (req->err != ERR_OK && file) {
 		errno = req->sys_errno;
-		(void)err_sys("%s fd %d pos %llu", op_names[req->op], req->fd,
-		    (unsigned long long)req->pos);
+		(void)err_sys(
+		    "%s fd %d pos %llu", op_names[req->op], req->fd, (unsigned long long)req->pos);
 	}
 	req->done(req);
 }
@@ -245,8 +245,8 @@ enum err io_lock(struct io *io, int fd)
 	return io->ops->lock(io, fd);
 }
 
-enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
-    uint64_t *ret_total_bytes)
+enum err io_space(
+    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes)
 {
 	return io->ops->space(io, path, ret_free_bytes, ret_total_bytes);
 }
@@ -355,8 +355,8 @@ static enum err read_open_file(struct io *io, int fd, size_t limit_bytes, struct
 	return ERR_OK;
 }
 
-enum err io_read_file(struct io *io, const char *path, size_t limit_bytes,
-    struct bytes *ret_content)
+enum err io_read_file(
+    struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content)
 {
 	int fd;
 	TRY(io_open(io, path, IO_READONLY, &fd));

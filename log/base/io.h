@@ -99,8 +99,8 @@ struct io_ops {
 	void (*wake)(struct io *io);
 	enum err (*open)(struct io *io, const char *path, unsigned flags, int *ret_fd);
 	enum err (*close)(struct io *io, int fd);
-	enum err (*pread)(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
-	    size_t *ret_len);
+	enum err (*pread)(
+	    struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
 	enum err (*pwrite)(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
 	enum err (*fdatasync)(struct io *io, int fd);
 	enum err (*fsync)(struct io *io, int fd);
@@ -116,10 +116,10 @@ struct io_ops {
 	enum err (*fsync_dir)(struct io *io, const char *path);
 	enum err (*list)(struct io *io, const char *path, struct io_names *ret_names);
 	enum err (*lock)(struct io *io, int fd);
-	enum err (*space)(struct io *io, const char *path, uint64_t *ret_free_bytes,
-	    uint64_t *ret_total_bytes);
-	enum err (*listen)(struct io *io, const char *host, uint16_t port, int *ret_fd,
-	    uint16_t *ret_port);
+	enum err (*space)(
+	    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+	enum err (*listen)(
+	    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 	enum err (*address)(struct io *io, int fd, bool peer, struct io_address *ret_address);
 	int64_t (*clock_ns)(struct io *io, enum io_clock clock);
 	void (*random)(struct io *io, void *buf, size_t len);
@@ -149,7 +149,7 @@ static inline const char *io_name(const struct io *io)
 	return io->ops->name;
 }
 
-/* ---- asynchronous: loop thread ---- */
+/* ---- asynchronous: loop thread --------------------------------------------------------------- */
 static inline void io_submit(struct io *io, struct io_req *req)
 {
 	io->ops->submit(io, req);
@@ -173,12 +173,12 @@ static inline void io_wake(struct io *io)
 	io->ops->wake(io);
 }
 
-/* ---- blocking: any thread ---- */
+/* ---- blocking: any thread -------------------------------------------------------------------- */
 MUST_USE enum err io_open(struct io *io, const char *path, unsigned flags, int *ret_fd);
 MUST_USE enum err io_close(struct io *io, int fd);
 /* Reads up to len bytes; *ret_len < len only at the end of file. */
-MUST_USE enum err io_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
-    size_t *ret_len);
+MUST_USE enum err io_pread(
+    struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
 /* Reads exactly len bytes, else ERR_EOF. */
 MUST_USE enum err io_pread_all(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 MUST_USE enum err io_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
@@ -203,28 +203,28 @@ MUST_USE enum err io_list(struct io *io, const char *path, struct io_names *ret_
 void io_names_release(struct io_names *names);
 /* Exclusive advisory lock, not waiting: ERR_LOCKED. */
 MUST_USE enum err io_lock(struct io *io, int fd);
-MUST_USE enum err io_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
-    uint64_t *ret_total_bytes);
+MUST_USE enum err io_space(
+    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 /*
  * Listens on host:port: a name or numeric address, "" for all interfaces; port 0 = any free one.
  * ERR_ADDRESS_IN_USE.
  */
-MUST_USE enum err io_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
-    uint16_t *ret_port);
+MUST_USE enum err io_listen(
+    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 /* Our end of a socket (peer false) or the other one. */
 MUST_USE enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 int64_t io_clock_ns(struct io *io, enum io_clock clock);
 void io_random(struct io *io, void *buf, size_t len); /* from the kernel; aborts if it cannot */
 void io_sleep_ns(struct io *io, int64_t ns);
 
-/* ---- composed of the above ---- */
+/* ---- composed of the above ------------------------------------------------------------------- */
 /*
  * mkdir of `path` and each missing parent, each followed by fsync of its parent directory. ERR_OK
  * when it is there.
  */
 MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
-MUST_USE enum err io_read_file(struct io *io, const char *path, size_t limit_bytes,
-    struct bytes *ret_content);
+MUST_USE enum err io_read_file(
+    struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);
 /* Replaces a file atomically and durably: write `path`.tmp, fsync, rename, fsync directory. */
 MUST_USE enum err io_write_file(struct io *io, const char *path, struct bytes content);

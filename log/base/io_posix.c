@@ -68,8 +68,8 @@ enum err posix_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys("read fd %d pos %llu len %zu", fd, (unsigned long long)pos,
-			    len);
+			return err_sys(
+			    "read fd %d pos %llu len %zu", fd, (unsigned long long)pos, len);
 		if (n == 0)
 			break;
 		done += (size_t)n;
@@ -87,8 +87,8 @@ enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys("write fd %d pos %llu len %zu", fd, (unsigned long long)pos,
-			    len);
+			return err_sys(
+			    "write fd %d pos %llu len %zu", fd, (unsigned long long)pos, len);
 		if (n == 0)
 			return err_note(ERR_IO, "write fd %d pos %llu: nothing written", fd,
 			    (unsigned long long)(pos + done));
@@ -276,8 +276,8 @@ enum err posix_lock(struct io *io, int fd)
 	return err_sys("lock fd %d", fd);
 }
 
-enum err posix_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
-    uint64_t *ret_total_bytes)
+enum err posix_space(
+    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes)
 {
 	(void)io;
 	struct statvfs st;

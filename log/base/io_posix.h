@@ -25,10 +25,10 @@ enum err posix_rmdir(struct io *io, const char *path);
 enum err posix_fsync_dir(struct io *io, const char *path);
 enum err posix_list(struct io *io, const char *path, struct io_names *ret_names);
 enum err posix_lock(struct io *io, int fd);
-enum err posix_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
-    uint64_t *ret_total_bytes);
-enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
-    uint16_t *ret_port);
+enum err posix_space(
+    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
+enum err posix_listen(
+    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 int64_t posix_clock_ns(struct io *io, enum io_clock clock);
 void posix_random(struct io *io, void *buf, size_t len);
@@ -41,9 +41,8 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 	.fallocate = posix_fallocate_range, .stat = posix_stat, .fstat = posix_fstat,              \
 	.mkdir = posix_mkdir, .rename = posix_rename, .link_symbolic = posix_symlink,              \
 	.unlink = posix_unlink, .rmdir = posix_rmdir, .fsync_dir = posix_fsync_dir,                \
-	.list = posix_list, .lock = posix_lock, .space = posix_space,                              \
-	.address = posix_address, .clock_ns = posix_clock_ns, .random = posix_random,              \
-	.sleep_ns = posix_sleep_ns
+	.list = posix_list, .lock = posix_lock, .space = posix_space, .address = posix_address,    \
+	.clock_ns = posix_clock_ns, .random = posix_random, .sleep_ns = posix_sleep_ns
 
 /* ---- what backends do alike with a request --------------------------------------------------- */
 /*

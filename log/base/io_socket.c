@@ -67,20 +67,20 @@ static uint16_t port_of(const struct sockaddr_storage *sa)
 	return ntohs(v4.sin_port);
 }
 
-enum err posix_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
-    uint16_t *ret_port)
+enum err posix_listen(
+    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port)
 {
 	(void)io;
 	char service[8];
 	snprintf(service, sizeof(service), "%u", (unsigned)port);
 	bool any = host[0] == '\0';
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-	    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo hints = {
+	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	int rc = getaddrinfo(any ? NULL : host, service, &hints, &list);
 	if (rc != 0)
-		return err_note(ERR_NOT_FOUND, "listen on %s:%u: %s", host, (unsigned)port,
-		    gai_strerror(rc));
+		return err_note(
+		    ERR_NOT_FOUND, "listen on %s:%u: %s", host, (unsigned)port, gai_strerror(rc));
 	/*
 	 * a name with both families means IPv4; no host means both, on one IPv6 socket where there
 	 * is one
@@ -110,7 +110,7 @@ enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_
 	struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(sa);
 	int rc = peer ? getpeername(fd, (struct sockaddr *)&sa, &len)
-		      : getsockname(fd, (struct sockaddr *)&sa, &len);
+	              : getsockname(fd, (struct sockaddr *)&sa, &len);
 	if (rc < 0)
 		return err_sys("address of fd %d", fd);
 	struct io_address address = {.port = port_of(&sa)};

@@ -59,8 +59,8 @@ struct io_ring {
 	struct io_uring ring;
 	int wake_fd;
 	bool wake_armed;
-	size_t pending;  /* requests between submit and done */
-	size_t files;    /* READ, WRITE, FDATASYNC in the kernel */
+	size_t pending; /* requests between submit and done */
+	size_t files;   /* READ, WRITE, FDATASYNC in the kernel */
 	struct req_list backlog;
 	struct req_list finished;
 	struct req_list cancels; /* in the kernel, their cancel SQE is still to be made */
@@ -158,8 +158,8 @@ static void prepare_message(struct io_ring *u, struct io_uring_sqe *sqe, struct 
 	if (count == 1 && req->op == IO_RECV) {
 		io_uring_prep_recv(sqe, req->fd, iov->iov_base, piece_len(iov), 0);
 	} else if (count == 1) {
-		io_uring_prep_send(sqe, req->fd, iov->iov_base, piece_len(iov),
-		    MSG_NOSIGNAL | MSG_WAITALL);
+		io_uring_prep_send(
+		    sqe, req->fd, iov->iov_base, piece_len(iov), MSG_NOSIGNAL | MSG_WAITALL);
 	} else {
 		struct msghdr *msg = &u->msgs[sqe - u->ring.sq.sqes];
 		*msg = (struct msghdr){.msg_iovlen = (size_t)count};
@@ -361,8 +361,8 @@ static int enter(struct io_ring *u, int64_t timeout_ns)
 		return rc < 0 ? rc : 0;
 	}
 	struct __kernel_timespec ts = {timeout_ns / S_NS, timeout_ns % S_NS};
-	return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, timeout_ns < 0 ? NULL : &ts,
-	    NULL);
+	return io_uring_submit_and_wait_timeout(
+	    &u->ring, &cqe, 1, timeout_ns < 0 ? NULL : &ts, NULL);
 }
 
 static enum err uring_poll(struct io *io, int64_t timeout_ns)
@@ -401,8 +401,8 @@ static void uring_wake(struct io *io)
  * The kernel waits for a blocking socket without blocking anybody; O_NONBLOCK would cost a poll per
  * call.
  */
-static enum err uring_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
-    uint16_t *ret_port)
+static enum err uring_listen(
+    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port)
 {
 	int fd;
 	uint16_t got_port;
@@ -465,7 +465,7 @@ static enum err open_ring(struct io_ring *u)
 	}
 	/* 5.11: timeouts without SQEs, sockets without worker threads, no lost completions */
 	unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_FAST_POLL | IORING_FEAT_NODROP |
-			  IORING_FEAT_SUBMIT_STABLE;
+	                  IORING_FEAT_SUBMIT_STABLE;
 	if ((u->ring.features & needed) == needed)
 		return ERR_OK;
 	io_uring_queue_exit(&u->ring);

@@ -62,7 +62,7 @@ INLINE __m128i load_window(const char *at)
 	return _mm_loadu_si128((const __m128i *)(const void *)at);
 }
 
-/* ---- strings -------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 /* Bit i: byte i ends a run of plain text, as it is a quote, a backslash or a control character. */
 INLINE unsigned text_stops(__m128i v)
@@ -179,7 +179,7 @@ INLINE const char *scan_string(struct scan *s, const char *at, struct json_value
 	return scan_any_string(s, at, out);
 }
 
-/* ---- numbers and words ---------------------------------------------------------------------- */
+/* ---- numbers and words ----------------------------------------------------------------------- */
 
 INLINE const char *store_number(
     struct json_value *out, const char *from, const char *at, bool whole)
@@ -251,7 +251,7 @@ static const char *scan_word(struct scan *s, const char *at, struct str word)
 	return at + word.len;
 }
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static const char *scan_object(struct scan *s, const char *at, struct trie *node);
 static const char *scan_array(struct scan *s, const char *at, struct trie *node);
@@ -361,7 +361,7 @@ RARE const char *walk_value(struct scan *s, const char *at, struct match match)
 	return scan_value(s, at, match);
 }
 
-/* ---- objects -------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 INLINE bool equal_4_to_8(const char *a, const char *b, size_t len)
 {
@@ -543,7 +543,7 @@ static const char *scan_array(struct scan *s, const char *at, struct trie *node)
 	}
 }
 
-/* ---- documents ------------------------------------------------------------------------------ */
+/* ---- documents ------------------------------------------------------------------------------- */
 
 INLINE bool scan_document(struct scan *s)
 {

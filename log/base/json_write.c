@@ -69,7 +69,7 @@ void json_array_end(struct json_writer *j)
 	end(j, 0, ']');
 }
 
-/* ---- text ---------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* Length of the well-formed UTF-8 sequence at p (RFC 3629, table 3-7 of Unicode), 0 when there is
  * none. */
@@ -175,7 +175,7 @@ void json_str(struct json_writer *j, struct str s)
 	quoted(j, s);
 }
 
-/* ---- numbers and the rest ------------------------------------------------------------------ */
+/* ---- numbers and the rest -------------------------------------------------------------------- */
 
 void json_i64(struct json_writer *j, int64_t v)
 {

@@ -16,7 +16,7 @@ struct list {
 };
 
 #define CONTAINER_OF(ptr, type, member)                                                            \
-	((type *)(void *)((char *)(void *)(ptr) - offsetof(type, member)))
+	((type *)(void *)((char *)(void *)(ptr)-offsetof(type, member)))
 
 static inline void list_node_init(struct list_node *n)
 {

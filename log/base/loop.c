@@ -28,7 +28,7 @@ struct loop {
 	struct shared_u64 owner; /* thread_self() of whoever turns it */
 	struct shared_u64 stop;
 	struct timers timers;
-	struct queue mail;     /* taken from the inbox, not yet run */
+	struct queue mail; /* taken from the inbox, not yet run */
 	struct queue deferred;
 	struct pool *pool;
 
@@ -186,8 +186,8 @@ static void run_timers(struct loop *loop)
 	uint64_t last = loop->timers.last_order;
 	struct loop_timer *timer;
 	/* a timer that sets itself again for now waits for the next turn */
-	while ((timer = timers_first(&loop->timers)) && timer->due_ns <= now &&
-	    timer->order <= last) {
+	while (
+	    (timer = timers_first(&loop->timers)) && timer->due_ns <= now && timer->order <= last) {
 		timers_remove(&loop->timers, timer);
 		timer->fire(timer);
 	}

@@ -16,7 +16,7 @@
 
 struct loop;
 
-/* ---- mail: the way into the loop from any thread ---- */
+/* ---- mail: the way into the loop from any thread --------------------------------------------- */
 /* Caller-owned; must stay alive until `run` has been called; may be posted again from `run` on. */
 struct mail {
 	struct mail *next;
@@ -74,7 +74,7 @@ void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
  */
 void loop_wait(struct loop *loop, struct gate *gate);
 
-/* ---- loop thread only ---- */
+/* ---- loop thread only ------------------------------------------------------------------------ */
 int64_t loop_now_ns(const struct loop *loop);      /* monotonic, read once per turn */
 int64_t loop_realtime_ns(const struct loop *loop); /* wall clock, read once per turn */
 void loop_timer_init(struct loop_timer *timer, void (*fire)(struct loop_timer *timer));

@@ -8,7 +8,7 @@
  */
 #include "bytes.h"
 
-void *mem_alloc(size_t len);              /* uninitialised */
+void *mem_alloc(size_t len);                /* uninitialised */
 void *mem_calloc(size_t count, size_t len); /* zeroed; overflow-checked */
 void *mem_realloc(void *ptr, size_t len);
 void *mem_alloc_aligned(size_t alignment, size_t len); /* power of two; release with mem_free */
@@ -22,7 +22,7 @@ void mem_fail_at(uint64_t nth);
 /* Allocations made by this thread since mem_fail_at was called. */
 uint64_t mem_fail_count(void);
 
-/* ---- arena: many small allocations with one end --------------------------------------------- */
+/* ---- arena: many small allocations with one end ---------------------------------------------- */
 /*
  * Blocks double from 4 KiB to 1 MiB; an allocation larger than that gets its own. used_bytes is the
  * memory held, blocks' headers included, and never passes limit_bytes. arena_clear keeps the first

@@ -29,7 +29,7 @@ static const struct {
 enum histogram_index {
 #define SLOT_COUNTER(id)
 #define SLOT_GAUGE(id)
-#define SLOT_HISTOGRAM(id) HISTOGRAM_##id,
+#define SLOT_HISTOGRAM(id)                 HISTOGRAM_##id,
 #define METRIC(id, kind, name, unit, help) SLOT_##kind(id)
 #include "metrics.def"
 #undef METRIC
@@ -50,7 +50,7 @@ static struct histogram *histogram_of(enum metric m)
 	static const uint8_t index[METRIC_COUNT] = {
 #define INDEX_COUNTER(id)
 #define INDEX_GAUGE(id)
-#define INDEX_HISTOGRAM(id) [METRIC_##id] = HISTOGRAM_##id,
+#define INDEX_HISTOGRAM(id)                [METRIC_##id] = HISTOGRAM_##id,
 #define METRIC(id, kind, name, unit, help) INDEX_##kind(id)
 #include "metrics.def"
 #undef METRIC
@@ -106,8 +106,8 @@ void metric_observe_ns(enum metric m, int64_t value_ns)
 	add(&h->sum_ns, v);
 	add(&cells[m], 1);
 	uint64_t max = get(&h->max_ns);
-	while (v > max && !__atomic_compare_exchange_n(&h->max_ns, &max, v, true, __ATOMIC_RELAXED,
-	    __ATOMIC_RELAXED))
+	while (v > max && !__atomic_compare_exchange_n(
+	                      &h->max_ns, &max, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 }
 
@@ -200,8 +200,8 @@ static void write_histogram(struct writer *out, enum metric m)
 	for (; next < BUCKETS; next++)
 		seen += get(&h->bucket[next]);
 	write_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9f\n%s_count %llu\n",
-	    table[m].name, (unsigned long long)seen, table[m].name, (double)get(&h->sum_ns) / 1e9, table[m].name,
-	    (unsigned long long)seen);
+	    table[m].name, (unsigned long long)seen, table[m].name, (double)get(&h->sum_ns) / 1e9,
+	    table[m].name, (unsigned long long)seen);
 }
 
 void metrics_write(struct writer *out)
@@ -216,8 +216,8 @@ void metrics_write(struct writer *out)
 		else if (table[m].kind == GAUGE)
 			write_printf(out, "%s %lld\n", table[m].name, (long long)metric_value(m));
 		else
-			write_printf(out, "%s %llu\n", table[m].name,
-			    (unsigned long long)metric_value(m));
+			write_printf(
+			    out, "%s %llu\n", table[m].name, (unsigned long long)metric_value(m));
 	}
 	mutex_lock(&collectors_mutex);
 	for (unsigned i = 0; i < collector_count; i++)

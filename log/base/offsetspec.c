@@ -84,7 +84,7 @@ static bool cursor_char(struct cursor *c, char ch)
 	return true;
 }
 
-/* ---- durations --------------------------------------------------------------------- */
+/* ---- durations ------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -144,7 +144,7 @@ enum err duration_parse(struct str text, int64_t *ret_ns)
 	return ERR_OK;
 }
 
-/* ---- times ------------------------------------------------------------------------- */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 /* Days from 1970-01-01 to the given civil date (proleptic Gregorian): Howard Hinnant's algorithm.
  */
@@ -261,7 +261,7 @@ enum err time_parse(struct str text, int64_t now_ms, int64_t *ret_ms)
 	return ERR_OK;
 }
 
-/* ---- places and ranges ------------------------------------------------------------- */
+/* ---- places and ranges ----------------------------------------------------------------------- */
 
 static bool cursor_keyword(struct cursor *c, struct offset_point *ret_point)
 {

@@ -111,8 +111,8 @@ enum err pool_add(struct pool *pool, struct pool_job *job)
 	bool more = pool->threads_started < pool->threads_max && pool->idle <= pool->count;
 	mutex_unlock(&pool->mutex);
 	if (full)
-		return err_note(ERR_LIMIT, "service pool: %d jobs wait already",
-		    (int)POOL_QUEUE_MAX);
+		return err_note(
+		    ERR_LIMIT, "service pool: %d jobs wait already", (int)POOL_QUEUE_MAX);
 	if (more) {
 		struct thread *t = &pool->threads[pool->threads_started];
 		size_t mark = err_mark();

@@ -65,7 +65,7 @@ uint64_t thread_self(void)
 	return mine;
 }
 
-/* ---- mutex, condition ----------------------------------------------------------------------- */
+/* ---- mutex, condition ------------------------------------------------------------------------ */
 
 void mutex_init(struct mutex *m)
 {

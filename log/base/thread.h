@@ -15,8 +15,8 @@ struct thread {
 /*
  * Starts `fn(arg)` on a new thread named `name` (15 characters at most). Signals are blocked in it.
  */
-MUST_USE enum err thread_start(struct thread *t, const char *name, void (*fn)(void *arg),
-    void *arg);
+MUST_USE enum err thread_start(
+    struct thread *t, const char *name, void (*fn)(void *arg), void *arg);
 void thread_join(struct thread *t); /* no-op when not started */
 /* An id unique to the calling thread, for owner assertions. */
 uint64_t thread_self(void);

@@ -37,7 +37,7 @@ struct decoder {
 	struct row_errors errors;
 };
 
-/* ---- construction ------------------------------------------------------------------ */
+/* ---- construction ---------------------------------------------------------------------------- */
 
 static void mark_columns(const struct expr *e, uint8_t *stored)
 {
@@ -203,7 +203,7 @@ uint32_t decoder_count(const struct decoder *d)
 	return d->count;
 }
 
-/* ---- hidden columns ---------------------------------------------------------------- */
+/* ---- hidden columns -------------------------------------------------------------------------- */
 
 /* Bytes as text: as they are when they are UTF-8, else \x and hexadecimal digits. */
 static enum err bytes_text(struct decoder *d, struct bytes b, struct str *ret_text)
@@ -315,7 +315,7 @@ static enum err hidden_text(
 	return ERR_OK;
 }
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void store_value(struct decoder *d, uint32_t column, struct datum v)
 {
@@ -451,7 +451,7 @@ const struct decode_input *decoder_input(const struct decoder *d, uint64_t seque
 	return NULL;
 }
 
-/* ---- the contract over a batch ----------------------------------------------------- */
+/* ---- the contract over a batch --------------------------------------------------------------- */
 
 /* Refuses the rows in `errors` (any order) and keeps the others. */
 static enum err drop_failed(struct decoder *d, struct batch *b)

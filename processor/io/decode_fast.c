@@ -9,7 +9,7 @@ static bool is_digit(char ch)
 	return ch >= '0' && ch <= '9';
 }
 
-/* ---- integers ----------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 /* Eight digits at once: pairs, then fours, then all, each step one multiplication. */
 static inline uint64_t eight_digits(uint64_t v)
@@ -62,7 +62,7 @@ static inline bool value_integer(const struct json_value *v, int64_t *ret_value)
 	return true;
 }
 
-/* ---- numerics ----------------------------------------------------------------------- */
+/* ---- numerics -------------------------------------------------------------------------------- */
 
 static inline const char *add_digits(const char *at, const char *end, int64_t *mantissa)
 {
@@ -102,7 +102,7 @@ static inline bool fast_numeric(struct str s, struct type type, struct numeric *
 	return true;
 }
 
-/* ---- times -------------------------------------------------------------------------- */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 static bool two_digits(const char *p, int *ret_value)
 {
@@ -168,7 +168,7 @@ static inline bool value_time(
 	       value_integer(v, ret_us) && !__builtin_mul_overflow(*ret_us, slot->unit_us, ret_us);
 }
 
-/* ---- rows --------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 struct decode_slot decode_slot_of(
     const struct table_column *c, struct vec *vec, uint8_t *nulls, bool *has_nulls)

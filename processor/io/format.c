@@ -8,7 +8,7 @@
 #include "processor/processor.h"
 #include <math.h>
 
-/* ---- values ------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void write_two(struct writer *w, int value)
 {
@@ -144,7 +144,7 @@ void proc_write_json_value(struct writer *w, struct type type, struct datum d)
 		write_json_text(w, type, d);
 }
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Quotes what RFC 4180 asks for, and the empty string, so that it differs from NULL. */
 static void csv_quote(struct writer *w, size_t at, bool always)

@@ -83,7 +83,7 @@ static enum err step_done(struct store *s, sqlite3_stmt *stmt, const char *what)
 	return err;
 }
 
-/* ---- operator state ---------------------------------------------------------------- */
+/* ---- operator state -------------------------------------------------------------------------- */
 
 static enum err begin_reading(struct store *s)
 {
@@ -217,7 +217,7 @@ const struct op_store *store_ops(struct store *s)
 	return &s->ops;
 }
 
-/* ---- statements -------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static enum err prepare_state(struct store *s, uint32_t id, struct writer *w)
 {
@@ -275,7 +275,7 @@ enum err store_prepare(struct store *s, int32_t row_state)
 	return err;
 }
 
-/* ---- life cycle -------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static const char *const open_pragmas[] = {
     "PRAGMA page_size = 4096",
@@ -427,7 +427,7 @@ enum err store_positions(
 	return err;
 }
 
-/* ---- transactions ------------------------------------------------------------------ */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 enum err store_begin(struct store *s)
 {

@@ -77,7 +77,7 @@ const struct op_store *store_ops(struct store *s);
  * op_row_state(). */
 MUST_USE enum err store_prepare(struct store *s, int32_t row_state);
 
-/* ---- one transaction --------------------------------------------------------------- */
+/* ---- one transaction ------------------------------------------------------------------------- */
 MUST_USE enum err store_begin(struct store *s);
 /* Rows in `d`, sorted: cells of the visible columns, first and last sequence, record count, state.
  */
@@ -100,7 +100,7 @@ MUST_USE enum err store_trim(struct store *s, size_t bytes, bool *ret_pinned);
 enum { STORE_DEAD_LETTER_KEY = 12 };
 void store_dead_letter_key(uint8_t key[STORE_DEAD_LETTER_KEY], uint64_t sequence, uint32_t pos);
 
-/* ---- shared with reader.c ---------------------------------------------------------- */
+/* ---- shared with reader.c -------------------------------------------------------------------- */
 /* Names of the visible columns as they stand in `rows`, quoted and unique without regard to case,
  * with a comma between. */
 MUST_USE enum err store_column_list(

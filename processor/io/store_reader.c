@@ -132,7 +132,7 @@ void store_reader_interrupt(struct store_reader *r)
 	sqlite3_interrupt(r->db);
 }
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static enum err bind_bound(
     struct store_reader *r, struct writer *copy, struct bytes bound, int index)
@@ -196,7 +196,7 @@ enum err store_rows_find(struct store_reader *r, struct bytes key, struct store_
 	return err ? err : ERR_NOT_FOUND;
 }
 
-/* ---- dead letters ------------------------------------------------------------------ */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 static struct str column_str(sqlite3_stmt *stmt, int i)
 {

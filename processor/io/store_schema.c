@@ -91,7 +91,7 @@ static void write_rows_table(struct writer *w, const struct store_spec *spec)
 	              " \"_state\" BLOB) WITHOUT ROWID;");
 }
 
-/* ---- meta -------------------------------------------------------------------------- */
+/* ---- meta ------------------------------------------------------------------------------------ */
 
 struct meta {
 	const char *name;

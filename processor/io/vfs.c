@@ -65,7 +65,7 @@ static int sqlite_code(enum err err, int other)
 	return err == ERR_NOMEM ? SQLITE_IOERR_NOMEM : other;
 }
 
-/* ---- pages ------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static uint64_t page_hash(const uint8_t *page, uint64_t pos)
 {
@@ -117,12 +117,11 @@ enum err vfs_verify(struct io *io, const char *path, struct vfs_verdict *ret_ver
 	return err ? err : close_err;
 }
 
-/* ---- nodes ------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static struct node *node_find(struct vfs *v, const char *path)
 {
-	LIST_EACH(&v->nodes, link, next)
-	{
+	LIST_EACH (&v->nodes, link, next) {
 		struct node *n = CONTAINER_OF(link, struct node, link);
 		if (strcmp(n->path, path) == 0)
 			return n;
@@ -196,7 +195,7 @@ static enum err sync_directory(struct vfs *v, const char *path)
 	return err;
 }
 
-/* ---- file methods ------------------------------------------------------------------ */
+/* ---- file methods ---------------------------------------------------------------------------- */
 
 static int file_close(sqlite3_file *f)
 {
@@ -434,7 +433,7 @@ static const sqlite3_io_methods file_methods = {
     .xShmUnmap = file_shm_unmap,
 };
 
-/* ---- VFS methods ------------------------------------------------------------------- */
+/* ---- VFS methods ----------------------------------------------------------------------------- */
 
 /* Opens SQLite's own handle on the database, for its locks. */
 static int open_under(struct handle *h, sqlite3_filename path, int flags)

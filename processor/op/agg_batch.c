@@ -25,7 +25,7 @@ static inline int32_t weight_at(const struct slot_rows *rows, uint32_t r)
 	return rows->weight ? rows->weight[r] : 1;
 }
 
-/* ---- can nothing overflow? ---- */
+/* ---- can nothing overflow? ------------------------------------------------------------------- */
 
 static bool safe_int(const struct agg_slot *s, const struct slot_rows *rows)
 {
@@ -96,7 +96,7 @@ bool agg_slot_safe(const struct agg_slot *s, const struct slot_rows *rows)
 	return s->kind == SLOT_SUM_FLOAT && safe_float(s, rows);
 }
 
-/* ---- adding ---- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static void add_counts(const struct agg_slot *s, const struct slot_rows *rows)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processor/op/agg_group.h"
 
-/* ---- groups in their table ------------------------------------------------------- */
+/* ---- groups in their table ------------------------------------------------------------------- */
 
 static void group_release(void *ctx, struct entry *e)
 {
@@ -112,7 +112,7 @@ void group_kind_init(struct table_kind *kind, size_t slots_width)
 	    .image = group_image};
 }
 
-/* ---- parts ----------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static void member_release(void *ctx, struct entry *e)
 {

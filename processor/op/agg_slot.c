@@ -20,7 +20,7 @@ static bool is_slice(enum type_id t)
 	return t == TYPE_TEXT || t == TYPE_BYTEA || t == TYPE_JSONB;
 }
 
-/* ---- which kind ------------------------------------------------------------------ */
+/* ---- which kind ------------------------------------------------------------------------------ */
 
 static enum err init_sum(struct agg_slot *s, const struct agg *agg)
 {
@@ -89,7 +89,7 @@ size_t agg_slot_width(const struct agg_slot *s)
 	return (bytes + 15) & ~(size_t)15;
 }
 
-/* ---- adding one value ------------------------------------------------------------ */
+/* ---- adding one value ------------------------------------------------------------------------ */
 
 static enum err add_int(
     const struct agg_slot *s, struct slot_sum_int *state, int64_t v, int32_t weight, bool try)
@@ -263,7 +263,7 @@ enum err agg_slot_add(
 	return ERR_OK;
 }
 
-/* ---- multisets of extremes ------------------------------------------------------- */
+/* ---- multisets of extremes ------------------------------------------------------------------- */
 
 static bool prints_one_way(enum type_id t)
 {
@@ -316,7 +316,7 @@ enum err agg_slot_from_bag(const struct agg_slot *s, void *state, struct slab *s
 	return err;
 }
 
-/* ---- result ---------------------------------------------------------------------- */
+/* ---- result ---------------------------------------------------------------------------------- */
 
 static struct datum avg_of(struct numeric sum, int64_t n)
 {

@@ -5,7 +5,7 @@
 
 #include <strings.h>
 
-/* ---- calendar -------------------------------------------------------------------- */
+/* ---- calendar -------------------------------------------------------------------------------- */
 
 /* Years are counted from March, so the leap day is the last of its year; 400 years are an era of
  * 146,097 days. */
@@ -77,7 +77,7 @@ static int64_t iso_year_of(int64_t days, int64_t year)
 	return days >= iso_year_start(year + 1) ? year + 1 : year;
 }
 
-/* ---- arithmetic ------------------------------------------------------------------ */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 enum err timestamp_add(int64_t us, struct interval iv, int64_t *ret_us)
 {
@@ -164,7 +164,7 @@ enum err timestamp_bin(struct interval stride, int64_t us, int64_t origin, int64
 	return ERR_OK;
 }
 
-/* ---- fields ---------------------------------------------------------------------- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 enum time_field time_field_by_name(struct str name)
 {

@@ -43,7 +43,7 @@ static inline int64_t floor_div(int64_t a, int64_t b)
 	return a / b - (a % b != 0 && (a < 0) != (b < 0));
 }
 
-/* ---- intervals ------------------------------------------------------------------- */
+/* ---- intervals ------------------------------------------------------------------------------- */
 
 /* Length in microseconds with 30-day months: the order of intervals. */
 int128 interval_span(struct interval iv);
@@ -60,7 +60,7 @@ MUST_USE enum err interval_justify_hours(struct interval a, struct interval *ret
 MUST_USE enum err interval_justify_days(struct interval a, struct interval *ret_interval);
 MUST_USE enum err interval_justify(struct interval a, struct interval *ret_interval);
 
-/* ---- arithmetic ------------------------------------------------------------------ */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 /* months, then days, then us; the day is clipped to the month's last. Infinite stays.
  * ERR_NUMERIC_OVERFLOW. */
@@ -112,7 +112,7 @@ MUST_USE enum err interval_extract(
 MUST_USE enum err timestamp_bin(
     struct interval stride, int64_t us, int64_t origin, int64_t *ret_us);
 
-/* ---- text ------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 void date_to_text(struct writer *w, int64_t days);
 void timestamp_to_text(struct writer *w, int64_t us, bool zone);

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- row errors ------------------------------------------------------------------ */
+/* ---- row errors ------------------------------------------------------------------------------ */
 
 void row_errors_release(struct row_errors *e)
 {
@@ -135,7 +135,7 @@ void func_same(struct eval *ev, const struct expr *call, const struct vec *args,
 	out->type = call->type;
 }
 
-/* ---- calls ----------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 /* NULLs of the arguments are NULLs of the result. */
 static enum err merge_nulls(
@@ -214,7 +214,7 @@ static enum err eval_call(
 	return constant ? call_constant(ev, e, args, ret_vec) : expr_call(ev, e, args, ret_vec);
 }
 
-/* ---- leaves ---------------------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------------------------------- */
 
 static enum err eval_const(struct eval *ev, const struct expr *e, struct vec *ret_vec)
 {

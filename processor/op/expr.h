@@ -70,7 +70,7 @@ struct eval {
 MUST_USE enum err expr_eval(
     struct eval *ev, const struct expr *e, const struct batch *in, struct vec *ret_vec);
 
-/* ---- functions ------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 enum func_flags {
 	FUNC_CAN_FAIL = 1,
@@ -107,7 +107,7 @@ extern const size_t func_table_count;
  * scale. */
 const struct func *func_cast(enum type_id from, enum type_id to, unsigned levels);
 
-/* ---- aggregates ------------------------------------------------------------------ */
+/* ---- aggregates ------------------------------------------------------------------------------ */
 
 enum agg_kind {
 	AGG_COUNT_STAR,

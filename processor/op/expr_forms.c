@@ -28,7 +28,7 @@ static enum err eval_masked(struct eval *ev, const uint8_t *mask, const struct e
 	return err;
 }
 
-/* ---- AND, OR --------------------------------------------------------------------- */
+/* ---- AND, OR --------------------------------------------------------------------------------- */
 
 /* Folds one argument in. `decider` is the value that settles the result: false for AND, true for
  * OR. */
@@ -81,7 +81,7 @@ enum err expr_logic(
 	return ERR_OK;
 }
 
-/* ---- CASE, COALESCE -------------------------------------------------------------- */
+/* ---- CASE, COALESCE -------------------------------------------------------------------------- */
 
 static void copy_value(struct vec *out, const struct vec *from, uint32_t row)
 {
@@ -169,7 +169,7 @@ enum err expr_choose(
 	return ERR_OK;
 }
 
-/* ---- comparisons that are not calls ---------------------------------------------- */
+/* ---- comparisons that are not calls ---------------------------------------------------------- */
 
 static int compare_rows(const struct vec *a, const struct vec *b, uint32_t row)
 {
@@ -244,7 +244,7 @@ enum err expr_extreme(
 	return ERR_OK;
 }
 
-/* ---- IN -------------------------------------------------------------------------- */
+/* ---- IN -------------------------------------------------------------------------------------- */
 
 struct in_list {
 	enum type_id type;

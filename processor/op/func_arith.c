@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-/* ---- integers -------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 static bool in_range(enum type_id type, int64_t v)
 {
@@ -164,7 +164,7 @@ void func_int_not(struct eval *ev, const struct expr *call, const struct vec *ar
 		out->i[r] = ~arg_i(&args[0], r);
 }
 
-/* ---- real, double precision ------------------------------------------------------ */
+/* ---- real, double precision ------------------------------------------------------------------ */
 
 enum float_op { FLOAT_ADD, FLOAT_SUB, FLOAT_MUL, FLOAT_DIV };
 
@@ -224,7 +224,7 @@ void func_float_abs(
 		out->f[r] = fabs(arg_f(&args[0], r));
 }
 
-/* ---- numeric --------------------------------------------------------------------- */
+/* ---- numeric --------------------------------------------------------------------------------- */
 
 typedef enum err (*numeric_op)(struct numeric a, struct numeric b, struct numeric *ret);
 

@@ -14,7 +14,7 @@ static void too_long(struct eval *ev, struct vec *out, uint32_t row, size_t limi
 	func_fail(ev, out, row, ERR_LIMIT, "text would be longer than %zu bytes", limit);
 }
 
-/* ---- joining --------------------------------------------------------------------- */
+/* ---- joining --------------------------------------------------------------------------------- */
 
 BODY(text_concat)
 {
@@ -113,7 +113,7 @@ BODY(text_repeat)
 	}
 }
 
-/* ---- padding --------------------------------------------------------------------- */
+/* ---- padding --------------------------------------------------------------------------------- */
 
 static void pad(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out, bool left)
@@ -154,7 +154,7 @@ BODY(text_rpad)
 	pad(ev, call, args, out, false);
 }
 
-/* ---- replacing ------------------------------------------------------------------- */
+/* ---- replacing ------------------------------------------------------------------------------- */
 
 BODY(text_replace)
 {
@@ -240,7 +240,7 @@ BODY(text_overlay)
 	writer_release(&w);
 }
 
-/* ---- characters and numbers ------------------------------------------------------ */
+/* ---- characters and numbers ------------------------------------------------------------------ */
 
 BODY(text_chr)
 {

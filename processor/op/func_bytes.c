@@ -55,7 +55,7 @@ DIGEST(sha256, EVP_sha256, false)
 DIGEST(sha384, EVP_sha384, false)
 DIGEST(sha512, EVP_sha512, false)
 
-/* ---- encode, decode -------------------------------------------------------------- */
+/* ---- encode, decode -------------------------------------------------------------------------- */
 
 enum encoding { ENCODING_NONE, ENCODING_HEX, ENCODING_BASE64, ENCODING_ESCAPE };
 

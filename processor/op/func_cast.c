@@ -19,7 +19,7 @@ static void int_range(enum type_id type, int64_t *min, int64_t *max)
 	*max = type == TYPE_INT2 ? INT16_MAX : type == TYPE_INT4 ? INT32_MAX : INT64_MAX;
 }
 
-/* ---- numbers --------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 void func_int_to_int(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
@@ -167,7 +167,7 @@ void func_int_to_bool(
 		out->b[r] = arg_i(&args[0], r) != 0;
 }
 
-/* ---- dates ----------------------------------------------------------------------- */
+/* ---- dates ----------------------------------------------------------------------------------- */
 
 void func_date_to_time(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)
@@ -193,7 +193,7 @@ void func_time_to_date(
 	}
 }
 
-/* ---- text ------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 void func_any_to_text(
     struct eval *ev, const struct expr *call, const struct vec *args, struct vec *out)

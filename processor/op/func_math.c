@@ -8,7 +8,7 @@
 
 #define PI 3.14159265358979323846
 
-/* ---- double precision: total functions ------------------------------------------- */
+/* ---- double precision: total functions ------------------------------------------------------- */
 
 static double sign_of(double a)
 {
@@ -40,7 +40,7 @@ void func_float_pi(
 		out->f[r] = PI;
 }
 
-/* ---- double precision: functions with a domain ----------------------------------- */
+/* ---- double precision: functions with a domain ----------------------------------------------- */
 
 enum { INFINITY_OK = 1, ZERO_OK = 2 };
 static void store(struct eval *ev, struct vec *out, uint32_t row, double v, int allowed)
@@ -131,7 +131,7 @@ void func_float_power(
 	}
 }
 
-/* ---- numeric --------------------------------------------------------------------- */
+/* ---- numeric --------------------------------------------------------------------------------- */
 
 typedef enum err (*numeric_function)(struct numeric a, struct numeric *ret);
 

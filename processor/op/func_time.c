@@ -16,7 +16,7 @@ static void out_of_range(struct eval *ev, struct vec *out, uint32_t row)
 	func_fail(ev, out, row, ERR_NUMERIC_OVERFLOW, "%s out of range", type_name(out->type.id));
 }
 
-/* ---- dates ----------------------------------------------------------------------- */
+/* ---- dates ----------------------------------------------------------------------------------- */
 
 static void date_move(
     struct eval *ev, const struct vec *dates, const struct vec *days, struct vec *out, int sign)
@@ -60,7 +60,7 @@ BODY(date_sub)
 	}
 }
 
-/* ---- timestamp + interval -------------------------------------------------------- */
+/* ---- timestamp + interval -------------------------------------------------------------------- */
 
 static void time_move(struct eval *ev, const struct vec *times, const struct vec *intervals,
     struct vec *out, bool back)
@@ -142,7 +142,7 @@ BODY(isfinite_interval)
 		out->b[r] = true;
 }
 
-/* ---- fields ---------------------------------------------------------------------- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 static void bad_field(
     struct eval *ev, struct vec *out, uint32_t row, struct str name, enum type_id type)
@@ -245,7 +245,7 @@ EXTRACT(time_part)
 EXTRACT(interval_extract)
 EXTRACT(interval_part)
 
-/* ---- intervals ------------------------------------------------------------------- */
+/* ---- intervals ------------------------------------------------------------------------------- */
 
 BODY(interval_add)
 {
@@ -312,7 +312,7 @@ BODY(interval_div)
 	scale(ev, &args[0], &args[1], out, true);
 }
 
-/* ---- making timestamps ----------------------------------------------------------- */
+/* ---- making timestamps ----------------------------------------------------------------------- */
 
 /* Seconds since 1970. PostgreSQL moves to its own epoch before it scales and rounds, and the last
  * digit depends on that. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* ---- output ---------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 static void put_part(
     struct writer *w, int64_t value, const char *unit, bool *first, bool *after_negative)
@@ -49,7 +49,7 @@ void interval_to_text(struct writer *w, struct interval iv)
 	write_str(w, str_from(digits, (size_t)len));
 }
 
-/* ---- input ----------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 enum unit {
 	UNIT_NONE,

@@ -145,7 +145,7 @@ static bool skip_value(struct cursor *c)
 	return true;
 }
 
-/* ---- strings --------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static int hex4(const char *at, const char *end)
 {
@@ -244,7 +244,7 @@ static bool string_is_valid(struct str s)
 	return ok;
 }
 
-/* ---- questions ------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 bool json_text_valid(struct str doc)
 {

@@ -45,7 +45,7 @@ static uint128 magnitude(struct numeric n)
 	return n.mantissa < 0 ? -(uint128)n.mantissa : (uint128)n.mantissa;
 }
 
-/* ---- 256 bits -------------------------------------------------------------------- */
+/* ---- 256 bits -------------------------------------------------------------------------------- */
 
 struct u256 u256_mul(uint128 a, uint128 b)
 {
@@ -91,7 +91,7 @@ struct u256 u256_div(struct u256 a, uint128 d, uint128 *ret_rest)
 	return q;
 }
 
-/* ---- building results ------------------------------------------------------------ */
+/* ---- building results ------------------------------------------------------------------------ */
 
 static enum err finish(bool negative, uint128 m, int scale, struct numeric *ret)
 {
@@ -176,7 +176,7 @@ enum err numeric_mul(struct numeric a, struct numeric b, struct numeric *ret_pro
 	return finish((a.mantissa < 0) != (b.mantissa < 0), m.lo, a.scale + b.scale, ret_product);
 }
 
-/* ---- division -------------------------------------------------------------------- */
+/* ---- division -------------------------------------------------------------------------------- */
 
 /* Weight and value of the first base-10000 digit that is not zero; both 0 for zero. */
 static void first_digit(struct numeric n, int *ret_weight, int *ret_digit)
@@ -278,7 +278,7 @@ enum err numeric_mod(struct numeric a, struct numeric b, struct numeric *ret_res
 	return finish(a.mantissa < 0, rest, scale, ret_rest);
 }
 
-/* ---- rounding -------------------------------------------------------------------- */
+/* ---- rounding -------------------------------------------------------------------------------- */
 
 enum err numeric_round(struct numeric a, int64_t scale, struct numeric *ret_rounded)
 {
@@ -361,7 +361,7 @@ enum err numeric_apply_typmod(struct numeric a, struct type type, struct numeric
 	return ERR_OK;
 }
 
-/* ---- other number types ---------------------------------------------------------- */
+/* ---- other number types ---------------------------------------------------------------------- */
 
 enum err numeric_to_i64(struct numeric a, int64_t min, int64_t max, int64_t *ret_value)
 {

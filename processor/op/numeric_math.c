@@ -33,7 +33,7 @@ static int clip_scale(double scale, int at_least)
 	return scale < 0 ? 0 : scale > NUMERIC_DIGITS_MAX ? NUMERIC_DIGITS_MAX : (int)scale;
 }
 
-/* ---- 113-bit floating point ------------------------------------------------------ */
+/* ---- 113-bit floating point ------------------------------------------------------------------ */
 
 static quad quad_pow10(int exponent)
 {
@@ -113,7 +113,7 @@ static quad quad_power(quad base, int64_t exponent)
 	return exponent < 0 ? 1 / result : result;
 }
 
-/* ---- square root ----------------------------------------------------------------- */
+/* ---- square root ----------------------------------------------------------------------------- */
 
 static bool u256_less(struct u256 a, struct u256 b)
 {
@@ -157,7 +157,7 @@ enum err numeric_sqrt(struct numeric a, struct numeric *ret_root)
 	return ERR_OK;
 }
 
-/* ---- exponential and logarithms -------------------------------------------------- */
+/* ---- exponential and logarithms -------------------------------------------------------------- */
 
 #define LOG10_E 0.434294481903252
 
@@ -208,7 +208,7 @@ enum err numeric_log(struct numeric base, struct numeric a, struct numeric *ret_
 	return of_quad(quad_ln(quad_of(a)) / ln_base, scale, ret_log);
 }
 
-/* ---- power ----------------------------------------------------------------------- */
+/* ---- power ----------------------------------------------------------------------------------- */
 
 /* A whole exponent: 16 decimals, whatever the weight. */
 static enum err power_whole(struct numeric a, int64_t n, struct numeric *ret)

@@ -26,7 +26,7 @@
 
 struct op_tree;
 
-/* ---- where state lives ----------------------------------------------------------- */
+/* ---- where state lives ----------------------------------------------------------------------- */
 
 /* Keys are key_encode bytes and compare with memcmp; values are opaque, versioned bytes. Both are
  * borrowed for the call. */
@@ -52,7 +52,7 @@ struct op_store {
 	enum err (*del)(void *ctx, uint32_t state_id, struct bytes key);
 };
 
-/* ---- what comes out -------------------------------------------------------------- */
+/* ---- what comes out -------------------------------------------------------------------------- */
 
 /*
  * The records a row was made of: sequences of the first and last one, and how many. A row of
@@ -103,7 +103,7 @@ struct op_env {
 	                        ERR_LIMIT. 0 = unlimited */
 };
 
-/* ---- life cycle ------------------------------------------------------------------ */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 /*
  * Borrows `plan`, `env` and env->store until op_free. ERR_NOMEM; ERR_SQL_UNSUPPORTED with a note
@@ -146,7 +146,7 @@ void op_begin_record(struct op_tree *t);
 MUST_USE enum err op_end_record(struct op_tree *t, bool *ret_accepted);
 MUST_USE enum err op_abort_record(struct op_tree *t);
 
-/* ---- checkpoints and memory ------------------------------------------------------ */
+/* ---- checkpoints and memory ------------------------------------------------------------------ */
 
 /*
  * After op_flush, inside the caller's transaction: put and del for every entry that changed since

@@ -25,7 +25,7 @@ bool op_aggregate_can_fail(const struct plan *plan)
 	return false;
 }
 
-/* ---- arguments ------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 enum { SPAN_ROWS = 256 };
 
@@ -80,7 +80,7 @@ static enum err eval_inputs(struct aggregate *a, struct delta *d)
 	return d->b.count > 0 ? eval_inputs(a, d) : ERR_OK;
 }
 
-/* ---- one row --------------------------------------------------------------------- */
+/* ---- one row --------------------------------------------------------------------------------- */
 
 static enum err keep_shown(
     struct aggregate *a, struct group *g, const struct delta *d, uint32_t row)
@@ -210,7 +210,7 @@ static enum err take_rows(struct aggregate *a, struct delta *d, const struct spa
 	return ERR_OK;
 }
 
-/* ---- many rows ---- */
+/* ---- many rows ------------------------------------------------------------------------------- */
 
 static struct slot_rows rows_of(
     const struct aggregate *a, const struct delta *d, const struct span *x, uint32_t slot)
@@ -291,7 +291,7 @@ static enum err aggregate_push(struct op *op, struct delta *d)
 	return ERR_OK;
 }
 
-/* ---- life cycle ------------------------------------------------------------------ */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static void aggregate_free(struct op *op)
 {

@@ -60,7 +60,7 @@ static struct bytes best_row(const struct best *b)
 	return bytes_of(b->bytes + b->rank_len, b->row_len);
 }
 
-/* ---- the best row ---------------------------------------------------------------- */
+/* ---- the best row ---------------------------------------------------------------------------- */
 
 static void drop_best(struct distinct_on *x, struct best *b)
 {
@@ -103,7 +103,7 @@ static struct op_lineage read_lineage(struct reader *r)
 	return l;
 }
 
-/* ---- keys in their table --------------------------------------------------------- */
+/* ---- keys in their table --------------------------------------------------------------------- */
 
 static void best_release(void *ctx, struct entry *e)
 {
@@ -183,7 +183,7 @@ static const struct table_kind best_kind = {.width = sizeof(struct best),
     .empty = best_empty,
     .image = best_image};
 
-/* ---- candidates ------------------------------------------------------------------ */
+/* ---- candidates ------------------------------------------------------------------------------ */
 
 struct payload {
 	struct op_lineage lineage;
@@ -291,7 +291,7 @@ static enum err load_bag(struct distinct_on *x, struct entry *e)
 	return ERR_OK;
 }
 
-/* ---- rows in --------------------------------------------------------------------- */
+/* ---- rows in --------------------------------------------------------------------------------- */
 
 /* Descending columns have their value bytes inverted; the tag in front says where NULLs go. */
 static void write_rank(struct distinct_on *x, const struct delta *d, uint32_t row, struct writer *w)
@@ -408,7 +408,7 @@ static enum err distinct_push(struct op *op, struct delta *d)
 	return ERR_OK;
 }
 
-/* ---- rows out -------------------------------------------------------------------- */
+/* ---- rows out -------------------------------------------------------------------------------- */
 
 static enum err put_row(
     struct distinct_on *x, struct delta *d, struct bytes row, struct op_lineage l, int32_t weight)
@@ -513,7 +513,7 @@ static enum err distinct_flush(struct op *op)
 	return ERR_OK;
 }
 
-/* ---- life cycle ------------------------------------------------------------------ */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static void distinct_free(struct op *op)
 {

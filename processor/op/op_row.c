@@ -20,7 +20,7 @@ static enum err new_plain(struct op_tree *t, const struct plan *plan, const char
 	return ERR_OK;
 }
 
-/* ---- filter ---------------------------------------------------------------------- */
+/* ---- filter ---------------------------------------------------------------------------------- */
 
 static enum err filter_push(struct op *op, struct delta *d)
 {
@@ -49,7 +49,7 @@ enum err op_filter_new(struct op_tree *t, const struct plan *plan, struct op **r
 	return new_plain(t, plan, "filter", filter_push, ret_op);
 }
 
-/* ---- project --------------------------------------------------------------------- */
+/* ---- project --------------------------------------------------------------------------------- */
 
 static enum err project_push(struct op *op, struct delta *d)
 {
@@ -70,7 +70,7 @@ enum err op_project_new(struct op_tree *t, const struct plan *plan, struct op **
 	return new_plain(t, plan, "project", project_push, ret_op);
 }
 
-/* ---- UNION ALL ------------------------------------------------------------------- */
+/* ---- UNION ALL ------------------------------------------------------------------------------- */
 
 static enum err union_push(struct op *op, struct delta *d)
 {
@@ -82,7 +82,7 @@ enum err op_union_new(struct op_tree *t, const struct plan *plan, struct op **re
 	return new_plain(t, plan, "union all", union_push, ret_op);
 }
 
-/* ---- VALUES: its rows come with the first flush ---------------------------------- */
+/* ---- VALUES: its rows come with the first flush ---------------------------------------------- */
 
 struct values {
 	struct op op;

@@ -166,7 +166,7 @@ enum err op_sort_new(struct op_tree *t, const struct plan *plan, struct op **ret
 	return ERR_OK;
 }
 
-/* ---- LIMIT, OFFSET --------------------------------------------------------------- */
+/* ---- LIMIT, OFFSET --------------------------------------------------------------------------- */
 
 struct limit {
 	struct op op;

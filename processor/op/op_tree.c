@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-/* ---- shared by the operators ----------------------------------------------------- */
+/* ---- shared by the operators ----------------------------------------------------------------- */
 
 void delta_keep(struct delta *d, const uint32_t *rows, uint32_t count)
 {
@@ -145,7 +145,7 @@ enum err op_delta_send(struct op *op, struct delta *d, bool end)
 	return sinks_state ? op_delta_with_state(op, d) : ERR_OK;
 }
 
-/* ---- facts about the plan -------------------------------------------------------- */
+/* ---- facts about the plan -------------------------------------------------------------------- */
 
 static bool is_stateful(const struct plan *p)
 {
@@ -228,7 +228,7 @@ static int32_t find_row_state(const struct view_plan *plan)
 	return (int32_t)p->state_id;
 }
 
-/* ---- building -------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 static uint32_t count_nodes(const struct plan *p)
 {
@@ -349,7 +349,7 @@ void op_free(struct op_tree *t)
 	mem_free(t);
 }
 
-/* ---- tables of all operators ----------------------------------------------------- */
+/* ---- tables of all operators ----------------------------------------------------------------- */
 
 #define EACH_TABLE(t, table)                                                                       \
 	for (uint32_t i_##table = 0; i_##table < (t)->table_count; i_##table++)                    \
@@ -418,7 +418,7 @@ void op_state_stats(const struct op_tree *t, uint32_t state_id, struct op_stats 
 	*ret_stats = s;
 }
 
-/* ---- running --------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 enum err op_push(struct op_tree *t, uint32_t source_id, struct batch *batch)
 {

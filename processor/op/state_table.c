@@ -47,7 +47,7 @@ void table_release(struct state_table *t)
 	slab_release(&t->slab);
 }
 
-/* ---- slots ----------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static enum err grow(struct state_table *t)
 {
@@ -134,7 +134,7 @@ static struct entry *probe(const struct state_table *t, struct bytes key, uint64
 	return NULL;
 }
 
-/* ---- finding --------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static enum err entry_new(
     struct state_table *t, struct bytes key, uint64_t hash, struct entry **ret_entry)
@@ -259,7 +259,7 @@ enum err table_find(struct state_table *t, const struct key_batch *keys, uint32_
 	return ERR_OK;
 }
 
-/* ---- changes --------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static enum err list_add(struct entry_list *l, struct entry *e)
 {
@@ -337,7 +337,7 @@ void table_flushed(struct state_table *t)
 		arena_clear(&t->old_arena);
 }
 
-/* ---- records --------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 void table_begin(struct state_table *t)
 {
@@ -379,7 +379,7 @@ enum err table_undo(struct state_table *t)
 	return ERR_OK;
 }
 
-/* ---- checkpoint ------------------------------------------------------------------ */
+/* ---- checkpoint ------------------------------------------------------------------------------ */
 
 static int by_key(const void *a, const void *b)
 {
@@ -456,7 +456,7 @@ enum err table_load(struct state_table *t, size_t limit_bytes)
 	return ERR_OK;
 }
 
-/* ---- eviction -------------------------------------------------------------------- */
+/* ---- eviction -------------------------------------------------------------------------------- */
 
 void table_evict(struct state_table *t, size_t target_bytes)
 {

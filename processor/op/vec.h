@@ -131,7 +131,7 @@ int datum_compare(enum type_id type, struct datum a, struct datum b);
 MUST_USE enum err datum_copy(
     struct arena *a, enum type_id type, struct datum in, struct datum *ret_datum);
 
-/* ---- keys: values as order-preserving bytes (memcmp order = SQL order, NULLs last) --- */
+/* ---- keys: values as order-preserving bytes (memcmp order = SQL order, NULLs last) ----------- */
 /* Appends one value to the key. DESC callers invert. Equal values (1.0 and 1.00) give equal bytes.
  */
 void key_encode(struct writer *w, enum type_id type, struct datum d);
@@ -148,7 +148,7 @@ void datum_write(struct writer *w, enum type_id type, struct datum d);
 MUST_USE enum err datum_read(
     struct reader *r, enum type_id type, struct datum *ret_datum); /* borrows from r */
 
-/* ---- text ------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------ */
 /*
  * The value as PostgreSQL prints it (TimeZone UTC, IntervalStyle postgres, bytea hex,
  * extra_float_digits 1), and the reverse (the type's input function; numeric(p,s) rounds,

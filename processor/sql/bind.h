@@ -108,7 +108,7 @@ struct agg_list {
 	uint32_t count, capacity;
 };
 
-/* ---- sql_error.c: refusals ---------------------------------------------------------- */
+/* ---- sql_error.c: refusals ------------------------------------------------------------------- */
 /* Fills the error with the line and column of byte position `location` (-1 = none) and returns
  * `err`. The first one stays. */
 enum err bind_fail(struct binder *b, int32_t location, enum err err, const char *fmt, ...)
@@ -128,7 +128,7 @@ struct nearest {
 void nearest_init(struct nearest *n, struct str name);
 void nearest_offer(struct nearest *n, struct str candidate);
 
-/* ---- sql_tree.c: the parse tree ----------------------------------------------------- */
+/* ---- sql_tree.c: the parse tree -------------------------------------------------------------- */
 /* Text of a String node, ptr NULL for others. */
 struct str tree_string(const PgQuery__Node *n);
 /* The last of a list of names (a.b.c), without pg_catalog; ptr NULL when it is qualified by
@@ -146,7 +146,7 @@ void tree_hash_finish(struct tree_hash *h, uint8_t ret_digest[32]); /* frees */
 /* The value of an option (k = v) as text; ERR_SQL_TYPE for lists and the like. */
 MUST_USE enum err tree_option(struct binder *b, const PgQuery__DefElem *d, struct str *ret_value);
 
-/* ---- plan_new.c: making nodes ------------------------------------------------------- */
+/* ---- plan_new.c: making nodes ---------------------------------------------------------------- */
 MUST_USE enum err plan_new(
     struct binder *b, enum plan_kind kind, uint32_t column_count, struct plan **ret_plan);
 /* A node over one input with the same columns. */
@@ -179,7 +179,7 @@ MUST_USE enum err project_column(struct binder *b, struct project *p, const stru
 MUST_USE enum err project_finish(
     struct binder *b, struct project *p, const struct rel *in, struct rel *ret_rel);
 
-/* ---- expr_new.c: making and comparing expressions ----------------------------------- */
+/* ---- expr_new.c: making and comparing expressions -------------------------------------------- */
 struct expr *expr_new(
     struct binder *b, enum expr_kind kind, struct type type, uint32_t arg_count, int32_t location);
 struct expr *expr_column(struct binder *b, uint32_t column, struct type type, int32_t location);
@@ -204,7 +204,7 @@ void expr_count(const struct expr *e, uint32_t *uses);
 /* Marks the columns that the expression reads. */
 void expr_mark(const struct expr *e, uint8_t *needed);
 
-/* ---- bind_type.c: types and coercion ------------------------------------------------ */
+/* ---- bind_type.c: types and coercion --------------------------------------------------------- */
 static inline struct type type_of(enum type_id id)
 {
 	return (struct type){id, 0, 0};
@@ -236,7 +236,7 @@ unsigned levels_implicit(void);
 unsigned levels_assignment(void);
 unsigned levels_explicit(void);
 
-/* ---- overload.c --------------------------------------------------------------------- */
+/* ---- overload.c ------------------------------------------------------------------------------ */
 /* The overload for the argument types, or an error that lists what is wrong. `is_operator` shapes
  * the message. */
 struct overload {
@@ -256,7 +256,7 @@ MUST_USE enum err bind_func(struct binder *b, const struct scope *s, struct over
 /* Tries a call's constant arguments, see bind_probe.c. */
 MUST_USE enum err bind_probe(struct binder *b, const struct scope *s, const struct expr *call);
 
-/* ---- bind_expr.c, bind_op.c, bind_call.c -------------------------------------------- */
+/* ---- bind_expr.c, bind_op.c, bind_call.c ----------------------------------------------------- */
 MUST_USE enum err bind_expr(
     struct binder *b, const struct scope *s, const PgQuery__Node *n, struct expr **ret_expr);
 MUST_USE enum err bind_exprs(struct binder *b, const struct scope *s, size_t count,
@@ -278,7 +278,7 @@ MUST_USE enum err bind_condition(
 MUST_USE enum err bind_constant(
     struct binder *b, const PgQuery__Node *n, const char *what, struct expr **ret_expr);
 
-/* ---- bind_from.c, bind_select.c, ... : relations ------------------------------------ */
+/* ---- bind_from.c, bind_select.c, ... : relations --------------------------------------------- */
 MUST_USE enum err bind_select(struct binder *b, const PgQuery__SelectStmt *x, struct rel *ret_rel);
 MUST_USE enum err bind_from(struct binder *b, const PgQuery__SelectStmt *x, struct rel *ret_rel);
 MUST_USE enum err bind_name(
@@ -306,6 +306,6 @@ MUST_USE enum err bind_alias(
 MUST_USE enum err bind_view_rel(
     struct binder *b, const PgQuery__CreateTableAsStmt *x, struct rel *ret_rel);
 
-/* ---- plan_finish.c ------------------------------------------------------------------ */
+/* ---- plan_finish.c --------------------------------------------------------------------------- */
 /* Prunes, numbers and completes: the root gets the visible columns, then (views) the keys. */
 MUST_USE enum err plan_finish(struct binder *b, const struct rel *rel, struct view_plan **ret_plan);

@@ -63,7 +63,7 @@ static enum err refuse_known(struct binder *b, const PgQuery__FuncCall *x, struc
 	return bind_not_yet(b, x->location, what);
 }
 
-/* ---- aggregates --------------------------------------------------------------------- */
+/* ---- aggregates ------------------------------------------------------------------------------ */
 
 static enum err agg_arg(
     struct binder *b, const struct scope *inner, const PgQuery__FuncCall *x, struct agg *a)
@@ -148,7 +148,7 @@ static enum err bind_agg(struct binder *b, const struct scope *s, const PgQuery_
 	return agg_add(b, s->aggs, &a, x, ret_expr);
 }
 
-/* ---- special forms ------------------------------------------------------------------ */
+/* ---- special forms --------------------------------------------------------------------------- */
 
 static bool is_utc(const struct expr *zone)
 {

@@ -6,7 +6,7 @@
  */
 #include "processor/sql/bind.h"
 
-/* ---- columns ------------------------------------------------------------------------ */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 int32_t rel_find(const struct rel *rel, struct str name)
 {
@@ -75,7 +75,7 @@ enum err bind_column(
 	return *ret_expr ? ERR_OK : bind_nomem(b);
 }
 
-/* ---- literals ----------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static enum err const_done(
     struct binder *b, enum type_id id, struct datum d, int32_t location, struct expr **ret_expr)
@@ -143,7 +143,7 @@ static enum err bind_cast(
 	return coerce(b, s, ret_expr, type, levels_explicit());
 }
 
-/* ---- logic -------------------------------------------------------------------------- */
+/* ---- logic ----------------------------------------------------------------------------------- */
 
 enum err bind_exprs(struct binder *b, const struct scope *s, size_t count,
     PgQuery__Node *const *nodes, struct expr ***ret_exprs)
@@ -221,7 +221,7 @@ static enum err bind_bool_test(
 	return negated ? wrap(b, s, EXPR_NOT, *ret_expr, ret_expr) : ERR_OK;
 }
 
-/* ---- choices ------------------------------------------------------------------------ */
+/* ---- choices --------------------------------------------------------------------------------- */
 
 /* Binds the condition of one arm: a boolean, or `subject = value` in the short form. */
 static enum err case_when(struct binder *b, const struct scope *s, const PgQuery__CaseWhen *w,
@@ -326,7 +326,7 @@ static enum err bind_min_max(
 	return expr_done(b, s, e, ret_expr);
 }
 
-/* ---- dispatch ----------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static enum err refuse_sublink(struct binder *b, const PgQuery__SubLink *x)
 {

@@ -25,7 +25,7 @@ static const struct {
     [HIDDEN_POS] = {"_pos", TYPE_INT4},
 };
 
-/* ---- sources ------------------------------------------------------------------------ */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 static enum err source_columns(struct binder *b, const struct table *t, struct rel *rel)
 {
@@ -112,7 +112,7 @@ static enum err bind_rows(struct binder *b, const struct sql_view_info *info, in
 	return ERR_OK;
 }
 
-/* ---- names -------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static enum err note_read(
     struct binder *b, struct str name, bool is_table, int32_t version, const uint8_t identity[32])
@@ -258,7 +258,7 @@ enum err bind_name(struct binder *b, struct str name, int32_t location, struct r
 	return ERR_OK;
 }
 
-/* ---- aliases ------------------------------------------------------------------------ */
+/* ---- aliases --------------------------------------------------------------------------------- */
 
 enum err rel_rename(
     struct binder *b, struct rel *rel, size_t count, PgQuery__Node *const *names, int32_t location)
@@ -315,7 +315,7 @@ enum err bind_alias(
 	return rel_rename(b, rel, alias->n_colnames, alias->colnames, location);
 }
 
-/* ---- items -------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 static enum err bind_range_var(struct binder *b, const PgQuery__RangeVar *r, struct rel *ret_rel)
 {

@@ -38,7 +38,7 @@ enum err select_groups(struct binder *b, struct select *s)
 	return ERR_OK;
 }
 
-/* ---- rewriting ---------------------------------------------------------------------- */
+/* ---- rewriting ------------------------------------------------------------------------------- */
 
 static enum err must_group(struct binder *b, const struct select *s, const struct expr *e)
 {
@@ -78,7 +78,7 @@ static enum err rewrite(
 	return ERR_OK;
 }
 
-/* ---- the node ----------------------------------------------------------------------- */
+/* ---- the node -------------------------------------------------------------------------------- */
 
 /* The grouping expressions as columns of the input: itself when they are plain columns, else a
  * projection that appends them. */

@@ -56,7 +56,7 @@ static enum err bind_plain(
 	return bind_func(b, s, &o, args, ret_expr);
 }
 
-/* ---- comparisons with names --------------------------------------------------------- */
+/* ---- comparisons with names ------------------------------------------------------------------ */
 
 static enum err negate(struct binder *b, const struct scope *s, bool negated, struct expr **e)
 {

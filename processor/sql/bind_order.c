@@ -90,7 +90,7 @@ enum err select_distinct_on(struct binder *b, struct select *s)
 	return match_order(b, s);
 }
 
-/* ---- nodes -------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void order_add(struct plan *p, uint32_t column)
 {
@@ -196,7 +196,7 @@ static enum err sort_node(
 	return ERR_OK;
 }
 
-/* ---- LIMIT -------------------------------------------------------------------------- */
+/* ---- LIMIT ----------------------------------------------------------------------------------- */
 
 static enum err limit_value(
     struct binder *b, const PgQuery__Node *n, const char *what, int64_t *ret_value)
@@ -253,7 +253,7 @@ enum err select_tail(struct binder *b, struct select *s, struct rel *rel)
 	return limit_node(b, s->tree, rel);
 }
 
-/* ---- over a set operation ----------------------------------------------------------- */
+/* ---- over a set operation -------------------------------------------------------------------- */
 
 static enum err tail_column(
     struct binder *b, const struct rel *rel, const PgQuery__Node *n, uint32_t *ret_column)

@@ -111,7 +111,7 @@ static enum err bind_simple(struct binder *b, const PgQuery__SelectStmt *x, stru
 	return ERR_OK;
 }
 
-/* ---- WITH --------------------------------------------------------------------------- */
+/* ---- WITH ------------------------------------------------------------------------------------ */
 
 static enum err push_cte(struct binder *b, const PgQuery__CommonTableExpr *x)
 {
@@ -161,7 +161,7 @@ static enum err check_unused(struct binder *b, struct cte *until)
 	return ERR_OK;
 }
 
-/* ---- all forms ---------------------------------------------------------------------- */
+/* ---- all forms ------------------------------------------------------------------------------- */
 
 /* Where the word stands that joins the two sides: the last one before the right side. */
 static int32_t set_op_location(

@@ -33,7 +33,7 @@ struct select {
 	bool distinct;
 };
 
-/* ---- bind_target.c ------------------------------------------------------------------ */
+/* ---- bind_target.c --------------------------------------------------------------------------- */
 MUST_USE enum err select_targets(struct binder *b, struct select *s);
 /* The target that an ORDER BY or DISTINCT ON item means: a name of the list, an ordinal, or an
  * expression (added as junk). */
@@ -43,7 +43,7 @@ MUST_USE enum err select_find_target(struct binder *b, struct select *s, const P
 MUST_USE enum err select_group_expr(
     struct binder *b, struct select *s, const PgQuery__Node *n, struct expr **ret_expr);
 
-/* ---- bind_group.c ------------------------------------------------------------------- */
+/* ---- bind_group.c ---------------------------------------------------------------------------- */
 MUST_USE enum err select_groups(struct binder *b, struct select *s);
 /* Puts the aggregation into s->in and rewrites targets and HAVING over its output. */
 MUST_USE enum err select_aggregate(struct binder *b, struct select *s);
@@ -51,7 +51,7 @@ MUST_USE enum err select_aggregate(struct binder *b, struct select *s);
 MUST_USE enum err check_key_type(
     struct binder *b, struct type type, int32_t location, const char *what);
 
-/* ---- bind_order.c ------------------------------------------------------------------- */
+/* ---- bind_order.c ---------------------------------------------------------------------------- */
 MUST_USE enum err select_order(struct binder *b, struct select *s);
 MUST_USE enum err select_distinct_on(struct binder *b, struct select *s);
 /* DISTINCT, DISTINCT ON, ORDER BY, LIMIT over the projected targets. */

@@ -20,7 +20,7 @@ struct table_bind {
 	const PgQuery__Node **generated; /* raw expression per column, NULL = decoded */
 };
 
-/* ---- columns ------------------------------------------------------------------------ */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 /* A quoted name matches its JSON key exactly. The tree does not tell; the text does. */
 static bool is_quoted(const struct binder *b, int32_t location)
@@ -197,7 +197,7 @@ static enum err table_elements(struct binder *b, struct table_bind *t)
 	return ERR_OK;
 }
 
-/* ---- expressions -------------------------------------------------------------------- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 /* The declared columns as a relation. */
 static enum err table_rel(struct binder *b, struct table_bind *t)
@@ -259,7 +259,7 @@ static enum err table_exprs(struct binder *b, struct table_bind *t)
 	return ERR_OK;
 }
 
-/* ---- options ------------------------------------------------------------------------ */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static enum err topic_name(struct binder *b, struct str name, int32_t location)
 {
@@ -387,7 +387,7 @@ static enum err table_options(struct binder *b, struct table_bind *t)
 	return ERR_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum err refuse_forms(struct binder *b, const PgQuery__CreateStmt *x)
 {

@@ -3,7 +3,7 @@
  * a name or a number. */
 #include "processor/sql/bind_select.h"
 
-/* ---- names of unnamed columns: PostgreSQL's FigureColname --------------------------- */
+/* ---- names of unnamed columns: PostgreSQL's FigureColname ------------------------------------ */
 
 static struct str figure_name(const PgQuery__Node *n, int *ret_strength);
 
@@ -61,7 +61,7 @@ static struct str figure_name(const PgQuery__Node *n, int *ret_strength)
 	return (struct str){NULL, 0};
 }
 
-/* ---- the list ----------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 static enum err target_add(struct binder *b, struct select *s, const struct target *t)
 {
@@ -135,7 +135,7 @@ enum err select_targets(struct binder *b, struct select *s)
 	return ERR_OK;
 }
 
-/* ---- references to it --------------------------------------------------------------- */
+/* ---- references to it ------------------------------------------------------------------------ */
 
 static struct str bare_name(const PgQuery__Node *n)
 {

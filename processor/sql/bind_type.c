@@ -22,7 +22,7 @@ unsigned levels_explicit(void)
 	return FUNC_CAST_IMPLICIT | FUNC_CAST_ASSIGNMENT | FUNC_CAST_EXPLICIT;
 }
 
-/* ---- names -------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -121,7 +121,7 @@ static enum err unknown_type(struct binder *b, const PgQuery__TypeName *t, struc
 	    b, t->location, ERR_SQL_NAME, "type \"%.*s\" does not exist", STR_ARG(name));
 }
 
-/* ---- modifiers ---------------------------------------------------------------------- */
+/* ---- modifiers ------------------------------------------------------------------------------- */
 
 static bool typmod_int(const PgQuery__Node *n, int32_t *ret_value)
 {
@@ -214,7 +214,7 @@ enum err bind_interval_unit(struct binder *b, const PgQuery__TypeName *t, struct
 	    b, t->location, ERR_SQL_UNSUPPORTED, "these interval fields are not supported");
 }
 
-/* ---- coercion ----------------------------------------------------------------------- */
+/* ---- coercion -------------------------------------------------------------------------------- */
 
 /* An untyped literal read as `type`: once, at bind time. */
 static enum err coerce_literal(struct binder *b, struct expr **e, struct type type)
@@ -300,7 +300,7 @@ enum err coerce_unknown(struct binder *b, const struct scope *s, struct expr **e
 	           : ERR_OK;
 }
 
-/* ---- common type -------------------------------------------------------------------- */
+/* ---- common type ----------------------------------------------------------------------------- */
 
 enum {
 	CATEGORY_BOOL = 'B',

@@ -20,7 +20,7 @@ struct arms {
 	bool ordered; /* all have seq and pos */
 };
 
-/* ---- collecting --------------------------------------------------------------------- */
+/* ---- collecting ------------------------------------------------------------------------------ */
 
 static bool is_union_all(const PgQuery__SelectStmt *x)
 {
@@ -117,7 +117,7 @@ static enum err arm_types(struct binder *b, struct arms *a)
 	return ERR_OK;
 }
 
-/* ---- the shape of an arm ------------------------------------------------------------ */
+/* ---- the shape of an arm --------------------------------------------------------------------- */
 
 static enum err arm_visible(struct binder *b, const struct arms *a, uint32_t arm, struct project *p)
 {
@@ -247,7 +247,7 @@ enum err bind_union(struct binder *b, const PgQuery__SelectStmt *x, struct rel *
 	return ERR_OK;
 }
 
-/* ---- constant rows ------------------------------------------------------------------ */
+/* ---- constant rows --------------------------------------------------------------------------- */
 
 enum err bind_no_source(struct binder *b, int32_t location)
 {

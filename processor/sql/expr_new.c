@@ -119,8 +119,9 @@ struct expr *expr_remap(struct arena *arena, const struct expr *e, const uint32_
 }
 
 /*
- * date_trunc to a day or less of a time that is in range stays in range (the range begins at midnight), and the
- * unit was checked when it was folded: such a call may stand above state without records going one at a time.
+ * date_trunc to a day or less of a time that is in range stays in range (the range begins at
+ * midnight), and the unit was checked when it was folded: such a call may stand above state without
+ * records going one at a time.
  */
 static bool is_safe_date_trunc(const struct expr *e)
 {
@@ -180,7 +181,7 @@ void expr_mark(const struct expr *e, uint8_t *needed)
 		expr_mark(e->args[i], needed);
 }
 
-/* ---- folding ------------------------------------------------------------------------ */
+/* ---- folding --------------------------------------------------------------------------------- */
 
 static enum err fold_failed(
     struct binder *b, const struct scope *s, struct expr *e, const struct row_errors *errors)

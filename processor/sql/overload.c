@@ -224,7 +224,7 @@ static const struct func *select_one(const struct overload *o, struct candidates
 	return c->count == 1 ? c->f[0] : assume_one_type(o, c);
 }
 
-/* ---- errors ------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* "sum(text)" or "text + integer". */
 static void signature(const struct overload *o, char *out, size_t size)

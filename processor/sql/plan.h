@@ -7,7 +7,7 @@
  */
 #include "processor/op/expr.h"
 
-/* ---- tables: the contract of a topic ------------------------------------------------ */
+/* ---- tables: the contract of a topic --------------------------------------------------------- */
 
 enum sql_format { FORMAT_JSON };
 struct table_column {
@@ -51,7 +51,7 @@ struct table {
 	uint8_t identity[32]; /* SHA-256, see sql.h */
 };
 
-/* ---- nodes -------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 struct plan_column {
 	struct str name;

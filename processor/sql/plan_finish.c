@@ -20,7 +20,7 @@ struct pruned {
 static enum err prune(
     struct binder *b, struct plan *p, const uint8_t *need, bool keep, struct pruned *ret);
 
-/* ---- helpers ------------------------------------------------------------------------ */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 static enum err remap(struct binder *b, struct expr **e, const uint32_t *map)
 {
@@ -66,7 +66,7 @@ static enum err take_columns(struct binder *b, struct plan *p, struct pruned *in
 	return ERR_OK;
 }
 
-/* ---- per kind ----------------------------------------------------------------------- */
+/* ---- per kind -------------------------------------------------------------------------------- */
 
 static enum err prune_leaf(
     struct binder *b, struct plan *p, const uint8_t *need, struct pruned *ret)
@@ -269,7 +269,7 @@ static enum err prune(
 	return bind_fail(b, -1, ERR_BUG, "unknown plan node %d", (int)p->kind);
 }
 
-/* ---- numbering and properties ------------------------------------------------------- */
+/* ---- numbering and properties ---------------------------------------------------------------- */
 
 /* sum of integers cannot overflow its type within 2^32 rows of one group; numeric and floating sums
  * can. */
@@ -311,7 +311,7 @@ static bool number(struct view_plan *v, struct plan *p)
 	return below || p->stateful;
 }
 
-/* ---- the root ----------------------------------------------------------------------- */
+/* ---- the root -------------------------------------------------------------------------------- */
 
 struct root {
 	uint32_t *columns; /* of rel: visible ones, then hidden keys */

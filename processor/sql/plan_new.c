@@ -105,7 +105,7 @@ enum err rel_columns_copy(struct binder *b, struct rel *rel)
 	return ERR_OK;
 }
 
-/* ---- projections -------------------------------------------------------------------- */
+/* ---- projections ----------------------------------------------------------------------------- */
 
 enum err project_add(struct binder *b, struct project *p, struct expr *e, struct rel_column column)
 {

@@ -114,7 +114,7 @@ static void print_expr(
 		print_wrapped(w, e, in, depth);
 }
 
-/* ---- nodes -------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void print_columns(
     struct writer *w, const struct plan *in, const uint32_t *columns, uint32_t count)

@@ -48,7 +48,7 @@ static enum err identify(struct binder *b, const PgQuery__Node *query, size_t na
 	return ERR_OK;
 }
 
-/* ---- views -------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static enum err check_names(struct binder *b, const struct rel *rel)
 {
@@ -162,7 +162,7 @@ enum err sql_bind_view(const struct sql_statement *s, const struct sql_catalog *
 	return bind_view(&r.b, s, ret_plan);
 }
 
-/* ---- queries ------------------------------------------------------------------------ */
+/* ---- queries --------------------------------------------------------------------------------- */
 
 static enum err find_versions(struct bind_run *r, const struct sql_statement *s)
 {
@@ -206,7 +206,7 @@ enum err sql_bind_query(const struct sql_statement *s, const struct sql_catalog 
 	return bind_query(&r.b, s->kind == SQL_EXPLAIN ? n->explain_stmt->query : n, ret_plan);
 }
 
-/* ---- diff --------------------------------------------------------------------------- */
+/* ---- diff ------------------------------------------------------------------------------------ */
 
 static int32_t find_column(const struct sql_view_info *v, struct str name)
 {
@@ -299,7 +299,7 @@ enum err sql_diff_columns(const struct sql_view_info *a, const struct sql_view_i
 	return ERR_OK;
 }
 
-/* ---- predicates --------------------------------------------------------------------- */
+/* ---- predicates ------------------------------------------------------------------------------ */
 
 #define PREDICATE_PREFIX "SELECT WHERE ("
 

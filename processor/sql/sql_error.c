@@ -70,7 +70,7 @@ enum err bind_not_yet(struct binder *b, int32_t location, const char *what)
 	return bind_fail(b, location, ERR_NOT_YET, "%s not there yet", what);
 }
 
-/* ---- nearest name ------------------------------------------------------------------- */
+/* ---- nearest name ---------------------------------------------------------------------------- */
 
 enum { NEAREST_LEN_MAX = 63 };
 

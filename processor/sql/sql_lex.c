@@ -244,7 +244,7 @@ bool lex_names_ok(struct str input, size_t *ret_pos)
 	}
 }
 
-/* ---- depth -------------------------------------------------------------------------- */
+/* ---- depth ----------------------------------------------------------------------------------- */
 
 struct lex_level {
 	uint32_t run;    /* tokens since the last separator */

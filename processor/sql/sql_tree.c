@@ -24,7 +24,7 @@ struct str tree_name(size_t count, PgQuery__Node *const *names)
 	return count == 1 ? tree_string(names[0]) : (struct str){NULL, 0};
 }
 
-/* ---- walking by descriptor ---------------------------------------------------------- */
+/* ---- walking by descriptor ------------------------------------------------------------------- */
 
 static bool is_location(const ProtobufCFieldDescriptor *f)
 {
@@ -92,7 +92,7 @@ int32_t node_location(const PgQuery__Node *n)
 	return n ? tree_location(&n->base) : -1;
 }
 
-/* ---- hash --------------------------------------------------------------------------- */
+/* ---- hash ------------------------------------------------------------------------------------ */
 
 struct tree_hash {
 	EVP_MD_CTX *ctx;
@@ -193,7 +193,7 @@ void tree_hash_finish(struct tree_hash *h, uint8_t ret_digest[32])
 	mem_free(h);
 }
 
-/* ---- options ------------------------------------------------------------------------ */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static enum err option_type_name(struct binder *b, const PgQuery__DefElem *d, struct str *ret_value)
 {
