@@ -156,6 +156,12 @@ enum err proc_create_table(struct proc *p, const struct sql_statement *s,
 	struct table *table;
 	arena_init(&arena, DDL_ARENA_BYTES_MAX);
 	enum err err = sql_bind_table(s, &p->registry.catalog, &arena, &table, ret_error);
+	if (err == ERR_OK && table->dlq_topic.ptr)
+		err = err_note(ERR_NOT_YET,
+		    "dlq = '" STR_FMT
+		    "': dead letters are not sent to a topic yet; leave the option "
+		    "out, they are kept with the view (kappa dlq list)",
+		    STR_ARG(table->dlq_topic));
 	if (err == ERR_OK)
 		err = add_table(p, s, table, how->principal);
 	arena_release(&arena);

@@ -161,6 +161,8 @@ def test_verbs_refuse_what_they_must(t):
     p = s.run("sql", "SELECT n FROM per_dya")
     assert "per_day" in p.stderr, p.stderr
     assert s.run("replay", "start", "sales").returncode == 1
+    p = s.run("sql", "CREATE TABLE d (id text) WITH (topic = 'sales', format = json, dlq = 'sales.dlq')")
+    assert p.returncode == 1 and "NOT_YET" in p.stderr, p.stderr
     v1_again = t.file("v1.sql", V1.replace("per_day AS", "per_day WITH (version = 1) AS"))
     assert s.run("view", "rebuild", "per_day", "-f", v1_again).returncode == 4
     s.ok("view", "drop", "per_day", "--execute")
