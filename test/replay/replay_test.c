@@ -146,6 +146,7 @@ static void a_rebuild_may_start_later(void **state)
 	view_start(&s->f, "threads");
 	view_catch_up(&s->f, "felt_per_day", 2);
 	assert_int_equal(view_status(&s->f, "felt_per_day", 2).records, 210);
+	view_catch_up(&s->f, "felt_per_day", 5);
 	assert_int_equal(view_status(&s->f, "felt_per_day", 5).records, 10);
 	scene_free(s);
 }
