@@ -403,10 +403,9 @@ static void a_deleted_topic_stops_its_views_and_no_others(void **state)
 	view_create_topic(&f, "quakes", 1);
 	view_stop(&f);
 	view_start(&f, "threads");
-	for (int i = 0; i < 5000 && s.position != 0; i++) {
+	s = (struct proc_version_status){0};
+	for (int i = 0; i < 5000 && s.state != PROC_SOURCE_GONE; i++) {
 		s = view_status(&f, "felt_per_day", 0);
-		if (s.state == PROC_SOURCE_GONE)
-			break;
 		proc_pause(f.proc, MS_NS);
 	}
 	assert_int_equal(s.state, PROC_SOURCE_GONE);
