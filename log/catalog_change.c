@@ -357,7 +357,8 @@ static void publish_create(struct catalog *c)
 	struct topic *t = c->change.topic;
 	char id[UUID_TEXT_BYTES];
 	topic_publish(c, t);
-	topic_settings_warn(t->view.settings, t->pub.name);
+	if (!t->pub.internal) /* those the server itself configures */
+		topic_settings_warn(t->view.settings, t->pub.name);
 	c->change.req->ret_id = t->pub.id;
 	diag(DIAG_INFO, "topic_created", "topic=" STR_FMT " id=%s partitions=%d",
 	    STR_ARG(t->pub.name), uuid_format(t->pub.id, id), t->pub.partition_count);

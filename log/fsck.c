@@ -111,6 +111,8 @@ enum err log_fsck(struct io *io, const char *data_dir, const struct log_fsck_opt
 		return err_note(err, "%s is not a data directory (it has no lock file)", data_dir);
 	TRY(err);
 	err = io_lock(io, fd);
+	if (err == ERR_LOCKED)
+		err_note(err, "%s is held by a running server; stop it first", data_dir);
 	if (err == ERR_OK)
 		err = locked_run(io, data_dir, options, print, ctx);
 	enum err closed = io_close(io, fd);

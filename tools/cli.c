@@ -2,6 +2,7 @@
 /* Parsing, help and errors of the command line; the table itself is in commands.c. */
 #include "tools/cli.h"
 #include "log/base/offsetspec.h"
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -118,6 +119,21 @@ bool cli_flush(struct writer *w)
 	bool ok = w->len == 0 || fwrite(w->ptr, 1, w->len, stdout) == w->len;
 	writer_clear(w);
 	return ok && fflush(stdout) == 0;
+}
+
+bool cli_reader_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+/* A command that could not write all of its data has failed, whatever it thinks. */
+static enum exit_code end_output(enum exit_code exit)
+{
+	bool written = fflush(stdout) == 0 && !ferror(stdout);
+	if (written || exit != EXIT_OK || cli_reader_gone())
+		return exit;
+	return cli_fail(ERR_IO, NULL, "standard output was not written completely");
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -431,5 +447,5 @@ enum exit_code cli_main(int argc, char **argv)
 		return cli_usage(&cli, "too few arguments");
 	if (cli.command->max_args >= 0 && cli.arg_count > cli.command->max_args)
 		return cli_usage(&cli, "unexpected argument '%s'", cli.args[cli.command->max_args]);
-	return cli.command->run(&cli);
+	return end_output(cli.command->run(&cli));
 }

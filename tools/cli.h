@@ -81,6 +81,8 @@ enum exit_code cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF(2, 
 void cli_next(const struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
 /* Writes w's bytes to stdout and clears it; false when stdout failed (closed pipe). */
 bool cli_flush(struct writer *w);
+/* Stdout is a pipe whose reader has seen enough, as `head` does: no failure. */
+bool cli_reader_gone(void);
 
 /* Connection settings from flags, environment and defaults. */
 const char *cli_bootstrap(const struct cli *cli); /* "127.0.0.1:9092" */

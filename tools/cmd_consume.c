@@ -138,7 +138,7 @@ static enum err consume_loop(struct consume *c)
 			print_record(c, m);
 		rd_kafka_message_destroy(m);
 	}
-	if (!cli_flush(&c->out) && e == ERR_OK && !c->broken_pipe)
+	if (!cli_flush(&c->out) && e == ERR_OK && !c->broken_pipe && !cli_reader_gone())
 		e = err_sys("write to standard output");
 	return e;
 }
@@ -165,6 +165,8 @@ static enum exit_code parse(struct consume *c, int64_t *partition)
 	if (!cli_number(cli, "count", 0, &c->count_max) ||
 	    !cli_number(cli, "partition", 0, partition))
 		return EXIT_USAGE;
+	if (cli->csv)
+		return cli_usage(cli, "--csv is for tables; records come by -f FORMAT or --json");
 	if (cli_has(cli, "where"))
 		return cli_fail(ERR_NOT_YET, NULL, "consume --where");
 	enum err e =

@@ -282,9 +282,8 @@ enum exit_code cmd_serve(struct cli *cli)
 	e = serve_run(&s);
 	enum exit_code exit = EXIT_OK;
 	if (e != ERR_OK)
-		exit = cli_fail(e,
-		    e == ERR_LOCKED ? "another server holds it; stop that one first" : NULL,
-		    "serve %s", s.data_dir);
+		exit = cli_fail(
+		    e, e == ERR_LOCKED ? "stop that one first" : NULL, "serve %s", s.data_dir);
 	close_all(&s);
 	return exit;
 }

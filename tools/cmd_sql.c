@@ -70,8 +70,7 @@ enum exit_code cmd_sql(struct cli *cli)
 		for (uint32_t i = 0; exit == EXIT_OK && i < script.count; i++) {
 			e = send(cli, text, &script.statements[i]);
 			if (e != ERR_OK)
-				exit = cli_fail(
-				    e, e == ERR_REFUSED ? "--execute does it" : NULL, "sql");
+				exit = cli_fail(e, NULL, "sql");
 		}
 		sql_script_release(&script);
 	}

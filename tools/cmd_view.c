@@ -342,9 +342,7 @@ enum exit_code cmd_view_drop(struct cli *cli)
 		fprintf(stderr, "%.*s", (int)answer.len, (const char *)answer.ptr);
 	writer_release(&sql);
 	writer_release(&answer);
-	return e == ERR_OK ? EXIT_OK
-	                   : cli_fail(e, e == ERR_REFUSED ? "--execute does it" : NULL,
-	                         "drop view %s", cli->args[0]);
+	return e == ERR_OK ? EXIT_OK : cli_fail(e, NULL, "drop view %s", cli->args[0]);
 }
 
 /* ---- dead letters ---------------------------------------------------------------------------- */

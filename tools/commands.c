@@ -39,7 +39,9 @@ static const struct cli_option produce_options[] = {
 static const struct cli_option consume_options[] = {
     {"offset", 'o', "OFFSETSPEC",
         "start end N -N +N N:M @TIME @TIME:TIME s@MS e@MS (default start)"},
-    {"format", 'f', "FORMAT", "%t topic %p partition %o offset %k key %v value %h headers %d time"},
+    {"format", 'f', "FORMAT",
+        "%t topic %p partition %o offset %k key %v value %S its length %h headers %d time in ms "
+        "%d{strftime[FORMAT]} in UTC"},
     {"follow", 0, NULL, "go on at the end"},
     {"end", 'e', NULL, "stop at the end (the default)"},
     {"count", 'n', "N", "at most N records"},

@@ -31,7 +31,7 @@ MUST_USE enum err http_encode(char *buf, size_t len, struct str component);
  * -1. */
 struct topic_facts {
 	const char *name;
-	char id[33]; /* 32 hex digits */
+	char id[37]; /* a UUID in its usual text form */
 	int partitions;
 	int64_t bytes;
 };

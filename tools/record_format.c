@@ -25,9 +25,12 @@ enum err record_format_check(const char *format)
 			return err_note(ERR_INVALID,
 			    "-f: %%%c is not known (%%t %%p %%o %%k %%v %%s %%S %%h %%d %%%%)",
 			    p[1]);
-		if (*p == '%' && p[1] == 'd' && p[2] == '{' && !strftime_len(p + 2))
+		bool form = *p == '%' && p[1] == 'd' && p[2] == '{';
+		if (form && !strftime_len(p + 2))
 			return err_note(ERR_INVALID, "-f: %%d{strftime[FORMAT]} is expected");
-		if (*p == '%' || *p == '\\')
+		if (form)
+			p += 1 + strftime_len(p + 2);
+		else if (*p == '%' || *p == '\\')
 			p++;
 	}
 	return ERR_OK;

@@ -165,7 +165,8 @@ enum err rows_out_end(struct rows_out *o)
 		TRY(print_table(o));
 	if (!o->cli->json && !o->cli->csv && o->lines)
 		fprintf(stderr, "(%llu rows)\n", (unsigned long long)o->lines - 1);
-	return fflush(stdout) == 0 ? ERR_OK : err_sys("write to standard output");
+	return fflush(stdout) == 0 || cli_reader_gone() ? ERR_OK
+	                                                : err_sys("write to standard output");
 }
 
 enum err rows_out_get(struct rows_out *o, const char *fmt, ...)
