@@ -155,6 +155,15 @@ bench-decode: $(BENCH_DECODE)
 	  awk '/records of/ { n = $$1 } /Collected/ { printf "%.0f instructions per record\n", $$NF / n }'
 .PHONY: bench-decode
 
+LOG_BENCH := $(B)/test/log/log_bench
+$(LOG_BENCH): $(B)/obj/test/log/log_bench.o $(A_log)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(A_log) $(L_log)
+## bench-log: the log engine beside fio on BENCH_DIR (/var/tmp); ROWS=append,scan,... narrows, READY=1 adds kill -9 with 10 GB
+bench-log: $(LOG_BENCH)
+	$(Q)test/log/bench_log.py $(LOG_BENCH) $(or $(BENCH_DIR),/var/tmp) $(if $(ROWS),--rows $(ROWS)) $(if $(READY),--ready)
+.PHONY: bench-log
+
 # ---- packages ------------------------------------------------------------------------------------
 ## deps: install the Debian packages that building and testing need
 deps:
