@@ -1,44 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kappa topic create | list | describe | alter | delete: by the Kafka protocol; ids and sizes by
+/* kappa topic create | list | describe | delete: by the Kafka protocol; ids and sizes by
  * HTTP where kappa answers. */
 #include "log/base/json_write.h"
 #include "tools/commands.h"
 #include "tools/http_client.h"
-#include "tools/kclient.h"
+#include "tools/topic_admin.h"
 #include <stdlib.h>
 
 enum { ERRSTR = 512 };
 
-/* ---- one admin call -------------------------------------------------------------------------- */
-
-static enum err topic_results(
-    rd_kafka_event_t *event, const rd_kafka_topic_result_t **results, size_t count)
-{
-	(void)event;
-	for (size_t i = 0; i < count; i++) {
-		rd_kafka_resp_err_t e = rd_kafka_topic_result_error(results[i]);
-		if (e)
-			return kclient_err(e, rd_kafka_topic_result_error_string(results[i]));
-	}
-	return ERR_OK;
-}
-
-static enum err create_topic(rd_kafka_t *rk, rd_kafka_NewTopic_t *topic)
-{
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-	rd_kafka_event_t *event = NULL;
-	rd_kafka_CreateTopics(rk, &topic, 1, NULL, queue);
-	enum err e = kclient_admin_wait(queue, RD_KAFKA_EVENT_CREATETOPICS_RESULT, &event);
-	if (e == ERR_OK) {
-		size_t n;
-		const rd_kafka_topic_result_t **r = rd_kafka_CreateTopics_result_topics(
-		    rd_kafka_event_CreateTopics_result(event), &n);
-		e = topic_results(event, r, n);
-		rd_kafka_event_destroy(event);
-	}
-	rd_kafka_queue_destroy(queue);
-	return e;
-}
+/* ---- create and delete ------------------------------------------------------------------------ */
 
 static enum err add_config(rd_kafka_NewTopic_t *topic, const char *pair)
 {
@@ -84,7 +55,7 @@ enum exit_code cmd_topic_create(struct cli *cli)
 	if (e == ERR_OK)
 		e = kclient_new(cli, RD_KAFKA_PRODUCER, NULL, &rk);
 	if (e == ERR_OK)
-		e = create_topic(rk, topic);
+		e = topic_admin_create(rk, topic);
 	if (topic)
 		rd_kafka_NewTopic_destroy(topic);
 	if (rk)
@@ -99,25 +70,6 @@ enum exit_code cmd_topic_create(struct cli *cli)
 		    "create topic %s", cli->args[0]);
 	cli_next(cli, "kappa produce %s", cli->args[0]);
 	return EXIT_OK;
-}
-
-static enum err delete_topic(rd_kafka_t *rk, const char *name)
-{
-	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(name);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-	rd_kafka_event_t *event = NULL;
-	rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
-	enum err e = kclient_admin_wait(queue, RD_KAFKA_EVENT_DELETETOPICS_RESULT, &event);
-	if (e == ERR_OK) {
-		size_t n;
-		const rd_kafka_topic_result_t **r = rd_kafka_DeleteTopics_result_topics(
-		    rd_kafka_event_DeleteTopics_result(event), &n);
-		e = topic_results(event, r, n);
-		rd_kafka_event_destroy(event);
-	}
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_DeleteTopic_destroy(topic);
-	return e;
 }
 
 /* ---- counting records ------------------------------------------------------------------------ */
@@ -155,7 +107,7 @@ enum exit_code cmd_topic_delete(struct cli *cli)
 		       "nothing was done; --execute does it\n",
 		    cli->args[0], md->topics[0].partition_cnt, (long long)records);
 	if (e == ERR_OK && execute)
-		e = delete_topic(rk, cli->args[0]);
+		e = topic_admin_delete(rk, cli->args[0]);
 	if (md)
 		rd_kafka_metadata_destroy(md);
 	if (rk)
@@ -283,30 +235,17 @@ static enum err describe_partitions(
 
 static enum err describe_configs(rd_kafka_t *rk, const char *topic, struct json_writer *j)
 {
-	rd_kafka_ConfigResource_t *resource =
-	    rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-	rd_kafka_event_t *event = NULL;
-	rd_kafka_DescribeConfigs(rk, &resource, 1, NULL, queue);
-	enum err e = kclient_admin_wait(queue, RD_KAFKA_EVENT_DESCRIBECONFIGS_RESULT, &event);
-	if (e == ERR_OK) {
-		size_t n = 0, count = 0;
-		const rd_kafka_ConfigResource_t **r = rd_kafka_DescribeConfigs_result_resources(
-		    rd_kafka_event_DescribeConfigs_result(event), &n);
-		const rd_kafka_ConfigEntry_t **entries =
-		    n ? rd_kafka_ConfigResource_configs(r[0], &count) : NULL;
-		json_key(j, STR("configs"));
-		json_object_begin(j);
-		for (size_t i = 0; i < count; i++) {
-			json_key(j, str_of(rd_kafka_ConfigEntry_name(entries[i])));
-			json_str(j, str_of(rd_kafka_ConfigEntry_value(entries[i])));
-		}
-		json_object_end(j);
-		rd_kafka_event_destroy(event);
+	struct topic_configs c;
+	TRY(topic_configs_read(rk, topic, &c));
+	json_key(j, STR("configs"));
+	json_object_begin(j);
+	for (size_t i = 0; i < c.count; i++) {
+		json_key(j, str_of(rd_kafka_ConfigEntry_name(c.entries[i])));
+		json_str(j, str_of(rd_kafka_ConfigEntry_value(c.entries[i])));
 	}
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_ConfigResource_destroy(resource);
-	return e;
+	json_object_end(j);
+	topic_configs_release(&c);
+	return ERR_OK;
 }
 
 static enum err describe(

@@ -70,6 +70,13 @@ static const struct cli_option topic_create_options[] = {
     {"if-not-exists", 0, NULL, "no error when it is there"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_option topic_alter_options[] = {
+    {"partitions", 'p', "N", "more than there are"},
+    {"config", 'c', "KEY=VALUE", "topic configuration; may be repeated"},
+    {"default", 0, "KEY", "back to the broker's default; may be repeated"},
+    EXECUTE,
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_option topic_list_options[] = {
     {"all", 0, NULL, "internal topics too"}, {NULL, 0, NULL, NULL}};
 static const struct cli_option topic_describe_options[] = {
@@ -153,8 +160,8 @@ const struct command command_table[] = {
         "topics with their partitions, records and bytes"},
     {"topic", "describe", "TOPIC", 1, 1, topic_describe_options, cmd_topic_describe,
         "partitions, configuration, segments"},
-    {"topic", "alter", "TOPIC", 1, 1, NULL, cmd_not_yet,
-        "change configuration or partitions (not there yet)"},
+    {"topic", "alter", "TOPIC", 1, 1, topic_alter_options, cmd_topic_alter,
+        "more partitions, other configuration"},
     {"topic", "delete", "TOPIC", 1, 1, execute_options, cmd_topic_delete, "delete a topic"},
     {"produce", NULL, "TOPIC [FILE]", 1, 2, produce_options, cmd_produce, "lines become records"},
     {"consume", NULL, "TOPIC", 1, 1, consume_options, cmd_consume, "records of a topic"},

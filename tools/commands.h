@@ -7,6 +7,7 @@ enum exit_code cmd_topic_create(struct cli *cli);
 enum exit_code cmd_topic_list(struct cli *cli);
 enum exit_code cmd_topic_describe(struct cli *cli);
 enum exit_code cmd_topic_delete(struct cli *cli);
+enum exit_code cmd_topic_alter(struct cli *cli);
 enum exit_code cmd_produce(struct cli *cli);
 enum exit_code cmd_consume(struct cli *cli);
 enum exit_code cmd_group_list(struct cli *cli);
