@@ -109,22 +109,19 @@ static void found(struct lookup *l)
 	log_read(op->log, &req->read);
 }
 
-static void find_segment(struct find_op *op, struct segment *from)
+static void find_segment(struct find_op *op)
 {
 	struct log_find_time *req = op->req;
-	struct log_partition *p = req->partition;
-	for (struct list_node *n = &from->node; n != &p->segments.head; n = n->next) {
-		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		if (s->index.max_timestamp_ms < req->timestamp_ms)
-			continue;
-		s->holds++;
-		op->segment = s;
-		struct index_probe probe = {INDEX_BY_TIMESTAMP, (uint64_t)req->timestamp_ms};
-		if (lookup_start(&op->lookup, s, probe, found))
-			found(&op->lookup);
+	struct segment *s = partition_segment_of_time(req->partition, req->timestamp_ms);
+	if (!s) {
+		find_answer(op, ERR_OK);
 		return;
 	}
-	find_answer(op, ERR_OK);
+	s->holds++;
+	op->segment = s;
+	struct index_probe probe = {INDEX_BY_TIMESTAMP, (uint64_t)req->timestamp_ms};
+	if (lookup_start(&op->lookup, s, probe, found))
+		found(&op->lookup);
 }
 
 /* Without memory for an operation: the answer goes through a read that answers at once (its offset
@@ -163,9 +160,5 @@ void log_find_time(struct log *log, struct log_find_time *req)
 		find_answer(op, ERR_UNKNOWN_TOPIC);
 		return;
 	}
-	if (list_empty(&p->segments)) {
-		find_answer(op, ERR_OK);
-		return;
-	}
-	find_segment(op, CONTAINER_OF(list_first(&p->segments), struct segment, node));
+	find_segment(op);
 }

@@ -326,6 +326,22 @@ struct log_find_time {
 };
 void log_find_time(struct log *log, struct log_find_time *req);
 
+/*
+ * Lookup by sequence (asynchronous: it may read the index file): the first batch of the partition
+ * with a sequence >= `sequence` that a reader may see. O(log n) in the bytes of the partition, as
+ * all lookups. Without memory for it `done` is called from inside.
+ */
+struct log_find_sequence {
+	struct log_partition *partition;
+	uint64_t sequence;
+	enum err err;
+	int64_t offset;          /* of its first record; -1: none */
+	uint64_t found_sequence; /* 0: none */
+	void *user;
+	void (*done)(struct log_find_sequence *req);
+};
+void log_find_sequence(struct log *log, struct log_find_sequence *req);
+
 /* ---- scan: reading in sequence order from a worker (leases inside) --------------------------- */
 
 /*

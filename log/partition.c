@@ -23,6 +23,7 @@ static void partition_free(struct log_partition *p)
 	while ((n = list_pop_front(&p->segments)))
 		segment_free(CONTAINER_OF(n, struct segment, node));
 	producers_release(&p->producers);
+	segment_order_release(&p->order);
 	if (p->replay)
 		writer_release(&p->replay->buf);
 	mem_free(p->replay);
@@ -191,17 +192,6 @@ struct segment *partition_segment(const struct log_partition *p, size_t index)
 	LIST_EACH (&p->segments, n, next)
 		if (index-- == 0)
 			return CONTAINER_OF(n, struct segment, node);
-	return NULL;
-}
-
-struct segment *partition_segment_of(const struct log_partition *p, int64_t offset)
-{
-	/* from the newest: that is where most reads are */
-	for (struct list_node *n = p->segments.head.prev; n != &p->segments.head; n = n->prev) {
-		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		if (s->base_offset <= offset && s->size > SEGMENT_HEADER_BYTES)
-			return s;
-	}
 	return NULL;
 }
 

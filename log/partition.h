@@ -26,6 +26,18 @@ _Static_assert(sizeof(struct partition_key) == 20, "hashed as bytes");
 
 enum partition_state { PARTITION_FOUND, PARTITION_OPEN, PARTITION_DELETED };
 
+/* The segments in their order, for searching: partition_find.c. */
+struct segment_place {
+	struct segment *segment;
+	int64_t max_before_ms; /* greatest in the segments before it, INT64_MIN = none */
+};
+struct segment_order {
+	struct segment_place *at;
+	size_t count, capacity;
+	bool stale;
+};
+void segment_order_release(struct segment_order *o);
+
 /* What keeps appends to this partition waiting; all are jobs on the pool. */
 enum partition_task {
 	PARTITION_CREATING = 1, /* directory or next segment */
@@ -55,6 +67,7 @@ struct log_partition {
 
 	struct list segments; /* struct segment, by base offset; the last is ACTIVE unless empty */
 	uint32_t segment_count;
+	struct segment_order order;
 	/* where the collecting round appends; equal to the active segment's ends when nothing is in
 	 * flight */
 	uint32_t next_pos;
@@ -154,8 +167,12 @@ static inline struct segment *partition_active(const struct log_partition *p)
 }
 /* The segment that holds the last durable frame, else the oldest; NULL when there is none. */
 struct segment *partition_durable_segment(const struct log_partition *p);
-/* The segment that holds `offset`, NULL when none. */
-struct segment *partition_segment_of(const struct log_partition *p, int64_t offset);
+/* The segment that holds `offset`: the last that begins at or before it, and is not empty. NULL. */
+struct segment *partition_segment_of(struct log_partition *p, int64_t offset);
+/* The last that begins at or before `sequence`, else the first; NULL when there is none. */
+struct segment *partition_segment_of_sequence(struct log_partition *p, uint64_t sequence);
+/* The first with a timestamp at or after `timestamp_ms`; NULL. */
+struct segment *partition_segment_of_time(struct log_partition *p, int64_t timestamp_ms);
 /* "<data>/topics/<dir>/<name>" */
 MUST_USE enum err partition_path(const struct log_partition *p, const char *name, char *buf);
 /* Ends have moved: waiters fire. */

@@ -82,6 +82,7 @@ enum err segment_new(
 	if (!s)
 		return ERR_NOMEM;
 	s->partition = p;
+	p->order.stale = true;
 	s->base_offset = s->end_offset = header->base_offset;
 	s->first_sequence = header->first_sequence;
 	s->size = s->durable_size = SEGMENT_HEADER_BYTES;
@@ -103,6 +104,7 @@ void segment_free(struct segment *s)
 	if (!s)
 		return;
 	ASSERT(s->holds == 0 && !s->dirty);
+	s->partition->order.stale = true;
 	descriptor_release(&s->file);
 	index_release(&s->index);
 	mem_free(s);

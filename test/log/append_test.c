@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Appending, reading, waiting on the real backends: what a broker does with the log all day. */
 #include "test/lib/log_fixture.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *backend;
@@ -262,6 +263,72 @@ static void a_time_is_found_at_its_first_record(void **state)
 	}
 }
 
+static void sequence_done(struct log_find_sequence *req)
+{
+	(void)req;
+	found++;
+}
+
+static int64_t find_sequence(struct log_fixture *f, uint64_t sequence, uint64_t *ret_found)
+{
+	struct log_find_sequence req = {.partition = f->partitions[0][0], .sequence = sequence, .done = sequence_done};
+	found = 0;
+	log_find_sequence(f->log, &req);
+	while (!found)
+		log_fixture_turn(f);
+	assert_ok(req.err);
+	*ret_found = req.found_sequence;
+	return req.offset;
+}
+
+static void spoil_indexes(const struct log_fixture *f)
+{
+	char path[4096];
+	struct io_names names;
+	snprintf(path, sizeof(path), "%s/topics/topic0-0", f->data_dir);
+	assert_ok(io_list(f->io, path, &names));
+	for (size_t i = 0; i < names.count; i++) {
+		int fd;
+		uint8_t raw[8] = {0x77};
+		if (!strstr(names.name[i], ".idx"))
+			continue;
+		snprintf(path, sizeof(path), "%s/topics/topic0-0/%s", f->data_dir, names.name[i]);
+		assert_ok(io_open(f->io, path, 0, &fd));
+		assert_ok(io_pwrite(f->io, fd, raw, sizeof(raw), 64 + 8)); /* position and length of the first entry */
+		assert_ok(io_close(f->io, fd));
+	}
+	io_names_release(&names);
+}
+
+static void a_sequence_is_found_at_its_batch(void **state)
+{
+	FIXTURE;
+	uint64_t seen;
+	f->topics[0].config.segment_bytes = 4000;
+	assert_ok(log_fixture_open(f));
+	assert_int_equal(find_sequence(f, 1, &seen), -1);
+	for (uint64_t tag = 1; tag <= 99; tag++) { /* sequences 1, 3, 5 ... here, the others there */
+		log_put_ok(f, 0, 0, tag, 2, 50);
+		log_put_ok(f, 0, 1, tag, 1, 50);
+	}
+	assert_true(f->partitions[0][0]->segment_count > 5);
+	for (int run = 0; run < 3; run++) {
+		for (uint64_t sequence = 0; sequence <= 197; sequence++) {
+			uint64_t want = sequence | 1;
+			assert_int_equal(find_sequence(f, sequence, &seen), (int64_t)want - 1);
+			assert_int_equal(seen, want);
+		}
+		assert_int_equal(find_sequence(f, 198, &seen), -1);
+		assert_int_equal(seen, 0);
+		if (run == 1) {
+			spoil_indexes(f); /* under the open log: an entry is never believed */
+			continue;
+		}
+		log_fixture_close(f);
+		assert_ok(log_fixture_open(f));
+	}
+}
+
 static unsigned ids_done;
 static void id_done(struct log_producer_id_req *req)
 {
@@ -322,6 +389,7 @@ int main(void)
 		TEST(a_second_open_of_one_directory_is_refused),
 		TEST(descriptors_stay_under_their_limit),
 		TEST(a_time_is_found_at_its_first_record),
+		TEST(a_sequence_is_found_at_its_batch),
 		TEST(producer_ids_are_never_given_twice),
 		TEST(an_append_larger_than_the_journal_allows_is_refused),
 	};
