@@ -238,7 +238,8 @@ static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 {
 	struct segment *s = f->s;
 	uint8_t head[INDEX_HEADER_BYTES];
-	struct index_header h = {.version = INDEX_VERSION, .base_offset = s->base_offset};
+	struct index_header h = {
+	    .version = INDEX_VERSION, .base_offset = s->base_offset, .generation = s->generation};
 	uint64_t count = s->index.file_count + s->index.writing.count;
 	int fd;
 	TRY(io_open(io, f->index_path, IO_CREATE, &fd));
@@ -337,8 +338,8 @@ static void flush_next(struct checkpointer *c)
 		struct segment *s =
 		    CONTAINER_OF(list_first(&c->flushing), struct segment, dirty_node);
 		char name[SEGMENT_NAME_BYTES];
-		enum err e = f ? partition_path(s->partition,
-		                     segment_name(s->base_offset, ".idx", name), f->index_path)
+		enum err e = f ? partition_path(s->partition, segment_file_name(s, ".idx", name),
+		                     f->index_path)
 		               : ERR_NOMEM;
 		if (e == ERR_OK)
 			e = engine_path(c->log, f->dir, "topics/%s", s->partition->dir);

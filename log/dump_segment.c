@@ -38,7 +38,29 @@ static enum err dump_segment_header(
 	dump_u64(d, "generation", h->generation);
 	dump_hash(d, "previous_link", h->previous_link);
 	dump_u64(d, "bytes", file_bytes);
+	const struct segment_rewrite *r = &h->rewrite;
+	if (h->format_version >= SEGMENT_VERSION_REWRITTEN) {
+		dump_i64(d, "end_offset", r->end_offset);
+		dump_u64(d, "last_sequence", r->last_sequence);
+		dump_hash(d, "end_link", r->end_link);
+		dump_i64(d, "clean_end", r->clean_end);
+		dump_u64(d, "original_bytes", r->original_bytes);
+		dump_i64(d, "written_ns", r->written_ns);
+		dump_str(d, "codec",
+		    str_of(r->codec == SEGMENT_AS_SENT ? "producer" : batch_codec_name(r->codec)));
+	}
 	return dump_end(d);
+}
+
+static enum err dump_hole(struct segment_dump *s, const struct frame *f, struct bytes body)
+{
+	struct frame_hole hole;
+	TRY(frame_hole_decode(f, body, &hole));
+	dump_begin(s->d, "hole");
+	dump_u64(s->d, "first_sequence", hole.first_sequence);
+	dump_u64(s->d, "last_sequence", f->sequence);
+	dump_u64(s->d, "batches", hole.batches);
+	return dump_end(s->d);
 }
 
 static enum err dump_frame(struct segment_dump *s, const struct frame *f, uint32_t pos)
@@ -169,7 +191,12 @@ static enum err dump_frames(struct segment_dump *s)
 			continue;
 		}
 		TRY(dump_good_header(s, &f, pos, err));
-		enum err deep = err == ERR_OK ? dump_batch(s->d, batch) : ERR_OK;
+		bool hole = f.flags & FRAME_HOLE;
+		enum err deep = ERR_OK;
+		if (err == ERR_OK)
+			deep = hole ? dump_hole(s, &f, batch) : dump_batch(s->d, batch);
+		if (deep == ERR_CORRUPT)
+			deep = dump_damage(s->d, pos, deep);
 		if (deep == ERR_CORRUPT_MESSAGE || deep == ERR_LIMIT)
 			deep = dump_damage(s->d, pos, deep);
 		TRY(deep);
@@ -196,6 +223,7 @@ enum err dump_segment(struct dump *d, int fd)
 	};
 	segment_walk_init(&s.walk, d->io, fd, frame_seed_of(h.seed), 0);
 	s.walk.check_body = true;
+	s.walk.holes = true;
 	segment_walk_range(&s.walk, SEGMENT_HEADER_BYTES, (uint32_t)stat.size_bytes);
 	enum err err = dump_frames(&s);
 	segment_walk_release(&s.walk);

@@ -38,6 +38,15 @@ enum {
 	SEG_GENERATION = 76,
 	SEG_NAME_LEN = 80,
 	SEG_NAME = 82,
+	/* format version 2 */
+	SEG_END_OFFSET = 1024,
+	SEG_LAST_SEQUENCE = 1032,
+	SEG_END_LINK = 1040,
+	SEG_CLEAN_END = 1048,
+	SEG_ORIGINAL_BYTES = 1056,
+	SEG_WRITTEN = 1064,
+	SEG_CODEC = 1072,
+	SEG_REWRITE_END = 1074,
 	SEG_HASH = 4088,
 };
 /* Where the fields of a frame header stand. */
@@ -57,11 +66,35 @@ enum {
 	FRM_BODY_HASH = 64,
 	FRM_HEADER_HASH = 72,
 };
-_Static_assert(SEG_NAME + TOPIC_NAME_MAX <= SEG_HASH, "the name fits");
+_Static_assert(SEG_NAME + TOPIC_NAME_MAX <= SEG_END_OFFSET, "the name fits");
 _Static_assert(SEG_HASH + 8 == SEGMENT_HEADER_BYTES, "the checksum ends the header");
 _Static_assert(FRM_HEADER_HASH + 8 == FRAME_HEADER_BYTES, "the checksum ends the header");
 
 /* ---- segment header -------------------------------------------------------------------------- */
+
+static void rewrite_encode(const struct segment_rewrite *r, uint8_t *out)
+{
+	put_u64_le(out + SEG_END_OFFSET, (uint64_t)r->end_offset);
+	put_u64_le(out + SEG_LAST_SEQUENCE, r->last_sequence);
+	put_u64_le(out + SEG_END_LINK, r->end_link);
+	put_u64_le(out + SEG_CLEAN_END, (uint64_t)r->clean_end);
+	put_u64_le(out + SEG_ORIGINAL_BYTES, r->original_bytes);
+	put_u64_le(out + SEG_WRITTEN, (uint64_t)r->written_ns);
+	put_u16_le(out + SEG_CODEC, r->codec);
+}
+
+static struct segment_rewrite rewrite_decode(const uint8_t *in)
+{
+	return (struct segment_rewrite){
+	    .end_offset = (int64_t)get_u64_le(in + SEG_END_OFFSET),
+	    .last_sequence = get_u64_le(in + SEG_LAST_SEQUENCE),
+	    .end_link = get_u64_le(in + SEG_END_LINK),
+	    .clean_end = (int64_t)get_u64_le(in + SEG_CLEAN_END),
+	    .original_bytes = get_u64_le(in + SEG_ORIGINAL_BYTES),
+	    .written_ns = (int64_t)get_u64_le(in + SEG_WRITTEN),
+	    .codec = get_u16_le(in + SEG_CODEC),
+	};
+}
 
 void segment_header_encode(const struct segment_header *h, uint8_t *out)
 {
@@ -82,7 +115,17 @@ void segment_header_encode(const struct segment_header *h, uint8_t *out)
 	put_u16_le(out + SEG_NAME_LEN, (uint16_t)h->topic_name.len);
 	if (h->topic_name.len > 0)
 		memcpy(out + SEG_NAME, h->topic_name.ptr, h->topic_name.len);
+	if (h->format_version >= SEGMENT_VERSION_REWRITTEN)
+		rewrite_encode(&h->rewrite, out);
 	put_u64_le(out + SEG_HASH, XXH3_64bits_withSeed(out, SEG_HASH, SEGMENT_SEED));
+}
+
+static bool all_zero(struct bytes b)
+{
+	for (size_t i = 0; i < b.len; i++)
+		if (b.ptr[i] != 0)
+			return false;
+	return true;
 }
 
 static enum err segment_header_check(const struct segment_header *h, const uint8_t *in)
@@ -95,10 +138,15 @@ static enum err segment_header_check(const struct segment_header *h, const uint8
 		    ERR_CORRUPT, "segment header: topic name of %zu bytes", h->topic_name.len);
 	if (h->partition < 0 || h->base_offset < 0)
 		return err_note(ERR_CORRUPT, "segment header: negative partition or base offset");
-	for (size_t i = name_end; i < SEG_HASH; i++)
-		if (in[i] != 0)
-			return err_note(
-			    ERR_CORRUPT, "segment header: padding is not zero at %zu", i);
+	bool rewritten = h->format_version >= SEGMENT_VERSION_REWRITTEN;
+	size_t zero_end = rewritten ? SEG_END_OFFSET : SEG_HASH;
+	if (!all_zero(bytes_of(in + name_end, zero_end - name_end)) ||
+	    !all_zero(bytes_of(in + SEG_REWRITE_END, SEG_HASH - SEG_REWRITE_END)))
+		return err_note(ERR_CORRUPT, "segment header: padding is not zero");
+	const struct segment_rewrite *r = &h->rewrite;
+	if (rewritten && (h->generation == 0 || r->end_offset < h->base_offset ||
+	                     r->clean_end < 0 || r->clean_end > r->end_offset))
+		return err_note(ERR_CORRUPT, "segment header: what it stands for is impossible");
 	return ERR_OK;
 }
 
@@ -118,13 +166,15 @@ enum err segment_header_decode(const uint8_t *in, struct segment_header *ret_hea
 		return err_note(ERR_CORRUPT, "segment header: not a segment file");
 	if (XXH3_64bits_withSeed(in, SEG_HASH, SEGMENT_SEED) != get_u64_le(in + SEG_HASH))
 		return err_note(ERR_CORRUPT, "segment header: checksum does not verify");
-	if (h.format_version > SEGMENT_VERSION)
+	if (h.format_version > SEGMENT_VERSION_REWRITTEN)
 		return err_note(ERR_NEWER_FORMAT, "segment format %u, this program reads up to %u",
-		    h.format_version, SEGMENT_VERSION);
+		    h.format_version, SEGMENT_VERSION_REWRITTEN);
 	if (h.format_version == 0)
 		return err_note(ERR_CORRUPT, "segment header: format version 0");
 	memcpy(h.topic_id.b, in + SEG_TOPIC_ID, sizeof(h.topic_id.b));
 	memcpy(h.seed, in + SEG_SEED, sizeof(h.seed));
+	if (h.format_version >= SEGMENT_VERSION_REWRITTEN)
+		h.rewrite = rewrite_decode(in);
 	TRY(segment_header_check(&h, in));
 	*ret_header = h;
 	return ERR_OK;
@@ -170,8 +220,13 @@ static void encode_fields(const struct frame *f, uint8_t *out)
 /* What must hold besides the checksums; the same on the way in and out. NULL when it holds. */
 static const char *frame_fault(const struct frame *f)
 {
-	if (f->flags & ~(FRAME_DIRECT | FRAME_PAD))
+	if (f->flags & ~(FRAME_DIRECT | FRAME_PAD | FRAME_HOLE))
 		return "unknown flags";
+	bool hole = (f->flags & FRAME_HOLE) != 0;
+	if (hole && (f->flags != FRAME_HOLE || f->length != FRAME_HOLE_BYTES))
+		return "a hole is no other frame";
+	if ((f->version == FRAME_VERSION_HOLE) != hole)
+		return "version of another kind of frame";
 	if (f->base_offset < 0 || f->last_offset_delta > INT32_MAX)
 		return "offset out of range";
 	if (f->base_offset > INT64_MAX - 1 - (int64_t)f->last_offset_delta)
@@ -180,6 +235,8 @@ static const char *frame_fault(const struct frame *f)
 		return f->length > SEGMENT_BYTES_MAX ? "padding too long" : NULL;
 	if (f->sequence == 0)
 		return "sequence 0";
+	if (hole)
+		return NULL;
 	if (f->length < BATCH_HEADER_BYTES || f->length > BATCH_BYTES_MAX)
 		return "length out of range";
 	return NULL;
@@ -188,7 +245,7 @@ static const char *frame_fault(const struct frame *f)
 void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link,
     struct bytes body, uint8_t *out)
 {
-	ASSERT(f->version == FRAME_VERSION && frame_fault(f) == NULL);
+	ASSERT(frame_fault(f) == NULL);
 	ASSERT(body.len == ((f->flags & FRAME_PAD) ? 0 : f->length));
 	f->body_hash = XXH3_64bits_withSeed(body.len > 0 ? body.ptr : out, body.len, seed.body);
 	encode_fields(f, out);
@@ -220,9 +277,9 @@ enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *r
 		return err_note(ERR_CORRUPT, "frame: no magic");
 	if (XXH3_64bits_withSeed(in, FRM_HEADER_HASH, seed.header) != f.header_hash)
 		return err_note(ERR_CORRUPT, "frame: header checksum does not verify");
-	if (f.version > FRAME_VERSION)
+	if (f.version > FRAME_VERSION_HOLE)
 		return err_note(ERR_NEWER_FORMAT, "frame version %u, this program reads up to %u",
-		    f.version, FRAME_VERSION);
+		    f.version, FRAME_VERSION_HOLE);
 	const char *fault = f.version == 0 ? "version 0" : frame_fault(&f);
 	if (fault)
 		return err_note(ERR_CORRUPT, "frame: %s", fault);
@@ -230,12 +287,22 @@ enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *r
 	return ERR_OK;
 }
 
-static bool all_zero(struct bytes b)
+void frame_hole_encode(const struct frame_hole *hole, uint8_t *out)
 {
-	for (size_t i = 0; i < b.len; i++)
-		if (b.ptr[i] != 0)
-			return false;
-	return true;
+	put_u64_le(out, hole->first_sequence);
+	put_u64_le(out + 8, hole->batches);
+}
+
+enum err frame_hole_decode(const struct frame *f, struct bytes body, struct frame_hole *ret_hole)
+{
+	ASSERT((f->flags & FRAME_HOLE) && body.len == FRAME_HOLE_BYTES);
+	struct frame_hole h = {get_u64_le(body.ptr), get_u64_le(body.ptr + 8)};
+	bool good = h.first_sequence > 0 && h.first_sequence <= f->sequence && h.batches > 0 &&
+	            h.batches <= f->sequence - h.first_sequence + 1;
+	if (!good)
+		return err_note(ERR_CORRUPT, "frame: a hole of impossible sequences");
+	*ret_hole = h;
+	return ERR_OK;
 }
 
 enum err frame_check_body(const struct frame *f, struct frame_seed seed, struct bytes body)

@@ -6,11 +6,33 @@
  */
 #include "log/log.h"
 
-enum { FRAME_MAGIC = 0x4d46504b /* "KPFM" */, FRAME_VERSION = 1, SEGMENT_VERSION = 1 };
+enum {
+	FRAME_MAGIC = 0x4d46504b /* "KPFM" */,
+	FRAME_VERSION = 1,
+	FRAME_VERSION_HOLE = 2,
+	SEGMENT_VERSION = 1,
+	SEGMENT_VERSION_REWRITTEN = 2 /* a generation above 0 that says what it stands for */
+};
 enum frame_flags {
 	FRAME_DIRECT = 1, /* bytes only in the segment, not in the journal */
 	FRAME_PAD = 2,    /* no batch: zeros up to an alignment; takes no sequence and no offset */
+	FRAME_HOLE = 4, /* no batch: stands where compaction removed some, see struct frame_hole */
 };
+
+/*
+ * What a segment of format version 2 says of itself: compaction or recompression has written it in
+ * the place of one or more files.
+ */
+struct segment_rewrite {
+	int64_t end_offset;      /* exclusive: with base offset, what it stands for */
+	uint64_t last_sequence;  /* of the last batch that it stands for */
+	uint64_t end_link;       /* what the next segment has as previous link */
+	int64_t clean_end;       /* compaction has dealt with the offsets below; 0 = never */
+	uint64_t original_bytes; /* of its batches as they were sent */
+	int64_t written_ns;
+	uint16_t codec; /* SEGMENT_AS_SENT or the enum batch_codec that batches were made into */
+};
+enum { SEGMENT_AS_SENT = 0xffff };
 
 struct segment_header {
 	uint16_t format_version;
@@ -23,6 +45,7 @@ struct segment_header {
 	uint32_t epoch;
 	uint32_t generation;
 	uint64_t previous_link; /* link of the last frame of the previous segment, 0 = none */
+	struct segment_rewrite rewrite; /* format version 2, else zeros */
 };
 /* Writes exactly SEGMENT_HEADER_BYTES. */
 void segment_header_encode(const struct segment_header *h, uint8_t *out);
@@ -45,6 +68,19 @@ struct frame {
 	uint64_t body_hash;
 	uint64_t header_hash;
 };
+/*
+ * The body of a HOLE frame. The frame itself has what the removed batches had: base offset of the
+ * first, the last offset delta over all, and of the last one sequence, epoch and append time.
+ */
+struct frame_hole {
+	uint64_t first_sequence;
+	uint64_t batches; /* of this partition from there to the frame's own sequence */
+};
+enum { FRAME_HOLE_BYTES = 16 };
+void frame_hole_encode(const struct frame_hole *hole, uint8_t *out);
+/* ERR_CORRUPT. `body` has been verified. */
+MUST_USE enum err frame_hole_decode(
+    const struct frame *f, struct bytes body, struct frame_hole *ret_hole);
 struct frame_seed {
 	uint64_t header, body; /* derived from the segment's secret once, see frame_seed_of */
 };

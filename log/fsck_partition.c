@@ -9,6 +9,7 @@
  */
 #include "log/engine.h"
 #include "log/fsck.h"
+#include "log/generation.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,6 +27,7 @@ struct chain {
 	bool first; /* no segment was read yet */
 	/* the segment that is read */
 	int64_t base;
+	struct segment_header header;
 	struct segment_walk walk;
 	uint64_t file_bytes;
 	uint32_t pos; /* of the next frame */
@@ -72,7 +74,8 @@ static enum err index_load(struct chain *c, const char *log_path, bool sealed)
 	TRY(err);
 	bool good = c->index.len >= INDEX_HEADER_BYTES &&
 	            index_header_decode(c->index.ptr, &c->index_header) == ERR_OK &&
-	            c->index_header.base_offset == c->base;
+	            c->index_header.base_offset == c->base &&
+	            c->index_header.generation == c->header.generation;
 	if (!good)
 		c->index_bad = true;
 	err_clear();
@@ -84,7 +87,7 @@ static void index_check(struct chain *c, const struct frame *frame, const struct
 {
 	uint8_t want[INDEX_ENTRY_BYTES];
 	c->entries++;
-	if (body && body->max_timestamp_ms > c->max_ms)
+	if (body && body->count > 0 && body->max_timestamp_ms > c->max_ms)
 		c->max_ms = body->max_timestamp_ms;
 	if (c->index_bad || c->index_at + INDEX_ENTRY_BYTES > c->index.len)
 		return;
@@ -170,9 +173,20 @@ static void damaged(struct chain *c, const struct frame *frame, const char *why)
 		fsck_find(c->f, ERR_DAMAGED, AT_FMT " reason=\"%s\"", AT_ARG(c), why);
 }
 
-/* What links the frame to the one before it, and its batch to the frame. NULL when all holds. */
-static const char *frame_fault(const struct chain *c, const struct frame *frame, struct bytes batch,
-    struct batch_header *ret_header)
+/* A hole: only compaction leaves one, and it names the sequences. */
+static const char *hole_fault(const struct chain *c, const struct frame *frame, struct bytes body)
+{
+	struct frame_hole hole;
+	if (c->header.generation == 0)
+		return "a hole in a segment that was never compacted";
+	if (frame_hole_decode(frame, body, &hole) != ERR_OK)
+		return "a hole of impossible sequences";
+	return hole.first_sequence <= c->sequence ? "a hole of sequences that are there" : NULL;
+}
+
+/* What a batch is to its frame. NULL when all holds. */
+static const char *batch_fault(
+    const struct frame *frame, struct bytes batch, struct batch_header *ret_header)
 {
 	if (batch_header_read(batch, ret_header) != ERR_OK)
 		return "not a record batch";
@@ -181,6 +195,17 @@ static const char *frame_fault(const struct chain *c, const struct frame *frame,
 		return "batch and frame differ in offsets";
 	if (crc32c(bytes_slice(batch, 21, batch.len)) != ret_header->crc)
 		return "CRC of the batch";
+	return NULL;
+}
+
+/* What links the frame to the one before it, and its batch to the frame. NULL when all holds. */
+static const char *frame_fault(const struct chain *c, const struct frame *frame, struct bytes batch,
+    struct batch_header *ret_header)
+{
+	const char *fault = frame->flags & FRAME_HOLE ? hole_fault(c, frame, batch)
+	                                              : batch_fault(frame, batch, ret_header);
+	if (fault)
+		return fault;
 	if (c->link_known && frame_check_link(frame, c->walk.seed, c->link) != ERR_OK)
 		return "does not follow the frame before it";
 	if (c->next_offset >= 0 && frame->base_offset != c->next_offset)
@@ -202,7 +227,7 @@ static void step(struct chain *c, const struct frame *frame)
 /* A frame whose checksums verify. */
 static enum err take(struct chain *c, const struct frame *frame, struct bytes batch)
 {
-	struct batch_header h;
+	struct batch_header h = {0}; /* of a hole: no records */
 	const char *fault = frame_fault(c, frame, batch, &h);
 	err_clear();
 	if (fault)
@@ -211,7 +236,8 @@ static enum err take(struct chain *c, const struct frame *frame, struct bytes ba
 	step(c, frame);
 	c->f->frames_read++;
 	c->f->bytes += batch.len;
-	if (!fault && log_uuid_equal(c->key.topic_id, CATALOG_TOPIC_ID))
+	if (!fault && !(frame->flags & FRAME_HOLE) &&
+	    log_uuid_equal(c->key.topic_id, CATALOG_TOPIC_ID))
 		return fsck_catalog_batch(c->f, batch);
 	return ERR_OK;
 }
@@ -380,7 +406,8 @@ static void check_join(struct chain *c, const struct segment_header *h)
 	if (known && h->base_offset < c->next_offset)
 		fsck_find(c->f, ERR_OVERLAP, "partition=%s segment=%lld end_before=%lld", c->dir,
 		    (long long)h->base_offset, (long long)c->next_offset);
-	if (known && h->base_offset == c->next_offset && c->link_known && h->generation == 0 &&
+	if (known && h->base_offset == c->next_offset && c->link_known &&
+	    (h->generation == 0 || h->format_version >= SEGMENT_VERSION_REWRITTEN) &&
 	    h->previous_link != c->link)
 		fsck_find(c->f, ERR_DAMAGED,
 		    "partition=%s segment=%lld reason=\"does not follow the segment before it\"",
@@ -389,6 +416,24 @@ static void check_join(struct chain *c, const struct segment_header *h)
 	c->next_offset = h->base_offset;
 	c->link = h->previous_link;
 	c->link_known = true;
+}
+
+/* The end of a later generation must be the one that its header says. */
+static void check_rewrite(struct chain *c)
+{
+	const struct segment_rewrite *r = &c->header.rewrite;
+	if (c->header.format_version < SEGMENT_VERSION_REWRITTEN)
+		return;
+	bool known = c->next_offset >= 0 && !c->damaged;
+	if (known && (c->next_offset != r->end_offset || c->sequence != r->last_sequence))
+		fsck_find(c->f, ERR_DAMAGED,
+		    "partition=%s segment=%lld reason=\"ends at offset %lld sequence %llu, its "
+		    "header "
+		    "says %lld and %llu\"",
+		    c->dir, (long long)c->base, (long long)c->next_offset,
+		    (unsigned long long)c->sequence, (long long)r->end_offset,
+		    (unsigned long long)r->last_sequence);
+	c->link = r->end_link;
 }
 
 static enum err read_segment(
@@ -403,6 +448,7 @@ static enum err read_segment(
 		return ERR_OK; /* nothing in it was ever acknowledged */
 	}
 	check_join(c, h);
+	c->header = *h;
 	c->base = h->base_offset;
 	c->file_bytes = stat.size_bytes < SEGMENT_BYTES_MAX ? stat.size_bytes : SEGMENT_BYTES_MAX;
 	c->pos = SEGMENT_HEADER_BYTES;
@@ -410,12 +456,14 @@ static enum err read_segment(
 	TRY(index_load(c, path, sealed));
 	segment_walk_init(&c->walk, c->f->io, fd, frame_seed_of(h->seed), 0);
 	c->walk.check_body = true;
+	c->walk.holes = true;
 	enum err err = read_frames(c);
 	if (err == ERR_OK && behind_end(c))
 		err = tail(c);
 	if (err == ERR_OK)
 		err = read_missing(c);
 	segment_walk_release(&c->walk);
+	check_rewrite(c);
 	if (err == ERR_OK)
 		err = index_finish(c, path);
 	index_drop(c);
@@ -475,8 +523,10 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 }
 
 /* One .log file of a partition's directory. */
-static enum err check_file(struct chain *c, const char *name, int64_t base, bool sealed)
+static enum err check_file(
+    struct chain *c, const char *name, const struct generation_file *file, bool sealed)
 {
+	int64_t base = file->base_offset;
 	char path[LOG_PATH_MAX], topic[TOPIC_NAME_MAX + 1];
 	struct segment_header h;
 	int fd;
@@ -486,6 +536,8 @@ static enum err check_file(struct chain *c, const char *name, int64_t base, bool
 	const char *fault = err == ERR_CORRUPT ? err_chain() : NULL;
 	if (err == ERR_OK && h.base_offset != base)
 		fault = "the header has another base offset";
+	if (err == ERR_OK && file->generation > 0 && h.generation != file->generation)
+		fault = "the header has another generation";
 	if (err == ERR_OK && !c->first &&
 	    (!log_uuid_equal(h.topic_id, c->key.topic_id) || h.partition != c->key.partition))
 		fault = "the header is of another partition";
@@ -506,14 +558,18 @@ static enum err check_file(struct chain *c, const char *name, int64_t base, bool
 
 static enum err check_files(struct chain *c, const struct io_names *names)
 {
-	size_t last = 0;
+	struct generations g;
+	char path[LOG_PATH_MAX];
 	int64_t base;
-	for (size_t i = 0; i < names->count; i++)
-		if (segment_name_parse(names->name[i], ".log", &base))
-			last = i;
-	for (size_t i = 0; i < names->count; i++)
-		if (segment_name_parse(names->name[i], ".log", &base))
-			TRY(check_file(c, names->name[i], base, i != last));
+	TRY(fsck_path(c->f, path, "topics/%s", c->dir));
+	TRY(generations_read(c->f->io, path, names, &g));
+	enum err err = ERR_OK;
+	for (size_t i = 0; i < g.count && err == ERR_OK; i++)
+		if (!g.files[i].superseded)
+			err = check_file(
+			    c, names->name[g.files[i].name], &g.files[i], i + 1 < g.count);
+	generations_release(&g);
+	TRY(err);
 	for (size_t i = 0; i < names->count && !c->first; i++)
 		if (segment_name_parse(names->name[i], ".snap", &base))
 			TRY(check_snap(c->f, c->dir, names->name[i], c->key));

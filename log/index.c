@@ -4,9 +4,9 @@
  * in the file.
  *
  *   file header  magic u32 | version u16 | flags u16 | base offset i64 | count u64 | segment bytes
- * u32 | 0 u32 | last append i64 | entries XXH3 u64 | header XXH3 u64; count to entries hash are 0
- * until the segment is sealed entry        base offset i64 | pos u32 | len u32 | running maximum
- * timestamp i64 | sequence u64
+ * u32 | generation u32 | last append i64 | entries XXH3 u64 | header XXH3 u64; count to entries
+ * hash are 0 until the segment is sealed entry        base offset i64 | pos u32 | len u32 | running
+ * maximum timestamp i64 | sequence u64
  */
 #include "log/index.h"
 #define XXH_INLINE_ALL
@@ -27,6 +27,7 @@ void index_header_encode(const struct index_header *h, uint8_t *out)
 	put_u64_le(out + 8, (uint64_t)h->base_offset);
 	put_u64_le(out + 16, h->count);
 	put_u32_le(out + 24, h->segment_bytes);
+	put_u32_le(out + 28, h->generation);
 	put_u64_le(out + 32, (uint64_t)h->last_append_ns);
 	put_u64_le(out + 40, h->entries_hash);
 	put_u64_le(out + INDEX_HASH, XXH3_64bits_withSeed(out, INDEX_HASH, INDEX_SEED));
@@ -40,6 +41,7 @@ enum err index_header_decode(const uint8_t *in, struct index_header *ret_header)
 	    .base_offset = (int64_t)get_u64_le(in + 8),
 	    .count = get_u64_le(in + 16),
 	    .segment_bytes = get_u32_le(in + 24),
+	    .generation = get_u32_le(in + 28),
 	    .last_append_ns = (int64_t)get_u64_le(in + 32),
 	    .entries_hash = get_u64_le(in + 40),
 	};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The dense index of one segment: one 32-byte entry per frame, in a file beside it. A cache: every
- * use is checked against the frame it points to, and a missing or bad file is rebuilt from the
- * segment.
+ * The dense index of one segment: one 32-byte entry per frame (HOLE too), in a file beside it. A
+ * cache: every use is checked against the frame it points to, and a missing or bad file is rebuilt
+ * from the segment.
  *
  *   file    index header (64 bytes), then entries; written by the checkpointer, never by the loop
  *   memory  entries since the last checkpoint (`fresh`), and those a checkpoint is writing
@@ -22,6 +22,7 @@ struct index_header {
 	int64_t base_offset;
 	uint64_t count;         /* entries, when sealed */
 	uint32_t segment_bytes; /* size of the segment, when sealed */
+	uint32_t generation;    /* of the segment it belongs to */
 	int64_t last_append_ns; /* append time of its last frame, when sealed */
 	uint64_t entries_hash;  /* XXH3-64 of all entries, when sealed */
 };

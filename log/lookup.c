@@ -50,7 +50,7 @@ static bool lookup_submit(struct lookup *l)
 {
 	struct log_partition *p = l->segment->partition;
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	enum err e = partition_path(p, segment_name(l->segment->base_offset, ".idx", name), path);
+	enum err e = partition_path(p, segment_file_name(l->segment, ".idx", name), path);
 	if (e == ERR_OK) {
 		l->path = mem_strdup(str_of(path));
 		l->file_count = l->segment->index.file_count;

@@ -12,6 +12,7 @@
 
 struct load_segment {
 	struct segment *segment; /* held */
+	uint32_t file_generation;
 	int64_t base_offset;
 	uint32_t size;
 	struct frame_seed seed;
@@ -75,7 +76,8 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 	uint32_t pos;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", l->dir, segment_name(s->base_offset, ".log", name));
+	snprintf(path, sizeof(path), "%s/%s", l->dir,
+	    segment_name_of(s->base_offset, s->file_generation, ".log", name));
 	TRY(io_open(io, path, IO_READONLY, &fd));
 	segment_walk_init(&w, io, fd, s->seed, 0);
 	segment_walk_range(&w, SEGMENT_HEADER_BYTES, s->size);
@@ -184,7 +186,7 @@ enum err partition_load_producers(
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		s->holds++;
 		l->segments[l->count++] =
-		    (struct load_segment){s, s->base_offset, s->size, s->seed};
+		    (struct load_segment){s, s->file_generation, s->base_offset, s->size, s->seed};
 	}
 	e = pool_submit(p->log->loop, &l->job);
 	if (e != ERR_OK) {

@@ -208,7 +208,7 @@ static enum err open_start(struct log_partition *p, struct segment *s)
 		checkpoint_start(&p->log->checkpointer); /* unpins what is dirty, then kicks */
 		return ERR_AGAIN;
 	}
-	TRY(partition_path(p, segment_name(s->base_offset, ".log", name), path));
+	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
 	partition_ref(p);
 	s->holds++;
 	p->tasks |= PARTITION_OPENING;

@@ -13,7 +13,7 @@ static enum err walk_segment(
 	uint32_t pos;
 	int fd;
 
-	TRY(partition_path(p, segment_name(s->base_offset, ".log", name), path));
+	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
 	TRY(io_open(io, path, IO_READONLY, &fd));
 	segment_walk_init(&w, io, fd, s->seed, 0);
 	segment_walk_range(&w, SEGMENT_HEADER_BYTES, s->size);

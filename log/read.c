@@ -24,6 +24,7 @@ struct read_op {
 	struct log *log;
 	struct segment *segment; /* held */
 	int64_t limit;           /* exclusive: no batch from here on */
+	int64_t from;            /* the offset asked for, or behind the hole that it is in */
 	uint32_t pos;
 	uint32_t end;     /* of the segment's visible bytes */
 	size_t want;      /* bytes to read */
@@ -135,7 +136,29 @@ static enum err read_bad(struct read_op *op, uint32_t pos, int64_t next_offset)
 	    ERR_CORRUPT, "partition %s offset %lld", req->partition->dir, (long long)req->offset);
 }
 
-/* ERR_AGAIN: the first batch is longer than the buffer; op->want says how long. */
+/*
+ * No batch in what was read. ERR_AGAIN: compaction left only a hole there, read on at op->pos.
+ * ERR_EOF: the hole reaches to the end of the segment.
+ */
+static enum err read_nothing(struct read_op *op, size_t at)
+{
+	const struct segment *s = op->segment;
+	if (op->from > op->req->offset && op->from >= s->end_offset)
+		return ERR_EOF;
+	if (op->from > op->req->offset && at > 0 && op->pos + at < op->end) {
+		op->pos += (uint32_t)at;
+		op->want = op->end - op->pos < op->want ? op->end - op->pos : op->want;
+		return ERR_AGAIN;
+	}
+	err_note(ERR_CORRUPT, "segment %lld ends before offset %lld", (long long)s->base_offset,
+	    (long long)op->from);
+	return read_bad(op, op->pos, s->end_offset);
+}
+
+/*
+ * ERR_AGAIN: the first batch is longer than the buffer, or there was none yet; op->want says how
+ * much to read. ERR_EOF: the next segment has it.
+ */
 static enum err read_parse(struct read_op *op)
 {
 	struct log_read *req = op->req;
@@ -160,13 +183,19 @@ static enum err read_parse(struct read_op *op)
 			                                    : ERR_AGAIN;
 		}
 		struct bytes batch = bytes_of(raw + FRAME_HEADER_BYTES, f.length);
-		bool pad = (f.flags & FRAME_PAD) != 0;
-		if (!pad && next > req->offset) {
+		bool empty = (f.flags & (FRAME_PAD | FRAME_HOLE)) != 0;
+		if ((f.flags & FRAME_HOLE) && next > op->from) {
+			if (frame_check_body(&f, s->seed, batch) != ERR_OK)
+				return read_bad(op, op->pos + (uint32_t)at, next);
+			if (req->batch_count == 0)
+				op->from = next;
+		}
+		if (!empty && next > op->from) {
 			if (req->batch_count > 0 && req->bytes_total + batch.len > req->max_bytes)
 				break;
-			if (f.base_offset > req->offset && req->batch_count == 0) {
+			if (f.base_offset > op->from && req->batch_count == 0) {
 				err_note(ERR_CORRUPT, "index points behind offset %lld",
-				    (long long)req->offset);
+				    (long long)op->from);
 				return read_bad(op, op->pos + (uint32_t)at, f.base_offset);
 			}
 			if (frame_check_body(&f, s->seed, batch) != ERR_OK)
@@ -179,15 +208,23 @@ static enum err read_parse(struct read_op *op)
 			cursor_put(req->partition, s, next, op->pos + (uint32_t)at);
 	}
 	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
-	if (req->batch_count == 0) {
-		err_note(ERR_CORRUPT, "segment %lld ends before offset %lld",
-		    (long long)s->base_offset, (long long)req->offset);
-		return read_bad(op, op->pos, s->end_offset);
-	}
-	return ERR_OK;
+	return req->batch_count > 0 ? ERR_OK : read_nothing(op, at);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
+
+static void read_segment(struct read_op *op);
+
+/* Nothing but a hole up to the end of the segment. */
+static void read_next_segment(struct read_op *op)
+{
+	log_read_release(op->req);
+	descriptor_unpin(&op->segment->file);
+	op->pinned = false;
+	segment_unhold(op->segment);
+	op->segment = NULL;
+	read_segment(op);
+}
 
 static void read_done(struct io_req *io)
 {
@@ -202,6 +239,10 @@ static void read_done(struct io_req *io)
 	}
 	req->buffer_len = (size_t)io->result;
 	enum err e = read_parse(op);
+	if (e == ERR_EOF) {
+		read_next_segment(op);
+		return;
+	}
 	if (e == ERR_AGAIN && read_submit(op))
 		return;
 	if (e == ERR_AGAIN)
@@ -265,7 +306,7 @@ static void read_pin(struct read_op *op)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	struct segment *s = op->segment;
-	enum err e = partition_path(s->partition, segment_name(s->base_offset, ".log", name), path);
+	enum err e = partition_path(s->partition, segment_file_name(s, ".log", name), path);
 	if (e != ERR_OK) {
 		read_answer(op, e);
 		return;
@@ -315,8 +356,8 @@ static bool cursor_find(
 static void read_locate(struct read_op *op)
 {
 	const struct log_read *req = op->req;
-	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)req->offset};
-	if (cursor_find(req->partition, op->segment, req->offset, &op->pos) && op->pos < op->end) {
+	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)op->from};
+	if (cursor_find(req->partition, op->segment, op->from, &op->pos) && op->pos < op->end) {
 		read_pin(op);
 		return;
 	}
@@ -325,6 +366,32 @@ static void read_locate(struct read_op *op)
 }
 
 /* ---- the call -------------------------------------------------------------------------------- */
+
+/* The segment that holds op->from. */
+static void read_segment(struct read_op *op)
+{
+	struct log_read *req = op->req;
+	struct log_partition *p = req->partition;
+	if (op->from >= op->limit) {
+		read_answer(op, ERR_OK);
+		return;
+	}
+	struct segment *s = partition_segment_of(p, op->from);
+	if (!s || op->from >= s->end_offset) {
+		/* between two segments: what was there is MISSING */
+		struct list_node *next = s ? s->node.next : list_first(&p->segments);
+		req->next_offset = !next || next == &p->segments.head
+		                       ? p->visible_end
+		                       : CONTAINER_OF(next, struct segment, node)->base_offset;
+		read_answer(op, err_note(ERR_CORRUPT, "partition %s: offset %lld is missing",
+		                    p->dir, (long long)op->from));
+		return;
+	}
+	s->holds++;
+	op->segment = s;
+	op->end = s->size;
+	read_locate(op);
+}
 
 static void read_begin(struct read_op *op)
 {
@@ -339,25 +406,8 @@ static void read_begin(struct read_op *op)
 		return;
 	}
 	op->limit = p->visible_end;
-	if (req->offset >= op->limit) {
-		read_answer(op, ERR_OK);
-		return;
-	}
-	struct segment *s = partition_segment_of(p, req->offset);
-	if (!s || req->offset >= s->end_offset) {
-		/* between two segments: what was there is MISSING */
-		struct list_node *next = s ? s->node.next : list_first(&p->segments);
-		req->next_offset = !next || next == &p->segments.head
-		                       ? p->visible_end
-		                       : CONTAINER_OF(next, struct segment, node)->base_offset;
-		read_answer(op, err_note(ERR_CORRUPT, "partition %s: offset %lld is missing",
-		                    p->dir, (long long)req->offset));
-		return;
-	}
-	s->holds++;
-	op->segment = s;
-	op->end = s->size;
-	read_locate(op);
+	op->from = req->offset;
+	read_segment(op);
 }
 
 void log_read(struct log *log, struct log_read *req)

@@ -16,7 +16,7 @@ enum err recovery_index_frame(
 	uint32_t len = FRAME_HEADER_BYTES + f->length;
 	int64_t max_timestamp = -1;
 	ASSERT(pos == s->durable_size);
-	if (batch_header_read(batch, &h) == ERR_OK)
+	if (!(f->flags & FRAME_HOLE) && batch_header_read(batch, &h) == ERR_OK && h.count > 0)
 		max_timestamp = h.max_timestamp_ms;
 	TRY(index_promise(&s->index));
 	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset,
@@ -55,6 +55,7 @@ static enum err index_walk(
 	struct bytes batch;
 	uint32_t pos;
 	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
+	w.holes = true;
 	segment_walk_range(&w, s->durable_size, end);
 	enum err e = ERR_OK;
 	*ret_frames = 0;
@@ -132,7 +133,8 @@ static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int id
 	TRY(index_header_decode(head, &h));
 	TRY(io_fstat(io, idx, &st));
 	uint64_t all = (st.size_bytes - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES;
-	if (h.base_offset != s->base_offset || ((h.flags & INDEX_SEALED) && h.count != all))
+	if (h.base_offset != s->base_offset || h.generation != s->generation ||
+	    ((h.flags & INDEX_SEALED) && h.count != all))
 		return err_note(ERR_CORRUPT, "index is of another segment or cut");
 	TRY(entries_before(io, idx, all, end, &count, &last));
 	if (count > 0) {
@@ -160,7 +162,7 @@ static enum err index_adopt(struct recovery *r, struct segment *s, int fd, uint3
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	int idx;
-	TRY(partition_path(s->partition, segment_name(s->base_offset, ".idx", name), path));
+	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
 	enum err e = io_open(r->log->io, path, 0, &idx);
 	if (e != ERR_OK)
 		return e;

@@ -39,7 +39,7 @@ enum err recovery_open(struct recovery *r, struct segment *s, int *ret_fd)
 	if (s->file.state != DESCRIPTOR_OPEN) {
 		if (descriptors_full(&r->log->descriptors))
 			TRY(release_all(r));
-		TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+		TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
 		TRY(io_open(r->log->io, path, 0, &fd));
 		descriptor_adopt(&s->file, fd);
 		checkpoint_dirty(&r->log->checkpointer, s, 0);
@@ -81,8 +81,7 @@ enum err recovery_flush(struct recovery *r)
 		int fd = rp->segment->file.fd;
 		bool mine = rp->segment->file.state != DESCRIPTOR_OPEN;
 		if (mine) {
-			TRY(partition_path(
-			    p, segment_name(rp->segment->base_offset, ".log", name), path));
+			TRY(partition_path(p, segment_file_name(rp->segment, ".log", name), path));
 			TRY(io_open(r->log->io, path, 0, &fd));
 		}
 		enum err e = io_pwrite(r->log->io, fd, rp->buf.ptr, rp->buf.len, rp->buf_pos);
@@ -107,6 +106,17 @@ static struct segment *segment_by_base(const struct log_partition *p, int64_t ba
 	return NULL;
 }
 
+/* A later generation begins below `base` and stands for it. */
+static bool segment_stands_for(const struct log_partition *p, int64_t base)
+{
+	LIST_EACH (&p->segments, n, next) {
+		const struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->base_offset <= base && base < s->rewrite.end_offset)
+			return true;
+	}
+	return false;
+}
+
 /* A frame of a partition or segment that is not there: deleted since, or lost. Who opens the
  * partition decides. */
 static enum err frame_homeless(
@@ -117,6 +127,8 @@ static enum err frame_homeless(
 	                             : NULL;
 	if (oldest && item->segment < oldest->base_offset)
 		return ERR_OK; /* below the log start by now */
+	if (p && segment_stands_for(p, item->segment))
+		return ERR_OK; /* merged into another one, which was flushed then */
 	if (p && p->verdict == ERR_OK) {
 		p->verdict = ERR_LOST_SUFFIX;
 		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld what=missing", p->dir,
@@ -171,6 +183,8 @@ enum err recovery_frame(
 	struct frame f;
 	if (!s)
 		return item->kind == JOURNAL_FRAME ? frame_homeless(r, p, item) : ERR_OK;
+	if (s->generation > 0)
+		return ERR_OK; /* written from what was flushed: the journal's frames are older */
 	if (item->flags & FRAME_DIRECT)
 		return err_note(ERR_NEWER_FORMAT, "journal entry %llu has DIRECT frames",
 		    (unsigned long long)found->entry.number);
@@ -212,6 +226,8 @@ static uint32_t known_end(const struct recovery *r, const struct segment *s)
 	const struct recovery_row *row = recovery_row(r, s->partition->key);
 	if (s->replayed)
 		return s->durable_size;
+	if (s->generation > 0)
+		return s->size; /* whole and durable before it got its name */
 	if (row && s->base_offset < row->segment)
 		return s->size;
 	if (row && s->base_offset == row->segment)
@@ -284,7 +300,7 @@ static enum err settle_segment(struct recovery *r, struct segment *s)
 	if (end > s->size && !s->replayed)
 		TRY(lost_suffix(r, s, end));
 	bool lost = end > s->size && !s->replayed;
-	TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+	TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 	enum err e = ERR_OK;
 	if (!lost && end > 0)
@@ -301,6 +317,8 @@ static enum err settle_segment(struct recovery *r, struct segment *s)
 		TRY(cut_tail(r, s));
 	s->size = s->durable_size;
 	s->durable_sequence = s->last_sequence;
+	if (s->rewrite.end_offset > 0)
+		s->last_link = s->rewrite.end_link;
 	s->durable_link = s->last_link;
 	if (s->index.fresh.count > 0)
 		TRY(recovery_open(r, s, &fd));
@@ -313,7 +331,7 @@ static enum err drop_unborn(struct recovery *r, struct segment *s)
 	struct log_partition *p = s->partition;
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	struct checkpointer *c = &r->log->checkpointer;
-	TRY(partition_path(p, segment_name(s->base_offset, ".log", name), path));
+	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
 	TRY(io_unlink(r->log->io, path));
 	TRY(partition_path(p, segment_name(s->base_offset, ".snap", name), path));
 	enum err e = io_unlink(r->log->io, path);
@@ -383,7 +401,7 @@ static enum err read_first_append(struct recovery *r, struct segment *s)
 	int fd;
 	if (s->size == SEGMENT_HEADER_BYTES)
 		return ERR_OK;
-	TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+	TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 	enum err e = io_pread_all(r->log->io, fd, raw, sizeof(raw), SEGMENT_HEADER_BYTES);
 	if (e == ERR_OK && frame_decode(raw, s->seed, &f) == ERR_OK)
@@ -413,7 +431,7 @@ static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 	if (e == ERR_AGAIN) {
 		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 		int fd;
-		TRY(partition_path(p, segment_name(at->base_offset, ".idx", name), path));
+		TRY(partition_path(p, segment_file_name(at, ".idx", name), path));
 		TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 		e = index_find_file(r->log->io, fd, at->index.file_count, probe, &entry, &number);
 		enum err closed = io_close(r->log->io, fd);
@@ -453,6 +471,7 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 	struct list_node *first = list_first(&p->segments);
 	ASSERT(active && first);
 	active->sealed = false;
+	p->roll_soon = active->generation > 0; /* what was behind it is gone: never appended to */
 	if (active->size == SEGMENT_HEADER_BYTES && !r->clean)
 		TRY(make_durable(r, active));
 	p->log_start = CONTAINER_OF(first, struct segment, node)->base_offset;

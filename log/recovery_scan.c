@@ -5,10 +5,13 @@
  * finds the ends.
  */
 #include "log/engine.h"
+#include "log/generation.h"
 #include "log/recovery.h"
 #include <stdio.h>
 
 struct found_segment {
+	int64_t base_offset; /* by its name */
+	uint32_t generation; /* by its name */
 	struct segment_header header;
 	uint64_t file_bytes;
 	char topic_name[TOPIC_NAME_MAX + 1];
@@ -30,6 +33,11 @@ static enum err read_found(
 	TRY(e);
 	TRY(closed);
 	ret->file_bytes = st.size_bytes;
+	if (ret->header.base_offset != ret->base_offset)
+		return err_note(ERR_CORRUPT, "header says base offset %lld",
+		    (long long)ret->header.base_offset);
+	if (ret->generation > 0 && ret->header.generation != ret->generation)
+		return err_note(ERR_CORRUPT, "header says generation %u", ret->header.generation);
 	return ERR_OK;
 }
 
@@ -44,6 +52,7 @@ static enum err add_segment(
 		r->epoch = f->header.epoch;
 	TRY(segment_new(p, &f->header, &s));
 	s->size = (uint32_t)f->file_bytes;
+	s->file_generation = f->generation;
 	s->created_ns = loop_realtime_ns(r->log->loop);
 	struct segment *old = partition_active(p);
 	if (old)
@@ -74,15 +83,14 @@ static enum err drop_unborn(struct recovery *r, const char *dir, const char *nam
 	return io_fsync_dir(r->log->io, path);
 }
 
-static enum err scan_file(struct recovery *r, const char *dir, const char *name, int64_t base,
-    bool last, struct log_partition **p)
+static enum err scan_file(
+    struct recovery *r, const char *dir, const char *name, bool last, struct log_partition **p)
 {
 	struct found_segment f;
 	err_clear();
+	if (!segment_name_parse_of(name, ".log", &f.base_offset, &f.generation))
+		return ERR_OK;
 	enum err e = read_found(r, dir, name, &f);
-	if (e == ERR_OK && f.header.base_offset != base)
-		e = err_note(
-		    ERR_CORRUPT, "header says base offset %lld", (long long)f.header.base_offset);
 	if (e == ERR_OK && *p &&
 	    (!log_uuid_equal(f.header.topic_id, (*p)->key.topic_id) ||
 	        f.header.partition != (*p)->key.partition))
@@ -92,7 +100,7 @@ static enum err scan_file(struct recovery *r, const char *dir, const char *name,
 		struct io_stat st;
 		TRY(engine_path(r->log, path, "topics/%s/%s", dir, name));
 		TRY(io_stat(r->log->io, path, &st));
-		if (last && st.size_bytes <= SEGMENT_HEADER_BYTES)
+		if (last && f.generation == 0 && st.size_bytes <= SEGMENT_HEADER_BYTES)
 			return drop_unborn(r, dir, name);
 		bad_segment(*p, dir, name);
 		return ERR_OK;
@@ -118,13 +126,26 @@ static enum err scan_directory(struct recovery *r, const char *dir, const struct
 	struct log_partition *p = NULL;
 	size_t last = 0;
 	int64_t base;
+	uint32_t generation;
 	for (size_t i = 0; i < names->count; i++)
-		if (segment_name_parse(names->name[i], ".log", &base))
+		if (segment_name_parse_of(names->name[i], ".log", &base, &generation))
 			last = i;
 	for (size_t i = 0; i < names->count; i++)
-		if (segment_name_parse(names->name[i], ".log", &base))
-			TRY(scan_file(r, dir, names->name[i], base, i == last, &p));
+		TRY(scan_file(r, dir, names->name[i], i == last, &p));
 	return ERR_OK;
+}
+
+/* The names of a partition's directory without what newer generations have replaced. */
+static enum err list_directory(struct recovery *r, const char *path, struct io_names *ret_names)
+{
+	struct io *io = r->log->io;
+	bool again;
+	TRY(io_list(io, path, ret_names));
+	enum err e = generations_clean(io, path, ret_names, &again);
+	if (e != ERR_OK || again)
+		io_names_release(ret_names);
+	TRY(e);
+	return again ? io_list(io, path, ret_names) : ERR_OK;
 }
 
 enum err recovery_scan(struct recovery *r)
@@ -142,7 +163,7 @@ enum err recovery_scan(struct recovery *r)
 			e = io_stat(log->io, path, &st);
 		if (e != ERR_OK || !st.is_directory)
 			continue;
-		e = io_list(log->io, path, &names);
+		e = list_directory(r, path, &names);
 		if (e != ERR_OK)
 			break;
 		e = scan_directory(r, dirs.name[i], &names);

@@ -48,7 +48,7 @@ static void lease_take(struct scan_source *s, struct segment *seg)
 	s->base_offset = seg->base_offset;
 	s->seed = seg->seed;
 	s->path[0] = '\0';
-	if (partition_path(s->p, segment_name(seg->base_offset, "", name), path) == ERR_OK &&
+	if (partition_path(s->p, segment_file_name(seg, "", name), path) == ERR_OK &&
 	    strlen(path) + 8 < sizeof(s->path))
 		memcpy(s->path, path, strlen(path) + 1);
 	lease_extend(s);

@@ -37,7 +37,7 @@ static void search_segment(void *arg)
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (s->durable_size == SEGMENT_HEADER_BYTES || s->last_append_ns < a->time_ns)
 			continue;
-		a->err = partition_path(p, segment_name(s->base_offset, "", name), a->path);
+		a->err = partition_path(p, segment_file_name(s, "", name), a->path);
 		if (a->err != ERR_OK || strlen(a->path) + 8 > sizeof(a->path))
 			return;
 		s->holds++;

@@ -12,6 +12,42 @@ const char *segment_name(int64_t base_offset, const char *suffix, char *buf)
 	return buf;
 }
 
+const char *segment_name_of(int64_t base_offset, uint32_t generation, const char *suffix, char *buf)
+{
+	if (generation == 0)
+		return segment_name(base_offset, suffix, buf);
+	ASSERT(base_offset >= 0);
+	int n = snprintf(
+	    buf, SEGMENT_NAME_BYTES, "%020lld.g%u%s", (long long)base_offset, generation, suffix);
+	ASSERT(n > 0 && n < SEGMENT_NAME_BYTES);
+	return buf;
+}
+
+const char *segment_file_name(const struct segment *s, const char *suffix, char *buf)
+{
+	return segment_name_of(s->base_offset, s->file_generation, suffix, buf);
+}
+
+bool segment_name_parse_of(
+    const char *name, const char *suffix, int64_t *ret_base_offset, uint32_t *ret_generation)
+{
+	enum { DIGITS = 20, MARK = 2 /* ".g" */ };
+	size_t len = strlen(name), end = strlen(suffix);
+	int64_t generation;
+	*ret_generation = 0;
+	if (segment_name_parse(name, suffix, ret_base_offset))
+		return true;
+	if (len <= DIGITS + MARK + end || memcmp(name + DIGITS, ".g", MARK) != 0 ||
+	    memcmp(name + len - end, suffix, end) != 0)
+		return false;
+	struct str digits = str_from(name + DIGITS + MARK, len - end - DIGITS - MARK);
+	if (!str_to_i64(digits, &generation) || generation < 1 || generation > UINT32_MAX ||
+	    digits.ptr[0] == '0' || digits.ptr[0] == '+')
+		return false;
+	*ret_generation = (uint32_t)generation;
+	return str_to_i64(str_from(name, DIGITS), ret_base_offset) && *ret_base_offset >= 0;
+}
+
 bool segment_name_parse(const char *name, const char *suffix, int64_t *ret_base_offset)
 {
 	size_t len = strlen(name);
@@ -88,6 +124,7 @@ enum err segment_new(
 	s->size = s->durable_size = SEGMENT_HEADER_BYTES;
 	s->epoch = header->epoch;
 	s->generation = header->generation;
+	s->rewrite = header->rewrite;
 	memcpy(s->secret, header->seed, sizeof(s->secret));
 	s->seed = frame_seed_of(header->seed);
 	s->last_link = s->durable_link = header->previous_link;

@@ -5,6 +5,7 @@
  *
  *   ACTIVE   the last of its partition: rounds append to it      segment_create, recovery
  *   SEALED   never written again                                 segment_seal, at the roll
+ *            compaction and recompression put a new generation in its place, another file
  *   GONE     unlinked as soon as no lease and no read holds it   partition_trim, partition_delete
  *
  * `size` moves when a round is complete: bytes below it are in the file, verified by their
@@ -25,6 +26,8 @@ struct segment {
 	uint64_t last_sequence;  /* of its last visible frame; 0 = empty */
 	uint32_t size;           /* exclusive end of visible bytes */
 	uint32_t epoch, generation;
+	uint32_t file_generation;       /* the one in its file names; 0: names without */
+	struct segment_rewrite rewrite; /* what its header says of it, generation > 0 */
 	uint8_t secret[16];
 	struct frame_seed seed;
 	uint64_t last_link; /* of its last visible frame, else the header's previous_link */
@@ -46,12 +49,21 @@ struct segment {
 	struct list_node dirty_node;
 };
 
-/* File names: 20 digits of base offset and a suffix. */
-enum { SEGMENT_NAME_BYTES = 32 };
-const char *segment_name(
-    int64_t base_offset, const char *suffix, char *buf); /* suffix ".log", ".idx", ".snap" */
+/*
+ * File names: 20 digits of base offset and a suffix (".log", ".idx", ".snap"); .log and .idx of a
+ * later generation carry its number: "00000000000000000042.g3.log".
+ */
+enum { SEGMENT_NAME_BYTES = 48 };
+const char *segment_name(int64_t base_offset, const char *suffix, char *buf);
+const char *segment_name_of(
+    int64_t base_offset, uint32_t generation, const char *suffix, char *buf);
+/* Of this segment's own files. */
+const char *segment_file_name(const struct segment *s, const char *suffix, char *buf);
 /* Parses "00000000000000000042.log"; false for anything else. */
 bool segment_name_parse(const char *name, const char *suffix, int64_t *ret_base_offset);
+/* The same, or with a generation in it (0 when there is none). */
+bool segment_name_parse_of(
+    const char *name, const char *suffix, int64_t *ret_base_offset, uint32_t *ret_generation);
 
 /* [any thread] Creates dir/<base>.log with its header, durably (file, then directory). ERR_EXISTS,
  * ERR_NOSPACE, ERR_IO. */
@@ -70,8 +82,8 @@ void segment_free(struct segment *s);
 
 /*
  * Walks the frames of an open segment file from `pos` to `end` with large reads. Each frame's
- * header, and with check_body its body, is verified. PAD frames are passed over. [any thread, one
- * at a time]
+ * header, and with check_body its body, is verified. PAD frames are passed over, HOLE frames unless
+ * they are asked for. [any thread, one at a time]
  */
 struct segment_walk {
 	struct io *io;
@@ -80,6 +92,7 @@ struct segment_walk {
 	uint32_t pos, end; /* of the next frame; exclusive bound (file size when reading a closed
 	                      directory) */
 	bool check_body;
+	bool holes; /* HOLE frames are returned too, with their body as the batch */
 	uint8_t *buf;
 	size_t capacity, len; /* bytes of the file from buf_pos on */
 	uint32_t buf_pos;

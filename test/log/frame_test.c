@@ -74,7 +74,7 @@ static void a_newer_segment_is_told_from_a_corrupt_one(void **state)
 	(void)state;
 	uint8_t out[SEGMENT_HEADER_BYTES];
 	struct segment_header h = example_header(), back;
-	h.format_version = SEGMENT_VERSION + 1;
+	h.format_version = SEGMENT_VERSION_REWRITTEN + 1;
 	segment_header_encode(&h, out);
 	assert_int_equal(segment_header_decode(out, &back), ERR_NEWER_FORMAT);
 	h.format_version = 0;
@@ -178,6 +178,79 @@ static void padding_is_zeros_under_a_checksummed_header(void **state)
 	err_clear();
 }
 
+static struct segment_header rewritten_header(void)
+{
+	struct segment_header h = example_header();
+	h.format_version = SEGMENT_VERSION_REWRITTEN;
+	h.rewrite = (struct segment_rewrite){
+	    .end_offset = h.base_offset + 500,
+	    .last_sequence = 99,
+	    .end_link = 0x1234,
+	    .clean_end = h.base_offset + 500,
+	    .original_bytes = 1 << 20,
+	    .written_ns = 1700000000000000000,
+	    .codec = SEGMENT_AS_SENT,
+	};
+	return h;
+}
+
+static void a_later_generation_says_what_it_stands_for(void **state)
+{
+	(void)state;
+	uint8_t out[SEGMENT_HEADER_BYTES];
+	struct segment_header h = rewritten_header(), back;
+	segment_header_encode(&h, out);
+	assert_int_equal(segment_header_decode(out, &back), ERR_OK);
+	assert_memory_equal(&back.rewrite, &h.rewrite, sizeof(h.rewrite));
+	for (size_t bit = 0; bit < sizeof(out) * 8; bit++) {
+		out[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_int_equal(segment_header_decode(out, &back), ERR_CORRUPT);
+		err_clear();
+		out[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	h.rewrite.end_offset = h.base_offset - 1;
+	segment_header_encode(&h, out);
+	assert_int_equal(segment_header_decode(out, &back), ERR_CORRUPT);
+	h = rewritten_header();
+	h.rewrite.clean_end = h.rewrite.end_offset + 1;
+	segment_header_encode(&h, out);
+	assert_int_equal(segment_header_decode(out, &back), ERR_CORRUPT);
+	h = rewritten_header();
+	h.generation = 0;
+	segment_header_encode(&h, out);
+	assert_int_equal(segment_header_decode(out, &back), ERR_CORRUPT);
+	err_clear();
+}
+
+static void a_hole_names_the_batches_that_are_gone(void **state)
+{
+	(void)state;
+	uint8_t out[FRAME_HEADER_BYTES], body[FRAME_HOLE_BYTES];
+	struct segment_header h = rewritten_header();
+	struct frame_seed seed = frame_seed_of(h.seed);
+	struct frame f = example_frame(), back;
+	struct frame_hole hole = {.first_sequence = 30, .batches = 4}, read;
+	f.version = FRAME_VERSION_HOLE;
+	f.flags = FRAME_HOLE;
+	f.length = FRAME_HOLE_BYTES;
+	frame_hole_encode(&hole, body);
+	frame_encode(&f, seed, 7, bytes_of(body, sizeof(body)), out);
+	assert_int_equal(frame_decode(out, seed, &back), ERR_OK);
+	assert_int_equal(frame_check_body(&back, seed, bytes_of(body, sizeof(body))), ERR_OK);
+	assert_int_equal(frame_check_link(&back, seed, 7), ERR_OK);
+	assert_int_equal(frame_hole_decode(&back, bytes_of(body, sizeof(body)), &read), ERR_OK);
+	assert_int_equal(read.first_sequence, 30);
+	assert_int_equal(read.batches, 4);
+	/* what it says must be possible: 42 is the last */
+	static const struct frame_hole bad[] = {{43, 1}, {30, 0}, {30, 14}, {0, 1}};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		frame_hole_encode(&bad[i], body);
+		assert_int_equal(
+		    frame_hole_decode(&back, bytes_of(body, sizeof(body)), &read), ERR_CORRUPT);
+	}
+	err_clear();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +262,8 @@ int main(void)
 	    cmocka_unit_test(a_frame_of_another_segment_does_not_verify),
 	    cmocka_unit_test(two_frames_that_changed_places_do_not_link),
 	    cmocka_unit_test(padding_is_zeros_under_a_checksummed_header),
+	    cmocka_unit_test(a_later_generation_says_what_it_stands_for),
+	    cmocka_unit_test(a_hole_names_the_batches_that_are_gone),
 	};
 	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
 }

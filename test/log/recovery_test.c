@@ -539,7 +539,7 @@ static void a_newer_format_is_refused(void **state)
 	stop(true);
 	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
 	assert_ok(segment_file_header(w.io, fd, name, &h));
-	h.format_version = SEGMENT_VERSION + 1;
+	h.format_version = SEGMENT_VERSION_REWRITTEN + 1;
 	segment_header_encode(&h, block);
 	assert_ok(io_pwrite(w.io, fd, block, sizeof(block), 0));
 	assert_ok(io_fsync(w.io, fd));
