@@ -4,14 +4,13 @@
  * latencies from send to answer. The conditions are printed with the figures.
  */
 #include "log/batch.h"
+#include "tools/bench.h"
 #include "tools/commands.h"
-#include "tools/kclient.h"
+#include "tools/topic_admin.h"
 #include "tools/wire.h"
-#include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { INFLIGHT_MAX = 64, SAMPLES_MAX = 4000000, FETCH_BYTES = 8 << 20 };
+enum { INFLIGHT_MAX = 64, FETCH_BYTES = 8 << 20, LINE_MAX_BYTES = 1024 };
 
 struct bench {
 	struct cli *cli;
@@ -20,31 +19,9 @@ struct bench {
 	const char *topic;
 	struct writer batch; /* one RecordBatch */
 	int64_t batch_records;
-	int64_t *samples; /* latencies, ns */
-	size_t sample_count;
+	struct bench_samples samples;
 	struct wire wire;
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * S_NS + t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const int64_t *x = a, *y = b;
-	return (*x > *y) - (*x < *y);
-}
-
-static double quantile_ms(struct bench *b, double q)
-{
-	if (!b->sample_count)
-		return 0;
-	size_t i = (size_t)(q * (double)(b->sample_count - 1));
-	return (double)b->samples[i] / 1e6;
-}
 
 static enum exit_code parse(struct bench *b, struct cli *cli)
 {
@@ -68,6 +45,8 @@ static enum exit_code parse(struct bench *b, struct cli *cli)
 	if (b->inflight > INFLIGHT_MAX ||
 	    (strcmp(acks, "all") && strcmp(acks, "-1") && strcmp(acks, "0") && strcmp(acks, "1")))
 		return cli_usage(cli, "--inflight is at most %d, --acks all, 1 or 0", INFLIGHT_MAX);
+	if (b->partitions > TOPIC_PARTITIONS_MAX)
+		return cli_usage(cli, "at most %d partitions", TOPIC_PARTITIONS_MAX);
 	if (!batch_codec_by_name(str_of(cli_get(cli, "compression", "none")), &b->codec))
 		return cli_usage(cli, "-z: none, gzip, snappy, lz4 or zstd");
 	return EXIT_OK;
@@ -101,62 +80,6 @@ static enum err make_batch(struct bench *b)
 	return e;
 }
 
-static enum err create_topic(struct bench *b)
-{
-	struct cli sub = *b->cli;
-	sub.args[0] = b->topic;
-	sub.arg_count = 1;
-	sub.given[sub.given_count].name = "if-not-exists";
-	sub.given[sub.given_count++].value = "";
-	return cmd_topic_create(&sub) == EXIT_OK ? ERR_OK
-	                                         : err_note(ERR_REFUSED, "topic %s", b->topic);
-}
-
-static enum err open_bench(struct bench *b)
-{
-	b->samples = mem_alloc(SAMPLES_MAX * sizeof *b->samples);
-	if (!b->samples)
-		return ERR_NOMEM;
-	TRY(make_batch(b));
-	TRY(create_topic(b));
-	return wire_open(&b->wire, cli_bootstrap(b->cli));
-}
-
-static void close_bench(struct bench *b)
-{
-	wire_close(&b->wire);
-	writer_release(&b->batch);
-	mem_free(b->samples);
-}
-
-static void add_sample(struct bench *b, int64_t ns)
-{
-	if (b->sample_count < SAMPLES_MAX)
-		b->samples[b->sample_count++] = ns;
-}
-
-static void print_result(struct bench *b, const char *what, int64_t records, double seconds)
-{
-	qsort(b->samples, b->sample_count, sizeof *b->samples, by_value);
-	double rate = (double)records / seconds, mb = rate * (double)b->size / 1e6;
-	if (b->cli->json)
-		printf("{\"bench\":\"%s\",\"size\":%lld,\"partitions\":%lld,\"records\":%lld,"
-		       "\"seconds\":%.3f,"
-		       "\"records_per_s\":%.0f,\"mb_per_s\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
-		       "\"p999_ms\":%.3f}\n",
-		    what, (long long)b->size, (long long)b->partitions, (long long)records, seconds,
-		    rate, mb, quantile_ms(b, 0.5), quantile_ms(b, 0.99), quantile_ms(b, 0.999));
-	else
-		printf("bench %s: size=%lld partitions=%lld batch=%lld acks=%d inflight=%lld "
-		       "codec=%s\n"
-		       "  %lld records in %.3f s: %.0f records/s, %.1f MB/s; latency p50 %.3f p99 "
-		       "%.3f p99.9 %.3f ms (%zu samples)\n",
-		    what, (long long)b->size, (long long)b->partitions, (long long)b->batch_bytes,
-		    b->acks, (long long)b->inflight, batch_codec_name(b->codec), (long long)records,
-		    seconds, rate, mb, quantile_ms(b, 0.5), quantile_ms(b, 0.99),
-		    quantile_ms(b, 0.999), b->sample_count);
-}
-
 /* ---- produce --------------------------------------------------------------------------------- */
 
 /* Waits until the next batch is due under --throughput. */
@@ -165,23 +88,24 @@ static void pace(const struct bench *b, int64_t start, int64_t sent_records)
 	if (!b->throughput)
 		return;
 	int64_t due = start + (int64_t)((double)sent_records / (double)b->throughput * 1e9),
-	        wait = due - now_ns();
+	        wait = due - bench_now_ns();
 	if (wait > 0)
 		nanosleep(&(struct timespec){wait / S_NS, wait % S_NS}, NULL);
 }
 
 static enum err produce_loop(struct bench *b, int64_t *ret_records, double *ret_seconds)
 {
-	int64_t sent_at[INFLIGHT_MAX], sent = 0, done = 0, offset, start = now_ns();
+	int64_t sent_at[INFLIGHT_MAX], sent = 0, done = 0, offset, start = bench_now_ns();
 	int64_t batches =
 	    b->count < 0 ? INT64_MAX : (b->count + b->batch_records - 1) / b->batch_records;
 	bool more = true;
 	while (more || done < sent) {
-		more = sent < batches && (b->count > 0 || now_ns() - start < b->duration_ns) &&
+		more = sent < batches &&
+		       (b->count > 0 || bench_now_ns() - start < b->duration_ns) &&
 		       !kclient_interrupted();
 		if (more && sent - done < b->inflight) {
 			pace(b, start, sent * b->batch_records);
-			sent_at[sent % INFLIGHT_MAX] = now_ns();
+			sent_at[sent % INFLIGHT_MAX] = bench_now_ns();
 			TRY(wire_produce(&b->wire, b->topic, (int32_t)(sent % b->partitions),
 			    (int16_t)b->acks, writer_bytes(&b->batch)));
 			sent++;
@@ -192,12 +116,80 @@ static enum err produce_loop(struct bench *b, int64_t *ret_records, double *ret_
 		if (done == sent)
 			break;
 		TRY(wire_produced(&b->wire, &offset));
-		add_sample(b, now_ns() - sent_at[done % INFLIGHT_MAX]);
+		bench_samples_add(&b->samples, bench_now_ns() - sent_at[done % INFLIGHT_MAX]);
 		done++;
 	}
 	*ret_records = done * b->batch_records;
-	*ret_seconds = (double)(now_ns() - start) / 1e9;
+	*ret_seconds = (double)(bench_now_ns() - start) / 1e9;
 	return ERR_OK;
+}
+
+static void print_produce(struct bench *b, int64_t records, double seconds)
+{
+	struct bench_samples *l = &b->samples;
+	bench_samples_end(l);
+	double rate = (double)records / seconds, mb = rate * (double)b->size / 1e6;
+	double p50 = bench_quantile_ms(l, 0.5), p99 = bench_quantile_ms(l, 0.99),
+	       p999 = bench_quantile_ms(l, 0.999);
+	const char *codec = batch_codec_name(b->codec);
+	char text[LINE_MAX_BYTES];
+	const struct bench_figure figures[] = {{"bench", "produce", 0, 0},
+	    {"size", NULL, (double)b->size, 0}, {"partitions", NULL, (double)b->partitions, 0},
+	    {"batch", NULL, (double)b->batch_bytes, 0},
+	    {"batch_records", NULL, (double)b->batch_records, 0}, {"acks", NULL, b->acks, 0},
+	    {"inflight", NULL, (double)b->inflight, 0}, {"codec", codec, 0, 0},
+	    {"records", NULL, (double)records, 0}, {"seconds", NULL, seconds, 3},
+	    {"records_per_s", NULL, rate, 0}, {"mb_per_s", NULL, mb, 1}, {"p50_ms", NULL, p50, 3},
+	    {"p99_ms", NULL, p99, 3}, {"p999_ms", NULL, p999, 3}};
+	snprintf(text, sizeof text,
+	    "bench produce: size=%lld partitions=%lld batch=%lld (%lld records) acks=%d "
+	    "inflight=%lld codec=%s\n"
+	    "  %lld records in %.3f s: %.0f records/s, %.1f MB/s; latency of a request p50 %.3f "
+	    "p99 %.3f p99.9 %.3f ms (%zu samples)\n",
+	    (long long)b->size, (long long)b->partitions, (long long)b->batch_bytes,
+	    (long long)b->batch_records, b->acks, (long long)b->inflight, codec, (long long)records,
+	    seconds, rate, mb, p50, p99, p999, l->count);
+	bench_print(b->cli, figures, sizeof figures / sizeof *figures, text);
+}
+
+/* Creates the topic; one that is there must have as many partitions as are asked for. */
+static enum err have_topic(struct bench *b, rd_kafka_t *rk)
+{
+	char text[200];
+	const struct rd_kafka_metadata *md;
+	rd_kafka_NewTopic_t *topic =
+	    rd_kafka_NewTopic_new(b->topic, (int)b->partitions, 1, text, sizeof text);
+	if (!topic)
+		return err_note(ERR_INVALID, "%s", text);
+	enum err e = topic_admin_create(rk, topic);
+	rd_kafka_NewTopic_destroy(topic);
+	if (e != ERR_TOPIC_EXISTS)
+		return e;
+	err_clear();
+	TRY(kclient_topic(rk, b->topic, &md));
+	int there = md->topics[0].partition_cnt;
+	rd_kafka_metadata_destroy(md);
+	if (there < b->partitions)
+		return err_note(ERR_REFUSED, "topic %s has %d partitions", b->topic, there);
+	return ERR_OK;
+}
+
+static enum err open_produce(struct bench *b)
+{
+	rd_kafka_t *rk = NULL;
+	TRY(bench_samples_init(&b->samples));
+	TRY(make_batch(b));
+	TRY(kclient_new(b->cli, RD_KAFKA_PRODUCER, NULL, &rk));
+	enum err e = have_topic(b, rk);
+	rd_kafka_destroy(rk);
+	return e == ERR_OK ? wire_open(&b->wire, cli_bootstrap(b->cli)) : e;
+}
+
+static void close_bench(struct bench *b)
+{
+	wire_close(&b->wire);
+	writer_release(&b->batch);
+	bench_samples_release(&b->samples);
 }
 
 enum exit_code cmd_bench_produce(struct cli *cli)
@@ -209,11 +201,11 @@ enum exit_code cmd_bench_produce(struct cli *cli)
 	if (exit != EXIT_OK)
 		return exit;
 	kclient_catch_signals();
-	enum err e = open_bench(&b);
+	enum err e = open_produce(&b);
 	if (e == ERR_OK)
 		e = produce_loop(&b, &records, &seconds);
 	if (e == ERR_OK)
-		print_result(&b, "produce", records, seconds);
+		print_produce(&b, records, seconds);
 	close_bench(&b);
 	return e == ERR_OK ? EXIT_OK : cli_fail(e, NULL, "bench produce");
 }
@@ -226,9 +218,9 @@ static enum err consume_partition(
 	struct wire_place at = {b->topic, partition, 0};
 	for (;;) {
 		struct wire_fetched f;
-		int64_t start = now_ns();
+		int64_t start = bench_now_ns();
 		TRY(wire_fetch(&b->wire, &at, FETCH_BYTES, &f));
-		add_sample(b, now_ns() - start);
+		bench_samples_add(&b->samples, bench_now_ns() - start);
 		for (struct bytes rest = f.records; rest.len;) {
 			struct batch_header h;
 			if (batch_header_read(rest, &h) != ERR_OK ||
@@ -246,24 +238,56 @@ static enum err consume_partition(
 	}
 }
 
+static enum err open_consume(struct bench *b)
+{
+	rd_kafka_t *rk = NULL;
+	const struct rd_kafka_metadata *md;
+	TRY(bench_samples_init(&b->samples));
+	TRY(kclient_new(b->cli, RD_KAFKA_PRODUCER, NULL, &rk));
+	enum err e = kclient_topic(rk, b->topic, &md);
+	if (e == ERR_OK) {
+		b->partitions = md->topics[0].partition_cnt;
+		rd_kafka_metadata_destroy(md);
+	}
+	rd_kafka_destroy(rk);
+	return e == ERR_OK ? wire_open(&b->wire, cli_bootstrap(b->cli)) : e;
+}
+
+static void print_consume(struct bench *b, int64_t bytes, int64_t records, double seconds)
+{
+	struct bench_samples *l = &b->samples;
+	bench_samples_end(l);
+	double rate = (double)records / seconds, mb = (double)bytes / seconds / 1e6;
+	double p50 = bench_quantile_ms(l, 0.5), p99 = bench_quantile_ms(l, 0.99);
+	char text[LINE_MAX_BYTES];
+	const struct bench_figure figures[] = {{"bench", "consume", 0, 0},
+	    {"topic", b->topic, 0, 0}, {"partitions", NULL, (double)b->partitions, 0},
+	    {"fetch_bytes", NULL, FETCH_BYTES, 0}, {"records", NULL, (double)records, 0},
+	    {"bytes", NULL, (double)bytes, 0}, {"seconds", NULL, seconds, 3},
+	    {"records_per_s", NULL, rate, 0}, {"mb_per_s", NULL, mb, 1}, {"p50_ms", NULL, p50, 3},
+	    {"p99_ms", NULL, p99, 3}};
+	snprintf(text, sizeof text,
+	    "bench consume: topic=%s partitions=%d, one after the other from the start, fetches "
+	    "of %d bytes, one under way\n"
+	    "  %lld records, %lld bytes of batches in %.3f s: %.0f records/s, %.1f MB/s; latency "
+	    "of a fetch p50 %.3f p99 %.3f ms (%zu samples)\n",
+	    b->topic, (int)b->partitions, FETCH_BYTES, (long long)records, (long long)bytes,
+	    seconds, rate, mb, p50, p99, l->count);
+	bench_print(b->cli, figures, sizeof figures / sizeof *figures, text);
+}
+
 enum exit_code cmd_bench_consume(struct cli *cli)
 {
-	struct bench b;
+	struct bench b = {.cli = cli, .count = -1, .topic = cli_get(cli, "topic", "kappa-bench")};
 	int64_t bytes = 0, records = 0;
-	enum exit_code exit = parse(&b, cli);
-	if (exit != EXIT_OK)
-		return exit;
-	enum err e = open_bench(&b);
-	int64_t start = now_ns();
+	if (!cli_number(cli, "count", 1, &b.count))
+		return EXIT_USAGE;
+	enum err e = open_consume(&b);
+	int64_t start = bench_now_ns();
 	for (int32_t p = 0; e == ERR_OK && p < b.partitions; p++)
 		e = consume_partition(&b, p, &bytes, &records);
-	double seconds = (double)(now_ns() - start) / 1e9;
-	if (e == ERR_OK) {
-		b.inflight = 1;
-		print_result(&b, "consume", records, seconds);
-		fprintf(stderr, "  %.3f GB of batches on the wire, %.2f GB/s\n",
-		    (double)bytes / 1e9, (double)bytes / 1e9 / seconds);
-	}
+	if (e == ERR_OK)
+		print_consume(&b, bytes, records, (double)(bench_now_ns() - start) / 1e9);
 	close_bench(&b);
 	return e == ERR_OK ? EXIT_OK : cli_fail(e, NULL, "bench consume");
 }

@@ -6,15 +6,22 @@
  */
 #include "log/batch.h"
 #include "processor/processor.h"
+#include "tools/bench.h"
 #include "tools/commands.h"
 #include "tools/demo_sql.h"
 #include "tools/quakes.h"
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { APPENDS_MAX = 512, SAMPLES_MAX = 1000000, POOL_THREADS = 2, VIEW_BATCH_RECORDS = 1000 };
+enum {
+	APPENDS_MAX = 512,
+	WRITERS_MAX = 65536,
+	POOL_THREADS = 2,
+	VIEW_BATCH_RECORDS = 1000,
+	LINE_MAX_BYTES = 1024
+};
+#define PLAIN_FILE_BYTES ((uint64_t)64 * MIB)
 
 struct local {
 	struct cli *cli;
@@ -23,13 +30,6 @@ struct local {
 	struct loop *loop;
 	struct log *log;
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * S_NS + t.tv_nsec;
-}
 
 static double cpu_seconds(void)
 {
@@ -123,9 +123,9 @@ struct append_bench {
 	struct log_partition *partitions[APPENDS_MAX];
 	struct writer batch;
 	int64_t records_per_batch, done, batches_max, end_ns;
-	int64_t *samples;
-	size_t sample_count;
-	int active;
+	struct bench_samples samples;
+	int32_t partition_count;
+	int writers, active;
 	enum err err;
 };
 
@@ -135,12 +135,11 @@ static void append_done(struct log_append *req)
 {
 	struct appender *a = req->user;
 	struct append_bench *b = a->bench;
-	int64_t now = now_ns();
+	int64_t now = bench_now_ns();
 	if (req->err != ERR_OK && b->err == ERR_OK)
 		b->err = req->err;
 	b->done++;
-	if (b->sample_count < SAMPLES_MAX)
-		b->samples[b->sample_count++] = now - a->sent_ns;
+	bench_samples_add(&b->samples, now - a->sent_ns);
 	if (b->err == ERR_OK && now < b->end_ns && b->done < b->batches_max)
 		append_next(a);
 	else
@@ -155,7 +154,7 @@ static void append_next(struct appender *a)
 	    .batch_len = b->batch.len,
 	    .user = a,
 	    .done = append_done};
-	a->sent_ns = now_ns();
+	a->sent_ns = bench_now_ns();
 	struct log_append *one = &a->req;
 	log_append(b->l->log, &one, 1, false);
 }
@@ -186,45 +185,79 @@ static enum err fill_batch(struct append_bench *b, int64_t size, int64_t batch_b
 	return e;
 }
 
-/* One buffered write and fdatasync after the other of `len` bytes, as the file grows: what a plain
- * program reaches. */
-static enum err baseline(
-    struct local *l, size_t len, int64_t duration_ns, double *ret_mb_s, double *ret_p50_ms)
+/* ---- beside it: what a plain program reaches ------------------------------------------------- */
+
+struct plain {
+	const char *name;
+	bool
+	    direct; /* O_DIRECT over a file written before, in circles, as the journal is written */
+	bool absent; /* the file system has no O_DIRECT */
+	size_t len;
+	double mb_per_s, p50_ms, p99_ms;
+};
+
+static enum err plain_prepare(struct io *io, int fd, const void *buf, size_t len)
 {
-	char path[400];
-	int fd;
-	void *buf = mem_alloc_aligned(4096, len);
-	int64_t *samples = mem_alloc(SAMPLES_MAX * sizeof *samples), start = now_ns();
-	size_t n = 0;
-	snprintf(path, sizeof path, "%s/baseline", l->dir);
-	enum err e = buf && samples ? io_open(l->io, path, IO_CREATE, &fd) : ERR_NOMEM;
-	if (e == ERR_OK) {
-		memset(buf, 7, len);
-		while (e == ERR_OK && now_ns() - start < duration_ns && n < SAMPLES_MAX) {
-			int64_t at = now_ns();
-			e = io_pwrite(l->io, fd, buf, len, n * len);
-			if (e == ERR_OK)
-				e = io_fdatasync(l->io, fd);
-			samples[n++] = now_ns() - at;
-		}
-		*ret_mb_s = (double)(n * len) / ((double)(now_ns() - start) / 1e9) / 1e6;
-		double sum = 0;
-		for (size_t i = 0; i < n; i++)
-			sum += (double)samples[i];
-		*ret_p50_ms = n ? sum / (double)n / 1e6 : 0;
-		if (io_close(l->io, fd) != ERR_OK || io_unlink(l->io, path) != ERR_OK)
-			err_clear();
+	for (uint64_t at = 0; at < PLAIN_FILE_BYTES; at += len)
+		TRY(io_pwrite(io, fd, buf, len, at));
+	return io_fdatasync(io, fd);
+}
+
+static enum err plain_writes(
+    struct io *io, int fd, const void *buf, struct plain *p, int64_t duration_ns)
+{
+	struct bench_samples samples;
+	uint64_t blocks = p->direct ? (PLAIN_FILE_BYTES + p->len - 1) / p->len : UINT64_MAX, n = 0;
+	enum err e = bench_samples_init(&samples);
+	if (e == ERR_OK && p->direct)
+		e = plain_prepare(io, fd, buf, p->len);
+	int64_t start = bench_now_ns(), at = start;
+	while (e == ERR_OK && at - start < duration_ns && n < BENCH_SAMPLES_MAX) {
+		e = io_pwrite(io, fd, buf, p->len, n++ % blocks * p->len);
+		if (e == ERR_OK)
+			e = io_fdatasync(io, fd);
+		int64_t now = bench_now_ns();
+		bench_samples_add(&samples, now - at);
+		at = now;
 	}
-	mem_free(buf);
-	mem_free(samples);
+	if (e == ERR_OK) {
+		p->mb_per_s = (double)(n * p->len) / ((double)(at - start) / 1e9) / 1e6;
+		bench_samples_end(&samples);
+		p->p50_ms = bench_quantile_ms(&samples, 0.5);
+		p->p99_ms = bench_quantile_ms(&samples, 0.99);
+	}
+	bench_samples_release(&samples);
 	return e;
 }
 
-static int by_value(const void *a, const void *b)
+/* One write of p->len bytes and fdatasync after the other, in the scratch directory. */
+static enum err plain_run(struct local *l, struct plain *p, int64_t duration_ns)
 {
-	const int64_t *x = a, *y = b;
-	return (*x > *y) - (*x < *y);
+	char path[400];
+	int fd;
+	void *buf = mem_alloc_aligned(IO_DIRECT_ALIGN, p->len);
+	if (!buf)
+		return ERR_NOMEM;
+	memset(buf, 7, p->len);
+	snprintf(path, sizeof path, "%s/plain", l->dir);
+	enum err e = io_open(l->io, path, IO_CREATE | (p->direct ? IO_DIRECT : 0), &fd);
+	if (e == ERR_UNSUPPORTED && p->direct) {
+		err_clear();
+		p->absent = true;
+		e = ERR_OK;
+	} else if (e == ERR_OK) {
+		e = plain_writes(l->io, fd, buf, p, duration_ns);
+		enum err closed = io_close(l->io, fd);
+		if (e == ERR_OK)
+			e = closed;
+	}
+	if (io_unlink(l->io, path) != ERR_OK && e == ERR_OK)
+		err_clear();
+	mem_free(buf);
+	return e;
 }
+
+/* ---- append: the run ------------------------------------------------------------------------- */
 
 static enum err run_appends(
     struct append_bench *b, int writers, int32_t partitions, int64_t duration_ns)
@@ -232,12 +265,13 @@ static enum err run_appends(
 	const struct log_topic *topic;
 	struct appender *a = mem_calloc((size_t)writers, sizeof *a);
 	enum err e = a ? create_topic(b->l, STR("bench"), partitions) : ERR_NOMEM;
-	b->samples = mem_alloc(SAMPLES_MAX * sizeof *b->samples);
+	if (e == ERR_OK)
+		e = bench_samples_init(&b->samples);
 	topic = e == ERR_OK ? log_topic_find(b->l->log, STR("bench")) : NULL;
 	for (int32_t p = 0; topic && p < partitions; p++)
 		b->partitions[p] = log_partition_find(b->l->log, topic, p);
-	b->end_ns = now_ns() + duration_ns;
-	for (int i = 0; e == ERR_OK && b->samples && i < writers; i++) {
+	b->end_ns = bench_now_ns() + duration_ns;
+	for (int i = 0; e == ERR_OK && i < writers; i++) {
 		a[i] = (struct appender){
 		    .bench = b, .partition = i % partitions, .batch = mem_alloc(b->batch.len)};
 		if (!a[i].batch) {
@@ -256,6 +290,69 @@ static enum err run_appends(
 	return e == ERR_OK ? b->err : e;
 }
 
+enum { PLAIN_BUFFERED, PLAIN_DIRECT, PLAINS };
+
+static void print_append(
+    struct append_bench *b, const struct plain *plain, double seconds, double cpu)
+{
+	struct bench_samples *l = &b->samples;
+	bench_samples_end(l);
+	const struct plain *buffered = &plain[PLAIN_BUFFERED], *direct = &plain[PLAIN_DIRECT];
+	double bytes = (double)b->done * (double)b->batch.len, mb = bytes / seconds / 1e6;
+	double records = (double)(b->done * b->records_per_batch) / seconds;
+	double p50 = bench_quantile_ms(l, 0.5), p99 = bench_quantile_ms(l, 0.99);
+	const char *io = io_name(b->l->io);
+	char text[LINE_MAX_BYTES], direct_text[200] = "not on this file system";
+	if (!direct->absent)
+		snprintf(direct_text, sizeof direct_text, "%.1f MB/s, p50 %.3f p99 %.3f ms",
+		    direct->mb_per_s, direct->p50_ms, direct->p99_ms);
+	const struct bench_figure figures[] = {{"bench", "append", 0, 0}, {"io", io, 0, 0},
+	    {"partitions", NULL, b->partition_count, 0}, {"writers", NULL, b->writers, 0},
+	    {"batch", NULL, (double)b->batch.len, 0},
+	    {"batch_records", NULL, (double)b->records_per_batch, 0},
+	    {"batches", NULL, (double)b->done, 0}, {"seconds", NULL, seconds, 3},
+	    {"records_per_s", NULL, records, 0}, {"mb_per_s", NULL, mb, 1},
+	    {"p50_ms", NULL, p50, 3}, {"p99_ms", NULL, p99, 3},
+	    {"cpu_s_per_gb", NULL, cpu / (bytes / 1e9), 3},
+	    {"plain_bytes", NULL, (double)buffered->len, 0},
+	    {"buffered_mb_per_s", NULL, buffered->mb_per_s, 1},
+	    {"buffered_p50_ms", NULL, buffered->p50_ms, 3},
+	    {"buffered_p99_ms", NULL, buffered->p99_ms, 3},
+	    {"direct_mb_per_s", NULL, direct->mb_per_s, 1},
+	    {"direct_p50_ms", NULL, direct->p50_ms, 3}, {"direct_p99_ms", NULL, direct->p99_ms, 3}};
+	snprintf(text, sizeof text,
+	    "bench append: io=%s partitions=%d writers=%d batch=%zu bytes, %lld records each\n"
+	    "  %lld batches in %.2f s: %.0f batches/s, %.0f records/s, %.1f MB/s; p50 %.3f p99 "
+	    "%.3f ms; CPU %.2f s/GB\n"
+	    "  beside it, plain writes of %zu bytes, each with its fdatasync, one at a time:\n"
+	    "    buffered, the file grows:       %.1f MB/s, p50 %.3f p99 %.3f ms; append reaches "
+	    "%.2f of it\n"
+	    "    O_DIRECT, written before:       %s\n",
+	    io, b->partition_count, b->writers, b->batch.len, (long long)b->records_per_batch,
+	    (long long)b->done, seconds, (double)b->done / seconds, records, mb, p50, p99,
+	    cpu / (bytes / 1e9), buffered->len, buffered->mb_per_s, buffered->p50_ms,
+	    buffered->p99_ms, mb / buffered->mb_per_s, direct_text);
+	bench_print(b->l->cli, figures, sizeof figures / sizeof *figures, text);
+}
+
+static enum err bench_append(struct append_bench *b, int64_t size, int64_t batch, int64_t duration)
+{
+	struct plain plain[PLAINS] = {{.direct = false}, {.direct = true}};
+	TRY(fill_batch(b, size, batch));
+	for (int i = 0; i < PLAINS; i++) {
+		/* whole blocks, as O_DIRECT wants them */
+		plain[i].len =
+		    (b->batch.len + IO_DIRECT_ALIGN - 1) & ~(size_t)(IO_DIRECT_ALIGN - 1);
+		TRY(plain_run(b->l, &plain[i], duration / 4));
+	}
+	int64_t start = bench_now_ns();
+	double cpu = cpu_seconds();
+	TRY(run_appends(b, b->writers, b->partition_count, duration));
+	if (b->done)
+		print_append(b, plain, (double)(bench_now_ns() - start) / 1e9, cpu_seconds() - cpu);
+	return ERR_OK;
+}
+
 enum exit_code cmd_bench_append(struct cli *cli)
 {
 	int64_t size = 1 << 20, batch = 1 << 20, partitions = 1, inflight = 1, duration = 5 * S_NS,
@@ -265,44 +362,18 @@ enum exit_code cmd_bench_append(struct cli *cli)
 	    !cli_number(cli, "inflight", 1, &inflight) ||
 	    !cli_duration(cli, "duration", &duration) || !cli_number(cli, "count", 1, &count))
 		return EXIT_USAGE;
-	int64_t writers = partitions * inflight;
-	if (partitions > APPENDS_MAX || writers > 65536)
-		return cli_usage(cli, "at most %d partitions and 65536 writers", APPENDS_MAX);
+	if (partitions > APPENDS_MAX || inflight > WRITERS_MAX / partitions)
+		return cli_usage(
+		    cli, "at most %d partitions and %d writers", APPENDS_MAX, WRITERS_MAX);
 	struct local l;
-	struct append_bench b = {.l = &l, .batches_max = count};
-	double base_mb = 0, base_ms = 0, seconds = 0, cpu = 0;
+	struct append_bench b = {.l = &l,
+	    .batches_max = count,
+	    .partition_count = (int32_t)partitions,
+	    .writers = (int)(partitions * inflight)};
 	enum err e = local_open(&l, cli);
 	if (e == ERR_OK)
-		e = fill_batch(&b, size, batch);
-	if (e == ERR_OK)
-		e = baseline(
-		    &l, b.batch.len < 4096 ? 4096 : b.batch.len, duration / 4, &base_mb, &base_ms);
-	if (e == ERR_OK) {
-		int64_t start = now_ns();
-		cpu = cpu_seconds();
-		e = run_appends(&b, (int)writers, (int32_t)partitions, duration);
-		seconds = (double)(now_ns() - start) / 1e9;
-		cpu = cpu_seconds() - cpu;
-	}
-	if (e == ERR_OK && b.sample_count) {
-		qsort(b.samples, b.sample_count, sizeof *b.samples, by_value);
-		double mb = (double)b.done * (double)b.batch.len / seconds / 1e6;
-		printf("bench append: io=%s partitions=%lld writers=%lld batch=%zu bytes, %lld "
-		       "records each\n"
-		       "  %lld batches in %.2f s: %.0f batches/s, %.0f records/s, %.1f MB/s; p50 "
-		       "%.3f p99 %.3f ms; CPU %.2f s/GB\n"
-		       "  beside it, buffered write + fdatasync of %zu bytes, one at a time: %.1f "
-		       "MB/s, mean %.3f ms; ratio %.2f\n",
-		    io_name(l.io), (long long)partitions, (long long)writers, b.batch.len,
-		    (long long)b.records_per_batch, (long long)b.done, seconds,
-		    (double)b.done / seconds, (double)(b.done * b.records_per_batch) / seconds, mb,
-		    (double)b.samples[b.sample_count / 2] / 1e6,
-		    (double)b.samples[b.sample_count * 99 / 100] / 1e6,
-		    cpu / ((double)b.done * (double)b.batch.len / 1e9),
-		    b.batch.len < 4096 ? (size_t)4096 : b.batch.len, base_mb, base_ms,
-		    mb / base_mb);
-	}
-	mem_free(b.samples);
+		e = bench_append(&b, size, batch, duration);
+	bench_samples_release(&b.samples);
 	writer_release(&b.batch);
 	local_close(&l);
 	return e == ERR_OK ? EXIT_OK : cli_fail(e, NULL, "bench append");
@@ -394,10 +465,11 @@ static enum err execute(struct proc *proc, const char *sql)
 }
 
 /* Creates one view and waits until it has read everything. */
-static enum err time_view(struct proc *proc, const char *name, const char *sql, int64_t count)
+static enum err time_view(
+    struct cli *cli, struct proc *proc, const char *name, const char *sql, int64_t count)
 {
 	struct proc_version_status s;
-	int64_t start = now_ns();
+	int64_t start = bench_now_ns();
 	double cpu = cpu_seconds();
 	TRY(execute(proc, sql));
 	do {
@@ -406,13 +478,21 @@ static enum err time_view(struct proc *proc, const char *name, const char *sql, 
 		if (s.state == PROC_FAILED)
 			return err_note(ERR_REFUSED, "%s failed: %s", name, s.reason);
 	} while (s.state != PROC_READY || s.position < s.stable);
-	double seconds = (double)(now_ns() - start) / 1e9;
+	double seconds = (double)(bench_now_ns() - start) / 1e9;
 	cpu = cpu_seconds() - cpu;
-	printf("bench view %s: %lld events in %.3f s: %.2f M events/s by the clock, %.2f M/s per "
-	       "CPU second; %llu rows, %llu dead letters\n",
-	    name, (long long)count, seconds, (double)count / seconds / 1e6,
-	    (double)count / cpu / 1e6, (unsigned long long)s.rows,
+	double rate = (double)count / seconds, cpu_rate = (double)count / cpu;
+	char text[LINE_MAX_BYTES];
+	const struct bench_figure figures[] = {{"bench", "view", 0, 0}, {"view", name, 0, 0},
+	    {"events", NULL, (double)count, 0}, {"seconds", NULL, seconds, 3},
+	    {"cpu_seconds", NULL, cpu, 3}, {"events_per_s", NULL, rate, 0},
+	    {"events_per_cpu_s", NULL, cpu_rate, 0}, {"rows", NULL, (double)s.rows, 0},
+	    {"dead_letters", NULL, (double)s.dead_letters, 0}};
+	snprintf(text, sizeof text,
+	    "bench view %s: %lld events in %.3f s: %.2f M events/s by the clock, %.2f M/s per "
+	    "CPU second; %llu rows, %llu dead letters\n",
+	    name, (long long)count, seconds, rate / 1e6, cpu_rate / 1e6, (unsigned long long)s.rows,
 	    (unsigned long long)s.dead_letters);
+	bench_print(cli, figures, sizeof figures / sizeof *figures, text);
 	return ERR_OK;
 }
 
@@ -435,9 +515,9 @@ static enum err bench_views(struct local *l, int64_t count, int codec)
 	if (e == ERR_OK)
 		e = execute(proc, demo_table_sql);
 	if (e == ERR_OK)
-		e = time_view(proc, "felt_per_day", demo_v1_sql, count);
+		e = time_view(l->cli, proc, "felt_per_day", demo_v1_sql, count);
 	if (e == ERR_OK)
-		e = time_view(proc, "felt_once", demo_v2_bench_sql, count);
+		e = time_view(l->cli, proc, "felt_once", demo_v2_bench_sql, count);
 	proc_close(proc);
 	loop_stop(l->loop);
 	thread_join(&loop_thread);

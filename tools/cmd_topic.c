@@ -9,7 +9,7 @@
 
 enum { ERRSTR = 512 };
 
-/* ---- create and delete ------------------------------------------------------------------------ */
+/* ---- create and delete ----------------------------------------------------------------------- */
 
 static enum err add_config(rd_kafka_NewTopic_t *topic, const char *pair)
 {

@@ -51,17 +51,48 @@ static const struct cli_option consume_options[] = {
     {"where", 0, "PREDICATE", "an SQL predicate"},
     {NULL, 0, NULL, NULL},
 };
-static const struct cli_option bench_options[] = {
+#define SCRATCH                                                                                    \
+	{                                                                                          \
+		"data", 0, "DIR", "where the scratch directory is made (default /tmp)"             \
+	}
+#define BACKEND                                                                                    \
+	{                                                                                          \
+		"io", 0, "auto|uring|threads", "I/O backend"                                       \
+	}
+static const struct cli_option bench_produce_options[] = {
+    {"topic", 0, "TOPIC", "created if missing (default kappa-bench)"},
+    {"partitions", 0, "N", "of the topic, used in turn (default 1)"},
     {"size", 0, "BYTES", "bytes of a record (default 100)"},
+    {"batch", 0, "BYTES", "bytes of a batch (default 65536); 1 makes batches of one record"},
+    {"compression", 'z', "CODEC", "none, gzip, snappy, lz4 or zstd"},
     {"acks", 0, "all|1|0", "acknowledgement to wait for (default all)"},
+    {"inflight", 0, "N", "requests under way at once (default 5)"},
+    {"throughput", 0, "N", "records a second (default: as fast as it goes)"},
     {"duration", 0, "DURATION", "how long (default 10s)"},
     {"count", 'n', "N", "records, instead of a duration"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_option bench_consume_options[] = {
+    {"topic", 0, "TOPIC", "read from the start (default kappa-bench)"},
+    {"count", 'n', "N", "at least N records (default all that are there)"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_option bench_append_options[] = {
+    {"size", 0, "BYTES", "bytes of a record (default 1Mi)"},
+    {"batch", 0, "BYTES", "bytes of a batch (default 1Mi); 1 makes batches of one record"},
     {"partitions", 0, "N", "partitions (default 1)"},
-    {"topic", 0, "TOPIC", "default kappa-bench"},
-    {"compression", 'z', "CODEC", "none, gzip, snappy, lz4 or zstd"},
-    {"throughput", 0, "N", "records a second (default: as fast as it goes)"},
-    {"batch", 0, "BYTES", "bytes of a batch (default 65536); 1 makes batches of one record"},
-    {"inflight", 0, "N", "requests under way at once (default 5)"},
+    {"inflight", 0, "N", "appends under way at once in each partition (default 1)"},
+    {"duration", 0, "DURATION", "how long (default 5s)"},
+    {"count", 'n', "N", "batches at most"},
+    BACKEND,
+    SCRATCH,
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_option bench_view_options[] = {
+    {"count", 'n', "N", "events (default 2M)"},
+    {"compression", 'z', "CODEC", "of the log's batches: none, gzip, snappy, lz4 or zstd"},
+    BACKEND,
+    SCRATCH,
     {NULL, 0, NULL, NULL},
 };
 static const struct cli_option topic_create_options[] = {
@@ -202,13 +233,13 @@ const struct command command_table[] = {
     {"dlq", "retry", "VIEW", 1, 1, execute_options, cmd_not_yet, "send them again (not there yet)"},
     {"dump", NULL, "FILE", 1, 1, dump_options, cmd_dump, "print any file of a data directory"},
     {"fsck", NULL, "", 0, 0, fsck_options, cmd_fsck, "verify a data directory: --data DIR"},
-    {"bench", "produce", "", 0, 0, bench_options, cmd_bench_produce,
+    {"bench", "produce", "", 0, 0, bench_produce_options, cmd_bench_produce,
         "throughput and latency of produce"},
-    {"bench", "consume", "", 0, 0, bench_options, cmd_bench_consume, "throughput of fetch"},
-    {"bench", "view", "", 0, 0, bench_options, cmd_bench_view,
+    {"bench", "consume", "", 0, 0, bench_consume_options, cmd_bench_consume, "throughput of fetch"},
+    {"bench", "view", "", 0, 0, bench_view_options, cmd_bench_view,
         "records a second from the log into the demo's views"},
-    {"bench", "append", "", 0, 0, bench_options, cmd_bench_append,
-        "durable appends in process, beside write + fdatasync"},
+    {"bench", "append", "", 0, 0, bench_append_options, cmd_bench_append,
+        "durable appends in process, beside plain writes + fdatasync"},
     {"replay", "start", "TOPIC...", 1, -1, NULL, cmd_not_yet, "bounded replays (not there yet)"},
     {"audit", "verify", "", 0, 0, NULL, cmd_not_yet, "verify proofs (not there yet)"},
     {"apply", NULL, "DIR", 1, 1, NULL, cmd_not_yet, "a folder of .sql files (not there yet)"},

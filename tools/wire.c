@@ -10,8 +10,8 @@
 enum {
 	API_PRODUCE = 0,
 	API_FETCH = 1,
-	PRODUCE_VERSION = 3,
-	FETCH_VERSION = 4,
+	PRODUCE_VERSION = 7,
+	FETCH_VERSION = 10,
 	ACK_TIMEOUT_MS = 30000
 };
 #define ANSWER_MAX (128 * MIB)
@@ -183,26 +183,34 @@ enum err wire_fetch(struct wire *w, const struct wire_place *from, int32_t max_b
 	write_u32_be(&w->out, 500);        /* max wait ms */
 	write_u32_be(&w->out, 1);          /* min bytes */
 	write_u32_be(&w->out, (uint32_t)max_bytes);
-	write_u8(&w->out, 0); /* read uncommitted */
+	write_u8(&w->out, 0);              /* read uncommitted */
+	write_u32_be(&w->out, 0);          /* no session */
+	write_u32_be(&w->out, UINT32_MAX); /* nor one to open */
 	write_u32_be(&w->out, 1);
 	put_string(&w->out, from->topic);
 	write_u32_be(&w->out, 1);
 	write_u32_be(&w->out, (uint32_t)from->partition);
+	write_u32_be(&w->out, UINT32_MAX); /* leader epoch not known */
 	write_u64_be(&w->out, (uint64_t)from->offset);
+	write_u64_be(&w->out, UINT64_MAX); /* log start: none of ours */
 	write_u32_be(&w->out, (uint32_t)max_bytes);
+	write_u32_be(&w->out, 0); /* no topic to forget */
 	TRY(send_all(w));
 	TRY(receive(w, &r));
-	read_skip(&r, 8);               /* throttle time, one topic */
+	read_skip(&r, 4); /* throttle time */
+	int16_t refused = read_i16_be(&r);
+	read_skip(&r, 8);               /* session, one topic */
 	read_skip(&r, read_u16_be(&r)); /* its name */
 	read_skip(&r, 8);               /* one partition, its index */
 	int16_t code = read_i16_be(&r);
 	ret_fetched->high_watermark = read_i64_be(&r);
-	read_skip(&r, 8); /* last stable offset */
+	read_skip(&r, 16); /* last stable offset, log start */
 	int32_t aborted = read_i32_be(&r);
 	if (aborted > 0)
 		read_skip(&r, (size_t)aborted * 16);
 	int32_t len = read_i32_be(&r);
 	ret_fetched->records = read_bytes(&r, len > 0 ? (size_t)len : 0);
+	TRY(broker_err(refused, "fetch"));
 	if (r.bad)
 		return err_note(ERR_CORRUPT, "a fetch answer is cut");
 	return broker_err(code, "fetch");

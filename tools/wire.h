@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * A Kafka client for benchmarks: Produce 3 and Fetch 4 straight on a blocking socket, so that no
+ * A Kafka client for benchmarks: Produce 7 and Fetch 10 straight on a blocking socket, so that no
  * client library's threads, queues and batching are in the measured path. Works against any broker.
  * One thread.
  */
