@@ -164,6 +164,12 @@ bench-log: $(LOG_BENCH)
 	$(Q)test/log/bench_log.py $(LOG_BENCH) $(or $(BENCH_DIR),/var/tmp) $(if $(ROWS),--rows $(ROWS)) $(if $(READY),--ready)
 .PHONY: bench-log
 
+## conform: other people's clients and suites against the server, fetched and built outside the tree; S=SUITE T=CASE narrow
+conform: all
+	$(Q)rc=0; for s in $(if $(S),test/conform/$(S)_test.sh,$(sort $(wildcard test/conform/*_test.sh))); do \
+	  KAPPA=$(abspath $(B)/kappa) T=$(T) bash $$s || rc=1; done; exit $$rc
+.PHONY: conform
+
 # ---- packages ------------------------------------------------------------------------------------
 ## deps: install the Debian packages that building and testing need
 deps:
