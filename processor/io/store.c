@@ -8,6 +8,7 @@
  */
 #include "processor/io/store.h"
 #include "processor/io/cell.h"
+#include "processor/io/state_file.h"
 #include "processor/io/store_schema.h"
 #include <stdio.h>
 
@@ -19,11 +20,8 @@ struct store {
 	enum store_state state;
 	struct store_head head;
 	struct op_store ops;
-	int32_t row_state;
-	uint32_t table_count;                        /* state tables: 2 * state_count */
-	sqlite3_stmt **lookup, **scan, **put, **del; /* per state table */
+	struct state_file *states; /* from store_prepare on */
 	sqlite3_stmt *row_put, *row_del, *dead_put, *position_put, *head_put;
-	sqlite3_stmt *pinned; /* whose row a lookup lent out */
 };
 
 enum err store_error(sqlite3 *db, int rc, const char *what)
@@ -94,16 +92,8 @@ static enum err begin_reading(struct store *s)
 	return ERR_OK;
 }
 
-static void unpin(struct store *s)
-{
-	if (s->pinned)
-		(void)sqlite3_reset(s->pinned);
-	s->pinned = NULL;
-}
-
 static enum err end_reading(struct store *s)
 {
-	unpin(s);
 	if (s->state != STORE_READING)
 		return ERR_OK;
 	s->state = STORE_IDLE;
@@ -126,90 +116,30 @@ static enum err state_lookup(
     void *ctx, uint32_t state_id, struct bytes key, struct bytes *ret_value)
 {
 	struct store *s = ctx;
-	ASSERT(state_id < s->table_count);
 	TRY(begin_reading(s));
-	unpin(s);
-	sqlite3_stmt *stmt = s->lookup[state_id];
-	TRY(store_error(s->db, bind_blob(stmt, 1, key), "bind"));
-	int rc = sqlite3_step(stmt);
-	if (rc != SQLITE_ROW) {
-		enum err err = store_error(s->db, rc, "state lookup");
-		(void)sqlite3_reset(stmt);
-		return err ? err : ERR_NOT_FOUND;
-	}
-	s->pinned = stmt;
-	*ret_value = column_blob(stmt, 0);
-	return ERR_OK;
-}
-
-/* The first key above all keys with this prefix into `end`; false when there is none (all bytes
- * 0xff). */
-static bool prefix_end(struct bytes prefix, struct writer *end)
-{
-	size_t len = prefix.len;
-	while (len > 0 && prefix.ptr[len - 1] == 0xff)
-		len--;
-	if (len == 0)
-		return false;
-	write_bytes(end, bytes_slice(prefix, 0, len));
-	if (end->err == ERR_OK)
-		end->ptr[len - 1]++;
-	return true;
-}
-
-static enum err scan_rows(struct store *s, sqlite3_stmt *stmt, op_scan_fn fn, void *fn_ctx)
-{
-	for (;;) {
-		int rc = sqlite3_step(stmt);
-		if (rc != SQLITE_ROW)
-			return store_error(s->db, rc, "state scan");
-		TRY(fn(fn_ctx, column_blob(stmt, 0), column_blob(stmt, 1)));
-	}
+	return state_file_lookup(s->states, state_id, key, ret_value);
 }
 
 static enum err state_scan(
     void *ctx, uint32_t state_id, struct bytes prefix, op_scan_fn fn, void *fn_ctx)
 {
 	struct store *s = ctx;
-	ASSERT(state_id < s->table_count);
 	TRY(begin_reading(s));
-	unpin(s);
-	struct writer end;
-	writer_init(&end, prefix.len + 1);
-	sqlite3_stmt *stmt = s->scan[state_id];
-	bool bounded = prefix_end(prefix, &end);
-	enum err err = end.err;
-	if (err == ERR_OK)
-		err = store_error(s->db, bind_blob(stmt, 1, prefix), "bind");
-	if (err == ERR_OK)
-		err = store_error(s->db,
-		    bounded ? bind_blob(stmt, 2, writer_bytes(&end)) : sqlite3_bind_null(stmt, 2),
-		    "bind");
-	if (err == ERR_OK)
-		err = scan_rows(s, stmt, fn, fn_ctx);
-	(void)sqlite3_reset(stmt);
-	(void)sqlite3_clear_bindings(stmt);
-	writer_release(&end);
-	return err;
+	return state_file_scan(s->states, state_id, prefix, fn, fn_ctx);
 }
 
 static enum err state_put(void *ctx, uint32_t state_id, struct bytes key, struct bytes value)
 {
 	struct store *s = ctx;
-	ASSERT(s->state == STORE_WRITING && state_id < s->table_count && s->put[state_id]);
-	sqlite3_stmt *stmt = s->put[state_id];
-	TRY(store_error(s->db, bind_blob(stmt, 1, key), "bind"));
-	TRY(store_error(s->db, bind_blob(stmt, 2, value), "bind"));
-	return step_done(s, stmt, "state");
+	ASSERT(s->state == STORE_WRITING);
+	return state_file_put(s->states, state_id, key, value);
 }
 
 static enum err state_del(void *ctx, uint32_t state_id, struct bytes key)
 {
 	struct store *s = ctx;
-	ASSERT(s->state == STORE_WRITING && state_id < s->table_count && s->del[state_id]);
-	sqlite3_stmt *stmt = s->del[state_id];
-	TRY(store_error(s->db, bind_blob(stmt, 1, key), "bind"));
-	return step_done(s, stmt, "state");
+	ASSERT(s->state == STORE_WRITING);
+	return state_file_del(s->states, state_id, key);
 }
 
 const struct op_store *store_ops(struct store *s)
@@ -218,29 +148,6 @@ const struct op_store *store_ops(struct store *s)
 }
 
 /* ---- statements ------------------------------------------------------------------------------ */
-
-static enum err prepare_state(struct store *s, uint32_t id, struct writer *w)
-{
-	bool in_rows = (int32_t)id == s->row_state;
-	const char *key = in_rows ? "\"_key\"" : "key", *value = in_rows ? "\"_state\"" : "value";
-	char table[32];
-	if (in_rows)
-		(void)snprintf(table, sizeof(table), "rows");
-	else
-		(void)snprintf(table, sizeof(table), "state_%u", id);
-	write_printf(w, "SELECT %s FROM %s WHERE %s = ?1", value, table, key);
-	TRY(prepare(s, w, &s->lookup[id]));
-	write_printf(w,
-	    "SELECT %s, %s FROM %s WHERE %s >= ?1 AND (?2 IS NULL OR %s < ?2) ORDER BY %s", key,
-	    value, table, key, key, key);
-	TRY(prepare(s, w, &s->scan[id]));
-	if (in_rows)
-		return ERR_OK;
-	write_printf(w, "REPLACE INTO %s VALUES (?1, ?2)", table);
-	TRY(prepare(s, w, &s->put[id]));
-	write_printf(w, "DELETE FROM %s WHERE key = ?1", table);
-	return prepare(s, w, &s->del[id]);
-}
 
 static enum err prepare_rows(struct store *s, struct writer *w)
 {
@@ -264,15 +171,15 @@ static enum err prepare_rows(struct store *s, struct writer *w)
 enum err store_prepare(struct store *s, int32_t row_state)
 {
 	struct writer w;
-	s->row_state = row_state;
+	uint32_t table_count = s->spec.state_count * 2;
+	ASSERT(!s->states);
 	TRY(end_reading(s));
-	TRY(schema_create_state(s->db, s->table_count, row_state));
+	TRY(schema_create_state(s->db, table_count, row_state));
 	writer_init(&w, MIB);
 	enum err err = prepare_rows(s, &w);
-	for (uint32_t i = 0; err == ERR_OK && i < s->table_count; i++)
-		err = prepare_state(s, i, &w);
 	writer_release(&w);
-	return err;
+	TRY(err);
+	return state_file_new(s->db, table_count, row_state, &s->states);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -336,21 +243,11 @@ enum err store_open(const struct store_spec *spec, struct store **ret_store)
 	if (!s)
 		return ERR_NOMEM;
 	s->spec = *spec;
-	s->row_state = -1;
-	s->table_count = spec->state_count * 2;
 	s->ops = (struct op_store){.ctx = s,
 	    .lookup = state_lookup,
 	    .scan = state_scan,
 	    .put = state_put,
 	    .del = state_del};
-	s->lookup = mem_calloc(s->table_count + 1u, 4 * sizeof(sqlite3_stmt *));
-	if (!s->lookup) {
-		mem_free(s);
-		return ERR_NOMEM;
-	}
-	s->scan = s->lookup + s->table_count;
-	s->put = s->scan + s->table_count;
-	s->del = s->put + s->table_count;
 	enum err err = open_file(s);
 	if (err) {
 		store_close(s);
@@ -368,8 +265,7 @@ void store_close(struct store *s)
 		store_rollback(s);
 	else if (s->db && end_reading(s) != ERR_OK)
 		err_clear();
-	for (uint32_t i = 0; i < 4 * s->table_count; i++)
-		(void)sqlite3_finalize(s->lookup[i]);
+	state_file_free(s->states);
 	(void)sqlite3_finalize(s->row_put);
 	(void)sqlite3_finalize(s->row_del);
 	(void)sqlite3_finalize(s->dead_put);
@@ -377,7 +273,6 @@ void store_close(struct store *s)
 	(void)sqlite3_finalize(s->head_put);
 	int rc = sqlite3_close(s->db);
 	ASSERT(rc == SQLITE_OK);
-	mem_free(s->lookup);
 	mem_free(s);
 }
 
@@ -431,7 +326,7 @@ enum err store_positions(
 
 enum err store_begin(struct store *s)
 {
-	ASSERT(s->state != STORE_WRITING && s->head_put);
+	ASSERT(s->state != STORE_WRITING && s->states);
 	TRY(end_reading(s));
 	TRY(run(s, "BEGIN IMMEDIATE"));
 	s->state = STORE_WRITING;
@@ -517,6 +412,7 @@ enum err store_commit(struct store *s, const struct store_head *head)
 	ASSERT(s->state == STORE_WRITING);
 	struct store_head h = *head;
 	h.checkpoint = s->head.checkpoint + 1;
+	TRY(state_file_flush(s->states));
 	TRY(put_head(s, &h));
 	TRY(run(s, "COMMIT"));
 	s->state = STORE_IDLE;
@@ -530,6 +426,7 @@ void store_rollback(struct store *s)
 	if (s->state != STORE_WRITING)
 		return;
 	s->state = STORE_IDLE;
+	state_file_drop(s->states);
 	if (!sqlite3_get_autocommit(s->db) && run(s, "ROLLBACK") != ERR_OK)
 		err_clear();
 }

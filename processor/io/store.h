@@ -10,7 +10,7 @@
  *   head(...)                         one row: number and place of the last checkpoint, counts
  *   positions(topic, partition, next_offset)
  *   rows(_key, <visible columns>, _first_sequence, _last_sequence, _record_count, _state)
- *   state_<n>(key, value)             operator state, see op.h
+ *   state_<n>(bound, page)            operator state, see op.h, in pages, see state_file.h
  *   dead_letters(sequence, pos, topic, partition, offset, operator, reason, message, time, key,
  * value)
  *
@@ -24,7 +24,7 @@
 #include "processor/op/op.h"
 #include <sqlite3.h>
 
-enum { STORE_FORMAT = 1, STORE_WAL_BYTES = 32 << 20 };
+enum { STORE_FORMAT = 2, STORE_WAL_BYTES = 32 << 20 };
 
 /* What the file must be; all borrowed until store_close. */
 struct store_spec {

@@ -219,7 +219,7 @@ enum err schema_create_state(sqlite3 *db, uint32_t count, int32_t row_state)
 	for (uint32_t i = 0; i < count; i++)
 		if ((int32_t)i != row_state)
 			write_printf(&w,
-			    "CREATE TABLE IF NOT EXISTS state_%u(key BLOB PRIMARY KEY, value BLOB)"
+			    "CREATE TABLE IF NOT EXISTS state_%u(bound BLOB PRIMARY KEY, page BLOB)"
 			    " WITHOUT ROWID;",
 			    i);
 	enum err err = exec(db, &w);

@@ -522,7 +522,7 @@ static void garbage_is_not_a_view_file(void **state)
 	assert_int_equal(
 	    sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, vfs_name(f->vfs)), SQLITE_OK);
 	assert_int_equal(
-	    sqlite3_exec(db, "PRAGMA application_id = 1801547888; PRAGMA user_version = 2", NULL,
+	    sqlite3_exec(db, "PRAGMA application_id = 1801547888; PRAGMA user_version = 99", NULL,
 	        NULL, NULL),
 	    SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
