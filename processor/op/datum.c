@@ -133,6 +133,25 @@ void datum_write(struct writer *w, enum type_id type, struct datum d)
 	}
 }
 
+void vec_write(struct writer *w, const struct vec *v, uint32_t row)
+{
+	uint32_t at = vec_row(v, row);
+	if (!type_is_whole(v->type.id) || (v->null && v->null[at])) {
+		datum_write(w, v->type.id, vec_get(v, row));
+		return;
+	}
+	enum { ROOM = 11 };
+	uint64_t value = zigzag_encode(v->i[at]);
+	uint8_t *to = writer_reserve(w, ROOM), *from = to;
+	if (!to)
+		return;
+	*to++ = 1;
+	for (; value >= 0x80; value >>= 7)
+		*to++ = (uint8_t)(value | 0x80);
+	*to++ = (uint8_t)value;
+	w->len -= ROOM - (size_t)(to - from);
+}
+
 static double read_double(struct reader *r)
 {
 	uint64_t bits = read_u64_le(r);
@@ -214,5 +233,22 @@ enum err datum_read(struct reader *r, enum type_id type, struct datum *ret_datum
 	if (r->bad || tag > (type == TYPE_BOOL ? 2 : 1))
 		return err_note(ERR_CORRUPT, "state bytes do not hold a %s", type_name(type));
 	*ret_datum = d;
+	return ERR_OK;
+}
+
+enum err vec_read(struct reader *r, struct vec *v, uint32_t row)
+{
+	struct datum d;
+	if (type_is_whole(v->type.id) && reader_left(r) > 0 && r->ptr[r->pos] == 1) {
+		r->pos++;
+		v->i[row] = read_varint64(r);
+		if (v->null)
+			v->null[row] = 0;
+		return r->bad ? err_note(ERR_CORRUPT, "state bytes do not hold a %s",
+		                    type_name(v->type.id))
+		              : ERR_OK;
+	}
+	TRY(datum_read(r, v->type.id, &d));
+	vec_set(v, row, d);
 	return ERR_OK;
 }

@@ -207,6 +207,20 @@ void key_encode(struct writer *w, enum type_id type, struct datum d)
 		w->len -= bound - (size_t)(key_put(to, type, d) - to);
 }
 
+void vec_write_key(struct writer *w, const struct vec *v, uint32_t row)
+{
+	uint32_t at = vec_row(v, row);
+	if (!type_is_whole(v->type.id) || (v->null && v->null[at])) {
+		key_encode(w, v->type.id, vec_get(v, row));
+		return;
+	}
+	uint8_t *to = writer_reserve(w, 9);
+	if (to) {
+		*to = TAG_VALUE;
+		(void)put_u64(to + 1, (uint64_t)v->i[at] ^ SIGN_BIT);
+	}
+}
+
 static enum err decode_value(struct reader *r, struct arena *a, enum type_id type, struct datum *d)
 {
 	switch (type) {

@@ -4,11 +4,11 @@
  * is kept, and a row that does not beat it changes nothing. Over input that retracts all candidates
  * are kept, ordered, because the best one may go.
  *
- * A candidate is three byte strings: rank (the order columns, memcmp order), row (all columns as
- * datum bytes) and lineage (3 uvarints). State bytes of a key: u8 version 1, uvarint rows, uvarint
- * length and rank, lineage, and unless the state travels with the output rows uvarint length and
- * row. Candidates in the parts table: key = entry key, u8 1, uvarint-free rank, row; value =
- * uvarint count, lineage.
+ * A candidate is three byte strings: rank (the order columns, memcmp order), row (the columns that
+ * are read above, as datum bytes) and lineage (3 uvarints). State bytes of a key: u8 version 1,
+ * uvarint rows, uvarint length and rank, lineage, and unless the state travels with the output rows
+ * uvarint length and row. Candidates in the parts table: key = entry key, u8 1, uvarint-free rank,
+ * row; value = uvarint count, lineage.
  */
 #include "processor/op/bag.h"
 #include "processor/op/op_node.h"
@@ -41,6 +41,8 @@ struct distinct_on {
 	struct state_table parts;
 	struct plan_order *order; /* without the key columns, which are equal inside a key */
 	uint32_t order_count;
+	uint32_t *kept; /* columns that a row keeps: those read above */
+	uint32_t kept_count;
 	bool retracts;
 	bool first_wins; /* the order is that of arrival: a key's first row stays */
 	bool with_rows;
@@ -300,23 +302,22 @@ static void write_rank(struct distinct_on *x, const struct delta *d, uint32_t ro
 	for (uint32_t i = 0; i < x->order_count; i++) {
 		const struct plan_order *o = &x->order[i];
 		const struct vec *v = &d->b.cols[o->column];
-		struct datum value = vec_get(v, row);
 		size_t from = w->len;
-		key_encode(w, v->type.id, value);
+		vec_write_key(w, v, row);
 		if (w->err != ERR_OK)
 			return;
-		if (value.null)
+		if (vec_is_null(v, row))
 			w->ptr[from] = o->nulls_first ? 0 : 2;
 		for (size_t k = from + 1; o->descending && k < w->len; k++)
 			w->ptr[k] = (uint8_t)~w->ptr[k];
 	}
 }
 
-static void write_row(const struct delta *d, uint32_t row, struct writer *w)
+static void write_row(
+    const struct distinct_on *x, const struct delta *d, uint32_t row, struct writer *w)
 {
-	for (uint32_t c = 0; c < d->b.column_count; c++)
-		datum_write(w, d->b.cols[c].type.id,
-		    d->b.cols[c].data ? vec_get(&d->b.cols[c], row) : (struct datum){.null = true});
+	for (uint32_t i = 0; i < x->kept_count; i++)
+		vec_write(w, &d->b.cols[x->kept[i]], row);
 }
 
 static enum err take_append(
@@ -330,7 +331,7 @@ static enum err take_append(
 	size_t rank_len = x->scratch.len;
 	if (b->rows > 0 && bytes_compare(writer_bytes(&x->scratch), best_rank(b)) >= 0)
 		return ERR_OK;
-	write_row(d, row, &x->scratch);
+	write_row(x, d, row, &x->scratch);
 	TRY(x->scratch.err);
 	TRY(table_touch(&x->keys, e));
 	b->rows = 1;
@@ -363,7 +364,7 @@ static enum err take_candidate(
 	TRY(load_bag(x, e)); /* also its prefix, in x->part, unless it was loaded */
 	write_rank(x, d, row, &x->scratch);
 	size_t rank_len = x->scratch.len;
-	write_row(d, row, &x->scratch);
+	write_row(x, d, row, &x->scratch);
 	writer_clear(&x->part);
 	write_bytes(&x->part, entry_key(e));
 	write_u8(&x->part, CANDIDATE_SLOT);
@@ -414,11 +415,8 @@ static enum err put_row(
     struct distinct_on *x, struct delta *d, struct bytes row, struct op_lineage l, int32_t weight)
 {
 	struct reader r = reader_of(row);
-	for (uint32_t c = 0; c < x->op.plan->column_count; c++) {
-		struct datum value;
-		TRY(datum_read(&r, d->b.cols[c].type.id, &value));
-		vec_set(&d->b.cols[c], d->b.count, value);
-	}
+	for (uint32_t i = 0; i < x->kept_count; i++)
+		TRY(vec_read(&r, &d->b.cols[x->kept[i]], d->b.count));
 	d->lineage[d->b.count] = l;
 	if (d->b.weight)
 		d->b.weight[d->b.count] = weight;
@@ -426,12 +424,21 @@ static enum err put_row(
 	return ERR_OK;
 }
 
+/* What a record sent is held until it ends, its row perhaps not. */
+static enum err put_best(struct distinct_on *x, struct delta *d, const struct best *b)
+{
+	struct bytes row = best_row(b);
+	if (x->op.tree->recording && row.len > 0)
+		row = arena_copy(&x->op.arena, row);
+	return row.ptr || row.len == 0 ? put_row(x, d, row, b->lineage, 1) : ERR_NOMEM;
+}
+
 /* A deleted row of which only the key is left. */
 static enum err put_key_only(struct distinct_on *x, struct delta *d, const struct entry *e)
 {
 	struct reader r = reader_of(entry_key(e));
-	for (uint32_t c = 0; c < x->op.plan->column_count; c++)
-		vec_set(&d->b.cols[c], d->b.count, (struct datum){.null = true});
+	for (uint32_t i = 0; i < x->kept_count; i++)
+		vec_set(&d->b.cols[x->kept[i]], d->b.count, (struct datum){.null = true});
 	for (uint32_t k = 0; k < x->op.plan->key_count; k++) {
 		struct vec *v = &d->b.cols[x->op.plan->keys[k]];
 		struct datum value;
@@ -453,10 +460,9 @@ static enum err send_with_state(struct distinct_on *x, struct delta *d, struct e
 	if (there) {
 		TRY(table_state_bytes(&x->keys, e, &state));
 		state = arena_copy(&x->op.arena, state);
-		struct bytes row = arena_copy(&x->op.arena, best_row(b));
-		if (!state.ptr || !row.ptr)
+		if (!state.ptr)
 			return ERR_NOMEM;
-		TRY(put_row(x, d, row, b->lineage, 1));
+		TRY(put_best(x, d, b));
 	} else {
 		TRY(put_key_only(x, d, e));
 	}
@@ -479,10 +485,7 @@ static enum err send_changes(struct distinct_on *x, struct delta *d, struct entr
 			return ERR_OK;
 		TRY(put_row(x, d, old_row, old, -1));
 	}
-	if (!there)
-		return ERR_OK;
-	row = arena_copy(&x->op.arena, row);
-	return row.ptr ? put_row(x, d, row, b->lineage, 1) : ERR_NOMEM;
+	return there ? put_best(x, d, b) : ERR_OK;
 }
 
 static enum err begin(struct distinct_on *x, struct delta *d)
@@ -525,6 +528,7 @@ static void distinct_free(struct op *op)
 	writer_release(&x->scratch);
 	writer_release(&x->part);
 	mem_free(x->order);
+	mem_free(x->kept);
 	mem_free(x);
 }
 
@@ -540,9 +544,11 @@ enum err op_distinct_on_new(struct op_tree *t, const struct plan *plan, struct o
 {
 	struct distinct_on *x = mem_calloc(1, sizeof *x);
 	struct plan_order *order = mem_calloc(plan->order_count + 1, sizeof *order);
-	if (!x || !order) {
+	uint32_t *kept = mem_calloc(plan->column_count + 1, sizeof *kept);
+	if (!x || !order || !kept) {
 		mem_free(x);
 		mem_free(order);
+		mem_free(kept);
 		return ERR_NOMEM;
 	}
 	op_init(&x->op, t, plan, "distinct on");
@@ -550,6 +556,10 @@ enum err op_distinct_on_new(struct op_tree *t, const struct plan *plan, struct o
 	x->op.flush = distinct_flush;
 	x->op.free = distinct_free;
 	x->order = order;
+	x->kept = kept;
+	for (uint32_t c = 0; c < plan->column_count; c++)
+		if (plan->column_needed[c])
+			x->kept[x->kept_count++] = c;
 	for (uint32_t i = 0; i < plan->order_count; i++)
 		if (!is_key(plan, plan->order[i].column))
 			x->order[x->order_count++] = plan->order[i];

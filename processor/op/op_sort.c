@@ -77,7 +77,10 @@ static enum err sort_row(struct sort *s, const struct delta *d, uint32_t row)
 	write_rank(s->op.plan, d, row, &s->scratch);
 	size_t rank_len = s->scratch.len;
 	for (uint32_t c = 0; c < d->b.column_count; c++)
-		datum_write(&s->scratch, d->b.cols[c].type.id, vec_get(&d->b.cols[c], row));
+		if (d->b.cols[c].data)
+			vec_write(&s->scratch, &d->b.cols[c], row);
+		else /* nobody reads it */
+			write_u8(&s->scratch, 0);
 	TRY(s->scratch.err);
 	struct bytes all = arena_copy(&s->rows_arena, writer_bytes(&s->scratch));
 	if (!all.ptr)

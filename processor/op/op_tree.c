@@ -109,8 +109,11 @@ enum err op_delta_new(struct op *op, uint64_t rows, struct delta *ret_delta)
 	for (uint32_t c = 0; c < op->plan->column_count; c++)
 		types[c] = op->plan->columns[c].type;
 	TRY(batch_init(&d.b, a, types, op->plan->column_count, d.capacity));
-	for (uint32_t c = 0; c < op->plan->column_count; c++)
+	for (uint32_t c = 0; c < op->plan->column_count; c++) {
 		TRY(vec_init_nulls(&d.b.cols[c], a, d.capacity));
+		if (op->plan->column_needed && !op->plan->column_needed[c])
+			d.b.cols[c].data = NULL;
+	}
 	d.lineage = arena_calloc(a, d.capacity, sizeof *d.lineage);
 	d.b.weight = arena_alloc(a, d.capacity * sizeof *d.b.weight);
 	if (!d.lineage || !d.b.weight)

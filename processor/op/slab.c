@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processor/op/slab.h"
+#include <sys/mman.h>
 
 struct slab_block {
 	struct slab_block *next;
@@ -46,9 +47,13 @@ static size_t round_up(size_t len)
 static bool new_chunk(struct slab *s)
 {
 	size_t left = (size_t)(s->end - s->at);
-	struct slab_block *chunk = mem_alloc_aligned(16, SLAB_CHUNK);
+	bool huge = s->used_bytes >= SLAB_HUGE_FROM;
+	size_t len = huge ? SLAB_HUGE : SLAB_CHUNK;
+	struct slab_block *chunk = mem_alloc_aligned(huge ? len : 16, len);
 	if (!chunk)
 		return false;
+	if (huge)
+		(void)madvise(chunk, len, MADV_HUGEPAGE); /* a wish */
 	if (left >= 16 && left <= SLAB_CLASS_MAX) {
 		struct slab_block *rest = (struct slab_block *)(void *)s->at;
 		rest->next = s->free[left / 16];
@@ -57,7 +62,7 @@ static bool new_chunk(struct slab *s)
 	chunk->next = s->chunks;
 	s->chunks = chunk;
 	s->at = (uint8_t *)chunk + 16;
-	s->end = (uint8_t *)chunk + SLAB_CHUNK;
+	s->end = (uint8_t *)chunk + len;
 	return true;
 }
 

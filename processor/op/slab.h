@@ -10,6 +10,9 @@
 #include "log/base/base.h"
 
 enum { SLAB_CLASS_MAX = 1024, SLAB_CLASSES = SLAB_CLASS_MAX / 16 + 1, SLAB_CHUNK = 256 * 1024 };
+/* A slab in use by more than this grows by huge pages: fewer faults, and fewer misses when keys are
+ * looked up. */
+enum { SLAB_HUGE = 2 << 20, SLAB_HUGE_FROM = 8 << 20 };
 struct slab_block;
 struct slab {
 	struct slab_block *free[SLAB_CLASSES];

@@ -17,15 +17,9 @@ uint64_t table_hash(struct bytes key)
 	return XXH3_64bits_withSeed(key.ptr, key.len, seed());
 }
 
-static bool is_integer(enum type_id type)
-{
-	return type == TYPE_INT2 || type == TYPE_INT4 || type == TYPE_INT8 || type == TYPE_DATE ||
-	       type == TYPE_TIMESTAMP || type == TYPE_TIMESTAMPTZ;
-}
-
 static size_t fixed_width(enum type_id type)
 {
-	return is_integer(type) ? 9 : type == TYPE_BOOL ? 2 : type == TYPE_UUID ? 17 : 0;
+	return type_is_whole(type) ? 9 : type == TYPE_BOOL ? 2 : type == TYPE_UUID ? 17 : 0;
 }
 
 /* Columns of a batch that make a key. */
@@ -56,7 +50,7 @@ static size_t stride_of(const struct key_columns *from)
 static void put_column(uint8_t *to, size_t stride, const struct vec *v, uint32_t count)
 {
 	size_t step = !v->constant;
-	if (is_integer(v->type.id)) {
+	if (type_is_whole(v->type.id)) {
 		for (uint32_t r = 0; r < count; r++, to += stride) {
 			to[0] = 1;
 			put_u64_be(to + 1, (uint64_t)v->i[r * step] ^ (uint64_t)1 << 63);

@@ -329,6 +329,7 @@ enum err table_touch_slow(struct state_table *t, struct entry *e)
 void table_flushed(struct state_table *t)
 {
 	for (size_t i = 0; i < t->changed.count; i++) {
+		prefetch_entry(&t->changed, i + 8);
 		t->changed.items[i]->flags &= ~(uint32_t)ENTRY_CHANGED;
 		t->changed.items[i]->old = (struct bytes){NULL, 0};
 	}
@@ -381,10 +382,67 @@ enum err table_undo(struct state_table *t)
 
 /* ---- checkpoint ------------------------------------------------------------------------------ */
 
+/* Eight bytes of the key, behind those that all keys share, decide nearly always. */
+struct sort_key {
+	uint64_t prefix;
+	struct entry *entry;
+};
+
 static int by_key(const void *a, const void *b)
 {
-	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-	return bytes_compare(entry_key(x), entry_key(y));
+	const struct sort_key *x = a, *y = b;
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix ? -1 : 1;
+	return bytes_compare(entry_key(x->entry), entry_key(y->entry));
+}
+
+static uint64_t key_prefix(struct bytes key, size_t skip)
+{
+	uint8_t front[8] = {0};
+	struct bytes part = bytes_slice(key, skip, sizeof front);
+	if (part.len > 0)
+		memcpy(front, part.ptr, part.len);
+	return get_u64_be(front);
+}
+
+/* Whether the list is in key order already, as it is where keys ascend by arrival; and how many
+ * bytes all keys begin with. */
+static bool in_order(const struct entry_list *l, size_t *ret_shared)
+{
+	bool sorted = true;
+	struct bytes first = entry_key(l->items[0]);
+	size_t shared = first.len;
+	for (size_t i = 1; i < l->count; i++) {
+		struct bytes key = entry_key(l->items[i]);
+		size_t n = 0, end = key.len < shared ? key.len : shared;
+		prefetch_entry(l, i + 8);
+		while (n < end && key.ptr[n] == first.ptr[n])
+			n++;
+		shared = n;
+		sorted = sorted && bytes_compare(entry_key(l->items[i - 1]), key) < 0;
+	}
+	*ret_shared = shared;
+	return sorted;
+}
+
+static enum err sort_dirty(struct entry_list *l)
+{
+	size_t shared;
+	if (l->count < 2 || in_order(l, &shared))
+		return ERR_OK;
+	struct sort_key *keys = mem_alloc(l->count * sizeof *keys);
+	if (!keys)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < l->count; i++) {
+		prefetch_entry(l, i + 8);
+		keys[i] =
+		    (struct sort_key){key_prefix(entry_key(l->items[i]), shared), l->items[i]};
+	}
+	qsort(keys, l->count, sizeof *keys, by_key);
+	for (size_t i = 0; i < l->count; i++)
+		l->items[i] = keys[i].entry;
+	mem_free(keys);
+	return ERR_OK;
 }
 
 static enum err store_one(struct state_table *t, const struct entry *e, bool empty)
@@ -404,10 +462,11 @@ static enum err store_one(struct state_table *t, const struct entry *e, bool emp
 enum err table_checkpoint(struct state_table *t)
 {
 	ASSERT(t->changed.count == 0 && !t->recording);
-	if (t->dirty.count > 1)
-		qsort(t->dirty.items, t->dirty.count, sizeof *t->dirty.items, by_key);
+	if (t->store && !t->with_rows)
+		TRY(sort_dirty(&t->dirty));
 	for (size_t i = 0; i < t->dirty.count; i++) {
 		struct entry *e = t->dirty.items[i];
+		prefetch_entry(&t->dirty, i + 8);
 		bool empty = t->kind->empty(t->ctx, e);
 		TRY(store_one(t, e, empty));
 		e->flags &= ~(uint32_t)(ENTRY_DIRTY | ENTRY_STORED);

@@ -63,6 +63,14 @@ struct entry_list {
 	struct entry **items;
 	size_t count, capacity;
 };
+/* Lists go over entries that the cache has forgotten: asks for one that is to come. */
+static inline void prefetch_entry(const struct entry_list *l, size_t index)
+{
+	if (index >= l->count)
+		return;
+	__builtin_prefetch(l->items[index]);
+	__builtin_prefetch((const uint8_t *)l->items[index] + 64);
+}
 struct undo {
 	struct entry *entry;
 	uint32_t flags;

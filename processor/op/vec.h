@@ -31,6 +31,12 @@ struct type {
 	int16_t precision; /* numeric(p,s): p; 0 = unconstrained. varchar(n): n */
 	int16_t scale;
 };
+/* Those whose values are int64_t in a column. */
+static inline bool type_is_whole(enum type_id t)
+{
+	return t == TYPE_INT2 || t == TYPE_INT4 || t == TYPE_INT8 || t == TYPE_DATE ||
+	       t == TYPE_TIMESTAMP || t == TYPE_TIMESTAMPTZ;
+}
 const char *type_name(enum type_id id); /* PostgreSQL's: "bigint", "timestamp with time zone" */
 bool type_equal(struct type a, struct type b);
 /* ±infinity of date and timestamps as in PostgreSQL: the extreme values of int64. */
@@ -147,6 +153,10 @@ MUST_USE enum err key_decode(
 void datum_write(struct writer *w, enum type_id type, struct datum d);
 MUST_USE enum err datum_read(
     struct reader *r, enum type_id type, struct datum *ret_datum); /* borrows from r */
+/* The same between a column and bytes: key_encode, datum_write, datum_read of one row. */
+void vec_write_key(struct writer *w, const struct vec *v, uint32_t row);
+void vec_write(struct writer *w, const struct vec *v, uint32_t row);
+MUST_USE enum err vec_read(struct reader *r, struct vec *v, uint32_t row);
 
 /* ---- text ------------------------------------------------------------------------------------ */
 /*

@@ -94,7 +94,7 @@ struct plan {
 	const struct table *table;
 	uint32_t source_id;     /* number among the plan's sources */
 	uint8_t *column_needed; /* per column (declared + hidden): is it read above? All declared
-	                           ones are still checked */
+	                           ones are still checked. DISTINCT_ON: per column, else NULL */
 	/* ROWS */
 	struct str view;
 	int32_t version;

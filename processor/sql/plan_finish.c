@@ -202,11 +202,23 @@ static enum err prune_aggregate(
 	return ERR_OK;
 }
 
+/* Of DISTINCT_ON's columns those that are read above it: by the others it only orders. */
+static enum err needed_above(
+    struct binder *b, struct plan *p, const uint8_t *need, uint32_t count, const uint32_t *map)
+{
+	TRY(need_copy(b, p, NULL, &p->column_needed));
+	for (uint32_t i = 0; i < count; i++)
+		if (need[i])
+			p->column_needed[map[i]] = 1;
+	return ERR_OK;
+}
+
 /* DISTINCT_ON, DISTINCT, SORT, LIMIT. Keys may be shared with the relation: they are copied. */
 static enum err prune_ordered(
     struct binder *b, struct plan *p, const uint8_t *need, struct pruned *ret)
 {
 	uint8_t *below = NULL;
+	uint32_t column_count = p->column_count;
 	TRY(need_copy(b, p, need, &below));
 	if (p->kind == PLAN_DISTINCT)
 		memset(below, 1, p->column_count);
@@ -225,7 +237,8 @@ static enum err prune_ordered(
 		p->order[i].column = ret->map[p->order[i].column];
 	TRY(take_columns(b, p, ret));
 	ret->plan = p;
-	return ERR_OK;
+	return p->kind == PLAN_DISTINCT_ON ? needed_above(b, p, need, column_count, ret->map)
+	                                   : ERR_OK;
 }
 
 static enum err prune_union(
