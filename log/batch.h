@@ -152,3 +152,17 @@ MUST_USE enum err batch_builder_add(struct batch_builder *b, int64_t timestamp_m
     struct bytes value, const struct log_row *headers, size_t header_count);
 /* Appends the finished batch (offset 0, CRC right) to out. ERR_INVALID when empty. */
 MUST_USE enum err batch_builder_finish(struct batch_builder *b, struct writer *out);
+
+/* ---- markers: the control batches that end a transaction ------------------------------------- */
+struct batch_marker {
+	int64_t producer_id;
+	int16_t producer_epoch;
+	bool commit; /* else abort */
+	int32_t coordinator_epoch;
+};
+enum { BATCH_MARKER_BYTES = 128 /* at most */ };
+/* Appends one to out. NOMEM. */
+MUST_USE enum err batch_marker_build(
+    const struct batch_marker *m, int64_t timestamp_ms, struct writer *out);
+/* False when the batch is no marker. */
+bool batch_marker_read(struct bytes batch, struct batch_marker *ret_marker);

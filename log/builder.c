@@ -120,3 +120,51 @@ enum err batch_builder_finish(struct batch_builder *b, struct writer *out)
 	    out, start + CRC_AT, crc32c(bytes_slice(writer_bytes(out), start + CRC_FROM, len)));
 	return ERR_OK;
 }
+
+/* ---- markers --------------------------------------------------------------------------------- */
+
+/* Kafka's ControlRecordType: the key is version i16, type i16; the value version i16, epoch i32. */
+enum { MARKER_ABORT = 0, MARKER_COMMIT = 1, MARKER_KEY_BYTES = 4, MARKER_VALUE_BYTES = 6 };
+
+enum err batch_marker_build(const struct batch_marker *m, int64_t timestamp_ms, struct writer *out)
+{
+	struct batch_builder b;
+	uint8_t key[MARKER_KEY_BYTES] = {0}, value[MARKER_VALUE_BYTES] = {0};
+	ASSERT(m->producer_id >= 0 && m->producer_epoch >= 0);
+	put_u16_be(key + 2, m->commit ? MARKER_COMMIT : MARKER_ABORT);
+	put_u32_be(value + 2, (uint32_t)m->coordinator_epoch);
+	batch_builder_init(&b, BATCH_NONE);
+	b.producer_id = m->producer_id;
+	b.producer_epoch = m->producer_epoch;
+	b.attributes = BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL;
+	enum err err = batch_builder_add(
+	    &b, timestamp_ms, bytes_of(key, sizeof(key)), bytes_of(value, sizeof(value)), NULL, 0);
+	if (err == ERR_OK)
+		err = batch_builder_finish(&b, out);
+	batch_builder_release(&b);
+	return err;
+}
+
+bool batch_marker_read(struct bytes batch, struct batch_marker *ret_marker)
+{
+	struct batch_header h;
+	struct record_iter it;
+	struct record r;
+	bool found = batch_header_read(batch, &h) == ERR_OK && batch_codec(&h) == BATCH_NONE &&
+	             (h.attributes & BATCH_ATTR_CONTROL) && h.producer_id >= 0 &&
+	             record_iter_open(&it, batch, NULL, 0) == ERR_OK &&
+	             record_iter_next(&it, &r) == ERR_OK && r.key.len >= MARKER_KEY_BYTES &&
+	             r.value.len >= MARKER_VALUE_BYTES;
+	uint16_t type = found ? get_u16_be(r.key.ptr + 2) : MARKER_ABORT;
+	if (!found || type > MARKER_COMMIT) {
+		err_clear();
+		return false;
+	}
+	*ret_marker = (struct batch_marker){
+	    .producer_id = h.producer_id,
+	    .producer_epoch = h.producer_epoch,
+	    .commit = type == MARKER_COMMIT,
+	    .coordinator_epoch = (int32_t)get_u32_be(r.value.ptr + 2),
+	};
+	return true;
+}

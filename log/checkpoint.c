@@ -101,7 +101,9 @@ static void encode_row(struct writer *out, const struct log_partition *p, const 
 	    .segment = s->base_offset,
 	    .segment_end = s->durable_size,
 	    .last_sequence = s->durable_sequence,
-	    .last_link = s->durable_link};
+	    .last_link = s->durable_link,
+	    .transactions =
+	        p->txns.used ? 1 + (uint64_t)txns_stable_end(&p->txns, p->durable_end) : 0};
 	checkpoint_row_encode(&r, row);
 	write_bytes(out, bytes_of(row, sizeof(row)));
 }
@@ -125,7 +127,8 @@ static void encode_missing(struct checkpointer *c)
 		    .segment = row->segment,
 		    .segment_end = row->segment_end,
 		    .last_sequence = row->last_sequence,
-		    .last_link = row->last_link};
+		    .last_link = row->last_link,
+		    .transactions = row->transactions};
 		checkpoint_row_encode(&r, out);
 		write_bytes(&c->record, bytes_of(out, sizeof(out)));
 		c->header.row_count++;

@@ -56,6 +56,7 @@ struct checkpoint_row {
 	uint32_t segment_end; /* its size */
 	uint64_t last_sequence;
 	uint64_t last_link;
+	uint64_t transactions; /* 0: never had any; else 1 + its last stable offset */
 };
 void checkpoint_row_encode(const struct checkpoint_row *r, uint8_t *out); /* CHECKPOINT_ROW_BYTES */
 void checkpoint_gap_encode(

@@ -6,8 +6,8 @@
  * counter u64 | number u64 | journal pos u64 | sequence u64 | producer ids u64 | lazy bound u64 |
  * last append i64 | written i64 | row count u64 | gap count u32 | 20 zeros | XXH3 of all behind the
  * header u64 (at 112) | header XXH3 u64 (at 120) row     topic id 16 | partition u32 | segment end
- * u32 | log end i64 | segment i64 | last sequence u64 | last link u64 | 8 zeros gap     first u64 |
- * last u64, behind the rows
+ * u32 | log end i64 | segment i64 | last sequence u64 | last link u64 | transactions u64 (0 = never
+ * any, else 1 + last stable offset) gap     first u64 | last u64, behind the rows
  */
 #include "log/checkpoint.h"
 #define XXH_INLINE_ALL
@@ -38,6 +38,7 @@ void checkpoint_row_encode(const struct checkpoint_row *r, uint8_t *out)
 	put_u64_le(out + 32, (uint64_t)r->segment);
 	put_u64_le(out + 40, r->last_sequence);
 	put_u64_le(out + 48, r->last_link);
+	put_u64_le(out + 56, r->transactions);
 }
 
 void checkpoint_gap_encode(const struct checkpoint_gap *gap, uint8_t *out)
@@ -55,6 +56,7 @@ static struct checkpoint_row row_decode(const uint8_t *in)
 	    .segment = (int64_t)get_u64_le(in + 32),
 	    .last_sequence = get_u64_le(in + 40),
 	    .last_link = get_u64_le(in + 48),
+	    .transactions = get_u64_le(in + 56),
 	};
 	memcpy(r.topic_id.b, in, sizeof(r.topic_id.b));
 	return r;

@@ -318,10 +318,32 @@ static enum err dump_producer(struct dump *d, const struct producer *p)
 	return ERR_OK;
 }
 
-static enum err dump_snap_file(struct dump *d, struct bytes file, struct producers *ps)
+static enum err dump_open(struct dump *d, const struct txn_open *o)
+{
+	dump_begin(d, "open_transaction");
+	dump_i64(d, "producer_id", o->producer_id);
+	dump_i64(d, "epoch", o->epoch);
+	dump_i64(d, "first_offset", o->first_offset);
+	dump_u64(d, "first_sequence", o->first_sequence);
+	dump_i64(d, "started_ns", o->started_ns);
+	return dump_end(d);
+}
+
+static enum err dump_aborted(struct dump *d, const struct txn_aborted *a)
+{
+	dump_begin(d, "aborted_transaction");
+	dump_i64(d, "producer_id", a->producer_id);
+	dump_i64(d, "first_offset", a->first_offset);
+	dump_i64(d, "last_offset", a->last_offset);
+	dump_i64(d, "stable_offset", a->stable_offset);
+	return dump_end(d);
+}
+
+static enum err dump_snap_file(
+    struct dump *d, struct bytes file, struct producers *ps, struct txns *txns)
 {
 	struct snap_header h;
-	TRY(snap_decode(file, ps, &h));
+	TRY(snap_decode(file, ps, txns, &h));
 	dump_begin(d, "snap");
 	dump_u64(d, "version", h.version);
 	dump_uuid(d, "topic_id", h.topic_id);
@@ -331,6 +353,10 @@ static enum err dump_snap_file(struct dump *d, struct bytes file, struct produce
 	TRY(dump_end(d));
 	for (struct list_node *n = ps->lru.head.next; n != &ps->lru.head; n = n->next)
 		TRY(dump_producer(d, CONTAINER_OF(n, struct producer, lru)));
+	LIST_EACH (&txns->open, n, next)
+		TRY(dump_open(d, CONTAINER_OF(n, struct txn_open, node)));
+	for (size_t i = 0; i < txns->aborted_count; i++)
+		TRY(dump_aborted(d, &txns->aborted[i]));
 	return ERR_OK;
 }
 
@@ -338,10 +364,13 @@ enum err dump_snap(struct dump *d)
 {
 	struct bytes file;
 	struct producers ps;
+	struct txns txns;
 	TRY(io_read_file(d->io, d->path, SEGMENT_BYTES_MAX, &file));
 	producers_init(&ps);
-	enum err err = dump_snap_file(d, file, &ps);
+	txns_init(&txns);
+	enum err err = dump_snap_file(d, file, &ps, &txns);
 	producers_release(&ps);
+	txns_release(&txns);
 	mem_free((void *)(uintptr_t)file.ptr);
 	return err;
 }

@@ -82,6 +82,7 @@ static enum err engine_new(
 	map_init(&log->partitions);
 	map_init(&log->directories);
 	list_init(&log->scans);
+	list_init(&log->txn_partitions);
 	list_init(&log->dropping);
 	list_init(&log->firing);
 	list_init(&log->producer_id_waiting);
@@ -259,10 +260,26 @@ void engine_durable(struct log *log, uint64_t sequence, int64_t append_time_ns)
 	ASSERT(sequence > log->durable_sequence);
 	log->durable_sequence = sequence;
 	log->last_append_time_ns = append_time_ns;
+	engine_announce(log);
+}
+
+uint64_t engine_stable(const struct log *log)
+{
+	uint64_t stable = log->durable_sequence;
+	LIST_EACH (&log->txn_partitions, n, next) {
+		const struct log_partition *p = CONTAINER_OF(n, struct log_partition, txn_node);
+		stable = partition_stable_sequence(p, stable);
+	}
+	return stable;
+}
+
+void engine_announce(struct log *log)
+{
+	uint64_t stable = engine_stable(log);
 	scans_wake(log);
 	for (int i = 0; i < LOG_WATCHERS_MAX; i++)
 		if (log->watchers[i].fn)
-			log->watchers[i].fn(log->watchers[i].ctx, sequence);
+			log->watchers[i].fn(log->watchers[i].ctx, stable);
 }
 
 /* ---- producer ids ---------------------------------------------------------------------------- */

@@ -49,8 +49,9 @@ struct log {
 	uint32_t gap_count;
 	int64_t last_append_time_ns; /* of the newest durable batch */
 	struct log_watcher watchers[LOG_WATCHERS_MAX];
-	struct list scans;  /* struct log_scan: woken when D moves */
-	struct list firing; /* struct log_waiter whose time has come */
+	struct list scans;          /* struct log_scan: woken when D moves */
+	struct list txn_partitions; /* struct log_partition with open transactions */
+	struct list firing;         /* struct log_waiter whose time has come */
 	struct mail fire;
 	bool fire_posted;
 
@@ -88,7 +89,11 @@ void engine_close(struct log *log);
  * queued ends with ERR_IO. The server sees log_status().failed and exits non-zero.
  */
 void engine_fail(struct log *log, enum err why, const char *what);
-/* D has moved to `sequence`: watchers and scans hear of it. */
+/* S_stable of all partitions together: D, or what is before the oldest open transaction. */
+uint64_t engine_stable(const struct log *log);
+/* S_stable may have moved: watchers and scans hear of it. */
+void engine_announce(struct log *log);
+/* D has moved to `sequence`. */
 void engine_durable(struct log *log, uint64_t sequence, int64_t append_time_ns);
 /* Producer ids: is an entry wanted that reserves more, what bound it carries, and that it is
  * durable. */

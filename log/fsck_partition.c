@@ -478,7 +478,7 @@ static enum err check_snap(
 	struct snap_header h;
 	TRY(fsck_path(f, path, "topics/%s/%s", dir, name));
 	TRY(io_read_file(f->io, path, snap_bytes_max(), &file));
-	enum err err = snap_decode(file, NULL, &h);
+	enum err err = snap_decode(file, NULL, NULL, &h);
 	mem_free((void *)(uintptr_t)file.ptr);
 	bool good = err == ERR_OK && log_uuid_equal(h.topic_id, key.topic_id) &&
 	            h.partition == key.partition;

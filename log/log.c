@@ -44,7 +44,7 @@ void log_status(const struct log *log, struct log_status *ret_status)
 {
 	*ret_status = (struct log_status){
 	    .durable_sequence = log->durable_sequence,
-	    .stable_sequence = log->durable_sequence,
+	    .stable_sequence = engine_stable(log),
 	    .next_sequence = log->rounds.next_sequence,
 	    .server_epoch = log->epoch,
 	    .last_append_time_ns = log->last_append_time_ns,

@@ -216,6 +216,28 @@ struct log_trim {
 };
 void log_trim(struct log *log, struct log_trim *req);
 
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+/*
+ * A batch with the transactional attribute opens a transaction of its producer in its partition; a
+ * marker (control batch, batch_marker_build in batch.h, appended with `internal`) ends it. Whether
+ * a producer may write a transaction is the caller's to know. Until the marker is durable
+ * stable_end and S_stable stay before its first batch.
+ */
+struct log_txn {
+	const struct log_topic *topic;
+	int32_t partition;
+	int64_t producer_id;
+	int16_t producer_epoch;
+	int64_t first_offset;
+	uint64_t first_sequence;
+	int64_t started_ns; /* append time of its first batch */
+};
+/* The one that holds back S_stable; false: none is open. */
+bool log_txn_oldest(const struct log *log, struct log_txn *ret_txn);
+/* The open one of a producer; false: it has none. */
+bool log_txn_open(const struct log_partition *p, int64_t producer_id, struct log_txn *ret_txn);
+
 /* ---- append ---------------------------------------------------------------------------------- */
 
 /*
@@ -282,7 +304,12 @@ struct log_read {
 	    *batches; /* RecordBatch v2 each, without frame headers, adjacent ones not merged */
 	size_t batch_count;
 	size_t bytes_total;
-	int64_t next_offset;                        /* of the record after the last returned */
+	int64_t next_offset; /* of the record after the last returned */
+	struct log_aborted {
+		int64_t producer_id, first_offset;
+	} * aborted; /* read_committed: transactions whose batches, from first_offset to the
+	                producer's next ABORT marker, are not to be shown; NULL = none */
+	size_t aborted_count;
 	int64_t visible_end, stable_end, log_start; /* at the time of the read */
 	/* the log's own */
 	void *buffer;
@@ -294,14 +321,16 @@ struct log_read {
 	void (*done)(struct log_read *req);
 };
 void log_read(struct log *log, struct log_read *req);
-/* After done: frees the buffer and the slices. */
+/* After done: frees the buffer, the slices and the list of aborted transactions. */
 void log_read_release(struct log_read *req);
 
-/* A waiter: `fire` once, on the loop, when visible_end passes `offset` (at once, deferred, if it
- * has) or the partition is deleted. Embedded by a fetch; cancel is safe at any time. */
+/* A waiter: `fire` once, on the loop, when visible_end (with `committed`: stable_end) passes
+ * `offset` (at once, deferred, if it has) or the partition is deleted. Embedded by a fetch; cancel
+ * is safe at any time. */
 struct log_waiter {
 	struct list_node node;
 	int64_t offset;
+	bool committed;
 	struct mail mail;
 	void (*fire)(struct log_waiter *w);
 };
@@ -345,7 +374,10 @@ void log_find_sequence(struct log *log, struct log_find_sequence *req);
 /* ---- scan: reading in sequence order from a worker (leases inside) --------------------------- */
 
 /*
- * A merged reader over partitions, in sequence order, never past S_stable. It takes leases on
+ * A merged reader over partitions, in sequence order, never past their S_stable: min(D, what is
+ * before the oldest transaction open in one of them). It returns committed data only: control
+ * batches and those of aborted transactions are passed over, live and in rebuilds alike. It takes
+ * leases on
  * immutable slices of segments from the loop and reads them itself through the seam's blocking
  * functions; retention unlinks only what no lease holds. [worker]: all functions on one thread that
  * is not the loop's (under sim: the loop's).

@@ -22,8 +22,10 @@ static void partition_free(struct log_partition *p)
 		;
 	while ((n = list_pop_front(&p->segments)))
 		segment_free(CONTAINER_OF(n, struct segment, node));
+	list_remove(&p->txn_node);
 	producers_release(&p->producers);
 	segment_order_release(&p->order);
+	txns_release(&p->txns);
 	if (p->replay)
 		writer_release(&p->replay->buf);
 	mem_free(p->replay);
@@ -87,7 +89,10 @@ enum err partition_new(
 	p->max_timestamp_ms = p->max_timestamp_offset = -1;
 	list_init(&p->segments);
 	list_init(&p->waiters);
+	list_init(&p->load_waiting);
+	list_node_init(&p->txn_node);
 	producers_init(&p->producers);
+	txns_init(&p->txns);
 	p->dir = mem_strdup(dir);
 	enum err e = p->dir ? partition_register(p) : ERR_NOMEM;
 	if (e != ERR_OK) {
@@ -162,6 +167,8 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 	}
 	if (log_start > p->log_start)
 		p->log_start = log_start;
+	if (txns_oldest(&p->txns))
+		list_push_back(&log->txn_partitions, &p->txn_node);
 	*ret_partition = p;
 	return ERR_OK;
 }
@@ -235,7 +242,7 @@ void log_partition_status(const struct log_partition *p, struct log_partition_st
 	    .log_start = p->log_start,
 	    .visible_end = p->visible_end,
 	    .durable_end = p->durable_end,
-	    .stable_end = p->visible_end,
+	    .stable_end = partition_stable_end(p),
 	    .log_end = p->log_end,
 	    .leader_epoch = p->leader_epoch,
 	    .max_timestamp_ms = p->max_timestamp_ms,

@@ -79,7 +79,10 @@ struct log_partition {
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */
 
 	struct producers producers;
-	struct list waiters; /* struct log_waiter */
+	struct txns txns;          /* the open ones always, the aborted ones with the producers */
+	struct list_node txn_node; /* log->txn_partitions: something is open */
+	struct list load_waiting;  /* struct partition_load_wait */
+	struct list waiters;       /* struct log_waiter */
 	/* where the last reads ended, so that the next ones need no index (offset -> pos) */
 	struct partition_cursor {
 		int64_t offset;
@@ -150,6 +153,40 @@ MUST_USE enum err partition_walk(
  * task failed. With ERR_OK the active segment has room and is open.
  */
 MUST_USE enum err partition_ready(struct log_partition *p, size_t len, bool idempotent);
+/*
+ * Who needs producers or aborted transactions waits until they are loaded: `done` later, unless
+ * partition_loaded already. Every answer comes, also for a partition that is deleted meanwhile.
+ */
+struct partition_load_wait {
+	struct list_node node;
+	enum err err;
+	void (*done)(struct partition_load_wait *w);
+};
+void partition_load_and(struct log_partition *p, struct partition_load_wait *w);
+static inline bool partition_aborted_known(const struct log_partition *p)
+{
+	return p->producers.loaded || !p->txns.used;
+}
+/* Exclusive end of what a reader of committed data may see. */
+static inline int64_t partition_stable_end(const struct log_partition *p)
+{
+	int64_t end = txns_stable_end(&p->txns, p->visible_end);
+	return end > p->log_start ? end : p->log_start;
+}
+/* The same as a sequence, inclusive, if all else is stable up to `sequence`. */
+static inline uint64_t partition_stable_sequence(const struct log_partition *p, uint64_t sequence)
+{
+	const struct txn_open *oldest = txns_oldest(&p->txns);
+	return oldest && oldest->first_sequence <= sequence ? oldest->first_sequence - 1 : sequence;
+}
+/* A batch of a producer: may it be appended? See producers_check and txns_check. */
+MUST_USE enum err partition_check_producer(
+    struct log_partition *p, const struct batch_header *h, struct producer_batch *ret_original);
+/* It was stamped. */
+void partition_note_producer(
+    struct log_partition *p, const struct batch_header *h, uint64_t sequence, int64_t append_ns);
+/* A control batch of it is durable. */
+void partition_note_marker(struct log_partition *p, struct bytes batch, int64_t offset);
 /* Replaces the last of a segment's producer snapshots, at a clean stop. Blocks. */
 void partition_snap(struct log_partition *p);
 

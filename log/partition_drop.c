@@ -321,6 +321,10 @@ void partition_delete(struct log *log, struct partition_delete_req *req)
 	loop_assert_owner(log->loop);
 	ASSERT(p->state == PARTITION_OPEN && !p->deleting);
 	p->state = PARTITION_DELETED;
+	if (list_linked(&p->txn_node)) {
+		list_remove(&p->txn_node);
+		engine_announce(log); /* its transaction holds nobody back any more */
+	}
 	if (p->damaged)
 		log->damaged_partitions--;
 	p->topic = NULL;

@@ -26,8 +26,15 @@ struct partition_load {
 	size_t count;
 	int64_t end; /* of the partition */
 	struct producers producers;
+	struct txns txns;
 	enum err err;
 };
+
+static void load_clear(struct partition_load *l)
+{
+	producers_release(&l->producers);
+	txns_release(&l->txns);
+}
 
 static enum err load_snap(struct partition_load *l, int64_t base, int64_t *ret_offset)
 {
@@ -36,8 +43,8 @@ static enum err load_snap(struct partition_load *l, int64_t base, int64_t *ret_o
 	struct snap_header h;
 	snprintf(path, sizeof(path), "%s/%s", l->dir, segment_name(base, ".snap", name));
 	TRY(io_read_file(l->p->log->io, path, snap_bytes_max(), &file));
-	producers_release(&l->producers);
-	enum err e = snap_decode(file, &l->producers, &h);
+	load_clear(l);
+	enum err e = snap_decode(file, &l->producers, &l->txns, &h);
 	mem_free((void *)(uintptr_t)file.ptr);
 	TRY(e);
 	if (!log_uuid_equal(h.topic_id, l->p->key.topic_id) || h.partition != l->p->key.partition)
@@ -57,6 +64,7 @@ static enum err load_batch(
 	if (f->base_offset < from || batch_header_read(batch, &h) != ERR_OK || h.producer_id < 0)
 		return ERR_OK;
 	TRY(producers_reserve(&l->producers, h.producer_id));
+	TRY(txns_load(&l->txns, &h, batch, f->sequence, f->append_time_ns));
 	struct producer *known =
 	    map_get(&l->producers.map, bytes_of(&h.producer_id, sizeof(h.producer_id)));
 	if (known && known->epoch > h.producer_epoch)
@@ -111,7 +119,7 @@ static enum err load_all(struct partition_load *l)
 		}
 	}
 	if (!found) {
-		producers_release(&l->producers);
+		load_clear(l);
 		from = 0;
 	}
 	for (size_t i = first; i < l->count; i++)
@@ -143,7 +151,7 @@ static void producers_move(struct producers *to, struct producers *from)
 
 static void load_free(struct partition_load *l)
 {
-	producers_release(&l->producers);
+	load_clear(l);
 	mem_free(l->segments);
 	mem_free(l);
 }
@@ -157,8 +165,10 @@ static void load_done(struct pool_job *job)
 	for (size_t i = 0; i < l->count; i++)
 		segment_unhold(l->segments[i].segment);
 	if (e == ERR_OK) {
+		txns_forget_aborted(&p->txns);
 		producers_move(&p->producers, &l->producers);
-		p->producers.loaded = true;
+		e = txns_take_aborted(&p->txns, &l->txns);
+		p->producers.loaded = e == ERR_OK;
 		producers_expire(&p->producers, loop_realtime_ns(p->log->loop));
 	}
 	load_free(l);
@@ -176,6 +186,7 @@ enum err partition_load_producers(
 	l->done = done;
 	l->end = p->visible_end;
 	producers_init(&l->producers);
+	txns_init(&l->txns);
 	l->segments = mem_calloc(p->segment_count + 1, sizeof(*l->segments));
 	enum err e = l->segments ? engine_path(p->log, l->dir, "topics/%s", p->dir) : ERR_NOMEM;
 	if (e != ERR_OK) {

@@ -32,12 +32,29 @@ struct partition_create {
 	enum err err;
 };
 
+/* Those who wait for the producers go on. */
+static void loaded(struct log_partition *p, enum err e)
+{
+	struct list waiting;
+	struct list_node *n;
+	list_init(&waiting);
+	while ((n = list_pop_front(&p->load_waiting)))
+		list_push_back(&waiting, n);
+	while ((n = list_pop_front(&waiting))) {
+		struct partition_load_wait *w = CONTAINER_OF(n, struct partition_load_wait, node);
+		w->err = e;
+		w->done(w);
+	}
+}
+
 static void task_ended(struct log_partition *p, enum partition_task task, enum err e)
 {
 	ASSERT(p->tasks & task);
 	p->tasks &= ~(unsigned)task;
 	if (e != ERR_OK && e != ERR_NOSPACE) /* a full disk was told to everybody who waited */
 		p->task_err = e;
+	if (task == PARTITION_LOADING)
+		loaded(p, e);
 	rounds_kick(&p->log->rounds);
 	partition_delete_ready(p);
 	partition_unref(p);
@@ -159,13 +176,13 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	c->make_dir = !p->dir_exists;
 	TRY(engine_path(log, c->topics, "topics"));
 	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
-	if (p->producers.loaded && p->producers.map.count > 0) {
+	if (p->producers.loaded && (p->producers.map.count > 0 || p->txns.used)) {
 		producers_expire(&p->producers, loop_realtime_ns(log->loop));
 		struct snap_header h = {.version = SNAP_VERSION,
 		    .topic_id = p->key.topic_id,
 		    .partition = p->key.partition,
 		    .offset = p->log_end};
-		TRY(snap_encode(&p->producers, &h, &c->snap));
+		TRY(snap_encode(&p->producers, &p->txns, &h, &c->snap));
 	}
 	return segment_new(p, &c->header, &c->segment);
 }
@@ -238,6 +255,19 @@ static enum err load_start(struct log_partition *p)
 	return ERR_AGAIN;
 }
 
+void partition_load_and(struct log_partition *p, struct partition_load_wait *w)
+{
+	partition_ref(p);
+	list_node_init(&w->node);
+	list_push_back(&p->load_waiting, &w->node);
+	if (!(p->tasks & PARTITION_LOADING)) {
+		enum err e = load_start(p);
+		if (e != ERR_AGAIN) /* AGAIN: on its way */
+			loaded(p, e);
+	}
+	partition_unref(p);
+}
+
 /* ---- */
 
 static bool roll_due(const struct log_partition *p, const struct segment *s, size_t len)
@@ -286,7 +316,7 @@ void partition_snap(struct log_partition *p)
 	    .topic_id = p->key.topic_id,
 	    .partition = p->key.partition,
 	    .offset = p->log_end};
-	enum err e = snap_encode(&p->producers, &h, &out);
+	enum err e = snap_encode(&p->producers, &p->txns, &h, &out);
 	if (e == ERR_OK)
 		e = partition_path(p, segment_name(s->base_offset, ".snap", name), path);
 	if (e == ERR_OK)

@@ -11,6 +11,7 @@
  * (its past may have been deleted). A producer that was silent for 24 h is forgotten.
  */
 #include "log/batch.h"
+#include "log/txn.h"
 
 enum { PRODUCERS_MAX = 65536 /* per partition: the least recently used is forgotten */ };
 #define PRODUCER_EXPIRY_NS ((int64_t)86400 * S_NS)
@@ -54,7 +55,11 @@ MUST_USE enum err producers_reserve(struct producers *ps, int64_t producer_id);
 void producers_expire(struct producers *ps, int64_t now_ns);
 
 /* ---- .snap: checksummed cache ---------------------------------------------------------------- */
-enum { SNAP_MAGIC = 0x4e53504b /* "KPSN" */, SNAP_VERSION = 1, SNAP_HEADER_BYTES = 64 };
+enum {
+	SNAP_MAGIC = 0x4e53504b /* "KPSN" */,
+	SNAP_VERSION = 2 /* 1: without transactions */,
+	SNAP_HEADER_BYTES = 64
+};
 struct snap_header {
 	uint16_t version;
 	struct log_uuid topic_id;
@@ -63,11 +68,11 @@ struct snap_header {
 	uint64_t count; /* producers */
 };
 /* Appends the whole file's bytes to out. */
-MUST_USE enum err snap_encode(
-    const struct producers *ps, const struct snap_header *h, struct writer *out);
+MUST_USE enum err snap_encode(const struct producers *ps, const struct txns *txns,
+    const struct snap_header *h, struct writer *out);
 /* The longest a snapshot can be. */
 size_t snap_bytes_max(void);
-/* Reads a snapshot into an empty set. ERR_CORRUPT, ERR_NEWER_FORMAT. ps may be NULL (dump, fsck:
- * header only, all verified). */
+/* Reads a snapshot into empty sets. ERR_CORRUPT, ERR_NEWER_FORMAT. Both may be NULL (fsck: header
+ * only, all verified). */
 MUST_USE enum err snap_decode(
-    struct bytes file, struct producers *ps, struct snap_header *ret_header);
+    struct bytes file, struct producers *ps, struct txns *txns, struct snap_header *ret_header);

@@ -2,6 +2,7 @@
 /*
  * log_read: one request's walk, each step one function, any of which may have to wait:
  *
+ *   read_load     the aborted transactions, for committed data (pool)
  *   read_begin    range checks, segment                       (at the call)
  *   read_locate   position: cursor of an earlier read, index in memory, index file (pool)
  *   read_pin      the segment's descriptor (pool)
@@ -32,6 +33,7 @@ struct read_op {
 	bool pinned;
 	struct lookup lookup;
 	struct descriptor_pin pin;
+	struct partition_load_wait load;
 };
 
 enum { READ_OP = 0, READ_NEXT = 1 };
@@ -71,12 +73,40 @@ static void read_later(struct log *log, struct log_read *req)
 	log->reads_last = req;
 }
 
+/* The aborted transactions with batches among those read. */
+static enum err read_aborted(struct log_read *req)
+{
+	const struct txns *t = &req->partition->txns;
+	size_t from = txn_aborted_from(t->aborted, t->aborted_count, req->offset), end = from;
+	ASSERT(partition_aborted_known(req->partition));
+	while (end < t->aborted_count && req->batch_count > 0) {
+		const struct txn_aborted *a = &t->aborted[end++];
+		req->aborted_count += a->first_offset < req->next_offset;
+		if (a->stable_offset >= req->next_offset)
+			break;
+	}
+	if (req->aborted_count == 0)
+		return ERR_OK;
+	req->aborted = mem_alloc(req->aborted_count * sizeof(*req->aborted));
+	if (!req->aborted)
+		return ERR_NOMEM;
+	for (size_t i = from, n = 0; i < end; i++) {
+		const struct txn_aborted *a = &t->aborted[i];
+		if (a->first_offset < req->next_offset)
+			req->aborted[n++] = (struct log_aborted){a->producer_id, a->first_offset};
+	}
+	return ERR_OK;
+}
+
 static void read_answer(struct read_op *op, enum err err)
 {
 	struct log_read *req = op->req;
 	const struct log_partition *p = req->partition;
 	req->err = err;
-	req->visible_end = req->stable_end = p->visible_end;
+	if (err == ERR_OK && req->read_committed)
+		req->err = read_aborted(req);
+	req->visible_end = p->visible_end;
+	req->stable_end = partition_stable_end(p);
 	req->log_start = p->log_start;
 	req->internal_[READ_OP] = 0;
 	if (op->pinned)
@@ -92,6 +122,9 @@ void log_read_release(struct log_read *req)
 {
 	mem_free(req->buffer);
 	mem_free(req->batches);
+	mem_free(req->aborted);
+	req->aborted = NULL;
+	req->aborted_count = 0;
 	req->buffer = NULL;
 	req->batches = NULL;
 	req->buffer_len = req->batch_count = 0;
@@ -405,9 +438,29 @@ static void read_begin(struct read_op *op)
 		read_answer(op, ERR_OFFSET_OUT_OF_RANGE);
 		return;
 	}
-	op->limit = p->visible_end;
+	op->limit = req->read_committed ? partition_stable_end(p) : p->visible_end;
 	op->from = req->offset;
 	read_segment(op);
+}
+
+static void read_loaded(struct partition_load_wait *w)
+{
+	struct read_op *op = CONTAINER_OF(w, struct read_op, load);
+	if (w->err == ERR_OK)
+		read_begin(op);
+	else
+		read_answer(op, w->err);
+}
+
+static void read_load(struct read_op *op)
+{
+	struct log_partition *p = op->req->partition;
+	if (!op->req->read_committed || p->state != PARTITION_OPEN || partition_aborted_known(p)) {
+		read_begin(op);
+		return;
+	}
+	op->load.done = read_loaded;
+	partition_load_and(p, &op->load);
 }
 
 void log_read(struct log *log, struct log_read *req)
@@ -415,6 +468,8 @@ void log_read(struct log *log, struct log_read *req)
 	loop_assert_owner(log->loop);
 	ASSERT(req->partition->log == log && req->done);
 	req->batches = NULL;
+	req->aborted = NULL;
+	req->aborted_count = 0;
 	req->buffer = NULL;
 	req->batch_count = req->bytes_total = req->buffer_len = 0;
 	req->next_offset = req->offset;
@@ -430,5 +485,5 @@ void log_read(struct log *log, struct log_read *req)
 	op->log = log;
 	req->internal_[READ_OP] = (uintptr_t)op;
 	log->reads_active++;
-	read_begin(op);
+	read_load(op);
 }

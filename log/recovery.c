@@ -149,7 +149,8 @@ static enum err read_record(struct recovery *r)
 		    .segment = c->segment,
 		    .segment_end = c->segment_end,
 		    .last_sequence = c->last_sequence,
-		    .last_link = c->last_link};
+		    .last_link = c->last_link,
+		    .transactions = c->transactions};
 		TRY(recovery_row_put(r, &row));
 	}
 	return ERR_OK;

@@ -44,12 +44,15 @@ struct recovery_row {
 	uint32_t segment_end;
 	uint64_t last_sequence;
 	uint64_t last_link;
+	uint64_t transactions; /* as in checkpoint_row */
 };
 
 /* A partition while recovery works on it: its durable end as far as known. */
 struct replay {
 	struct segment *segment; /* the journal's frames go to */
 	bool touched;            /* the journal had frames */
+	bool transactional;      /* ... of transactions */
+	int64_t txn_from;        /* the first of those */
 	struct writer buf;       /* bytes for `segment` from buf_pos on */
 	uint32_t buf_pos;
 };
@@ -79,6 +82,8 @@ struct journal_found;
 MUST_USE enum err recovery_frame(
     struct recovery *r, const struct journal_found *f, const struct journal_item *item);
 MUST_USE enum err recovery_flush(struct recovery *r);
+/* partition_txn.c: finds the open transactions, none of which begins before `from`. */
+MUST_USE enum err recovery_transactions(struct recovery *r, struct log_partition *p, int64_t from);
 MUST_USE enum err recovery_settle(struct recovery *r, struct log_partition *p);
 /* recovery_index.c: makes the index of `s` cover its frames up to `end`, from its file as far as
  * that is right, else from the frames (REBUILT). A frame that does not verify becomes an entry all

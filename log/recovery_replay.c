@@ -174,6 +174,32 @@ static enum err replay_tail(struct recovery *r, struct log_partition *p, struct 
 	return replay_begin(r, p, s, end);
 }
 
+static void replay_note(struct replay *rp, const struct frame *f, struct bytes batch)
+{
+	struct batch_header h;
+	bool transactional = batch_header_read(batch, &h) == ERR_OK &&
+	                     (h.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
+	if (!transactional || rp->transactional)
+		return;
+	rp->transactional = true;
+	rp->txn_from = f->base_offset;
+}
+
+/* No transaction that is open now began before this offset; INT64_MAX: there never was any. */
+static int64_t transactions_from(
+    const struct recovery *r, const struct log_partition *p, const struct recovery_row *row)
+{
+	int64_t from = INT64_MAX;
+	if (!r->record_found)
+		return 0;
+	if (row && row->transactions > 0)
+		from = (int64_t)(row->transactions - 1);
+	if (p->replay->transactional && p->replay->txn_from < from)
+		from = p->replay->txn_from;
+	int64_t known = row ? row->log_end : 0;
+	return r->rot && known < from ? known : from;
+}
+
 enum err recovery_frame(
     struct recovery *r, const struct journal_found *found, const struct journal_item *item)
 {
@@ -202,7 +228,9 @@ enum err recovery_frame(
 		    p, s, item->pos, "the journal's frame does not belong to this segment");
 		return ERR_OK;
 	}
-	TRY(recovery_index_frame(s, &f, bytes_of(bytes + FRAME_HEADER_BYTES, f.length), item->pos));
+	struct bytes batch = bytes_of(bytes + FRAME_HEADER_BYTES, f.length);
+	TRY(recovery_index_frame(s, &f, batch, item->pos));
+	replay_note(rp, &f, batch);
 	if (rp->buf.len == 0)
 		rp->buf_pos = item->pos;
 	ASSERT(rp->buf_pos + rp->buf.len == item->pos);
@@ -488,6 +516,7 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 	}
 	TRY(read_first_append(r, active));
 	TRY(find_max_timestamp(r, p));
+	TRY(recovery_transactions(r, p, transactions_from(r, p, row)));
 	writer_release(&p->replay->buf);
 	mem_free(p->replay);
 	p->replay = NULL;

@@ -225,8 +225,14 @@ static void stretch_durable(struct round_stretch *st)
 	if (!st->visible)
 		stretch_visible(st);
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next) {
+		const struct round_frame *f = &r->frames[i];
 		p->frames_pending--;
 		st->segment->frames_pending--;
+		if (f->control)
+			partition_note_marker(p,
+			    bytes_of(
+			        r->buf + f->at + FRAME_HEADER_BYTES, f->len - FRAME_HEADER_BYTES),
+			    f->base_offset);
 	}
 	const struct round_frame *last = &r->frames[st->last];
 	ASSERT(p->durable_end < last->base_offset + last->records);

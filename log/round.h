@@ -66,6 +66,7 @@ struct round_frame {
 	int64_t append_ns;
 	int64_t max_timestamp_ms;
 	bool append_time; /* the topic stamps it */
+	bool control;     /* a marker */
 	struct round_stretch *stretch;
 };
 /* The frames of one segment in a round: contiguous in it. */

@@ -260,6 +260,7 @@ static void req_stamp(
 	    .append_ns = now,
 	    .max_timestamp_ms = h->max_timestamp_ms,
 	    .append_time = append_time,
+	    .control = (h->attributes & BATCH_ATTR_CONTROL) != 0,
 	    .stretch = st};
 	r->used += rf->len;
 	p->log_end += rf->records;
@@ -269,8 +270,7 @@ static void req_stamp(
 	st->segment->frames_pending++;
 	stretch_add(r, st, r->frame_count++);
 	if (req_idempotent(h))
-		producers_note(
-		    &p->producers, h, f.sequence, now, append_time ? h->max_timestamp_ms : -1);
+		partition_note_producer(p, h, f.sequence, now);
 	if (st->lazy && (rs->lazy_bound == 0 || f.sequence + SEQUENCE_RESERVE / 2 > rs->lazy_bound))
 		rs->lazy_wanted = true;
 	req->sequence = f.sequence;
@@ -309,7 +309,7 @@ static void req_admit(struct rounds *rs, struct log_append *req)
 	e = batch_header_read(bytes_of(req->batch, req->batch_len), &h);
 	ASSERT(e == ERR_OK);
 	if (req_idempotent(&h))
-		e = producers_check(&p->producers, &h, &original);
+		e = partition_check_producer(p, &h, &original);
 	if (e == ERR_OK) {
 		req_stamp(rs, req, st, &h);
 		return;
@@ -369,7 +369,7 @@ static enum err set_rehearse(struct list_node *first)
 		TRY(batch_header_read(bytes_of(req->batch, req->batch_len), &h));
 		if (!req_idempotent(&h))
 			continue;
-		enum err e = producers_check(&req->partition->producers, &h, &original);
+		enum err e = partition_check_producer(req->partition, &h, &original);
 		if (e != ERR_OK && e != ERR_EXISTS)
 			return e;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's half of a scan: walking leased slices, merging them by sequence. See scan.h. */
 #include "log/scan.h"
+#include "log/batch.h"
 #include "log/engine.h"
 #include <stdio.h>
 
@@ -26,12 +27,30 @@ void log_scan_close(struct log_scan *scan)
 	for (size_t i = 0; i < scan->count; i++) {
 		source_close_file(scan, &scan->sources[i]);
 		segment_walk_release(&scan->sources[i].walk);
+		mem_free(scan->sources[i].aborted);
 	}
 	cond_release(&scan->cond);
 	mutex_release(&scan->mutex);
 	mem_free(scan->sources);
 	mem_free(scan->heap);
 	mem_free(scan);
+}
+
+static void source_loaded(struct partition_load_wait *w)
+{
+	struct scan_load *load = CONTAINER_OF(w, struct scan_load, wait);
+	gate_open(&load->gate);
+}
+
+/* What was aborted in it must be known before it is read. */
+static enum err source_load(struct log *log, const struct log_scan_source *source)
+{
+	struct scan_load load = {.log = log, .source = source, .wait.done = source_loaded};
+	gate_init(&load.gate);
+	loop_call(log->loop, scan_load_start, &load);
+	loop_wait(log->loop, &load.gate);
+	gate_release(&load.gate);
+	return load.wait.err;
 }
 
 enum err log_scan_open(struct log *log, const struct log_scan_source *sources, size_t count,
@@ -64,9 +83,12 @@ enum err log_scan_open(struct log *log, const struct log_scan_source *sources, s
 		s->next_offset = sources[i].from_offset;
 		s->number = (uint32_t)i;
 		s->fd = -1;
+		s->aborted_to = -1;
 		segment_walk_init(&s->walk, log->io, -1, s->seed, scan->read_bytes);
 	}
 	enum err e = scan->count == count && scan->sources && scan->heap ? ERR_OK : ERR_NOMEM;
+	for (size_t i = 0; e == ERR_OK && i < count; i++)
+		e = source_load(log, &sources[i]);
 	if (e == ERR_OK) {
 		loop_call(log->loop, scan_lease_open, scan);
 		scan->covered = 0; /* the first log_scan_next refreshes again and loads the heads */
@@ -182,7 +204,23 @@ static enum err source_skip(struct log_scan *scan, struct scan_source *s)
 	return ERR_OK;
 }
 
-/* Makes the next frame the head. ERR_EOF: nothing more up to the lease's end. */
+static bool batch_has(struct bytes batch, int attribute)
+{
+	struct batch_header h;
+	return batch_header_read(batch, &h) == ERR_OK && (h.attributes & attribute) != 0;
+}
+
+/* The head is at or before `covered`: its transaction has ended. */
+static bool head_is_aborted(const struct scan_source *s)
+{
+	struct batch_header h;
+	if (s->damaged || s->aborted_count == 0 || batch_header_read(s->batch, &h) != ERR_OK ||
+	    !(h.attributes & BATCH_ATTR_TRANSACTIONAL))
+		return false;
+	return txn_is_aborted(s->aborted, s->aborted_count, h.producer_id, s->frame.base_offset);
+}
+
+/* Makes the next frame the head, markers excepted. ERR_EOF: nothing more up to the lease's end. */
 static enum err source_step(struct log_scan *scan, struct scan_source *s)
 {
 	uint32_t pos;
@@ -208,8 +246,10 @@ static enum err source_step(struct log_scan *scan, struct scan_source *s)
 		int64_t next = s->frame.base_offset + (int64_t)s->frame.last_offset_delta + 1;
 		if (next <= s->next_offset)
 			continue; /* before the place asked for */
-		s->damaged = e == ERR_CORRUPT;
 		s->next_offset = next;
+		if (e == ERR_OK && batch_has(s->batch, BATCH_ATTR_CONTROL))
+			continue;
+		s->damaged = e == ERR_CORRUPT;
 		return ERR_OK;
 	}
 }
@@ -338,22 +378,22 @@ static enum err scan_return(struct log_scan *scan, struct log_batch_view *ret_vi
 	    (long long)(s->frame.base_offset + (int64_t)s->frame.last_offset_delta));
 }
 
-enum err log_scan_next(struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable)
+/* Brings the next batch at or before S_stable and the limit to the top. ERR_AGAIN: there is none.
+ */
+static enum err scan_step(struct log_scan *scan, uint64_t *ret_stable)
 {
-	TRY(scan->err);
 	TRY(scan_advance(scan));
 	TRY(scan_load(scan));
 	/*
-	 * A head behind `covered` came with a segment that was leased since: other sources may have
-	 * batches before it that their leases do not reach yet.
+	 * A head behind `covered` came with a segment that was leased since, and other sources may
+	 * have batches before it that their leases do not reach yet; or it must wait for the end of
+	 * a transaction.
 	 */
 	while (scan->heap_count == 0 || scan->heap[0]->frame.sequence > scan->covered) {
 		bool more = scan_refresh(scan);
 		TRY(scan_load(scan)); /* also when D stands still: a source may be gone */
 		if (more)
 			continue;
-		if (scan->heap_count > 0)
-			break;
 		*ret_stable = scan->stable < scan->limit ? scan->stable : scan->limit;
 		return ERR_AGAIN;
 	}
@@ -361,6 +401,17 @@ enum err log_scan_next(struct log_scan *scan, struct log_batch_view *ret_view, u
 		scan->stable = scan->limit;
 		*ret_stable = scan->limit;
 		return ERR_AGAIN;
+	}
+	return ERR_OK;
+}
+
+enum err log_scan_next(struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable)
+{
+	TRY(scan->err);
+	TRY(scan_step(scan, ret_stable));
+	while (head_is_aborted(scan->heap[0])) {
+		scan->returned = scan->heap[0];
+		TRY(scan_step(scan, ret_stable));
 	}
 	return scan_return(scan, ret_view);
 }
@@ -375,12 +426,12 @@ static bool wait_turning(struct log_scan *scan, int64_t timeout_ns)
 {
 	struct log *log = scan->log;
 	int64_t due = io_clock_ns(log->io, IO_CLOCK_MONOTONIC) + timeout_ns;
-	while (scan->durable <= scan->covered && !scan->woken) {
+	while (scan->told <= scan->covered && !scan->woken) {
 		int64_t left = due - io_clock_ns(log->io, IO_CLOCK_MONOTONIC);
 		if (left <= 0 || loop_step(log->loop, left) != ERR_OK)
 			break;
 	}
-	bool more = scan->durable > scan->covered;
+	bool more = scan->told > scan->covered;
 	scan->woken = false;
 	return more;
 }
@@ -391,12 +442,12 @@ bool log_scan_wait(struct log_scan *scan, int64_t timeout_ns)
 		return wait_turning(scan, timeout_ns);
 	int64_t due = io_clock_ns(scan->log->io, IO_CLOCK_MONOTONIC) + timeout_ns;
 	mutex_lock(&scan->mutex);
-	while (scan->durable <= scan->covered && !scan->woken) {
+	while (scan->told <= scan->covered && !scan->woken) {
 		int64_t left = due - io_clock_ns(scan->log->io, IO_CLOCK_MONOTONIC);
 		if (left <= 0 || !cond_wait_for(&scan->cond, &scan->mutex, left))
 			break;
 	}
-	bool more = scan->durable > scan->covered;
+	bool more = scan->told > scan->covered;
 	scan->woken = false;
 	mutex_unlock(&scan->mutex);
 	return more;

@@ -8,9 +8,11 @@
  * heap merges the heads loop (scan_lease.c)   leases: a held segment, the durable end of its bytes,
  * where to begin; D
  *
- * A refresh gives every source its durable end and the scan the D that belongs to it (`covered`),
- * in one call. Up to there nothing is missing from the slices, so the merge is complete; a source
- * whose segment ends before asks for the next one.
+ * A refresh gives every source its durable end, and the scan the S_stable that belongs to it
+ * (`covered`), in one call: D, or what is before the oldest transaction open in one of the sources.
+ * Up to there nothing is missing from the slices, so the merge is complete; a source whose segment
+ * ends before asks for the next one. Heads behind it wait. What is aborted is known up to there
+ * too, and passed over when it comes to the top.
  *
  * Invariants
  *   C1 a segment that a source reads is held; its bytes below `end` never change
@@ -18,7 +20,7 @@
  * known to be there (`more`) C3 heads in the heap are verified or known to be damaged; their
  * sequences ascend per source
  */
-#include "log/segment.h"
+#include "log/partition.h"
 
 struct scan_source {
 	/* worker's */
@@ -41,6 +43,11 @@ struct scan_source {
 	struct frame_seed seed;
 	bool more;    /* the partition goes on in a later segment */
 	enum err err; /* SOURCE_GONE, OFFSET_OUT_OF_RANGE */
+	/* aborted transactions that ended at or behind the head: a copy, complete up to `covered`
+	 */
+	struct txn_aborted *aborted;
+	size_t aborted_count, aborted_capacity;
+	int64_t aborted_to; /* offset of the last marker copied, -1 = none */
 	/* where next_offset is, as far as the index in memory knows */
 	bool in_file; /* look among the first file_count entries of the index file */
 	uint64_t file_count;
@@ -56,7 +63,7 @@ struct log_scan {
 	struct scan_source **heap;
 	size_t heap_count;
 	struct scan_source *returned; /* its head was returned: advance it first */
-	uint64_t covered;             /* D of the last refresh */
+	uint64_t covered;             /* S_stable of the sources at the last refresh */
 	size_t loaded;                /* sources whose head was looked for since */
 	enum err err;                 /* SOURCE_GONE, OFFSET_OUT_OF_RANGE: for good */
 	uint64_t stable;              /* everything up to here has been returned */
@@ -66,12 +73,20 @@ struct log_scan {
 	/* both */
 	struct mutex mutex;
 	struct cond cond;
-	uint64_t durable; /* D as last told */
+	uint64_t told; /* S_stable of the sources as last told */
 	bool woken;
 };
 
-/* [loop] Leases for all sources: references at the first time, ends and D at each. */
+/* [loop] Leases for all sources: references at the first time, ends and S_stable at each. */
 void scan_lease_open(void *scan);
+/* [loop] Starts loading the aborted transactions of the next source that needs it. */
+struct scan_load {
+	struct log *log;
+	const struct log_scan_source *source;
+	struct partition_load_wait wait;
+	struct gate gate;
+};
+void scan_load_start(void *load);
 void scan_lease_refresh(void *scan);
 void scan_lease_close(void *scan);
 /* [loop] The next segment of one source. */

@@ -100,12 +100,72 @@ void scan_lease_next(void *arg)
 	lease_take(s, CONTAINER_OF(s->segment->node.next, struct segment, node));
 }
 
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+/* Copies what was aborted since the last time and forgets what the source has passed. NOMEM. */
+static enum err aborted_refresh(struct scan_source *s)
+{
+	const struct txns *t = &s->p->txns;
+	int64_t at = s->in_heap ? s->frame.base_offset : s->next_offset;
+	size_t passed = txn_aborted_from(s->aborted, s->aborted_count, at);
+	size_t from = txn_aborted_from(
+	    t->aborted, t->aborted_count, s->aborted_to >= at ? s->aborted_to + 1 : at);
+	size_t more = t->aborted_count - from, kept = s->aborted_count - passed;
+	if (more == 0)
+		return ERR_OK;
+	if (passed > 0)
+		memmove(s->aborted, s->aborted + passed, kept * sizeof(*s->aborted));
+	s->aborted_count = kept;
+	if (kept + more > s->aborted_capacity) {
+		size_t capacity = 2 * (kept + more);
+		struct txn_aborted *grown = mem_realloc(s->aborted, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		s->aborted = grown;
+		s->aborted_capacity = capacity;
+	}
+	memcpy(s->aborted + kept, t->aborted + from, more * sizeof(*s->aborted));
+	s->aborted_count += more;
+	s->aborted_to = s->aborted[s->aborted_count - 1].last_offset;
+	return ERR_OK;
+}
+
+static uint64_t scan_stable(const struct log_scan *scan)
+{
+	uint64_t stable = scan->log->durable_sequence;
+	if (list_empty(&scan->log->txn_partitions))
+		return stable;
+	for (size_t i = 0; i < scan->count; i++)
+		if (scan->sources[i].p)
+			stable = partition_stable_sequence(scan->sources[i].p, stable);
+	return stable;
+}
+
+void scan_load_start(void *arg)
+{
+	struct scan_load *load = arg;
+	struct log_partition *p = partition_by_key(
+	    load->log, (struct partition_key){load->source->topic_id, load->source->partition});
+	if (p && p->state == PARTITION_OPEN && !partition_aborted_known(p)) {
+		partition_load_and(p, &load->wait);
+		return;
+	}
+	load->wait.err = ERR_OK;
+	load->wait.done(&load->wait);
+}
+
 void scan_lease_refresh(void *arg)
 {
 	struct log_scan *scan = arg;
-	for (size_t i = 0; i < scan->count; i++)
-		lease_refresh(&scan->sources[i]);
-	scan->covered = scan->log->durable_sequence;
+	enum err e = ERR_OK;
+	for (size_t i = 0; i < scan->count; i++) {
+		struct scan_source *s = &scan->sources[i];
+		lease_refresh(s);
+		if (s->err == ERR_OK && e == ERR_OK)
+			e = aborted_refresh(s);
+	}
+	if (e == ERR_OK) /* else nothing new is shown, and the next look tries again */
+		scan->covered = scan_stable(scan);
 }
 
 void scan_lease_open(void *arg)
@@ -121,7 +181,7 @@ void scan_lease_open(void *arg)
 		}
 	}
 	list_push_back(&scan->log->scans, &scan->node);
-	scan->durable = scan->log->durable_sequence;
+	scan->told = scan_stable(scan);
 	scan_lease_refresh(scan);
 }
 
@@ -161,7 +221,7 @@ void scans_wake(struct log *log)
 	LIST_EACH (&log->scans, n, next) {
 		struct log_scan *scan = CONTAINER_OF(n, struct log_scan, node);
 		mutex_lock(&scan->mutex);
-		scan->durable = log->durable_sequence;
+		scan->told = scan_stable(scan);
 		cond_signal(&scan->cond);
 		mutex_unlock(&scan->mutex);
 	}

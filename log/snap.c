@@ -6,7 +6,10 @@
  *   header    magic u32 | version u16 | 0 u16 | topic id 16 | partition u32 | 0 u32 | offset i64 |
  * count u64 | body XXH3 u64 | header XXH3 u64 (at 56) producer  id i64 | last ns i64 | epoch u16 |
  * batches u16 | 0 u32, then per batch: first u32 | last u32 | base offset i64 | sequence u64 |
- * append time ms i64; least recently used first
+ * append time ms i64; least recently used first. Version 2 goes on with the transactions: open u32
+ * | aborted u32, then per open one: producer id i64 | first offset i64 | first sequence u64 |
+ * started ns i64 | epoch u16 | 6 zeros; per aborted one: producer id i64 | first offset i64 |
+ * offset of its marker i64 | stable offset i64.
  */
 #include "log/producer.h"
 #define XXH_INLINE_ALL
@@ -15,8 +18,11 @@
 #define SNAP_SEED UINT64_C(0x706e73617070616b) /* "kappasnp" */
 enum { SNAP_HASH = SNAP_HEADER_BYTES - 8, SNAP_PRODUCER_BYTES = 24, SNAP_BATCH_BYTES = 32 };
 #define SNAP_BYTES_MAX                                                                             \
-	(SNAP_HEADER_BYTES + (size_t)PRODUCERS_MAX *                                               \
-	                         (SNAP_PRODUCER_BYTES + PRODUCER_BATCHES_KEPT * SNAP_BATCH_BYTES))
+	(SNAP_HEADER_BYTES +                                                                       \
+	    (size_t)PRODUCERS_MAX *                                                                \
+	        (SNAP_PRODUCER_BYTES + PRODUCER_BATCHES_KEPT * SNAP_BATCH_BYTES) +                 \
+	    8 + (size_t)TXN_OPEN_MAX * TXN_SNAP_OPEN_BYTES +                                       \
+	    (size_t)TXN_ABORTED_MAX * TXN_SNAP_ABORTED_BYTES)
 
 static void encode_producer(const struct producer *p, struct writer *out)
 {
@@ -35,8 +41,10 @@ static void encode_producer(const struct producer *p, struct writer *out)
 	}
 }
 
-enum err snap_encode(const struct producers *ps, const struct snap_header *h, struct writer *out)
+enum err snap_encode(const struct producers *ps, const struct txns *txns,
+    const struct snap_header *h, struct writer *out)
 {
+	ASSERT(h->version == SNAP_VERSION);
 	size_t at = out->len;
 	uint64_t count = 0;
 	if (!writer_reserve(out, SNAP_HEADER_BYTES))
@@ -48,6 +56,7 @@ enum err snap_encode(const struct producers *ps, const struct snap_header *h, st
 		encode_producer(p, out);
 		count++;
 	}
+	txns_encode(txns, out);
 	TRY(out->err);
 	uint8_t *head = out->ptr + at;
 	size_t body = out->len - at - SNAP_HEADER_BYTES;
@@ -117,7 +126,8 @@ static enum err decode_producer(struct reader *r, struct producers *ps)
 	return r->bad ? err_note(ERR_CORRUPT, "snapshot: cut short") : ERR_OK;
 }
 
-enum err snap_decode(struct bytes file, struct producers *ps, struct snap_header *ret_header)
+enum err snap_decode(
+    struct bytes file, struct producers *ps, struct txns *txns, struct snap_header *ret_header)
 {
 	struct snap_header h;
 	TRY(decode_header(file, &h));
@@ -127,8 +137,10 @@ enum err snap_decode(struct bytes file, struct producers *ps, struct snap_header
 	struct reader r = reader_of(body);
 	for (uint64_t i = 0; i < h.count; i++)
 		TRY(decode_producer(&r, ps));
+	if (h.version >= 2)
+		TRY(txns_decode(&r, txns));
 	if (reader_left(&r) != 0)
-		return err_note(ERR_CORRUPT, "snapshot: bytes behind the last producer");
+		return err_note(ERR_CORRUPT, "snapshot: bytes behind the last entry");
 	*ret_header = h;
 	return ERR_OK;
 }

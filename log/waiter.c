@@ -33,12 +33,17 @@ void log_waiter_init(struct log_waiter *w, void (*fire)(struct log_waiter *w))
 	list_node_init(&w->node);
 }
 
+static int64_t waiter_end(const struct log_partition *p, const struct log_waiter *w)
+{
+	return w->committed ? partition_stable_end(p) : p->visible_end;
+}
+
 void log_wait(struct log_partition *p, int64_t offset, struct log_waiter *w)
 {
 	loop_assert_owner(p->log->loop);
 	ASSERT(!list_linked(&w->node) && w->fire);
 	w->offset = offset;
-	if (p->visible_end > offset || p->state == PARTITION_DELETED)
+	if (waiter_end(p, w) > offset || p->state == PARTITION_DELETED)
 		waiter_due(p->log, w);
 	else
 		list_push_back(&p->waiters, &w->node);
@@ -53,7 +58,7 @@ void partition_wake(struct log_partition *p)
 {
 	LIST_EACH (&p->waiters, n, next) {
 		struct log_waiter *w = CONTAINER_OF(n, struct log_waiter, node);
-		if (p->visible_end > w->offset || p->state == PARTITION_DELETED)
+		if (waiter_end(p, w) > w->offset || p->state == PARTITION_DELETED)
 			waiter_due(p->log, w);
 	}
 }

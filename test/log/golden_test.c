@@ -180,9 +180,12 @@ static void make_index(struct writer *out)
 static void make_snap(struct writer *out)
 {
 	struct producers ps;
+	struct txns txns;
+	struct batch_marker aborted = {.producer_id = 4000, .producer_epoch = 1};
 	struct snap_header h = {
 	    .version = SNAP_VERSION, .topic_id = TOPIC_ID, .partition = 3, .offset = 1005};
 	producers_init(&ps);
+	txns_init(&txns);
 	for (int64_t id = 4000; id < 4002; id++) {
 		struct batch_header b = {
 		    .base_offset = id - 2997,
@@ -190,12 +193,17 @@ static void make_snap(struct writer *out)
 		    .producer_epoch = 1,
 		    .base_sequence = 17,
 		    .count = 1,
+		    .attributes = BATCH_ATTR_TRANSACTIONAL,
 		};
 		assert_int_equal(producers_reserve(&ps, id), ERR_OK);
 		producers_note(&ps, &b, 45, 1740830401000000001, 1740830401000);
+		assert_int_equal(txns_check(&txns, &b, 0), ERR_OK);
+		txns_note(&txns, &b, (uint64_t)id - 3955, 1740830401000000001);
 	}
-	assert_int_equal(snap_encode(&ps, &h, out), ERR_OK);
+	assert_true(txns_end(&txns, &aborted, 1005));
+	assert_int_equal(snap_encode(&ps, &txns, &h, out), ERR_OK);
 	producers_release(&ps);
+	txns_release(&txns);
 }
 
 /* One entry at the end of `out`; items for frames [0, count). */
@@ -407,18 +415,39 @@ static void the_golden_index_and_snapshot_read_back(void **state)
 		assert_memory_equal(again, idx.ptr + at, INDEX_ENTRY_BYTES);
 	}
 	struct producers ps;
+	struct txns txns;
 	struct snap_header sh;
 	struct writer w;
 	producers_init(&ps);
+	txns_init(&txns);
 	writer_init(&w, MIB);
-	assert_int_equal(snap_decode(snap, &ps, &sh), ERR_OK);
+	assert_int_equal(snap_decode(snap, &ps, &txns, &sh), ERR_OK);
 	assert_int_equal(sh.offset, 1005);
 	assert_int_equal(sh.count, 2);
-	assert_int_equal(snap_encode(&ps, &sh, &w), ERR_OK);
+	assert_int_equal(snap_encode(&ps, &txns, &sh, &w), ERR_OK);
 	assert_true(bytes_equal(writer_bytes(&w), snap));
 	producers_release(&ps);
+	txns_release(&txns);
 	writer_release(&w);
 	file_release(idx);
+	file_release(snap);
+}
+
+static void a_snapshot_without_transactions_is_still_read(void **state)
+{
+	(void)state;
+	struct producers ps;
+	struct txns txns;
+	struct snap_header h;
+	struct bytes snap = file("segment.v1.snap");
+	producers_init(&ps);
+	txns_init(&txns);
+	assert_int_equal(snap_decode(snap, &ps, &txns, &h), ERR_OK);
+	assert_int_equal(h.version, 1);
+	assert_int_equal(ps.map.count, 2);
+	assert_false(txns.used);
+	producers_release(&ps);
+	txns_release(&txns);
 	file_release(snap);
 }
 
@@ -463,6 +492,7 @@ int main(void)
 	    cmocka_unit_test(this_program_writes_the_golden_files),
 	    cmocka_unit_test(the_golden_segment_reads_back_byte_for_byte),
 	    cmocka_unit_test(the_golden_index_and_snapshot_read_back),
+	    cmocka_unit_test(a_snapshot_without_transactions_is_still_read),
 	    cmocka_unit_test(the_golden_journal_reads_back_byte_for_byte),
 	};
 	return cmocka_run_group_tests_name("golden", tests, NULL, NULL);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A partition and its transactions: what an append checks and notes, what the end of a round ends,
+ * what a start must know before anything is served, and what others may ask.
+ */
+#include "log/engine.h"
+#include "log/recovery.h"
+
+/* ---- appending ------------------------------------------------------------------------------- */
+
+enum err partition_check_producer(
+    struct log_partition *p, const struct batch_header *h, struct producer_batch *ret_original)
+{
+	TRY(producers_check(&p->producers, h, ret_original));
+	return txns_check(&p->txns, h, p->log_start);
+}
+
+void partition_note_producer(
+    struct log_partition *p, const struct batch_header *h, uint64_t sequence, int64_t append_ns)
+{
+	bool stamped = p->topic->config.timestamp_type == LOG_TIME_APPEND;
+	producers_note(&p->producers, h, sequence, append_ns, stamped ? h->max_timestamp_ms : -1);
+	txns_note(&p->txns, h, sequence, append_ns);
+	if (!list_linked(&p->txn_node) && p->state == PARTITION_OPEN && txns_oldest(&p->txns))
+		list_push_back(&p->log->txn_partitions, &p->txn_node);
+}
+
+void partition_note_marker(struct log_partition *p, struct bytes batch, int64_t offset)
+{
+	struct batch_marker m;
+	ASSERT(
+	    partition_aborted_known(p)); /* a marker waits for it as every producer's batch does */
+	if (!batch_marker_read(batch, &m) || !txns_end(&p->txns, &m, offset))
+		return;
+	if (!txns_oldest(&p->txns))
+		list_remove(&p->txn_node);
+	partition_wake(p);
+}
+
+/* ---- at a start ------------------------------------------------------------------------------ */
+
+/* Where to begin in `s`; its first frame when the index does not help. */
+static uint32_t walk_from(struct recovery *r, struct segment *s, int64_t offset)
+{
+	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)offset};
+	struct index_entry entry;
+	uint64_t number;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int fd;
+	if (offset <= s->base_offset)
+		return SEGMENT_HEADER_BYTES;
+	enum err e = index_find_memory(&s->index, probe, &entry, &number);
+	if (e == ERR_AGAIN) {
+		e = partition_path(s->partition, segment_file_name(s, ".idx", name), path);
+		if (e == ERR_OK)
+			e = io_open(r->log->io, path, IO_READONLY, &fd);
+		if (e == ERR_OK) {
+			e = index_find_file(
+			    r->log->io, fd, s->index.file_count, probe, &entry, &number);
+			enum err closed = io_close(r->log->io, fd);
+			e = e == ERR_OK ? closed : e;
+		}
+	}
+	err_clear();
+	return e == ERR_OK && entry.pos < s->size ? entry.pos : SEGMENT_HEADER_BYTES;
+}
+
+static enum err walk_segment(
+    struct recovery *r, struct log_partition *p, struct segment *s, int64_t offset)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	struct segment_walk w;
+	struct batch_header h;
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos;
+	int fd;
+	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
+	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
+	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
+	segment_walk_range(&w, walk_from(r, s, offset), s->size);
+	enum err e = ERR_OK;
+	while (e == ERR_OK || e == ERR_CORRUPT) {
+		uint32_t before = w.pos;
+		e = segment_walk_next(&w, &f, &pos, &batch);
+		if (e == ERR_CORRUPT && w.pos == before)
+			break; /* a bad header: damaged, as it is for everybody else */
+		if (e == ERR_OK && f.base_offset >= offset &&
+		    batch_header_read(batch, &h) == ERR_OK && h.producer_id >= 0) {
+			h.base_offset = f.base_offset;
+			e = txns_load(&p->txns, &h, batch, f.sequence, f.append_time_ns);
+		}
+	}
+	segment_walk_release(&w);
+	enum err closed = io_close(r->log->io, fd);
+	return e == ERR_EOF || e == ERR_CORRUPT ? closed : e;
+}
+
+enum err recovery_transactions(struct recovery *r, struct log_partition *p, int64_t from)
+{
+	if (from == INT64_MAX)
+		return ERR_OK;
+	LIST_EACH (&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->end_offset > from && s->size > SEGMENT_HEADER_BYTES)
+			TRY(walk_segment(r, p, s, from));
+	}
+	p->txns.used = true;
+	txns_forget_aborted(
+	    &p->txns); /* of these it saw a part only: they come with the producers */
+	return ERR_OK;
+}
+
+/* ---- what others may know -------------------------------------------------------------------- */
+
+static struct log_txn txn_of(const struct log_partition *p, const struct txn_open *o)
+{
+	return (struct log_txn){
+	    .topic = p->topic,
+	    .partition = p->key.partition,
+	    .producer_id = o->producer_id,
+	    .producer_epoch = o->epoch,
+	    .first_offset = o->first_offset,
+	    .first_sequence = o->first_sequence,
+	    .started_ns = o->started_ns,
+	};
+}
+
+bool log_txn_oldest(const struct log *log, struct log_txn *ret_txn)
+{
+	const struct txn_open *oldest = NULL;
+	loop_assert_owner(log->loop);
+	LIST_EACH (&log->txn_partitions, n, next) {
+		const struct log_partition *p = CONTAINER_OF(n, struct log_partition, txn_node);
+		const struct txn_open *o = txns_oldest(&p->txns);
+		ASSERT(o);
+		if (!oldest || o->first_sequence < oldest->first_sequence) {
+			oldest = o;
+			*ret_txn = txn_of(p, o);
+		}
+	}
+	return oldest != NULL;
+}
+
+bool log_txn_open(const struct log_partition *p, int64_t producer_id, struct log_txn *ret_txn)
+{
+	loop_assert_owner(p->log->loop);
+	LIST_EACH (&p->txns.open, n, next) {
+		const struct txn_open *o = CONTAINER_OF(n, struct txn_open, node);
+		if (o->producer_id != producer_id)
+			continue;
+		*ret_txn = txn_of(p, o);
+		return true;
+	}
+	return false;
+}

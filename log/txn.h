@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Transactions of one partition, as the log sees them: batches with the transactional attribute
+ * open one for their producer, a control batch (marker) ends it.
+ *
+ *   none --transactional batch stamped--> OPEN --marker durable--> none, remembered when aborted
+ *
+ * The open ones hold back the last stable offset and, through their first sequence, S_stable: both
+ * are known before anything is served. Recovery walks the frames from the last stable offset of the
+ * checkpoint record on. The aborted ones are what a reader of committed data must pass over; they
+ * are loaded with the producers (partition_load.c), by the first who asks.
+ *
+ * Invariants
+ *   X1 a producer has one open transaction at most; they are in order of first offset and sequence
+ *   X2 an entry of the aborted list never changes; entries ascend by the offset of their marker
+ *   X3 a transaction that is not open and not in the list is committed
+ *   X4 open + aborted <= TXN_ABORTED_MAX: a partition that reaches it takes no new transaction
+ */
+#include "log/batch.h"
+
+enum {
+	TXN_OPEN_MAX = 10000,
+	TXN_ABORTED_MAX = 262144, /* per partition, 32 bytes each */
+	TXN_SNAP_OPEN_BYTES = 40,
+	TXN_SNAP_ABORTED_BYTES = 32,
+};
+
+struct txn_open {
+	int64_t producer_id; /* first: the map's key */
+	struct list_node node;
+	int64_t first_offset;
+	uint64_t first_sequence;
+	int64_t started_ns; /* append time of its first batch */
+	int16_t epoch;
+};
+struct txn_aborted {
+	int64_t producer_id;
+	int64_t first_offset;
+	int64_t last_offset;   /* of the marker */
+	int64_t stable_offset; /* nothing aborted later begins before it */
+};
+struct txns {
+	struct map by_id; /* struct txn_open; also those that room was made for (not in the list) */
+	struct list open; /* by first offset */
+	struct txn_aborted *aborted;
+	size_t aborted_count, aborted_capacity;
+	bool used; /* the partition has had a transactional batch */
+};
+
+void txns_init(struct txns *t);
+void txns_release(struct txns *t);
+/*
+ * May this batch be appended? Also makes room, so that txns_note and the end of the transaction
+ * cannot fail. INVALID_TXN_STATE (a batch outside the producer's own open transaction),
+ * POLICY_VIOLATION (X4), NOMEM. `log_start`: what was aborted below it is forgotten first.
+ */
+MUST_USE enum err txns_check(struct txns *t, const struct batch_header *h, int64_t log_start);
+/* A batch of a producer has been stamped, or found at a load: opens. */
+void txns_note(struct txns *t, const struct batch_header *h, uint64_t sequence, int64_t append_ns);
+/* The marker at `offset` is durable: true when it ended an open transaction. */
+bool txns_end(struct txns *t, const struct batch_marker *m, int64_t offset);
+/* A frame of the log at a load: all three. `batch` belongs to `h`. NOMEM. */
+MUST_USE enum err txns_load(struct txns *t, const struct batch_header *h, struct bytes batch,
+    uint64_t sequence, int64_t append_ns);
+/* `from` was loaded up to where `t` knows what is open: its aborted ones are those of `t`. NOMEM.
+ */
+MUST_USE enum err txns_take_aborted(struct txns *t, struct txns *from);
+void txns_forget_aborted(struct txns *t);
+/* Aborted ones that ended below `log_start` are forgotten. */
+void txns_prune(struct txns *t, int64_t log_start);
+static inline const struct txn_open *txns_oldest(const struct txns *t)
+{
+	struct list_node *n = list_first(&t->open);
+	return n ? CONTAINER_OF(n, struct txn_open, node) : NULL;
+}
+/* `end`, or the first offset of the oldest open transaction before it. */
+int64_t txns_stable_end(const struct txns *t, int64_t end);
+
+/* ---- lookups in a list of aborted ones (X2): any thread that has a copy ---------------------- */
+
+/* Index of the first that ended at or behind `offset`. */
+size_t txn_aborted_from(const struct txn_aborted *list, size_t count, int64_t offset);
+/* Does the batch of `producer_id` at `offset` belong to one of them? */
+bool txn_is_aborted(
+    const struct txn_aborted *list, size_t count, int64_t producer_id, int64_t offset);
+
+/* ---- in the snapshot ------------------------------------------------------------------------- */
+/* Counts, open ones, aborted ones. */
+void txns_encode(const struct txns *t, struct writer *out);
+/* Into an empty set; `t` may be NULL (verify only). CORRUPT, NOMEM. */
+MUST_USE enum err txns_decode(struct reader *r, struct txns *t);

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transactions against a model: random ones over some partitions, committed and aborted, with plain
+ * batches between them and restarts of both kinds. After each step a reader of committed data (as a
+ * Kafka client filters it) and a scan must give what the model says, and nothing beyond the stable
+ * ends.
+ */
+#include "test/lib/log_fixture.h"
+#include "test/lib/seed.h"
+#include "test/lib/sim_io.h"
+#include "log/base/prng.h"
+#include <stdio.h>
+
+enum { PARTS = 3, PRODUCERS = 5, BATCHES = 4096, TOPIC = 0 };
+enum fate { PLAIN, OPEN, COMMITTED, ABORTED, MARKER };
+
+struct entry {
+	int part;
+	int64_t producer; /* -1 = none */
+	int64_t base, end;
+	uint64_t sequence, tag;
+	enum fate fate;
+};
+struct world {
+	struct sim_disk *disk;
+	struct io *io;
+	struct log_fixture f;
+	struct entry log[BATCHES];
+	size_t count;
+	int32_t next[PARTS][PRODUCERS]; /* sequences */
+	int16_t epoch[PRODUCERS];
+	bool open[PARTS][PRODUCERS];
+};
+static struct world w;
+
+static void world_io(void)
+{
+	struct sim_options o = {
+	    .seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 200 * US_NS};
+	assert_ok(sim_io_new(w.disk, &o, &w.io));
+	log_fixture_init_io(&w.f, w.io, "/data");
+	w.f.options.journal_bytes = MIB;
+	w.f.topics[TOPIC].config.segment_bytes = 6000;
+	assert_ok(log_fixture_open(&w.f));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	w = (struct world){.disk = sim_disk_new(0)};
+	world_io();
+	return 0;
+}
+
+static void stop(bool clean)
+{
+	if (clean)
+		log_fixture_close(&w.f);
+	struct sim_disk *after = sim_io_kill(w.io, 1);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	w.disk = after;
+}
+
+static void restart(bool clean)
+{
+	stop(clean);
+	world_io();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	stop(true);
+	sim_disk_free(w.disk);
+	return 0;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static struct entry *note(int part, int producer, enum fate fate, const struct log_append *req)
+{
+	assert_true(w.count < BATCHES);
+	struct entry *e = &w.log[w.count++];
+	*e = (struct entry){.part = part,
+	    .producer = producer < 0 ? -1 : producer + 100,
+	    .base = req->base_offset,
+	    .end = req->base_offset + 1,
+	    .sequence = req->sequence,
+	    .tag = w.count,
+	    .fate = fate};
+	return e;
+}
+
+static uint8_t *batch_of(int producer, int32_t sequence, int16_t attributes, int count, size_t *len)
+{
+	struct batch_builder b;
+	struct writer out;
+	char key[24];
+	int n = snprintf(key, sizeof(key), "%zu", w.count + 1);
+	batch_builder_init(&b, BATCH_NONE);
+	writer_init(&out, MIB);
+	b.attributes = attributes;
+	if (producer >= 0) {
+		b.producer_id = producer + 100;
+		b.producer_epoch = w.epoch[producer];
+		b.base_sequence = sequence;
+	}
+	for (int i = 0; i < count; i++)
+		assert_ok(batch_builder_add(&b, 1000 + i, bytes_of(key, (size_t)n),
+		    bytes_of("0123456789012345678901234567890123456789", 40), NULL, 0));
+	assert_ok(batch_builder_finish(&b, &out));
+	batch_builder_release(&b);
+	return writer_take(&out, len);
+}
+
+static enum err put_plain(int part, int producer)
+{
+	struct log_put put;
+	size_t len;
+	uint8_t *b = batch_of(producer, producer < 0 ? -1 : w.next[part][producer], 0, 2, &len);
+	enum err e = log_put_wait(&w.f, TOPIC, part, b, len, &put);
+	if (e != ERR_OK)
+		return e;
+	if (producer >= 0)
+		w.next[part][producer] += 2;
+	note(part, producer, PLAIN, &put.req)->end += 1;
+	return ERR_OK;
+}
+
+static enum err put_txn(int part, int producer)
+{
+	struct log_put put;
+	size_t len;
+	uint8_t *b = batch_of(producer, w.next[part][producer], BATCH_ATTR_TRANSACTIONAL, 3, &len);
+	enum err e = log_put_wait(&w.f, TOPIC, part, b, len, &put);
+	if (e != ERR_OK)
+		return e;
+	w.next[part][producer] += 3;
+	w.open[part][producer] = true;
+	note(part, producer, OPEN, &put.req)->end += 2;
+	return ERR_OK;
+}
+
+static enum err put_marker(int part, int producer, int16_t epoch, bool commit)
+{
+	struct batch_marker m = {
+	    .producer_id = producer + 100, .producer_epoch = epoch, .commit = commit};
+	struct log_put put;
+	struct writer out;
+	size_t len;
+	writer_init(&out, BATCH_MARKER_BYTES);
+	assert_ok(batch_marker_build(&m, 2000, &out));
+	uint8_t *b = writer_take(&out, &len);
+	log_put_init(&put, &w.f, TOPIC, part, b, len);
+	put.req.internal = true;
+	log_put_send(&put);
+	log_put_await(&put);
+	log_put_release(&put);
+	if (put.req.err == ERR_OK)
+		note(part, producer, MARKER, &put.req);
+	return put.req.err;
+}
+
+/* Ends a producer's transaction everywhere, with the next epoch as KIP-890 has it. */
+static void end_all(int producer, bool commit)
+{
+	w.epoch[producer]++;
+	for (int part = 0; part < PARTS; part++) {
+		w.next[part][producer] = 0;
+		if (!w.open[part][producer])
+			continue;
+		assert_ok(put_marker(part, producer, w.epoch[producer], commit));
+		w.open[part][producer] = false;
+		for (size_t i = 0; i < w.count; i++)
+			if (w.log[i].part == part && w.log[i].producer == producer + 100 &&
+			    w.log[i].fate == OPEN)
+				w.log[i].fate = commit ? COMMITTED : ABORTED;
+	}
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static uint64_t model_stable_sequence(int only)
+{
+	uint64_t stable = w.count ? w.log[w.count - 1].sequence : 0;
+	for (size_t i = w.count; i-- > 0;)
+		if (w.log[i].fate == OPEN && (only < 0 || only == w.log[i].part))
+			stable = w.log[i].sequence - 1;
+	return stable;
+}
+
+static int64_t model_stable_end(int part)
+{
+	int64_t end = 0;
+	for (size_t i = 0; i < w.count; i++) {
+		if (w.log[i].part != part)
+			continue;
+		if (w.log[i].fate == OPEN)
+			return w.log[i].base;
+		end = w.log[i].end;
+	}
+	return end;
+}
+
+static void read_done(struct log_read *req)
+{
+	*(bool *)req->user = true;
+}
+
+static bool is_on(const struct log_read *r, const bool *dropped, int64_t producer)
+{
+	for (size_t i = 0; i < r->aborted_count; i++)
+		if (dropped[i] && r->aborted[i].producer_id == producer)
+			return true;
+	return false;
+}
+
+/* What a client makes of one answer: the offsets of the batches it shows. */
+static size_t client_filter(const struct log_read *r, int64_t *shown, size_t count)
+{
+	bool dropped[512] = {0};
+	assert_true(r->aborted_count < 512);
+	for (size_t i = 0; i < r->batch_count; i++) {
+		struct batch_header h;
+		struct batch_marker m;
+		assert_ok(batch_header_read(r->batches[i], &h));
+		for (size_t a = 0; a < r->aborted_count; a++)
+			dropped[a] |=
+			    r->aborted[a].first_offset <= h.base_offset + h.last_offset_delta;
+		if (batch_marker_read(r->batches[i], &m)) {
+			for (size_t a = 0; a < r->aborted_count && !m.commit; a++)
+				if (dropped[a] && r->aborted[a].producer_id == m.producer_id)
+					r->aborted[a].producer_id = -2; /* it is over */
+			continue;
+		}
+		if (h.producer_id >= 0 && (h.attributes & BATCH_ATTR_TRANSACTIONAL) &&
+		    is_on(r, dropped, h.producer_id))
+			continue;
+		shown[count++] = h.base_offset;
+	}
+	return count;
+}
+
+static void check_reader(int part, size_t max_bytes)
+{
+	static int64_t shown[BATCHES];
+	size_t count = 0, expected = 0;
+	int64_t offset = 0, end = model_stable_end(part);
+	while (offset < end) {
+		bool done = false;
+		struct log_read r = {.partition = w.f.partitions[TOPIC][part],
+		    .offset = offset,
+		    .max_bytes = max_bytes,
+		    .read_committed = true,
+		    .user = &done,
+		    .done = read_done};
+		log_read(w.f.log, &r);
+		while (!done)
+			log_fixture_turn(&w.f);
+		assert_ok(r.err);
+		assert_true(r.batch_count > 0 && r.next_offset <= end);
+		assert_int_equal(r.stable_end, end);
+		count = client_filter(&r, shown, count);
+		offset = r.next_offset;
+		log_read_release(&r);
+	}
+	assert_int_equal(offset, end);
+	for (size_t i = 0; i < w.count; i++) {
+		const struct entry *e = &w.log[i];
+		if (e->part != part || e->base >= end || (e->fate != PLAIN && e->fate != COMMITTED))
+			continue;
+		assert_true(expected < count);
+		assert_int_equal(shown[expected++], e->base);
+	}
+	assert_int_equal(expected, count);
+}
+
+/* A scan of one partition, or with -1 of all. */
+static void check_scan(int only)
+{
+	struct log_scan_source sources[PARTS];
+	struct log_batch_view v;
+	struct log_scan *scan;
+	uint64_t stable = 0, want = model_stable_sequence(only);
+	size_t n = 0, i = 0;
+	for (int part = 0; part < PARTS; part++)
+		if (only < 0 || only == part)
+			sources[n++] = (struct log_scan_source){w.f.topics[TOPIC].id, part, 0};
+	assert_ok(log_scan_open(w.f.log, sources, n, &scan));
+	enum err e;
+	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK) {
+		while (i < w.count && ((only >= 0 && w.log[i].part != only) ||
+		                          (w.log[i].fate != PLAIN && w.log[i].fate != COMMITTED)))
+			i++;
+		assert_true(i < w.count);
+		assert_int_equal(v.sequence, w.log[i].sequence);
+		assert_int_equal(v.base_offset, w.log[i].base);
+		assert_true(v.sequence <= want);
+		i++;
+	}
+	assert_int_equal(e, ERR_AGAIN);
+	assert_int_equal(stable, want);
+	for (; i < w.count && w.log[i].sequence <= want; i++)
+		assert_true((only >= 0 && w.log[i].part != only) ||
+		            (w.log[i].fate != PLAIN && w.log[i].fate != COMMITTED));
+	log_scan_close(scan);
+}
+
+static void check(void)
+{
+	struct log_status st;
+	log_status(w.f.log, &st);
+	assert_int_equal(st.stable_sequence, model_stable_sequence(-1));
+	for (int part = 0; part < PARTS; part++) {
+		struct log_partition_status ps;
+		log_partition_status(w.f.partitions[TOPIC][part], &ps);
+		assert_int_equal(ps.stable_end, model_stable_end(part));
+		check_reader(part, 1 + 700 * (size_t)part);
+		check_scan(part);
+	}
+	check_scan(-1);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void readers_of_committed_data_agree_with_a_model(void **state)
+{
+	struct prng rng;
+	(void)state;
+	prng_init(&rng, test_seed(20));
+	for (int step = 0; step < 600; step++) {
+		int part = (int)prng_below(&rng, PARTS),
+		    producer = (int)prng_below(&rng, PRODUCERS);
+		switch (prng_below(&rng, 12)) {
+		case 0:
+			assert_ok(put_plain(part, -1));
+			break;
+		case 1:
+			assert_int_equal(put_plain(part, producer),
+			    w.open[part][producer] ? ERR_INVALID_TXN_STATE : ERR_OK);
+			break;
+		case 2:
+		case 3:
+			end_all(producer, true);
+			break;
+		case 4:
+		case 5:
+			end_all(producer, false);
+			break;
+		default:
+			assert_ok(put_txn(part, producer));
+		}
+		if (step % 40 == 17)
+			restart(prng_below(&rng, 2));
+		if (step % 20 == 7 || step % 40 == 17)
+			check();
+	}
+	for (int producer = 0; producer < PRODUCERS; producer++)
+		end_all(producer, producer % 2);
+	check();
+}
+
+static void a_scan_that_runs_sees_transactions_end(void **state)
+{
+	struct log_scan_source s = {w.f.topics[TOPIC].id, 0, 0};
+	struct log_batch_view v;
+	struct log_scan *scan;
+	uint64_t stable;
+	(void)state;
+	assert_ok(put_plain(0, -1));
+	assert_ok(log_scan_open(w.f.log, &s, 1, &scan));
+	assert_ok(log_scan_next(scan, &v, &stable));
+	assert_ok(put_txn(0, 0));
+	assert_ok(put_txn(0, 1));
+	assert_ok(put_plain(0, -1));
+	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
+	assert_int_equal(stable, w.log[0].sequence);
+	assert_false(log_scan_wait(scan, MS_NS)); /* D is ahead, S_stable is not */
+	end_all(0, false);
+	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
+	assert_int_equal(stable, w.log[2].sequence - 1);
+	end_all(1, true);
+	assert_true(log_scan_wait(scan, MS_NS));
+	assert_ok(log_scan_next(scan, &v, &stable));
+	assert_int_equal(v.sequence, w.log[2].sequence);
+	assert_ok(log_scan_next(scan, &v, &stable));
+	assert_int_equal(v.sequence, w.log[3].sequence);
+	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
+	assert_int_equal(stable, w.log[w.count - 1].sequence);
+	log_scan_close(scan);
+}
+
+/* The transaction of one partition does not hold back who does not read it. */
+static void only_its_own_sources_hold_a_scan_back(void **state)
+{
+	(void)state;
+	assert_ok(put_txn(1, 0));
+	assert_ok(put_plain(0, -1));
+	struct log_txn t;
+	assert_true(log_txn_oldest(w.f.log, &t));
+	assert_int_equal(t.producer_id, 100);
+	assert_int_equal(t.partition, 1);
+	check_scan(0);
+	check_scan(1);
+	end_all(0, true);
+	assert_false(log_txn_oldest(w.f.log, &t));
+	check();
+}
+
+static void zombies_are_fenced_by_the_marker(void **state)
+{
+	(void)state;
+	assert_ok(put_txn(0, 0));
+	end_all(0, false);
+	w.epoch[0]--;
+	assert_int_equal(put_txn(0, 0), ERR_INVALID_PRODUCER_EPOCH);
+	assert_int_equal(put_marker(0, 0, w.epoch[0], true), ERR_INVALID_PRODUCER_EPOCH);
+	restart(false);
+	assert_int_equal(put_txn(0, 0), ERR_INVALID_PRODUCER_EPOCH);
+	w.epoch[0]++;
+	assert_ok(put_txn(0, 0));
+	end_all(0, true);
+	check();
+}
+
+static void fired(struct log_waiter *waiter)
+{
+	(void)waiter;
+	w.log[BATCHES - 1].tag++;
+}
+
+static void a_waiter_for_committed_data_wakes_with_the_marker(void **state)
+{
+	struct log_waiter waiter;
+	(void)state;
+	assert_ok(put_txn(0, 0));
+	log_waiter_init(&waiter, fired);
+	waiter.committed = true;
+	log_wait(w.f.partitions[TOPIC][0], 0, &waiter);
+	assert_ok(put_plain(0, -1));
+	for (int i = 0; i < 10; i++)
+		log_fixture_turn(&w.f);
+	assert_int_equal(w.log[BATCHES - 1].tag, 0);
+	end_all(0, true);
+	for (int i = 0; i < 10; i++)
+		log_fixture_turn(&w.f);
+	assert_int_equal(w.log[BATCHES - 1].tag, 1);
+}
+
+static void the_list_of_aborted_transactions_is_bounded(void **state)
+{
+	struct txns t;
+	struct batch_header h = {
+	    .attributes = BATCH_ATTR_TRANSACTIONAL, .producer_id = 7, .producer_epoch = 0};
+	struct batch_marker m = {.producer_id = 7};
+	(void)state;
+	txns_init(&t);
+	for (int64_t i = 0; i < TXN_ABORTED_MAX; i++) {
+		h.base_offset = 2 * i;
+		assert_ok(txns_check(&t, &h, 0));
+		txns_note(&t, &h, (uint64_t)i + 1, 0);
+		assert_true(txns_end(&t, &m, 2 * i + 1));
+	}
+	h.base_offset += 2;
+	assert_int_equal(txns_check(&t, &h, 0), ERR_POLICY_VIOLATION);
+	assert_ok(txns_check(&t, &h, 2)); /* the first is below the log start now */
+	assert_int_equal(t.aborted_count, TXN_ABORTED_MAX - 1);
+	txns_release(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+	        readers_of_committed_data_agree_with_a_model, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_scan_that_runs_sees_transactions_end, setup, teardown),
+	    cmocka_unit_test_setup_teardown(only_its_own_sources_hold_a_scan_back, setup, teardown),
+	    cmocka_unit_test_setup_teardown(zombies_are_fenced_by_the_marker, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_waiter_for_committed_data_wakes_with_the_marker, setup, teardown),
+	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
+	};
+	return cmocka_run_group_tests_name("log/txn_test", tests, NULL, NULL);
+}
