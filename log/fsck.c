@@ -13,6 +13,23 @@ static bool is_harmless(enum err verdict)
 	       verdict == ERR_GAP;
 }
 
+static void print_line(struct fsck *f)
+{
+	struct writer json;
+	struct bytes line = writer_bytes(&f->line);
+	if (f->line.err != ERR_OK)
+		return;
+	if (!f->options.json) {
+		f->print(f->ctx, bytes_str(line));
+		return;
+	}
+	writer_init(&json, MIB);
+	fsck_json(&json, bytes_str(line));
+	if (json.err == ERR_OK)
+		f->print(f->ctx, bytes_str(writer_bytes(&json)));
+	writer_release(&json);
+}
+
 void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...)
 {
 	char text[1024];
@@ -26,8 +43,7 @@ void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...)
 		f->findings++;
 	if (!is_harmless(verdict))
 		f->bad = true;
-	if (f->line.err == ERR_OK)
-		f->print(f->ctx, bytes_str(writer_bytes(&f->line)));
+	print_line(f);
 }
 
 enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...)
@@ -47,14 +63,22 @@ enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...)
 
 static enum err run(struct fsck *f)
 {
+	if (f->sink && f->sink->begin)
+		TRY(f->sink->begin(f->sink->ctx, f));
+	TRY(fsck_measure(f));
 	TRY(fsck_journal(f));
 	TRY(fsck_partitions(f));
 	TRY(fsck_catalog(f));
+	TRY(fsck_quarantine(f));
+	if (f->sink && f->sink->finish)
+		TRY(f->sink->finish(f->sink->ctx, f));
 	fsck_find(f, ERR_OK, "partitions=%llu segments=%llu frames=%llu bytes=%llu findings=%llu",
 	    (unsigned long long)f->partitions, (unsigned long long)f->segments,
 	    (unsigned long long)f->frames_read, (unsigned long long)f->bytes,
 	    (unsigned long long)f->findings);
-	return f->bad ? err_note(ERR_CORRUPT, "%s: not everything is served", f->data_dir) : ERR_OK;
+	return f->bad && !f->sink
+	           ? err_note(ERR_CORRUPT, "%s: not everything is served", f->data_dir)
+	           : ERR_OK;
 }
 
 static void release(struct fsck *f)
@@ -76,30 +100,19 @@ static void release(struct fsck *f)
 	mem_free(f);
 }
 
-static enum err locked_run(struct io *io, const char *data_dir,
-    const struct log_fsck_options *options, log_print print, void *ctx)
+static enum err locked_run(struct fsck *f)
 {
-	struct fsck *f = mem_calloc(1, sizeof(*f));
-	if (!f)
-		return ERR_NOMEM;
-	f->io = io;
-	f->data_dir = data_dir;
-	f->options = *options;
-	f->print = print;
-	f->ctx = ctx;
 	writer_init(&f->line, MIB);
 	map_init(&f->ends);
 	map_init(&f->topics);
 	map_init(&f->rows);
 	for (unsigned i = 0; i < JOURNAL_FILES; i++)
 		f->journal_fd[i] = -1;
-	enum err err = run(f);
-	release(f);
-	return err;
+	return run(f);
 }
 
-enum err log_fsck(struct io *io, const char *data_dir, const struct log_fsck_options *options,
-    log_print print, void *ctx)
+enum err fsck_walk(struct io *io, const char *data_dir, const struct log_fsck_options *options,
+    const struct fsck_sink *sink, log_print print, void *ctx)
 {
 	char path[LOG_PATH_MAX];
 	int fd;
@@ -110,11 +123,28 @@ enum err log_fsck(struct io *io, const char *data_dir, const struct log_fsck_opt
 	if (err == ERR_NOT_FOUND)
 		return err_note(err, "%s is not a data directory (it has no lock file)", data_dir);
 	TRY(err);
-	err = io_lock(io, fd);
+	struct fsck *f = mem_calloc(1, sizeof(*f));
+	err = f ? io_lock(io, fd) : ERR_NOMEM;
 	if (err == ERR_LOCKED)
 		err_note(err, "%s is held by a running server; stop it first", data_dir);
-	if (err == ERR_OK)
-		err = locked_run(io, data_dir, options, print, ctx);
+	if (err == ERR_OK) {
+		*f = (struct fsck){.io = io,
+		    .data_dir = data_dir,
+		    .options = *options,
+		    .sink = sink,
+		    .print = print,
+		    .ctx = ctx};
+		err = locked_run(f);
+		release(f);
+	} else {
+		mem_free(f);
+	}
 	enum err closed = io_close(io, fd);
 	return err != ERR_OK ? err : closed;
+}
+
+enum err log_fsck(struct io *io, const char *data_dir, const struct log_fsck_options *options,
+    log_print print, void *ctx)
+{
+	return fsck_walk(io, data_dir, options, NULL, print, ctx);
 }

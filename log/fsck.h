@@ -7,6 +7,10 @@
  *                    that a start would put back                              fsck_journal.c
  *   fsck_partitions  every segment, frame by frame, with its index and snapshot   fsck_partition.c
  *   fsck_catalog     topics: what has no data, and what data has no topic         fsck_catalog.c
+ *   fsck_quarantine  what earlier starts cut and kept                              fsck_report.c
+ *
+ * Salvage, the new journal and the adoption of orphans are the same walk with a sink that is shown
+ * every frame and does more with it.
  *
  * Each finding is one line `verdict=NAME ...`, NAME from err.def. What is served after the next
  * start (REBUILT, REPAIRED, TORN_*) leaves the result good.
@@ -16,6 +20,8 @@
 #include "log/checkpoint.h"
 #include "log/journal.h"
 #include "log/partition.h"
+
+struct fsck;
 
 /* A frame in the journal that its segment may lack. */
 struct fsck_frame {
@@ -45,6 +51,7 @@ struct fsck_end {
 	int64_t log_end; /* exclusive; -1 = not known (a direct frame) */
 	int64_t segment;
 	uint32_t segment_end;
+	uint64_t last_sequence;
 	bool found; /* its directory is there */
 };
 struct fsck_topic {
@@ -54,14 +61,45 @@ struct fsck_topic {
 	char name[TOPIC_NAME_MAX + 1];
 };
 
+/* A frame as the walk found it. */
+struct fsck_seen {
+	const char *dir;
+	struct partition_key key;
+	int64_t segment;
+	uint32_t pos;
+	const struct frame *frame;
+	struct bytes body; /* of a HOLE too; empty when it does not verify */
+	const char *fault; /* why it is DAMAGED, NULL = it is not */
+	bool whole;        /* every checksum verifies; a fault is one of place or order */
+	bool from_journal; /* REPAIRED: it is not in the segment like this */
+};
+/* Who wants to see what the walk sees; any member may be NULL. In order of partition and offset. */
+struct fsck_sink {
+	void *ctx;
+	/* before anything, the lock is held */
+	enum err (*begin)(void *ctx, struct fsck *f);
+	/* lowest: base offset of the first segment by its file name */
+	enum err (*partition)(void *ctx, struct fsck *f, const char *dir, int64_t lowest);
+	/* its header verifies and frames of it follow */
+	enum err (*segment)(void *ctx, const char *dir, const struct segment_header *h);
+	enum err (*frame)(void *ctx, const struct fsck_seen *seen);
+	/* pos: behind the last frame that the walk reached, in the last segment */
+	enum err (*partition_end)(void *ctx, const char *dir, const struct fsck_end *end);
+	/* after everything, the lock still held */
+	enum err (*finish)(void *ctx, struct fsck *f);
+	bool ends_unknown; /* take every frame that verifies: nothing is torn */
+};
+
 struct fsck {
 	struct io *io;
 	const char *data_dir;
 	struct log_fsck_options options;
 	log_print print;
 	void *ctx;
+	const struct fsck_sink *sink; /* NULL = only look */
 	struct writer line;
-	bool bad; /* something is not served */
+	bool bad;                         /* something is not served */
+	uint64_t bytes_done, bytes_total; /* of segment files */
 	uint64_t partitions, segments, frames_read, bytes, findings;
 	/* journal */
 	struct checkpoint_record record;
@@ -85,6 +123,13 @@ struct fsck_row {
 	uint8_t data[];
 };
 
+/*
+ * Takes the directory's lock, checks everything, calls the sink. ERR_LOCKED, ERR_NOT_FOUND;
+ * ERR_CORRUPT when not everything is served (with a sink: ERR_OK, its `finish` decides).
+ */
+MUST_USE enum err fsck_walk(struct io *io, const char *data_dir,
+    const struct log_fsck_options *options, const struct fsck_sink *sink, log_print print,
+    void *ctx);
 /* One finding: `verdict=NAME ` and the rest in logfmt. Marks the result as bad where it is. */
 void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
 /* "<data>/..." into buf of LOG_PATH_MAX. */
@@ -109,6 +154,14 @@ const struct fsck_frame *fsck_frame_at(
 struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
 
 MUST_USE enum err fsck_partitions(struct fsck *f);
+/* `len` more bytes of segments are done. */
+void fsck_progress(struct fsck *f, uint64_t len);
+/* The size of all segment files, for progress. */
+MUST_USE enum err fsck_measure(struct fsck *f);
+/* One line per file in quarantine/. */
+MUST_USE enum err fsck_quarantine(struct fsck *f);
+/* Writes a line of logfmt as a JSON object. */
+void fsck_json(struct writer *out, struct str logfmt);
 /* A frame of a partition was read (`batch` verified): the catalog's are taken as rows. */
 MUST_USE enum err fsck_catalog_batch(struct fsck *f, struct bytes batch);
 /* log_start of a partition by the rows read so far, 0 when they do not say. ERR_NOMEM. */

@@ -85,6 +85,7 @@ static enum err read_record(struct fsck *f)
 		end->log_end = row->log_end;
 		end->segment = row->segment;
 		end->segment_end = row->segment_end;
+		end->last_sequence = row->last_sequence;
 	}
 	return ERR_OK;
 }
@@ -334,6 +335,7 @@ static enum err move_ends(struct fsck *f)
 			continue;
 		end->segment = frame->segment;
 		end->segment_end = frame->pos + frame->len;
+		end->last_sequence = frame->sequence;
 		end->log_end = -1;
 	}
 	return ERR_OK;

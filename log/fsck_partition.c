@@ -32,6 +32,7 @@ struct chain {
 	uint64_t file_bytes;
 	uint32_t pos; /* of the next frame */
 	bool damaged;
+	bool from_journal; /* the frame that is taken */
 	/* its index */
 	struct bytes index; /* the file, len 0 = none */
 	size_t index_at;
@@ -224,6 +225,30 @@ static void step(struct chain *c, const struct frame *frame)
 	c->sequence = frame->sequence;
 }
 
+/* Shows a frame to the sink. `body` is empty where it does not verify. */
+static enum err show(
+    struct chain *c, const struct frame *frame, struct bytes body, const char *fault)
+{
+	const struct fsck_sink *sink = c->f->sink;
+	struct batch_header h;
+	if (!sink || !sink->frame)
+		return ERR_OK;
+	bool hole = (frame->flags & FRAME_HOLE) != 0;
+	struct fsck_seen seen = {
+	    .dir = c->dir,
+	    .key = c->key,
+	    .segment = c->base,
+	    .pos = c->pos,
+	    .frame = frame,
+	    .body = body,
+	    .fault = fault,
+	    .whole = body.len > 0 && (!fault || hole || batch_fault(frame, body, &h) == NULL),
+	    .from_journal = c->from_journal,
+	};
+	err_clear();
+	return sink->frame(sink->ctx, &seen);
+}
+
 /* A frame whose checksums verify. */
 static enum err take(struct chain *c, const struct frame *frame, struct bytes batch)
 {
@@ -232,6 +257,7 @@ static enum err take(struct chain *c, const struct frame *frame, struct bytes ba
 	err_clear();
 	if (fault)
 		damaged(c, frame, fault);
+	TRY(show(c, frame, batch, fault));
 	index_check(c, frame, fault ? NULL : &h);
 	step(c, frame);
 	c->f->frames_read++;
@@ -291,8 +317,10 @@ static enum err take_from_journal(struct chain *c)
 	fsck_find(c->f, ERR_REPAIRED, AT_FMT " bytes=%u sequence=%llu from=%s", AT_ARG(c),
 	    FRAME_HEADER_BYTES + frame.length, (unsigned long long)frame.sequence,
 	    place ? "frame" : "image");
-	return take(
-	    c, &frame, bytes_slice(writer_bytes(&c->buf), FRAME_HEADER_BYTES, frame.length));
+	c->from_journal = true;
+	err = take(c, &frame, bytes_slice(writer_bytes(&c->buf), FRAME_HEADER_BYTES, frame.length));
+	c->from_journal = false;
+	return err;
 }
 
 /* ---- one segment ----------------------------------------------------------------------------- */
@@ -341,7 +369,9 @@ static enum err bad_place(struct chain *c, const struct frame *frame, bool *ret_
 		return ERR_OK;
 	}
 	if (frame) {
-		damaged(c, frame, "body checksum does not verify");
+		static const char fault[] = "body checksum does not verify";
+		damaged(c, frame, fault);
+		TRY(show(c, frame, (struct bytes){NULL, 0}, fault));
 		index_check(c, frame, NULL);
 		step(c, frame);
 		return ERR_OK;
@@ -453,6 +483,8 @@ static enum err read_segment(
 	c->file_bytes = stat.size_bytes < SEGMENT_BYTES_MAX ? stat.size_bytes : SEGMENT_BYTES_MAX;
 	c->pos = SEGMENT_HEADER_BYTES;
 	c->damaged = false;
+	if (c->f->sink && c->f->sink->segment)
+		TRY(c->f->sink->segment(c->f->sink->ctx, c->dir, h));
 	TRY(index_load(c, path, sealed));
 	segment_walk_init(&c->walk, c->f->io, fd, frame_seed_of(h->seed), 0);
 	c->walk.check_body = true;
@@ -467,6 +499,7 @@ static enum err read_segment(
 	if (err == ERR_OK)
 		err = index_finish(c, path);
 	index_drop(c);
+	fsck_progress(c->f, stat.size_bytes);
 	return err;
 }
 
@@ -516,7 +549,9 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 	c->end = fsck_end_of(c->f, c->key);
 	TRY(fsck_log_start(c->f, c->key, &c->log_start));
 	static const struct fsck_end nothing;
-	if (!c->end && c->f->record_found)
+	if (c->f->sink && c->f->sink->ends_unknown)
+		c->end = NULL;
+	else if (!c->end && c->f->record_found)
 		c->end = &nothing; /* checkpoint and journal know of no frame: all is torn */
 	c->f->partitions++;
 	return note_found(c->f, c->key);
@@ -563,11 +598,16 @@ static enum err check_files(struct chain *c, const struct io_names *names)
 	int64_t base;
 	TRY(fsck_path(c->f, path, "topics/%s", c->dir));
 	TRY(generations_read(c->f->io, path, names, &g));
+	const struct fsck_sink *sink = c->f->sink;
 	enum err err = ERR_OK;
+	if (g.count > 0 && sink && sink->partition)
+		err = sink->partition(sink->ctx, c->f, c->dir, g.files[0].base_offset);
 	for (size_t i = 0; i < g.count && err == ERR_OK; i++)
 		if (!g.files[i].superseded)
 			err = check_file(
 			    c, names->name[g.files[i].name], &g.files[i], i + 1 < g.count);
+	if (g.count > 0 && err == ERR_OK && sink && sink->partition_end)
+		err = sink->partition_end(sink->ctx, c->dir, c->end);
 	generations_release(&g);
 	TRY(err);
 	for (size_t i = 0; i < names->count && !c->first; i++)

@@ -484,6 +484,10 @@ MUST_USE enum err log_dump_file(struct io *io, const char *path,
     const struct log_dump_options *options, log_print print, void *ctx);
 struct log_fsck_options {
 	bool repair_caches; /* rebuild .idx and .snap that are bad */
+	bool json;          /* lines are JSON objects */
+	/* called now and then, may be NULL: bytes of segments read, and of all */
+	void (*progress)(void *ctx, uint64_t done, uint64_t total);
+	void *progress_ctx;
 };
 /*
  * Verifies a data directory that no server holds (else ERR_LOCKED): every frame, link, index entry
@@ -492,3 +496,18 @@ struct log_fsck_options {
  */
 MUST_USE enum err log_fsck(struct io *io, const char *data_dir,
     const struct log_fsck_options *options, log_print print, void *ctx);
+/*
+ * Copies every frame of a data directory that verifies (also out of its journal) into `out_dir`,
+ * which is made and which a server can open; what is lost is a hole there, with a GAP row in the
+ * catalog. The source is only read. Lines as of log_fsck. ERR_LOCKED; ERR_EXISTS: out_dir is not
+ * empty; ERR_OK also when something is lost: ret_result->holes.
+ */
+struct log_salvage_result {
+	uint64_t frames, bytes; /* copied */
+	uint64_t holes;         /* ranges of offsets that are lost */
+	int64_t lost_offsets;
+	uint64_t skipped; /* frames that verify and whose offsets were there already */
+};
+MUST_USE enum err log_salvage(struct io *io, const char *data_dir, const char *out_dir,
+    const struct log_fsck_options *options, log_print print, void *ctx,
+    struct log_salvage_result *ret_result);

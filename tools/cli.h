@@ -100,4 +100,5 @@ void progress_begin(struct progress *p, const struct cli *cli, const char *op, c
     PRINTF(4, 5);
 void progress_update(
     struct progress *p, uint64_t done, uint64_t total, double rate, uint64_t position);
-void progress_end(struct progress *p); /* clears the bar */
+int64_t progress_elapsed_ns(const struct progress *p); /* since progress_begin */
+void progress_end(struct progress *p);                 /* clears the bar */

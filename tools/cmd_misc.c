@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small commands: version, errors, dump, fsck, and the honest answer for what does not exist yet.
+/* Small commands: version, errors, dump, and the honest answer for what does not exist yet.
  */
 #include "log/base/json_write.h"
 #include "log/log.h"
@@ -64,7 +64,7 @@ enum exit_code cmd_errors(struct cli *cli)
 	return EXIT_OK;
 }
 
-/* ---- dump and fsck --------------------------------------------------------------------------- */
+/* ---- dump ------------------------------------------------------------------------------------ */
 
 static void print_line(void *ctx, struct str line)
 {
@@ -82,21 +82,4 @@ enum exit_code cmd_dump(struct cli *cli)
 	e = log_dump_file(io, cli->args[0], &options, print_line, NULL);
 	io_free(io);
 	return e == ERR_OK ? EXIT_OK : cli_fail(e, NULL, "dump %s", cli->args[0]);
-}
-
-enum exit_code cmd_fsck(struct cli *cli)
-{
-	struct io *io;
-	struct log_fsck_options options = {.repair_caches = cli_has(cli, "repair-caches")};
-	const char *data = cli_get(cli, "data", NULL);
-	if (!data)
-		return cli_usage(cli, "--data DIR is needed");
-	if (cli_has(cli, "salvage") || cli_has(cli, "rebuild-journal"))
-		return cli_fail(ERR_NOT_YET, NULL, "fsck --salvage and --rebuild-journal");
-	enum err e = io_new("threads", &io);
-	if (e != ERR_OK)
-		return cli_fail(e, NULL, "fsck %s", data);
-	e = log_fsck(io, data, &options, print_line, NULL);
-	io_free(io);
-	return e == ERR_OK ? EXIT_OK : cli_fail(e, NULL, "fsck %s", data);
 }

@@ -166,7 +166,8 @@ static const struct cli_option dump_options[] = {
     {"deep", 0, NULL, "records too"}, {NULL, 0, NULL, NULL}};
 static const struct cli_option fsck_options[] = {
     {"repair-caches", 0, NULL, "rebuild index and snapshot files that are bad"},
-    {"salvage", 0, "OUT", "copy what is good"},
+    {"salvage", 0, "OUT",
+        "copy every frame that verifies into a new directory; exit 7 when some are lost"},
     {"rebuild-journal", 0, NULL, "make a new journal"},
     {NULL, 0, NULL, NULL},
 };

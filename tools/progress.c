@@ -94,6 +94,11 @@ void progress_update(
 	}
 }
 
+int64_t progress_elapsed_ns(const struct progress *p)
+{
+	return now_ns() - p->start_ns;
+}
+
 void progress_end(struct progress *p)
 {
 	if (p->shown)
