@@ -9,6 +9,7 @@
  * then the Kafka door and the log are closed by the main thread, which turns the loop for them.
  */
 #include "tools/commands.h"
+#include "tools/port_owner.h"
 #include "tools/serve.h"
 #include "log/base/json_write.h"
 #include <signal.h>
@@ -264,9 +265,24 @@ static enum err serve_run(struct serve *s)
 	return wait_for_end(s, &signals);
 }
 
+/* What to do about a start that failed, in `text`; NULL = nothing is known. */
+static const char *advice(const struct serve *s, enum err e, char *text, size_t len)
+{
+	long pid;
+	if (e == ERR_LOCKED)
+		return "stop that one first";
+	const char *http = config_get(&s->config, CONFIG_HTTP),
+	           *kafka = config_get(&s->config, CONFIG_LISTENERS);
+	if (e != ERR_ADDRESS_IN_USE || !port_owner(strstr(err_chain(), kafka) ? kafka : http, &pid))
+		return NULL;
+	snprintf(text, len, "process %ld has it: stop that one, or choose another port", pid);
+	return text;
+}
+
 enum exit_code cmd_serve(struct cli *cli)
 {
 	struct serve s = {0};
+	char text[128];
 	umask(077);
 	if (strcmp(cli_get(cli, "log-format", "logfmt"), "json") == 0)
 		diag_set_json(true);
@@ -282,8 +298,7 @@ enum exit_code cmd_serve(struct cli *cli)
 	e = serve_run(&s);
 	enum exit_code exit = EXIT_OK;
 	if (e != ERR_OK)
-		exit = cli_fail(
-		    e, e == ERR_LOCKED ? "stop that one first" : NULL, "serve %s", s.data_dir);
+		exit = cli_fail(e, advice(&s, e, text, sizeof text), "serve %s", s.data_dir);
 	close_all(&s);
 	return exit;
 }

@@ -77,6 +77,65 @@ def test_unknown_ApiVersions_version_is_answered_in_version_0(t):
     assert struct.unpack(">ih", answer(c)[:6]) == (7, 0)
 
 
+def test_versions_and_keys_that_are_not_served_close_the_connection(t):
+    s = t.server()
+    s.ok("topic", "create", "alive")
+    c = connect(s)
+    c.sendall(request(18, 0, b""))
+    a = answer(c)
+    count = struct.unpack(">i", a[6:10])[0]
+    served = {k: (low, high) for k, low, high in (struct.unpack(">hhh", a[10 + 6 * i:16 + 6 * i]) for i in range(count))}
+    for api, (low, high) in served.items():
+        for version in {low - 1, high + 1, 32767} - ({-1} if api == 18 else set()):
+            if api == 18 or version < 0 and low > 0:
+                continue
+            c = connect(s)
+            c.sendall(request(api, version, b"\0" * 64))
+            assert closed(c), (api, version)
+    alive(s)
+
+
+def test_oversized_counts_in_every_request_are_refused(t):
+    s = t.server()
+    s.ok("topic", "create", "alive")
+    rss = lambda: int([x for x in open("/proc/%d/status" % s.process.pid) if x.startswith("VmRSS")][0].split()[1])
+    before = rss()
+    big = struct.pack(">i", 2 ** 31 - 1)
+    bodies = {3: big, 2: struct.pack(">i", -1) + big, 8: b"\0\1g" + struct.pack(">i", -1) + b"\0\0" + struct.pack(">q", -1) + big,
+              9: b"\0\1g" + big, 19: big, 20: big, 15: big, 42: big, 32: big, 37: big, 21: big,
+              0: b"\xff\xff\xff\xff" + struct.pack(">i", 1000) + big, 1: struct.pack(">iiii", -1, 100, 1, 1000000) + b"\0" + big}
+    versions = {3: 1, 2: 1, 8: 2, 9: 1, 19: 2, 20: 1, 15: 0, 42: 0, 32: 1, 37: 0, 21: 0, 0: 3, 1: 4}
+    for api, body in bodies.items():
+        c = connect(s)
+        c.sendall(request(api, versions[api], body))
+        assert closed(c), api
+    alive(s)
+    assert rss() - before < 16 * 1024, "%d KiB more" % (rss() - before)
+
+
+def test_broken_json_and_sql_over_http_are_problems(t):
+    s = t.server()
+
+    def post(path, body, kind):
+        head = "POST %s HTTP/1.1\r\nHost: %s\r\nX-Kappa: 1\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
+            path, s.http, s.token, kind, len(body))
+        host, port = s.http.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=10) as c:
+            c.sendall(head.encode() + body)
+            out = b""
+            while True:
+                piece = c.recv(65536)
+                if not piece:
+                    return int(out.split()[1]), out
+                out += piece
+
+    for path, body, kind in (("/v1/sql", b"SELEC 1", "application/sql"), ("/v1/sql", b"SELECT 'open", "application/sql"), ("/v1/sql", b"\xff\xfe", "application/sql"),
+                             ("/v1/sql", b'{"sql": ', "application/json"), ("/v1/views/none/promote", b"{", "application/json")):
+        status, out = post(path, body, kind)
+        assert 400 <= status < 500 and b"application/problem+json" in out, (path, body, out)
+    s.ok("topic", "create", "still")
+
+
 def test_random_bytes_in_every_request_are_survived(t):
     s = t.server()
     s.ok("topic", "create", "alive")
@@ -138,6 +197,10 @@ def test_a_second_server_and_a_used_port_are_refused(t):
                        stderr=subprocess.PIPE, timeout=30, env=s.env)
     assert p.returncode == 4, p.stderr
     p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", s.kafka, "--http", "127.0.0.1:0"],
+                       stderr=subprocess.PIPE, timeout=30, env=s.env)
+    assert p.returncode == 1 and b"in use" in p.stderr, p.stderr
+    assert str(s.process.pid).encode() in p.stderr, "the one that has the port is named: %s" % p.stderr
+    p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", "127.0.0.1:0", "--http", s.http],
                        stderr=subprocess.PIPE, timeout=30, env=s.env)
     assert p.returncode == 1 and b"in use" in p.stderr, p.stderr
     p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", "0.0.0.0:0"], stderr=subprocess.PIPE, timeout=30, env=s.env)

@@ -78,7 +78,7 @@ def test_confluent_every_codec_comes_back_byte_for_byte(t):
 def test_kafka_python_every_codec_comes_back_byte_for_byte(t):
     s = t.server()
     records = [r for r in make_records(t, 200) if r[0] is not None or r[1] is not None]
-    for codec in [None, "gzip", "snappy", "lz4"]:
+    for codec in [None, "gzip", "snappy", "lz4", "zstd"]:
         topic = "k-%s" % codec
         p = kafka.KafkaProducer(bootstrap_servers=s.kafka, compression_type=codec, acks="all", linger_ms=5)
         futures = [p.send(topic, value=v, key=k, headers=[h for h in hs if h[1] is not None], partition=0) for k, v, hs in records]
@@ -103,12 +103,31 @@ def test_kcat_every_codec_and_keys_and_headers(t):
     s = t.server()
     lines = b"".join(b"key%d\tvalue %d\n" % (i, i) for i in range(1000))
     for codec in CODECS:
-        topic = "kcat-%s" % codec
-        args = ["-P", "-t", topic, "-K", "\t", "-p", "0", "-H", "a=b", "-X", "enable.idempotence=true"]
-        kcat(s, *(args + (["-z", codec] if codec != "none" else [])), input=lines)
-        out = kcat(s, "-C", "-t", topic, "-e", "-q", "-f", "%k\t%s\n")
-        assert out == lines, codec
-        assert kcat(s, "-C", "-t", topic, "-e", "-q", "-c", "1", "-f", "%h") == b"a=b"
+        for idempotent in ("true", "false"):
+            topic = "kcat-%s-%s" % (codec, idempotent)
+            args = ["-P", "-t", topic, "-K", "\t", "-p", "0", "-H", "a=b", "-X", "enable.idempotence=" + idempotent]
+            kcat(s, *(args + (["-z", codec] if codec != "none" else [])), input=lines)
+            out = kcat(s, "-C", "-t", topic, "-e", "-q", "-f", "%k\t%s\n")
+            assert out == lines, codec
+            assert kcat(s, "-C", "-t", topic, "-e", "-q", "-c", "1", "-f", "%h") == b"a=b"
+
+
+def test_kcat_keeps_nulls_and_empties_apart(t):
+    s = t.server()
+    kcat(s, "-P", "-t", "n", "-p", "0", "-K", ":", "-Z", input=b":v\nk:\n:\nk:v\n")
+    kcat(s, "-P", "-t", "n", "-p", "0", "-K", ":", input=b":v\nk:\n")
+    assert kcat(s, "-C", "-t", "n", "-e", "-q", "-f", "%o %K %S\n").split(b"\n") == [
+        b"0 -1 1", b"1 1 -1", b"2 -1 -1", b"3 1 1", b"4 0 1", b"5 1 0", b""]
+
+
+def test_kcat_reads_as_a_member_of_a_group_and_goes_on_where_it_stood(t):
+    s = t.server()
+    s.ok("topic", "create", "jobs", "-p", "3")
+    for first in (0, 90):
+        for p in range(3):
+            kcat(s, "-P", "-t", "jobs", "-p", str(p), input=b"".join(b"%d\n" % i for i in range(first + 30 * p, first + 30 * p + 30)))
+        out = kcat(s, "-G", "crew", "-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=6000", "-e", "-q", "jobs")
+        assert sorted(int(x) for x in out.split()) == list(range(first, first + 90)), out
 
 
 def test_kcat_lists_and_reads_by_offset_and_time(t):
@@ -124,6 +143,110 @@ def test_kcat_lists_and_reads_by_offset_and_time(t):
     assert kcat(s, "-C", "-t", "times", "-p", "0", "-o", "-1", "-e", "-q") == b"d\n"
     assert kcat(s, "-C", "-t", "times", "-p", "0", "-o", "s@%d" % middle, "-e", "-q") == b"c\nd\n"
     assert kcat(s, "-Q", "-t", "times:0:%d" % middle).split() == b"times [0] offset 2".split()
+
+
+def test_confluent_reads_by_offset_and_time(t):
+    s = t.server()
+    s.ok("topic", "create", "times", "-p", "2")
+    p = confluent_kafka.Producer({"bootstrap.servers": s.kafka})
+    for i in range(100):
+        p.produce("times", value=b"%d" % i, partition=i % 2, timestamp=1700000000000 + 1000 * i)
+    assert p.flush(30) == 0
+    c = confluent_kafka.Consumer({"bootstrap.servers": s.kafka, "group.id": "none", "enable.auto.commit": False})
+
+    def read(partition, offset, count):
+        c.assign([confluent_kafka.TopicPartition("times", partition, offset)])
+        out, deadline = [], time.monotonic() + 30
+        while len(out) < count and time.monotonic() < deadline:
+            m = c.poll(0.2)
+            if m is not None and not m.error():
+                out.append((m.offset(), int(m.value())))
+        return out
+
+    assert c.get_watermark_offsets(confluent_kafka.TopicPartition("times", 1), timeout=10) == (0, 50)
+    assert read(1, 10, 40) == [(i, 2 * i + 1) for i in range(10, 50)]
+    assert read(0, confluent_kafka.OFFSET_BEGINNING, 50)[0] == (0, 0)
+    at = c.offsets_for_times([confluent_kafka.TopicPartition("times", p, 1700000000000 + 1000 * 61) for p in (0, 1)], timeout=10)
+    assert [x.offset for x in at] == [31, 30]
+    assert read(0, at[0].offset, 19) == [(i, 2 * i) for i in range(31, 50)]
+    late = c.offsets_for_times([confluent_kafka.TopicPartition("times", 0, 1800000000000)], timeout=10)
+    assert late[0].offset in (-1, 50), late
+    c.close()
+
+
+def test_kafka_python_reads_by_offset_and_time(t):
+    s = t.server()
+    s.ok("topic", "create", "times")
+    p = kafka.KafkaProducer(bootstrap_servers=s.kafka, acks="all")
+    for i in range(100):
+        p.send("times", value=b"%d" % i, timestamp_ms=1700000000000 + 1000 * i)
+    p.flush(30)
+    p.close()
+    c = kafka.KafkaConsumer(bootstrap_servers=s.kafka, consumer_timeout_ms=3000)
+    tp = kafka.TopicPartition("times", 0)
+    c.assign([tp])
+    assert (c.beginning_offsets([tp])[tp], c.end_offsets([tp])[tp]) == (0, 100)
+    at = c.offsets_for_times({tp: 1700000000000 + 1000 * 60})[tp]
+    assert (at.offset, at.timestamp) == (60, 1700000060000)
+    assert c.offsets_for_times({tp: 1800000000000})[tp] is None
+    for start in (99, 60, 0):
+        c.seek(tp, start)
+        out = [next(c) for _ in range(100 - start)]
+        assert [(m.offset, int(m.value), m.timestamp) for m in out] == [(i, i, 1700000000000 + 1000 * i) for i in range(start, 100)]
+    c.close()
+
+
+class Member(threading.Thread):
+    """A kafka-python consumer on its own thread: its poll waits while the group rebalances."""
+
+    def __init__(self, s, topic):
+        super().__init__(daemon=True)
+        self.consumer = kafka.KafkaConsumer(topic, bootstrap_servers=s.kafka, group_id="team", auto_offset_reset="earliest", session_timeout_ms=6000,
+                                            heartbeat_interval_ms=300, max_poll_interval_ms=8000, auto_commit_interval_ms=200)
+        self.seen, self.assigned, self.leave = [], 0, False
+        self.start()
+
+    def run(self):
+        while not self.leave:
+            for records in self.consumer.poll(timeout_ms=100).values():
+                self.seen.extend((m.partition, m.offset, int(m.value)) for m in records)
+            self.assigned = len(self.consumer.assignment())
+        self.consumer.close()
+
+
+def test_two_kafka_python_consumers_share_partitions_and_survive_one_leaving(t):
+    s = t.server()
+    s.ok("topic", "create", "shared", "-p", "4")
+    a, b = Member(s, "shared"), Member(s, "shared")
+    p = kafka.KafkaProducer(bootstrap_servers=s.kafka, acks="all")
+
+    def send(first, end):
+        for i in range(first, end):
+            p.send("shared", value=b"%d" % i, partition=i % 4)
+        p.flush(30)
+
+    def until(done, what):
+        deadline = time.monotonic() + 40
+        while not done():
+            assert time.monotonic() < deadline, (what, a.assigned, b.assigned, len(a.seen), len(b.seen))
+            time.sleep(0.05)
+
+    try:
+        until(lambda: (a.assigned, b.assigned) == (2, 2), "sharing")
+        send(0, 400)
+        until(lambda: len(a.seen) + len(b.seen) >= 400, "reading")
+        assert sorted(v for _, _, v in a.seen + b.seen) == list(range(400)) and len(a.seen) == len(b.seen) == 200
+        b.leave = True
+        b.join(30)
+        until(lambda: a.assigned == 4, "taking over")
+        send(400, 600)
+        until(lambda: len(set(a.seen + b.seen)) == 600, "reading alone")
+        assert sorted(v for _, _, v in set(a.seen + b.seen)) == list(range(600))
+    finally:
+        a.leave = b.leave = True
+        p.close()
+    a.join(30)
+    assert not a.is_alive() and not b.is_alive()
 
 
 def test_two_consumers_share_partitions_and_survive_one_leaving(t):
