@@ -89,6 +89,15 @@ enum err log_default_config_set(struct log *log, struct str key, struct str valu
 	return ERR_OK;
 }
 
+static enum err copy_text(const char *text, char *buf, size_t len)
+{
+	size_t text_len = strlen(text);
+	if (text_len >= len)
+		return err_note(ERR_LIMIT, "value of %zu bytes", text_len);
+	memcpy(buf, text, text_len + 1);
+	return ERR_OK;
+}
+
 enum err log_topic_config_get(
     const struct log_topic *topic, struct str key, char *buf, size_t len, bool *ret_is_set)
 {
@@ -98,11 +107,16 @@ enum err log_topic_config_get(
 		return err_note(ERR_INVALID_CONFIG, "unknown key");
 	const struct topic_settings *defaults = defaults_of(t->log->catalog, topic->internal);
 	const char *text = topic_settings_get(t->view.settings, defaults, id, ret_is_set);
-	size_t text_len = strlen(text);
-	if (text_len >= len)
-		return err_note(ERR_LIMIT, "value of %zu bytes", text_len);
-	memcpy(buf, text, text_len + 1);
-	return ERR_OK;
+	return copy_text(text, buf, len);
+}
+
+enum err log_default_config_get(const struct log *log, struct str key, char *buf, size_t len)
+{
+	enum topic_config_id id;
+	if (!topic_config_by_key(key, &id))
+		return err_note(ERR_INVALID_CONFIG, "unknown key");
+	return copy_text(
+	    topic_settings_get(&no_defaults, &log->catalog->defaults, id, NULL), buf, len);
 }
 
 /* ---- partitions ------------------------------------------------------------------------------ */

@@ -161,6 +161,9 @@ MUST_USE enum err log_topic_config_get(
 /* Server-wide default for topics created later ("log.segment.bytes" forms are mapped by the
  * caller). */
 MUST_USE enum err log_default_config_set(struct log *log, struct str key, struct str value);
+/* The default in force for `key` of topics that do not set it, as text, into buf. */
+MUST_USE enum err log_default_config_get(
+    const struct log *log, struct str key, char *buf, size_t len);
 
 /* ---- partitions ------------------------------------------------------------------------------ */
 

@@ -95,7 +95,32 @@ static bool fill_topic(struct request *req,
 
 /* ---- the server's ---------------------------------------------------------------------------- */
 
-enum { BROKER_SETTINGS_MAX = 16 };
+/* Kafka's broker key for the default of a topic's key; the others have the same name. */
+static const char *default_key(const char *topic_key)
+{
+	static const char *const names[][2] = {
+	    {"cleanup.policy", "log.cleanup.policy"},
+	    {"delete.retention.ms", "log.cleaner.delete.retention.ms"},
+	    {"flush.messages", "log.flush.interval.messages"},
+	    {"flush.ms", "log.flush.interval.ms"},
+	    {"max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"},
+	    {"max.message.bytes", "message.max.bytes"},
+	    {"message.timestamp.type", "log.message.timestamp.type"},
+	    {"min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"},
+	    {"min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"},
+	    {"retention.bytes", "log.retention.bytes"},
+	    {"retention.ms", "log.retention.ms"},
+	    {"segment.bytes", "log.segment.bytes"},
+	    {"segment.ms", "log.roll.ms"},
+	};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i][0], topic_key) == 0)
+			return names[i][1];
+	}
+	return topic_key;
+}
+
+enum { BROKER_SETTINGS_MAX = 64 };
 
 struct broker_settings {
 	struct setting at[BROKER_SETTINGS_MAX];
@@ -118,6 +143,21 @@ static void PRINTF(5, 6) setting(struct broker_settings *all, const char *key, c
 	    .source = CONFIG_SOURCE_BROKER,
 	    .read_only = true};
 	all->count++;
+}
+
+/* What topics have that do not say otherwise; those that have a broker's key above are there. */
+static void default_settings(const struct log *log, struct broker_settings *all)
+{
+	struct log_config_entry entry;
+	char value[256];
+	for (size_t i = 0; log_topic_config_entry(i, &entry); i++) {
+		bool there = false;
+		for (size_t k = 0; k < all->count; k++)
+			there |= strcmp(all->at[k].key, entry.key) == 0;
+		if (!there &&
+		    log_default_config_get(log, str_of(entry.key), value, sizeof(value)) == ERR_OK)
+			setting(all, default_key(entry.key), entry.type, entry.doc, "%s", value);
+	}
 }
 
 static void broker_settings(const struct request *req, struct broker_settings *all)
@@ -147,6 +187,7 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	setting(all, "connections.max.idle.ms", "long",
 	    "Idle connections are closed after this time.", "%lld",
 	    (long long)(o->idle_ns / MS_NS));
+	default_settings(req->log, all);
 }
 
 static bool fill_broker(struct request *req,

@@ -25,6 +25,7 @@ static const struct dispatch_row rows[] = {
     {API_API_VERSIONS, 0, 4, 0, handle_api_versions},
     {API_CREATE_TOPICS, 2, 7, 2, handle_create_topics},
     {API_DELETE_TOPICS, 1, 6, 1, handle_delete_topics},
+    {API_DELETE_RECORDS, 0, 2, 0, handle_delete_records},
     {API_INIT_PRODUCER_ID, 0, 5, 0, handle_init_producer_id},
     {API_OFFSET_FOR_LEADER_EPOCH, 2, 4, 2, handle_offset_for_leader_epoch},
     {API_DESCRIBE_CONFIGS, 1, 4, 1, handle_describe_configs},
@@ -35,6 +36,7 @@ static const struct dispatch_row rows[] = {
     {API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, handle_incremental_alter_configs},
     {API_OFFSET_DELETE, 0, 0, 0, handle_offset_delete},
     {API_DESCRIBE_CLUSTER, 0, 2, 0, handle_describe_cluster},
+    {API_LIST_CONFIG_RESOURCES, 0, 1, 0, handle_list_config_resources},
     {API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, handle_describe_topic_partitions},
 };
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };

@@ -21,6 +21,8 @@ void handle_create_partitions(struct request *req);
 void handle_describe_configs(struct request *req);
 void handle_alter_configs(struct request *req);
 void handle_incremental_alter_configs(struct request *req);
+void handle_delete_records(struct request *req);
+void handle_list_config_resources(struct request *req);
 void handle_describe_log_dirs(struct request *req);
 void handle_describe_topic_partitions(struct request *req);
 
@@ -31,7 +33,13 @@ enum {
 	OPERATIONS_GROUP = 1 << 3 | 1 << 6 | 1 << 8,
 };
 /* Kafka's ConfigResource.Type */
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum {
+	RESOURCE_TOPIC = 2,
+	RESOURCE_BROKER = 4,
+	RESOURCE_BROKER_LOGGER = 8,
+	RESOURCE_CLIENT_METRICS = 16,
+	RESOURCE_GROUP = 32
+};
 /* Kafka's DescribeConfigsResponse.ConfigSource */
 enum { CONFIG_SOURCE_TOPIC = 1, CONFIG_SOURCE_BROKER = 4, CONFIG_SOURCE_DEFAULT = 5 };
 

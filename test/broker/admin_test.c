@@ -518,32 +518,99 @@ static void sizes_grow_with_what_is_written(void **state)
 	}
 }
 
+/* ---- DeleteRecords and ListConfigResources ---------------------------------------------------- */
+
+static const struct delete_records_response_partition *delete_records(
+    int16_t version, const char *topic, int32_t partition, int64_t offset)
+{
+	struct delete_records_request_partition p = {partition, offset};
+	struct delete_records_request_topic t = {str_of(topic), {&p, 1}};
+	struct delete_records_request body = {{&t, 1}, 1000};
+	const struct delete_records_response *r =
+	    kafka_call(&c, API_DELETE_RECORDS, version, &body);
+	assert_int_equal(r->topics.count, 1);
+	assert_int_equal(r->topics.at[0].partitions.count, 1);
+	assert_int_equal(r->topics.at[0].partitions.at[0].partition_index, partition);
+	return &r->topics.at[0].partitions.at[0];
+}
+
+static void records_can_be_deleted_up_to_an_offset(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	kafka_produce(&c, 9, "t", 0, kafka_batch(&c, 0, 5, "v"));
+	for (int16_t v = 0; v <= 2; v++) {
+		const struct delete_records_response_partition *p =
+		    delete_records(v, "t", 0, v + 1);
+		assert_int_equal(p->error_code, 0);
+		assert_int_equal(p->low_watermark, v + 1);
+	}
+	assert_int_equal(delete_records(2, "t", 0, 1)->low_watermark, 3); /* never back */
+	assert_int_equal(delete_records(2, "t", 0, 6)->error_code, 1);
+	assert_int_equal(delete_records(2, "t", 0, -2)->error_code, 1);
+	assert_int_equal(delete_records(2, "t", 1, 0)->error_code, 3);
+	assert_int_equal(delete_records(2, "u", 0, 0)->error_code, 3);
+	assert_int_equal(delete_records(2, "__kappa_catalog", 0, 0)->error_code, 17);
+	assert_int_equal(delete_records(2, "t", 0, -1)->low_watermark, 5);
+	reconnect(NULL);
+	assert_int_equal(delete_records(2, "t", 0, 0)->low_watermark, 5);
+}
+
+static void what_has_a_configuration_is_listed(void **state)
+{
+	(void)state;
+	int8_t type = 2;
+	struct list_config_resources_request body = {0};
+	kafka_create(&c, "t", 1, NULL);
+	const struct list_config_resources_response *r =
+	    kafka_call(&c, API_LIST_CONFIG_RESOURCES, 0, &body);
+	assert_int_equal(r->config_resources.count, 0);
+	r = kafka_call(&c, API_LIST_CONFIG_RESOURCES, 1, &body);
+	uint32_t all = r->config_resources.count;
+	assert_true(all >= 2);
+	assert_int_equal(r->config_resources.at[all - 1].resource_type, 4);
+	assert_true(str_equal(r->config_resources.at[all - 1].resource_name, STR("1")));
+	body.resource_types.at = &type;
+	body.resource_types.count = 1;
+	r = kafka_call(&c, API_LIST_CONFIG_RESOURCES, 1, &body);
+	assert_int_equal(r->config_resources.count, all - 1);
+	bool seen = false;
+	for (uint32_t i = 0; i < r->config_resources.count; i++)
+		seen |= str_equal(r->config_resources.at[i].resource_name, STR("t"));
+	assert_true(seen);
+	type = 3;
+	r = kafka_call(&c, API_LIST_CONFIG_RESOURCES, 1, &body);
+	assert_int_equal(r->error_code, 35);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    EACH(metadata_names_this_server_in_every_version),
-	    EACH(metadata_of_all_topics_has_each_once),
-	    EACH(asking_for_a_topic_creates_it_where_allowed),
-	    EACH(metadata_finds_topics_by_id),
-	    EACH(advertised_address_is_what_clients_are_told),
-	    EACH(cluster_id_stays_with_the_data),
-	    EACH(groups_are_coordinated_here_and_transactions_nowhere),
-	    EACH(topics_are_created_in_every_version),
-	    EACH(topics_that_cannot_be_are_refused_with_a_reason),
-	    EACH(two_topics_of_one_name_in_a_request_are_both_refused),
-	    EACH(validating_creates_nothing),
-	    EACH(assignments_say_how_many_partitions_there_are),
-	    EACH(topics_are_deleted_by_name_and_by_id),
-	    EACH(topic_made_again_under_its_name_is_another),
-	    EACH(partitions_are_added_and_never_taken),
-	    EACH(configurations_come_with_value_source_and_type),
-	    EACH(configurations_of_what_is_not_there_are_an_error),
-	    EACH(configurations_change_by_setting_deleting_and_list_edits),
-	    EACH(altering_replaces_the_whole_set),
-	    EACH(partitions_are_described_page_by_page),
-	    EACH(sizes_grow_with_what_is_written),
+	    EACH (metadata_names_this_server_in_every_version),
+	    EACH (metadata_of_all_topics_has_each_once),
+	    EACH (asking_for_a_topic_creates_it_where_allowed),
+	    EACH (metadata_finds_topics_by_id),
+	    EACH (advertised_address_is_what_clients_are_told),
+	    EACH (cluster_id_stays_with_the_data),
+	    EACH (groups_are_coordinated_here_and_transactions_nowhere),
+	    EACH (topics_are_created_in_every_version),
+	    EACH (topics_that_cannot_be_are_refused_with_a_reason),
+	    EACH (two_topics_of_one_name_in_a_request_are_both_refused),
+	    EACH (validating_creates_nothing),
+	    EACH (assignments_say_how_many_partitions_there_are),
+	    EACH (topics_are_deleted_by_name_and_by_id),
+	    EACH (topic_made_again_under_its_name_is_another),
+	    EACH (partitions_are_added_and_never_taken),
+	    EACH (configurations_come_with_value_source_and_type),
+	    EACH (configurations_of_what_is_not_there_are_an_error),
+	    EACH (configurations_change_by_setting_deleting_and_list_edits),
+	    EACH (altering_replaces_the_whole_set),
+	    EACH (partitions_are_described_page_by_page),
+	    EACH (sizes_grow_with_what_is_written),
+	    EACH (records_can_be_deleted_up_to_an_offset),
+	    EACH (what_has_a_configuration_is_listed),
 	};
 	int failed = cmocka_run_group_tests_name("uring", tests, NULL, NULL);
 	backend = "threads";

@@ -1,0 +1,146 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Kafka's own Java clients and command line (4.3.1) against the server. T=groups narrows.
+SUITE=java
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need java
+
+k() { # TOOL ARGS...: one of Kafka's commands against the server
+	local tool=$1
+	shift
+	"$KAFKA_PATH/bin/kafka-$tool.sh" --bootstrap-server "$BOOTSTRAP" "$@"
+}
+class() { "$PEERS/kafka.sh" run "$@"; }
+expect() { # TEXT: stdin has it
+	local all
+	all=$(cat)
+	printf '%s\n' "$all"
+	grep -qF -- "$1" <<<"$all" || {
+		echo "expected: $1"
+		return 1
+	}
+}
+export -f k class expect
+case_of() { conform_case "$1" bash -o pipefail -euc "$1"; }
+
+api_versions() { k broker-api-versions | tee "$OUT/api" | expect 'Produce(0): '; ! grep -q UNKNOWN "$OUT/api"; }
+topics() {
+	k topics --create --topic t1 --partitions 3 --replication-factor 1 --config retention.ms=3600000
+	k topics --list | expect t1
+	k topics --describe --topic t1 | expect 'PartitionCount: 3'
+	k topics --alter --topic t1 --partitions 5
+	k topics --describe --topic t1 | expect 'PartitionCount: 5'
+	k topics --create --topic t2 --partitions 1
+	k topics --delete --topic t2
+	! k topics --describe --topic t2
+}
+configs() {
+	k configs --entity-type topics --entity-name t1 --alter --add-config max.message.bytes=2000000
+	k configs --entity-type topics --entity-name t1 --describe | expect max.message.bytes=2000000
+	k configs --entity-type topics --entity-name t1 --alter --delete-config max.message.bytes
+	k configs --entity-type topics --entity-name t1 --describe --all | expect 'max.message.bytes=1048588'
+	k configs --entity-type topics --describe | expect t1
+	k configs --entity-type brokers --entity-name 1 --describe --all | expect 'log.segment.bytes'
+}
+console() {
+	seq 1 1000 | k console-producer --topic c1 --producer-property compression.type=zstd
+	k console-consumer --topic c1 --from-beginning --max-messages 1000 --timeout-ms 20000 --group cg | sort -n | md5sum |
+		expect "$(seq 1 1000 | md5sum)"
+	k consumer-groups --list | expect cg
+}
+groups() {
+	k consumer-groups --describe --group cg | expect ' 1000 '
+	k consumer-groups --describe --group cg --state | expect Empty
+	k consumer-groups --describe --group cg --members --verbose || true
+	k consumer-groups --reset-offsets --group cg --topic c1 --to-datetime 2020-01-01T00:00:00.000 --execute | expect cg
+	k consumer-groups --describe --group cg | awk '$2 == "c1" { s += $4 } END { exit s != 0 }'
+	k consumer-groups --reset-offsets --group cg --topic c1 --to-latest --execute
+	k consumer-groups --delete-offsets --group cg --topic c1 | expect Successful
+	k consumer-groups --delete --group cg
+}
+offsets() {
+	k get-offsets --topic c1 | expect c1:0:
+	k get-offsets --topic c1 --time -2 | expect c1:0:0
+	k get-offsets --topic c1 --time max-timestamp
+	printf '{"partitions":[{"topic":"c1","partition":0,"offset":1}],"version":1}' >"$OUT/del.json"
+	k delete-records --offset-json-file "$OUT/del.json" | expect 'low_watermark: 1'
+	k get-offsets --topic c1 --time earliest | expect c1:0:1
+	k log-dirs --describe | expect '"topics"' || k log-dirs --describe | expect partitions
+}
+cluster() {
+	"$KAFKA_PATH/bin/kafka-cluster.sh" cluster-id --bootstrap-server "$BOOTSTRAP" | expect 'Cluster ID: '
+	"$KAFKA_PATH/bin/kafka-cluster.sh" list-endpoints --bootstrap-server "$BOOTSTRAP" | expect 127.0.0.1
+	k features describe
+}
+producer_perf() {
+	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic perf --num-records 500000 --record-size 100 --throughput -1 \
+		--producer-props "bootstrap.servers=$BOOTSTRAP" acks=all batch.size=65536 linger.ms=5 | expect '500000 records sent'
+	k consumer-perf-test --topic perf --num-records 500000 --timeout 60000 | expect ' 500'
+}
+verifiable() {
+	"$KAFKA_PATH/bin/kafka-verifiable-producer.sh" --bootstrap-server "$BOOTSTRAP" --topic ver --max-messages 2000 |
+		tee "$OUT/vp" | tail -n 1 | expect '"acked":2000'
+	"$KAFKA_PATH/bin/kafka-verifiable-consumer.sh" --bootstrap-server "$BOOTSTRAP" --topic ver --group-id vg \
+		--max-messages 2000 --reset-policy earliest | tee "$OUT/vc" | expect shutdown_complete
+	awk -F'"count":' '/records_consumed/ { split($2, a, /[,}]/); s += a[1] } END { exit s != 2000 }' "$OUT/vc"
+}
+group_protocol_consumer() {
+	seq 1 100 | k console-producer --topic g848
+	k console-consumer --topic g848 --from-beginning --max-messages 100 --timeout-ms 20000 \
+		--consumer-property group.protocol=consumer --group g848 | wc -l | expect 100
+	k consumer-groups --describe --group g848 | expect g848
+}
+transactional_perf() {
+	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic txn --num-records 20000 --record-size 100 --throughput -1 \
+		--transaction-duration-ms 50 --transactional-id perf-1 --producer-props "bootstrap.servers=$BOOTSTRAP" |
+		expect '20000 records sent'
+	k console-consumer --topic txn --from-beginning --max-messages 20000 --timeout-ms 20000 --isolation-level read_committed |
+		wc -l | expect 20000
+	k transactions list | expect perf-1
+	k transactions describe --transactional-id perf-1 | expect perf-1
+}
+transactional_copier() {
+	seq 1 500 | k console-producer --topic copyin
+	class org.apache.kafka.tools.TransactionalMessageCopier --broker-list "$BOOTSTRAP" --transactional-id copy-1 \
+		--consumer-group copy --input-topic copyin --input-partition 0 --output-topic copyout --max-messages 500 \
+		--transaction-size 50 --enable-random-aborts | expect '"remaining":0'
+	k console-consumer --topic copyout --from-beginning --max-messages 500 --timeout-ms 20000 \
+		--isolation-level read_committed | sort -n | md5sum | expect "$(seq 1 500 | md5sum)"
+}
+connect() {
+	mkdir -p "$OUT/connect"
+	seq 1 200 >"$OUT/connect/in"
+	: >"$OUT/connect/out"
+	cat >"$OUT/connect/worker" <<-X
+	bootstrap.servers=$BOOTSTRAP
+	key.converter=org.apache.kafka.connect.storage.StringConverter
+	value.converter=org.apache.kafka.connect.storage.StringConverter
+	offset.storage.file.filename=$OUT/connect/offsets
+	offset.flush.interval.ms=1000
+	listeners=http://127.0.0.1:0
+	X
+	printf '%s\n' name=src connector.class=FileStreamSource tasks.max=1 "file=$OUT/connect/in" topic=connect >"$OUT/connect/src"
+	printf '%s\n' name=dst connector.class=FileStreamSink tasks.max=1 "file=$OUT/connect/out" topics=connect >"$OUT/connect/dst"
+	class org.apache.kafka.connect.cli.ConnectStandalone "$OUT/connect/worker" "$OUT/connect/src" "$OUT/connect/dst" &
+	local pid=$! i
+	for ((i = 0; i < 90; i++)); do
+		[ "$(wc -l <"$OUT/connect/out")" -ge 200 ] && break
+		sleep 1
+	done
+	pkill -TERM -P $pid 2>/dev/null
+	kill $pid 2>/dev/null
+	wait $pid || true
+	sort -n "$OUT/connect/out" | cmp - "$OUT/connect/in"
+}
+export -f api_versions topics configs console groups offsets cluster producer_perf verifiable group_protocol_consumer \
+	transactional_perf transactional_copier connect
+
+conform_begin
+kafka_tools || die "no Java tools: ../shared/peers/kafka.sh install failed"
+server_start
+export OUT PEERS KAFKA_PATH
+for name in api_versions topics configs console groups offsets cluster producer_perf verifiable group_protocol_consumer \
+	transactional_perf transactional_copier connect; do
+	case_of $name
+done
+conform_end
