@@ -32,9 +32,20 @@ static void maybe_write_back(struct sim_io *s)
 	}
 }
 
+/* The end that was planned for this call, if it is the one. */
+static void maybe_fall(struct sim_io *s)
+{
+	if (s->fall_in == 0 || --s->fall_in > 0)
+		return;
+	s->fallen = s->fall_kills ? sim_io_kill(&s->base, s->fall_seed)
+	                          : sim_io_cut_power(&s->base, s->fall_seed);
+}
+
 int sim_call(struct sim_io *s, enum sim_call call)
 {
 	s->calls[__builtin_ctz((unsigned)call)]++;
+	if (!s->dead)
+		maybe_fall(s);
 	if (s->dead)
 		return EIO;
 	maybe_write_back(s);
@@ -51,6 +62,13 @@ int sim_call(struct sim_io *s, enum sim_call call)
 	}
 	bool chaos = s->options.chaos_ppm > 0 && (call & SIM_CALL_FILES);
 	return chaos && prng_below(&s->prng, 1000000) < s->options.chaos_ppm ? EIO : 0;
+}
+
+size_t sim_part(struct sim_io *s, size_t len)
+{
+	bool whole = len < 2 || s->options.short_ppm == 0 ||
+	             prng_below(&s->prng, 1000000) >= s->options.short_ppm;
+	return whole ? len : 1 + (size_t)prng_below(&s->prng, len - 1);
 }
 
 void sim_io_fault(struct io *io, struct sim_fault fault)
@@ -179,23 +197,31 @@ static enum err sim_close(struct io *io, int fd)
 
 enum { WAITING = 1, FLYING = 2, CANCELLED = 4 };
 
+static bool is_file_op(enum io_op op)
+{
+	return op == IO_READ || op == IO_WRITE || op == IO_FDATASYNC;
+}
+
+static int64_t landing_ns(struct sim_io *s, const struct io_req *req)
+{
+	bool net = !is_file_op(req->op) && s->options.net_max_ns > 0;
+	int64_t min = net ? s->options.net_min_ns : s->options.latency_min_ns;
+	int64_t max = net ? s->options.net_max_ns : s->options.latency_max_ns;
+	int64_t due = s->now_ns + min + (int64_t)prng_below(&s->prng, (uint64_t)(max - min) + 1);
+	const struct sim_fd *f = sim_fd_get(s, req->fd);
+	int64_t stalled = f && f->kind == SIM_FD_STREAM ? sim_net_stalled_until(f) : 0;
+	return stalled > due && !s->dead ? stalled : due;
+}
+
 void sim_take_off(struct sim_io *s, struct io_req *req, int fail)
 {
 	if (s->flight_count == s->flight_capacity) {
 		s->flight_capacity = s->flight_capacity ? s->flight_capacity * 2 : 64;
 		s->flights = xrealloc(s->flights, s->flight_capacity * sizeof(*s->flights));
 	}
-	int64_t spread = s->options.latency_max_ns - s->options.latency_min_ns;
-	int64_t latency =
-	    s->options.latency_min_ns + (int64_t)prng_below(&s->prng, (uint64_t)spread + 1);
 	req->state = FLYING;
 	s->flights[s->flight_count++] =
-	    (struct sim_flight){req, s->now_ns + latency, s->flight_order++, fail};
-}
-
-static bool is_file_op(enum io_op op)
-{
-	return op == IO_READ || op == IO_WRITE || op == IO_FDATASYNC;
+	    (struct sim_flight){req, landing_ns(s, req), s->flight_order++, fail};
 }
 
 static void start(struct sim_io *s, struct io_req *req)
@@ -300,8 +326,8 @@ static enum err sim_poll(struct io *io, int64_t timeout_ns)
 {
 	struct sim_io *s = sim_of(io);
 	if (!wait_for_event(s, timeout_ns))
-		return err_note(ERR_TIMEOUT,
-		    "simulation: waiting for ever, and nothing is under way");
+		return err_note(
+		    ERR_TIMEOUT, "simulation: waiting for ever, and nothing is under way");
 	io_turn_begin(io);
 	uint64_t last = s->flight_order;
 	while (s->flight_count > 0) {
@@ -346,8 +372,8 @@ static struct sim_disk *disk_in_mid_air(struct sim_io *s, struct prng *p)
 		uint64_t at = req->pos;
 		/* piece by piece, and perhaps not to the end */
 		for (int piece = 0; piece < req->iov_count && prng_below(p, 8) > 0; piece++) {
-			struct bytes data = bytes_of(req->iov[piece].iov_base,
-			    req->iov[piece].iov_len);
+			struct bytes data =
+			    bytes_of(req->iov[piece].iov_base, req->iov[piece].iov_len);
 			struct sim_op op = {
 			    .kind = SIM_OP_WRITE, .inode = f->inode, .pos = at, .data = data};
 			if (sim_disk_apply(d, &op) != 0)
@@ -377,6 +403,26 @@ struct sim_disk *sim_io_kill(struct io *io, uint64_t seed)
 	sim_disk_close_all(d);
 	sim_io_unplug(io);
 	return d;
+}
+
+void sim_io_fall_at(struct io *io, uint64_t nth, bool kill, uint64_t seed)
+{
+	struct sim_io *s = sim_of(io);
+	s->fall_in = nth;
+	s->fall_kills = kill;
+	s->fall_seed = seed;
+}
+
+bool sim_io_is_dead(const struct io *io)
+{
+	return ((const struct sim_io *)io)->dead;
+}
+
+struct sim_disk *sim_io_fallen(struct io *io)
+{
+	struct sim_disk *fallen = sim_of(io)->fallen;
+	sim_of(io)->fallen = NULL;
+	return fallen;
 }
 
 void sim_io_jump_clock(struct io *io, int64_t by_ns)
@@ -412,6 +458,7 @@ static void sim_free(struct io *io)
 			close_fd(s, &s->fds[i]);
 	}
 	release_log(&s->log);
+	sim_disk_free(s->fallen);
 	free(s->flights);
 	free(s->fds);
 	free(s);
@@ -462,6 +509,7 @@ enum err sim_io_new(struct sim_disk *disk, const struct sim_options *options, st
 	}
 	ASSERT(s->options.latency_min_ns >= 0);
 	ASSERT(s->options.latency_min_ns <= s->options.latency_max_ns);
+	ASSERT(s->options.net_min_ns >= 0 && s->options.net_min_ns <= s->options.net_max_ns);
 	prng_init(&s->prng, options->seed);
 	s->now_ns = S_NS;
 	s->realtime_ns = EPOCH_NS;

@@ -13,14 +13,15 @@
  *      nothing can ever happen is an error (ERR_TIMEOUT): the real thing would hang.
  *  T3  WRITE, before it fails, may have written a part (whole sectors); a failed sync loses data
  *      (F7).
- *  T4  RECV may return fewer bytes than are there. A socket buffers 64 KiB per direction; SEND
- *      waits for room. Bytes arrive in order or the connection breaks (sim_io_break).
- *  T5  Faults: any call, by kind and number, fails with a given errno (sim_io_fault); chaos_ppm
- *      makes calls fail at random with EIO.
- *  T6  A power cut (sim_io_cut_power) executes a random subset of the WRITEs in flight, hands out
- *      the disk as the cut leaves it, and makes every later call fail with EIO: the server can be
- *      torn down in the usual way without changing anything. sim_io_kill is a process killed: the
- *      page cache survives.
+ *  T4  RECV may return fewer bytes than are there, SEND may do its work in parts (short_ppm). A
+ * socket buffers 64 KiB per direction; SEND waits for room. Bytes arrive in order or the connection
+ * breaks (sim_io_break). Connections know nothing of each other: their bytes overtake; one may
+ * stand still (sim_io_stall). T5  Faults: any call, by kind and number, fails with a given errno
+ * (sim_io_fault); chaos_ppm makes calls fail at random with EIO. T6  A power cut (sim_io_cut_power)
+ * executes a random subset of the WRITEs in flight, hands out the disk as the cut leaves it, and
+ * makes every later call fail with EIO: the server can be torn down in the usual way without
+ * changing anything. sim_io_kill is a process killed: the page cache survives. sim_io_fall_at does
+ * either at a call, so also inside a blocking one.
  *
  * It checks what the real backends cannot: that a descriptor is closed only when its requests are
  * done, that O_DIRECT is aligned, that nothing is used after close (EBADF; numbers are reused
@@ -33,6 +34,9 @@ struct sim_options {
 	uint64_t seed;
 	int64_t latency_min_ns; /* of requests; both 0 = 20 us .. 2 ms */
 	int64_t latency_max_ns;
+	int64_t net_min_ns; /* of requests on sockets; both 0 = as above */
+	int64_t net_max_ns;
+	unsigned short_ppm;     /* chance per SEND that it is done in parts */
 	unsigned writeback_ppm; /* chance per call that one dirty sector becomes durable */
 	unsigned chaos_ppm;     /* chance per call of EIO */
 	bool refuse_direct;     /* IO_DIRECT is ERR_UNSUPPORTED */
@@ -40,8 +44,8 @@ struct sim_options {
 };
 
 /* Borrows the disk, which outlives the io and is changed by it. */
-MUST_USE enum err sim_io_new(struct sim_disk *disk, const struct sim_options *options,
-    struct io **ret_io);
+MUST_USE enum err sim_io_new(
+    struct sim_disk *disk, const struct sim_options *options, struct io **ret_io);
 bool sim_io_is(const struct io *io);
 struct sim_disk *sim_io_disk(struct io *io);
 /* Descriptors that are open: 0 after a server has closed all it opened. */
@@ -56,12 +60,12 @@ enum sim_call {
 	SIM_CALL_CLOSE = 1 << 1,
 	SIM_CALL_READ = 1 << 2,
 	SIM_CALL_WRITE = 1 << 3,
-	SIM_CALL_SYNC = 1 << 4,     /* fdatasync, fsync */
+	SIM_CALL_SYNC = 1 << 4, /* fdatasync, fsync */
 	SIM_CALL_SYNC_DIR = 1 << 5,
 	SIM_CALL_TRUNCATE = 1 << 6,
 	SIM_CALL_ALLOCATE = 1 << 7,
 	SIM_CALL_STAT = 1 << 8,
-	SIM_CALL_NAMES = 1 << 9,    /* mkdir, rename, symlink, unlink, rmdir */
+	SIM_CALL_NAMES = 1 << 9, /* mkdir, rename, symlink, unlink, rmdir */
 	SIM_CALL_LIST = 1 << 10,
 	SIM_CALL_LOCK = 1 << 11,
 	SIM_CALL_SPACE = 1 << 12,
@@ -92,6 +96,15 @@ uint64_t sim_io_calls(struct io *io, unsigned calls);
 struct sim_disk *sim_io_cut_power(struct io *io, uint64_t seed);
 struct sim_disk *sim_io_kill(struct io *io, uint64_t seed);
 /*
+ * The same before the nth call of the seam from now (1 = the next; 0 = never): what was done until
+ * then counts, the call itself fails.
+ */
+void sim_io_fall_at(struct io *io, uint64_t nth, bool kill, uint64_t seed);
+/* The power is gone, the process killed, the io unplugged. */
+bool sim_io_is_dead(const struct io *io);
+/* The disk that the fall has left, once: the caller frees it. NULL: not yet, or taken already. */
+struct sim_disk *sim_io_fallen(struct io *io);
+/*
  * Only the end of the io: each later call fails with EIO, requests in flight complete without
  * effect.
  */
@@ -118,3 +131,5 @@ const struct sim_op *sim_io_op(struct io *io, size_t index);
 MUST_USE enum err sim_io_connect(struct io *io, uint16_t port, int *ret_fd);
 /* Breaks a connection: both ends get ECONNRESET, bytes under way are lost. */
 void sim_io_break(struct io *io, int fd);
+/* Nothing moves on this connection, in either direction, for that long. */
+void sim_io_stall(struct io *io, int fd, int64_t for_ns);

@@ -25,6 +25,7 @@ struct sim_socket {
 	size_t in_len;
 	bool eof;   /* nothing follows what is in `in` */
 	bool reset; /* ... but ECONNRESET */
+	int64_t stalled_until_ns;
 	struct io_req *recv, *send;
 };
 
@@ -70,8 +71,8 @@ enum err sim_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
 	struct sim_io *s = sim_of(io);
 	errno = sim_call(s, SIM_CALL_LISTEN);
 	if (errno == 0 && !is_local(host))
-		return err_note(ERR_NOT_FOUND, "listen on %s:%u: not simulated", host,
-		    (unsigned)port);
+		return err_note(
+		    ERR_NOT_FOUND, "listen on %s:%u: not simulated", host, (unsigned)port);
 	if (errno == 0 && port > 0 && listener_on(s, port))
 		errno = EADDRINUSE;
 	if (errno != 0)
@@ -94,7 +95,7 @@ enum err sim_io_connect(struct io *io, uint16_t port, int *ret_fd)
 		return err_sys("connect to port %u", (unsigned)port);
 	uint16_t own_port = s->next_port++;
 	struct sim_socket *client = new_socket(own_port, port),
-	    *server = new_socket(port, own_port);
+	                  *server = new_socket(port, own_port);
 	client->peer = server;
 	server->peer = client;
 	if (!listener->queue)
@@ -168,6 +169,21 @@ void sim_io_break(struct io *io, int fd)
 	k->eof = k->reset = true;
 	wake(s, &k->recv);
 	wake(s, &k->send);
+}
+
+int64_t sim_net_stalled_until(const struct sim_fd *f)
+{
+	const struct sim_socket *k = f->socket;
+	int64_t peer = k->peer ? k->peer->stalled_until_ns : 0;
+	return peer > k->stalled_until_ns ? peer : k->stalled_until_ns;
+}
+
+void sim_io_stall(struct io *io, int fd, int64_t for_ns)
+{
+	struct sim_io *s = sim_of(io);
+	struct sim_fd *f = sim_fd_get(s, fd);
+	ASSERT(f && f->kind == SIM_FD_STREAM);
+	f->socket->stalled_until_ns = s->now_ns + for_ns;
 }
 
 void sim_net_unplug(struct sim_io *s)
@@ -271,9 +287,12 @@ static int64_t do_send(struct sim_io *s, struct sim_socket *k, const struct iove
 	for (int i = 0; i < count && peer->in_len < BUFFER_BYTES; i++) {
 		size_t room = BUFFER_BYTES - peer->in_len;
 		size_t n = iov[i].iov_len < room ? iov[i].iov_len : room;
-		memcpy(peer->in + peer->in_len, iov[i].iov_base, n);
-		peer->in_len += n;
-		done += n;
+		size_t part = sim_part(s, n);
+		memcpy(peer->in + peer->in_len, iov[i].iov_base, part);
+		peer->in_len += part;
+		done += part;
+		if (part < n)
+			break;
 	}
 	wake(s, &peer->recv);
 	return done > 0 ? (int64_t)done : -EAGAIN;
@@ -293,5 +312,5 @@ int64_t sim_net_effect(struct sim_io *s, struct io_req *req)
 	const struct iovec *iov;
 	int count = io_req_rest(req, &iov);
 	return req->op == IO_RECV ? do_recv(s, f->socket, iov, count)
-				  : do_send(s, f->socket, iov, count);
+	                          : do_send(s, f->socket, iov, count);
 }

@@ -55,6 +55,10 @@ struct sim_io {
 	uint64_t calls[32]; /* by bit of enum sim_call */
 	struct sim_oplog log;
 	uint16_t next_port;
+	uint64_t fall_in; /* calls until the end; 0 = none is planned */
+	uint64_t fall_seed;
+	bool fall_kills;
+	struct sim_disk *fallen;
 };
 
 static inline struct sim_io *sim_of(struct io *io)
@@ -73,6 +77,8 @@ int sim_apply(struct sim_io *s, const struct sim_op *op);
 struct sim_fd *sim_fd_get(struct sim_io *s, int fd);
 /* A new descriptor of this kind, the lowest free number. */
 int sim_fd_new(struct sim_io *s, enum sim_fd_kind kind);
+/* A part of `len` bytes, by short_ppm; never nothing. */
+size_t sim_part(struct sim_io *s, size_t len);
 /* Sends a request on its way, or to its failure. */
 void sim_take_off(struct sim_io *s, struct io_req *req, int fail);
 
@@ -93,14 +99,14 @@ enum err sim_rmdir(struct io *io, const char *path);
 enum err sim_fsync_dir(struct io *io, const char *path);
 enum err sim_list(struct io *io, const char *path, struct io_names *ret_names);
 enum err sim_lock(struct io *io, int fd);
-enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
-    uint64_t *ret_total_bytes);
+enum err sim_space(
+    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 /* The effect of a file request: bytes moved or -errno. */
 int64_t sim_file_effect(struct sim_io *s, struct io_req *req);
 
 /* sim_net.c */
-enum err sim_listen(struct io *io, const char *host, uint16_t port, int *ret_fd,
-    uint16_t *ret_port);
+enum err sim_listen(
+    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 enum err sim_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 /* Waits at the socket or takes off. */
 void sim_net_submit(struct sim_io *s, struct sim_fd *f, struct io_req *req);
@@ -112,5 +118,7 @@ bool sim_net_cancel(struct sim_io *s, struct io_req *req);
  */
 int64_t sim_net_effect(struct sim_io *s, struct io_req *req);
 void sim_net_close(struct sim_io *s, struct sim_fd *f);
+/* When this socket may move again. */
+int64_t sim_net_stalled_until(const struct sim_fd *f);
 /* Everything that waits fails with EIO. */
 void sim_net_unplug(struct sim_io *s);
