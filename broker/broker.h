@@ -23,7 +23,8 @@ struct broker_options {
 	uint32_t connections_max;    /* 0 = 10,000; further ones are closed at once */
 	size_t request_bytes_max;    /* one request; 0 = REQUEST_BYTES_MAX */
 	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
-	size_t fetch_bytes_max;    /* one fetch response; 0 = 16 MiB. A first batch may be larger */
+	size_t fetch_bytes_max; /* one fetch response; 0 = 16 MiB, at most the budget. A first
+	                           batch may be larger */
 	size_t fetch_budget_bytes; /* fetched data not yet sent, all connections; 0 = 128 MiB */
 	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
 	                            queue */

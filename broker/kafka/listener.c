@@ -138,6 +138,9 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 		o->fetch_bytes_max = 16 * MIB;
 	if (o->fetch_budget_bytes == 0)
 		o->fetch_budget_bytes = 128 * MIB;
+	/* a read that could never get its memory would wait for ever */
+	if (o->fetch_bytes_max > o->fetch_budget_bytes)
+		o->fetch_bytes_max = o->fetch_budget_bytes;
 	if (o->append_bytes_max == 0)
 		o->append_bytes_max = 48 * MIB;
 	if (o->idle_ns == 0)
