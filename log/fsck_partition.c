@@ -477,6 +477,12 @@ static enum err read_segment(
 		    c->dir, (long long)h->base_offset, (unsigned long long)stat.size_bytes);
 		return ERR_OK; /* nothing in it was ever acknowledged */
 	}
+	bool passed_by = !c->first && h->base_offset < c->next_offset;
+	if (passed_by && stat.size_bytes <= SEGMENT_HEADER_BYTES) {
+		fsck_find(c->f, ERR_TORN_TAIL, "partition=%s segment=%lld what=unborn bytes=%llu",
+		    c->dir, (long long)h->base_offset, (unsigned long long)stat.size_bytes);
+		return ERR_OK; /* made for a roll that failed */
+	}
 	check_join(c, h);
 	c->header = *h;
 	c->base = h->base_offset;

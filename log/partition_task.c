@@ -94,7 +94,10 @@ static enum err create_files(struct io *io, struct partition_create *c)
 	TRY(segment_file_create(io, c->dir, &c->header));
 	snprintf(
 	    path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".log", name));
-	return io_open(io, path, 0, &c->fd);
+	enum err e = io_open(io, path, 0, &c->fd);
+	if (e != ERR_OK)
+		segment_file_leave(io, path);
+	return e;
 }
 
 static void create_run(struct pool_job *job)

@@ -377,7 +377,10 @@ static enum err drop_unborn(struct recovery *r, struct segment *s)
 	return ERR_OK;
 }
 
-/* Segments without frames at the end: at most one stays, and only where the log goes on. */
+/*
+ * Segments without frames at the end: at most one stays, and only where the log goes on. One whose
+ * offsets the segment before it holds was made for a roll that failed: the log went on without it.
+ */
 static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 {
 	struct list_node *first = list_first(&p->segments);
@@ -387,6 +390,8 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (s->size > SEGMENT_HEADER_BYTES)
 			end = s;
+		else if (s != end && s->base_offset < end->end_offset)
+			TRY(drop_unborn(r, s));
 	}
 	for (struct list_node *n = end->node.next, *next = n->next; n != &p->segments.head;
 	     n = next, next = n->next) {

@@ -82,11 +82,18 @@ enum err segment_file_create(struct io *io, const char *dir, const struct segmen
 	if (e == ERR_OK)
 		e = closed;
 	if (e == ERR_OK)
-		return io_fsync_dir(io, dir);
-	/* A file without a durable header must not stay: its name would be taken. */
+		e = io_fsync_dir(io, dir);
+	if (e != ERR_OK)
+		segment_file_leave(io, path);
+	return e;
+}
+
+void segment_file_leave(struct io *io, const char *path)
+{
+	size_t mark = err_mark();
 	if (io_unlink(io, path) != ERR_OK)
 		diag(DIAG_WARN, "segment_leftover", "path=%s", path);
-	return e;
+	err_rewind(mark);
 }
 
 enum err segment_file_header(

@@ -65,10 +65,12 @@ bool segment_name_parse(const char *name, const char *suffix, int64_t *ret_base_
 bool segment_name_parse_of(
     const char *name, const char *suffix, int64_t *ret_base_offset, uint32_t *ret_generation);
 
-/* [any thread] Creates dir/<base>.log with its header, durably (file, then directory). ERR_EXISTS,
- * ERR_NOSPACE, ERR_IO. */
+/* [any thread] Creates dir/<base>.log with its header, durably (file, then directory); on failure
+ * the name is free again as far as possible. ERR_EXISTS, ERR_NOSPACE, ERR_IO. */
 MUST_USE enum err segment_file_create(
     struct io *io, const char *dir, const struct segment_header *header);
+/* [any thread] Removes a file that was made for a roll which failed: the log goes on without it. */
+void segment_file_leave(struct io *io, const char *path);
 /* [any thread] Reads and checks the header of an open segment file. The name goes into name_buf
  * (TOPIC_NAME_MAX + 1). */
 MUST_USE enum err segment_file_header(

@@ -445,19 +445,40 @@ static void a_missing_segment_in_the_middle_is_contained(void **state)
 	assert_int_equal(append_one(1), ERR_DAMAGED);
 }
 
-static void overlapping_segments_are_refused(void **state)
+/* A segment that begins at offset 1, where the first one has records. */
+static void create_overlapping_segment(void)
 {
 	char name[TOPIC_NAME_MAX + 1];
 	struct segment_header h;
 	int fd;
-	(void)state;
-	fill(1, 0, 40);
-	stop(true);
 	assert_ok(io_open(w.io, "/data/topics/topic1-0/00000000000000000000.log", 0, &fd));
 	assert_ok(segment_file_header(w.io, fd, name, &h));
 	assert_ok(io_close(w.io, fd));
 	h.base_offset = 1;
 	assert_ok(segment_file_create(w.io, "/data/topics/topic1-0", &h));
+}
+
+static void an_empty_segment_of_a_roll_that_failed_is_dropped(void **state)
+{
+	struct io_stat st;
+	(void)state;
+	fill(1, 0, 40);
+	stop(true);
+	create_overlapping_segment();
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("overlap");
+	assert_readable(1, 0, 40);
+	assert_int_equal(io_stat(w.io, "/data/topics/topic1-0/00000000000000000001.log", &st), ERR_NOT_FOUND);
+	fill(1, 40, 80);
+}
+
+static void overlapping_segments_are_refused(void **state)
+{
+	(void)state;
+	fill(1, 0, 40);
+	stop(true);
+	create_overlapping_segment();
+	file_append("/data/topics/topic1-0/00000000000000000001.log", "records");
 	assert_int_equal(log_fixture_open(&w.f), ERR_OVERLAP);
 	assert_event("overlap");
 }
@@ -581,6 +602,7 @@ int main(void)
 		TEST(a_bad_journal_header_is_written_again),
 		TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
 		TEST(a_missing_segment_in_the_middle_is_contained),
+		TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
 		TEST(overlapping_segments_are_refused),
 		TEST(a_bad_index_is_rebuilt),
 		TEST(sequences_that_were_told_too_early_are_burnt_by_name),
