@@ -49,7 +49,8 @@ SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c proces
 SRC_replay := $(wildcard replay/*.c)
 SRC_tools  := $(wildcard tools/*.c)
 SRC_test   := $(wildcard test/lib/*.c)
-ROOMS      := base log broker proc replay tools test
+SRC_sim    := $(filter-out %_test.c test/sim/main.c,$(wildcard test/sim/*.c))
+ROOMS      := base log broker proc replay tools test sim
 -include broker/kafka/gen.mk
 
 # archives in link order, for a test or program that stands in a given room
@@ -59,12 +60,14 @@ A_broker := $(B)/libbroker.a $(A_log)
 A_proc   := $(B)/libproc.a $(A_log)
 A_replay := $(B)/libreplay.a $(A_proc)
 A_tools  := $(B)/libtools.a $(B)/libbroker.a $(A_replay)
+A_sim    := $(B)/libsim.a $(B)/libtest.a $(B)/libbroker.a $(A_replay)
 L_base   := $(LIBS_base)
 L_log    := $(LIBS_log) $(L_base)
 L_broker := $(LIBS_broker) $(L_log)
 L_proc   := $(LIBS_proc) $(L_log)
 L_replay := $(L_proc)
 L_tools  := $(LIBS_tools) $(LIBS_broker) $(L_proc)
+L_sim    := $(LIBS_broker) $(L_proc)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -100,7 +103,7 @@ $$(TEST_$(1)): $$(B)/test/%: $$(B)/obj/test/%.o $$(B)/libtest.a $$(A_$(2))
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$< $$(B)/libtest.a $$(A_$(2)) -lcmocka $$(L_$(2))
 TESTS += $$(TEST_$(1))
-## check-DIR: the unit tests of one folder (base log broker processor replay tools); T=PATTERN narrows
+## check-DIR: the unit tests of one folder (base log broker processor replay tools sim); T=PATTERN narrows
 check-$(1): $$(TEST_$(1))
 	$$(Q)test/run.sh $$(if $$(T),$$(foreach t,$$(TEST_$(1)),$$(if $$(findstring $$(T),$$(t)),$$(t))),$$(TEST_$(1)))
 .PHONY: check-$(1)
@@ -111,7 +114,18 @@ $(eval $(call unit,broker,broker))
 $(eval $(call unit,processor,proc))
 $(eval $(call unit,replay,replay))
 $(eval $(call unit,tools,tools))
+$(eval $(call unit,sim,sim))
 $(B)/test/base/json_peer_test: L_base += -ljson-c
+# ---- simulation: the whole server in one thread, see test/README.md
+SIM := $(B)/test/sim/sim
+export KAPPA_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
+$(SIM): $(B)/obj/test/sim/main.o $(A_sim)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(A_sim) $(L_sim)
+## sim: SEED=n replays one seed with its trace, SEEDS=a..b runs many (SIM_FLAGS="-j 2 -t SECONDS")
+sim: $(SIM)
+	$(Q)$(SIM) $(SIM_FLAGS) $(or $(SEED),$(SEEDS),1..2000)
+.PHONY: sim
 # test/e2e/*_test.py|sh: TAP on stdout, the program under test in $KAPPA.
 E2E := $(sort $(wildcard test/e2e/*_test.py test/e2e/*_test.sh))
 

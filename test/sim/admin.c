@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one who creates, grows, trims and deletes topics, one request at a time, and asks what there
+ * is; and a stranger who sends what is no request.
+ */
+#include "test/lib/xmalloc.h"
+#include "test/sim/world.h"
+
+#include <stdio.h>
+
+enum { AGAIN = 7, OFFSET_OUT_OF_RANGE = 1, TOPIC_EXISTS = 36, STORAGE = 56, ALL_PARTITIONS = 4 };
+
+struct admin {
+	struct world *w;
+	struct wire wire, stranger;
+	struct loop_timer tick;
+	struct wire_call call;
+	bool busy, looked; /* the last life: the list of topics was seen once more */
+	char name[16];     /* what the request is about */
+	uint32_t topic;
+	int32_t partition, count;
+	int64_t offset, before;
+};
+
+static void again(struct admin *a, int64_t ns)
+{
+	if (!a->w->stopping)
+		loop_timer_set(a->w->loop, &a->tick, loop_now_ns(a->w->loop) + ns);
+}
+
+static void ask(struct admin *a, int16_t key, int16_t version, const void *body,
+    void (*done)(struct wire_call *))
+{
+	a->busy = true;
+	a->call = (struct wire_call){.key = key, .version = version, .done = done};
+	wire_send(&a->wire, &a->call, body);
+}
+
+/* An answer with an error that has no reason. */
+static void check_error(struct admin *a, const char *what, int16_t code)
+{
+	bool trouble = a->w->faulty || a->w->disk->capacity_bytes;
+	trace(a->w, "admin", "%s %s: error %d", what, a->name, code);
+	if (code != 0 && code != AGAIN && !trouble)
+		violated("refused", "%s %s: error %d", what, a->name, code);
+}
+
+static struct admin *answered(struct wire_call *call)
+{
+	struct admin *a = CONTAINER_OF(call, struct admin, call);
+	a->busy = false;
+	return a;
+}
+
+/* ---- topics ---------------------------------------------------------------------------------- */
+
+static void created(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct create_topics_response *r = call->response;
+	if (!r)
+		return;
+	if (r->topics.at[0].error_code == 0)
+		(void)model_topic_seen(
+		    &a->w->model, str_of(a->name), r->topics.at[0].topic_id, a->count);
+	if (r->topics.at[0].error_code != TOPIC_EXISTS)
+		check_error(a, "create", r->topics.at[0].error_code);
+}
+
+static void create(struct admin *a, const char *name)
+{
+	struct world *w = a->w;
+	char bytes[24];
+	struct create_topics_request_config config[3] = {
+	    {STR("retention.ms"), STR("-1")},
+	    {STR("segment.bytes"), str_from(bytes, 0)},
+	    {STR("message.timestamp.type"), STR("LogAppendTime")},
+	};
+	config[1].value.len = (size_t)snprintf(
+	    bytes, sizeof(bytes), "%llu", (unsigned long long)w->plan.segment_bytes);
+	a->count = 1 + (int32_t)below(w, 3);
+	struct create_topics_request_topic t = {.name = str_of(name),
+	    .num_partitions = a->count,
+	    .replication_factor = 1,
+	    .configs = {config, chance(w, 30) ? 3 : 2}};
+	struct create_topics_request body = {.topics = {&t, 1}, .timeout_ms = 5000};
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	model_create_sent(&w->model, name);
+	trace(w, "admin", "creates %s with %d partitions", name, a->count);
+	ask(a, API_CREATE_TOPICS, 7, &body, created);
+}
+
+static void deleted(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct delete_topics_response *r = call->response;
+	if (!r)
+		return;
+	if (r->responses.at[0].error_code == 0)
+		model_topic_deleted(&a->w->model, a->topic);
+	else if (r->responses.at[0].error_code != 3 && r->responses.at[0].error_code != 100)
+		check_error(a, "delete", r->responses.at[0].error_code);
+}
+
+static void delete_topic(struct admin *a, uint32_t topic)
+{
+	struct world *w = a->w;
+	struct model_topic *t = &w->model.topic[topic];
+	struct delete_topics_request_topic one = {.topic_id = t->id};
+	struct delete_topics_request body = {.topics = {&one, 1}, .timeout_ms = 5000};
+	snprintf(a->name, sizeof(a->name), "%s", t->name);
+	a->topic = topic;
+	t->delete_sent = true;
+	trace(w, "admin", "deletes %s", t->name);
+	ask(a, API_DELETE_TOPICS, 6, &body, deleted);
+}
+
+static void grown(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct create_partitions_response *r = call->response;
+	if (!r)
+		return;
+	if (r->results.at[0].error_code == 0)
+		a->w->model.topic[a->topic].partitions = a->count;
+	else if (r->results.at[0].error_code != 37) /* an earlier attempt did it */
+		check_error(a, "grow", r->results.at[0].error_code);
+}
+
+static void grow(struct admin *a, uint32_t topic)
+{
+	struct world *w = a->w;
+	struct model_topic *t = &w->model.topic[topic];
+	a->count = t->partitions_asked > t->partitions ? t->partitions_asked : t->partitions + 1;
+	struct create_partitions_request_topic one = {.name = str_of(t->name), .count = a->count};
+	struct create_partitions_request body = {.topics = {&one, 1}, .timeout_ms = 5000};
+	if (a->count > ALL_PARTITIONS)
+		return;
+	snprintf(a->name, sizeof(a->name), "%s", t->name);
+	a->topic = topic;
+	t->partitions_asked = a->count;
+	trace(w, "admin", "grows %s to %d partitions", t->name, a->count);
+	ask(a, API_CREATE_PARTITIONS, 3, &body, grown);
+}
+
+static void trimmed(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct delete_records_response *r = call->response;
+	if (!r)
+		return;
+	const struct delete_records_response_partition *p = &r->topics.at[0].partitions.at[0];
+	struct model_topic *t = &a->w->model.topic[a->topic];
+	struct model_partition *m = &t->partition[a->partition];
+	if (p->error_code != 0) {
+		check_error(a, "trim", p->error_code);
+		return;
+	}
+	if (p->low_watermark < a->offset)
+		violated("trim", "%s-%d begins at %lld after everything below %lld was deleted",
+		    t->name, a->partition, (long long)p->low_watermark, (long long)a->offset);
+	if (p->low_watermark > m->start_acked)
+		m->start_acked = p->low_watermark;
+	model_start(&a->w->model, a->topic, a->partition, p->low_watermark);
+}
+
+static void trim(struct admin *a, uint32_t topic)
+{
+	struct world *w = a->w;
+	struct model_topic *t = &w->model.topic[topic];
+	a->partition = (int32_t)below(w, (uint64_t)t->partitions);
+	struct model_partition *m = &t->partition[a->partition];
+	a->offset = (int64_t)below(w, (uint64_t)m->high_watermark + 1);
+	struct delete_records_request_partition p = {a->partition, a->offset};
+	struct delete_records_request_topic one = {str_of(t->name), {&p, 1}};
+	struct delete_records_request body = {.topics = {&one, 1}, .timeout_ms = 5000};
+	snprintf(a->name, sizeof(a->name), "%s", t->name);
+	a->topic = topic;
+	if (a->offset > m->start_asked)
+		m->start_asked = a->offset;
+	trace(w, "admin", "trims %s-%d to %lld", t->name, a->partition, (long long)a->offset);
+	ask(a, API_DELETE_RECORDS, 2, &body, trimmed);
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+static void listed(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct metadata_response *r = call->response;
+	struct model *m = &a->w->model;
+	if (!r)
+		return;
+	bool seen[MODEL_TOPICS_MAX] = {false};
+	for (uint32_t i = 0; i < r->topics.count; i++) {
+		const struct metadata_response_topic *t = &r->topics.at[i];
+		if (t->is_internal || t->error_code != 0)
+			continue;
+		uint32_t n =
+		    model_topic_seen(m, t->name, t->topic_id, (int32_t)t->partitions.count);
+		seen[n] = true;
+	}
+	model_topics_end(m, seen);
+	a->looked = true;
+}
+
+static void list_topics(struct admin *a)
+{
+	struct metadata_request body;
+	msg_init(&metadata_request_shape, &body);
+	body.topics.at = NULL;
+	body.topics.count = 0;
+	snprintf(a->name, sizeof(a->name), "topics");
+	ask(a, API_METADATA, 12, &body, listed);
+}
+
+static void found(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct list_offsets_response *r = call->response;
+	if (!r)
+		return;
+	const struct list_offsets_response_partition *p = &r->topics.at[0].partitions.at[0];
+	struct model_topic *t = &a->w->model.topic[a->topic];
+	if (p->error_code == 3 && t->delete_sent)
+		return;
+	if (p->error_code != 0)
+		check_error(a, "offsets of", p->error_code);
+	else if (a->offset == -1)
+		model_watermark(&a->w->model, a->topic, a->partition, a->before, p->offset);
+	else if (a->offset == -2)
+		model_start(&a->w->model, a->topic, a->partition, p->offset);
+}
+
+static void list_offsets(struct admin *a, uint32_t topic)
+{
+	struct world *w = a->w;
+	struct model_topic *t = &w->model.topic[topic];
+	struct list_offsets_request_partition p;
+	struct list_offsets_request_topic one = {str_of(t->name), {&p, 1}};
+	struct list_offsets_request body = {.replica_id = -1, .topics = {&one, 1}};
+	msg_init(&list_offsets_request_partition_shape, &p);
+	p.partition_index = a->partition = (int32_t)below(w, (uint64_t)t->partitions);
+	a->offset = p.timestamp = -1 - (int64_t)below(w, 3);
+	a->before = t->partition[a->partition].high_watermark;
+	a->topic = topic;
+	if (chance(w, 30))
+		a->offset = p.timestamp =
+		    loop_realtime_ns(w->loop) / MS_NS - (int64_t)below(w, 1000);
+	snprintf(a->name, sizeof(a->name), "%s", t->name);
+	ask(a, API_LIST_OFFSETS, (int16_t)(7 + below(w, 4)), &body, found);
+}
+
+static void ignored(struct wire_call *call)
+{
+	(void)answered(call);
+}
+
+/* Requests whose answers only have to come. */
+static void ask_about(struct admin *a)
+{
+	struct world *w = a->w;
+	struct str group = STR("g0");
+	struct describe_groups_request groups = {.groups = {&group, 1}};
+	struct list_groups_request list = {0};
+	struct describe_log_dirs_request dirs = {0};
+	struct describe_configs_request_resource resource = {
+	    .resource_type = 2, .resource_name = STR("t0")};
+	struct describe_configs_request configs = {.resources = {&resource, 1}};
+	struct describe_cluster_request cluster;
+	msg_init(&describe_cluster_request_shape, &cluster);
+	snprintf(a->name, sizeof(a->name), "state");
+	switch (below(w, 5)) {
+	case 0:
+		ask(a, API_DESCRIBE_GROUPS, 5, &groups, ignored);
+		break;
+	case 1:
+		ask(a, API_LIST_GROUPS, 4, &list, ignored);
+		break;
+	case 2:
+		ask(a, API_DESCRIBE_LOG_DIRS, 4, &dirs, ignored);
+		break;
+	case 3:
+		ask(a, API_DESCRIBE_CONFIGS, 4, &configs, ignored);
+		break;
+	default:
+		ask(a, API_DESCRIBE_CLUSTER, 0, &cluster, ignored);
+	}
+}
+
+/* ---- the stranger ---------------------------------------------------------------------------- */
+
+static void disturb(struct admin *a)
+{
+	struct world *w = a->w;
+	uint8_t bytes[200];
+	size_t len = 1 + below(w, sizeof(bytes));
+	if (wire_is_open(&a->stranger) && chance(w, 40)) {
+		wire_close(&a->stranger);
+		return;
+	}
+	if (wire_is_idle(&a->stranger) && !wire_open(&a->stranger))
+		return;
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)below(w, 256);
+	/* often a frame that may be whole, with a request there is */
+	if (chance(w, 70) && len > 8) {
+		put_u32_be(bytes, (uint32_t)below(w, 300));
+		put_u16_be(bytes + 4, (uint16_t)below(w, 48));
+		put_u16_be(bytes + 6, (uint16_t)below(w, 14));
+	}
+	wire_send_raw(&a->stranger, bytes_of(bytes, len));
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void act(struct admin *a)
+{
+	struct world *w = a->w;
+	struct model *m = &w->model;
+	char name[16];
+	snprintf(name, sizeof(name), "t%d", (int)below(w, WORLD_TOPICS));
+	uint32_t topic = model_topic_named(m, "t0");
+	if (topic == UINT32_MAX)
+		snprintf(name, sizeof(name), "t0");
+	else
+		topic = model_topic_named(m, name);
+	uint64_t dice = below(w, 100);
+	if (topic == UINT32_MAX && m->topic_count + 2 < MODEL_TOPICS_MAX)
+		chance(w, 60) ? create(a, name) : list_topics(a);
+	else if (topic == UINT32_MAX || dice < 15)
+		list_topics(a);
+	else if (dice < 25 && w->plan.deletions && name[1] != '0')
+		delete_topic(a, topic);
+	else if (dice < 35 && w->plan.trims && !m->topic[topic].delete_sent)
+		trim(a, topic);
+	else if (dice < 40 && w->plan.partitions_grow && !m->topic[topic].delete_sent)
+		grow(a, topic);
+	else if (dice < 80)
+		list_offsets(a, topic);
+	else
+		ask_about(a);
+}
+
+static void step(struct loop_timer *timer)
+{
+	struct admin *a = CONTAINER_OF(timer, struct admin, tick);
+	struct world *w = a->w;
+	bool young = w->model.topic_count == 0;
+	if (w->stopping)
+		return;
+	again(a, young ? MS_NS : (int64_t)below(w, 30) * MS_NS + MS_NS);
+	if (w->plan.stranger && !w->last_life && chance(w, 30))
+		disturb(a);
+	if (wire_is_idle(&a->wire) && !wire_open(&a->wire))
+		return;
+	if (!wire_is_open(&a->wire) || a->busy)
+		return;
+	if (w->last_life)
+		list_topics(a);
+	else
+		act(a);
+	if (!w->last_life && chance(w, w->plan.break_percent))
+		sim_io_break(w->io, a->wire.fd);
+}
+
+static void down(struct wire *wire)
+{
+	struct admin *a = CONTAINER_OF(wire, struct admin, wire);
+	again(a, MS_NS);
+}
+
+static void stranger_down(struct wire *wire)
+{
+	(void)wire;
+}
+
+void admin_new(struct world *w)
+{
+	struct admin *a = xcalloc(1, sizeof(*a));
+	a->w = w;
+	wire_init(&a->wire, w, "admin", down);
+	wire_init(&a->stranger, w, "stranger", stranger_down);
+	w->admin = a;
+}
+
+void admin_start(struct admin *a)
+{
+	loop_timer_init(&a->tick, step);
+	a->looked = false;
+	again(a, US_NS);
+}
+
+void admin_stop(struct admin *a)
+{
+	loop_timer_cancel(a->w->loop, &a->tick);
+	wire_close(&a->wire);
+	wire_close(&a->stranger);
+}
+
+bool admin_is_resting(const struct admin *a)
+{
+	return wire_is_idle(&a->wire) && wire_is_idle(&a->stranger);
+}
+
+bool admin_is_done(const struct admin *a)
+{
+	return a->looked && !a->busy;
+}
+
+void admin_free(struct admin *a)
+{
+	wire_release(&a->wire);
+	wire_release(&a->stranger);
+	free(a);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads everything the log has, in the order of the server, through the scan that views use, and
+ * compares it with the model: which topics there are, that offsets and sequences are dense, what
+ * was acknowledged, and that what was ever shown is still the same.
+ */
+#include "test/lib/xmalloc.h"
+#include "test/sim/world.h"
+
+enum { SOURCES_MAX = 256 };
+
+struct audit {
+	struct world *w;
+	struct log_scan_source source[SOURCES_MAX];
+	struct log_partition_status status[SOURCES_MAX];
+	uint32_t topic[SOURCES_MAX]; /* UINT32_MAX: internal */
+	int64_t next[SOURCES_MAX];
+	size_t count, batches;
+	uint64_t last; /* sequence */
+	bool holes_allowed;
+};
+
+static void add_partitions(struct audit *a, const struct log_topic *t, uint32_t topic)
+{
+	struct model *m = &a->w->model;
+	for (int32_t i = 0; i < t->partition_count; i++) {
+		const struct log_partition *p = log_partition_find(a->w->log, t, i);
+		size_t n = a->count++;
+		ASSERT(p && n < SOURCES_MAX);
+		log_partition_status(p, &a->status[n]);
+		const struct log_partition_status *st = &a->status[n];
+		a->topic[n] = topic;
+		a->next[n] = st->log_start;
+		a->source[n] = (struct log_scan_source){t->id, i, st->log_start};
+		a->holes_allowed |= st->log_start > 0;
+		if (topic == UINT32_MAX)
+			continue;
+		if (st->damaged)
+			violated(
+			    "damaged", STR_FMT "-%d, and nothing was rotten", STR_ARG(t->name), i);
+		model_watermark(
+		    m, topic, i, m->topic[topic].partition[i].high_watermark, st->visible_end);
+		model_start(m, topic, i, st->log_start);
+		if (st->log_start < m->topic[topic].partition[i].start_acked)
+			violated("trim", STR_FMT "-%d begins at %lld again", STR_ARG(t->name), i,
+			    (long long)st->log_start);
+	}
+}
+
+static void find_topics(struct audit *a)
+{
+	struct world *w = a->w;
+	bool seen[MODEL_TOPICS_MAX] = {false};
+	size_t cursor = 0;
+	const struct log_topic *t;
+	while ((t = log_topic_next(w->log, &cursor))) {
+		uint32_t topic = UINT32_MAX;
+		if (!t->internal) {
+			topic = model_topic_seen(&w->model, t->name, t->id, t->partition_count);
+			seen[topic] = true;
+		}
+		add_partitions(a, t, topic);
+	}
+	model_topics_end(&w->model, seen);
+	for (uint32_t i = 0; i < w->model.topic_count; i++)
+		a->holes_allowed |= w->model.topic[i].delete_sent;
+}
+
+static void take_batch(struct audit *a, const struct log_batch_view *v)
+{
+	struct model *m = &a->w->model;
+	uint32_t s = v->source;
+	struct model_sequence q = {.sequence = v->sequence,
+	    .topic = a->topic[s],
+	    .partition = v->partition,
+	    .base_offset = v->base_offset};
+	int64_t end;
+	if (a->last + 1 != v->sequence && !a->holes_allowed)
+		violated("dense", "sequence %llu follows %llu, and nothing was deleted",
+		    (unsigned long long)v->sequence, (unsigned long long)a->last);
+	a->last = v->sequence;
+	if (q.topic != UINT32_MAX) {
+		end = model_seen(m, q.topic, v->partition, v->batch, &q.batch);
+	} else {
+		struct batch_header h;
+		if (batch_header_read(v->batch, &h) != ERR_OK)
+			violated("acknowledged", "an internal batch that cannot be read");
+		end = h.base_offset + h.last_offset_delta + 1;
+	}
+	if (v->base_offset > a->next[s])
+		violated("dense", "source %u: offset %lld follows %lld", s,
+		    (long long)v->base_offset, (long long)a->next[s]);
+	a->next[s] = end;
+	model_sequence_seen(m, a->batches++, q);
+	a->w->records_seen += (uint64_t)(end - v->base_offset);
+}
+
+static bool next_batch(struct audit *a, struct log_scan *scan, uint64_t *ret_stable)
+{
+	struct log_batch_view v;
+	enum err e = log_scan_next(scan, &v, ret_stable);
+	if (e == ERR_OK)
+		take_batch(a, &v);
+	else if (e != ERR_AGAIN && !sim_io_is_dead(a->w->io))
+		violated("acknowledged", "the scan of everything fails: %s: %s", err_name(e),
+		    err_chain());
+	return e == ERR_OK;
+}
+
+void audit_log(struct world *w)
+{
+	struct audit *a = xcalloc(1, sizeof(*a));
+	struct log_scan *scan;
+	uint64_t stable = 0;
+	a->w = w;
+	find_topics(a);
+	model_walk_begin(&w->model);
+	enum err e = log_scan_open(w->log, a->source, a->count, &scan);
+	if (e == ERR_OK) {
+		while (next_batch(a, scan, &stable))
+			;
+		log_scan_close(scan);
+	} else if (!sim_io_is_dead(w->io)) {
+		violated(
+		    "acknowledged", "the scan of everything: %s: %s", err_name(e), err_chain());
+	}
+	if (!sim_io_is_dead(w->io)) {
+		model_sequences_end(&w->model, a->batches, stable);
+		for (size_t i = 0; i < a->count; i++) {
+			if (a->next[i] < a->status[i].durable_end)
+				violated("acknowledged",
+				    "partition %d ends at %lld in the scan, at %lld for "
+				    "clients",
+				    a->source[i].partition, (long long)a->next[i],
+				    (long long)a->status[i].durable_end);
+			if (a->topic[i] != UINT32_MAX)
+				model_walk_end(&w->model, a->topic[i], a->source[i].partition,
+				    a->status[i].log_start, a->next[i]);
+		}
+	}
+	model_walk_done(&w->model);
+	free(a);
+	err_clear();
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Consumers without a group: each reads one partition after the other from its start to its end, in
+ * fetches of all sizes, and shows the model every batch and every high watermark.
+ */
+#include "test/lib/xmalloc.h"
+#include "test/sim/world.h"
+
+#include <stdio.h>
+
+enum {
+	OFFSET_OUT_OF_RANGE = 1,
+	UNKNOWN_TOPIC = 3,
+	AGAIN = 7,
+	STORAGE = 56,
+	UNKNOWN_TOPIC_ID = 100
+};
+
+struct consumer {
+	struct world *w;
+	char name[16];
+	struct wire wire;
+	struct loop_timer tick;
+	struct wire_call call;
+	bool busy, has_partition;
+	uint32_t topic;
+	int32_t partition;
+	int64_t offset, asked_offset, watermark_before;
+	/* the last life: partitions read to their end, in order */
+	uint32_t done_topic;
+	int32_t done_partition;
+	bool done;
+};
+
+static void again(struct consumer *c, int64_t ns)
+{
+	if (!c->w->stopping)
+		loop_timer_set(c->w->loop, &c->tick, loop_now_ns(c->w->loop) + ns);
+}
+
+static int64_t pace(struct consumer *c)
+{
+	return 1 + (int64_t)below(c->w, (uint64_t)c->w->plan.pace_ns);
+}
+
+static const struct model_partition *model_of(const struct consumer *c)
+{
+	return &c->w->model.topic[c->topic].partition[c->partition];
+}
+
+/* In the last life one after the other, before at random. */
+static void pick(struct consumer *c)
+{
+	struct world *w = c->w;
+	const struct model *m = &w->model;
+	c->has_partition = false;
+	if (w->last_life) {
+		while (c->done_topic < m->topic_count && m->topic[c->done_topic].deleted)
+			c->done_topic++;
+		c->done = c->done_topic >= m->topic_count;
+		if (c->done)
+			return;
+		c->topic = c->done_topic;
+		c->partition = c->done_partition;
+		if (++c->done_partition >= m->topic[c->topic].partitions) {
+			c->done_partition = 0;
+			c->done_topic++;
+		}
+	} else {
+		if (m->topic_count == 0)
+			return;
+		c->topic = (uint32_t)below(w, m->topic_count);
+		if (m->topic[c->topic].deleted)
+			return;
+		c->partition = (int32_t)below(w, (uint64_t)m->topic[c->topic].partitions);
+	}
+	c->has_partition = true;
+	c->offset = model_of(c)->start;
+	if (!w->last_life && chance(w, 50))
+		c->offset = (int64_t)below(w, (uint64_t)model_of(c)->high_watermark + 1);
+}
+
+static void fetched_error(struct consumer *c, const struct fetch_response_partition *p)
+{
+	struct world *w = c->w;
+	const struct model_topic *t = &w->model.topic[c->topic];
+	int16_t code = p->error_code;
+	bool gone = (code == UNKNOWN_TOPIC || code == UNKNOWN_TOPIC_ID) && t->delete_sent;
+	bool trimmed = code == OFFSET_OUT_OF_RANGE && c->asked_offset < model_of(c)->start_asked;
+	bool trouble = (w->faulty || w->disk->capacity_bytes) && code != OFFSET_OUT_OF_RANGE;
+	if (!gone && !trimmed && !trouble && code != AGAIN)
+		violated("refused", "%s: fetch %s-%d from %lld: error %d", c->name, t->name,
+		    c->partition, (long long)c->asked_offset, code);
+	if (trimmed)
+		c->offset = c->offset < p->log_start_offset ? p->log_start_offset : c->offset + 1;
+	else
+		c->has_partition = false;
+}
+
+/* Batches lie next to each other, the first holds what was asked for. */
+static void take_records(struct consumer *c, const struct fetch_response_partition *p)
+{
+	struct world *w = c->w;
+	for (uint32_t i = 0; i < p->records.count; i++) {
+		struct bytes all = p->records.at[i];
+		struct batch_header h;
+		while (all.len > 0) {
+			if (batch_header_read(all, &h) != ERR_OK || all.len < (size_t)h.length + 12)
+				break; /* a batch cut off at the end is a client's to drop */
+			if (h.base_offset > c->offset)
+				violated("dense", "%s: asked for %lld, got a batch at %lld",
+				    c->name, (long long)c->offset, (long long)h.base_offset);
+			size_t len = (size_t)h.length + 12;
+			int64_t end = model_seen(
+			    &w->model, c->topic, c->partition, bytes_slice(all, 0, len), NULL);
+			if (end > p->high_watermark)
+				violated("watermark", "%s: records up to %lld, watermark %lld",
+				    c->name, (long long)end, (long long)p->high_watermark);
+			w->records_seen += (uint64_t)h.count;
+			c->offset = end > c->offset ? end : c->offset;
+			all = bytes_slice(all, len, all.len);
+		}
+	}
+}
+
+static void fetched(struct wire_call *call)
+{
+	struct consumer *c = CONTAINER_OF(call, struct consumer, call);
+	const struct fetch_response *r = call->response;
+	struct world *w = c->w;
+	c->busy = false;
+	if (!r)
+		return;
+	again(c, pace(c));
+	if (r->error_code != 0 || r->responses.count != 1 ||
+	    r->responses.at[0].partitions.count != 1)
+		violated("answers", "%s: fetch: error %d, %u topics", c->name, r->error_code,
+		    r->responses.count);
+	const struct fetch_response_partition *p = &r->responses.at[0].partitions.at[0];
+	if (p->error_code != 0) {
+		fetched_error(c, p);
+		return;
+	}
+	model_watermark(&w->model, c->topic, c->partition, c->watermark_before, p->high_watermark);
+	model_start(&w->model, c->topic, c->partition, p->log_start_offset);
+	int64_t from = c->offset;
+	take_records(c, p);
+	trace(w, c->name, "read %s-%d from %lld to %lld of %lld", w->model.topic[c->topic].name,
+	    c->partition, (long long)from, (long long)c->offset, (long long)p->high_watermark);
+	if (c->offset >= p->high_watermark && (w->last_life || chance(w, 30)))
+		c->has_partition = false;
+}
+
+static void fetch(struct consumer *c)
+{
+	struct world *w = c->w;
+	const struct model_topic *t = &w->model.topic[c->topic];
+	struct fetch_request_partition p;
+	struct fetch_request_topic topic = {
+	    .topic = str_of(t->name), .topic_id = t->id, .partitions = {&p, 1}};
+	struct fetch_request body;
+	msg_init(&fetch_request_partition_shape, &p);
+	msg_init(&fetch_request_shape, &body);
+	p.partition = c->partition;
+	p.fetch_offset = c->asked_offset = c->offset;
+	p.partition_max_bytes = chance(w, 50) ? 1 << 20 : 1 + (int32_t)below(w, 3000);
+	body.max_wait_ms = w->last_life ? 5 : (int32_t)below(w, 200);
+	body.min_bytes = chance(w, 70) ? 1 : 1 + (int32_t)below(w, 5000);
+	body.max_bytes = chance(w, 50) ? 1 << 24 : 1 + (int32_t)below(w, 9000);
+	body.isolation_level = (int8_t)below(w, 2);
+	body.replica_id = -1;
+	body.topics.at = &topic;
+	body.topics.count = 1;
+	bool by_id = strcmp(t->name, "t0") != 0 || chance(w, 50);
+	int16_t version = (int16_t)(by_id ? 13 + below(w, 6) : 4 + below(w, 9));
+	c->watermark_before = model_of(c)->high_watermark;
+	trace(w, c->name,
+	    "asks for %s-%d from %lld: version %d, %d of %d bytes, at least %d in %d ms", t->name,
+	    c->partition, (long long)c->offset, version, p.partition_max_bytes, body.max_bytes,
+	    body.min_bytes, body.max_wait_ms);
+	c->busy = true;
+	c->call = (struct wire_call){.key = API_FETCH, .version = version, .done = fetched};
+	wire_send(&c->wire, &c->call, &body);
+}
+
+static void step(struct loop_timer *timer)
+{
+	struct consumer *c = CONTAINER_OF(timer, struct consumer, tick);
+	struct world *w = c->w;
+	if (w->stopping || c->done)
+		return;
+	again(c, pace(c) + MS_NS / 4);
+	if (wire_is_idle(&c->wire) && !wire_open(&c->wire))
+		return;
+	if (!wire_is_open(&c->wire))
+		return;
+	if (!c->busy && !c->has_partition)
+		pick(c);
+	if (!c->busy && c->has_partition)
+		fetch(c);
+	if (!w->last_life && chance(w, w->plan.break_percent))
+		sim_io_break(w->io, c->wire.fd);
+	else if (!w->last_life && chance(w, w->plan.stall_percent))
+		sim_io_stall(w->io, c->wire.fd, (int64_t)below(w, 300) * MS_NS);
+}
+
+static void down(struct wire *wire)
+{
+	struct consumer *c = CONTAINER_OF(wire, struct consumer, wire);
+	again(c, pace(c));
+}
+
+void consumer_new(struct world *w, int number)
+{
+	struct consumer *c = xcalloc(1, sizeof(*c));
+	c->w = w;
+	snprintf(c->name, sizeof(c->name), "cons%d", number);
+	wire_init(&c->wire, w, c->name, down);
+	w->consumers[number] = c;
+}
+
+void consumer_start(struct consumer *c)
+{
+	loop_timer_init(&c->tick, step);
+	c->has_partition = c->done = false;
+	c->done_topic = 0;
+	c->done_partition = 0;
+	again(c, pace(c));
+}
+
+void consumer_stop(struct consumer *c)
+{
+	loop_timer_cancel(c->w->loop, &c->tick);
+	wire_close(&c->wire);
+}
+
+bool consumer_is_resting(const struct consumer *c)
+{
+	return wire_is_idle(&c->wire);
+}
+
+bool consumer_is_done(const struct consumer *c)
+{
+	return c->done && !c->busy;
+}
+
+void consumer_free(struct consumer *c)
+{
+	wire_release(&c->wire);
+	free(c);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test/sim/model.h"
+#include "log/base/prng.h"
+#include "test/lib/xmalloc.h"
+#include "test/sim/world.h"
+
+#include <stdio.h>
+
+enum { SCRATCH_BYTES_MAX = 64 << 20 };
+
+void model_init(struct model *m, uint64_t seed, uint32_t value_bytes_max)
+{
+	*m = (struct model){.seed = seed, .value_bytes_max = value_bytes_max, .batch_count = 1};
+	writer_init(&m->scratch, SCRATCH_BYTES_MAX);
+	memset(m->commit, 0xff, sizeof(m->commit)); /* all -1 */
+}
+
+void model_release(struct model *m)
+{
+	for (uint32_t t = 0; t < m->topic_count; t++)
+		for (int p = 0; p < MODEL_PARTITIONS_MAX; p++)
+			free(m->topic[t].partition[p].slot);
+	free(m->batch);
+	free(m->sequence);
+	free(m->stream_last);
+	writer_release(&m->scratch);
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret)
+{
+	struct prng p;
+	struct writer *w = &m->scratch;
+	prng_init(&p, m->seed ^ (uint64_t)batch << 32 ^ (index + 1) * 0x9E3779B9ull);
+	*ret = (struct model_record){.accepted = true};
+	ret->key_len = (size_t)snprintf(ret->key, sizeof(ret->key), "%u:%u", batch, index);
+	snprintf(ret->group, sizeof(ret->group), "k%d", (int)prng_below(&p, 8));
+	ret->number = (int64_t)prng_below(&p, 2001) - 1000;
+	uint64_t kind = prng_below(&p, 40);
+	size_t pad = prng_below(&p, 12) ? prng_below(&p, 24) : prng_below(&p, m->value_bytes_max);
+	writer_clear(w);
+	if (kind == 0)
+		write_printf(w, "no JSON at all");
+	else if (kind == 1)
+		write_printf(w, "{\"k\":null,\"v\":%lld}", (long long)ret->number);
+	else if (kind == 2)
+		write_printf(w, "{\"k\":\"%s\",\"v\":\"many\"}", ret->group);
+	else
+		write_printf(w, "{\"k\":\"%s\",\"pad\":\"%.*s\",\"v\":%lld}", ret->group,
+		    (int)(pad % 64),
+		    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,",
+		    (long long)ret->number);
+	ret->accepted = kind > 2;
+	for (; pad > 64 && w->err == ERR_OK; pad -= 8)
+		write_str(w, STR("        "));
+	ASSERT(w->err == ERR_OK);
+	ret->value = (char *)w->ptr;
+	ret->value_len = w->len;
+}
+
+uint32_t model_batch_new(struct model *m, struct model_batch b)
+{
+	if (m->batch_count >= m->batch_capacity) {
+		m->batch_capacity = m->batch_capacity ? m->batch_capacity * 2 : 256;
+		m->batch = xrealloc(m->batch, m->batch_capacity * sizeof(*m->batch));
+	}
+	b.acked = b.seen = -1;
+	m->batch[m->batch_count] = b;
+	return m->batch_count++;
+}
+
+void model_encode(struct model *m, uint32_t batch, const struct model_producer *producer,
+    int64_t time_ms, struct writer *out)
+{
+	const struct model_batch *b = &m->batch[batch];
+	struct batch_builder builder;
+	batch_builder_init(&builder, b->codec);
+	if (producer) {
+		builder.producer_id = producer->id;
+		builder.producer_epoch = producer->epoch;
+		builder.base_sequence = producer->sequence;
+	}
+	for (int32_t i = 0; i < b->count; i++) {
+		struct model_record r;
+		model_record(m, batch, (uint32_t)i, &r);
+		ASSERT(batch_builder_add(&builder, time_ms + i, bytes_of(r.key, r.key_len),
+		           bytes_of(r.value, r.value_len), NULL, 0) == ERR_OK);
+	}
+	ASSERT(batch_builder_finish(&builder, out) == ERR_OK);
+	batch_builder_release(&builder);
+}
+
+/* ---- what happened --------------------------------------------------------------------------- */
+
+void model_producer_id(struct model *m, int64_t id)
+{
+	for (size_t i = 0; i < m->producer_id_count; i++)
+		if (m->producer_id[i] == id)
+			violated("producer", "producer id %lld was given before", (long long)id);
+	ASSERT(m->producer_id_count < MODEL_PRODUCERS_MAX);
+	m->producer_id[m->producer_id_count++] = id;
+}
+
+static struct model_partition *partition_of(struct model *m, uint32_t topic, int32_t partition)
+{
+	ASSERT(topic < m->topic_count && partition >= 0 && partition < MODEL_PARTITIONS_MAX);
+	return &m->topic[topic].partition[partition];
+}
+
+/* The slot of an offset is this record's, or becomes it. */
+static void bind(struct model *m, uint32_t batch, uint32_t index, int64_t offset)
+{
+	const struct model_batch *b = &m->batch[batch];
+	struct model_partition *p = partition_of(m, b->topic, b->partition);
+	if (offset < 0 || offset > 1 << 24)
+		violated("dense", "%s-%d: offset %lld", m->topic[b->topic].name, b->partition,
+		    (long long)offset);
+	if (offset >= p->slot_count) {
+		int64_t count = offset + 256;
+		p->slot = xrealloc(p->slot, (size_t)count * sizeof(*p->slot));
+		memset(
+		    p->slot + p->slot_count, 0, (size_t)(count - p->slot_count) * sizeof(*p->slot));
+		p->slot_count = count;
+	}
+	struct model_slot *s = &p->slot[offset];
+	if (s->batch != 0 && (s->batch != batch || s->index != index))
+		violated("phantom",
+		    "%s-%d offset %lld was record %u of batch %u, now %u of batch %u",
+		    m->topic[b->topic].name, b->partition, (long long)offset, s->index, s->batch,
+		    index, batch);
+	*s = (struct model_slot){batch, index};
+}
+
+void model_acked(struct model *m, uint32_t batch, int64_t base_offset)
+{
+	struct model_batch *b = &m->batch[batch];
+	if ((b->acked >= 0 && b->acked != base_offset) || (b->seen >= 0 && b->seen != base_offset))
+		violated("twice", "batch %u: acknowledged at %lld, before at %lld, seen at %lld",
+		    batch, (long long)base_offset, (long long)b->acked, (long long)b->seen);
+	b->acked = base_offset;
+	for (int32_t i = 0; i < b->count; i++)
+		bind(m, batch, (uint32_t)i, base_offset + i);
+}
+
+static void check_record(struct model *m, const struct record *r, uint32_t batch, uint32_t index)
+{
+	struct model_record want;
+	model_record(m, batch, index, &want);
+	if (!bytes_equal(r->key, bytes_of(want.key, want.key_len)) ||
+	    !bytes_equal(r->value, bytes_of(want.value, want.value_len)))
+		violated("acknowledged", "offset %lld: not the bytes of record %u of batch %u",
+		    (long long)r->offset, index, batch);
+}
+
+static void check_batch(struct model *m, uint32_t batch, uint32_t topic, int32_t partition,
+    const struct batch_header *h)
+{
+	struct model_batch *b = &m->batch[batch];
+	if (b->topic != topic || b->partition != partition || b->count != h->count)
+		violated("phantom", "batch %u of %d records for %u-%d is in %u-%d with %d", batch,
+		    b->count, b->topic, b->partition, topic, partition, h->count);
+	if (b->refused)
+		violated("phantom", "batch %u was refused and is there at offset %lld", batch,
+		    (long long)h->base_offset);
+	if ((b->acked >= 0 && b->acked != h->base_offset) ||
+	    (b->seen >= 0 && b->seen != h->base_offset))
+		violated("twice", "batch %u is at %lld; acknowledged at %lld, seen at %lld", batch,
+		    (long long)h->base_offset, (long long)b->acked, (long long)b->seen);
+	b->seen = h->base_offset;
+	if (b->stream == 0 || !m->stream_last)
+		return;
+	if (b->number <= m->stream_last[b->stream])
+		violated("order", "batch %u, number %u of its producer, stands behind number %u",
+		    batch, b->number, m->stream_last[b->stream]);
+	m->stream_last[b->stream] = b->number;
+}
+
+/* The number in a key "batch:index". */
+static bool read_key(struct bytes key, uint32_t *ret_batch, uint32_t *ret_index)
+{
+	const uint8_t *colon = key.ptr ? memchr(key.ptr, ':', key.len) : NULL;
+	uint64_t batch, index;
+	if (!colon)
+		return false;
+	size_t len = (size_t)(colon - key.ptr);
+	if (!str_to_u64(str_from(key.ptr, len), &batch) ||
+	    !str_to_u64(str_from(colon + 1, key.len - len - 1), &index))
+		return false;
+	*ret_batch = (uint32_t)batch;
+	*ret_index = (uint32_t)index;
+	return true;
+}
+
+int64_t model_seen(
+    struct model *m, uint32_t topic, int32_t partition, struct bytes batch, uint32_t *ret_batch)
+{
+	struct record_iter it;
+	struct record r;
+	struct writer scratch;
+	uint32_t number = 0, index, i = 0;
+	writer_init(&scratch, SCRATCH_BYTES_MAX);
+	enum err e = record_iter_open(&it, batch, &scratch, SCRATCH_BYTES_MAX);
+	for (; e == ERR_OK; i++) {
+		uint32_t b;
+		e = record_iter_next(&it, &r);
+		if (e != ERR_OK)
+			break;
+		if (!read_key(r.key, &b, &index) || b == 0 || b >= m->batch_count || index != i ||
+		    (i > 0 && b != number))
+			violated("phantom", "%s-%d offset %lld: nobody sent this record",
+			    m->topic[topic].name, partition, (long long)r.offset);
+		number = b;
+		if (i == 0)
+			check_batch(m, b, topic, partition, &it.header);
+		check_record(m, &r, b, i);
+		bind(m, b, i, r.offset);
+	}
+	if (e != ERR_EOF || i == 0)
+		violated("acknowledged", "%s-%d: a batch that cannot be read: %s",
+		    m->topic[topic].name, partition, err_name(e));
+	int64_t end = it.header.base_offset + it.header.last_offset_delta + 1;
+	writer_release(&scratch);
+	if (ret_batch)
+		*ret_batch = number;
+	return end;
+}
+
+void model_watermark(
+    struct model *m, uint32_t topic, int32_t partition, int64_t before, int64_t watermark)
+{
+	struct model_partition *p = partition_of(m, topic, partition);
+	if (watermark < before)
+		violated("watermark", "%s-%d: %lld, it was %lld before", m->topic[topic].name,
+		    partition, (long long)watermark, (long long)before);
+	if (watermark > p->high_watermark)
+		p->high_watermark = watermark;
+}
+
+void model_start(struct model *m, uint32_t topic, int32_t partition, int64_t start)
+{
+	struct model_partition *p = partition_of(m, topic, partition);
+	if (start > p->start_asked)
+		violated("acknowledged", "%s-%d begins at %lld, and nobody deleted beyond %lld",
+		    m->topic[topic].name, partition, (long long)start, (long long)p->start_asked);
+	if (start > p->start)
+		p->start = start;
+}
+
+void model_walk_begin(struct model *m)
+{
+	free(m->stream_last);
+	m->stream_last = xcalloc(m->stream_count + 1, sizeof(*m->stream_last));
+}
+
+void model_walk_done(struct model *m)
+{
+	free(m->stream_last);
+	m->stream_last = NULL;
+}
+
+void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t start, int64_t end)
+{
+	const struct model_partition *p = partition_of(m, topic, partition);
+	for (int64_t o = start; o < p->slot_count; o++)
+		if (o >= end && p->slot[o].batch != 0)
+			violated(m->batch[p->slot[o].batch].acked >= 0 ? "acknowledged" : "phantom",
+			    "%s-%d ends at %lld, and offset %lld was record %u of batch %u",
+			    m->topic[topic].name, partition, (long long)end, (long long)o,
+			    p->slot[o].index, p->slot[o].batch);
+	if (end < p->high_watermark)
+		violated("watermark", "%s-%d ends at %lld, and %lld was shown",
+		    m->topic[topic].name, partition, (long long)end, (long long)p->high_watermark);
+}
+
+static bool same_place(const struct model_sequence *a, const struct model_sequence *b)
+{
+	return a->sequence == b->sequence && a->topic == b->topic && a->partition == b->partition &&
+	       a->base_offset == b->base_offset && a->batch == b->batch;
+}
+
+/* A batch may leave the order only with its topic, or with what DeleteRecords took. */
+static bool may_be_gone(const struct model *m, const struct model_sequence *s)
+{
+	if (s->topic == UINT32_MAX)
+		return false;
+	const struct model_topic *t = &m->topic[s->topic];
+	return t->delete_sent || s->base_offset < t->partition[s->partition].start_asked;
+}
+
+void model_sequence_seen(struct model *m, size_t at, struct model_sequence s)
+{
+	struct model_sequence *q = m->sequence;
+	while (at < m->sequence_count && q[at].sequence < s.sequence) {
+		if (!may_be_gone(m, &q[at]))
+			violated("phantom", "sequence %llu was shown, and is gone",
+			    (unsigned long long)q[at].sequence);
+		memmove(q + at, q + at + 1, (--m->sequence_count - at) * sizeof(*q));
+	}
+	if (at < m->sequence_count) {
+		if (!same_place(&q[at], &s))
+			violated("phantom", "sequence %llu is another batch than before",
+			    (unsigned long long)s.sequence);
+		return;
+	}
+	if (s.sequence <= m->stable)
+		violated("dense", "sequence %llu appears below %llu, where everything was shown",
+		    (unsigned long long)s.sequence, (unsigned long long)m->stable);
+	if (m->sequence_count == m->sequence_capacity) {
+		m->sequence_capacity = m->sequence_capacity ? m->sequence_capacity * 2 : 256;
+		m->sequence = xrealloc(m->sequence, m->sequence_capacity * sizeof(*m->sequence));
+	}
+	m->sequence[m->sequence_count++] = s;
+}
+
+void model_sequences_end(struct model *m, size_t count, uint64_t stable)
+{
+	while (m->sequence_count > count)
+		if (!may_be_gone(m, &m->sequence[--m->sequence_count]))
+			violated("phantom", "sequence %llu was shown, and is gone",
+			    (unsigned long long)m->sequence[m->sequence_count].sequence);
+	if (stable < m->stable)
+		violated("watermark", "S_stable is %llu, it was %llu", (unsigned long long)stable,
+		    (unsigned long long)m->stable);
+	m->stable = stable;
+}
+
+/* ---- topics ---------------------------------------------------------------------------------- */
+
+uint32_t model_topic_by_id(const struct model *m, struct log_uuid id)
+{
+	for (uint32_t t = 0; t < m->topic_count; t++)
+		if (log_uuid_equal(m->topic[t].id, id))
+			return t;
+	return UINT32_MAX;
+}
+
+uint32_t model_topic_named(const struct model *m, const char *name)
+{
+	for (uint32_t t = m->topic_count; t-- > 0;)
+		if (!m->topic[t].deleted && strcmp(m->topic[t].name, name) == 0)
+			return t;
+	return UINT32_MAX;
+}
+
+void model_create_sent(struct model *m, const char *name)
+{
+	for (uint32_t i = 0; i < m->create_sent_count; i++)
+		if (strcmp(m->create_sent[i], name) == 0)
+			return;
+	ASSERT(m->create_sent_count < 8);
+	snprintf(m->create_sent[m->create_sent_count++], 16, "%s", name);
+}
+
+uint32_t model_topic_seen(struct model *m, struct str name, struct log_uuid id, int32_t partitions)
+{
+	uint32_t t = model_topic_by_id(m, id);
+	char text[16];
+	snprintf(text, sizeof(text), STR_FMT, STR_ARG(name));
+	if (t != UINT32_MAX) {
+		struct model_topic *topic = &m->topic[t];
+		if (topic->deleted)
+			violated("topic", "%s was deleted, and is there again", topic->name);
+		if (strcmp(topic->name, text) != 0)
+			violated("topic", "%s is called %s now", topic->name, text);
+		if (partitions < topic->partitions || partitions > topic->partitions_asked)
+			violated("topic", "%s has %d partitions, not %d to %d", text, partitions,
+			    topic->partitions, topic->partitions_asked);
+		topic->partitions = partitions;
+		return t;
+	}
+	bool asked = false;
+	for (uint32_t i = 0; i < m->create_sent_count; i++)
+		asked |= strcmp(m->create_sent[i], text) == 0;
+	if (!asked || partitions > MODEL_PARTITIONS_MAX)
+		violated("topic", "nobody created %s with %d partitions", text, partitions);
+	/* one of this name that was there is gone: somebody must have asked for it */
+	uint32_t before = model_topic_named(m, text);
+	if (before != UINT32_MAX)
+		model_topic_deleted(m, before);
+	ASSERT(m->topic_count < MODEL_TOPICS_MAX);
+	struct model_topic *topic = &m->topic[m->topic_count];
+	*topic = (struct model_topic){
+	    .id = id, .partitions = partitions, .partitions_asked = partitions};
+	memcpy(topic->name, text, sizeof(text));
+	return m->topic_count++;
+}
+
+void model_topic_deleted(struct model *m, uint32_t topic)
+{
+	if (!m->topic[topic].delete_sent)
+		violated("topic", "%s is gone, and nobody deleted it", m->topic[topic].name);
+	m->topic[topic].deleted = true;
+}
+
+void model_topics_end(struct model *m, const bool *seen)
+{
+	for (uint32_t t = 0; t < m->topic_count; t++)
+		if (!seen[t] && !m->topic[t].deleted)
+			model_topic_deleted(m, t);
+}

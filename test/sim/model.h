@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What clients know: every batch that was sent, where it was acknowledged, what was seen of it, and
+ * the order of the whole server as scans have shown it. The functions that take in something new
+ * check it against the rest:
+ *
+ *   acknowledged   an acknowledged batch is at its offset, once, with its bytes
+ *   twice          no batch is in the log twice, whoever retried it
+ *   phantom        what was seen at an offset stays; records that nobody sent are not there
+ *   order          batches of one idempotent producer stand in a partition in the order of sending
+ *   dense          offsets and sequences without holes
+ *   watermark      a high watermark never goes back
+ *   producer       no producer id is given twice
+ *   commit         a group's offset never goes back behind an acknowledged commit
+ *   topic          a created topic is there until somebody deletes it, a deleted one never again
+ *
+ * A record's key tells its batch and its place in it, from which its bytes can be made again.
+ */
+#include "log/batch.h"
+
+enum {
+	MODEL_TOPICS_MAX = 64,
+	MODEL_PARTITIONS_MAX = 4,
+	MODEL_GROUPS = 2,
+	MODEL_PRODUCERS_MAX = 64
+};
+
+struct model_batch {
+	uint32_t topic;
+	int32_t partition;
+	int32_t count;
+	uint32_t stream; /* 0: no order is promised */
+	uint32_t number; /* in its stream */
+	int codec;
+	int64_t acked; /* base offset, -1 */
+	int64_t seen;  /* base offset, -1 */
+	bool refused;  /* answered with an error that says it is not there */
+};
+
+struct model_slot {
+	uint32_t batch; /* 0: not known yet */
+	uint32_t index;
+};
+struct model_partition {
+	struct model_slot *slot;
+	int64_t slot_count;
+	int64_t high_watermark; /* the highest shown */
+	int64_t start;          /* log start, as shown or asked for */
+	int64_t start_asked;    /* by DeleteRecords */
+	int64_t start_acked;
+};
+struct model_topic {
+	struct log_uuid id;
+	char name[16];
+	int32_t partitions;       /* acknowledged or shown */
+	int32_t partitions_asked; /* by CreatePartitions */
+	bool delete_sent, deleted;
+	struct model_partition partition[MODEL_PARTITIONS_MAX];
+};
+
+/* The batch with a sequence, as a scan has shown it; batch 0: the server's own or of unknown bytes.
+ */
+struct model_sequence {
+	uint64_t sequence;
+	uint32_t topic; /* UINT32_MAX: internal */
+	int32_t partition;
+	int64_t base_offset;
+	uint32_t batch;
+};
+
+struct model_commit {
+	int64_t acked, sent; /* greatest */
+};
+
+struct model {
+	uint64_t seed;
+	uint32_t value_bytes_max;
+	struct model_batch *batch; /* from 1 */
+	uint32_t batch_count, batch_capacity;
+	struct model_topic topic[MODEL_TOPICS_MAX];
+	uint32_t topic_count;
+	struct model_sequence *sequence;
+	size_t sequence_count, sequence_capacity;
+	uint64_t stable; /* all up to here are in `sequence` */
+	uint32_t stream_count;
+	uint32_t *stream_last; /* by stream: the number seen last, while a partition is walked */
+	int64_t producer_id[MODEL_PRODUCERS_MAX];
+	size_t producer_id_count;
+	struct model_commit commit[MODEL_GROUPS][MODEL_PARTITIONS_MAX];
+	char create_sent[8][16]; /* names for which a creation is under way or unknown */
+	uint32_t create_sent_count;
+	struct writer scratch;
+};
+
+void model_init(struct model *m, uint64_t seed, uint32_t value_bytes_max);
+void model_release(struct model *m);
+
+/* ---- records --------------------------------------------------------------------------------- */
+struct model_record {
+	char key[32];
+	size_t key_len;
+	char *value; /* the model's scratch: until the next call */
+	size_t value_len;
+	char group[8];  /* the value's "k" */
+	int64_t number; /* its "v" */
+	bool accepted;  /* by the table that views read */
+};
+void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret);
+uint32_t model_batch_new(struct model *m, struct model_batch b);
+/* Appends the RecordBatch. */
+struct model_producer {
+	int64_t id;
+	int16_t epoch;
+	int32_t sequence;
+};
+void model_encode(struct model *m, uint32_t batch, const struct model_producer *producer,
+    int64_t time_ms, struct writer *out);
+
+/* ---- what happened --------------------------------------------------------------------------- */
+void model_producer_id(struct model *m, int64_t id);
+void model_acked(struct model *m, uint32_t batch, int64_t base_offset);
+/* A RecordBatch at its place; returns the offset behind it, *ret_batch its number. */
+int64_t model_seen(
+    struct model *m, uint32_t topic, int32_t partition, struct bytes batch, uint32_t *ret_batch);
+/* `before`: the highest that was known when the question was sent. */
+void model_watermark(
+    struct model *m, uint32_t topic, int32_t partition, int64_t before, int64_t watermark);
+void model_start(struct model *m, uint32_t topic, int32_t partition, int64_t start);
+/* A walk over partitions from their start to their end: while it lasts order is checked. */
+void model_walk_begin(struct model *m);
+void model_walk_done(struct model *m);
+/* One partition of it was read to its end: whatever is known must have been there. */
+void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t start, int64_t end);
+/* The next batch of a scan in sequence order, number `at` of it. */
+void model_sequence_seen(struct model *m, size_t at, struct model_sequence s);
+/* The scan has ended: everything up to `stable` was shown. */
+void model_sequences_end(struct model *m, size_t count, uint64_t stable);
+
+/* ---- topics ---------------------------------------------------------------------------------- */
+/* UINT32_MAX: not known. */
+uint32_t model_topic_by_id(const struct model *m, struct log_uuid id);
+uint32_t model_topic_named(const struct model *m, const char *name); /* the one not deleted */
+void model_create_sent(struct model *m, const char *name);
+/* A topic was shown or its creation answered. */
+uint32_t model_topic_seen(struct model *m, struct str name, struct log_uuid id, int32_t partitions);
+void model_topic_deleted(struct model *m, uint32_t topic);
+/* The list of topics is complete: those not `seen` (by index) must have a reason. */
+void model_topics_end(struct model *m, const bool *seen);

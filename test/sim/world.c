@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One seed: what is drawn, the lives of the server one after the other, and the last one. */
+#include "test/sim/world.h"
+#include "log/base/diag.h"
+#include "log/base/metrics.h"
+#include "test/lib/xmalloc.h"
+#include "test/sim/campaign.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FINISH_S = 120 /* virtual: by then all is acknowledged, read and answered */ };
+
+static struct world *the_world; /* one per process: for violated() and diag lines */
+
+int64_t world_now_ns(const struct world *w)
+{
+	return w->io ? io_clock_ns(w->io, IO_CLOCK_MONOTONIC) : 0;
+}
+
+void trace(struct world *w, const char *who, const char *fmt, ...)
+{
+	va_list args;
+	if (!w->trace)
+		return;
+	printf("%d %12.6f %-8s ", w->life, (double)world_now_ns(w) / 1e9, who);
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	putchar('\n');
+}
+
+void violated(const char *rule, const char *fmt, ...)
+{
+	va_list args;
+	char text[1000];
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (the_world && the_world->trace) {
+		trace(the_world, "RULE", "%s: %s", rule, text);
+		fflush(stdout);
+	}
+	campaign_verdict(rule, text);
+	_exit(CAMPAIGN_VIOLATED);
+}
+
+static void diag_line(void *ctx, const char *line)
+{
+	struct world *w = ctx;
+	const char *level = strstr(line, "level=");
+	trace(w, "diag", "%s", level ? level : line);
+}
+
+void world_turn(struct world *w, int64_t timeout_ns)
+{
+	enum err e = loop_step(w->loop, timeout_ns);
+	w->steps++;
+	if (e != ERR_OK)
+		violated("hang", "a turn of the loop: %s: %s", err_name(e), err_chain());
+	if (w->proc && below(w, w->plan.worker_lag) == 0)
+		(void)proc_step(w->proc);
+	err_clear();
+}
+
+/* ---- what is drawn --------------------------------------------------------------------------- */
+
+static uint64_t up_to(struct world *w, uint64_t max)
+{
+	return 1 + below(w, max);
+}
+
+static void draw(struct world *w)
+{
+	struct world_plan *p = &w->plan;
+	p->lives = (int)up_to(w, 5);
+	p->producers = (int)up_to(w, WORLD_PRODUCERS_MAX);
+	p->consumers = (int)below(w, WORLD_CONSUMERS_MAX + 1);
+	p->subscribers = chance(w, 60) ? (int)up_to(w, WORLD_SUBSCRIBERS_MAX) : 0;
+	p->admin = true;
+	p->stranger = chance(w, 30);
+	p->views = chance(w, 60);
+	p->deletions = chance(w, 30);
+	p->trims = chance(w, 25);
+	p->partitions_grow = chance(w, 30);
+	p->life_ns = (int64_t)(20 + below(w, chance(w, 20) ? 3000 : 600)) * MS_NS;
+	p->latency_max_ns = (int64_t)(50 + below(w, chance(w, 20) ? 20000 : 1500)) * US_NS;
+	p->net_max_ns = (int64_t)(20 + below(w, chance(w, 20) ? 30000 : 1000)) * US_NS;
+	p->writeback_ppm = chance(w, 50) ? (unsigned)below(w, 50000) : 0;
+	p->short_ppm = chance(w, 50) ? (unsigned)below(w, 300000) : 0;
+	p->refuse_direct = chance(w, 25);
+	p->break_percent = chance(w, 50) ? (unsigned)below(w, 4) : 0;
+	p->stall_percent = chance(w, 30) ? (unsigned)below(w, 4) : 0;
+	p->worker_lag = 1u << below(w, 7);
+	p->faults = chance(w, 30) ? 70 : 0;
+	p->capacity_bytes = chance(w, 10) ? (uint64_t)(9 + below(w, 4)) * MIB : 0;
+	p->clock_jumps = chance(w, 20);
+	p->segment_bytes = 4 * KIB << below(w, 9);
+	p->record_bytes_max = chance(w, 20) ? 20000 : 600;
+	p->records_max = chance(w, 50) ? 4 : 40;
+	p->pace_ns = (int64_t)(100 + below(w, chance(w, 30) ? 20000 : 3000)) * US_NS;
+}
+
+static void print_plan(struct world *w)
+{
+	const struct world_plan *p = &w->plan;
+	trace(w, "plan",
+	    "lives=%d of %lld ms, producers=%d consumers=%d members=%d views=%d deletions=%d "
+	    "trims=%d "
+	    "grow=%d",
+	    p->lives, (long long)(p->life_ns / MS_NS), p->producers, p->consumers, p->subscribers,
+	    p->views, p->deletions, p->trims, p->partitions_grow);
+	trace(w, "plan",
+	    "disk <= %lld us, net <= %lld us, pace %lld us, lag %u, faults %u %%, capacity %llu, "
+	    "segments %llu, direct %d",
+	    (long long)(p->latency_max_ns / US_NS), (long long)(p->net_max_ns / US_NS),
+	    (long long)(p->pace_ns / US_NS), p->worker_lag, p->faults,
+	    (unsigned long long)p->capacity_bytes, (unsigned long long)p->segment_bytes,
+	    !p->refuse_direct);
+}
+
+/* ---- actors ---------------------------------------------------------------------------------- */
+
+const char *world_who_is_not_done(const struct world *w)
+{
+	static char text[32];
+	snprintf(text, sizeof(text), "admin");
+	for (int i = 0; i < w->plan.producers; i++)
+		if (!producer_is_done(w->producers[i]))
+			snprintf(text, sizeof(text), "producer %d", i);
+	for (int i = 0; i < w->plan.consumers; i++)
+		if (!consumer_is_done(w->consumers[i]))
+			snprintf(text, sizeof(text), "consumer %d", i);
+	for (int i = 0; i < w->plan.subscribers; i++)
+		if (!subscriber_is_done(w->subscribers[i]))
+			snprintf(text, sizeof(text), "member %d", i);
+	return text;
+}
+
+static void make_actors(struct world *w)
+{
+	admin_new(w);
+	for (int i = 0; i < w->plan.producers; i++)
+		producer_new(w, i);
+	for (int i = 0; i < w->plan.consumers; i++)
+		consumer_new(w, i);
+	for (int i = 0; i < w->plan.subscribers; i++)
+		subscriber_new(w, i);
+	if (w->plan.views)
+		views_new(w);
+}
+
+static void start_actors(struct world *w)
+{
+	w->stopping = false;
+	admin_start(w->admin);
+	for (int i = 0; i < w->plan.producers; i++)
+		producer_start(w->producers[i]);
+	for (int i = 0; i < w->plan.consumers; i++)
+		consumer_start(w->consumers[i]);
+	for (int i = 0; i < w->plan.subscribers; i++)
+		subscriber_start(w->subscribers[i]);
+}
+
+static bool idle(struct world *w, bool (*admin)(const struct admin *),
+    bool (*producer)(const struct producer *), bool (*consumer)(const struct consumer *),
+    bool (*member)(const struct subscriber *))
+{
+	bool all = admin(w->admin);
+	for (int i = 0; i < w->plan.producers; i++)
+		all &= producer(w->producers[i]);
+	for (int i = 0; i < w->plan.consumers; i++)
+		all &= consumer(w->consumers[i]);
+	for (int i = 0; i < w->plan.subscribers; i++)
+		all &= member(w->subscribers[i]);
+	return all;
+}
+
+/* Every call was answered, or its connection is closed. */
+static void stop_actors(struct world *w)
+{
+	w->stopping = true;
+	admin_stop(w->admin);
+	for (int i = 0; i < w->plan.producers; i++)
+		producer_stop(w->producers[i]);
+	for (int i = 0; i < w->plan.consumers; i++)
+		consumer_stop(w->consumers[i]);
+	for (int i = 0; i < w->plan.subscribers; i++)
+		subscriber_stop(w->subscribers[i]);
+	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
+	while (!idle(
+	    w, admin_is_resting, producer_is_resting, consumer_is_resting, subscriber_is_resting)) {
+		world_turn(w, 10 * MS_NS);
+		if (world_now_ns(w) > end)
+			violated("leak", "a connection is not closed %d s after its end", FINISH_S);
+	}
+}
+
+static void free_actors(struct world *w)
+{
+	admin_free(w->admin);
+	for (int i = 0; i < w->plan.producers; i++)
+		producer_free(w->producers[i]);
+	for (int i = 0; i < w->plan.consumers; i++)
+		consumer_free(w->consumers[i]);
+	for (int i = 0; i < w->plan.subscribers; i++)
+		subscriber_free(w->subscribers[i]);
+	views_free(w->views);
+}
+
+/* ---- one life -------------------------------------------------------------------------------- */
+
+static enum err new_io(struct world *w)
+{
+	struct sim_options o = {.seed = prng_u64(&w->prng),
+	    .latency_min_ns = 5 * US_NS,
+	    .latency_max_ns = w->plan.latency_max_ns,
+	    .net_min_ns = 5 * US_NS,
+	    .net_max_ns = w->plan.net_max_ns,
+	    .short_ppm = w->plan.short_ppm,
+	    .writeback_ppm = w->last_life ? 0 : w->plan.writeback_ppm,
+	    .refuse_direct = w->plan.refuse_direct};
+	w->disk->capacity_bytes = w->last_life ? 0 : w->plan.capacity_bytes;
+	return sim_io_new(w->disk, &o, &w->io);
+}
+
+/* At a call drawn so that each order of magnitude is as likely: the early ones are recovery's. */
+static void plan_end(struct world *w, enum world_end end)
+{
+	uint64_t calls = 1 + below(w, (uint64_t)64 << below(w, 10));
+	if (end == END_CLEAN)
+		return;
+	trace(w, "fate", "%s at call %llu", end == END_KILL ? "kill" : "power cut",
+	    (unsigned long long)calls);
+	sim_io_fall_at(w->io, calls, end == END_KILL, prng_u64(&w->prng));
+}
+
+static void plan_fault(struct world *w)
+{
+	static const struct {
+		unsigned calls;
+		int sys_errno;
+		const char *name;
+	} faults[] = {{SIM_CALL_READ, EIO, "read EIO"}, {SIM_CALL_WRITE, EIO, "write EIO"},
+	    {SIM_CALL_SYNC, EIO, "sync EIO"}, {SIM_CALL_WRITE, ENOSPC, "write ENOSPC"},
+	    {SIM_CALL_OPEN, EIO, "open EIO"}, {SIM_CALL_OPEN, ENOSPC, "open ENOSPC"},
+	    {SIM_CALL_NAMES, EIO, "names EIO"}, {SIM_CALL_SYNC_DIR, EIO, "directory sync EIO"},
+	    {SIM_CALL_ALLOCATE, ENOSPC, "allocate ENOSPC"},
+	    {SIM_CALL_ACCEPT, EMFILE, "accept EMFILE"}, {SIM_CALL_RECV, ECONNRESET, "recv reset"},
+	    {SIM_CALL_SEND, EPIPE, "send EPIPE"}};
+	size_t i = below(w, sizeof(faults) / sizeof(*faults));
+	struct sim_fault f = {.calls = faults[i].calls,
+	    .nth = 1 + below(w, (uint64_t)4 << below(w, 9)),
+	    .count = 1 + below(w, 3),
+	    .sys_errno = faults[i].sys_errno};
+	trace(w, "fate", "%s at call %llu of its kind, %llu times", faults[i].name,
+	    (unsigned long long)f.nth, (unsigned long long)f.count);
+	sim_io_fault(w->io, f);
+	w->faulty = true;
+}
+
+static bool has_failed(struct world *w)
+{
+	struct log_status st;
+	log_status(w->log, &st);
+	return st.failed;
+}
+
+static void live(struct world *w)
+{
+	int64_t end = world_now_ns(w) + w->plan.life_ns;
+	start_actors(w);
+	while (world_now_ns(w) < end && !sim_io_is_dead(w->io) && !has_failed(w)) {
+		world_turn(w, MS_NS);
+		if (w->views && !sim_io_is_dead(w->io) && !has_failed(w))
+			views_step(w);
+		if (w->plan.clock_jumps && below(w, 400) == 0)
+			sim_io_jump_clock(w->io, ((int64_t)below(w, 7200) - 3600) * S_NS);
+	}
+}
+
+/* The last life: what was begun comes to its end, and everything is looked at. */
+static void live_to_the_end(struct world *w)
+{
+	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
+	start_actors(w);
+	while (!idle(w, admin_is_done, producer_is_done, consumer_is_done, subscriber_is_done)) {
+		world_turn(w, MS_NS);
+		if (world_now_ns(w) > end)
+			violated("progress", "%s is not done %d s after the last fault",
+			    world_who_is_not_done(w), FINISH_S);
+	}
+	if (w->views)
+		views_finish(w);
+}
+
+static void check_stall(void)
+{
+	int64_t ns = metric_max_ns(METRIC_LOOP_STALL);
+	if (ns > MS_NS)
+		violated("stall", "a turn of the loop waited for %lld us", (long long)(ns / US_NS));
+}
+
+/* A server that gave up is restarted like a killed one: the page cache is still there. */
+static void take_disk(struct world *w, enum world_end end)
+{
+	struct sim_disk *after = sim_io_fallen(w->io);
+	bool fell = after != NULL;
+	if (!after && end != END_CLEAN)
+		after = end == END_KILL ? sim_io_kill(w->io, prng_u64(&w->prng))
+		                        : sim_io_cut_power(w->io, prng_u64(&w->prng));
+	if (!after)
+		return;
+	w->cuts++;
+	trace(w, "fate", "%s", fell ? "fell at the planned call" : "ended");
+	sim_disk_free(w->disk_after);
+	w->disk_after = after;
+}
+
+static void close_life(struct world *w)
+{
+	io_free(w->io);
+	w->io = NULL;
+	if (w->disk_after) {
+		sim_disk_free(w->disk);
+		w->disk = w->disk_after;
+		w->disk_after = NULL;
+	}
+	check_stall();
+}
+
+static void run_life(struct world *w)
+{
+	uint64_t dice = below(w, 100);
+	enum world_end end = w->last_life || dice < 20 ? END_CLEAN
+	                     : dice < 75               ? END_POWER
+	                                               : END_KILL;
+	if (new_io(w) != ERR_OK)
+		violated("bug", "no io");
+	w->faulty = false;
+	plan_end(w, end);
+	if (!w->last_life && below(w, 100) < w->plan.faults)
+		plan_fault(w);
+	trace(w, "life", "begins");
+	enum err e = server_open(w);
+	bool dead = sim_io_is_dead(w->io);
+	trace(w, "life", "open: %s %s", err_name(e), e ? err_chain() : "");
+	if (e != ERR_OK && !dead && !w->faulty && !w->disk->capacity_bytes)
+		violated("recovery", "the server does not open: %s: %s", err_name(e), err_chain());
+	if (e == ERR_OK) {
+		if (!dead && !w->faulty) {
+			audit_log(w);
+			if (w->views)
+				views_audit(w);
+		}
+		if (w->last_life)
+			live_to_the_end(w);
+		else
+			live(w);
+		bool failed = !sim_io_is_dead(w->io) && has_failed(w);
+		if (failed && !w->faulty && !w->disk->capacity_bytes)
+			violated("failed", "the log gave up, and no call had failed");
+		take_disk(w, failed ? END_KILL : end);
+		stop_actors(w);
+		if (!sim_io_is_dead(w->io) && !w->faulty)
+			audit_log(w);
+		if (end == END_CLEAN && !w->last_life && chance(w, 40))
+			sim_io_fall_at(w->io, 1 + below(w, 60), chance(w, 30), prng_u64(&w->prng));
+		server_close(w);
+	} else {
+		take_disk(w, end == END_CLEAN ? END_KILL : end);
+	}
+	/* a stop may be cut short, too */
+	struct sim_disk *late = sim_io_fallen(w->io);
+	if (late) {
+		sim_disk_free(w->disk_after);
+		w->disk_after = late;
+		w->cuts++;
+	}
+	close_life(w);
+}
+
+void world_run(uint64_t seed, bool with_trace, char *report, size_t report_len)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	w->seed = seed;
+	w->trace = with_trace;
+	the_world = w;
+	prng_init(&w->prng, seed);
+	diag_set_sink(diag_line, w);
+	draw(w);
+	print_plan(w);
+	model_init(&w->model, seed, w->plan.record_bytes_max);
+	w->disk = sim_disk_new(w->plan.capacity_bytes);
+	make_actors(w);
+	for (w->life = 1; w->life <= w->plan.lives; w->life++)
+		run_life(w);
+	w->last_life = true;
+	run_life(w); /* all comes to its end */
+	w->life++;
+	w->last_life = true;
+	w->reopened = true;
+	run_life(w); /* and is the same after another start */
+	snprintf(report, report_len,
+	    "acked=%llu records=%llu commits=%llu checkpoints=%llu cuts=%llu calls=%llu turns=%llu",
+	    (unsigned long long)w->batches_acked, (unsigned long long)w->records_seen,
+	    (unsigned long long)w->commits_acked, (unsigned long long)w->checkpoints_checked,
+	    (unsigned long long)w->cuts, (unsigned long long)w->calls,
+	    (unsigned long long)w->steps);
+	free_actors(w);
+	sim_disk_free(w->disk);
+	model_release(&w->model);
+	diag_set_sink(NULL, NULL);
+	free(w);
+}
