@@ -18,7 +18,7 @@ static void partition_free(struct log_partition *p)
 {
 	struct list_node *n;
 	ASSERT(p->refs == 0 && p->tasks == 0 && p->queued == 0);
-	while ((n = list_pop_front(&p->waiters)))
+	while (list_pop_front(&p->waiters))
 		;
 	while ((n = list_pop_front(&p->segments)))
 		segment_free(CONTAINER_OF(n, struct segment, node));

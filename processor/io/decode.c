@@ -122,9 +122,9 @@ static enum err new_columns(struct decoder *d)
 	    !d->origins || !d->keep)
 		return ERR_NOMEM;
 	mark_stored(d);
-	for (uint8_t h = 0; h < HIDDEN_COUNT; h++)
+	for (uint32_t h = 0; h < HIDDEN_COUNT; h++)
 		if (d->stored[d->table->column_count + h])
-			d->hidden[d->hidden_count++] = h;
+			d->hidden[d->hidden_count++] = (uint8_t)h;
 	for (uint32_t i = 0; i < n; i++) {
 		d->cols[i].type = column_type(d, i);
 		bool generated = i < d->table->column_count && d->table->columns[i].generated;

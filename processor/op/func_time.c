@@ -201,7 +201,8 @@ BODY(interval_trunc)
 static double interval_seconds(struct interval iv)
 {
 	double s = (double)iv.us / 1e6;
-	s += 365.25 * 86400 * (iv.months / 12);
+	int years = iv.months / 12;
+	s += 365.25 * 86400 * years;
 	s += 30.0 * 86400 * (iv.months % 12);
 	return s + 86400.0 * iv.days;
 }

@@ -135,7 +135,8 @@ enum err numeric_sqrt(struct numeric a, struct numeric *ret_root)
 	if (a.mantissa < 0)
 		return ERR_BAD_VALUE;
 	int weight = a.mantissa == 0 ? 0 : weight_of(a);
-	int scale = clip_scale(SIG_DIGITS - ((weight + 1) * 4 / 2 - 1), a.scale);
+	int before = (weight + 1) * 4 / 2; /* digits in front of the root's point */
+	int scale = clip_scale(SIG_DIGITS - (before - 1), a.scale);
 	/* root at `scale` = integer root of a * 10^(2 * scale) */
 	int shift = 2 * scale - a.scale,
 	    first = shift > NUMERIC_DIGITS_MAX ? NUMERIC_DIGITS_MAX : shift;
