@@ -46,6 +46,7 @@ SELECT id, qty + grp AS a, qty - grp AS b, qty * 2 AS c, qty / 2 AS d, qty % 3 A
 SELECT id, upper(k) AS u, lower(k) AS l, length(note) AS n, substring(note from 2 for 3) AS s, replace(note, 'a', 'b') AS r, position('e' in note) AS p, k || '-' || note AS c FROM ev
 SELECT id, note LIKE '%a_e%' AS l, note ILIKE 'X%' AS i, note NOT LIKE 'n%' AS nl, k IN ('a', 'b', NULL) AS oneof, qty BETWEEN 2 AND 6 AS mid FROM ev
 SELECT id, extract(hour FROM at) AS h, extract(epoch FROM at) AS e, at::date AS d, at + interval '1 day 2 hours' AS later, date_bin('15 minutes', at, timestamptz '1970-01-01 00:00:00Z') AS q FROM ev
+SELECT id, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US TZ') AS t, to_char(at AT TIME ZONE 'UTC', 'FMDay DDth Mon HH12am') AS d, to_char(day, 'Qth IYYY-IW-ID') AS w FROM ev
 SELECT id, round(price) AS r0, round(price, 1) AS r1, floor(price) AS f, ceil(price) AS c, abs(price - 50) AS a, price::integer AS i, qty::text AS t, price::text AS pt FROM ev
 SELECT id, ratio * 2 AS a, ratio / 3 AS b, ratio > 0.5 AS c, ratio::numeric(30,4) AS d FROM ev
 SELECT grp, max(ratio) AS hi, min(ratio) AS lo FROM ev GROUP BY grp

@@ -298,6 +298,22 @@ def functions():
         vs = {"text": texts, "bytea": ["\\x", "\\x00", "\\xff", "\\x00ff"], "uuid": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "00000000-0000-0000-0000-000000000000"], "boolean": ["true", "false"]}[t]
         for op in ["=", "<>", "<", "<=", ">", ">="]:
             pairs(op, t, vs, t, vs)
+    own = random.Random(23)  # what comes before and behind stays as it is
+    words = ("HH HH12 HH24 MI SS MS US FF1 FF2 FF3 FF4 FF5 FF6 SSSS SSSSS AM PM A.M. P.M. am pm a.m. p.m. AD BC A.D. B.C. ad bc a.d. b.c. "
+             "Y,YYY YYYY YYY YY Y IYYY IYY IY I yyyy iw hh24 mi ss month mon day dy ddd dd d CC Q MONTH Month MON Mon MM RM rm DAY Day DY Dy "
+             "DDD IDDD DD D ID W WW IW J TZ tz TZH TZM OF FX").split()
+    templates = ["", " ", "YYYY-MM-DD HH24:MI:SS.US", "YYYY-MM-DD\"T\"HH24:MI:SSOF", "FMDay, FMDDth FMMonth YYYY", "DDTHH24", "Hh Dth DDTH ddth", "\"a \\\" b\" c",
+                 "\\\"YYYY\\\"", "\\YYYY", "\"open YYYY", "héllo ✓ YYYY", "TMMonth|TMDay|TMDD|TMMON|tmday|TM x", "FM FMMM FMx fmdd", "MMSP x YYYYth YYTH Y,YYYth", "IYYY-\"W\"IW-ID", "Qth WWth CCth Jth SSSSth MSth USTH", "DAYth MonthTH AMth"]
+    templates += words + ["FM" + w for w in words] + [w + "th" for w in words]
+    moments = ["2025-03-01 12:34:56.789012", "2024-12-30 00:00:00", "0044-03-15 23:59:59.999999 BC", "infinity", "-infinity", "12345-01-01 01:02:03.5"]
+    for template in templates:
+        for moment in moments:
+            add("to_char", (own.choice(["timestamp", "timestamptz"]), moment), ("text", template))
+    for _ in range(600):
+        template = "".join(own.choice(["", "", "FM", "TM"]) + own.choice(words + ["-", " ", "/", ",", "x", "\"q\"", "é"]) + own.choice(["", "", "", "th", "TH"]) for _ in range(own.randint(1, 6)))
+        add("to_char", (own.choice(["timestamp", "timestamptz"]), "%04d-%02d-%02d %02d:%02d:%02d.%06d" % (
+            own.choice([1, 4, 99, 100, 101, 1000, 1969, 1970, 2000, 2004, 2020, 2026, 9999]), own.randint(1, 12), own.randint(1, 28), own.randint(0, 23),
+            own.randint(0, 59), own.randint(0, 59), own.choice([0, 1, 120000, 999999]))), ("text", template))
     return c
 
 
