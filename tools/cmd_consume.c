@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kappa consume: records of a topic to stdout, from a place to a place. Without --follow it ends
- * where the partitions ended when it started; with -G it reads as a member of a consumer group and
- * commits what it has written.
+ * where the partitions ended when it started; with -G it reads as a member of a consumer group,
+ * commits what it has written, and ends when it has been at the end of each partition it has.
  */
 #include "tools/commands.h"
 #include "tools/kclient.h"
@@ -13,14 +13,18 @@ enum { FLUSH_BYTES = 64 * 1024, IDLE_POLL_MS = 100 };
 struct consume {
 	struct cli *cli;
 	rd_kafka_t *rk;
-	rd_kafka_topic_partition_list_t *at;  /* where each partition starts */
-	rd_kafka_topic_partition_list_t *end; /* exclusive ends; NULL = follow */
+	rd_kafka_topic_partition_list_t *at; /* where each partition starts */
+	rd_kafka_topic_partition_list_t
+	    *end; /* exclusive ends; NULL = follow, or a group's member */
+	/* of a group's member: offsets behind what was printed, partitions seen to their end */
+	rd_kafka_topic_partition_list_t *printed, *ended;
 	struct offset_spec spec;
 	const char *format;
 	int64_t count_max, count;
 	int open; /* partitions that have not reached their end */
 	struct writer out;
 	bool broken_pipe;
+	bool done; /* a group's member that does not follow has seen every end */
 };
 
 static enum err list_partitions(struct consume *c, int64_t only)
@@ -71,8 +75,46 @@ static enum err subscribe(struct consume *c)
 	rd_kafka_topic_partition_list_add(topics, c->cli->args[0], RD_KAFKA_PARTITION_UA);
 	rd_kafka_resp_err_t e = rd_kafka_subscribe(c->rk, topics);
 	rd_kafka_topic_partition_list_destroy(topics);
-	c->open = 1;
+	c->printed = rd_kafka_topic_partition_list_new(1);
+	c->ended = rd_kafka_topic_partition_list_new(1);
 	return e ? kclient_err(e, NULL) : ERR_OK;
+}
+
+static rd_kafka_topic_partition_t *entry_of(
+    rd_kafka_topic_partition_list_t *list, const rd_kafka_message_t *m)
+{
+	const char *topic = rd_kafka_topic_name(m->rkt);
+	rd_kafka_topic_partition_t *entry =
+	    rd_kafka_topic_partition_list_find(list, topic, m->partition);
+	return entry ? entry : rd_kafka_topic_partition_list_add(list, topic, m->partition);
+}
+
+/* False when the reader has gone. What has been written out may be committed, not before. */
+static bool flush(struct consume *c)
+{
+	if (!cli_flush(&c->out))
+		return false;
+	if (c->printed && c->printed->cnt > 0) {
+		/* fails for partitions that another member has by now, and commits those itself */
+		(void)rd_kafka_offsets_store(c->rk, c->printed);
+		rd_kafka_topic_partition_list_destroy(c->printed);
+		c->printed = rd_kafka_topic_partition_list_new(1);
+	}
+	return true;
+}
+
+/* Every partition that this member has now, and it has some, was read to its end. */
+static bool all_ended(struct consume *c)
+{
+	rd_kafka_topic_partition_list_t *mine = NULL;
+	if (rd_kafka_assignment(c->rk, &mine) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return false;
+	bool all = mine->cnt > 0;
+	for (int i = 0; i < mine->cnt; i++)
+		all = all && rd_kafka_topic_partition_list_find(
+		                 c->ended, mine->elems[i].topic, mine->elems[i].partition);
+	rd_kafka_topic_partition_list_destroy(mine);
+	return all;
 }
 
 /* False when the record stands at or behind the end of its partition. */
@@ -98,20 +140,27 @@ static void print_record(struct consume *c, const rd_kafka_message_t *m)
 	else
 		record_format_write(&c->out, "%v\\n", m);
 	c->count++;
-	if (c->out.len >= FLUSH_BYTES && !cli_flush(&c->out))
+	if (c->printed)
+		entry_of(c->printed, m)->offset = m->offset + 1;
+	if (c->out.len >= FLUSH_BYTES && !flush(c))
 		c->broken_pipe = true;
 }
 
 static bool more(const struct consume *c)
 {
 	return !kclient_interrupted() && !c->broken_pipe &&
-	       (c->count_max < 0 || c->count < c->count_max) && (!c->end || c->open > 0);
+	       (c->count_max < 0 || c->count < c->count_max) && (!c->end || c->open > 0) &&
+	       !c->done;
 }
 
 /* A bounded read can end before the last offset when that was a control batch or was compacted
  * away. */
 static void check_position(struct consume *c, const rd_kafka_message_t *m)
 {
+	if (c->ended && !cli_has(c->cli, "follow")) {
+		(void)entry_of(c->ended, m);
+		c->done = all_ended(c);
+	}
 	if (!c->end)
 		return;
 	rd_kafka_topic_partition_t *end =
@@ -126,7 +175,7 @@ static enum err consume_loop(struct consume *c)
 	while (e == ERR_OK && more(c)) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(c->rk, IDLE_POLL_MS);
 		if (!m) {
-			if (!cli_flush(&c->out))
+			if (!flush(c))
 				break;
 			continue;
 		}
@@ -138,7 +187,7 @@ static enum err consume_loop(struct consume *c)
 			print_record(c, m);
 		rd_kafka_message_destroy(m);
 	}
-	if (!cli_flush(&c->out) && e == ERR_OK && !c->broken_pipe && !cli_reader_gone())
+	if (!flush(c) && e == ERR_OK && !c->broken_pipe && !cli_reader_gone())
 		e = err_sys("write to standard output");
 	return e;
 }
@@ -147,7 +196,7 @@ static enum err consume_run(struct consume *c, int64_t partition)
 {
 	const char *group = cli_get(c->cli, "group", NULL);
 	const char *pairs[] = {"group.id", group ? group : "kappa-consume", "enable.auto.commit",
-	    group ? "true" : "false", "auto.offset.reset",
+	    group ? "true" : "false", "enable.auto.offset.store", "false", "auto.offset.reset",
 	    c->spec.from.kind == OFFSET_END ? "latest" : "earliest", "enable.partition.eof", "true",
 	    "allow.auto.create.topics", "false", "fetch.wait.max.ms", "100", NULL};
 	TRY(kclient_new(c->cli, RD_KAFKA_CONSUMER, pairs, &c->rk));
@@ -192,6 +241,10 @@ enum exit_code cmd_consume(struct cli *cli)
 		rd_kafka_topic_partition_list_destroy(c.at);
 	if (c.end)
 		rd_kafka_topic_partition_list_destroy(c.end);
+	if (c.printed)
+		rd_kafka_topic_partition_list_destroy(c.printed);
+	if (c.ended)
+		rd_kafka_topic_partition_list_destroy(c.ended);
 	if (c.rk)
 		rd_kafka_destroy(c.rk);
 	if (e != ERR_OK)

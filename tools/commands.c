@@ -46,7 +46,7 @@ static const struct cli_option consume_options[] = {
     {"end", 'e', NULL, "stop at the end (the default)"},
     {"count", 'n', "N", "at most N records"},
     {"partition", 'p', "N", "only this partition"},
-    {"group", 'G', "GROUP", "as a member of a consumer group"},
+    {"group", 'G', "GROUP", "as a member of a consumer group, to the end of what it is given"},
     {"ndjson", 0, NULL, "the same as --json"},
     {"where", 0, "PREDICATE", "an SQL predicate"},
     {NULL, 0, NULL, NULL},

@@ -66,4 +66,17 @@ def test_alter_refuses_what_it_must(t):
     assert len(described(s, "a")[0]["partitions"]) == 2
 
 
+def test_a_group_member_ends_at_the_end_and_commits_what_it_printed(t):
+    s = t.server()
+    s.ok("topic", "create", "a", "-p", "3")
+    s.ok("produce", "a", input="".join("%d\n" % i for i in range(10)))
+    some = s.ok("consume", "a", "-G", "team", "-n", "4", "-f", "%v\\n").split()
+    assert len(some) == 4
+    rest = s.ok("consume", "a", "-G", "team", "-f", "%v\\n").split()
+    assert sorted(some + rest, key=int) == [str(i) for i in range(10)], (some, rest)
+    assert s.ok("consume", "a", "-G", "team") == ""
+    s.ok("produce", "a", input="more\n")
+    assert s.ok("consume", "a", "-G", "team") == "more\n"
+
+
 harness.main(globals())
