@@ -86,6 +86,11 @@ enum err batch_header_read(struct bytes b, struct batch_header *ret_header)
 	return ERR_OK;
 }
 
+struct batch_header batch_peek(const uint8_t *header)
+{
+	return header_fields(header);
+}
+
 bool batch_check_is_inline(struct bytes b)
 {
 	if (b.len < BATCH_HEADER_BYTES)

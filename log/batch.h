@@ -65,6 +65,9 @@ uint32_t crc32c_mend(uint32_t crc, struct bytes change, size_t after);
  */
 void crc32c_use_tables(bool on);
 
+/* What a batch's first BATCH_HEADER_BYTES say; nothing is checked. */
+struct batch_header batch_peek(const uint8_t *header);
+
 /* What a check needs to know of the topic and the request. */
 struct batch_rules {
 	uint32_t max_bytes;      /* of the RecordBatch, ERR_MESSAGE_TOO_LARGE */

@@ -15,9 +15,9 @@ void descriptors_init(struct descriptors *c, struct log *log, size_t max)
 	list_init(&c->idle);
 }
 
-void descriptor_init(struct descriptor *d, struct descriptors *cache)
+void descriptor_init(struct descriptor *d, struct descriptors *cache, unsigned flags)
 {
-	*d = (struct descriptor){.fd = -1, .cache = cache};
+	*d = (struct descriptor){.fd = -1, .cache = cache, .flags = flags};
 	list_node_init(&d->idle_node);
 	list_init(&d->waiting);
 }
@@ -103,8 +103,9 @@ void descriptor_discard(struct descriptor *d)
 static void open_run(struct pool_job *job)
 {
 	struct descriptor *d = CONTAINER_OF(job, struct descriptor, job);
-	d->err = io_open(d->cache->log->io, d->path, 0, &d->fd);
-	if (d->err != ERR_OK)
+	err_clear();
+	d->err = io_open(d->cache->log->io, d->path, d->flags, &d->fd);
+	if (d->err != ERR_OK && !((d->flags & IO_DIRECT) && d->err == ERR_UNSUPPORTED))
 		diag(DIAG_ERROR, "segment_open", "path=%s error=\"%s\"", d->path, err_chain());
 }
 

@@ -21,7 +21,8 @@ enum descriptor_state { DESCRIPTOR_CLOSED, DESCRIPTOR_OPENING, DESCRIPTOR_OPEN }
 struct descriptor {
 	struct list_node idle_node;
 	enum descriptor_state state;
-	int fd; /* -1 unless OPEN */
+	unsigned flags; /* of io_open */
+	int fd;         /* -1 unless OPEN */
 	unsigned pins;
 	struct list waiting; /* struct descriptor_pin */
 	struct descriptors *cache;
@@ -38,7 +39,7 @@ struct descriptor_pin {
 };
 
 void descriptors_init(struct descriptors *c, struct log *log, size_t max);
-void descriptor_init(struct descriptor *d, struct descriptors *cache);
+void descriptor_init(struct descriptor *d, struct descriptors *cache, unsigned flags);
 /* Closes it if open (blocking: at stop, or when nothing else can use it). Nothing may be pinned or
  * waiting. */
 void descriptor_release(struct descriptor *d);

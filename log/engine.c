@@ -47,6 +47,8 @@ static void options_resolve(struct log_options *o)
 		o->checkpoint_ns = CHECKPOINT_NS_DEFAULT;
 	if (o->append_queue_bytes == 0)
 		o->append_queue_bytes = APPEND_QUEUE_DEFAULT;
+	if (o->direct_bytes == 0)
+		o->direct_bytes = ROUND_DIRECT_BYTES;
 	if (o->open_files_max == 0)
 		o->open_files_max = OPEN_FILES_DEFAULT;
 }
@@ -99,6 +101,7 @@ static enum err engine_new(
 	log->options.data_dir = log->data_dir;
 	log->options.journal_dir = log->journal_dir;
 	descriptors_init(&log->descriptors, log, log->options.open_files_max);
+	tail_init(&log->tail);
 	checkpointer_init(&log->checkpointer, log);
 	TRY(rounds_init(&log->rounds, log));
 	log->rounds.boot_anchor_ns =
@@ -233,6 +236,7 @@ void engine_close(struct log *log)
 	journal_close(&log->journal);
 	map_release(&log->partitions);
 	map_release(&log->directories);
+	tail_release(&log->tail);
 	if (log->lock_fd >= 0 && io_close(log->io, log->lock_fd) != ERR_OK) {
 		diag(DIAG_WARN, "unlock", "error=\"%s\"", err_chain());
 		err_clear();

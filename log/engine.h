@@ -16,6 +16,7 @@
 #include "log/log.h"
 #include "log/partition.h"
 #include "log/round.h"
+#include "log/tail.h"
 
 struct catalog;
 struct log_scan;
@@ -59,7 +60,9 @@ struct log {
 	struct rounds rounds;
 	struct checkpointer checkpointer;
 	struct descriptors descriptors;
-	uint64_t producer_id_next;       /* log_producer_id; < producer_id_reserved */
+	struct tail tail;
+	bool direct_refused;       /* the file system takes no O_DIRECT: every frame is INLINE */
+	uint64_t producer_id_next; /* log_producer_id; < producer_id_reserved */
 	uint64_t producer_id_reserved;   /* durable bound */
 	struct list producer_id_waiting; /* struct log_producer_id_req */
 	struct list producer_id_done;

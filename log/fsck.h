@@ -29,7 +29,8 @@ struct fsck_frame {
 	int64_t segment;
 	uint32_t pos, len;
 	uint64_t sequence;
-	bool direct;   /* its bytes are not in the journal */
+	bool direct; /* its bytes are not in the journal */
+	uint64_t frame_hash;
 	unsigned file; /* where they are */
 	uint64_t file_pos;
 	uint64_t number; /* of its entry: a later one at the same place wins */
@@ -151,6 +152,11 @@ MUST_USE enum err fsck_overlay(
 /* The journal's entry for a place, NULL when it has none. */
 const struct fsck_frame *fsck_frame_at(
     const struct fsck *f, struct partition_key key, int64_t segment, uint32_t pos);
+/*
+ * Do the DIRECT frames of entry `number`, the last one, verify in their segments? If not, its round
+ * was never acknowledged: what was taken from it is forgotten.
+ */
+MUST_USE enum err fsck_direct(struct fsck *f, uint64_t number, bool *ret_holds);
 struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
 
 MUST_USE enum err fsck_partitions(struct fsck *f);

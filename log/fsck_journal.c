@@ -16,6 +16,7 @@ struct entries {
 		uint64_t pos;
 		bool good;
 		bool copy;
+		bool round;
 	} * entry;
 	size_t count, capacity;
 };
@@ -165,6 +166,7 @@ static enum err take_item(
 	    .len = item.len,
 	    .sequence = item.sequence,
 	    .direct = item.flags & FRAME_DIRECT,
+	    .frame_hash = item.frame_hash,
 	    .file = file,
 	    .file_pos = found->pos + item.at,
 	    .number = found->entry.number,
@@ -249,8 +251,9 @@ static enum err read_entries(
 	while ((err = journal_iter_next(it, &found)) == ERR_OK) {
 		if (found.entry.number <= covered)
 			continue;
-		TRY(see(es, (struct entry_seen){found.entry.number, file, found.pos, found.good,
-		                found.entry.kind == JOURNAL_COPY}));
+		TRY(see(
+		    es, (struct entry_seen){found.entry.number, file, found.pos, found.good,
+		            found.entry.kind == JOURNAL_COPY, found.entry.kind == JOURNAL_ROUND}));
 		if (found.good)
 			TRY(take_entry(f, file, &found));
 	}
@@ -341,6 +344,23 @@ static enum err move_ends(struct fsck *f)
 	return ERR_OK;
 }
 
+/* The last entry may be whole while its DIRECT frames are not. */
+static enum err judge_direct(struct fsck *f, struct entries *es)
+{
+	struct entry_seen *last = NULL;
+	bool holds = true;
+	for (size_t i = 0; i < es->count; i++) {
+		struct entry_seen *e = &es->entry[i];
+		if (!last || e->number > last->number || (e->number == last->number && e->good))
+			last = e;
+	}
+	if (last && last->good && last->round)
+		TRY(fsck_direct(f, last->number, &holds));
+	if (!holds)
+		last->good = false;
+	return ERR_OK;
+}
+
 enum err fsck_journal(struct fsck *f)
 {
 	struct entries es = {0};
@@ -348,6 +368,8 @@ enum err fsck_journal(struct fsck *f)
 	enum err err = ERR_OK;
 	for (unsigned file = 0; file < JOURNAL_FILES && err == ERR_OK; file++)
 		err = read_file(f, file, &es);
+	if (err == ERR_OK)
+		err = judge_direct(f, &es);
 	if (err == ERR_OK) {
 		judge(f, &es);
 		if (f->frame_count > 0)

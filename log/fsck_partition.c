@@ -221,8 +221,19 @@ static void step(struct chain *c, const struct frame *frame)
 	c->pos += FRAME_HEADER_BYTES + frame->length;
 	c->link = frame->link;
 	c->link_known = true;
+	if (frame->flags & FRAME_PAD)
+		return;
 	c->next_offset = frame->base_offset + (int64_t)frame->last_offset_delta + 1;
 	c->sequence = frame->sequence;
+}
+
+/* Padding whose checksums verify: it has a place in the chain, nothing else. */
+static void take_pad(struct chain *c, const struct frame *frame)
+{
+	if (c->link_known && frame_check_link(frame, c->walk.seed, c->link) != ERR_OK)
+		damaged(c, NULL, "padding does not follow the frame before it");
+	err_clear();
+	step(c, frame);
 }
 
 /* Shows a frame to the sink. `body` is empty where it does not verify. */
@@ -252,6 +263,10 @@ static enum err show(
 /* A frame whose checksums verify. */
 static enum err take(struct chain *c, const struct frame *frame, struct bytes batch)
 {
+	if (frame->flags & FRAME_PAD) {
+		take_pad(c, frame);
+		return ERR_OK;
+	}
 	struct batch_header h = {0}; /* of a hole: no records */
 	const char *fault = frame_fault(c, frame, batch, &h);
 	err_clear();
@@ -399,8 +414,6 @@ static enum err read_frames(struct chain *c)
 			return err;
 		if (frame.version == 0)
 			pos = c->walk.pos;
-		if (pos != c->pos)
-			c->link_known = false; /* padding was passed over */
 		c->pos = pos;
 		if (err == ERR_OK) {
 			TRY(take(c, &frame, batch));
@@ -495,6 +508,7 @@ static enum err read_segment(
 	segment_walk_init(&c->walk, c->f->io, fd, frame_seed_of(h->seed), 0);
 	c->walk.check_body = true;
 	c->walk.holes = true;
+	c->walk.want_pads = true;
 	enum err err = read_frames(c);
 	if (err == ERR_OK && behind_end(c))
 		err = tail(c);

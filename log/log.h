@@ -39,7 +39,9 @@ struct log_options {
 	int64_t checkpoint_ns;     /* its longest distance; 0 = 5 s */
 	size_t append_queue_bytes; /* bytes accepted but not yet durable (I7); 0 = 64 MiB; beyond:
 	                              ERR_AGAIN */
-	size_t open_files_max;     /* segment descriptors kept open; 0 = 512 */
+	size_t direct_bytes;   /* batches from this size on go to their segment alone, past the page
+	                          cache (DIRECT); 0 = default, SIZE_MAX = none */
+	size_t open_files_max; /* segment descriptors kept open; 0 = 512 */
 	const char *accept_lost_suffix; /* reason: start although the log ends before D */
 };
 

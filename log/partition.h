@@ -58,6 +58,7 @@ struct log_partition {
 	enum err task_err; /* how the last one failed: told to the append that waits first */
 	struct descriptor_pin opening;
 	struct segment *opening_segment;
+	bool opening_direct;
 	bool roll_soon;
 	bool damaged;
 	uint32_t leader_epoch;
@@ -148,11 +149,12 @@ MUST_USE enum err partition_walk(
 /* ---- inside the engine ----------------------------------------------------------------------- */
 
 /*
- * Can a batch of `len` bytes (frame header included) be appended now? ERR_AGAIN: a task was started
- * (or is under way) that calls rounds_kick when it ends; else UNKNOWN_TOPIC, DAMAGED, or how the
- * task failed. With ERR_OK the active segment has room and is open.
+ * Can `len` bytes of a batch (frame header and padding included) be appended now? ERR_AGAIN: a task
+ * was started (or is under way) that calls rounds_kick when it ends; else UNKNOWN_TOPIC, DAMAGED,
+ * or how the task failed. With ERR_OK the active segment has room and is open.
  */
-MUST_USE enum err partition_ready(struct log_partition *p, size_t len, bool idempotent);
+MUST_USE enum err partition_ready(
+    struct log_partition *p, size_t len, bool idempotent, bool direct);
 /*
  * Who needs producers or aborted transactions waits until they are loaded: `done` later, unless
  * partition_loaded already. Every answer comes, also for a partition that is deleted meanwhile.

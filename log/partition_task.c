@@ -215,14 +215,24 @@ static void open_done(struct descriptor_pin *pin)
 {
 	struct log_partition *p = CONTAINER_OF(pin, struct log_partition, opening);
 	struct segment *s = p->opening_segment;
-	if (pin->err == ERR_OK)
-		descriptor_unpin(&s->file); /* the append that waits pins it again in this turn */
+	struct descriptor *d = p->opening_direct ? &s->direct : &s->file;
+	enum err e = pin->err;
+	if (e == ERR_OK)
+		descriptor_unpin(d); /* the append that waits pins it again in this turn */
+	if (p->opening_direct && e == ERR_UNSUPPORTED) {
+		if (!p->log->direct_refused)
+			diag(DIAG_INFO, "segments_buffered",
+			    "partition=%s reason=\"no O_DIRECT here\"", p->dir);
+		p->log->direct_refused = true; /* the batch that waits goes INLINE */
+		e = ERR_OK;
+	}
 	segment_unhold(s);
-	task_ended(p, PARTITION_OPENING, pin->err);
+	task_ended(p, PARTITION_OPENING, e);
 }
 
-static enum err open_start(struct log_partition *p, struct segment *s)
+static enum err open_start(struct log_partition *p, struct segment *s, bool direct)
 {
+	struct descriptor *d = direct ? &s->direct : &s->file;
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	if (descriptors_full(&p->log->descriptors)) {
 		checkpoint_start(&p->log->checkpointer); /* unpins what is dirty, then kicks */
@@ -233,10 +243,11 @@ static enum err open_start(struct log_partition *p, struct segment *s)
 	s->holds++;
 	p->tasks |= PARTITION_OPENING;
 	p->opening_segment = s;
+	p->opening_direct = direct;
 	p->opening.done = open_done;
-	if (!descriptor_pin(&s->file, path, &p->opening))
+	if (!descriptor_pin(d, path, &p->opening))
 		return ERR_AGAIN;
-	descriptor_unpin(&s->file);
+	descriptor_unpin(d);
 	segment_unhold(s);
 	p->tasks &= ~(unsigned)PARTITION_OPENING;
 	p->refs--;
@@ -284,7 +295,7 @@ static bool roll_due(const struct log_partition *p, const struct segment *s, siz
 	return config->segment_ms > 0 && age_ns / MS_NS >= config->segment_ms;
 }
 
-enum err partition_ready(struct log_partition *p, size_t len, bool idempotent)
+enum err partition_ready(struct log_partition *p, size_t len, bool idempotent, bool direct)
 {
 	if (p->state != PARTITION_OPEN || !p->topic)
 		return ERR_UNKNOWN_TOPIC;
@@ -303,7 +314,9 @@ enum err partition_ready(struct log_partition *p, size_t len, bool idempotent)
 	if (idempotent && !p->producers.loaded)
 		return p->tasks & PARTITION_LOADING ? ERR_AGAIN : load_start(p);
 	if (s->file.state != DESCRIPTOR_OPEN)
-		return open_start(p, s);
+		return open_start(p, s, false);
+	if (direct && s->direct.state != DESCRIPTOR_OPEN)
+		return open_start(p, s, true);
 	return ERR_OK;
 }
 

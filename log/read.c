@@ -6,7 +6,8 @@
  *   read_begin    range checks, segment                       (at the call)
  *   read_locate   position: cursor of an earlier read, index in memory, index file (pool)
  *   read_pin      the segment's descriptor (pool)
- *   read_submit   the bytes (I/O); once more when the first batch is larger than what was read
+ *   read_submit   the bytes (tail cache, else I/O); once more when the first batch is larger than
+ *                 what was read
  *   read_parse    every frame verified, slices made
  *   read_answer   done, deferred to the end of the turn
  *
@@ -31,6 +32,7 @@ struct read_op {
 	size_t want;      /* bytes to read */
 	size_t entry_len; /* of the first frame when the index told, else 0 */
 	bool pinned;
+	bool cache_tried;
 	struct lookup lookup;
 	struct descriptor_pin pin;
 	struct partition_load_wait load;
@@ -170,17 +172,18 @@ static enum err read_bad(struct read_op *op, uint32_t pos, int64_t next_offset)
 }
 
 /*
- * No batch in what was read. ERR_AGAIN: compaction left only a hole there, read on at op->pos.
- * ERR_EOF: the hole reaches to the end of the segment.
+ * No batch in what was read. ERR_AGAIN: only a hole that compaction left, or padding; read on at
+ * op->pos. ERR_EOF: the hole reaches to the end of the segment.
  */
-static enum err read_nothing(struct read_op *op, size_t at)
+static enum err read_nothing(struct read_op *op, size_t at, bool pad)
 {
 	const struct segment *s = op->segment;
 	if (op->from > op->req->offset && op->from >= s->end_offset)
 		return ERR_EOF;
-	if (op->from > op->req->offset && at > 0 && op->pos + at < op->end) {
+	if ((op->from > op->req->offset || pad) && at > 0 && op->pos + at < op->end) {
 		op->pos += (uint32_t)at;
-		op->want = op->end - op->pos < op->want ? op->end - op->pos : op->want;
+		size_t want = op->want > READ_BYTES_MIN ? op->want : READ_BYTES_MIN;
+		op->want = op->end - op->pos < want ? op->end - op->pos : want;
 		return ERR_AGAIN;
 	}
 	err_note(ERR_CORRUPT, "segment %lld ends before offset %lld", (long long)s->base_offset,
@@ -197,6 +200,7 @@ static enum err read_parse(struct read_op *op)
 	struct log_read *req = op->req;
 	struct segment *s = op->segment;
 	size_t at = 0, capacity = 0;
+	bool pad = false;
 	err_clear();
 	while (req->buffer_len - at >= FRAME_HEADER_BYTES) {
 		const uint8_t *raw = (const uint8_t *)req->buffer + at;
@@ -205,8 +209,9 @@ static enum err read_parse(struct read_op *op)
 		if (e != ERR_OK)
 			return read_bad(op, op->pos + (uint32_t)at, req->next_offset);
 		size_t len = FRAME_HEADER_BYTES + (size_t)f.length;
-		int64_t next = f.base_offset + (int64_t)f.last_offset_delta + 1;
-		if (f.base_offset >= op->limit)
+		pad = (f.flags & FRAME_PAD) != 0;
+		int64_t next = f.base_offset + (pad ? 0 : (int64_t)f.last_offset_delta + 1);
+		if (f.base_offset >= op->limit && !pad)
 			break;
 		if (len > req->buffer_len - at) {
 			if (req->batch_count > 0)
@@ -241,7 +246,7 @@ static enum err read_parse(struct read_op *op)
 			cursor_put(req->partition, s, next, op->pos + (uint32_t)at);
 	}
 	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
-	return req->batch_count > 0 ? ERR_OK : read_nothing(op, at);
+	return req->batch_count > 0 ? ERR_OK : read_nothing(op, at, pad);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -289,10 +294,33 @@ static void read_done(struct io_req *io)
 	read_answer(op, e);
 }
 
+/* Takes the bytes from the tail cache if it has them; the first batch is in one block, whole. */
+static bool read_cached(struct read_op *op)
+{
+	struct log_read *req = op->req;
+	struct bytes have = tail_find(&op->log->tail, op->segment, op->pos);
+	if (have.len == 0 || op->cache_tried)
+		return false;
+	op->cache_tried = true;
+	size_t len = have.len < op->want ? have.len : op->want;
+	mem_free(req->buffer);
+	req->buffer_len = 0;
+	req->buffer = mem_alloc(len);
+	if (!req->buffer)
+		return false;
+	memcpy(req->buffer, have.ptr, len);
+	req->io.err = ERR_OK;
+	req->io.result = (int64_t)len;
+	read_done(&req->io);
+	return true;
+}
+
 /* False when there is no memory. */
 static bool read_submit(struct read_op *op)
 {
 	struct log_read *req = op->req;
+	if (read_cached(op))
+		return true;
 	mem_free(req->buffer);
 	req->buffer = mem_alloc(op->want);
 	req->buffer_len = 0;

@@ -77,8 +77,10 @@ MUST_USE enum err recovery_scan(struct recovery *r);
 /* recovery_journal.c: step 3 */
 MUST_USE enum err recovery_journal(struct recovery *r);
 struct journal_item;
-/* recovery_replay.c: one frame of a good entry; what is buffered; step 4 for one partition */
 struct journal_found;
+struct journal_entry;
+struct batch_header;
+/* recovery_replay.c: one frame of a good entry; what is buffered; step 4 for one partition */
 MUST_USE enum err recovery_frame(
     struct recovery *r, const struct journal_found *f, const struct journal_item *item);
 MUST_USE enum err recovery_flush(struct recovery *r);
@@ -89,9 +91,27 @@ MUST_USE enum err recovery_settle(struct recovery *r, struct log_partition *p);
  * that is right, else from the frames (REBUILT). A frame that does not verify becomes an entry all
  * the same, and the partition is DAMAGED. */
 MUST_USE enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t end);
-/* Adds the entry of one frame to the index in memory. */
+/* Adds the entry of one frame to the index in memory; padding only moves the end. */
 MUST_USE enum err recovery_index_frame(
-    struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos);
+    struct segment *s, const struct frame *f, int64_t max_timestamp_ms, uint32_t pos);
+/* The greatest timestamp of a frame's batch, -1 when it has no record. */
+int64_t recovery_max_timestamp(const struct frame *f, struct bytes batch);
+/* A range that does not verify keeps its place: reads of it find it, fail, and go on behind it. */
+MUST_USE enum err recovery_index_hole(struct segment *s, uint32_t pos, uint32_t end);
+/* recovery_direct.c: does a DIRECT frame stand in its segment? Its header, with `deep` its body
+ * too. ERR_CORRUPT: no, the chain says why. *ret_batch: the header of its batch, of padding zeros.
+ */
+MUST_USE enum err recovery_direct_frame(struct recovery *r, struct segment *s,
+    const struct journal_item *item, bool deep, struct frame *ret_frame,
+    struct batch_header *ret_batch);
+/* The DIRECT frames of the last entry: ERR_CORRUPT when one does not verify (TORN_ROUND). */
+MUST_USE enum err recovery_direct_last(struct recovery *r, const struct journal_found *f);
+/* How much longer a COPY of the entry is, which has the bytes of DIRECT frames too. */
+uint32_t recovery_copy_more(const struct journal_found *f);
+/* The COPY into `out` (length + more bytes): `ret` is its header but for number and checksums. */
+MUST_USE enum err recovery_copy(
+    struct recovery *r, const struct journal_found *f, uint8_t *out, struct journal_entry *ret);
+struct segment *recovery_segment(const struct log_partition *p, int64_t base_offset);
 /* The row of a partition, NULL when there is none. */
 struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key);
 MUST_USE enum err recovery_row_put(struct recovery *r, const struct recovery_row *row);

@@ -9,20 +9,29 @@
 #include "log/engine.h"
 #include "log/recovery.h"
 
-enum err recovery_index_frame(
-    struct segment *s, const struct frame *f, struct bytes batch, uint32_t pos)
+int64_t recovery_max_timestamp(const struct frame *f, struct bytes batch)
 {
 	struct batch_header h;
+	bool records = (f->flags & (FRAME_PAD | FRAME_HOLE)) == 0 &&
+	               batch_header_read(batch, &h) == ERR_OK && h.count > 0;
+	return records ? h.max_timestamp_ms : -1;
+}
+
+enum err recovery_index_frame(
+    struct segment *s, const struct frame *f, int64_t max_timestamp_ms, uint32_t pos)
+{
 	uint32_t len = FRAME_HEADER_BYTES + f->length;
-	int64_t max_timestamp = -1;
 	ASSERT(pos == s->durable_size);
-	if (!(f->flags & FRAME_HOLE) && batch_header_read(batch, &h) == ERR_OK && h.count > 0)
-		max_timestamp = h.max_timestamp_ms;
+	if (f->flags & FRAME_PAD) {
+		s->durable_size = pos + len;
+		s->last_link = f->link;
+		return ERR_OK;
+	}
 	TRY(index_promise(&s->index));
 	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset,
 	                          .pos = pos,
 	                          .len = len,
-	                          .max_timestamp_ms = max_timestamp,
+	                          .max_timestamp_ms = max_timestamp_ms,
 	                          .sequence = f->sequence});
 	s->durable_size = pos + len;
 	s->end_offset = f->base_offset + (int64_t)f->last_offset_delta + 1;
@@ -32,8 +41,7 @@ enum err recovery_index_frame(
 	return ERR_OK;
 }
 
-/* A range that does not verify keeps its place: reads of it find it, fail, and go on behind it. */
-static enum err index_hole(struct segment *s, uint32_t pos, uint32_t end)
+enum err recovery_index_hole(struct segment *s, uint32_t pos, uint32_t end)
 {
 	partition_damaged(s->partition, s, pos, "does not verify");
 	TRY(index_promise(&s->index));
@@ -57,6 +65,7 @@ static enum err index_walk(
 	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
 	w.holes = true;
 	segment_walk_range(&w, s->durable_size, end);
+	w.want_pads = true;
 	enum err e = ERR_OK;
 	*ret_frames = 0;
 	while (e == ERR_OK) {
@@ -64,14 +73,13 @@ static enum err index_walk(
 		if (e == ERR_OK || (e == ERR_CORRUPT && w.pos > s->durable_size)) {
 			if (e == ERR_CORRUPT)
 				partition_damaged(s->partition, s, pos, err_chain());
-			s->durable_size = pos; /* behind padding */
-			e = recovery_index_frame(s, &f, batch, pos);
-			++*ret_frames;
+			e = recovery_index_frame(s, &f, recovery_max_timestamp(&f, batch), pos);
+			*ret_frames += !(f.flags & FRAME_PAD);
 		}
 	}
 	segment_walk_release(&w);
 	if (e == ERR_CORRUPT)
-		return index_hole(s, s->durable_size, end);
+		return recovery_index_hole(s, s->durable_size, end);
 	return e == ERR_EOF ? ERR_OK : e;
 }
 
@@ -187,6 +195,8 @@ enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t 
 		return ERR_OK;
 	uint32_t from = s->durable_size;
 	TRY(index_walk(r, s, fd, end, &frames));
+	if (frames == 0 && !s->partition->damaged)
+		return ERR_OK; /* only padding: it has no entry */
 	recovery_verdict(first ? ERR_REBUILT : ERR_REPAIRED,
 	    "partition=%s segment=%lld what=%s from=%u to=%u frames=%llu", s->partition->dir,
 	    (long long)s->base_offset, first ? "index" : "frames", from, end,

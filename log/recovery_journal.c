@@ -153,10 +153,57 @@ static enum err drop_torn(struct recovery *r, struct seen_list *l)
 	return ERR_OK;
 }
 
+/* An entry that verifies but does not count: it must not be found again under a number given anew.
+ */
+static enum err erase(struct recovery *r, const struct seen *s)
+{
+	uint8_t *zeros = mem_alloc_aligned(IO_DIRECT_ALIGN, JOURNAL_BLOCK);
+	int fd = r->log->journal.files[s->file].fd;
+	if (!zeros)
+		return ERR_NOMEM;
+	memset(zeros, 0, JOURNAL_BLOCK);
+	enum err e = io_pwrite(r->log->io, fd, zeros, JOURNAL_BLOCK, s->pos);
+	mem_free(zeros);
+	return e == ERR_OK ? io_fdatasync(r->log->io, fd) : e;
+}
+
+/*
+ * The last entry verifies, but do its DIRECT frames? Only when nothing was begun behind it: else it
+ * was complete. A COPY was written after they had been found good and made durable.
+ */
+static enum err drop_torn_direct(struct recovery *r, struct seen_list *l)
+{
+	struct journal_iter it;
+	struct journal_found f;
+	char path[LOG_PATH_MAX];
+	if (l->count == 0)
+		return ERR_OK;
+	const struct seen *last = &l->seen[l->count - 1];
+	if (!last->good || last->entry.kind != JOURNAL_ROUND)
+		return ERR_OK;
+	TRY(file_path(r, last->file, path));
+	TRY(journal_iter_open(&it, r->log->io, path, 0));
+	err_clear();
+	enum err e = journal_iter_at(&it, last->pos, &f);
+	if (e == ERR_OK && !f.good)
+		e = ERR_IO;
+	if (e == ERR_OK)
+		e = recovery_direct_last(r, &f);
+	journal_iter_release(&it);
+	if (e != ERR_CORRUPT)
+		return e;
+	diag(DIAG_WARN, "direct_missing", "number=%llu reason=\"%s\"",
+	    (unsigned long long)last->number, err_chain());
+	TRY(torn(r, last));
+	l->count--;
+	return erase(r, last);
+}
+
 /* Names what is bad below the last good entry. */
 static enum err judge(struct recovery *r, struct seen_list *l)
 {
 	uint64_t expect = r->number + 1;
+	TRY(drop_torn_direct(r, l));
 	TRY(drop_torn(r, l));
 	for (size_t i = 0; i < l->count; i++, expect++) {
 		const struct seen *s = &l->seen[i];
@@ -209,61 +256,92 @@ static enum err replay_entry(struct recovery *r, struct journal_iter *it, const 
 	return ERR_OK;
 }
 
+/* Where an entry of `len` bytes goes behind `last`; a write may extend a file here. */
+static enum err copy_place(
+    struct recovery *r, const struct seen *last, uint32_t len, uint64_t *ret_pos)
+{
+	struct journal *j = &r->log->journal;
+	uint64_t filled[JOURNAL_FILES];
+	bool checkpoint;
+	int fd;
+	j->checkpoint_number = r->record_found ? r->record.header.number : r->number;
+	j->current = last->file;
+	j->pos = last->pos + last->entry.length;
+	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
+		filled[i] = j->files[i].filled;
+		j->files[i].filled = j->files[i].limit;
+	}
+	enum err placed = len > journal_entry_max(j)
+	                      ? ERR_AGAIN
+	                      : journal_place(j, len, &fd, ret_pos, &checkpoint);
+	for (unsigned i = 0; i < JOURNAL_FILES; i++)
+		j->files[i].filled = filled[i];
+	if (placed != ERR_OK)
+		return err_note(ERR_NOSPACE, "the journal has no room behind entry %llu",
+		    (unsigned long long)last->number);
+	if (*ret_pos + len > j->files[j->current].filled)
+		j->files[j->current].filled = *ret_pos + len;
+	return ERR_OK;
+}
+
+static enum err copy_write(
+    struct recovery *r, const struct seen *last, const struct journal_found *f, struct seen *ret)
+{
+	struct journal *j = &r->log->journal;
+	struct journal_entry e;
+	uint32_t room = f->entry.length + recovery_copy_more(f);
+	uint8_t *buf = mem_alloc_aligned(IO_DIRECT_ALIGN, room);
+	uint64_t pos = 0;
+	if (!buf)
+		return ERR_NOMEM;
+	enum err err = recovery_copy(r, f, buf, &e);
+	if (err == ERR_OK)
+		err = copy_place(r, last, e.length, &pos);
+	if (err == ERR_OK) {
+		ASSERT(e.length <= room);
+		e.number = last->number + 1;
+		journal_entry_seal(&e, j->seed, buf);
+		int fd = j->files[j->current].fd;
+		err = io_pwrite(r->log->io, fd, buf, e.length, pos);
+		if (err == ERR_OK)
+			err = io_fdatasync(r->log->io, fd);
+	}
+	mem_free(buf);
+	TRY(err);
+	*ret = (struct seen){e.number, pos, j->current, true, e};
+	j->files[j->current].last_number = e.number;
+	return ERR_OK;
+}
+
 /*
  * The last entry may be in the page cache only: the server was killed before its flush, or the
- * flush failed. Before it is used it is written again, behind itself.
+ * flush failed. Before it is used it is written again, behind itself, with the bytes of its DIRECT
+ * frames.
  */
 static enum err copy_last(struct recovery *r, struct seen_list *l)
 {
-	struct journal *j = &r->log->journal;
-	struct seen last = l->seen[l->count - 1];
+	const struct seen last = l->seen[l->count - 1];
+	struct seen copy;
 	struct journal_iter it;
 	struct journal_found f;
 	char path[LOG_PATH_MAX];
-	bool checkpoint;
-	uint64_t pos;
-	int fd;
-	j->checkpoint_number = r->record_found ? r->record.header.number : r->number;
-	j->current = last.file;
-	j->pos = last.pos + last.entry.length;
-	uint64_t filled[JOURNAL_FILES];
-	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
-		filled[i] = j->files[i].filled;
-		j->files[i].filled = j->files[i].limit; /* a write may extend the file here */
-	}
-	enum err placed = journal_place(j, last.entry.length, &fd, &pos, &checkpoint);
-	for (unsigned i = 0; i < JOURNAL_FILES; i++)
-		j->files[i].filled = filled[i];
-	if (placed == ERR_OK && pos + last.entry.length > j->files[j->current].filled)
-		j->files[j->current].filled = pos + last.entry.length;
-	if (placed != ERR_OK)
-		return err_note(ERR_NOSPACE, "the journal has no room behind entry %llu",
-		    (unsigned long long)last.number);
 	TRY(file_path(r, last.file, path));
 	TRY(journal_iter_open(&it, r->log->io, path, 0));
 	enum err e = journal_iter_at(&it, last.pos, &f);
 	if (e == ERR_OK && !f.good)
 		e = ERR_IO;
-	uint8_t *buf = e == ERR_OK ? mem_alloc_aligned(IO_DIRECT_ALIGN, last.entry.length) : NULL;
-	if (e == ERR_OK && !buf)
-		e = ERR_NOMEM;
-	if (e == ERR_OK) {
-		memcpy(buf, f.buf, last.entry.length);
-		last.entry.kind = JOURNAL_COPY;
-		last.entry.number++;
-		journal_entry_seal(&last.entry, j->seed, buf);
-		e = io_pwrite(r->log->io, fd, buf, last.entry.length, pos);
-		if (e == ERR_OK)
-			e = io_fdatasync(r->log->io, fd);
-	}
-	mem_free(buf);
+	if (e == ERR_OK)
+		e = copy_write(r, &last, &f, &copy);
 	journal_iter_release(&it);
-	TRY(e);
-	last.number++;
-	last.file = j->current;
-	last.pos = pos;
-	j->files[j->current].last_number = last.number;
-	return seen_add(l, &last);
+	return e == ERR_OK ? seen_add(l, &copy) : e;
+}
+
+/* A good COPY right behind an entry has all of it, and more. */
+static bool is_copied(const struct seen_list *l, size_t i)
+{
+	return i + 1 < l->count && l->seen[i + 1].good &&
+	       l->seen[i + 1].entry.kind == JOURNAL_COPY &&
+	       l->seen[i + 1].number == l->seen[i].number + 1;
 }
 
 static enum err replay(struct recovery *r, const struct seen_list *l)
@@ -283,7 +361,7 @@ static enum err replay(struct recovery *r, const struct seen_list *l)
 			if (e != ERR_OK)
 				break;
 		}
-		if (s->good)
+		if (s->good && !is_copied(l, i))
 			e = replay_entry(r, &it, s);
 		note_entry(r, s);
 	}

@@ -96,11 +96,11 @@ enum err recovery_flush(struct recovery *r)
 	return ERR_OK;
 }
 
-static struct segment *segment_by_base(const struct log_partition *p, int64_t base)
+struct segment *recovery_segment(const struct log_partition *p, int64_t base_offset)
 {
 	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		if (s->base_offset == base)
+		if (s->base_offset == base_offset)
 			return s;
 	}
 	return NULL;
@@ -174,12 +174,9 @@ static enum err replay_tail(struct recovery *r, struct log_partition *p, struct 
 	return replay_begin(r, p, s, end);
 }
 
-static void replay_note(struct replay *rp, const struct frame *f, struct bytes batch)
+static void replay_note(struct replay *rp, const struct frame *f, const struct batch_header *h)
 {
-	struct batch_header h;
-	bool transactional = batch_header_read(batch, &h) == ERR_OK &&
-	                     (h.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
-	if (!transactional || rp->transactional)
+	if ((h->attributes & BATCH_ATTR_TRANSACTIONAL) == 0 || rp->transactional)
 		return;
 	rp->transactional = true;
 	rp->txn_from = f->base_offset;
@@ -200,20 +197,49 @@ static int64_t transactions_from(
 	return r->rot && known < from ? known : from;
 }
 
+/* Its bytes were durable in the segment before the round was: what is not there is lost, not torn.
+ */
+static enum err replay_direct(
+    struct recovery *r, struct segment *s, const struct journal_item *item)
+{
+	struct frame f;
+	struct batch_header h;
+	struct replay *rp = s->partition->replay;
+	TRY(replay_write(r, rp)); /* so that what follows is contiguous again */
+	if (s->durable_size != item->pos) {
+		partition_damaged(
+		    s->partition, s, item->pos, "the journal's frame is out of place");
+		return ERR_OK;
+	}
+	err_clear();
+	enum err e = recovery_direct_frame(r, s, item, false, &f, &h);
+	if (e == ERR_CORRUPT && (item->flags & FRAME_PAD)) {
+		partition_damaged(s->partition, s, item->pos, err_chain());
+		s->durable_size = item->pos + item->len; /* no record is lost with it */
+		return ERR_OK;
+	}
+	if (e == ERR_CORRUPT)
+		return recovery_index_hole(s, item->pos, item->pos + item->len);
+	TRY(e);
+	TRY(recovery_index_frame(s, &f, h.count > 0 ? h.max_timestamp_ms : -1, item->pos));
+	replay_note(rp, &f, &h);
+	if (f.append_time_ns > r->last_append_ns)
+		r->last_append_ns = f.append_time_ns;
+	return ERR_OK;
+}
+
 enum err recovery_frame(
     struct recovery *r, const struct journal_found *found, const struct journal_item *item)
 {
 	struct partition_key key = {item->topic_id, item->partition};
 	struct log_partition *p = partition_by_key(r->log, key);
-	struct segment *s = p ? segment_by_base(p, item->segment) : NULL;
+	struct segment *s = p ? recovery_segment(p, item->segment) : NULL;
+	struct batch_header h;
 	struct frame f;
 	if (!s)
 		return item->kind == JOURNAL_FRAME ? frame_homeless(r, p, item) : ERR_OK;
 	if (s->generation > 0)
 		return ERR_OK; /* written from what was flushed: the journal's frames are older */
-	if (item->flags & FRAME_DIRECT)
-		return err_note(ERR_NEWER_FORMAT, "journal entry %llu has DIRECT frames",
-		    (unsigned long long)found->entry.number);
 	struct replay *rp = p->replay;
 	const uint8_t *bytes = found->buf + item->at;
 	if (item->kind == JOURNAL_TAIL)
@@ -222,6 +248,8 @@ enum err recovery_frame(
 		return ERR_OK; /* a COPY of what was put back */
 	if (s != rp->segment || s->durable_size < item->pos)
 		TRY(replay_begin(r, p, s, item->pos));
+	if (item->flags & FRAME_DIRECT)
+		return replay_direct(r, s, item);
 	if (s->durable_size != item->pos || frame_decode(bytes, s->seed, &f) != ERR_OK ||
 	    FRAME_HEADER_BYTES + f.length != item->len) {
 		partition_damaged(
@@ -229,8 +257,9 @@ enum err recovery_frame(
 		return ERR_OK;
 	}
 	struct bytes batch = bytes_of(bytes + FRAME_HEADER_BYTES, f.length);
-	TRY(recovery_index_frame(s, &f, batch, item->pos));
-	replay_note(rp, &f, batch);
+	TRY(recovery_index_frame(s, &f, recovery_max_timestamp(&f, batch), item->pos));
+	if (batch_header_read(batch, &h) == ERR_OK)
+		replay_note(rp, &f, &h);
 	if (rp->buf.len == 0)
 		rp->buf_pos = item->pos;
 	ASSERT(rp->buf_pos + rp->buf.len == item->pos);
@@ -274,14 +303,14 @@ static enum err walk_on(struct recovery *r, struct segment *s, int fd)
 	uint64_t kept = 0;
 	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
 	segment_walk_range(&w, s->durable_size, s->size);
+	w.want_pads = true;
 	enum err e;
 	while ((e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK) {
 		if ((r->record_found && f.sequence > r->sequence) ||
 		    frame_check_link(&f, s->seed, s->last_link) != ERR_OK)
 			break;
-		s->durable_size = pos;
-		TRY(recovery_index_frame(s, &f, batch, pos));
-		kept++;
+		TRY(recovery_index_frame(s, &f, recovery_max_timestamp(&f, batch), pos));
+		kept += !(f.flags & FRAME_PAD);
 		if (f.sequence > r->sequence)
 			r->sequence = f.sequence;
 	}

@@ -91,6 +91,9 @@ static void round_clear(struct round *r)
 	r->state = ROUND_COLLECTING;
 	r->used = JOURNAL_ENTRY_HEADER_BYTES;
 	r->frame_count = 0;
+	r->first_sequence = r->last_sequence = 0;
+	r->direct_bytes = 0;
+	r->writes_left = r->flushes_left = 0;
 	r->failed = r->entry_durable = false;
 	r->tails = 0;
 	ASSERT(r->airborne == 0 && r->stretch_count == 0 && list_empty(&r->stretches) &&
@@ -102,11 +105,16 @@ enum err rounds_init(struct rounds *rs, struct log *log)
 	*rs = (struct rounds){.log = log};
 	list_init(&rs->waiting);
 	list_init(&rs->free_stretches);
+	list_init(&rs->stock);
+	list_init(&rs->blocks);
 	list_init(&rs->retry);
 	list_init(&rs->finished);
 	rs->round_bytes = JOURNAL_ROUND_BYTES_MAX;
 	if (rs->round_bytes > log->options.journal_bytes / JOURNAL_FILES / 4)
 		rs->round_bytes = (size_t)(log->options.journal_bytes / JOURNAL_FILES / 4);
+	rs->direct_max = ROUND_DIRECT_MAX;
+	if (rs->direct_max > log->options.journal_bytes / JOURNAL_FILES / 4)
+		rs->direct_max = (size_t)(log->options.journal_bytes / JOURNAL_FILES / 4);
 	for (int i = 0; i < 2; i++) {
 		rs->round[i].rounds = rs;
 		list_init(&rs->round[i].stretches);
@@ -163,11 +171,13 @@ static void frame_visible(struct round_stretch *st, const struct round_frame *f)
 	struct segment *s = st->segment;
 	ASSERT(s->size == f->pos && p->visible_end == f->base_offset);
 	s->size += f->len;
+	s->last_link = f->link;
+	p->size_bytes += f->len;
+	if (f->flags & FRAME_PAD)
+		return;
 	s->end_offset = p->visible_end = f->base_offset + f->records;
 	s->last_sequence = f->sequence;
-	s->last_link = f->link;
 	s->last_append_ns = f->append_ns;
-	p->size_bytes += f->len;
 	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset,
 	                          .pos = f->pos,
 	                          .len = f->len,
@@ -203,16 +213,15 @@ static void stretch_visible(struct round_stretch *st)
 	partition_wake(st->partition);
 }
 
-/* A topic that opted out: its segment write has returned. */
-static void stretch_written_lazy(struct round_stretch *st)
+void round_written_lazy(struct round_stretch *st)
 {
 	struct round *r = st->round;
 	struct rounds *rs = r->rounds;
 	if (r->frames[st->last].sequence >= rs->lazy_bound)
 		return; /* its sequences are not reserved yet: it waits as the others do */
-	if (r->frames[st->first].base_offset != st->partition->visible_end)
-		return; /* of a new segment, and the old one's last frames are still being written
-		         */
+	if (r->frames[st->first].base_offset != st->partition->visible_end ||
+	    r->frames[st->first].pos != st->segment->size)
+		return; /* what comes before it is still being written */
 	stretch_visible(st);
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next)
 		frame_answer(rs, &r->frames[i], ERR_OK);
@@ -233,14 +242,17 @@ static void stretch_durable(struct round_stretch *st)
 			    bytes_of(
 			        r->buf + f->at + FRAME_HEADER_BYTES, f->len - FRAME_HEADER_BYTES),
 			    f->base_offset);
+		if (!(f->flags & FRAME_PAD))
+			st->segment->durable_sequence = f->sequence;
 	}
 	const struct round_frame *last = &r->frames[st->last];
-	ASSERT(p->durable_end < last->base_offset + last->records);
+	ASSERT(p->durable_end <= last->base_offset + last->records);
 	p->durable_end = last->base_offset + last->records;
 	st->segment->durable_size = st->to;
-	st->segment->durable_sequence = last->sequence;
 	st->segment->durable_link = last->link;
-	checkpoint_dirty(&r->rounds->log->checkpointer, st->segment, st->to - st->from);
+	/* what is DIRECT is durable: only its index entries wait for the checkpoint */
+	checkpoint_dirty(
+	    &r->rounds->log->checkpointer, st->segment, st->direct ? 0 : st->to - st->from);
 }
 
 /* ---- the end of a round ---------------------------------------------------------------------- */
@@ -258,10 +270,12 @@ static void round_answer_all(struct round *r, enum err err)
 static void round_release_stretches(struct round *r)
 {
 	struct list_node *n;
+	bool keep = !r->failed && r->state != ROUND_COLLECTING;
 	while ((n = list_first(&r->stretches))) {
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		struct log_partition *p = st->partition;
 		partition_ref(p);
+		round_direct_end(st, keep);
 		rounds_stretch_free(r->rounds, st);
 		partition_delete_ready(p);
 		partition_unref(p);
@@ -280,12 +294,19 @@ static void round_complete(struct round *r)
 	if (r->lazy_bound > rs->lazy_bound)
 		rs->lazy_bound = r->lazy_bound;
 	metric_add(METRIC_ROUNDS, 1);
-	metric_add(METRIC_APPENDS, r->frame_count);
 	engine_reserved(log, r->producer_ids);
 	if (r->frame_count > 0) {
+		metric_add(METRIC_APPENDS, r->last_sequence - r->first_sequence + 1);
 		engine_durable(log, r->last_sequence, r->frames[r->frame_count - 1].append_ns);
 		loop_timer_set(log->loop, &rs->mark_timer, loop_now_ns(log->loop) + 100 * MS_NS);
 	}
+}
+
+/* What waits for room on the disk waits no longer. */
+static void retry_drop(struct rounds *rs)
+{
+	while (list_pop_front(&rs->retry))
+		;
 }
 
 static void round_failed(struct round *r)
@@ -294,22 +315,23 @@ static void round_failed(struct round *r)
 		struct round_stretch *st = r->frames[i].stretch;
 		st->partition->frames_pending--;
 		st->segment->frames_pending--;
-		if (!st->visible)
+		if (!st->visible && !(r->frames[i].flags & FRAME_PAD))
 			st->segment->index.promised--;
 	}
 	round_answer_all(r, ERR_IO);
 }
 
-/* One of a round's requests has returned. */
-static void round_landed(struct round *r)
+void round_landed(struct round *r)
 {
 	struct rounds *rs = r->rounds;
 	if (r->airborne > 0 || (!r->failed && (!r->entry_durable || !list_empty(&rs->retry))))
 		return;
-	if (r->failed)
+	if (r->failed) {
+		retry_drop(rs);
 		round_failed(r);
-	else
+	} else {
 		round_complete(r);
+	}
 	round_release_stretches(r);
 	round_clear(r);
 	rs->busy = false;
@@ -328,13 +350,22 @@ void rounds_give_up(struct rounds *rs)
 	struct round *r = &rs->round[rs->collecting ^ 1];
 	if (!rs->busy || list_empty(&rs->retry))
 		return;
-	while (list_pop_front(&rs->retry))
-		;
 	r->failed = true;
 	round_landed(r);
 }
 
 /* ---- completions ----------------------------------------------------------------------------- */
+
+void round_write_tails(struct round *r)
+{
+	if (!r->entry_durable || r->flushes_left > 0 || r->failed)
+		return;
+	LIST_EACH (&r->stretches, n, next) {
+		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		if (st->tail_len > 0)
+			round_submit_stretch(st);
+	}
+}
 
 static void entry_flushed(struct io_req *io)
 {
@@ -350,11 +381,7 @@ static void entry_flushed(struct io_req *io)
 		metric_observe_ns(
 		    METRIC_FSYNC, io_clock_ns(log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
 		r->entry_durable = true;
-		LIST_EACH (&r->stretches, n, next) {
-			struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
-			if (st->tail_len > 0)
-				round_submit_stretch(st); /* R5: now that the image is durable */
-		}
+		round_write_tails(r);
 	}
 	round_landed(r);
 }
@@ -370,11 +397,22 @@ static void entry_written(struct io_req *io)
 		round_landed(r);
 		return;
 	}
+	round_written(r);
+	round_landed(r);
+}
+
+void round_written(struct round *r)
+{
+	struct log *log = r->rounds->log;
+	ASSERT(r->writes_left > 0);
+	if (--r->writes_left > 0 || r->failed)
+		return;
 	r->state = ROUND_FLUSHING;
 	r->flush_ns = io_clock_ns(log->io, IO_CLOCK_MONOTONIC);
 	r->io = (struct io_req){.op = IO_FDATASYNC, .fd = r->fd, .done = entry_flushed};
 	r->airborne++;
 	io_submit(log->io, &r->io);
+	round_direct_flush(r);
 }
 
 static void stretch_written(struct io_req *io)
@@ -387,18 +425,19 @@ static void stretch_written(struct io_req *io)
 		rounds_space_lost(r->rounds);
 		return;
 	}
+	st->iov_done += io->iov_count;
+	if (io->err == ERR_OK && st->iov_done < st->iov_count) {
+		round_submit_stretch(st);
+		return;
+	}
 	if (io->err != ERR_OK) {
 		r->failed = true;
 		engine_fail(r->rounds->log, io->err, "write of a segment");
-	} else {
-		st->iov_done += io->iov_count;
-		if (st->iov_done < st->iov_count) {
-			round_submit_stretch(st);
-			return;
-		}
-		if (st->lazy && !r->failed)
-			stretch_written_lazy(st);
+	} else if (st->lazy && !r->failed) {
+		round_written_lazy(st);
 	}
+	if (st->direct)
+		round_written(r);
 	round_landed(r);
 }
 
@@ -410,7 +449,7 @@ void round_submit_stretch(struct round_stretch *st)
 		pos += st->iov[i].iov_len;
 	int count = st->iov_count - st->iov_done;
 	st->io = (struct io_req){.op = IO_WRITE,
-	    .fd = st->segment->file.fd,
+	    .fd = st->direct ? st->segment->direct.fd : st->segment->file.fd,
 	    .pos = pos,
 	    .done = stretch_written,
 	    .iov = st->iov + st->iov_done,
@@ -441,13 +480,14 @@ static void entry_items(const struct round *r, uint8_t *out)
 		const struct round_frame *f = &r->frames[i];
 		const struct log_partition *p = f->stretch->partition;
 		struct journal_item item = {.kind = JOURNAL_FRAME,
+		    .flags = f->flags,
 		    .topic_id = p->key.topic_id,
 		    .partition = p->key.partition,
 		    .segment = f->stretch->segment->base_offset,
 		    .pos = f->pos,
 		    .len = f->len,
 		    .at = f->at,
-		    .sequence = f->sequence,
+		    .sequence = (f->flags & FRAME_PAD) ? 0 : f->sequence,
 		    .frame_hash = f->frame_hash};
 		journal_item_encode(&item, out + (size_t)i * JOURNAL_ITEM_BYTES);
 	}
@@ -499,6 +539,7 @@ static void round_submit(struct round *r)
 	enum err e = journal_place(&log->journal, r->entry_len, &r->fd, &r->pos, &checkpoint);
 	ASSERT(e == ERR_OK); /* rounds_start found a place for the longest it could become */
 	round_seal(r);
+	r->writes_left = 1;
 	r->iov = (struct iovec){r->buf, r->entry_len};
 	r->io = (struct io_req){.op = IO_WRITE,
 	    .fd = r->fd,
@@ -511,8 +552,12 @@ static void round_submit(struct round *r)
 	LIST_EACH (&r->stretches, n, next) {
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		ASSERT(st->first != ROUND_NO_FRAME);
-		for (int i = 0; i < st->iov_count; i++)
+		r->writes_left += st->direct;
+		for (int i = 0; i < st->iov_count && !st->direct; i++)
 			st->iov[i].iov_base = r->buf + (uintptr_t)st->iov[i].iov_base;
+	}
+	LIST_EACH (&r->stretches, n, next) {
+		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		if (st->tail_len == 0)
 			round_submit_stretch(st);
 	}
@@ -547,7 +592,8 @@ static void tails_start(struct round *r)
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		if (st->partition->stretch == st)
 			st->partition->stretch = NULL;
-		if (st->segment->tail_number > log->checkpointer.started_number)
+		/* a direct one shares no block with anything */
+		if (st->direct || st->segment->tail_number > log->checkpointer.started_number)
 			continue;
 		st->segment->tail_number = r->number;
 		st->tail_len = st->from % ROUND_TAIL_BLOCK;
@@ -589,7 +635,9 @@ void rounds_start(struct rounds *rs)
 		ASSERT(r->frame_count == 0); /* admission made room for frames */
 		return;
 	}
-	enum err e = journal_place(&log->journal, longest, &r->fd, &r->pos, &checkpoint);
+	/* recovery must find room for a copy of the entry with its DIRECT frames right behind it */
+	enum err e = journal_place(
+	    &log->journal, longest + round_copy_bytes(r), &r->fd, &r->pos, &checkpoint);
 	if (e != ERR_OK) {
 		ASSERT(e == ERR_AGAIN);
 		if (checkpoint)

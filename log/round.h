@@ -7,7 +7,7 @@
  *   COLLECTING  appends are checked, stamped and copied into the entry buffer        round_admit.c
  *   TAILS       the partial blocks that it will write on are read for the journal    rounds_start
  *   WRITING     journal entry and segment writes are in the air                      tails_read
- *   FLUSHING    the entry is written, its fdatasync runs                             entry_written
+ *   FLUSHING    the entry and what is DIRECT are written, their fdatasyncs run       round_written
  *   done        the flush and all segment writes have returned: ends move, requests are answered,
  * the other round starts round_complete
  *
@@ -21,6 +21,12 @@
  * below `lazy_bound`, which is in the journal: recovery burns what is between D and it, by name
  * (GAP).
  *
+ * DIRECT frames: a batch from log_options.direct_bytes on is written once, past the page cache, to
+ * its segment; the journal has its place and checksum. Such a frame begins and ends at a block:
+ * padding frames (PAD) fill what is left, so it shares no block with another round's bytes. Its
+ * stretch is written beside the entry, both are flushed at once, and the round is done when both
+ * flushes have returned (round_direct.c).
+ *
  * Tails: appending to a segment rewrites the block that its last bytes share with the new ones, and
  * a power cut may leave garbage of the whole block. Bytes below the checkpoint are in no replay, so
  * with the first stretch of a segment behind a checkpoint the journal gets an image of that block,
@@ -28,12 +34,19 @@
  * follows it are in the journal, and segment writes run beside it.
  *
  * Invariants
+ *
  *   R1 sequences and offsets are given in the order of admission; a partition's frames are
- * contiguous in its segment R2 nothing of a round is visible before all of it is durable, but for
- * topics that opted out R3 one round in flight: the journal's last entry is the only one that can
- * be torn R5 no block with bytes below the checkpoint is written unless the journal has its image,
- * durable R4 no append is taken unless its bytes are within the space budget: a full disk is met
- * before the journal is written
+ *      contiguous in its segment
+ *
+ *   R2 nothing of a round is visible before all of it is durable, but for topics that opted out
+ *
+ *   R3 one round in flight: the journal's last entry is the only one that can be torn
+ *
+ *   R4 no append is taken unless its bytes are within the space budget: a full disk is met before
+ *      the journal is written
+ *
+ *   R5 no block with bytes below the checkpoint is written unless the journal has its image,
+ * durable, in an entry that recovery cannot drop any more: its DIRECT frames are durable too
  */
 #include "log/log.h"
 
@@ -42,7 +55,11 @@ struct segment;
 enum round_state { ROUND_COLLECTING, ROUND_TAILS, ROUND_WRITING, ROUND_FLUSHING };
 enum { ROUND_FRAMES_MAX = 8192 };
 enum { ROUND_TAIL_BLOCK = 4096 };
-#define ROUND_NO_FRAME UINT32_MAX
+enum { ROUND_PAD_MAX = ROUND_TAIL_BLOCK + FRAME_HEADER_BYTES }; /* padding is shorter */
+#define ROUND_DIRECT_BYTES (512 * KIB)                          /* measured: log/README.md */
+/* in one round unless one is larger; at most a quarter of a journal file */
+#define ROUND_DIRECT_MAX (8 * MIB)
+#define ROUND_NO_FRAME   UINT32_MAX
 /* What log_append keeps in internal_[]. */
 enum {
 	ROUND_REQ_LEFT = 0,     /* requests of the set from this one on */
@@ -55,8 +72,9 @@ enum {
 struct round_frame {
 	struct log_append *req; /* NULL once answered (opted out) */
 	uint32_t next;          /* of the same stretch, ROUND_NO_FRAME = last */
-	uint32_t at;            /* in the entry buffer */
+	uint32_t at;            /* in the entry buffer; DIRECT: 0 */
 	uint32_t len;           /* header and batch */
+	uint16_t flags;         /* of the frame; PAD: records 0, sequence of the frame before */
 	uint32_t pos;           /* in the segment */
 	uint32_t records;
 	uint64_t sequence;
@@ -69,7 +87,7 @@ struct round_frame {
 	bool control;     /* a marker */
 	struct round_stretch *stretch;
 };
-/* The frames of one segment in a round: contiguous in it. */
+/* Frames of one segment in a round, contiguous in it, all DIRECT or none. */
 struct round_stretch {
 	struct list_node node;
 	struct round *round;
@@ -78,9 +96,12 @@ struct round_stretch {
 	uint32_t first, last;            /* frames */
 	uint32_t from, to;               /* positions in the segment */
 	bool lazy;                       /* its topic opted out of waiting */
+	bool direct;
+	struct list blocks; /* struct tail_block: what a direct one writes */
 	bool visible;
 	struct io_req io;
-	struct iovec *iov; /* iov_base is an offset into the entry until the round starts */
+	struct iovec
+	    *iov; /* not direct: iov_base is an offset into the entry until the round starts */
 	int iov_count, iov_capacity;
 	int iov_done; /* written so far, IO_IOV_MAX at a time */
 	uint32_t tail_at,
@@ -95,6 +116,9 @@ struct round {
 	size_t capacity, used;
 	struct round_frame *frames; /* ROUND_FRAMES_MAX, allocated with the first */
 	uint32_t frame_count;
+	size_t direct_bytes;
+	uint32_t writes_left;  /* of entry and direct stretches: then all of them are flushed */
+	uint32_t flushes_left; /* of segments with direct stretches */
 	struct list stretches;
 	uint32_t stretch_count;
 	uint32_t tails;         /* stretches with an image */
@@ -132,7 +156,10 @@ struct rounds {
 	uint64_t lazy_bound;   /* durable; 0 = none */
 	size_t accepted_bytes; /* not yet answered, against append_queue_bytes */
 	size_t round_bytes;    /* of entries with more than one set */
+	size_t direct_max;     /* DIRECT bytes of rounds with more than one set */
 	struct list free_stretches;
+	struct list stock;      /* struct round_stretch: enough for the set being admitted */
+	struct list blocks;     /* struct tail_block: the same */
 	int64_t clock_ns;       /* append time given last */
 	int64_t boot_anchor_ns; /* wall clock minus boot time, when last believed */
 	/* space (R4) */
@@ -197,6 +224,8 @@ int64_t rounds_clock(struct rounds *rs);
  * topic works on a full disk. ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.
  */
 MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len, bool internal);
+/* The longest its COPY can be, which has the DIRECT frames too; 0 when it has none. */
+size_t round_copy_bytes(const struct round *r);
 /* The longest its entry can be with so much more. */
 size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames);
 MUST_USE enum err round_reserve(struct round *r, size_t need);
@@ -206,3 +235,29 @@ void round_space_init(struct rounds *rs);
 /* The first look, blocking: start-up. */
 void round_space_first(struct rounds *rs);
 void round_submit_stretch(struct round_stretch *st);
+/* The entry or a direct stretch is written. */
+void round_written(struct round *r);
+/* Writes the stretches that wait for R5, as soon as the round can no longer be dropped. */
+void round_write_tails(struct round *r);
+/* One of a round's requests has returned. */
+void round_landed(struct round *r);
+/* All of a lazy topic's stretch is written: visible and answered. */
+void round_written_lazy(struct round_stretch *st);
+
+/* ---- round_direct.c -------------------------------------------------------------------------- */
+/* Does it go DIRECT? Large batches do, but for control batches. */
+bool round_is_direct(const struct log_append *req);
+/* What the padding behind `len` bytes of a segment takes, up to a block; 0 = it ends at one. */
+uint32_t round_pad_bytes(uint32_t len);
+/* What such a batch takes in its segment at most, padding included. */
+size_t round_direct_bytes(size_t batch_len);
+/* Puts a block for the batch into rs->blocks. ERR_NOMEM. */
+MUST_USE enum err round_block_reserve(struct rounds *rs, size_t batch_len);
+/* Those that were reserved and not used. */
+void round_blocks_return(struct rounds *rs);
+/* The first reserved block that is large enough moves to the stretch. */
+struct tail_block *round_block_use(struct rounds *rs, struct round_stretch *st, size_t batch_len);
+/* Flushes each segment that has direct stretches of the round, once. */
+void round_direct_flush(struct round *r);
+/* Its blocks go to the tail cache when the round came through. */
+void round_direct_end(struct round_stretch *st, bool keep);

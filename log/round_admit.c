@@ -17,8 +17,9 @@ static struct log_append *req_of(struct list_node *n)
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 struct set_check {
-	size_t bytes; /* of the frames that will go in */
-	size_t frames;
+	size_t bytes;        /* of the frames that will go into the entry */
+	size_t direct_bytes; /* of those that will not */
+	size_t frames;       /* with their padding */
 	bool again;
 	bool failed;
 	bool internal; /* all of them are the server's own */
@@ -38,7 +39,25 @@ static enum err req_check(struct log_append *req)
 	TRY(batch_header_read(bytes_of(req->batch, req->batch_len), &h));
 	if (h.last_offset_delta < 0 || (size_t)h.length + 12 != req->batch_len)
 		return err_note(ERR_CORRUPT_MESSAGE, "not exactly one record batch");
-	return partition_ready(p, FRAME_HEADER_BYTES + req->batch_len, req_idempotent(&h));
+	bool direct = round_is_direct(req);
+	size_t len = FRAME_HEADER_BYTES + req->batch_len;
+	if (direct)
+		len = ROUND_PAD_MAX + round_direct_bytes(req->batch_len);
+	return partition_ready(p, len, req_idempotent(&h), direct);
+}
+
+/* What the request adds: a DIRECT one may need padding before it, which goes into the entry. */
+static void check_add(struct set_check *c, const struct log_append *req)
+{
+	c->internal &= req->internal;
+	if (!round_is_direct(req)) {
+		c->bytes += FRAME_HEADER_BYTES + req->batch_len;
+		c->frames++;
+		return;
+	}
+	c->bytes += ROUND_PAD_MAX;
+	c->direct_bytes += round_direct_bytes(req->batch_len);
+	c->frames += 3;
 }
 
 static struct set_check set_check(struct rounds *rs, struct list_node *first)
@@ -60,9 +79,7 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 		} else if (req->err != ERR_OK) {
 			c.failed = true;
 		} else {
-			c.bytes += FRAME_HEADER_BYTES + req->batch_len;
-			c.frames++;
-			c.internal &= req->internal;
+			check_add(&c, req);
 		}
 	}
 	return c;
@@ -78,6 +95,11 @@ size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_f
 	size_t all = r->used + more_bytes + items * JOURNAL_ITEM_BYTES +
 	             tails * (ROUND_TAIL_BLOCK + JOURNAL_ITEM_BYTES);
 	return (all + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
+}
+
+size_t round_copy_bytes(const struct round *r)
+{
+	return r->direct_bytes > 0 ? round_entry_bytes(r, r->direct_bytes, 0) : 0;
 }
 
 enum err round_reserve(struct round *r, size_t need)
@@ -104,18 +126,24 @@ enum err round_reserve(struct round *r, size_t need)
 static enum err set_room(struct rounds *rs, const struct set_check *c)
 {
 	struct round *r = rounds_collecting(rs);
+	size_t direct = r->direct_bytes + c->direct_bytes;
 	size_t need = round_entry_bytes(r, c->bytes, c->frames);
-	if (r->frame_count > 0 &&
-	    (need > rs->round_bytes || r->frame_count + c->frames > ROUND_FRAMES_MAX)) {
+	size_t all = need + (direct > 0 ? round_entry_bytes(r, c->bytes + direct, c->frames) : 0);
+	uint64_t most = journal_entry_max(&rs->log->journal);
+	bool crowded = need > rs->round_bytes || all > most ||
+	               r->frame_count + c->frames > ROUND_FRAMES_MAX ||
+	               (c->direct_bytes > 0 && direct > rs->direct_max);
+	if (r->frame_count > 0 && crowded) {
 		rs->full = true;
 		return ERR_AGAIN;
 	}
-	if (need > journal_entry_max(&rs->log->journal))
+	if (all > most)
 		return err_note(ERR_MESSAGE_TOO_LARGE,
-		    "%zu bytes do not fit into a journal file of %llu", need,
+		    "%zu bytes do not fit into a journal file of %llu", all,
 		    (unsigned long long)rs->log->journal.file_bytes);
 	TRY(round_reserve(r, need));
-	return rounds_space_take(rs, c->bytes + c->frames * INDEX_ENTRY_BYTES, c->internal);
+	return rounds_space_take(
+	    rs, c->bytes + c->direct_bytes + c->frames * INDEX_ENTRY_BYTES, c->internal);
 }
 
 /* ---- stretches ------------------------------------------------------------------------------- */
@@ -136,65 +164,89 @@ static enum err stretch_reserve(struct round_stretch *st, int more)
 	return ERR_OK;
 }
 
-static struct round_stretch *stretch_new(struct rounds *rs)
+/* Puts a stretch with room for `frames` into the stock. */
+static enum err stock_add(struct rounds *rs, int frames)
 {
 	struct list_node *n = list_pop_front(&rs->free_stretches);
 	struct round_stretch *st =
 	    n ? CONTAINER_OF(n, struct round_stretch, node) : mem_calloc(1, sizeof(*st));
 	if (!st)
-		return NULL;
+		return ERR_NOMEM;
 	*st = (struct round_stretch){.iov = st->iov,
 	    .iov_capacity = st->iov_capacity,
 	    .first = ROUND_NO_FRAME,
 	    .last = ROUND_NO_FRAME};
 	list_node_init(&st->node);
 	list_node_init(&st->retry);
-	return st;
+	list_init(&st->blocks);
+	list_push_front(&rs->stock, &st->node);
+	return stretch_reserve(st, frames);
+}
+
+static void stock_return(struct rounds *rs)
+{
+	struct list_node *n;
+	while ((n = list_pop_front(&rs->stock)))
+		list_push_back(&rs->free_stretches, n);
+	round_blocks_return(rs);
 }
 
 void rounds_stretch_free(struct rounds *rs, struct round_stretch *st)
 {
 	struct log_partition *p = st->partition;
+	ASSERT(list_empty(&st->blocks));
 	list_remove(&st->node);
 	st->round->stretch_count--;
 	if (p->stretch == st)
 		p->stretch = NULL;
 	descriptor_unpin(&st->segment->file);
+	if (st->direct)
+		descriptor_unpin(&st->segment->direct);
 	segment_unhold(st->segment);
 	partition_unref(p);
 	list_push_back(&rs->free_stretches, &st->node);
 }
 
-/* The stretch of p's active segment in the collecting round, with room for `more` frames. */
-static enum err stretch_of(
-    struct rounds *rs, struct log_partition *p, int more, struct round_stretch **ret)
+/* p's last stretch in the collecting round. */
+static struct round_stretch *stretch_current(struct rounds *rs, struct log_partition *p)
+{
+	struct round_stretch *st = p->stretch;
+	return st && st->round == rounds_collecting(rs) && st->segment == partition_active(p)
+	           ? st
+	           : NULL;
+}
+
+/* Where p's next frame goes; set_reserve has made room. */
+static struct round_stretch *stretch_for(struct rounds *rs, struct log_partition *p, bool direct)
 {
 	struct round *r = rounds_collecting(rs);
 	struct segment *s = partition_active(p);
-	struct round_stretch *st = p->stretch;
-	if (!st || st->round != r || st->segment != s) {
-		st = stretch_new(rs);
-		if (!st)
-			return ERR_NOMEM;
-		st->round = r;
-		st->partition = p;
-		st->segment = s;
-		st->from = st->to = p->next_pos;
-		st->lazy = p->topic->config.durability != LOG_DURABILITY_FSYNC;
-		partition_ref(p);
-		s->holds++;
-		descriptor_hold(&s->file);
-		list_push_back(&r->stretches, &st->node);
-		r->stretch_count++;
-		p->stretch = st;
-	}
-	TRY(stretch_reserve(st, more));
-	*ret = st;
-	return ERR_OK;
+	struct round_stretch *st = stretch_current(rs, p);
+	if (st && st->direct == direct)
+		return st;
+	struct list_node *n = list_pop_front(&rs->stock);
+	ASSERT(n && s);
+	st = CONTAINER_OF(n, struct round_stretch, node);
+	st->round = r;
+	st->partition = p;
+	st->segment = s;
+	st->from = st->to = p->next_pos;
+	st->direct = direct;
+	st->lazy = p->topic->config.durability != LOG_DURABILITY_FSYNC;
+	partition_ref(p);
+	s->holds++;
+	descriptor_hold(&s->file);
+	if (direct)
+		descriptor_hold(&s->direct);
+	list_push_back(&r->stretches, &st->node);
+	r->stretch_count++;
+	p->stretch = st;
+	return st;
 }
 
 /* ---- stamping -------------------------------------------------------------------------------- */
 
+/* Links frame number `frame` to its stretch; what is in the entry is written from there. */
 static void stretch_add(struct round *r, struct round_stretch *st, uint32_t frame)
 {
 	const struct round_frame *f = &r->frames[frame];
@@ -205,33 +257,98 @@ static void stretch_add(struct round *r, struct round_stretch *st, uint32_t fram
 	st->last = frame;
 	ASSERT(st->to == f->pos);
 	st->to += f->len;
+	if (st->direct)
+		return; /* round_block_use did it */
 	struct iovec *last = st->iov_count ? &st->iov[st->iov_count - 1] : NULL;
+	ASSERT(st->iov_count < st->iov_capacity || last);
 	if (last && (uintptr_t)last->iov_base + last->iov_len == f->at)
 		last->iov_len += f->len;
 	else
 		st->iov[st->iov_count++] = (struct iovec){(void *)(uintptr_t)f->at, f->len};
 }
 
-/* Gives offset and sequence, and copies the frame into the entry. Nothing here can fail. */
-static void req_stamp(
-    struct rounds *rs, struct log_append *req, struct round_stretch *st, struct batch_header *h)
+/* Writes the frame's header to `out`, where its body stands already, and gives it its place. */
+static struct round_frame *frame_stamp(
+    struct rounds *rs, struct round_stretch *st, struct frame *f, uint8_t *out)
+{
+	struct round *r = rounds_collecting(rs);
+	struct log_partition *p = st->partition;
+	bool pad = (f->flags & FRAME_PAD) != 0;
+	f->version = FRAME_VERSION;
+	f->flags |= st->direct ? FRAME_DIRECT : 0;
+	f->base_offset = p->log_end;
+	f->server_epoch = rs->log->epoch;
+	f->append_time_ns = rs->clock_ns;
+	f->durable_when_written = rs->log->durable_sequence;
+	frame_encode(f, st->segment->seed, p->next_link,
+	    bytes_of(out + FRAME_HEADER_BYTES, pad ? 0 : f->length), out);
+	ASSERT(r->frame_count < ROUND_FRAMES_MAX);
+	struct round_frame *rf = &r->frames[r->frame_count];
+	*rf = (struct round_frame){.next = ROUND_NO_FRAME,
+	    .at = st->direct ? 0 : (uint32_t)r->used,
+	    .len = FRAME_HEADER_BYTES + f->length,
+	    .flags = f->flags,
+	    .pos = p->next_pos,
+	    .records = pad ? 0 : f->last_offset_delta + 1,
+	    .sequence = pad ? rs->next_sequence - 1 : f->sequence,
+	    .frame_hash = f->header_hash,
+	    .link = f->link,
+	    .base_offset = f->base_offset,
+	    .append_ns = f->append_time_ns,
+	    .max_timestamp_ms = -1,
+	    .stretch = st};
+	r->used += st->direct ? 0 : rf->len;
+	p->log_end += rf->records;
+	p->next_pos += rf->len;
+	p->next_link = f->link;
+	p->frames_pending++;
+	st->segment->frames_pending++;
+	stretch_add(r, st, r->frame_count++);
+	return rf;
+}
+
+/* Padding up to the next block, at `out`. */
+static void pad_stamp(struct rounds *rs, struct round_stretch *st, uint8_t *out)
+{
+	uint32_t len = round_pad_bytes(st->partition->next_pos);
+	if (len == 0)
+		return;
+	struct frame f = {.flags = FRAME_PAD, .length = len - FRAME_HEADER_BYTES};
+	memset(out + FRAME_HEADER_BYTES, 0, f.length);
+	(void)frame_stamp(rs, st, &f, out);
+}
+
+/* Memory for the frame at the end of its partition, a DIRECT one at a block. */
+static uint8_t *req_place(
+    struct rounds *rs, const struct log_append *req, struct round_stretch **ret_stretch)
 {
 	struct round *r = rounds_collecting(rs);
 	struct log_partition *p = req->partition;
+	bool direct = round_is_direct(req);
+	if (direct && round_pad_bytes(p->next_pos) > 0)
+		pad_stamp(rs, stretch_for(rs, p, false), r->buf + r->used);
+	*ret_stretch = stretch_for(rs, p, direct);
+	if (!direct)
+		return r->buf + r->used;
+	r->direct_bytes += round_direct_bytes(req->batch_len);
+	return round_block_use(rs, *ret_stretch, req->batch_len)->buf;
+}
+
+/* Gives offset and sequence, and copies the frame to where it is written from. Nothing here can
+ * fail. */
+static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_header *h)
+{
+	struct round *r = rounds_collecting(rs);
+	struct log_partition *p = req->partition;
+	struct round_stretch *st;
 	int64_t now = rounds_clock(rs);
 	bool append_time = p->topic->config.timestamp_type == LOG_TIME_APPEND;
-	uint32_t at = (uint32_t)r->used;
-	uint8_t *out = r->buf + at;
+	uint8_t *out = req_place(rs, req, &st);
 	struct frame f = {
-	    .version = FRAME_VERSION,
 	    .length = (uint32_t)req->batch_len,
 	    .principal = req->principal,
 	    .sequence = rs->next_sequence++,
-	    .base_offset = p->log_end,
 	    .last_offset_delta = (uint32_t)h->last_offset_delta,
-	    .server_epoch = rs->log->epoch,
-	    .append_time_ns = now,
-	    .durable_when_written = rs->log->durable_sequence,
 	};
 	h->base_offset = p->log_end;
 	batch_stamp(req->batch, p->log_end, (int32_t)p->leader_epoch);
@@ -240,35 +357,17 @@ static void req_stamp(
 		batch_stamp_append_time(req->batch, req->batch_len, h->max_timestamp_ms);
 	}
 	memcpy(out + FRAME_HEADER_BYTES, req->batch, req->batch_len);
-	frame_encode(&f, st->segment->seed, p->next_link,
-	    bytes_of(out + FRAME_HEADER_BYTES, req->batch_len), out);
-
-	if (r->frame_count == 0)
+	struct round_frame *rf = frame_stamp(rs, st, &f, out);
+	rf->req = req;
+	rf->max_timestamp_ms = h->max_timestamp_ms;
+	rf->append_time = append_time;
+	if (r->first_sequence == 0)
 		r->first_sequence = f.sequence;
 	r->last_sequence = f.sequence;
-	struct round_frame *rf = &r->frames[r->frame_count];
-	*rf = (struct round_frame){.req = req,
-	    .next = ROUND_NO_FRAME,
-	    .at = at,
-	    .len = FRAME_HEADER_BYTES + f.length,
-	    .pos = p->next_pos,
-	    .records = f.last_offset_delta + 1,
-	    .sequence = f.sequence,
-	    .frame_hash = f.header_hash,
-	    .link = f.link,
-	    .base_offset = f.base_offset,
-	    .append_ns = now,
-	    .max_timestamp_ms = h->max_timestamp_ms,
-	    .append_time = append_time,
-	    .control = (h->attributes & BATCH_ATTR_CONTROL) != 0,
-	    .stretch = st};
-	r->used += rf->len;
-	p->log_end += rf->records;
-	p->next_pos += rf->len;
-	p->next_link = f.link;
-	p->frames_pending++;
-	st->segment->frames_pending++;
-	stretch_add(r, st, r->frame_count++);
+	rf->control = (h->attributes & BATCH_ATTR_CONTROL) != 0;
+	ASSERT(!rf->control || !st->direct); /* its bytes are looked at when it is durable */
+	if (st->direct)
+		pad_stamp(rs, st, out + FRAME_HEADER_BYTES + f.length);
 	if (req_idempotent(h))
 		partition_note_producer(p, h, f.sequence, now);
 	if (st->lazy && (rs->lazy_bound == 0 || f.sequence + SEQUENCE_RESERVE / 2 > rs->lazy_bound))
@@ -302,19 +401,18 @@ static void req_admit(struct rounds *rs, struct log_append *req)
 {
 	struct log_partition *p = req->partition;
 	struct producer_batch original;
-	struct round_stretch *st;
 	struct batch_header h;
-	enum err e = stretch_of(rs, p, 1, &st); /* reserved: cannot fail */
-	ASSERT(e == ERR_OK);
-	e = batch_header_read(bytes_of(req->batch, req->batch_len), &h);
+	enum err e = batch_header_read(bytes_of(req->batch, req->batch_len), &h);
 	ASSERT(e == ERR_OK);
 	if (req_idempotent(&h))
 		e = partition_check_producer(p, &h, &original);
 	if (e == ERR_OK) {
-		req_stamp(rs, req, st, &h);
+		req_stamp(rs, req, &h);
 		return;
 	}
-	st->segment->index.promised--;
+	struct segment *s = partition_active(p);
+	ASSERT(s);
+	s->index.promised--;
 	if (e == ERR_EXISTS)
 		req_duplicate(rs, req, &original);
 	else
@@ -327,19 +425,37 @@ static void req_admit(struct rounds *rs, struct log_append *req)
 	for (struct log_append *req = req_of(first), *next_ = req_of(req->node.next); left > 0;    \
 	     left--, req = next_, next_ = req_of(req->node.next))
 
+/* A request may begin a stretch; a DIRECT one two, if the first has to be padded. */
+static enum err req_reserve(
+    struct rounds *rs, const struct log_append *req, const struct set_check *c)
+{
+	int frames = (int)c->frames;
+	struct log_partition *p = req->partition;
+	struct round_stretch *st = stretch_current(rs, p);
+	bool direct = round_is_direct(req);
+	if (st)
+		TRY(stretch_reserve(st, frames));
+	if (c->direct_bytes > 0 || !st || st->direct)
+		TRY(stock_add(rs, frames));
+	if (direct) {
+		TRY(stock_add(rs, frames));
+		TRY(round_block_reserve(rs, req->batch_len));
+	}
+	struct segment *s = partition_active(p);
+	ASSERT(s);
+	return index_promise(&s->index);
+}
+
 /* Makes all the room that stamping needs, so that it cannot fail half way. */
-static enum err set_reserve(struct rounds *rs, struct list_node *first, size_t frames)
+static enum err set_reserve(struct rounds *rs, struct list_node *first, const struct set_check *c)
 {
 	enum err e = ERR_OK;
 	uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
 	SET_EACH(first, req, left)
 	{
-		struct round_stretch *st;
 		if (req->err != ERR_OK)
 			continue;
-		e = stretch_of(rs, req->partition, (int)frames, &st);
-		if (e == ERR_OK)
-			e = index_promise(&st->segment->index);
+		e = req_reserve(rs, req, c);
 		if (e != ERR_OK)
 			break;
 		req->internal_[ROUND_REQ_PROMISED] = 1;
@@ -354,6 +470,7 @@ static enum err set_reserve(struct rounds *rs, struct list_node *first, size_t f
 			s->index.promised--;
 		req->internal_[ROUND_REQ_PROMISED] = 0;
 	}
+	stock_return(rs);
 	return e;
 }
 
@@ -376,38 +493,22 @@ static enum err set_rehearse(struct list_node *first)
 	return ERR_OK;
 }
 
-/* Stretches that were reserved but got nothing (duplicates, refusals) hold their segment no longer.
- */
-static void stretches_prune(struct rounds *rs)
-{
-	struct round *r = rounds_collecting(rs);
-	LIST_EACH (&r->stretches, n, next) {
-		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
-		if (st->first == ROUND_NO_FRAME)
-			rounds_stretch_free(rs, st);
-	}
-}
-
 /* Takes a set out of the queue: every request is answered or in the round. */
 static void set_take(struct rounds *rs, struct list_node *first, enum err refuse)
 {
-	bool prune = false;
 	uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
 	SET_EACH(first, req, left)
 	{
 		struct log_partition *p = req->partition;
 		list_remove(&req->node);
 		p->queued--;
-		uint32_t before = rounds_collecting(rs)->frame_count;
 		if (req->err != ERR_OK || refuse != ERR_OK)
 			rounds_answer(rs, req, req->err != ERR_OK ? req->err : refuse);
 		else
 			req_admit(rs, req);
-		prune |= rounds_collecting(rs)->frame_count == before;
 		partition_delete_ready(p);
 	}
-	if (prune)
-		stretches_prune(rs);
+	stock_return(rs);
 }
 
 /* ERR_OK: the set is out of the queue. ERR_AGAIN: it waits, and so do later ones of its partitions.
@@ -423,7 +524,7 @@ static enum err set_admit(struct rounds *rs, struct list_node *first)
 		if (refuse == ERR_OK && atomic)
 			refuse = set_rehearse(first);
 		if (refuse == ERR_OK)
-			refuse = set_reserve(rs, first, c.frames);
+			refuse = set_reserve(rs, first, &c);
 	} else if (!c.again && atomic && c.failed) {
 		refuse = ERR_CANCELLED;
 	}

@@ -138,7 +138,8 @@ enum err segment_new(
 	list_node_init(&s->node);
 	list_node_init(&s->dirty_node);
 	index_init(&s->index);
-	descriptor_init(&s->file, &p->log->descriptors);
+	descriptor_init(&s->file, &p->log->descriptors, 0);
+	descriptor_init(&s->direct, &p->log->descriptors, IO_DIRECT);
 	*ret_segment = s;
 	return ERR_OK;
 }
@@ -149,7 +150,9 @@ void segment_free(struct segment *s)
 		return;
 	ASSERT(s->holds == 0 && !s->dirty);
 	s->partition->order.stale = true;
+	tail_forget(&s->partition->log->tail, s);
 	descriptor_release(&s->file);
+	descriptor_release(&s->direct);
 	index_release(&s->index);
 	mem_free(s);
 }

@@ -38,10 +38,12 @@ struct segment {
 	uint64_t tail_number; /* journal entry with the newest image of its last block (round.h) */
 	int64_t created_ns;   /* wall clock: segment.ms counts from here */
 	struct index index;
-	struct descriptor file;
-	unsigned holds;          /* leases and reads in flight */
-	unsigned frames_pending; /* stamped, their round not complete */
-	bool index_sealed;       /* its file says so */
+	struct descriptor file;   /* through the page cache */
+	struct descriptor direct; /* past it: DIRECT frames */
+	uint64_t direct_round;    /* number of the last one that flushed it for DIRECT frames */
+	unsigned holds;           /* leases and reads in flight */
+	unsigned frames_pending;  /* stamped, their round not complete */
+	bool index_sealed;        /* its file says so */
 	bool sealed;
 	bool gone;
 	bool replayed; /* recovery: the journal has frames of it */
@@ -84,7 +86,7 @@ void segment_free(struct segment *s);
 
 /*
  * Walks the frames of an open segment file from `pos` to `end` with large reads. Each frame's
- * header, and with check_body its body, is verified. PAD frames are passed over, HOLE frames unless
+ * header, and with check_body its body, is verified. PAD and HOLE frames are passed over unless
  * they are asked for. [any thread, one at a time]
  */
 struct segment_walk {
@@ -94,7 +96,8 @@ struct segment_walk {
 	uint32_t pos, end; /* of the next frame; exclusive bound (file size when reading a closed
 	                      directory) */
 	bool check_body;
-	bool holes; /* HOLE frames are returned too, with their body as the batch */
+	bool holes;     /* HOLE frames are returned too, with their body as the batch */
+	bool want_pads; /* padding is returned like a frame */
 	uint8_t *buf;
 	size_t capacity, len; /* bytes of the file from buf_pos on */
 	uint32_t buf_pos;

@@ -90,7 +90,8 @@ enum err segment_walk_next(
 		uint32_t pos = w->pos;
 		e = w->check_body ? frame_check_body(&f, w->seed, body) : ERR_OK;
 		w->pos += (uint32_t)len;
-		bool skip = (f.flags & FRAME_PAD) || ((f.flags & FRAME_HOLE) && !w->holes);
+		bool skip = ((f.flags & FRAME_PAD) && !w->want_pads) ||
+		            ((f.flags & FRAME_HOLE) && !w->holes);
 		if (skip && e == ERR_OK)
 			continue;
 		*ret_frame = f;

@@ -59,6 +59,7 @@ static void world_open(struct model *m)
 	log_fixture_init_io(&m->f, m->io, "/data");
 	m->f.options.journal_bytes = MIB;
 	m->f.options.checkpoint_ns = (int64_t)below(m, 20) * MS_NS + MS_NS;
+	m->f.options.direct_bytes = below(m, 3) > 0 ? 300 + below(m, 3000) : SIZE_MAX;
 	m->f.options.checkpoint_bytes = 20000 + below(m, 100000);
 	for (int t = 0; t < TOPICS; t++)
 		m->f.topics[t].config.segment_bytes = 6000 + (uint64_t)t * 4000;

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DIRECT frames: written once, past the page cache, to their segment. What is read back, what
+ * padding does, and what recovery says when the bytes of one are not there.
+ */
+#include "test/lib/log_fixture.h"
+#include "test/lib/sim_io.h"
+#include <stdio.h>
+
+enum { DIRECT_BYTES = 2000, LARGE = 3000, SMALL = 100 };
+#define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
+#define INDEX_0   "/data/topics/topic0-0/00000000000000000000.idx"
+
+/* ---- the world: a simulated disk that outlives servers ---- */
+
+struct world {
+	struct sim_disk *disk;
+	struct io *io;
+	struct log_fixture f;
+	char events[65536];
+	bool refuse_direct;
+};
+static struct world w;
+
+static void event_sink(void *ctx, const char *line)
+{
+	(void)ctx;
+	size_t used = strlen(w.events);
+	snprintf(w.events + used, sizeof(w.events) - used, "%s\n", line);
+}
+
+static void world_io(void)
+{
+	struct sim_options o = {.seed = 1,
+	    .refuse_direct = w.refuse_direct,
+	    .latency_min_ns = 10 * US_NS,
+	    .latency_max_ns = 20 * US_NS};
+	assert_ok(sim_io_new(w.disk, &o, &w.io));
+	log_fixture_init_io(&w.f, w.io, "/data");
+	w.f.options.journal_bytes = MIB;
+	w.f.options.direct_bytes = DIRECT_BYTES;
+	w.f.topics[1].config.segment_bytes = 40000;
+	w.f.topics[2].config.durability = LOG_DURABILITY_NONE;
+	w.events[0] = '\0';
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	diag_set_sink(event_sink, NULL);
+	map_set_seed(1);
+	w.disk = sim_disk_new(0);
+	world_io();
+	assert_ok(log_fixture_open(&w.f));
+	return 0;
+}
+
+/* The server is gone, cleanly or killed; what follows works on its files. */
+static void stop(bool clean, bool power)
+{
+	struct sim_disk *after;
+	if (clean)
+		log_fixture_close(&w.f);
+	after = power ? sim_io_cut_power(w.io, 1) : sim_io_kill(w.io, 1);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	w.disk = after;
+	world_io();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	stop(true, true);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	diag_set_sink(NULL, NULL);
+	return 0;
+}
+
+static void assert_event(const char *event)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "event=%s ", event);
+	if (!strstr(w.events, text))
+		fail_msg("no %sin:\n%s", text, w.events);
+}
+
+static void assert_no_event(const char *event)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "event=%s ", event);
+	if (strstr(w.events, text))
+		fail_msg("%sin:\n%s", text, w.events);
+}
+
+static void file_flip(const char *path, uint64_t pos)
+{
+	uint8_t byte;
+	int fd;
+	assert_ok(io_open(w.io, path, 0, &fd));
+	assert_ok(io_pread_all(w.io, fd, &byte, 1, pos));
+	byte ^= 0x10;
+	assert_ok(io_pwrite(w.io, fd, &byte, 1, pos));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+}
+
+/* ---- content ---- */
+
+/* Record number i of topic 0: every third is small. */
+static size_t value_len(int i)
+{
+	return i % 3 == 2 ? SMALL : LARGE;
+}
+
+static void fill(int topic, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		assert_int_equal(log_put_ok(&w.f, topic, 0, (uint64_t)i + 1, 1, value_len(i)), i);
+}
+
+static int64_t end_of(int topic)
+{
+	return w.f.partitions[topic][0]->visible_end;
+}
+
+static void assert_readable(int topic, int from, int to)
+{
+	struct log_read r;
+	for (int i = from; i < to; i++) {
+		assert_ok(log_read_wait(&w.f, topic, 0, i, 1, &r));
+		assert_int_equal(r.batch_count, 1);
+		assert_int_equal(log_batch_tag(r.batches[0]), i + 1);
+		assert_int_equal(r.next_offset, i + 1);
+		log_read_release(&r);
+	}
+	for (int64_t i = from; i < to; i = r.next_offset) { /* as a consumer goes */
+		assert_ok(log_read_wait(&w.f, topic, 0, i, 5000, &r));
+		assert_true(r.batch_count > 0);
+		log_read_release(&r);
+	}
+}
+
+static char lines[8192];
+
+static void collect(void *ctx, struct str line)
+{
+	(void)ctx;
+	size_t used = strlen(lines);
+	snprintf(lines + used, sizeof(lines) - used, STR_FMT "\n", STR_ARG(line));
+}
+
+/* fsck of the directory of a server that is gone; the fixture has no catalog, which fsck says. */
+static void assert_fsck(const char *verdict, bool expected)
+{
+	struct log_fsck_options options = {0};
+	char text[64];
+	lines[0] = '\0';
+	enum err e = log_fsck(w.io, "/data", &options, collect, NULL);
+	(void)e;
+	err_clear();
+	snprintf(text, sizeof(text), "verdict=%s ", verdict);
+	if ((strstr(lines, text) != NULL) != expected)
+		fail_msg("%s %s in:\n%s", text, expected ? "not" : "is", lines);
+}
+
+/* Position of the frame with sequence `sequence` in segment 0; 0 = none. */
+static uint32_t frame_pos(uint64_t sequence, struct frame *ret_frame)
+{
+	struct segment_header h;
+	struct segment_walk walk;
+	struct bytes batch;
+	char name[TOPIC_NAME_MAX + 1];
+	uint32_t pos = 0, found = 0;
+	struct io_stat st;
+	int fd;
+	assert_ok(io_open(w.io, SEGMENT_0, IO_READONLY, &fd));
+	assert_ok(io_fstat(w.io, fd, &st));
+	assert_ok(segment_file_header(w.io, fd, name, &h));
+	segment_walk_init(&walk, w.io, fd, frame_seed_of(h.seed), 0);
+	segment_walk_range(&walk, SEGMENT_HEADER_BYTES, (uint32_t)st.size_bytes);
+	while (!found && segment_walk_next(&walk, ret_frame, &pos, &batch) == ERR_OK)
+		if (ret_frame->sequence == sequence)
+			found = pos;
+	segment_walk_release(&walk);
+	assert_ok(io_close(w.io, fd));
+	return found;
+}
+
+/* ---- tests ---- */
+
+static void large_batches_go_direct_and_are_read_from_memory_and_disk(void **state)
+{
+	struct frame f;
+	(void)state;
+	fill(0, 0, 12);
+	assert_false(list_empty(&w.f.log->tail.cached));
+	assert_readable(0, 0, 12);
+	uint32_t pos = frame_pos(1, &f);
+	assert_int_equal(f.flags, FRAME_DIRECT);
+	assert_int_equal(pos % 4096, 0);
+	frame_pos(3, &f); /* the small one */
+	assert_int_equal(f.flags, 0);
+	stop(true, true);
+	assert_fsck("DAMAGED", false);
+	assert_ok(log_fixture_open(&w.f));
+	assert_true(list_empty(&w.f.log->tail.cached));
+	assert_readable(0, 0, 12);
+	fill(0, 12,
+	    15); /* padding before the first of a new round, in a block that is durable already */
+	assert_readable(0, 0, 15);
+}
+
+static void the_tail_cache_is_bounded(void **state)
+{
+	struct log *log = w.f.log;
+	(void)state;
+	for (int i = 0; i < 600; i++)
+		log_put_ok(&w.f, 0, 0, (uint64_t)i + 1, 1, LARGE);
+	assert_true(log->tail.cached_bytes <= TAIL_BYTES_MAX);
+	assert_true(log->tail.spare_bytes <= TAIL_SPARE_MAX);
+	struct log_read r;
+	for (int i = 0; i < 600; i += 37) {
+		assert_ok(log_read_wait(&w.f, 0, 0, i, 1, &r));
+		assert_int_equal(log_batch_tag(r.batches[0]), i + 1);
+		log_read_release(&r);
+	}
+}
+
+static void direct_frames_survive_kill_and_power_cut(void **state)
+{
+	(void)state;
+	fill(0, 0, 10);
+	fill(1, 0, 40); /* rolls */
+	for (int i = 0; i < 4; i++) {
+		stop(false, i % 2);
+		assert_fsck("DAMAGED", false);
+		assert_fsck("TORN_ROUND", false);
+		assert_ok(log_fixture_open(&w.f));
+		assert_no_event("damaged");
+		assert_int_equal(end_of(0), 10 + i);
+		assert_readable(0, 0, 10 + i);
+		assert_readable(1, 0, 40);
+		fill(0, 10 + i, 11 + i);
+	}
+}
+
+static void a_last_round_without_its_direct_bytes_is_torn(void **state)
+{
+	struct frame f;
+	(void)state;
+	fill(0, 0, 4);
+	stop(false, false);
+	file_flip(SEGMENT_0, frame_pos(4, &f) + FRAME_HEADER_BYTES + 1000);
+	assert_fsck("TORN_ROUND", true);
+	assert_fsck("DAMAGED", false);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("torn_round");
+	assert_event("torn_tail");
+	assert_no_event("damaged");
+	assert_int_equal(end_of(0), 3);
+	assert_readable(0, 0, 3);
+	fill(0, 3, 6); /* in its place, under its number */
+	stop(false, true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("torn_round");
+	assert_int_equal(end_of(0), 6);
+	assert_readable(0, 0, 6);
+	assert_int_equal(w.f.log->durable_sequence, 6);
+}
+
+static void an_earlier_round_without_its_direct_bytes_is_damaged(void **state)
+{
+	struct log_read r;
+	struct frame f;
+	(void)state;
+	fill(0, 0, 4);
+	stop(false, false);
+	file_flip(
+	    SEGMENT_0, frame_pos(1, &f) + 20); /* its header: not served, and nothing is cut */
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("torn_round");
+	assert_event("damaged");
+	assert_int_equal(end_of(0), 4);
+	assert_int_equal(log_read_wait(&w.f, 0, 0, 0, 1, &r), ERR_CORRUPT);
+	log_read_release(&r);
+	assert_readable(0, 1, 4);
+}
+
+static void a_bad_body_of_an_earlier_round_is_told_when_it_is_read(void **state)
+{
+	struct log_read r;
+	struct frame f;
+	(void)state;
+	fill(0, 0, 4);
+	stop(false, false);
+	file_flip(SEGMENT_0, frame_pos(2, &f) + FRAME_HEADER_BYTES + 500);
+	assert_fsck("DAMAGED", true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(log_read_wait(&w.f, 0, 0, 1, 1, &r), ERR_CORRUPT);
+	log_read_release(&r);
+	assert_readable(0, 2, 4);
+}
+
+/* A failed flush leaves pages that look written: recovery must not believe them. */
+static void a_round_whose_flush_failed_is_there_for_good_or_not_at_all(void **state)
+{
+	(void)state;
+	for (uint64_t nth = 1; nth <= 3; nth++) {
+		int64_t before = end_of(0), after;
+		size_t len;
+		uint8_t *batch = log_batch_new((uint64_t)before + 1, 1, LARGE, &len);
+		sim_io_fault(
+		    w.io, (struct sim_fault){
+		              .calls = SIM_CALL_SYNC, .nth = nth, .count = 1, .sys_errno = 5});
+		enum err e = log_put_wait(&w.f, 0, 0, batch, len, NULL);
+		stop(false, false);
+		assert_ok(log_fixture_open(&w.f));
+		after = end_of(0);
+		assert_true(after == before + 1 || (after == before && e != ERR_OK));
+		stop(false, true);
+		assert_ok(log_fixture_open(&w.f));
+		assert_int_equal(end_of(0), after);
+		assert_no_event("damaged");
+		for (int64_t i = 0; i < after; i++) {
+			struct log_read r;
+			assert_ok(log_read_wait(&w.f, 0, 0, i, 1, &r));
+			log_read_release(&r);
+		}
+	}
+}
+
+static void an_index_is_made_again_over_padding(void **state)
+{
+	(void)state;
+	fill(0, 0, 11); /* ends with padding */
+	stop(true, true);
+	file_flip(INDEX_0, 4);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("rebuilt");
+	assert_no_event("torn_tail");
+	assert_int_equal(end_of(0), 11);
+	assert_readable(0, 0, 11);
+	stop(true, true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("rebuilt");
+}
+
+static void without_o_direct_every_frame_is_inline(void **state)
+{
+	struct frame f;
+	(void)state;
+	stop(true, true);
+	w.refuse_direct = true;
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	world_io();
+	assert_ok(log_fixture_open(&w.f));
+	fill(0, 0, 5);
+	assert_readable(0, 0, 5);
+	frame_pos(1, &f);
+	assert_int_equal(f.flags, 0);
+	assert_true(list_empty(&w.f.log->tail.cached));
+}
+
+static void sets_may_mix_direct_and_inline_over_partitions(void **state)
+{
+	enum { N = 9 };
+	struct log_put puts[N];
+	struct log_append *reqs[N];
+	int next[2] = {0, 0};
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		int topic = i % 2;
+		size_t len;
+		uint8_t *batch = log_batch_new((uint64_t)next[topic] + 1, 1, value_len(i), &len);
+		next[topic]++;
+		log_put_init(&puts[i], &w.f, topic, 0, batch, len);
+		reqs[i] = &puts[i].req;
+	}
+	log_append(w.f.log, reqs, N, true);
+	for (int i = 0; i < N; i++) {
+		log_put_await(&puts[i]);
+		assert_ok(puts[i].req.err);
+		log_put_release(&puts[i]);
+	}
+	stop(false, true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_readable(0, 0, next[0]);
+	assert_readable(1, 0, next[1]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(large_batches_go_direct_and_are_read_from_memory_and_disk),
+	    TEST(the_tail_cache_is_bounded),
+	    TEST(direct_frames_survive_kill_and_power_cut),
+	    TEST(a_last_round_without_its_direct_bytes_is_torn),
+	    TEST(an_earlier_round_without_its_direct_bytes_is_damaged),
+	    TEST(a_bad_body_of_an_earlier_round_is_told_when_it_is_read),
+	    TEST(a_round_whose_flush_failed_is_there_for_good_or_not_at_all),
+	    TEST(an_index_is_made_again_over_padding),
+	    TEST(without_o_direct_every_frame_is_inline),
+	    TEST(sets_may_mix_direct_and_inline_over_partitions),
+	};
+	return cmocka_run_group_tests_name("direct", tests, NULL, NULL);
+}
