@@ -17,7 +17,7 @@ static void print_line(struct fsck *f)
 {
 	struct writer json;
 	struct bytes line = writer_bytes(&f->line);
-	if (f->line.err != ERR_OK)
+	if (f->line.err != ERR_OK || !f->print)
 		return;
 	if (!f->options.json) {
 		f->print(f->ctx, bytes_str(line));
@@ -67,6 +67,8 @@ static enum err run(struct fsck *f)
 		TRY(f->sink->begin(f->sink->ctx, f));
 	TRY(fsck_measure(f));
 	TRY(fsck_journal(f));
+	if (f->sink && f->sink->journal)
+		TRY(f->sink->journal(f->sink->ctx, f));
 	TRY(fsck_partitions(f));
 	TRY(fsck_catalog(f));
 	TRY(fsck_quarantine(f));

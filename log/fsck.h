@@ -69,6 +69,7 @@ struct fsck_seen {
 	int64_t segment;
 	uint32_t pos;
 	const struct frame *frame;
+	struct bytes raw;  /* from_journal: the frame with its header */
 	struct bytes body; /* of a HOLE too; empty when it does not verify */
 	const char *fault; /* why it is DAMAGED, NULL = it is not */
 	bool whole;        /* every checksum verifies; a fault is one of place or order */
@@ -79,6 +80,8 @@ struct fsck_sink {
 	void *ctx;
 	/* before anything, the lock is held */
 	enum err (*begin)(void *ctx, struct fsck *f);
+	/* record and journal have been read */
+	enum err (*journal)(void *ctx, struct fsck *f);
 	/* lowest: base offset of the first segment by its file name */
 	enum err (*partition)(void *ctx, struct fsck *f, const char *dir, int64_t lowest);
 	/* its header verifies and frames of it follow */

@@ -32,6 +32,7 @@ struct chain {
 	uint64_t file_bytes;
 	uint32_t pos; /* of the next frame */
 	bool damaged;
+	bool sealed;       /* it is not the last */
 	bool from_journal; /* the frame that is taken */
 	/* its index */
 	struct bytes index; /* the file, len 0 = none */
@@ -255,6 +256,7 @@ static enum err show(
 	    .fault = fault,
 	    .whole = body.len > 0 && (!fault || hole || batch_fault(frame, body, &h) == NULL),
 	    .from_journal = c->from_journal,
+	    .raw = c->from_journal ? writer_bytes(&c->buf) : (struct bytes){NULL, 0},
 	};
 	err_clear();
 	return sink->frame(sink->ctx, &seen);
@@ -368,6 +370,24 @@ static enum err tail(struct chain *c)
 }
 
 /*
+ * Nothing says where the partition ends, and in its last segment nothing that verifies follows:
+ * this is the end. Zeros are room made ahead; of anything else it cannot be known whether somebody
+ * was told of it.
+ */
+static bool unknown_end(struct chain *c, enum err *ret_err)
+{
+	uint32_t pos = c->pos;
+	if (c->sealed || index_next(c, pos)) {
+		c->pos = pos;
+		return false;
+	}
+	c->pos = pos;
+	*ret_err = tail(c);
+	c->file_bytes = pos;
+	return true;
+}
+
+/*
  * The place at c->pos does not verify; `frame` when at least its header does. *ret_more: go on at
  * c->pos.
  */
@@ -391,6 +411,8 @@ static enum err bad_place(struct chain *c, const struct frame *frame, bool *ret_
 		step(c, frame);
 		return ERR_OK;
 	}
+	if (!c->end && unknown_end(c, &err))
+		return err;
 	damaged(c, NULL, "frame header does not verify");
 	c->link_known = false;
 	c->next_offset = -1;
@@ -430,10 +452,13 @@ static enum err read_frames(struct chain *c)
 static enum err read_missing(struct chain *c)
 {
 	enum err err = ERR_OK;
-	while (c->end && !behind_end(c) && err == ERR_OK)
+	bool unknown = c->f->sink && c->f->sink->ends_unknown;
+	while ((c->end || unknown) && !behind_end(c) && err == ERR_OK)
 		err = take_from_journal(c);
 	if (err != ERR_NOT_FOUND)
 		return err;
+	if (!c->end)
+		return ERR_OK;
 	if (c->base == c->end->segment)
 		fsck_find(c->f, c->damaged ? ERR_DAMAGED : ERR_LOST_SUFFIX,
 		    AT_FMT " end=%u reason=\"ends too early\"", AT_ARG(c), c->end->segment_end);
@@ -502,6 +527,7 @@ static enum err read_segment(
 	c->file_bytes = stat.size_bytes < SEGMENT_BYTES_MAX ? stat.size_bytes : SEGMENT_BYTES_MAX;
 	c->pos = SEGMENT_HEADER_BYTES;
 	c->damaged = false;
+	c->sealed = sealed;
 	if (c->f->sink && c->f->sink->segment)
 		TRY(c->f->sink->segment(c->f->sink->ctx, c->dir, h));
 	TRY(index_load(c, path, sealed));

@@ -82,8 +82,11 @@ enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_ha
 	uint8_t *buf = mem_alloc(CHUNK);
 	XXH3_state_t *state = mem_alloc_aligned(64, sizeof(XXH3_state_t));
 	enum err e = buf && state ? ERR_OK : ERR_NOMEM;
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
+		/* without it a reset believes what a state that was here before left of its seed */
+		XXH3_INITSTATE(state);
 		XXH3_64bits_reset_withSeed(state, INDEX_SEED);
+	}
 	for (uint64_t done = 0, all = count * INDEX_ENTRY_BYTES; e == ERR_OK && done < all;) {
 		size_t n = all - done < CHUNK ? (size_t)(all - done) : CHUNK;
 		e = io_pread_all(io, fd, buf, n, INDEX_HEADER_BYTES + done);

@@ -516,3 +516,17 @@ struct log_salvage_result {
 MUST_USE enum err log_salvage(struct io *io, const char *data_dir, const char *out_dir,
     const struct log_fsck_options *options, log_print print, void *ctx,
     struct log_salvage_result *ret_result);
+/*
+ * A new journal and checkpoint record for a directory whose own are missing or unreadable, out of
+ * what the frames say; the lines tell what cannot be known. The old files go to quarantine/.
+ * ERR_REFUSED: they can be read. ERR_CORRUPT: done, and not everything is served.
+ */
+MUST_USE enum err log_rebuild_journal(struct io *io, const char *data_dir,
+    const struct log_fsck_options *options, log_print print, void *ctx);
+/*
+ * Makes topics/`dir`, which no topic of the catalog has, a partition of the topic that its segment
+ * headers name. ERR_NOT_FOUND, ERR_LOCKED; ERR_EXISTS: it belongs to a topic, or another one has
+ * its name; ERR_REFUSED: it comes from another server. Errors of log_open.
+ */
+MUST_USE enum err log_adopt(struct io *io, const char *data_dir, const char *dir,
+    const struct log_fsck_options *options, log_print print, void *ctx);

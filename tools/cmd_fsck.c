@@ -48,6 +48,19 @@ static enum exit_code salvage(
 	return EXIT_OK;
 }
 
+/* Each name given; the first that fails ends it. */
+static enum exit_code adopt(
+    struct cli *cli, struct io *io, const char *data, const struct log_fsck_options *options)
+{
+	const char *dir;
+	for (int n = 0; (dir = cli_nth(cli, "adopt", n)) != NULL; n++) {
+		enum err e = log_adopt(io, data, dir, options, print_line, NULL);
+		if (e != ERR_OK)
+			return cli_fail(e, NULL, "adopt %s in %s", dir, data);
+	}
+	return EXIT_OK;
+}
+
 static enum exit_code run(struct cli *cli, struct io *io, const char *data)
 {
 	struct progress progress;
@@ -61,6 +74,11 @@ static enum exit_code run(struct cli *cli, struct io *io, const char *data)
 	progress_begin(&progress, cli, "fsck", "data=%s", data);
 	if (cli_has(cli, "salvage")) {
 		code = salvage(cli, io, data, &options);
+	} else if (cli_has(cli, "rebuild-journal")) {
+		enum err e = log_rebuild_journal(io, data, &options, print_line, NULL);
+		code = e == ERR_OK ? EXIT_OK : fail(e, data);
+	} else if (cli_has(cli, "adopt")) {
+		code = adopt(cli, io, data, &options);
 	} else {
 		enum err e = log_fsck(io, data, &options, print_line, NULL);
 		code = e == ERR_OK ? EXIT_OK : fail(e, data);
@@ -82,8 +100,6 @@ enum exit_code cmd_fsck(struct cli *cli)
 	if (given > 1)
 		return cli_usage(cli, "one of --repair-caches, --salvage, --rebuild-journal and "
 		                      "--adopt at a time");
-	if (cli_has(cli, "rebuild-journal"))
-		return cli_fail(ERR_NOT_YET, NULL, "fsck --rebuild-journal");
 	enum err e = io_new("threads", &io);
 	if (e != ERR_OK)
 		return cli_fail(e, NULL, "fsck %s", data);

@@ -168,7 +168,8 @@ static const struct cli_option fsck_options[] = {
     {"repair-caches", 0, NULL, "rebuild index and snapshot files that are bad"},
     {"salvage", 0, "OUT",
         "copy every frame that verifies into a new directory; exit 7 when some are lost"},
-    {"rebuild-journal", 0, NULL, "make a new journal"},
+    {"rebuild-journal", 0, NULL, "make a new journal out of what the frames say"},
+    {"adopt", 0, "TOPIC-P", "give a directory without a topic its topic back; may be repeated"},
     {NULL, 0, NULL, NULL},
 };
 static const struct cli_option demo_event_options[] = {

@@ -286,6 +286,164 @@ static void refusals_leave_nothing_behind(void **state)
 	assert_int_equal(salvage(), ERR_OK); /* the refused one made an empty directory at most */
 }
 
+/* ---- --rebuild-journal ---- */
+
+static enum err rebuild(void)
+{
+	const struct log_fsck_options options = {0};
+	lines[0] = '\0';
+	err_clear();
+	return log_rebuild_journal(server.io, server.dir, &options, collect, NULL);
+}
+
+static void check_server(void)
+{
+	log_server_open(&server);
+	for (int64_t offset = 0; offset < RECORDS; offset++)
+		assert_int_equal(log_server_read(&server, "t", 0, offset)[0], 'a' + offset);
+	assert_string_equal(log_server_read(&server, "u", 1, 1), "two");
+}
+
+static void a_new_journal_is_made_out_of_the_frames(void **state)
+{
+	(void)state;
+	assert_int_equal(rebuild(), ERR_REFUSED); /* it has one */
+	for (int way = 0; way < 3; way++) {
+		if (way == 0)
+			log_files_unlink_directory(&files, "journal");
+		if (way == 1)
+			log_files_unlink(&files, "journal/journal-1");
+		if (way == 2)
+			for (int i = 0; i < 4; i++) {
+				char name[40];
+				snprintf(name, sizeof(name), "journal/journal-%d", i);
+				log_files_flip(&files, name, 20, 1);
+			}
+		assert_int_equal(rebuild(), ERR_OK);
+		says("verdict=OK action=rebuilt what=journal durable_at_least=");
+		says("unknown=lost_suffix");
+		check_server();
+		assert_int_equal(log_server_append(&server, "u", 0, "more"), way);
+		log_server_close(&server);
+		const struct log_fsck_options options = {0};
+		lines[0] = '\0';
+		assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
+		says(way == 0 ? " findings=0" : "file=quarantine/journal-");
+	}
+}
+
+static void take_killed(void)
+{
+	char *killed = log_server_copy(&server);
+	log_server_close(&server);
+	tempdir_remove(server.dir);
+	server.dir = killed;
+	server.options.data_dir = killed;
+	files.dir = killed;
+}
+
+static void frames_behind_the_last_record_stay(void **state)
+{
+	(void)state;
+	log_server_open(&server);
+	for (int i = 0; i < 5; i++)
+		log_server_append(&server, "u", 0, "acknowledged");
+	take_killed();
+	log_files_unlink(&files, "journal/journal-3");
+	assert_int_equal(rebuild(), ERR_OK);
+	check_server();
+	assert_string_equal(log_server_read(&server, "u", 0, 4), "acknowledged");
+	assert_int_equal(log_server_append(&server, "u", 0, "more"), 5);
+}
+
+static void what_only_a_readable_part_of_the_journal_has_is_put_back(void **state)
+{
+	(void)state;
+	static const char name[] = "topics/u-0/00000000000000000000.log";
+	log_server_open(&server);
+	log_server_append(&server, "u", 0, "first");
+	log_server_append(&server, "u", 0, "second");
+	take_killed();
+	log_files_resize(&files, name, SEGMENT_HEADER_BYTES + 10);
+	log_files_unlink(&files, "journal/journal-3");
+	assert_int_equal(rebuild(), ERR_OK);
+	says(" from_journal=2");
+	log_server_open(&server);
+	assert_string_equal(log_server_read(&server, "u", 0, 0), "first");
+	assert_string_equal(log_server_read(&server, "u", 0, 1), "second");
+}
+
+static void damage_is_told_beside_the_new_journal(void **state)
+{
+	(void)state;
+	int64_t base = log_files_base(&files, "t-0", 1);
+	log_files_unlink_directory(&files, "journal");
+	log_files_flip(&files, log_files_segment("t-0", base, ".log"),
+	    SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 500, 4);
+	assert_int_equal(rebuild(), ERR_CORRUPT);
+	says("verdict=DAMAGED partition=t-0");
+	says("action=rebuilt");
+	log_server_open(&server);
+	assert_string_equal(log_server_read(&server, "u", 1, 1), "two");
+	assert_int_equal(log_server_read(&server, "t", 0, RECORDS - 1)[0], 'a' + RECORDS - 1);
+}
+
+static void an_end_that_an_old_record_knows_is_still_missed(void **state)
+{
+	(void)state;
+	int64_t last = log_files_base(&files, "t-0", 3);
+	log_files_unlink(&files, "journal/journal-0");
+	log_files_unlink(&files, log_files_segment("t-0", last, ".log"));
+	assert_int_equal(rebuild(), ERR_CORRUPT);
+	says("verdict=LOST_SUFFIX partition=t-0");
+	struct loop *loop;
+	struct log *log;
+	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
+	assert_int_equal(log_open(loop, &server.options, &log), ERR_LOST_SUFFIX);
+	loop_free(loop);
+}
+
+/* ---- --adopt ---- */
+
+static enum err adopt(const char *dir)
+{
+	const struct log_fsck_options options = {0};
+	lines[0] = '\0';
+	err_clear();
+	return log_adopt(server.io, server.dir, dir, &options, collect, NULL);
+}
+
+static void an_orphan_gets_its_topic_back(void **state)
+{
+	(void)state;
+	assert_int_equal(adopt("t-0"), ERR_EXISTS);
+	assert_int_equal(adopt("nothing-0"), ERR_NOT_FOUND);
+	assert_int_equal(adopt("../journal"), ERR_INVALID);
+	log_files_unlink_directory(&files, "topics/__kappa_catalog-0");
+	assert_int_equal(adopt("t-0"), ERR_OK);
+	says("verdict=OK action=adopted partition=t-0 topic=t partitions=1 log_start=0 log_end=24 "
+	     "damaged=false");
+	assert_int_equal(adopt("u-1"), ERR_OK);
+	check_server();
+	assert_int_equal(adopt("t-0"), ERR_LOCKED);
+	assert_int_equal(log_server_append(&server, "u", 0, "zero"), 0);
+	log_server_restart(&server);
+	assert_string_equal(log_server_read(&server, "u", 0, 0), "zero");
+}
+
+static void a_directory_of_another_server_is_not_adopted(void **state)
+{
+	(void)state;
+	char from[4096], to[4096];
+	log_server_create(&copy, "foreign", 1, NULL);
+	log_server_append(&copy, "foreign", 0, "value");
+	log_server_close(&copy);
+	snprintf(from, sizeof(from), "%s/topics/foreign-0", copy.dir);
+	snprintf(to, sizeof(to), "%s/topics/foreign-0", server.dir);
+	assert_int_equal(io_rename(server.io, from, to), ERR_OK);
+	assert_int_equal(adopt("foreign-0"), ERR_REFUSED);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -301,6 +459,13 @@ int main(void)
 	    TEST(frames_of_the_journal_are_copied_too),
 	    TEST(a_directory_without_a_journal_gives_all_its_frames),
 	    TEST(refusals_leave_nothing_behind),
+	    TEST(a_new_journal_is_made_out_of_the_frames),
+	    TEST(frames_behind_the_last_record_stay),
+	    TEST(what_only_a_readable_part_of_the_journal_has_is_put_back),
+	    TEST(damage_is_told_beside_the_new_journal),
+	    TEST(an_end_that_an_old_record_knows_is_still_missed),
+	    TEST(an_orphan_gets_its_topic_back),
+	    TEST(a_directory_of_another_server_is_not_adopted),
 	};
 	diag_set_level(DIAG_ERROR);
 	return cmocka_run_group_tests_name("salvage", tests, NULL, NULL);

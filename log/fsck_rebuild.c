@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fsck --rebuild-journal: a new journal and checkpoint record for a directory whose own are gone,
+ * out of what the frames say of themselves. Every frame that verifies stays, and what only a
+ * readable part of the old journal has is put into its segment. Known afterwards:
+ *
+ *   at least   D is no less than the greatest advisory mark of any frame
+ *   at most    the last sequence is that of the last frame that verifies
+ *
+ * Not known, and said so: whether the frames between the two were acknowledged (they stay), whether
+ * acknowledged ones behind the ends are gone, which producer ids were given out since (1000 are
+ * passed over). The old files go to quarantine/.
+ */
+#include "log/fsck.h"
+#include "log/offline.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REBUILD_PRODUCER_IDS = 1000 };
+
+struct rebuild {
+	struct fsck *f;
+	struct offline_record record;
+	struct checkpoint_row row; /* of the partition that is read; log_end 0 = nothing yet */
+	uint64_t marked, sequence, producer_ids;
+	int64_t append_ns;
+	uint32_t epoch;
+	uint64_t repaired;
+	/* sequences above `marked`, as far as that is known: few, a mark is a round or two behind
+	 */
+	uint64_t *above;
+	size_t above_count, above_capacity;
+};
+
+/* ---- sequences above the mark ---------------------------------------------------------------- */
+
+static int sequence_order(const void *a, const void *b)
+{
+	uint64_t x, y;
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+static void above_prune(struct rebuild *r)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < r->above_count; i++)
+		if (r->above[i] > r->marked)
+			r->above[kept++] = r->above[i];
+	r->above_count = kept;
+}
+
+static enum err above_add(struct rebuild *r, uint64_t sequence)
+{
+	if (sequence <= r->marked)
+		return ERR_OK;
+	if (r->above_count == r->above_capacity)
+		above_prune(r);
+	if (r->above_count >= r->above_capacity / 2) {
+		size_t capacity = r->above_capacity ? r->above_capacity * 2 : 1024;
+		uint64_t *grown = mem_realloc(r->above, capacity * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		r->above = grown;
+		r->above_capacity = capacity;
+	}
+	r->above[r->above_count++] = sequence;
+	return ERR_OK;
+}
+
+/* Sequences that nobody has, between those that are there: burnt, by name. */
+static uint64_t name_gaps(struct rebuild *r)
+{
+	struct checkpoint_header *h = &r->record.record.header;
+	struct checkpoint_gap *gaps = r->record.record.gaps;
+	uint64_t expect = r->marked + 1, missing = 0;
+	above_prune(r);
+	if (r->above_count > 0)
+		qsort(r->above, r->above_count, sizeof(*r->above), sequence_order);
+	for (size_t i = 0; i < r->above_count; expect = r->above[i++] + 1) {
+		if (r->above[i] <= expect)
+			continue;
+		missing += r->above[i] - expect;
+		if (h->gap_count < CHECKPOINT_GAPS_MAX)
+			gaps[h->gap_count++] = (struct checkpoint_gap){expect, r->above[i] - 1};
+	}
+	return missing;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+static enum err rebuild_journal(void *ctx, struct fsck *f)
+{
+	struct rebuild *r = ctx;
+	bool whole = f->record_found;
+	r->f = f;
+	for (unsigned i = 0; i < JOURNAL_FILES; i++)
+		whole = whole && f->journal_fd[i] >= 0;
+	if (whole)
+		return err_note(
+		    ERR_REFUSED, "%s: journal and checkpoint record can be read", f->data_dir);
+	f->bad = false; /* that much is about to be put right */
+	return ERR_OK;
+}
+
+static enum err rebuild_partition(void *ctx, struct fsck *f, const char *dir, int64_t lowest)
+{
+	struct rebuild *r = ctx;
+	(void)f;
+	(void)dir;
+	(void)lowest;
+	r->row = (struct checkpoint_row){0};
+	return ERR_OK;
+}
+
+static enum err segment_path(
+    const struct rebuild *r, const char *dir, const struct segment_header *h, char *buf)
+{
+	char name[SEGMENT_NAME_BYTES];
+	TRY(fsck_path(r->f, buf, "topics/%s/%s", dir,
+	    segment_name_of(h->base_offset, h->generation, ".log", name)));
+	struct io_stat stat;
+	if (io_stat(r->f->io, buf, &stat) == ERR_OK)
+		return ERR_OK;
+	err_clear();
+	return fsck_path(
+	    r->f, buf, "topics/%s/%s", dir, segment_name(h->base_offset, ".log", name));
+}
+
+/* The new record says that it is all on disk. */
+static enum err rebuild_segment(void *ctx, const char *dir, const struct segment_header *h)
+{
+	struct rebuild *r = ctx;
+	char path[LOG_PATH_MAX];
+	int fd;
+	if (h->epoch > r->epoch)
+		r->epoch = h->epoch;
+	r->row.topic_id = h->topic_id;
+	r->row.partition = h->partition;
+	r->row.log_end = h->base_offset;
+	r->row.segment = h->base_offset;
+	r->row.segment_end = SEGMENT_HEADER_BYTES;
+	r->row.last_link = h->previous_link;
+	TRY(segment_path(r, dir, h, path));
+	TRY(io_open(r->f->io, path, 0, &fd));
+	enum err err = io_fsync(r->f->io, fd);
+	enum err closed = io_close(r->f->io, fd);
+	return err == ERR_OK ? closed : err;
+}
+
+static enum err put_back(struct rebuild *r, const struct fsck_seen *seen)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int fd;
+	TRY(fsck_path(
+	    r->f, path, "topics/%s/%s", seen->dir, segment_name(seen->segment, ".log", name)));
+	TRY(io_open(r->f->io, path, 0, &fd));
+	enum err err = io_pwrite(r->f->io, fd, seen->raw.ptr, seen->raw.len, seen->pos);
+	if (err == ERR_OK)
+		err = io_fdatasync(r->f->io, fd);
+	enum err closed = io_close(r->f->io, fd);
+	r->repaired++;
+	return err == ERR_OK ? closed : err;
+}
+
+static enum err rebuild_frame(void *ctx, const struct fsck_seen *seen)
+{
+	struct rebuild *r = ctx;
+	const struct frame *f = seen->frame;
+	struct batch_header h;
+	if (seen->from_journal)
+		TRY(put_back(r, seen));
+	/* one that is DAMAGED lies below the end all the same */
+	r->row.log_end = f->base_offset + (int64_t)f->last_offset_delta + 1;
+	r->row.segment_end = seen->pos + FRAME_HEADER_BYTES + f->length;
+	r->row.last_sequence = f->sequence;
+	r->row.last_link = f->link;
+	if (f->durable_when_written > r->marked)
+		r->marked = f->durable_when_written;
+	if (f->sequence > r->sequence)
+		r->sequence = f->sequence;
+	if (f->append_time_ns > r->append_ns)
+		r->append_ns = f->append_time_ns;
+	if (f->server_epoch > r->epoch)
+		r->epoch = f->server_epoch;
+	bool batch = seen->whole && !(f->flags & FRAME_HOLE);
+	if (batch && batch_header_read(seen->body, &h) == ERR_OK && h.producer_id >= 0 &&
+	    (uint64_t)h.producer_id >= r->producer_ids)
+		r->producer_ids = (uint64_t)h.producer_id + 1;
+	return above_add(r, f->sequence);
+}
+
+static enum err rebuild_partition_end(void *ctx, const char *dir, const struct fsck_end *end)
+{
+	struct rebuild *r = ctx;
+	(void)end;
+	if (r->row.segment_end == 0)
+		return ERR_OK; /* nothing in it says what it is */
+	struct partition_key key = {r->row.topic_id, r->row.partition};
+	const struct fsck_end *known = fsck_end_of(r->f, key);
+	if (known && known->log_end > r->row.log_end) {
+		/* an old record knew more: the next start refuses, as it must */
+		fsck_find(r->f, ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=%lld", dir,
+		    (long long)known->log_end, (long long)r->row.log_end);
+		r->row.log_end = known->log_end;
+		r->row.segment = known->segment;
+		r->row.segment_end = known->segment_end;
+		r->row.last_sequence = known->last_sequence;
+	}
+	return offline_record_put(&r->record, &r->row);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static enum err keep_old(struct rebuild *r)
+{
+	struct fsck *f = r->f;
+	char from[LOG_PATH_MAX], to[LOG_PATH_MAX];
+	struct io_names names;
+	int64_t now_s = io_clock_ns(f->io, IO_CLOCK_REALTIME) / S_NS;
+	TRY(fsck_path(f, from, "journal"));
+	enum err err = io_list(f->io, from, &names);
+	if (err == ERR_NOT_FOUND) {
+		err_clear();
+		return ERR_OK;
+	}
+	TRY(err);
+	err = fsck_path(f, to, "quarantine");
+	if (err == ERR_OK)
+		err = io_mkdir_all(f->io, to);
+	for (size_t i = 0; i < names.count && err == ERR_OK; i++) {
+		err = fsck_path(f, from, "journal/%s", names.name[i]);
+		if (err == ERR_OK)
+			err = fsck_path(
+			    f, to, "quarantine/journal-%lld-%s", (long long)now_s, names.name[i]);
+		if (err == ERR_OK)
+			err = io_rename(f->io, from, to);
+	}
+	io_names_release(&names);
+	TRY(err);
+	TRY(fsck_path(f, from, "journal"));
+	TRY(io_fsync_dir(f->io, from));
+	TRY(fsck_path(f, to, "quarantine"));
+	return io_fsync_dir(f->io, to);
+}
+
+static void say(struct rebuild *r, uint64_t missing)
+{
+	struct fsck *f = r->f;
+	const struct checkpoint_header *h = &r->record.record.header;
+	fsck_find(f, ERR_OK,
+	    "action=rebuilt what=journal durable_at_least=%llu last_sequence=%llu partitions=%llu "
+	    "from_journal=%llu",
+	    (unsigned long long)r->marked, (unsigned long long)h->sequence,
+	    (unsigned long long)h->row_count, (unsigned long long)r->repaired);
+	if (r->above_count > 0)
+		fsck_find(f, ERR_OK,
+		    "unknown=acknowledged frames=%zu above_sequence=%llu reason=\"frames above "
+		    "the "
+		    "mark verify and stay; whether somebody was told of them cannot be known\"",
+		    r->above_count, (unsigned long long)r->marked);
+	if (missing > 0)
+		fsck_find(f, ERR_GAP,
+		    "sequences=%llu above_sequence=%llu reason=\"nobody has them; whether they "
+		    "were "
+		    "acknowledged cannot be known\"",
+		    (unsigned long long)missing, (unsigned long long)r->marked);
+	fsck_find(f, ERR_OK,
+	    "unknown=lost_suffix reason=\"whether records behind the ends found were "
+	    "acknowledged and are gone cannot be known\"");
+	fsck_find(f, ERR_OK,
+	    "unknown=producer_ids next=%llu reason=\"ids given out and never used in a record "
+	    "cannot be known\"",
+	    (unsigned long long)h->producer_ids);
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static enum err rebuild_finish(void *ctx, struct fsck *f)
+{
+	struct rebuild *r = ctx;
+	const struct checkpoint_header *old = &f->record.header; /* zeros when there is none */
+	struct checkpoint_header *h = &r->record.record.header;
+	uint64_t missing = name_gaps(r);
+	h->epoch = (uint32_t)larger(r->epoch, old->epoch);
+	h->number = larger(old->number, 1);
+	h->journal_pos = JOURNAL_BLOCK;
+	h->sequence = larger(larger(r->sequence, r->marked), old->sequence);
+	if (old->lazy_bound > 0)
+		h->sequence = larger(h->sequence, old->lazy_bound - 1);
+	h->producer_ids = larger(r->producer_ids, old->producer_ids) + REBUILD_PRODUCER_IDS;
+	h->last_append_ns = r->append_ns > old->last_append_ns ? r->append_ns : old->last_append_ns;
+	h->clean = true;
+	TRY(keep_old(r));
+	TRY(offline_journal_make(f->io, f->data_dir, 0));
+	TRY(offline_record_write(f->io, f->data_dir, &r->record));
+	say(r, missing);
+	return f->bad ? err_note(ERR_CORRUPT, "%s: not everything is served", f->data_dir) : ERR_OK;
+}
+
+enum err log_rebuild_journal(struct io *io, const char *data_dir,
+    const struct log_fsck_options *options, log_print print, void *ctx)
+{
+	struct rebuild r = {0};
+	const struct fsck_sink sink = {
+	    .ctx = &r,
+	    .journal = rebuild_journal,
+	    .partition = rebuild_partition,
+	    .segment = rebuild_segment,
+	    .frame = rebuild_frame,
+	    .partition_end = rebuild_partition_end,
+	    .finish = rebuild_finish,
+	    .ends_unknown = true,
+	};
+	enum err err = fsck_walk(io, data_dir, options, &sink, print, ctx);
+	offline_record_release(&r.record);
+	mem_free(r.above);
+	return err;
+}
