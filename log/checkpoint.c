@@ -337,7 +337,7 @@ static void checkpoint_retreat(struct checkpointer *c)
 static void flush_next(struct checkpointer *c)
 {
 	while (c->jobs < FLUSH_JOBS && !list_empty(&c->flushing)) {
-		struct checkpoint_flush *f = mem_calloc(1, sizeof(*f));
+		struct checkpoint_flush *f = mem_alloc(sizeof(*f)); /* mostly room for paths */
 		struct segment *s =
 		    CONTAINER_OF(list_first(&c->flushing), struct segment, dirty_node);
 		char name[SEGMENT_NAME_BYTES];
@@ -350,6 +350,7 @@ static void flush_next(struct checkpointer *c)
 			f->job = (struct pool_job){.run = flush_run, .done = flush_done};
 			f->c = c;
 			f->s = s;
+			f->err = f->index_err = ERR_OK;
 			f->index = index_write_begin(&s->index);
 			f->seal = s->sealed && !s->index_sealed && s->frames_pending == 0 &&
 			          s->index.fresh.count == 0;

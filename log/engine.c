@@ -12,8 +12,7 @@
 #define APPEND_QUEUE_DEFAULT     (64 * MIB)
 #define OPEN_FILES_DEFAULT       ((size_t)512)
 #define STOP_NO_SPACE_NS         (5 * S_NS) /* how long a stop waits for room on a full disk */
-#define ENGINE_JOURNAL_MIN                                                                         \
-	MIB /* works; servers are held to JOURNAL_BYTES_MIN where options are read */
+#define ENGINE_JOURNAL_MIN       (64 * KIB)
 enum { PRODUCER_ID_BLOCK = 1000 };
 
 enum err engine_path(const struct log *log, char *buf, const char *fmt, ...)

@@ -122,10 +122,8 @@ void segment_header_encode(const struct segment_header *h, uint8_t *out)
 
 static bool all_zero(struct bytes b)
 {
-	for (size_t i = 0; i < b.len; i++)
-		if (b.ptr[i] != 0)
-			return false;
-	return true;
+	/* each byte equals the one before it, and the first is zero */
+	return b.len == 0 || (b.ptr[0] == 0 && memcmp(b.ptr, b.ptr + 1, b.len - 1) == 0);
 }
 
 static enum err segment_header_check(const struct segment_header *h, const uint8_t *in)

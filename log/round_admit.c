@@ -104,11 +104,6 @@ size_t round_copy_bytes(const struct round *r)
 
 enum err round_reserve(struct round *r, size_t need)
 {
-	if (!r->frames) {
-		r->frames = mem_calloc(ROUND_FRAMES_MAX, sizeof(*r->frames));
-		if (!r->frames)
-			return ERR_NOMEM;
-	}
 	if (need <= r->capacity)
 		return ERR_OK;
 	size_t capacity = need > r->rounds->round_bytes ? need : r->rounds->round_bytes;
@@ -141,6 +136,11 @@ static enum err set_room(struct rounds *rs, const struct set_check *c)
 		return err_note(ERR_MESSAGE_TOO_LARGE,
 		    "%zu bytes do not fit into a journal file of %llu", all,
 		    (unsigned long long)rs->log->journal.file_bytes);
+	if (!r->frames) {
+		r->frames = mem_calloc(ROUND_FRAMES_MAX, sizeof(*r->frames));
+		if (!r->frames)
+			return ERR_NOMEM;
+	}
 	TRY(round_reserve(r, need));
 	return rounds_space_take(
 	    rs, c->bytes + c->direct_bytes + c->frames * INDEX_ENTRY_BYTES, c->internal);

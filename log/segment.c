@@ -6,9 +6,13 @@
 
 const char *segment_name(int64_t base_offset, const char *suffix, char *buf)
 {
-	ASSERT(base_offset >= 0);
-	int n = snprintf(buf, SEGMENT_NAME_BYTES, "%020lld%s", (long long)base_offset, suffix);
-	ASSERT(n > 0 && n < SEGMENT_NAME_BYTES);
+	enum { DIGITS = 20 };
+	size_t len = strlen(suffix);
+	ASSERT(base_offset >= 0 && DIGITS + len < SEGMENT_NAME_BYTES);
+	/* by hand: a start makes several names per segment */
+	for (int i = DIGITS; i-- > 0; base_offset /= 10)
+		buf[i] = (char)('0' + base_offset % 10);
+	memcpy(buf + DIGITS, suffix, len + 1);
 	return buf;
 }
 
