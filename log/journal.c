@@ -12,13 +12,23 @@
 #define FILL_STEP_BYTES  (16 * MIB) /* one job */
 #define FILL_WRITE_BYTES MIB
 
+/* J4: an entry and its copy lie in two files, or both in one. */
 uint64_t journal_entry_max(const struct journal *j)
 {
-	uint64_t room = 0;
-	for (unsigned i = 0; i < JOURNAL_FILES; i++)
-		if (j->files[i].limit > room + JOURNAL_BLOCK)
-			room = j->files[i].limit - JOURNAL_BLOCK;
-	return room < UINT32_MAX / 2 ? room : UINT32_MAX / 2;
+	uint64_t first = 0, second = 0;
+	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
+		uint64_t limit = j->files[i].limit;
+		uint64_t room = limit > JOURNAL_BLOCK ? limit - JOURNAL_BLOCK : 0;
+		if (room > first) {
+			second = first;
+			first = room;
+		} else if (room > second) {
+			second = room;
+		}
+	}
+	uint64_t both = first / 2 / JOURNAL_BLOCK * JOURNAL_BLOCK;
+	uint64_t max = second > both ? second : both;
+	return max < UINT32_MAX / 2 ? max : UINT32_MAX / 2;
 }
 
 static enum err journal_path(const struct journal *j, unsigned file, char *buf)
@@ -48,10 +58,11 @@ static enum err file_open(struct journal *j, const char *path, unsigned flags, i
 
 static enum err fill_range(struct io *io, int fd, uint64_t from, uint64_t to)
 {
-	uint8_t *zeros = mem_alloc_aligned(IO_DIRECT_ALIGN, FILL_WRITE_BYTES);
+	size_t zeros_len = to - from < FILL_WRITE_BYTES ? (size_t)(to - from) : FILL_WRITE_BYTES;
+	uint8_t *zeros = mem_alloc_aligned(IO_DIRECT_ALIGN, zeros_len);
 	if (!zeros)
 		return ERR_NOMEM;
-	memset(zeros, 0, FILL_WRITE_BYTES);
+	memset(zeros, 0, zeros_len);
 	enum err e = ERR_OK;
 	for (uint64_t pos = from; pos < to && e == ERR_OK; pos += FILL_WRITE_BYTES) {
 		uint64_t len = to - pos < FILL_WRITE_BYTES ? to - pos : FILL_WRITE_BYTES;
@@ -243,34 +254,64 @@ void journal_close(struct journal *j)
 
 /* ---- the place of an entry ------------------------------------------------------------------- */
 
+/*
+ * The first place for `len` bytes at or behind *file, *pos. False: the next in turn is a file that
+ * is still needed.
+ */
+static bool place_find(const struct journal *j, uint64_t len, unsigned *file, uint64_t *pos)
+{
+	unsigned at = *file;
+	uint64_t from = *pos;
+	for (unsigned i = 0; i <= JOURNAL_FILES; i++) {
+		const struct journal_file *f = &j->files[at];
+		/* round to where it began: not over what is there */
+		uint64_t limit = i == JOURNAL_FILES && *pos < f->limit ? *pos : f->limit;
+		if (from + len <= limit) {
+			if (i > 0 && f->last_number > j->checkpoint_number)
+				return false;
+			*file = at;
+			*pos = from;
+			return true;
+		}
+		at = (at + 1) % JOURNAL_FILES;
+		from = JOURNAL_BLOCK;
+	}
+	return false;
+}
+
+enum err journal_place_copy(
+    const struct journal *j, uint64_t len, unsigned *ret_file, uint64_t *ret_pos)
+{
+	unsigned file = j->current;
+	uint64_t pos = j->pos;
+	if (!place_find(j, len, &file, &pos))
+		return ERR_AGAIN;
+	*ret_file = file;
+	*ret_pos = pos;
+	return ERR_OK;
+}
+
 enum err journal_place(
     struct journal *j, uint64_t len, int *ret_fd, uint64_t *ret_pos, bool *ret_checkpoint)
 {
 	ASSERT(len % JOURNAL_BLOCK == 0 && len > 0 && len <= journal_entry_max(j));
 	unsigned file = j->current;
 	uint64_t pos = j->pos;
-	*ret_checkpoint = false;
-	for (unsigned i = 0; i <= JOURNAL_FILES; i++) {
-		struct journal_file *f = &j->files[file];
-		bool free = i == 0 || f->last_number <= j->checkpoint_number;
-		if (pos + len <= f->limit && free) {
-			if (pos + len > f->filled) {
-				journal_fill(j);
-				return ERR_AGAIN;
-			}
-			j->current = file;
-			j->pos = pos;
-			*ret_fd = f->fd;
-			*ret_pos = pos;
-			return ERR_OK;
-		}
-		if (pos + len <= f->limit)
-			break; /* the next in turn is still needed */
-		file = (file + 1) % JOURNAL_FILES;
-		pos = JOURNAL_BLOCK;
+	bool found = place_find(j, len, &file, &pos);
+	unsigned copy_file = file;
+	uint64_t copy_pos = pos + len;
+	*ret_checkpoint = !found || !place_find(j, len, &copy_file, &copy_pos);
+	if (*ret_checkpoint)
+		return ERR_AGAIN;
+	if (pos + len > j->files[file].filled) {
+		journal_fill(j);
+		return ERR_AGAIN;
 	}
-	*ret_checkpoint = true;
-	return ERR_AGAIN;
+	j->current = file;
+	j->pos = pos;
+	*ret_fd = j->files[file].fd;
+	*ret_pos = pos;
+	return ERR_OK;
 }
 
 void journal_placed(struct journal *j, uint64_t len, uint64_t number)

@@ -17,8 +17,10 @@
  * Invariants
  *   J1 an entry is overwritten only after the checkpoint record covers its number
  *   J2 an entry's header, items and bytes are under checksums seeded by the journal's secret:
- * client data can never be taken for an entry J3 entries are written only inside the part of a file
- * that is already filled (no size change at a flush)
+ *      client data can never be taken for an entry
+ *   J3 entries are written only inside the part of a file that is already filled (no size change
+ *      at a flush)
+ *   J4 behind each entry there is room for its copy, so that recovery never meets a full journal
  */
 #include "log/frame.h"
 
@@ -169,6 +171,10 @@ void journal_close(struct journal *j);
  */
 MUST_USE enum err journal_place(
     struct journal *j, uint64_t len, int *ret_fd, uint64_t *ret_pos, bool *ret_checkpoint);
+/* Where the copy of the last entry goes (recovery): behind j->pos, which the caller has set to its
+ * end. J4 keeps it free; ERR_AGAIN otherwise. */
+MUST_USE enum err journal_place_copy(
+    const struct journal *j, uint64_t len, unsigned *ret_file, uint64_t *ret_pos);
 /* The entry `number` of `len` bytes at the place given by journal_place is durable. */
 void journal_placed(struct journal *j, uint64_t len, uint64_t number);
 /* Starts filling ahead on the pool if needed. */

@@ -142,13 +142,32 @@ static enum err torn(struct recovery *r, const struct seen *s)
 	return e == ERR_OK ? closed : e;
 }
 
+/* The newest entry of the list that lies in `file`, else what the checkpoint covers. */
+static uint64_t newest_in(const struct recovery *r, const struct seen_list *l, unsigned file)
+{
+	for (size_t i = l->count; i-- > 0;)
+		if (l->seen[i].file == file)
+			return l->seen[i].number;
+	return r->number;
+}
+
+/* Nothing needs its file any more: a number that no checkpoint covers would keep it. */
+static enum err drop_last(struct recovery *r, struct seen_list *l)
+{
+	const struct seen *s = &l->seen[l->count - 1];
+	TRY(torn(r, s));
+	l->count--;
+	r->log->journal.files[s->file].last_number = newest_in(r, l, s->file);
+	return ERR_OK;
+}
+
 /* Only the last entry can be torn; when it is a COPY, so can be the one it copies. */
 static enum err drop_torn(struct recovery *r, struct seen_list *l)
 {
 	bool copy = true;
 	while (copy && l->count > 0 && !l->seen[l->count - 1].good) {
-		TRY(torn(r, &l->seen[l->count - 1]));
-		copy = l->seen[--l->count].entry.kind == JOURNAL_COPY;
+		copy = l->seen[l->count - 1].entry.kind == JOURNAL_COPY;
+		TRY(drop_last(r, l));
 	}
 	return ERR_OK;
 }
@@ -171,7 +190,7 @@ static enum err erase(struct recovery *r, const struct seen *s)
  * The last entry verifies, but do its DIRECT frames? Only when nothing was begun behind it: else it
  * was complete. A COPY was written after they had been found good and made durable.
  */
-static enum err drop_torn_direct(struct recovery *r, struct seen_list *l)
+static enum err drop_torn_direct(struct recovery *r, struct seen_list *l, bool *ret_dropped)
 {
 	struct journal_iter it;
 	struct journal_found f;
@@ -194,8 +213,8 @@ static enum err drop_torn_direct(struct recovery *r, struct seen_list *l)
 		return e;
 	diag(DIAG_WARN, "direct_missing", "number=%llu reason=\"%s\"",
 	    (unsigned long long)last->number, err_chain());
-	TRY(torn(r, last));
-	l->count--;
+	*ret_dropped = true;
+	TRY(drop_last(r, l));
 	return erase(r, last);
 }
 
@@ -203,8 +222,10 @@ static enum err drop_torn_direct(struct recovery *r, struct seen_list *l)
 static enum err judge(struct recovery *r, struct seen_list *l)
 {
 	uint64_t expect = r->number + 1;
-	TRY(drop_torn_direct(r, l));
-	TRY(drop_torn(r, l));
+	bool dropped = false;
+	TRY(drop_torn_direct(r, l, &dropped));
+	if (!dropped) /* else what is before it was complete when it was begun */
+		TRY(drop_torn(r, l));
 	for (size_t i = 0; i < l->count; i++, expect++) {
 		const struct seen *s = &l->seen[i];
 		if (s->number == expect + 1 && s->good && s->entry.kind == JOURNAL_COPY)
@@ -256,60 +277,65 @@ static enum err replay_entry(struct recovery *r, struct journal_iter *it, const 
 	return ERR_OK;
 }
 
-/* Where an entry of `len` bytes goes behind `last`; a write may extend a file here. */
+/*
+ * The place for the copy of the last entry, `len` bytes, of the list. A copy's own is where it is:
+ * if writing it again tears it, there is the original, or nobody was ever told of it; and however
+ * often a start is cut short, the journal needs room for one (J4).
+ */
 static enum err copy_place(
-    struct recovery *r, const struct seen *last, uint32_t len, uint64_t *ret_pos)
+    struct recovery *r, const struct seen_list *l, uint32_t len, struct seen *ret)
 {
 	struct journal *j = &r->log->journal;
-	uint64_t filled[JOURNAL_FILES];
-	bool checkpoint;
-	int fd;
-	j->checkpoint_number = r->record_found ? r->record.header.number : r->number;
+	const struct seen *last = &l->seen[l->count - 1];
+	struct journal_file *f = &j->files[last->file];
+	*ret = *last;
 	j->current = last->file;
+	if (last->entry.kind == JOURNAL_COPY)
+		return ERR_OK;
+	j->checkpoint_number = r->record_found ? r->record.header.number : r->number;
 	j->pos = last->pos + last->entry.length;
-	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
-		filled[i] = j->files[i].filled;
-		j->files[i].filled = j->files[i].limit;
-	}
-	enum err placed = len > journal_entry_max(j)
-	                      ? ERR_AGAIN
-	                      : journal_place(j, len, &fd, ret_pos, &checkpoint);
-	for (unsigned i = 0; i < JOURNAL_FILES; i++)
-		j->files[i].filled = filled[i];
+	/* as it was when the entry was placed: it is not what its file is needed for */
+	const struct seen_list others = {.seen = l->seen, .count = l->count - 1};
+	uint64_t newest = f->last_number;
+	f->last_number = newest_in(r, &others, last->file);
+	enum err placed = journal_place_copy(j, len, &ret->file, &ret->pos);
+	f->last_number = newest;
 	if (placed != ERR_OK)
 		return err_note(ERR_NOSPACE, "the journal has no room behind entry %llu",
 		    (unsigned long long)last->number);
-	if (*ret_pos + len > j->files[j->current].filled)
-		j->files[j->current].filled = *ret_pos + len;
+	ret->number = last->number + 1;
+	f = &j->files[ret->file];
+	if (ret->pos + len > f->filled)
+		f->filled = ret->pos + len; /* the write may extend the file */
 	return ERR_OK;
 }
 
 static enum err copy_write(
-    struct recovery *r, const struct seen *last, const struct journal_found *f, struct seen *ret)
+    struct recovery *r, const struct seen_list *l, const struct journal_found *f, struct seen *ret)
 {
 	struct journal *j = &r->log->journal;
 	struct journal_entry e;
 	uint32_t room = f->entry.length + recovery_copy_more(f);
 	uint8_t *buf = mem_alloc_aligned(IO_DIRECT_ALIGN, room);
-	uint64_t pos = 0;
 	if (!buf)
 		return ERR_NOMEM;
 	enum err err = recovery_copy(r, f, buf, &e);
 	if (err == ERR_OK)
-		err = copy_place(r, last, e.length, &pos);
+		err = copy_place(r, l, e.length, ret);
 	if (err == ERR_OK) {
 		ASSERT(e.length <= room);
-		e.number = last->number + 1;
+		e.number = ret->number;
 		journal_entry_seal(&e, j->seed, buf);
-		int fd = j->files[j->current].fd;
-		err = io_pwrite(r->log->io, fd, buf, e.length, pos);
+		int fd = j->files[ret->file].fd;
+		err = io_pwrite(r->log->io, fd, buf, e.length, ret->pos);
 		if (err == ERR_OK)
 			err = io_fdatasync(r->log->io, fd);
 	}
 	mem_free(buf);
 	TRY(err);
-	*ret = (struct seen){e.number, pos, j->current, true, e};
-	j->files[j->current].last_number = e.number;
+	ret->entry = e;
+	if (e.number > j->files[ret->file].last_number)
+		j->files[ret->file].last_number = e.number;
 	return ERR_OK;
 }
 
@@ -331,9 +357,9 @@ static enum err copy_last(struct recovery *r, struct seen_list *l)
 	if (e == ERR_OK && !f.good)
 		e = ERR_IO;
 	if (e == ERR_OK)
-		e = copy_write(r, &last, &f, &copy);
+		e = copy_write(r, l, &f, &copy);
 	journal_iter_release(&it);
-	return e == ERR_OK ? seen_add(l, &copy) : e;
+	return e == ERR_OK && copy.number > last.number ? seen_add(l, &copy) : e;
 }
 
 /* A good COPY right behind an entry has all of it, and more. */
