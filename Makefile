@@ -115,6 +115,20 @@ $(eval $(call unit,processor,proc))
 $(eval $(call unit,replay,replay))
 $(eval $(call unit,tools,tools))
 $(eval $(call unit,sim,sim))
+$(eval $(call unit,crash,log))
+# what the programs of test/crash share
+OBJ_crash := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c %_main.c,$(wildcard test/crash/*.c)))
+$(B)/libcrash.a: $(OBJ_crash)
+	$(call say,AR,$@)rm -f $@; mkdir -p $(@D); ar qcs $@ $^
+$(TEST_crash): $(B)/libcrash.a
+$(TEST_crash): A_log := $(B)/libcrash.a $(B)/libtest.a $(A_log)
+$(B)/test/crash/crash_main: $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a $(B)/libtest.a $(A_log)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(L_log)
+## crash: enumerate power cuts: STATES=1e9 of them, or SECONDS=n of CPU time; SEED=n to begin with
+crash: $(B)/test/crash/crash_main
+	$(Q)$< $(or $(STATES),1e9) $(or $(SECONDS),0) $(or $(SEED),1)
+.PHONY: crash
 $(B)/test/base/json_peer_test: L_base += -ljson-c
 # ---- simulation: the whole server in one thread, see test/README.md
 SIM := $(B)/test/sim/sim

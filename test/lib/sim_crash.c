@@ -99,7 +99,7 @@ static void crash_file(struct sim_disk *d, uint32_t inode, const struct unit_lis
 	settle_file(n, after);
 }
 
-static void recount_space(struct sim_disk *d)
+void sim_disk_recount(struct sim_disk *d)
 {
 	d->used_bytes = 0;
 	for (uint32_t i = 1; i < d->inode_count; i++) {
@@ -138,7 +138,7 @@ struct sim_disk *sim_disk_crash(const struct sim_disk *disk, const uint32_t *cho
 	}
 	ASSERT(at == l.count);
 	free(l.unit);
-	recount_space(d);
+	sim_disk_recount(d);
 	sim_disk_collect(d);
 	return d;
 }

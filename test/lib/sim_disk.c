@@ -115,7 +115,7 @@ static void *duplicate(const void *from, size_t len)
 	return copy;
 }
 
-static void inode_clone(struct sim_inode *to, const struct sim_inode *from)
+static void inode_clone(struct sim_inode *to, struct sim_inode *from)
 {
 	*to = *from;
 	if (from->cached) {
@@ -123,11 +123,14 @@ static void inode_clone(struct sim_inode *to, const struct sim_inode *from)
 		sim_content_ref(from->durable);
 	}
 	to->dirty = duplicate(from->dirty, from->dirty_blocks);
-	size_t capacity = 1; /* as add_size grows it */
-	while (capacity < from->size_count)
-		capacity *= 2;
-	to->sizes = xmalloc(capacity * sizeof(*to->sizes));
-	memcpy(to->sizes, from->sizes ? from->sizes : to->sizes, from->size_count * sizeof(*to->sizes));
+	to->sizes = NULL;
+	if (from->size_count > 0) {
+		size_t capacity = 1; /* as add_size grows it */
+		while (capacity < from->size_count)
+			capacity *= 2;
+		to->sizes = xmalloc(capacity * sizeof(*to->sizes));
+		memcpy(to->sizes, from->sizes, from->size_count * sizeof(*to->sizes));
+	}
 	sim_names_copy(&to->names, &from->names);
 	sim_names_copy(&to->durable_names, &from->durable_names);
 	to->target = from->target ? xstrdup(from->target) : NULL;
@@ -144,7 +147,8 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *d)
 	for (uint32_t i = 0; i < d->inode_count; i++)
 		inode_clone(&copy->inode[i], &d->inode[i]);
 	copy->name_op_capacity = d->name_op_count;
-	copy->name_op = duplicate(d->name_op, d->name_op_count * sizeof(*d->name_op));
+	copy->name_op = d->name_op_count
+	    ? duplicate(d->name_op, d->name_op_count * sizeof(*d->name_op)) : NULL;
 	for (size_t i = 0; i < d->name_op_count; i++) {
 		struct sim_name_op *op = &copy->name_op[i];
 		op->from_name = op->from_name ? xstrdup(op->from_name) : NULL;

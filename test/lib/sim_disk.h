@@ -52,11 +52,12 @@ struct sim_entry {
 	char *name;
 	uint32_t inode;
 };
-/* A directory's names, sorted. */
+/* A directory's names, sorted; copied on write. */
 struct sim_names {
 	struct sim_entry *entry;
 	size_t count;
 	size_t capacity;
+	uint32_t *refs; /* of the entries; NULL = not shared */
 };
 
 struct sim_inode {

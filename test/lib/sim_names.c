@@ -9,8 +9,8 @@ static size_t find(const struct sim_names *names, struct str name, bool *ret_fou
 	size_t low = 0, high = names->count;
 	while (low < high) {
 		size_t mid = (low + high) / 2;
-		int order = bytes_compare(str_bytes(str_of(names->entry[mid].name)),
-		    str_bytes(name));
+		int order =
+		    bytes_compare(str_bytes(str_of(names->entry[mid].name)), str_bytes(name));
 		if (order == 0) {
 			*ret_found = true;
 			return mid;
@@ -24,6 +24,20 @@ static size_t find(const struct sim_names *names, struct str name, bool *ret_fou
 	return low;
 }
 
+/* Makes the names the only ones that refer to their entries, copying those if they are shared. */
+static void own(struct sim_names *names)
+{
+	struct sim_names old = *names;
+	if (!old.refs || *old.refs == 1)
+		return;
+	*names =
+	    (struct sim_names){xmalloc(old.count * sizeof(*old.entry)), old.count, old.count, NULL};
+	for (size_t i = 0; i < old.count; i++)
+		names->entry[i] =
+		    (struct sim_entry){xstrdup(old.entry[i].name), old.entry[i].inode};
+	--*old.refs;
+}
+
 uint32_t sim_names_get(const struct sim_names *names, struct str name)
 {
 	bool found;
@@ -34,6 +48,7 @@ uint32_t sim_names_get(const struct sim_names *names, struct str name)
 void sim_names_put(struct sim_names *names, struct str name, uint32_t inode)
 {
 	bool found;
+	own(names);
 	size_t at = find(names, name, &found);
 	if (found) {
 		names->entry[at].inode = inode;
@@ -43,8 +58,8 @@ void sim_names_put(struct sim_names *names, struct str name, uint32_t inode)
 		names->capacity = names->capacity ? names->capacity * 2 : 8;
 		names->entry = xrealloc(names->entry, names->capacity * sizeof(*names->entry));
 	}
-	memmove(names->entry + at + 1, names->entry + at,
-	    (names->count - at) * sizeof(*names->entry));
+	memmove(
+	    names->entry + at + 1, names->entry + at, (names->count - at) * sizeof(*names->entry));
 	char *copy = xcalloc(1, name.len + 1);
 	memcpy(copy, name.ptr, name.len);
 	names->entry[at] = (struct sim_entry){copy, inode};
@@ -57,27 +72,34 @@ void sim_names_remove(struct sim_names *names, struct str name)
 	size_t at = find(names, name, &found);
 	if (!found)
 		return;
+	own(names);
 	free(names->entry[at].name);
 	names->count--;
-	memmove(names->entry + at, names->entry + at + 1,
-	    (names->count - at) * sizeof(*names->entry));
+	memmove(
+	    names->entry + at, names->entry + at + 1, (names->count - at) * sizeof(*names->entry));
 }
 
-void sim_names_copy(struct sim_names *to, const struct sim_names *from)
+void sim_names_copy(struct sim_names *to, struct sim_names *from)
 {
-	*to = (struct sim_names){NULL, from->count, from->count};
-	if (from->count == 0)
-		return;
-	to->entry = xmalloc(from->count * sizeof(*to->entry));
-	for (size_t i = 0; i < from->count; i++)
-		to->entry[i] = (struct sim_entry){xstrdup(from->entry[i].name),
-		    from->entry[i].inode};
+	if (from->count > 0 && !from->refs) {
+		from->refs = xmalloc(sizeof(*from->refs));
+		*from->refs = 1;
+	}
+	*to = *from;
+	if (from->count > 0)
+		++*to->refs;
+	else
+		*to = (struct sim_names){NULL, 0, 0, NULL};
 }
 
 void sim_names_release(struct sim_names *names)
 {
-	for (size_t i = 0; i < names->count; i++)
-		free(names->entry[i].name);
-	free(names->entry);
-	*names = (struct sim_names){NULL, 0, 0};
+	struct sim_names old = *names;
+	*names = (struct sim_names){NULL, 0, 0, NULL};
+	if (old.refs && --*old.refs > 0)
+		return;
+	for (size_t i = 0; i < old.count; i++)
+		free(old.entry[i].name);
+	free(old.entry);
+	free(old.refs);
 }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every state in which a power cut may leave the disk, after every operation of every script
+ * (sweep.h, scripts.c): a million distinct ones. What each of them is checked for is in outcome.h.
+ *
+ *   CRASH_STATES=N       how many; CRASH_SCRIPT=NAME only this script; KAPPA_TEST_SEED=N
+ *   make crash STATES=N  the same without an end, with progress (crash_main.c)
+ */
+#include "test/crash/sweep.h"
+#include "test/lib/seed.h"
+#include "test/lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STATES       1000000
+#define STATES_SMALL 10000 /* sanitizer builds */
+
+static int group_setup(void **state)
+{
+	(void)state;
+	sweep_quiet();
+	return 0;
+}
+
+static uint64_t wanted(void)
+{
+	const char *text = getenv("CRASH_STATES");
+	if (text)
+		return strtoull(text, NULL, 10);
+	return getenv("KAPPA_TEST_SMALL") ? STATES_SMALL : STATES;
+}
+
+static bool selected(const struct run_script *s)
+{
+	const char *only = getenv("CRASH_SCRIPT");
+	return !only || strcmp(only, s->name) == 0;
+}
+
+static const struct run_script *script_named(const char *name)
+{
+	for (size_t i = 0; i < run_script_count; i++) {
+		if (strcmp(run_scripts[i].name, name) == 0)
+			return &run_scripts[i];
+	}
+	fail_msg("no script %s", name);
+	return NULL;
+}
+
+/* Few cuts, but after every operation. */
+static void sweep_lightly(const char *name)
+{
+	static const struct sweep_limits light = {.exhaustive_max = 4, .recursion = 1};
+	struct sweep_totals t = {.states = 0};
+	char report[1024];
+	if (!sweep_script(script_named(name), 1, &light, &t, report, sizeof(report)))
+		fail_msg("%s", report);
+	assert_true(t.states > 100);
+}
+
+/* ---- found by the enumeration ---------------------------------------------------------------- */
+
+/*
+ * The last entry of a full journal had no room for its copy, and a start that had been cut short
+ * needed room for another: refused with NOSPACE.
+ */
+static void a_start_has_room_for_the_copy_of_the_last_entry(void **state)
+{
+	(void)state;
+	sweep_lightly("laps");
+}
+
+/*
+ * A torn entry at the beginning of a file kept its number as the file's newest, which no checkpoint
+ * would ever cover: the start waited for ever.
+ */
+static void a_torn_entry_gives_its_file_back(void **state)
+{
+	(void)state;
+	sweep_lightly("appends");
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+/* All scripts with one seed after the other, until there are enough. */
+static void every_cut_keeps_what_was_promised(void **state)
+{
+	struct sweep_totals t = {.states = 0};
+	uint64_t seed = test_seed(1), want = wanted();
+	double started = sweep_clock();
+	(void)state;
+	for (; t.states < want; seed++) {
+		uint64_t before = t.states;
+		for (size_t i = 0; i < run_script_count && t.states < want; i++) {
+			char report[1024];
+			struct sweep_limits limits = sweep_limits_default;
+			limits.states = want - t.states;
+			if (selected(&run_scripts[i]) && !sweep_script(&run_scripts[i], seed,
+			                                     &limits, &t, report, sizeof(report)))
+				fail_msg("%s", report);
+		}
+		assert_true(t.states > before);
+	}
+	double seconds = sweep_clock() - started;
+	printf("%llu states, %llu recoveries, %llu outcomes, %llu cuts in recovery: %.1f CPU-s, "
+	       "%.0f states/s\n",
+	    (unsigned long long)t.states, (unsigned long long)t.recoveries,
+	    (unsigned long long)t.outcomes, (unsigned long long)t.recovery_cuts, seconds,
+	    (double)t.states / seconds);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_start_has_room_for_the_copy_of_the_last_entry),
+	    cmocka_unit_test(a_torn_entry_gives_its_file_back),
+	    cmocka_unit_test(every_cut_keeps_what_was_promised),
+	};
+	return cmocka_run_group_tests_name("crash_states", tests, group_setup, NULL);
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a recovered log from end to end, and going on with it. See outcome.h. */
+#include "log/batch.h"
+#include "log/catalog_change.h"
+#include "log/catalog_row.h"
+#include "test/crash/outcome.h"
+#include "test/lib/log_fixture.h"
+#include "test/lib/xmalloc.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct reading {
+	const struct run *run;
+	struct run_world *w;
+	struct outcome *o;
+};
+
+static void problem(struct reading *rd, const char *fmt, ...) PRINTF(2, 3);
+static void problem(struct reading *rd, const char *fmt, ...)
+{
+	va_list args;
+	if (rd->o->problem[0])
+		return; /* the first one */
+	va_start(args, fmt);
+	vsnprintf(rd->o->problem, sizeof(rd->o->problem), fmt, args);
+	va_end(args);
+}
+
+static bool turn_until(struct reading *rd, const bool *done)
+{
+	for (int i = 0; !*done && i < 10000; i++) {
+		if (loop_step(rd->w->loop, 10 * MS_NS) != ERR_OK)
+			break;
+	}
+	if (!*done)
+		problem(rd, "a request is not answered");
+	return *done;
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+static int tag_of(struct bytes batch)
+{
+	struct record_iter it;
+	struct record rec;
+	uint64_t tag = 0;
+	if (record_iter_open(&it, batch, NULL, 0) != ERR_OK ||
+	    record_iter_next(&it, &rec) != ERR_OK || !str_to_u64(bytes_str(rec.key), &tag) ||
+	    tag > RUN_BATCHES_MAX)
+		return 0;
+	return (int)tag;
+}
+
+/* All but base offset and leader epoch is as it was sent. */
+static bool same_bytes(const struct run_batch *b, struct bytes batch)
+{
+	return batch.len == b->len && memcmp(batch.ptr + 8, b->bytes + 8, 4) == 0 &&
+	       memcmp(batch.ptr + 16, b->bytes + 16, b->len - 16) == 0;
+}
+
+static void see_batch(
+    struct reading *rd, int topic, int partition, int64_t offset, struct bytes batch)
+{
+	int tag = tag_of(batch);
+	const struct run_batch *b = &rd->run->batches[tag];
+	if (tag == 0 || tag > rd->run->batch_count || b->topic != topic ||
+	    b->partition != partition || !same_bytes(b, batch))
+		problem(rd, "%d-%d offset %lld: a batch that was not sent (tag %d)", topic,
+		    partition, (long long)offset, tag);
+	else if (outcome_has(rd->o, tag))
+		problem(rd, "batch %d twice", tag);
+	else if (b->acked != RUN_NEVER && b->offset != offset)
+		problem(rd, "batch %d at offset %lld, answered %lld", tag, (long long)offset,
+		    (long long)b->offset);
+	else
+		rd->o->present[tag / 64] |= UINT64_C(1) << (tag % 64);
+}
+
+struct get {
+	struct log_read req;
+	bool done;
+};
+
+static void get_done(struct log_read *req)
+{
+	CONTAINER_OF(req, struct get, req)->done = true;
+}
+
+static void read_partition(struct reading *rd, int topic, int p, struct log_partition *part)
+{
+	struct log_partition_status st;
+	log_partition_status(part, &st);
+	rd->o->start[topic][p] = st.log_start;
+	rd->o->end[topic][p] = st.visible_end;
+	if (st.damaged || st.durable_end != st.visible_end || st.log_start > st.visible_end)
+		problem(rd, "%d-%d: damaged %d, start %lld, durable %lld, visible %lld", topic, p,
+		    st.damaged, (long long)st.log_start, (long long)st.durable_end,
+		    (long long)st.visible_end);
+	for (int64_t at = st.log_start; at < st.visible_end && !rd->o->problem[0];) {
+		struct get g = {
+		    .req = {
+		        .partition = part, .offset = at, .max_bytes = 64 * KIB, .done = get_done}};
+		log_read(rd->w->log, &g.req);
+		if (!turn_until(rd, &g.done))
+			return;
+		if (g.req.err != ERR_OK || g.req.batch_count == 0)
+			problem(rd, "%d-%d offset %lld: %s, %zu batches", topic, p, (long long)at,
+			    err_name(g.req.err), g.req.batch_count);
+		for (size_t i = 0; g.req.err == ERR_OK && i < g.req.batch_count; i++) {
+			struct batch_header h;
+			bool good = batch_header_read(g.req.batches[i], &h) == ERR_OK;
+			/* only a log start may lie inside a batch */
+			if (!good || (h.base_offset != at && at != st.log_start) ||
+			    h.base_offset > at) {
+				problem(rd, "%d-%d: offset %lld does not follow", topic, p,
+				    (long long)at);
+				break;
+			}
+			see_batch(rd, topic, p, h.base_offset, g.req.batches[i]);
+			at = h.base_offset + h.last_offset_delta + 1;
+		}
+		log_read_release(&g.req);
+	}
+}
+
+static int topic_index(const struct run *r, struct log_uuid id)
+{
+	for (int i = 0; i < r->topic_count; i++) {
+		if (r->topics[i].created != RUN_NEVER && log_uuid_equal(r->topics[i].id, id))
+			return i;
+	}
+	return -1;
+}
+
+static void read_topics(struct reading *rd)
+{
+	const struct log_topic *t;
+	size_t cursor = 0;
+	while ((t = log_topic_next(rd->w->log, &cursor)) && !rd->o->problem[0]) {
+		int i = topic_index(rd->run, t->id);
+		if (t->internal)
+			continue;
+		if (i < 0 || rd->run->topics[i].partitions != t->partition_count) {
+			problem(rd, "topic " STR_FMT " was not asked for", STR_ARG(t->name));
+			return;
+		}
+		rd->o->there[i] = true;
+		for (int p = 0; p < t->partition_count; p++)
+			read_partition(rd, i, p, log_partition_find(rd->w->log, t, p));
+	}
+}
+
+/* ---- sequences ------------------------------------------------------------------------------- */
+
+static void add_gap(struct outcome *o, uint64_t first, uint64_t last)
+{
+	int i = o->gap_count++;
+	for (; i > 0 && o->gaps[i - 1].first > first; i--)
+		o->gaps[i] = o->gaps[i - 1];
+	o->gaps[i] = (struct checkpoint_gap){first, last};
+}
+
+static void read_gaps(struct reading *rd)
+{
+	struct catalog_kept *kept;
+	size_t cursor = 0;
+	while ((kept = map_next(&rd->w->log->catalog->rows, &cursor))) {
+		struct row_name name = row_name_parse(kept->key);
+		unsigned long long first = 0, last = 0;
+		char text[160];
+		if (name.kind != ROW_GAP || rd->o->gap_count == OUTCOME_GAPS_MAX)
+			continue;
+		snprintf(text, sizeof(text), "%.*s", (int)kept->value.len,
+		    (const char *)kept->value.ptr);
+		const char *f = strstr(text, "first_sequence="),
+		           *l = strstr(text, "last_sequence=");
+		if (!f || !l || sscanf(f, "first_sequence=%llu", &first) != 1 ||
+		    sscanf(l, "last_sequence=%llu", &last) != 1)
+			problem(rd, "gap row without sequences: %s", text);
+		add_gap(rd->o, first, last);
+	}
+}
+
+/* Batches that are rightly gone leave a hole that the catalog's rows name. */
+static bool rightly_gone(const struct reading *rd, uint64_t sequence)
+{
+	for (int tag = 1; tag <= rd->run->batch_count; tag++) {
+		const struct run_batch *b = &rd->run->batches[tag];
+		if (b->acked == RUN_NEVER || b->sequence != sequence || outcome_has(rd->o, tag))
+			continue;
+		return !rd->o->there[b->topic] ||
+		       b->offset + b->count <= rd->o->start[b->topic][b->partition];
+	}
+	return false;
+}
+
+/* The first sequence from `next` to `end` that nothing accounts for. */
+static uint64_t skip_named(
+    const struct reading *rd, uint64_t next, uint64_t end, uint64_t internal_first)
+{
+	while (next < end) {
+		uint64_t before = next;
+		for (int i = 0; i < rd->o->gap_count; i++) {
+			if (next >= rd->o->gaps[i].first && next <= rd->o->gaps[i].last)
+				next = rd->o->gaps[i].last + 1;
+		}
+		if (next < end && (next < internal_first || rightly_gone(rd, next)))
+			next++;
+		if (next == before)
+			break;
+	}
+	return next;
+}
+
+struct first {
+	uint64_t sequence; /* at or behind log_start */
+};
+
+static enum err first_found(void *ctx, const struct frame *frame, struct bytes batch)
+{
+	(void)batch;
+	((struct first *)ctx)->sequence = frame->sequence;
+	return ERR_CANCELLED; /* one is enough */
+}
+
+/* Sequences below the first one left in a table that was trimmed by its snapshots are rightly gone.
+ */
+static uint64_t internal_first(const struct run_world *w)
+{
+	const struct log_topic *t;
+	uint64_t most = 0;
+	size_t cursor = 0;
+	while ((t = log_topic_next(w->log, &cursor))) {
+		struct log_partition *p = log_partition_find(w->log, t, 0);
+		struct first first = {w->log->durable_sequence + 1};
+		if (!t->internal || p->log_start == 0)
+			continue;
+		enum err e = partition_walk(p, p->log_start, first_found, &first);
+		if (e != ERR_OK && e != ERR_CANCELLED)
+			continue; /* the scan says it */
+		if (first.sequence > most)
+			most = first.sequence;
+	}
+	return most;
+}
+
+static void read_sequences(struct reading *rd)
+{
+	struct log_scan_source sources[64];
+	const struct log_topic *t;
+	struct log_scan *scan;
+	struct log_batch_view v;
+	uint64_t stable = 0, next = 1, from_tables = internal_first(rd->w);
+	size_t cursor = 0, n = 0;
+	enum err e;
+	while ((t = log_topic_next(rd->w->log, &cursor))) {
+		for (int32_t i = 0; i < t->partition_count && n < 64; i++)
+			sources[n++] = (struct log_scan_source){
+			    t->id, i, log_partition_find(rd->w->log, t, i)->log_start};
+	}
+	e = log_scan_open(rd->w->log, sources, n, &scan);
+	if (e != ERR_OK) {
+		problem(rd, "scan: %s %s", err_name(e), err_chain());
+		return;
+	}
+	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK && !rd->o->problem[0]) {
+		uint64_t hole = skip_named(rd, next, v.sequence, from_tables);
+		if (hole != v.sequence)
+			problem(rd, "sequence %llu is nowhere (next is %llu)",
+			    (unsigned long long)hole, (unsigned long long)v.sequence);
+		next = v.sequence + 1;
+		int topic = topic_index(rd->run, v.topic_id), tag = topic < 0 ? 0 : tag_of(v.batch);
+		const struct run_batch *b = &rd->run->batches[tag];
+		if (tag > 0 && b->acked != RUN_NEVER && b->sequence != v.sequence)
+			problem(rd, "batch %d has sequence %llu, answered %llu", tag,
+			    (unsigned long long)v.sequence, (unsigned long long)b->sequence);
+	}
+	if (e != ERR_AGAIN && !rd->o->problem[0])
+		problem(rd, "scan: %s %s", err_name(e), err_chain());
+	next = skip_named(rd, next, stable + 1, from_tables);
+	if (!rd->o->problem[0] && (next != stable + 1 || stable != rd->w->log->durable_sequence))
+		problem(rd, "scan ends before sequence %llu, D is %llu", (unsigned long long)next,
+		    (unsigned long long)stable);
+	log_scan_close(scan);
+}
+
+static void check_sets(struct reading *rd)
+{
+	const struct run *r = rd->run;
+	for (int a = 1; a <= r->batch_count; a++) {
+		for (int b = a + 1; b <= r->batch_count && r->batches[a].set > 0; b++) {
+			if (r->batches[b].set == r->batches[a].set &&
+			    outcome_has(rd->o, a) != outcome_has(rd->o, b))
+				problem(rd, "set %d is there in part: batches %d and %d",
+				    r->batches[a].set, a, b);
+		}
+	}
+}
+
+/* ---- going on -------------------------------------------------------------------------------- */
+
+struct send {
+	struct log_append req;
+	bool done;
+};
+
+static void send_done(struct log_append *req)
+{
+	CONTAINER_OF(req, struct send, req)->done = true;
+}
+
+static bool send(struct reading *rd, struct send *s, const uint8_t *bytes, size_t len)
+{
+	s->done = false;
+	s->req.done = send_done;
+	s->req.batch = xmalloc(len);
+	s->req.batch_len = len;
+	memcpy(s->req.batch, bytes, len);
+	struct log_append *req = &s->req;
+	log_append(rd->w->log, &req, 1, false);
+	bool done = turn_until(rd, &s->done);
+	free(s->req.batch);
+	return done;
+}
+
+/* The last batch of each producer in each partition, sent again, is known. */
+static void send_again(struct reading *rd)
+{
+	for (int tag = rd->run->batch_count; tag > 0 && !rd->o->problem[0]; tag--) {
+		const struct run_batch *b = &rd->run->batches[tag];
+		if (b->producer < 0 || !outcome_has(rd->o, tag) || b->acked == RUN_NEVER)
+			continue;
+		const struct log_topic *t =
+		    log_topic_by_id(rd->w->log, rd->run->topics[b->topic].id);
+		struct send s = {
+		    .req = {.partition = log_partition_find(rd->w->log, t, b->partition)}};
+		if (!send(rd, &s, b->bytes, b->len))
+			return;
+		if (s.req.err != ERR_OK || !s.req.duplicate || s.req.base_offset != b->offset)
+			problem(rd, "batch %d again: %s, duplicate %d, offset %lld, was %lld", tag,
+			    err_name(s.req.err), s.req.duplicate, (long long)s.req.base_offset,
+			    (long long)b->offset);
+		return;
+	}
+}
+
+/* The log takes more, at the offset that follows. */
+static void send_more(struct reading *rd)
+{
+	size_t len;
+	uint8_t *batch = log_batch_new(1000, 1, 40, &len);
+	for (int i = 0; i < rd->run->topic_count && !rd->o->problem[0]; i++) {
+		if (!rd->o->there[i])
+			continue;
+		const struct log_topic *t = log_topic_by_id(rd->w->log, rd->run->topics[i].id);
+		for (int p = 0; p < t->partition_count && !rd->o->problem[0]; p++) {
+			struct send s = {
+			    .req = {.partition = log_partition_find(rd->w->log, t, p)}};
+			uint64_t before = rd->w->log->rounds.next_sequence;
+			if (send(rd, &s, batch, len) &&
+			    (s.req.err != ERR_OK || s.req.base_offset != rd->o->end[i][p] ||
+			        s.req.sequence != before))
+				problem(rd, "next append to %d-%d: %s offset %lld sequence %llu", i,
+				    p, err_name(s.req.err), (long long)s.req.base_offset,
+				    (unsigned long long)s.req.sequence);
+		}
+	}
+	mem_free(batch);
+}
+
+void outcome_read(const struct run *run, struct run_world *w, struct outcome *o)
+{
+	struct reading rd = {run, w, o};
+	outcome_print(run, w, o);
+	memcpy(o->rows, w->rows, sizeof(o->rows));
+	if (w->log->damaged_partitions > 0 || w->log->failed)
+		problem(&rd, "damaged partitions: %u, failed: %d", w->log->damaged_partitions,
+		    w->log->failed);
+	read_topics(&rd);
+	read_gaps(&rd);
+	if (!o->problem[0])
+		read_sequences(&rd);
+	check_sets(&rd);
+	if (!o->problem[0])
+		send_again(&rd);
+	if (!o->problem[0])
+		send_more(&rd);
+}

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Playing scripts. See run.h. */
+#include "test/crash/run.h"
+
+#include "log/batch.h"
+#include "test/lib/log_fixture.h"
+#include "test/lib/xmalloc.h"
+
+#include <stdio.h>
+
+#define RUN_TABLE STR("__rows")
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static enum err row_apply(
+    void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
+{
+	int64_t *rows = ctx;
+	uint64_t k, v = 0;
+	(void)timestamp_ms;
+	if (partition != 0 || !str_to_u64(bytes_str(key), &k) || k >= RUN_KEYS)
+		return ERR_CORRUPT;
+	if (value.ptr && (value.len < 12 || !str_to_u64(str_from(value.ptr, 12), &v)))
+		return ERR_CORRUPT;
+	rows[k] = (int64_t)v;
+	return ERR_OK;
+}
+
+static void row_text(char *text, size_t len, int64_t value)
+{
+	memset(text, '.', len);
+	int n = snprintf(text, len, "%012lld", (long long)value);
+	text[n] = '.';
+}
+
+static void row_snapshot(void *ctx, int32_t partition,
+    void (*emit)(void *emit_ctx, struct bytes key, struct bytes value), void *emit_ctx)
+{
+	const int64_t *rows = ctx;
+	char key[8], text[400];
+	(void)partition;
+	for (int k = 0; k < RUN_KEYS; k++) {
+		if (rows[k] == 0)
+			continue;
+		int n = snprintf(key, sizeof(key), "%d", k);
+		row_text(text, sizeof(text), rows[k]);
+		emit(emit_ctx, bytes_of(key, (size_t)n), bytes_of(text, sizeof(text)));
+	}
+}
+
+static const struct log_table_ops row_ops = {row_apply, row_snapshot};
+
+/* ---- worlds ---------------------------------------------------------------------------------- */
+
+enum err run_world_open(
+    const struct run *run, struct sim_disk *disk, bool record, struct run_world *w)
+{
+	struct sim_options o = run->sim;
+	*w = (struct run_world){.io = NULL};
+	o.record = record;
+	TRY(sim_io_new(disk, &o, &w->io));
+	enum err e = loop_new(w->io, 0, &w->loop);
+	if (e == ERR_OK)
+		e = log_open(w->loop, &run->options, &w->log);
+	if (e == ERR_OK && run->with_table)
+		e = log_table_open(w->log, RUN_TABLE, 1, &row_ops, w->rows, &w->table);
+	if (e != ERR_OK)
+		run_world_kill(w);
+	return e;
+}
+
+void run_world_kill(struct run_world *w)
+{
+	if (w->io)
+		sim_io_unplug(w->io);
+	log_table_close(w->table);
+	log_close(w->log);
+	loop_free(w->loop);
+	if (w->io)
+		io_free(w->io);
+	*w = (struct run_world){.io = NULL};
+}
+
+/* ---- lives of the server that is recorded ---------------------------------------------------- */
+
+size_t run_now(const struct run *r)
+{
+	return r->life_ops[r->life_count - 1] + sim_io_op_count(r->io);
+}
+
+static void see_end(struct run *r, int topic, int partition, int64_t end)
+{
+	for (int i = r->end_count; i-- > 0;) {
+		const struct run_end *e = &r->ends[i];
+		if (e->topic == topic && e->partition == partition) {
+			if (e->end >= end)
+				return;
+			break;
+		}
+	}
+	ASSERT(r->end_count < RUN_ENDS_MAX);
+	r->ends[r->end_count++] = (struct run_end){topic, partition, run_now(r), end};
+}
+
+/* What a reader or a watcher could learn now. */
+static void look(struct run *r)
+{
+	struct log_status st;
+	log_status(r->log, &st);
+	see_end(r, -1, -1, (int64_t)st.durable_sequence);
+	for (int t = 0; t < r->topic_count; t++) {
+		const struct run_topic *topic = &r->topics[t];
+		const struct log_topic *found = topic->created == RUN_NEVER || topic->lazy
+		                                    ? NULL
+		                                    : log_topic_by_id(r->log, topic->id);
+		for (int p = 0; found && p < topic->partitions; p++) {
+			struct log_partition_status ps;
+			log_partition_status(log_partition_find(r->log, found, p), &ps);
+			if (ps.visible_end > 0)
+				see_end(r, t, p, ps.visible_end);
+		}
+	}
+}
+
+void run_turns(struct run *r, int turns)
+{
+	while (turns-- > 0) {
+		assert_ok(loop_step(r->loop, 10 * MS_NS));
+		look(r);
+	}
+}
+
+void run_drain(struct run *r)
+{
+	for (int i = 0; r->pending > 0; i++) {
+		run_turns(r, 1);
+		ASSERT(i < 10000);
+	}
+}
+
+void run_rest(struct run *r, int64_t ns)
+{
+	int64_t until = io_clock_ns(r->io, IO_CLOCK_MONOTONIC) + ns;
+	while (io_clock_ns(r->io, IO_CLOCK_MONOTONIC) < until)
+		run_turns(r, 1);
+}
+
+void run_start(struct run *r)
+{
+	struct sim_options o = r->sim;
+	ASSERT(!r->log && r->life_count < RUN_LIVES_MAX);
+	o.record = true;
+	o.seed = prng_u64(&r->prng);
+	r->life_ops[r->life_count] = r->life_count > 0 ? run_now(r) : 0;
+	assert_ok(sim_io_new(r->disk, &o, &r->io));
+	r->lives[r->life_count++] = r->io;
+	assert_ok(loop_new(r->io, 0, &r->loop));
+	assert_ok(log_open(r->loop, &r->options, &r->log));
+	memset(r->rows, 0, sizeof(r->rows));
+	if (r->with_table)
+		assert_ok(log_table_open(r->log, RUN_TABLE, 1, &row_ops, r->rows, &r->table));
+}
+
+static void life_end(struct run *r)
+{
+	log_table_close(r->table);
+	log_close(r->log);
+	loop_free(r->loop);
+	r->table = NULL;
+	r->log = NULL;
+	r->loop = NULL;
+	ASSERT(r->pending == 0);
+}
+
+void run_stop(struct run *r)
+{
+	run_drain(r);
+	life_end(r);
+	ASSERT(sim_io_open_count(r->io) == 0);
+}
+
+void run_kill(struct run *r)
+{
+	sim_io_unplug(r->io);
+	life_end(r);
+}
+
+static void ops_collect(struct run *r)
+{
+	r->op_count = run_now(r);
+	r->ops = xmalloc(r->op_count * sizeof(*r->ops));
+	size_t n = 0;
+	for (int i = 0; i < r->life_count; i++) {
+		for (size_t k = 0; k < sim_io_op_count(r->lives[i]); k++)
+			r->ops[n++] = sim_io_op(r->lives[i], k);
+	}
+	ASSERT(n == r->op_count);
+}
+
+struct run *run_play(const struct run_script *script, uint64_t seed)
+{
+	struct run *r = xcalloc(1, sizeof(*r));
+	r->seed = seed;
+	prng_init(&r->prng, seed);
+	map_set_seed(seed);
+	r->disk = sim_disk_new(0);
+	r->with_table = script->table;
+	r->sim = (struct sim_options){.seed = seed,
+	    .latency_min_ns = 10 * US_NS,
+	    .latency_max_ns = 300 * US_NS,
+	    .refuse_direct = script->refuse_direct};
+	r->options = (struct log_options){.data_dir = "/d",
+	    .journal_bytes = script->journal_bytes ? script->journal_bytes : 64 * KIB,
+	    .checkpoint_ns = S_NS,
+	    .open_files_max = script->open_files_max};
+	run_start(r);
+	script->play(r);
+	if (r->log)
+		run_kill(r);
+	ops_collect(r);
+	return r;
+}
+
+void run_free(struct run *r)
+{
+	if (!r)
+		return;
+	for (int i = 0; i < r->life_count; i++)
+		io_free(r->lives[i]);
+	for (int i = 1; i <= r->batch_count; i++)
+		mem_free(r->batches[i].bytes);
+	sim_disk_free(r->disk);
+	free(r->ops);
+	free(r);
+}
+
+/* ---- topics ---------------------------------------------------------------------------------- */
+
+static void create_done(struct log_topic_req *req)
+{
+	struct run_topic *t = CONTAINER_OF(req, struct run_topic, req);
+	t->run->pending--;
+	if (req->err != ERR_OK)
+		return;
+	t->created = run_now(t->run);
+	t->id = req->ret_id;
+}
+
+static void delete_done(struct log_topic_req *req)
+{
+	struct run_topic *t = CONTAINER_OF(req, struct run_topic, req);
+	t->run->pending--;
+	if (req->err == ERR_OK)
+		t->deleted = run_now(t->run);
+}
+
+int run_topic_create(struct run *r, const char *name, int partitions, const char *const *configs)
+{
+	ASSERT(r->topic_count < RUN_TOPICS_MAX && partitions <= RUN_PARTITIONS_MAX);
+	struct run_topic *t = &r->topics[r->topic_count];
+	*t = (struct run_topic){.partitions = partitions,
+	    .create_asked = run_now(r),
+	    .created = RUN_NEVER,
+	    .delete_asked = RUN_NEVER,
+	    .deleted = RUN_NEVER,
+	    .run = r};
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->req = (struct log_topic_req){.op = LOG_TOPIC_CREATE,
+	    .name = str_of(t->name),
+	    .partition_count = partitions,
+	    .configs = (const struct str(*)[2])t->pairs,
+	    .done = create_done};
+	for (; configs && configs[t->req.config_count]; t->req.config_count++) {
+		char *text = t->config[t->req.config_count];
+		snprintf(text, sizeof(t->config[0]), "%s", configs[t->req.config_count]);
+		const char *equals = strchr(text, '=');
+		ASSERT(equals);
+		t->pairs[t->req.config_count][0] = str_from(text, (size_t)(equals - text));
+		t->pairs[t->req.config_count][1] = str_of(equals + 1);
+		t->lazy |= strncmp(text, "kappa.durability=", 17) == 0 && !strstr(text, "fsync");
+	}
+	r->pending++;
+	log_topic_submit(r->log, &t->req);
+	run_drain(r);
+	if (t->req.err != ERR_OK)
+		fail_msg("create %s: %s %s", name, err_name(t->req.err), t->req.message);
+	return r->topic_count++;
+}
+
+void run_topic_delete_start(struct run *r, int topic)
+{
+	struct run_topic *t = &r->topics[topic];
+	t->delete_asked = run_now(r);
+	t->req = (struct log_topic_req){
+	    .op = LOG_TOPIC_DELETE, .name = str_of(t->name), .done = delete_done};
+	r->pending++;
+	log_topic_submit(r->log, &t->req);
+}
+
+void run_topic_delete(struct run *r, int topic)
+{
+	run_topic_delete_start(r, topic);
+	run_drain(r);
+	assert_ok(r->topics[topic].req.err);
+}
+
+/* ---- appends --------------------------------------------------------------------------------- */
+
+static void append_done(struct log_append *req)
+{
+	struct run_batch *b = CONTAINER_OF(req, struct run_batch, req);
+	b->run->pending--;
+	if (req->err != ERR_OK)
+		return;
+	b->acked = run_now(b->run);
+	b->offset = req->base_offset;
+	b->sequence = req->sequence;
+}
+
+static struct run_batch *batch_new(struct run *r, int topic, int partition, int count)
+{
+	ASSERT(r->batch_count < RUN_BATCHES_MAX);
+	struct run_batch *b = &r->batches[++r->batch_count];
+	const struct log_topic *t = log_topic_by_id(r->log, r->topics[topic].id);
+	ASSERT(t);
+	*b = (struct run_batch){.run = r,
+	    .topic = topic,
+	    .partition = partition,
+	    .count = count,
+	    .sent = run_now(r),
+	    .acked = RUN_NEVER,
+	    .offset = -1,
+	    .producer = -1};
+	b->req = (struct log_append){
+	    .partition = log_partition_find(r->log, t, partition), .done = append_done};
+	return b;
+}
+
+static void batch_send(struct run *r, struct run_batch *b)
+{
+	struct log_append *req = &b->req;
+	b->req.batch = b->bytes;
+	b->req.batch_len = b->len;
+	r->pending++;
+	log_append(r->log, &req, 1, false);
+}
+
+int run_append(struct run *r, int topic, int partition, int count, size_t value_len)
+{
+	struct run_batch *b = batch_new(r, topic, partition, count);
+	b->bytes = log_batch_new((uint64_t)r->batch_count, count, value_len, &b->len);
+	batch_send(r, b);
+	return r->batch_count;
+}
+
+void run_append_from(struct run *r, int topic, int partition, int64_t producer, int32_t sequence)
+{
+	struct run_batch *b = batch_new(r, topic, partition, 1);
+	b->producer = producer;
+	b->producer_sequence = sequence;
+	b->bytes = log_batch_from(producer, 0, sequence, (uint64_t)r->batch_count, 1, &b->len);
+	batch_send(r, b);
+}
+
+void run_append_set(struct run *r, const int *topics, int n, size_t value_len)
+{
+	struct log_append *reqs[8];
+	ASSERT(n <= 8);
+	r->set_count++;
+	for (int i = 0; i < n; i++) {
+		int t = topics[i];
+		struct run_batch *b = batch_new(r, t, i % r->topics[t].partitions, 1);
+		b->set = r->set_count;
+		b->bytes = log_batch_new((uint64_t)r->batch_count, 1, value_len, &b->len);
+		b->req.batch = b->bytes;
+		b->req.batch_len = b->len;
+		reqs[i] = &b->req;
+		r->pending++;
+	}
+	log_append(r->log, reqs, (size_t)n, true);
+}
+
+struct again {
+	struct log_append req;
+	bool done;
+};
+
+static void again_done(struct log_append *req)
+{
+	CONTAINER_OF(req, struct again, req)->done = true;
+}
+
+void run_append_again(struct run *r, int tag)
+{
+	const struct run_batch *b = &r->batches[tag];
+	struct again a = {.req = {.done = again_done, .batch_len = b->len}};
+	const struct log_topic *t = log_topic_by_id(r->log, r->topics[b->topic].id);
+	struct log_append *req = &a.req;
+	a.req.partition = log_partition_find(r->log, t, b->partition);
+	a.req.batch = xmalloc(b->len);
+	memcpy(a.req.batch, b->bytes, b->len);
+	log_append(r->log, &req, 1, false);
+	while (!a.done)
+		run_turns(r, 1);
+	assert_ok(a.req.err);
+	assert_true(a.req.duplicate);
+	assert_int_equal(a.req.base_offset, b->offset);
+	free(a.req.batch);
+}
+
+/* ---- trims and rows -------------------------------------------------------------------------- */
+
+static void trim_done(struct log_trim *req)
+{
+	struct run_trim *t = CONTAINER_OF(req, struct run_trim, req);
+	t->run->pending--;
+	if (req->err == ERR_OK)
+		t->done = run_now(t->run);
+}
+
+void run_trim(struct run *r, int topic, int partition, int64_t offset)
+{
+	ASSERT(r->trim_count < RUN_TRIMS_MAX);
+	struct run_trim *t = &r->trims[r->trim_count++];
+	const struct log_topic *found = log_topic_by_id(r->log, r->topics[topic].id);
+	*t = (struct run_trim){.run = r,
+	    .topic = topic,
+	    .partition = partition,
+	    .offset = offset,
+	    .asked = run_now(r),
+	    .done = RUN_NEVER};
+	t->req = (struct log_trim){.partition = log_partition_find(r->log, found, partition),
+	    .offset = offset,
+	    .done = trim_done};
+	r->pending++;
+	log_trim(r->log, &t->req);
+}
+
+static void put_done(struct log_table_put *put)
+{
+	struct run_put *p = CONTAINER_OF(put, struct run_put, put);
+	p->run->pending--;
+	if (put->err == ERR_OK)
+		p->done = run_now(p->run);
+}
+
+void run_put(struct run *r, int key, int64_t value)
+{
+	ASSERT(r->put_count < RUN_PUTS_MAX);
+	struct run_put *p = &r->puts[r->put_count++];
+	*p = (struct run_put){
+	    .run = r, .key = key, .value = value, .asked = run_now(r), .done = RUN_NEVER};
+	int n = snprintf(p->key_text, sizeof(p->key_text), "%d", key);
+	row_text(p->text, sizeof(p->text), value);
+	p->row.key = bytes_of(p->key_text, (size_t)n);
+	p->row.value = value ? bytes_of(p->text, sizeof(p->text)) : (struct bytes){NULL, 0};
+	p->put = (struct log_table_put){.rows = &p->row, .row_count = 1, .done = put_done};
+	r->pending++;
+	log_table_put(r->table, &p->put);
+}
+
+void run_roll_table(struct run *r)
+{
+	const struct log_topic *t = log_topic_find(r->log, RUN_TABLE);
+	ASSERT(t);
+	partition_roll_soon(log_partition_find(r->log, t, 0));
+}

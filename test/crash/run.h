@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A recorded run: a script drives a whole log (log_open) on the simulated disk; every operation on
+ * the disk is kept with its data, and every promise with the number of operations that had been
+ * done when it was made. A cut after operation i must keep what was promised at or before i, and
+ * may show nothing that was asked for after it.
+ *
+ * Times are counts of operations; RUN_NEVER = not in this run. Thread: one.
+ */
+#include "log/base/prng.h"
+#include "log/engine.h"
+#include "test/lib/sim_io.h"
+
+#define RUN_NEVER SIZE_MAX
+enum {
+	RUN_BATCHES_MAX = 256, /* tags 1.. */
+	RUN_TOPICS_MAX = 16,
+	RUN_PARTITIONS_MAX = 4,
+	RUN_KEYS = 4,
+	RUN_PUTS_MAX = 128,
+	RUN_TRIMS_MAX = 16,
+	RUN_ENDS_MAX = 512,
+	RUN_LIVES_MAX = 8,
+};
+
+/* One life of a topic: a name that is made again is another. */
+struct run_topic {
+	char name[16];
+	char config[3][32]; /* "key=value" */
+	int partitions;
+	bool lazy; /* its acknowledgement promises less */
+	size_t create_asked, created, delete_asked, deleted;
+	struct log_uuid id; /* once created */
+	struct log_topic_req req;
+	struct str pairs[3][2];
+	struct run *run;
+};
+struct run_batch {
+	struct run *run;
+	int topic, partition, count;
+	int set; /* > 0: all or none with the others of this number */
+	size_t sent, acked;
+	int64_t offset;
+	uint64_t sequence;
+	uint8_t *bytes; /* as the log has stamped them */
+	size_t len;
+	int64_t producer; /* -1 = none */
+	int32_t producer_sequence;
+	struct log_append req;
+};
+struct run_trim {
+	struct run *run;
+	int topic, partition;
+	int64_t offset;
+	size_t asked, done;
+	struct log_trim req;
+};
+struct run_put {
+	struct run *run;
+	int key;
+	int64_t value; /* 0 = tombstone */
+	size_t asked, done;
+	char key_text[8], text[400];
+	struct log_row row;
+	struct log_table_put put;
+};
+/* An end that somebody could see. partition -1: D. */
+struct run_end {
+	int topic, partition;
+	size_t at;
+	int64_t end;
+};
+
+struct run {
+	uint64_t seed;
+	struct prng prng;
+	struct sim_options sim;
+	struct log_options options;
+	struct sim_disk *disk;
+	struct io *io;
+	struct loop *loop;
+	struct log *log;
+	struct log_table *table;
+	int64_t rows[RUN_KEYS]; /* as applied */
+	bool with_table;
+	/* lives of the server; the operations stay in their io until run_free */
+	struct io *lives[RUN_LIVES_MAX];
+	size_t life_ops[RUN_LIVES_MAX]; /* operations before it */
+	int life_count;
+	const struct sim_op **ops; /* all of them, once the run has ended */
+	size_t op_count;
+	/* what was asked for and promised */
+	struct run_batch batches[RUN_BATCHES_MAX + 1];
+	struct run_topic topics[RUN_TOPICS_MAX];
+	struct run_trim trims[RUN_TRIMS_MAX];
+	struct run_put puts[RUN_PUTS_MAX];
+	struct run_end ends[RUN_ENDS_MAX];
+	int batch_count, topic_count, trim_count, put_count, end_count, set_count;
+	int pending; /* requests not answered */
+};
+
+/* A script: a name and what it does between opening and the end of the run. */
+struct run_script {
+	const char *name;
+	void (*play)(struct run *run);
+	bool table;             /* opens the table */
+	uint64_t journal_bytes; /* 0 = 64 KiB */
+	size_t open_files_max;  /* 0 = default */
+	bool refuse_direct;
+};
+extern const struct run_script run_scripts[];
+extern const size_t run_script_count;
+
+/* Plays a script to its end. NULL for lack of nothing: a script that cannot be played is a bug. */
+struct run *run_play(const struct run_script *script, uint64_t seed);
+void run_free(struct run *run);
+/* Operations so far. */
+size_t run_now(const struct run *run);
+/* Opens a log on `disk` in a world of its own, as the run does; for recovery. */
+struct run_world {
+	struct io *io;
+	struct loop *loop;
+	struct log *log;
+	struct log_table *table;
+	int64_t rows[RUN_KEYS];
+};
+MUST_USE enum err run_world_open(
+    const struct run *run, struct sim_disk *disk, bool record, struct run_world *ret_world);
+/* Ends it as kill -9 would: nothing more is written. */
+void run_world_kill(struct run_world *world);
+
+/* ---- what scripts do ------------------------------------------------------------------------- */
+
+/* configs: up to three "key=value", NULL-terminated; waits. */
+int run_topic_create(struct run *run, const char *name, int partitions, const char *const *configs);
+void run_topic_delete(struct run *run, int topic);
+/* Asks and goes on; run_drain waits. */
+void run_topic_delete_start(struct run *run, int topic);
+int run_append(struct run *run, int topic, int partition, int count, size_t value_len);
+/* `n` batches of one record into partitions 0.. of the topics in turn, all or none. */
+void run_append_set(struct run *run, const int *topics, int n, size_t value_len);
+void run_append_from(struct run *run, int topic, int partition, int64_t producer, int32_t sequence);
+/* Sends batch `tag` once more: the answer must be the first one's. */
+void run_append_again(struct run *run, int tag);
+void run_trim(struct run *run, int topic, int partition, int64_t offset);
+void run_put(struct run *run, int key, int64_t value);
+/* The table's next put goes into a new segment, and a snapshot follows. */
+void run_roll_table(struct run *run);
+void run_turns(struct run *run, int turns);
+void run_drain(struct run *run);            /* until everything is answered */
+void run_rest(struct run *run, int64_t ns); /* time passes with turns: checkpoints, marks */
+void run_stop(struct run *run);             /* clean; then run_start */
+void run_kill(struct run *run);
+void run_start(struct run *run);

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workloads whose cuts are enumerated. Small on purpose: a state costs what its recovery costs,
+ * and the states worth having differ in order and kind of operations, not in their number.
+ */
+#include "test/crash/run.h"
+
+/* Rounds of one and of several partitions, side by side; marks and checkpoints between. */
+static void appends(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL), b = run_topic_create(r, "b", 1, NULL);
+	run_append(r, a, 0, 1, 40);
+	run_drain(r);
+	for (int i = 0; i < 3; i++) {
+		run_append(r, a, i % 2, 1 + i, 60);
+		run_append(r, b, 0, 1, 300);
+		run_turns(r, 1);
+	}
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS); /* a mark, then a checkpoint */
+	for (int i = 0; i < 3; i++) {
+		run_append(r, a, 1, 2, 100);
+		run_append(r, b, 0, 1, 10);
+		run_drain(r);
+	}
+}
+
+static void sets(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL), b = run_topic_create(r, "b", 2, NULL);
+	const int abab[] = {a, b, a, b};
+	for (int i = 0; i < 4; i++) {
+		run_append_set(r, abab, 2 + i % 3, 30 + (size_t)i * 200);
+		run_append(r, a, 0, 1, 20);
+		if (i % 2)
+			run_drain(r);
+		else
+			run_turns(r, 2);
+	}
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS);
+	run_append_set(r, abab, 4, 700);
+	run_drain(r);
+}
+
+/* The journal goes round: an entry overwrites what a checkpoint has freed. */
+static void laps(struct run *r)
+{
+	int a = run_topic_create(r, "a", 1, NULL);
+	for (int i = 0; i < 16; i++) {
+		run_append(r, a, 0, 1, 200);
+		run_append(r, a, 0, 1, 100);
+		if (i % 3 == 0)
+			run_append(r, a, 0, 1, 2500);
+		run_drain(r);
+	}
+}
+
+static const char *const tiny_segments[] = {"segment.bytes=5200", NULL};
+
+static void rolls(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, tiny_segments);
+	for (int i = 0; i < 10; i++) {
+		run_append(r, a, i % 2, 1 + i % 2, 280);
+		run_append(r, a, 0, 1, 60);
+		if (i % 3 == 0)
+			run_drain(r);
+		else
+			run_turns(r, 2);
+		if (i == 6)
+			run_rest(r, 1200 * MS_NS);
+	}
+	run_drain(r);
+}
+
+static void trims(struct run *r)
+{
+	int a = run_topic_create(r, "a", 1, tiny_segments);
+	for (int i = 0; i < 9; i++) {
+		run_append(r, a, 0, 2, 200);
+		run_drain(r);
+		if (i == 3)
+			run_trim(r, a, 0, 3); /* inside a segment */
+		if (i == 6)
+			run_trim(r, a, 0, 9);
+	}
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS);
+	run_trim(r, a, 0, 18); /* everything */
+	run_drain(r);
+	run_append(r, a, 0, 1, 50);
+	run_drain(r);
+	run_kill(r);
+	run_start(r);
+	run_append(r, a, 0, 1, 50);
+	run_drain(r);
+}
+
+/* Topics come, go, and come again under the name of one that is gone. */
+static void topics(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL), b = run_topic_create(r, "b", 1, tiny_segments);
+	run_append(r, a, 0, 1, 100);
+	run_append(r, b, 0, 1, 600);
+	run_drain(r);
+	run_append(r, b, 0, 1, 900);
+	run_append(r, a, 1, 1, 100);
+	run_topic_delete_start(r, a);
+	run_drain(r);
+	int c = run_topic_create(r, "a", 1, NULL);
+	run_append(r, c, 0, 1, 50);
+	run_rest(r, 300 * MS_NS);
+	run_topic_delete(r, b);
+	run_append(r, c, 0, 2, 50);
+	run_drain(r);
+	run_kill(r);
+	run_start(r);
+	int d = run_topic_create(r, "b", 1, NULL);
+	run_append(r, d, 0, 1, 50);
+	run_append(r, c, 0, 1, 50);
+	run_drain(r);
+}
+
+/* A table whose snapshots let old segments go. */
+static void tables(struct run *r)
+{
+	int64_t value = 0;
+	for (int i = 0; i < 16; i++) {
+		run_put(r, i % RUN_KEYS, i % 5 == 4 ? 0 : ++value);
+		if (i % 4 == 3) {
+			run_drain(r);
+			run_roll_table(r);
+		} else {
+			run_turns(r, 1);
+		}
+	}
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS);
+	run_put(r, 0, ++value);
+	run_drain(r);
+}
+
+/* Topics that opted out: what was told and lost is named, and its sequences are not given again. */
+static void lazies(struct run *r)
+{
+	static const char *const none[] = {"kappa.durability=none", NULL};
+	static const char *const interval[] = {"kappa.durability=interval", NULL};
+	int n = run_topic_create(r, "n", 1, none), i = run_topic_create(r, "i", 1, interval);
+	int f = run_topic_create(r, "f", 1, NULL);
+	for (int k = 0; k < 4; k++) {
+		run_append(r, n, 0, 1, 80);
+		run_append(r, i, 0, 2, 40);
+		run_turns(r, 2);
+		run_append(r, f, 0, 1, 200);
+		run_turns(r, 1);
+	}
+	run_drain(r);
+	run_append(r, n, 0, 1, 300);
+	run_turns(r, 1);
+	run_kill(r);
+	run_start(r);
+	run_append(r, n, 0, 1, 80);
+	run_append(r, f, 0, 1, 80);
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS);
+	run_append(r, i, 0, 1, 80);
+	run_drain(r);
+}
+
+static void producers(struct run *r)
+{
+	int a = run_topic_create(r, "a", 1, tiny_segments);
+	int last = 0;
+	for (int32_t i = 0; i < 6; i++) {
+		run_append_from(r, a, 0, 7, i);
+		run_append_from(r, a, 0, 8, i);
+		run_append(r, a, 0, 1, 250);
+		last = r->batch_count - 1;
+		run_drain(r);
+		if (i == 3)
+			run_append_again(r, last);
+	}
+	run_stop(r); /* writes snapshots */
+	run_start(r);
+	run_append_again(r, last);
+	run_append_from(r, a, 0, 8, 6);
+	run_drain(r);
+	run_kill(r);
+	run_start(r);
+	run_append_from(r, a, 0, 8, 7);
+	run_drain(r);
+}
+
+/* Starts of all kinds, each of them cut short at every operation too. */
+static void starts(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL);
+	run_append(r, a, 0, 1, 100);
+	run_drain(r);
+	run_stop(r);
+	run_start(r); /* clean, nothing new */
+	run_stop(r);
+	run_start(r);
+	run_append(r, a, 1, 1, 1200);
+	run_drain(r);
+	run_append(r, a, 0, 1, 100);
+	run_turns(r, 1);
+	run_kill(r); /* in mid-air */
+	run_start(r);
+	run_kill(r); /* nothing was written between two starts */
+	run_start(r);
+	run_append(r, a, 0, 1, 100);
+	run_drain(r);
+	run_stop(r);
+}
+
+/* Much at once, few checkpoints: many sectors in doubt. */
+static void bursts(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL), b = run_topic_create(r, "b", 1, NULL);
+	for (int round = 0; round < 5; round++) {
+		run_append(r, a, 0, 1, 1500);
+		run_append(r, a, 1, 1, 900);
+		run_append(r, b, 0, 4, 150);
+		run_append(r, a, 0, 1, 400);
+		if (round != 1)
+			run_drain(r);
+		else
+			run_turns(r, 3);
+	}
+	run_drain(r);
+}
+
+/* Fewer descriptors than partitions. */
+static void descriptors(struct run *r)
+{
+	int a = run_topic_create(r, "a", 4, NULL);
+	for (int i = 0; i < 10; i++) {
+		run_append(r, a, i % 4, 1, 120);
+		if (i % 2)
+			run_drain(r);
+	}
+	run_drain(r);
+	run_kill(r);
+	run_start(r);
+	for (int i = 0; i < 4; i++)
+		run_append(r, a, i, 1, 50);
+	run_drain(r);
+}
+
+const struct run_script run_scripts[] = {
+    {.name = "appends", .play = appends},
+    {.name = "sets", .play = sets, .refuse_direct = true},
+    {.name = "laps", .play = laps},
+    {.name = "rolls", .play = rolls},
+    {.name = "trims", .play = trims},
+    {.name = "topics", .play = topics},
+    {.name = "tables", .play = tables, .table = true},
+    {.name = "lazies", .play = lazies},
+    {.name = "producers", .play = producers},
+    {.name = "starts", .play = starts},
+    {.name = "bursts", .play = bursts, .journal_bytes = 128 * KIB},
+    {.name = "descriptors", .play = descriptors, .open_files_max = 2},
+};
+const size_t run_script_count = sizeof(run_scripts) / sizeof(*run_scripts);
