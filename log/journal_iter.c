@@ -16,6 +16,10 @@ static enum err iter_read_header(struct journal_iter *it, const char *path)
 	if (st.size_bytes < JOURNAL_BLOCK)
 		return err_note(ERR_CORRUPT, "%s: %llu bytes are no journal file", path,
 		    (unsigned long long)st.size_bytes);
+	it->capacity = st.size_bytes < WINDOW_BYTES ? (size_t)st.size_bytes : WINDOW_BYTES;
+	it->buf = mem_alloc_aligned(IO_DIRECT_ALIGN, it->capacity);
+	if (!it->buf)
+		return ERR_NOMEM;
 	TRY(io_pread_all(it->io, it->fd, it->buf, JOURNAL_BLOCK, 0));
 	TRY(journal_header_decode(it->buf, &it->header));
 	it->seed = journal_seed_of(it->header.secret);
@@ -26,9 +30,7 @@ enum err journal_iter_open(struct journal_iter *it, struct io *io, const char *p
 {
 	ASSERT(from % JOURNAL_BLOCK == 0);
 	*it = (struct journal_iter){.io = io, .fd = -1, .pos = from ? from : JOURNAL_BLOCK};
-	it->capacity = WINDOW_BYTES;
-	it->buf = mem_alloc_aligned(IO_DIRECT_ALIGN, it->capacity);
-	enum err e = it->buf ? io_open(io, path, IO_READONLY, &it->fd) : ERR_NOMEM;
+	enum err e = io_open(io, path, IO_READONLY, &it->fd);
 	if (e == ERR_OK)
 		e = iter_read_header(it, path);
 	if (e != ERR_OK)
