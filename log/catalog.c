@@ -8,6 +8,7 @@
  * server loses nothing.
  */
 #include "log/catalog_change.h"
+#include "log/compact.h"
 #include "log/retention.h"
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -174,7 +175,8 @@ static enum err interpret(struct catalog *c)
 		TRY(empty_trash(c, &more));
 	while (more);
 	TRY(open_topics(c));
-	return retention_new(c->log, &c->retention);
+	TRY(retention_new(c->log, &c->retention));
+	return compactor_new(c->log, &c->compactor);
 }
 
 enum err catalog_open(struct log *log)
@@ -205,7 +207,8 @@ static bool catalog_busy(const struct catalog *c)
 {
 	return c->queue_posted || c->rows_posted || c->change.req || c->row || c->trims > 0 ||
 	       (c->table && c->table->in_flight > 0) ||
-	       (c->retention && retention_busy(c->retention));
+	       (c->retention && retention_busy(c->retention)) ||
+	       (c->compactor && compactor_busy(c->compactor));
 }
 
 void catalog_close(struct log *log)
@@ -218,6 +221,7 @@ void catalog_close(struct log *log)
 	while (catalog_busy(c) && loop_step(log->loop, 0) == ERR_OK)
 		;
 	retention_free(c->retention);
+	compactor_free(c->compactor);
 	log_table_close(c->table);
 	while (c->count > 0) {
 		struct topic *t = c->sorted[c->count - 1];

@@ -55,6 +55,7 @@ struct catalog {
 	bool rows_posted;
 	unsigned trims; /* struct log_trim to be answered */
 	struct retention *retention;
+	struct compactor *compactor;
 	bool closing;
 };
 

@@ -206,6 +206,7 @@ static void record_done(struct pool_job *job)
 	struct checkpointer *c = CONTAINER_OF(job, struct checkpointer, job);
 	if (c->err == ERR_OK) {
 		c->counter = c->header.counter;
+		c->recorded_sequence = c->header.sequence;
 		c->recorded_clean = c->header.clean;
 		c->log->journal.checkpoint_number = c->header.number;
 	} else if (c->err == ERR_NOSPACE) {

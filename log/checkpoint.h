@@ -82,10 +82,11 @@ struct checkpointer {
 	struct loop_timer timer;
 	struct list dirty; /* struct segment */
 	size_t dirty_count;
-	uint64_t dirty_bytes;    /* since the last checkpoint began */
-	bool wanted;             /* another one right after this */
-	uint64_t counter;        /* of the newest record */
-	uint64_t started_number; /* of the newest checkpoint begun: replay may begin behind it */
+	uint64_t dirty_bytes;       /* since the last checkpoint began */
+	bool wanted;                /* another one right after this */
+	uint64_t counter;           /* of the newest record */
+	uint64_t recorded_sequence; /* D when the newest record was begun */
+	uint64_t started_number;    /* of the newest checkpoint begun: replay may begin behind it */
 	struct checkpoint_header header; /* of the one under way */
 	struct writer record;
 	unsigned jobs; /* flushes out */

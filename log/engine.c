@@ -10,6 +10,7 @@
 #define CHECKPOINT_BYTES_DEFAULT ((uint64_t)64 << 20)
 #define CHECKPOINT_NS_DEFAULT    (5 * S_NS)
 #define APPEND_QUEUE_DEFAULT     (64 * MIB)
+#define COMPACT_MAP_DEFAULT      (32 * MIB)
 #define OPEN_FILES_DEFAULT       ((size_t)512)
 #define STOP_NO_SPACE_NS         (5 * S_NS) /* how long a stop waits for room on a full disk */
 #define ENGINE_JOURNAL_MIN       (64 * KIB)
@@ -48,6 +49,8 @@ static void options_resolve(struct log_options *o)
 		o->append_queue_bytes = APPEND_QUEUE_DEFAULT;
 	if (o->direct_bytes == 0)
 		o->direct_bytes = ROUND_DIRECT_BYTES;
+	if (o->compact_map_bytes == 0)
+		o->compact_map_bytes = COMPACT_MAP_DEFAULT;
 	if (o->open_files_max == 0)
 		o->open_files_max = OPEN_FILES_DEFAULT;
 }

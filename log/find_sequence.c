@@ -114,7 +114,7 @@ static enum err check_start(struct find_op *op)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	struct segment *s = op->segment;
-	TRY(partition_path(s->partition, segment_name(s->base_offset, ".log", name), path));
+	TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
 	op->path = mem_strdup(str_of(path));
 	if (!op->path)
 		return ERR_NOMEM;

@@ -39,9 +39,11 @@ struct log_options {
 	int64_t checkpoint_ns;     /* its longest distance; 0 = 5 s */
 	size_t append_queue_bytes; /* bytes accepted but not yet durable (I7); 0 = 64 MiB; beyond:
 	                              ERR_AGAIN */
-	size_t direct_bytes;   /* batches from this size on go to their segment alone, past the page
-	                          cache (DIRECT); 0 = default, SIZE_MAX = none */
-	size_t open_files_max; /* segment descriptors kept open; 0 = 512 */
+	size_t direct_bytes; /* batches from this size on go to their segment alone, past the page
+	                        cache (DIRECT); 0 = default, SIZE_MAX = none */
+	size_t compact_map_bytes; /* compaction's table of keys, 24 bytes each; 0 = 32 MiB. Full: a
+	                             partition takes several passes */
+	size_t open_files_max;    /* segment descriptors kept open; 0 = 512 */
 	const char *accept_lost_suffix; /* reason: start although the log ends before D */
 };
 
@@ -94,7 +96,8 @@ struct log_topic_config {
 	enum log_durability durability;
 	int compression; /* -1 = producer, else enum batch_codec */
 	int64_t delete_retention_ms;
-	int64_t min_compaction_lag_ms;
+	int64_t min_compaction_lag_ms, max_compaction_lag_ms;
+	double min_cleanable_ratio;
 	int64_t flush_ms, flush_messages;
 };
 

@@ -92,9 +92,10 @@ struct log_partition {
 	} cursors[8];
 	unsigned cursor_next;
 	struct partition_delete_req *deleting;
-	struct replay *replay; /* recovery.h: while recovery works on it */
-	bool lost_suffix;      /* recovery: its end is gone; opened only when that is accepted */
-	int64_t lost_end;      /* where it ended before */
+	int64_t compact_after_ns; /* compact.c: not before (loop's clock) */
+	struct replay *replay;    /* recovery.h: while recovery works on it */
+	bool lost_suffix;         /* recovery: its end is gone; opened only when that is accepted */
+	int64_t lost_end;         /* where it ended before */
 };
 
 /* ---- for the catalog ------------------------------------------------------------------------- */

@@ -49,13 +49,14 @@ static enum err unlink_piecemeal(struct io *io, const char *path)
 
 static void drop_run(struct pool_job *job)
 {
-	static const char *const suffix[] = {".snap", ".idx", ".log"};
 	struct segment_drop *d = CONTAINER_OF(job, struct segment_drop, job);
-	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
-	for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], names[3][SEGMENT_NAME_BYTES];
+	segment_name(d->segment->base_offset, ".snap", names[0]);
+	segment_file_name(d->segment, ".idx", names[1]);
+	segment_file_name(d->segment, ".log", names[2]);
+	for (size_t i = d->segment->keep_snap ? 1 : 0; i < 3; i++) {
 		err_clear();
-		snprintf(path, sizeof(path), "%s/%s", d->dir,
-		    segment_name(d->segment->base_offset, suffix[i], name));
+		snprintf(path, sizeof(path), "%s/%s", d->dir, names[i]);
 		enum err e = unlink_piecemeal(d->log->io, path);
 		if (e != ERR_OK && e != ERR_NOT_FOUND)
 			diag(
@@ -148,6 +149,28 @@ static void segment_remove(struct segment *s)
 	partition_ref(p); /* a segment out of the list keeps its partition */
 	if (s->holds == 0 && !s->dirty)
 		segment_drop(s);
+}
+
+void partition_swap_begin(
+    struct log_partition *p, struct segment *s, const struct segment *first_old)
+{
+	struct list_node *at = p->segments.head.next;
+	/* what retention took meanwhile is out of the list: then the new one is the first */
+	for (struct list_node *n = at; n != &p->segments.head; n = n->next)
+		if (CONTAINER_OF(n, struct segment, node)->base_offset < first_old->base_offset)
+			at = n->next;
+	list_insert_before(at, &s->node);
+	p->segment_count++;
+	p->size_bytes += s->size;
+	p->order.stale = true;
+}
+
+void partition_swap_out(struct segment *old, const struct segment *s)
+{
+	if (old->gone)
+		return;
+	old->keep_snap = old->base_offset == s->base_offset;
+	segment_remove(old);
 }
 
 void partition_skip(struct log_partition *p, int64_t offset)

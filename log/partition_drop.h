@@ -5,6 +5,11 @@
 
 /* Drops segments wholly below `offset`. */
 void partition_skip(struct log_partition *p, int64_t offset);
+/* A later generation takes the place of segments: first it goes in before the first of them that is
+ * still there, then each of them goes out, unlinked as soon as nothing reads it. */
+void partition_swap_begin(
+    struct log_partition *p, struct segment *s, const struct segment *first_old);
+void partition_swap_out(struct segment *old, const struct segment *s);
 /* A lease or read lets go; a segment that is GONE is dropped by the last. */
 void segment_unhold(struct segment *s);
 /* A checkpoint has flushed it: the same. */

@@ -292,7 +292,10 @@ static bool roll_due(const struct log_partition *p, const struct segment *s, siz
 	if (p->roll_soon || p->next_pos + (uint64_t)len > config->segment_bytes)
 		return true;
 	int64_t age_ns = loop_realtime_ns(p->log->loop) - s->created_ns;
-	return config->segment_ms > 0 && age_ns / MS_NS >= config->segment_ms;
+	int64_t age_max_ms = config->segment_ms;
+	if ((config->cleanup & LOG_CLEANUP_COMPACT) && config->max_compaction_lag_ms < age_max_ms)
+		age_max_ms = config->max_compaction_lag_ms;
+	return age_max_ms > 0 && age_ns / MS_NS >= age_max_ms;
 }
 
 enum err partition_ready(struct log_partition *p, size_t len, bool idempotent, bool direct)

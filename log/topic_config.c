@@ -328,6 +328,8 @@ struct log_topic_config topic_settings_decode(
 	    .compression = compression_of(TEXT_OF(COMPRESSION)),
 	    .delete_retention_ms = number_of(TEXT_OF(DELETE_RETENTION)),
 	    .min_compaction_lag_ms = number_of(TEXT_OF(MIN_COMPACTION_LAG)),
+	    .max_compaction_lag_ms = number_of(TEXT_OF(MAX_COMPACTION_LAG)),
+	    .min_cleanable_ratio = strtod(TEXT_OF(MIN_CLEANABLE), NULL),
 	    .flush_ms = number_of(TEXT_OF(FLUSH_MS)),
 	    .flush_messages = number_of(TEXT_OF(FLUSH_MESSAGES)),
 	};
@@ -339,9 +341,7 @@ void topic_settings_warn(const struct topic_settings *s, struct str topic)
 	char value[128];
 	for (size_t id = 0; id < TOPIC_CONFIG_COUNT; id++) {
 		const struct config *c = &configs[id];
-		bool compact = id == TOPIC_CONFIG_CLEANUP && s->value[id] &&
-		               (cleanup_of(s->value[id]) & LOG_CLEANUP_COMPACT);
-		if (!s->value[id] || (c->obeyed && !compact) ||
+		if (!s->value[id] || c->obeyed ||
 		    str_equal(str_of(s->value[id]), str_of(c->standard)))
 			continue;
 		diag(DIAG_WARN, "config_not_obeyed", "topic=" STR_FMT " key=%s value=%s",
