@@ -7,7 +7,13 @@
 #include "processor/proc.h"
 #include <stdio.h>
 
-enum { DEFINITION_ARENA_BYTES_MAX = 64 << 20, KEEP_CHECK_MS = 1000, WORKERS_MAX = 64 };
+enum {
+	DEFINITION_ARENA_BYTES_MAX = 64 << 20,
+	KEEP_CHECK_MS = 1000,
+	WORKERS_MAX = 64,
+	KNOWN_WAIT_MS = 10,
+	KNOWN_WAIT_MAX = 1000
+};
 
 int64_t proc_now_ms(const struct proc *p)
 {
@@ -344,6 +350,24 @@ enum err proc_find_version(
 	return err_note(ERR_NOT_FOUND, "there is no view \"" STR_FMT "\"", STR_ARG(view));
 }
 
+enum err proc_wait_known(struct proc *p, struct str name)
+{
+	for (int i = 0; i < KNOWN_WAIT_MAX; i++) {
+		bool known = true;
+		mutex_lock(&p->mutex);
+		struct reg_view *view = registry_view(&p->registry, name);
+		for (struct reg_version *v = view ? registry_next_version(view, NULL) : NULL; v;
+		     v = registry_next_version(view, v))
+			known &= !v->run || v->run->known;
+		mutex_unlock(&p->mutex);
+		if (known)
+			return ERR_OK;
+		proc_pause(p, KNOWN_WAIT_MS * MS_NS);
+	}
+	return err_note(
+	    ERR_AGAIN, "the versions of \"" STR_FMT "\" are still being opened", STR_ARG(name));
+}
+
 /* A version whose rows can be read, and what its file must be; under `files`. */
 static enum err readable(struct proc *p, struct str view, int32_t version,
     struct reg_version **ret_version, struct store_spec *ret_spec)
@@ -373,6 +397,7 @@ enum err proc_open_reader(struct proc *p, struct str view, int32_t version,
 	struct reg_version *v = NULL;
 	struct store_reader *reader = NULL;
 	struct store_spec spec;
+	TRY(proc_wait_known(p, view));
 	mutex_lock(&p->files);
 	enum err err = readable(p, view, version, &v, &spec);
 	if (err == ERR_OK)

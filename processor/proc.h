@@ -58,7 +58,13 @@ int64_t proc_now_ms(const struct proc *p);
 /* ERR_NOT_FOUND with the nearest name. Under mutex. */
 MUST_USE enum err proc_find_version(
     struct proc *p, struct str view, int32_t version, struct reg_version **ret_version);
-/* A reader at the last checkpoint of a version. ERR_AGAIN: it has none yet. */
+/*
+ * After a start versions are opened one by one. Until then nobody knows whether one is still
+ * reading history, or whether its file can be trusted: a file torn by a crash, or ahead of the log,
+ * is removed when its version is opened. Waits until all of a view are known; ERR_AGAIN after 10 s.
+ */
+MUST_USE enum err proc_wait_known(struct proc *p, struct str view);
+/* A reader at the last checkpoint of a version. ERR_AGAIN: it has none yet, or is not known yet. */
 MUST_USE enum err proc_open_reader(struct proc *p, struct str view, int32_t version,
     struct reg_version **ret_version, struct store_reader **ret_reader);
 /* The version a snapshot is of. */

@@ -7,7 +7,7 @@
 #include "processor/proc.h"
 #include <stdio.h>
 
-enum { DDL_ARENA_BYTES_MAX = 64 << 20, KNOWN_WAIT_MS = 10, KNOWN_WAIT_MAX = 1000 };
+enum { DDL_ARENA_BYTES_MAX = 64 << 20 };
 
 /* ---- records --------------------------------------------------------------------------------- */
 
@@ -272,26 +272,6 @@ struct version_request {
 	bool with_data;
 };
 
-/* After a start versions are opened one by one; until then nobody knows whether one is still
- * reading history. */
-static enum err wait_known(struct proc *p, struct str name)
-{
-	for (int i = 0; i < KNOWN_WAIT_MAX; i++) {
-		bool known = true;
-		mutex_lock(&p->mutex);
-		struct reg_view *view = registry_view(&p->registry, name);
-		for (struct reg_version *v = view ? registry_next_version(view, NULL) : NULL; v;
-		     v = registry_next_version(view, v))
-			known &= !v->run || v->run->known;
-		mutex_unlock(&p->mutex);
-		if (known)
-			return ERR_OK;
-		proc_pause(p, KNOWN_WAIT_MS * MS_NS);
-	}
-	return err_note(
-	    ERR_AGAIN, "the versions of \"" STR_FMT "\" are still being opened", STR_ARG(name));
-}
-
 static bool is_rebuilding(const struct reg_version *v)
 {
 	return v->run && v->run->state == PROC_REBUILDING && v->def.version != v->view->active;
@@ -389,7 +369,7 @@ static enum err create_version(struct proc *p, const struct version_request *q,
 	struct arena arena;
 	struct view_plan *plan;
 	TRY(definition_name_check(q->s->name));
-	TRY(wait_known(p, q->s->name));
+	TRY(proc_wait_known(p, q->s->name));
 	mutex_lock(&p->mutex);
 	enum err err = choose_version(p, q, &d.version);
 	mutex_unlock(&p->mutex);
