@@ -39,7 +39,7 @@ static void ask(struct admin *a, int16_t key, int16_t version, const void *body,
 /* An answer with an error that has no reason. */
 static void check_error(struct admin *a, const char *what, int16_t code)
 {
-	bool trouble = a->w->faulty || a->w->disk->capacity_bytes;
+	bool trouble = a->w->faulty || a->w->scarce;
 	trace(a->w, "admin", "%s %s: error %d", what, a->name, code);
 	if (code != 0 && code != AGAIN && !trouble)
 		violated("refused", "%s %s: error %d", what, a->name, code);
@@ -314,6 +314,14 @@ static void disturb(struct admin *a)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* Views must be computable from what is left: their topic stays whole. */
+static bool may_trim(const struct world *w, uint32_t topic)
+{
+	const struct model_topic *t = &w->model.topic[topic];
+	bool read_by_views = w->plan.views && strcmp(t->name, "t0") == 0;
+	return w->plan.trims && !t->delete_sent && !read_by_views;
+}
+
 static void act(struct admin *a)
 {
 	struct world *w = a->w;
@@ -332,7 +340,7 @@ static void act(struct admin *a)
 		list_topics(a);
 	else if (dice < 25 && w->plan.deletions && name[1] != '0')
 		delete_topic(a, topic);
-	else if (dice < 35 && w->plan.trims && !m->topic[topic].delete_sent)
+	else if (dice < 35 && may_trim(w, topic))
 		trim(a, topic);
 	else if (dice < 40 && w->plan.partitions_grow && !m->topic[topic].delete_sent)
 		grow(a, topic);

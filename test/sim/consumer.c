@@ -87,7 +87,7 @@ static void fetched_error(struct consumer *c, const struct fetch_response_partit
 	int16_t code = p->error_code;
 	bool gone = (code == UNKNOWN_TOPIC || code == UNKNOWN_TOPIC_ID) && t->delete_sent;
 	bool trimmed = code == OFFSET_OUT_OF_RANGE && c->asked_offset < model_of(c)->start_asked;
-	bool trouble = (w->faulty || w->disk->capacity_bytes) && code != OFFSET_OUT_OF_RANGE;
+	bool trouble = (w->faulty || w->scarce) && code != OFFSET_OUT_OF_RANGE;
 	if (!gone && !trimmed && !trouble && code != AGAIN)
 		violated("refused", "%s: fetch %s-%d from %lld: error %d", c->name, t->name,
 		    c->partition, (long long)c->asked_offset, code);

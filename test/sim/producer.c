@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-enum { TARGETS_MAX = 8, WINDOW_MAX = 5, BATCHES_PER_LIFE = 80, BATCH_BYTES = 8 << 20 };
+enum { TARGETS_MAX = 8, WINDOW_MAX = 5, BATCHES_PER_LIFE = 40, BATCH_BYTES = 8 << 20 };
 enum { UNKNOWN_TOPIC = 3, AGAIN = 7, OUT_OF_ORDER = 45, STORAGE = 56, UNKNOWN_TOPIC_ID = 100 };
 
 enum kind { IDEMPOTENT, PLAIN, SILENT };
@@ -191,7 +191,7 @@ static void refused(struct producer *p, struct flight *f, int16_t code)
 		drop_flight(p, f);
 		return;
 	}
-	bool troubled = w->faulty || w->disk->capacity_bytes;
+	bool troubled = w->faulty || w->scarce;
 	bool legal = code == AGAIN || (code == STORAGE && troubled);
 	if (code == OUT_OF_ORDER)
 		legal = p->kind == IDEMPOTENT && !is_oldest_of_target(p, f);
@@ -245,7 +245,7 @@ static void initialised(struct wire_call *call)
 		p->epoch = r->producer_epoch;
 		model_producer_id(&p->w->model, p->id);
 		trace(p->w, p->name, "is producer %lld", (long long)p->id);
-	} else if (!p->w->faulty && !p->w->disk->capacity_bytes && r->error_code != AGAIN) {
+	} else if (!p->w->faulty && !p->w->scarce && r->error_code != AGAIN) {
 		violated("refused", "%s: InitProducerId: error %d", p->name, r->error_code);
 	}
 	again(p, pace(p));

@@ -75,7 +75,7 @@ static void leave_state(struct subscriber *m)
 /* True when the answer is good; else the member begins again. */
 static bool is_good(struct subscriber *m, const char *what, int16_t code)
 {
-	bool trouble = m->w->faulty || m->w->disk->capacity_bytes;
+	bool trouble = m->w->faulty || m->w->scarce;
 	if (code == 0)
 		return true;
 	trace(m->w, m->name, "%s: error %d", what, code);

@@ -223,7 +223,8 @@ static enum err new_io(struct world *w)
 	    .short_ppm = w->plan.short_ppm,
 	    .writeback_ppm = w->last_life ? 0 : w->plan.writeback_ppm,
 	    .refuse_direct = w->plan.refuse_direct};
-	w->disk->capacity_bytes = w->last_life ? 0 : w->plan.capacity_bytes;
+	w->scarce = !w->last_life && w->plan.capacity_bytes > 0;
+	w->disk->capacity_bytes = w->scarce ? w->plan.capacity_bytes : 0;
 	return sim_io_new(w->disk, &o, &w->io);
 }
 
@@ -269,9 +270,20 @@ static bool has_failed(struct world *w)
 	return st.failed;
 }
 
+/* Somebody removes something else: what waits for room goes on. */
+static void make_room(struct loop_timer *timer)
+{
+	struct world *w = CONTAINER_OF(timer, struct world, room);
+	w->disk->capacity_bytes = 0;
+	trace(w, "fate", "there is room on the disk");
+}
+
 static void live(struct world *w)
 {
 	int64_t end = world_now_ns(w) + w->plan.life_ns;
+	loop_timer_init(&w->room, make_room);
+	if (w->scarce)
+		loop_timer_set(w->loop, &w->room, end + 100 * MS_NS);
 	start_actors(w);
 	while (world_now_ns(w) < end && !sim_io_is_dead(w->io) && !has_failed(w)) {
 		world_turn(w, MS_NS);
@@ -348,7 +360,7 @@ static void run_life(struct world *w)
 	enum err e = server_open(w);
 	bool dead = sim_io_is_dead(w->io);
 	trace(w, "life", "open: %s %s", err_name(e), e ? err_chain() : "");
-	if (e != ERR_OK && !dead && !w->faulty && !w->disk->capacity_bytes)
+	if (e != ERR_OK && !dead && !w->faulty && !w->scarce)
 		violated("recovery", "the server does not open: %s: %s", err_name(e), err_chain());
 	if (e == ERR_OK) {
 		if (!dead && !w->faulty) {
@@ -361,10 +373,11 @@ static void run_life(struct world *w)
 		else
 			live(w);
 		bool failed = !sim_io_is_dead(w->io) && has_failed(w);
-		if (failed && !w->faulty && !w->disk->capacity_bytes)
+		if (failed && !w->faulty && !w->scarce)
 			violated("failed", "the log gave up, and no call had failed");
 		take_disk(w, failed ? END_KILL : end);
 		stop_actors(w);
+		loop_timer_cancel(w->loop, &w->room);
 		if (!sim_io_is_dead(w->io) && !w->faulty)
 			audit_log(w);
 		if (end == END_CLEAN && !w->last_life && chance(w, 40))

@@ -72,7 +72,9 @@ struct world {
 	struct sim_disk *disk_after; /* what the end of this life has left */
 	bool reopened;               /* the very last life: nothing new happens */
 	bool stopping;               /* actors start nothing new */
-	bool faulty;                 /* a fault is armed or has struck in this life */
+	bool scarce;                 /* the disk has an end in this life, until room is made */
+	struct loop_timer room;
+	bool faulty; /* a fault is armed or has struck in this life */
 	struct producer *producers[WORLD_PRODUCERS_MAX];
 	struct consumer *consumers[WORLD_CONSUMERS_MAX];
 	struct subscriber *subscribers[WORLD_SUBSCRIBERS_MAX];
