@@ -94,6 +94,10 @@ $(B)/obj/%.o: %.c | $(GEN_HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+# chosen at run time (log/checksum.c)
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
+$(B)/obj/log/checksum_avx2.o: CFLAGS_ALL += -mavx2
+endif
 
 # ---- tests ---------------------------------------------------------------------------------------
 # test/<dir>/<noun>_test.c is one cmocka program linked with the room it stands in and those below.

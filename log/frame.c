@@ -15,6 +15,7 @@
  */
 #include "log/frame.h"
 #include "log/batch.h"
+#include "log/checksum.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -245,7 +246,7 @@ void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_lin
 {
 	ASSERT(frame_fault(f) == NULL);
 	ASSERT(body.len == ((f->flags & FRAME_PAD) ? 0 : f->length));
-	f->body_hash = XXH3_64bits_withSeed(body.len > 0 ? body.ptr : out, body.len, seed.body);
+	f->body_hash = checksum64(body.len > 0 ? body.ptr : out, body.len, seed.body);
 	encode_fields(f, out);
 	f->link = link_hash(out, seed, previous_link, f->body_hash);
 	put_u64_le(out + FRM_LINK, f->link);
@@ -313,7 +314,7 @@ enum err frame_check_body(const struct frame *f, struct frame_seed seed, struct 
 			return err_note(ERR_CORRUPT, "frame: padding is not zero");
 		body.len = 0;
 	}
-	if (XXH3_64bits_withSeed(body.ptr, body.len, seed.body) != f->body_hash)
+	if (checksum64(body.ptr, body.len, seed.body) != f->body_hash)
 		return err_note(ERR_CORRUPT, "frame body: checksum does not verify");
 	return ERR_OK;
 }

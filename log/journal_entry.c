@@ -11,6 +11,7 @@
  * u16 | flags u16 | partition u32 | topic id 16 | segment i64 | pos u32 | len u32 | at u32 | 0 u32
  * | sequence u64 | frame's header XXH3 u64
  */
+#include "log/checksum.h"
 #include "log/journal.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -159,8 +160,8 @@ void journal_entry_seal(struct journal_entry *e, struct journal_seed seed, uint8
 {
 	ASSERT(entry_fault(e) == NULL);
 	memset(buf + e->used, 0, e->length - e->used);
-	e->items_hash = XXH3_64bits_withSeed(buf + e->items_at, e->used - e->items_at, seed.body);
-	e->body_hash = XXH3_64bits_withSeed(
+	e->items_hash = checksum64(buf + e->items_at, e->used - e->items_at, seed.body);
+	e->body_hash = checksum64(
 	    buf + JOURNAL_ENTRY_HEADER_BYTES, e->length - JOURNAL_ENTRY_HEADER_BYTES, seed.body);
 	entry_encode(e, buf);
 	e->header_hash = XXH3_64bits_withSeed(buf, ENTRY_HASH, seed.header);
@@ -231,9 +232,9 @@ static bool items_sane(const struct journal_entry *e, const uint8_t *buf)
 enum err journal_entry_check(const struct journal_entry *e, struct journal_seed seed,
     const uint8_t *buf, bool *ret_items_good)
 {
-	uint64_t items = XXH3_64bits_withSeed(buf + e->items_at, e->used - e->items_at, seed.body);
+	uint64_t items = checksum64(buf + e->items_at, e->used - e->items_at, seed.body);
 	bool items_good = items == e->items_hash && items_sane(e, buf);
-	uint64_t body = XXH3_64bits_withSeed(
+	uint64_t body = checksum64(
 	    buf + JOURNAL_ENTRY_HEADER_BYTES, e->length - JOURNAL_ENTRY_HEADER_BYTES, seed.body);
 	*ret_items_good = items_good;
 	if (!items_good || body != e->body_hash)

@@ -39,8 +39,9 @@ struct log_options {
 	int64_t checkpoint_ns;     /* its longest distance; 0 = 5 s */
 	size_t append_queue_bytes; /* bytes accepted but not yet durable (I7); 0 = 64 MiB; beyond:
 	                              ERR_AGAIN */
-	size_t direct_bytes; /* batches from this size on go to their segment alone, past the page
-	                        cache (DIRECT); 0 = default, SIZE_MAX = none */
+	/* Batches from this size on, a quarter of it while rounds are large, go to their segment alone,
+	 * past the page cache (DIRECT); 0 = default, SIZE_MAX = none. */
+	size_t direct_bytes;
 	size_t compact_map_bytes; /* compaction's table of keys, 24 bytes each; 0 = 32 MiB. Full: a
 	                             partition takes several passes */
 	size_t open_files_max;    /* segment descriptors kept open; 0 = 512 */

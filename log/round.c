@@ -651,6 +651,7 @@ void rounds_start(struct rounds *rs)
 	rs->lazy_wanted = rs->mark_now = false;
 	rs->clean_now &= !r->clean;
 	loop_timer_cancel(log->loop, &rs->mark_timer);
+	rs->last_bytes = r->used + r->direct_bytes;
 	rs->busy = true;
 	rs->collecting ^= 1;
 	rs->full = false;

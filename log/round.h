@@ -21,8 +21,8 @@
  * below `lazy_bound`, which is in the journal: recovery burns what is between D and it, by name
  * (GAP).
  *
- * DIRECT frames: a batch from log_options.direct_bytes on is written once, past the page cache, to
- * its segment; the journal has its place and checksum. Such a frame begins and ends at a block:
+ * DIRECT frames: a large batch (round_is_direct) is written once, past the page cache, to its
+ * segment; the journal has its place and checksum. Such a frame begins and ends at a block:
  * padding frames (PAD) fill what is left, so it shares no block with another round's bytes. Its
  * stretch is written beside the entry, both are flushed at once, and the round is done when both
  * flushes have returned (round_direct.c).
@@ -56,7 +56,9 @@ enum round_state { ROUND_COLLECTING, ROUND_TAILS, ROUND_WRITING, ROUND_FLUSHING 
 enum { ROUND_FRAMES_MAX = 8192 };
 enum { ROUND_TAIL_BLOCK = 4096 };
 enum { ROUND_PAD_MAX = ROUND_TAIL_BLOCK + FRAME_HEADER_BYTES }; /* padding is shorter */
-#define ROUND_DIRECT_BYTES (512 * KIB)                          /* measured: log/README.md */
+#define ROUND_DIRECT_BYTES (256 * KIB)                          /* measured: log/README.md */
+/* when the round before was that large, batches of a quarter of it go DIRECT too */
+enum { ROUND_DIRECT_BUSY = 4 };
 /* in one round unless one is larger; at most a quarter of a journal file */
 #define ROUND_DIRECT_MAX (8 * MIB)
 #define ROUND_NO_FRAME   UINT32_MAX
@@ -154,6 +156,7 @@ struct rounds {
 	uint64_t pass;
 	uint64_t next_sequence;
 	uint64_t lazy_bound;   /* durable; 0 = none */
+	size_t last_bytes;     /* frames of the round started last */
 	size_t accepted_bytes; /* not yet answered, against append_queue_bytes */
 	size_t round_bytes;    /* of entries with more than one set */
 	size_t direct_max;     /* DIRECT bytes of rounds with more than one set */
@@ -245,7 +248,8 @@ void round_landed(struct round *r);
 void round_written_lazy(struct round_stretch *st);
 
 /* ---- round_direct.c -------------------------------------------------------------------------- */
-/* Does it go DIRECT? Large batches do, but for control batches. */
+/* Does it go DIRECT? Large batches do, when rounds are large smaller ones too; control batches
+ * never. */
 bool round_is_direct(const struct log_append *req);
 /* What the padding behind `len` bytes of a segment takes, up to a block; 0 = it ends at one. */
 uint32_t round_pad_bytes(uint32_t len);

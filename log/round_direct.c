@@ -14,7 +14,10 @@
 bool round_is_direct(const struct log_append *req)
 {
 	const struct log *log = req->partition->log;
-	return req->batch_len >= log->options.direct_bytes && !log->direct_refused &&
+	size_t from = log->options.direct_bytes;
+	if (log->rounds.last_bytes >= from)
+		from /= ROUND_DIRECT_BUSY;
+	return req->batch_len >= from && !log->direct_refused &&
 	       (batch_peek(req->batch).attributes & BATCH_ATTR_CONTROL) == 0;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log/batch.h"
+#include "log/checksum.h"
 #include "log/frame.h"
 #include "test/lib/vector.h"
+#include <stdlib.h>
 
 static struct segment_header example_header(void)
 {
@@ -251,9 +253,24 @@ static void a_hole_names_the_batches_that_are_gone(void **state)
 	err_clear();
 }
 
+static void checksums_are_the_same_with_and_without_avx2(void **state)
+{
+	(void)state;
+	enum { BYTES = 20000 };
+	uint8_t *b = malloc(BYTES);
+	for (size_t i = 0; i < BYTES; i++)
+		b[i] = (uint8_t)(i * 131 + (i >> 7));
+	for (size_t len = 0; len < BYTES; len += 1 + len / 9)
+		for (size_t from = 0; from < 3 && from + len <= BYTES; from++)
+			assert_true(checksum64(b + from, len, len * 77) ==
+			            checksum64_plain(b + from, len, len * 77));
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(checksums_are_the_same_with_and_without_avx2),
 	    cmocka_unit_test(a_segment_header_comes_back_as_it_was_written),
 	    cmocka_unit_test(every_flipped_bit_of_a_segment_header_is_noticed),
 	    cmocka_unit_test(a_newer_segment_is_told_from_a_corrupt_one),

@@ -12,7 +12,8 @@
  *   log_bench plain DIR direct|buffered BLOCK SECONDS     write and fdatasync, one after the other
  *   log_bench cost BATCH_BYTES           checksum and copy of one batch alone
  *
- * DIR must not exist for those that write; they remove nothing.
+ * DIR must not exist for those that write; they remove nothing. KAPPA_BENCH_IO: uring or threads;
+ * KAPPA_BENCH_DIRECT: log_options.direct_bytes.
  */
 #include "log/batch.h"
 #include "log/frame.h"
@@ -115,8 +116,10 @@ struct bench {
 
 static void bench_open(struct bench *b, const char *dir)
 {
-	const char *backend = getenv("KAPPA_BENCH_IO");
+	const char *backend = getenv("KAPPA_BENCH_IO"), *direct = getenv("KAPPA_BENCH_DIRECT");
 	struct log_options options = {.data_dir = dir, .append_queue_bytes = 256 * MIB};
+	if (direct)
+		options.direct_bytes = strtoull(direct, NULL, 10);
 	*b = (struct bench){.samples.ns = malloc(SAMPLES_MAX * sizeof(int64_t))};
 	must(io_new(backend ? backend : "auto", &b->io), "io");
 	must(loop_new(b->io, POOL_THREADS, &b->loop), "loop");
