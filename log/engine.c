@@ -4,6 +4,7 @@
 #include "log/partition_drop.h"
 #include "log/recovery.h"
 #include "log/scan.h"
+#include "log/scrub.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -147,6 +148,8 @@ void engine_serve(struct log *log)
 	recovery_free(log->recovery);
 	log->recovery = NULL;
 	trash_start(log);
+	if (scrub_start(log, &log->scrub) != ERR_OK)
+		diag(DIAG_WARN, "scrub", "what=\"not started: out of memory\"");
 }
 
 /* ---- closing --------------------------------------------------------------------------------- */
@@ -167,7 +170,8 @@ static bool engine_quiet(const struct log *log)
 	return rounds_idle(&log->rounds) && !log->rounds.space_checking &&
 	       !log->rounds.start_posted && !log->rounds.finish_posted && !log->journal.filling &&
 	       log->drops == 0 && log->descriptors.closing == 0 && log->reads_active == 0 &&
-	       !log->reads_first && !log->fire_posted && !log->ids_posted && partitions_quiet(log);
+	       !scrub_busy(log->scrub) && !log->reads_first && !log->fire_posted &&
+	       !log->ids_posted && partitions_quiet(log);
 }
 
 static enum err engine_drain(struct log *log)
@@ -196,6 +200,7 @@ void engine_stop(struct log *log)
 	if (!log->rounds.log || log->stopped)
 		return;
 	log->closing = true;
+	scrub_stop(log->scrub);
 	rounds_abort(&log->rounds, ERR_CLOSED);
 	producer_ids_abort(log);
 	enum err e = engine_drain(log);
@@ -232,6 +237,7 @@ void engine_close(struct log *log)
 	 * unlinks it */
 	if (log->rounds.log && engine_drain(log) != ERR_OK)
 		err_clear();
+	scrub_free(log->scrub);
 	close_partitions(log);
 	recovery_free(log->recovery);
 	rounds_release(&log->rounds);

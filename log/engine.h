@@ -20,6 +20,7 @@
 
 struct catalog;
 struct log_scan;
+struct scrub;
 
 struct log_watcher {
 	void (*fn)(void *ctx, uint64_t stable_sequence);
@@ -43,6 +44,7 @@ struct log {
 	struct map directories;    /* name in <data>/topics -> struct log_partition */
 	struct recovery *recovery; /* what recovery knows until engine_serve; recovery.c's */
 	struct catalog *catalog;   /* catalog.c's */
+	struct scrub *scrub;       /* NULL = off */
 
 	uint64_t durable_sequence; /* D */
 	struct checkpoint_gap

@@ -39,13 +39,15 @@ struct log_options {
 	int64_t checkpoint_ns;     /* its longest distance; 0 = 5 s */
 	size_t append_queue_bytes; /* bytes accepted but not yet durable (I7); 0 = 64 MiB; beyond:
 	                              ERR_AGAIN */
-	/* Batches from this size on, a quarter of it while rounds are large, go to their segment alone,
-	 * past the page cache (DIRECT); 0 = default, SIZE_MAX = none. */
+	/* Batches from this size on, a quarter of it while rounds are large, go to their segment
+	 * alone, past the page cache (DIRECT); 0 = default, SIZE_MAX = none. */
 	size_t direct_bytes;
 	size_t compact_map_bytes; /* compaction's table of keys, 24 bytes each; 0 = 32 MiB. Full: a
 	                             partition takes several passes */
 	size_t open_files_max;    /* segment descriptors kept open; 0 = 512 */
-	const char *accept_lost_suffix; /* reason: start although the log ends before D */
+	uint64_t scrub_bytes_per_second; /* verifying the whole log in the background; 0 = off */
+	int64_t scrub_rest_ns;           /* between two passes; 0 = 1 h */
+	const char *accept_lost_suffix;  /* reason: start although the log ends before D */
 };
 
 /*

@@ -101,6 +101,8 @@ static enum err open_log(struct serve *s)
 	struct log_options options = {.data_dir = s->data_dir,
 	    .journal_dir = *journal_dir ? journal_dir : NULL,
 	    .journal_bytes = (uint64_t)config_number(c, CONFIG_JOURNAL_BYTES)};
+	if (config_number(c, CONFIG_SCRUB_RATE) > 0)
+		options.scrub_bytes_per_second = (uint64_t)config_number(c, CONFIG_SCRUB_RATE);
 	const char *io = config_get(c, CONFIG_IO);
 	if (strcmp(io, "auto") != 0 && strcmp(io, "uring") != 0 && strcmp(io, "threads") != 0)
 		return err_note(ERR_INVALID, "--io %s: auto, uring or threads", io);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log/base/metrics.h"
+#include "log/frame.h"
+#include "test/lib/log_files.h"
+#include "test/lib/log_server.h"
+#include <stdio.h>
+
+/* A server whose scrubber reads 100 MB a second and rests 50 ms; topic `t` of four segments. */
+static struct log_server server;
+static struct log_files files;
+enum { RECORDS = 24, VALUE_BYTES = 8000 };
+
+static int setup(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", NULL};
+	char value[VALUE_BYTES];
+	log_server_init(&server);
+	log_server_create(&server, "t", 1, configs);
+	for (int i = 0; i < RECORDS; i++) {
+		memset(value, 'a' + i, sizeof(value));
+		value[sizeof(value) - 1] = '\0';
+		log_server_append(&server, "t", 0, value);
+	}
+	log_server_close(&server);
+	files = (struct log_files){server.io, server.dir};
+	server.options.scrub_bytes_per_second = 100000000;
+	server.options.scrub_rest_ns = 50 * MS_NS;
+	metrics_reset();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	log_server_release(&server);
+	err_clear();
+	return 0;
+}
+
+/* Turns the loop until the metric passes `value`. */
+static void await(enum metric m, uint64_t value)
+{
+	int64_t until = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + 30 * S_NS;
+	while (metric_value(m) < value) {
+		assert_true(io_clock_ns(server.io, IO_CLOCK_MONOTONIC) < until);
+		assert_int_equal(loop_step(server.loop, 20 * MS_NS), ERR_OK);
+	}
+}
+
+static void the_whole_log_is_read_again_and_again(void **state)
+{
+	(void)state;
+	log_server_open(&server);
+	await(METRIC_SCRUB_BYTES, 3 * (uint64_t)RECORDS * VALUE_BYTES);
+	assert_int_equal(metric_value(METRIC_SCRUB_ERRORS), 0);
+	assert_int_equal(log_server_status(&server, "t", 0).damaged, false);
+	log_server_close(&server);
+	assert_true(log_files_exist(&files, "scrub"));
+	log_server_open(&server); /* stopped in the middle of a pass, and again */
+}
+
+static void the_rate_is_kept(void **state)
+{
+	(void)state;
+	server.options.scrub_bytes_per_second = 400000;
+	log_server_open(&server);
+	int64_t began = io_clock_ns(server.io, IO_CLOCK_MONOTONIC);
+	await(METRIC_SCRUB_BYTES, (uint64_t)RECORDS * VALUE_BYTES);
+	int64_t took = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) - began;
+	/* all but the last piece, of at most one segment, have been waited for */
+	assert_true(took > ((int64_t)RECORDS * VALUE_BYTES - 70000) * S_NS / 400000);
+}
+
+static void rot_is_damage_and_the_rest_is_served(void **state)
+{
+	(void)state;
+	int64_t base = log_files_base(&files, "t-0", 1);
+	log_server_open(&server);
+	await(METRIC_SCRUB_BYTES, (uint64_t)RECORDS * VALUE_BYTES);
+	assert_false(log_server_status(&server, "t", 0).damaged);
+	log_files_flip(&files, log_files_segment("t-0", base, ".log"),
+	    SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 500, 4);
+	await(METRIC_SCRUB_ERRORS, 1);
+	assert_true(log_server_status(&server, "t", 0).damaged);
+	struct log_status status;
+	log_status(server.log, &status);
+	assert_int_equal(status.damaged_partitions, 1); /* health goes red by it */
+	assert_int_equal(log_server_read(&server, "t", 0, base + 1)[0], 'a' + base + 1);
+	assert_int_equal(log_server_read(&server, "t", 0, 0)[0], 'a');
+	assert_int_equal(metric_value(METRIC_REPAIRED_FRAMES), 0);
+}
+
+static void behind_a_bad_header_the_index_leads_on(void **state)
+{
+	(void)state;
+	int64_t base = log_files_base(&files, "t-0", 1);
+	const char *name = log_files_segment("t-0", base, ".log");
+	log_server_open(&server);
+	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + 17, 1);
+	log_files_flip(&files, name, log_files_size(&files, name) - 100, 1);
+	await(METRIC_SCRUB_ERRORS, 2); /* both of one pass, or of two: see the next line */
+	assert_true(metric_value(METRIC_SCRUB_BYTES) < 2 * (uint64_t)RECORDS * VALUE_BYTES);
+}
+
+static void what_the_journal_still_has_is_put_back(void **state)
+{
+	(void)state;
+	static const char name[] = "topics/t-0/00000000000000000000.log";
+	metrics_reset();
+	log_server_open(&server);
+	/* the first segment's frames went through the journal that is still there */
+	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 500, 4);
+	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + 8150 + 17, 1);
+	await(METRIC_SCRUB_ERRORS, 2);
+	assert_int_equal(metric_value(METRIC_REPAIRED_FRAMES), 2);
+	assert_false(log_server_status(&server, "t", 0).damaged);
+	for (int64_t offset = 0; offset < RECORDS; offset++)
+		assert_int_equal(log_server_read(&server, "t", 0, offset)[0], 'a' + offset);
+	assert_true(log_server_append(&server, "t", 0, "more") == RECORDS);
+}
+
+/* Takes the journal's copies away: laps of other records. */
+static int setup_without_journal(void **state)
+{
+	setup(state);
+	for (int i = 0; i < 4; i++) {
+		char name[40];
+		snprintf(name, sizeof(name), "journal/journal-%d", i);
+		uint64_t size = log_files_size(&files, name);
+		log_files_resize(&files, name, 4096);
+		log_files_resize(&files, name, size);
+	}
+	return 0;
+}
+
+#define TEST(fn)      cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST_GONE(fn) cmocka_unit_test_setup_teardown(fn, setup_without_journal, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(the_whole_log_is_read_again_and_again),
+	    TEST(the_rate_is_kept),
+	    TEST_GONE(rot_is_damage_and_the_rest_is_served),
+	    TEST_GONE(behind_a_bad_header_the_index_leads_on),
+	    TEST(what_the_journal_still_has_is_put_back),
+	};
+	diag_set_level(DIAG_ERROR);
+	return cmocka_run_group_tests_name("scrub", tests, NULL, NULL);
+}
