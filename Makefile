@@ -137,6 +137,10 @@ $(B)/test/base/json_peer_test: L_base += -ljson-c
 # ---- simulation: the whole server in one thread, see test/README.md
 SIM := $(B)/test/sim/sim
 export KAPPA_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
+# known-bad servers are made at link time (test/sim/mutant.h): the product has no switch for them
+SIM_WRAP := $(foreach f,recovery_frame feed_batch producers_check log_partition_status \
+  log_scan_next log_table_put,-Wl,--wrap=$f)
+$(SIM) $(TEST_sim): LDFLAGS_ALL += $(SIM_WRAP)
 $(SIM): $(B)/obj/test/sim/main.o $(A_sim)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(A_sim) $(L_sim)

@@ -227,6 +227,8 @@ int64_t sim_file_effect(struct sim_io *s, struct io_req *req)
 	struct sim_fd *f = file_of(s, req->fd, req->op == IO_WRITE, &failed);
 	if (!f)
 		return -failed;
+	if (req->op == IO_FDATASYNC && s->options.flush_lies)
+		return -sim_call(s, SIM_CALL_SYNC);
 	if (req->op == IO_FDATASYNC)
 		return -sync_inode(s, f->inode, sim_call(s, SIM_CALL_SYNC));
 	int fault = sim_call(s, req->op == IO_READ ? SIM_CALL_READ : SIM_CALL_WRITE);

@@ -39,6 +39,7 @@ struct sim_options {
 	unsigned short_ppm;     /* chance per SEND that it is done in parts */
 	unsigned writeback_ppm; /* chance per call that one dirty sector becomes durable */
 	unsigned chaos_ppm;     /* chance per call of EIO */
+	bool flush_lies;        /* an asynchronous flush does nothing and says that it has */
 	bool refuse_direct;     /* IO_DIRECT is ERR_UNSUPPORTED */
 	bool record;            /* keep the log of operations */
 };

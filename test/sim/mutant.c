@@ -1,14 +1,138 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wrappers. `__wrap_f` stands for f in every other file that calls it, `__real_f` is the
+ * product's.
+ */
 #include "test/sim/mutant.h"
+#include "log/producer.h"
+#include "log/recovery.h"
+#include "log/journal.h"
+#include "processor/feed.h"
+#include "test/lib/xmalloc.h"
 
 static enum mutant current;
+static struct loop *mutant_loop;
 
 void mutant_use(enum mutant m)
 {
 	current = m;
 }
 
+void mutant_set_loop(struct loop *loop)
+{
+	mutant_loop = loop;
+}
+
+enum mutant mutant_used(void)
+{
+	return current;
+}
+
 const char *mutant_name(enum mutant m)
 {
-	return m == current ? "none" : "?";
+	static const char *const names[MUTANT_COUNT] = {
+	    [MUTANT_NONE] = "none",
+	    [MUTANT_NO_FLUSH] = "the journal is not flushed",
+	    [MUTANT_NO_REPLAY] = "recovery passes over a round",
+	    [MUTANT_TWICE_IN_VIEW] = "a view takes a batch twice",
+	    [MUTANT_NO_DUPLICATES] = "a retry is stored again",
+	    [MUTANT_EARLY_WATERMARK] = "what is not durable is shown",
+	    [MUTANT_SCAN_SKIPS] = "a scan leaves out a batch",
+	    [MUTANT_FORGETS_COMMIT] = "an offset commit is not stored",
+	};
+	return names[m];
+}
+
+/* ---- wrappers -------------------------------------------------------------------------------- */
+
+enum err __real_recovery_frame(
+    struct recovery *r, const struct journal_found *f, const struct journal_item *item);
+enum err __wrap_recovery_frame(
+    struct recovery *r, const struct journal_found *f, const struct journal_item *item);
+enum err __wrap_recovery_frame(
+    struct recovery *r, const struct journal_found *f, const struct journal_item *item)
+{
+	bool skip = current == MUTANT_NO_REPLAY && f->entry.number % 4 == 0;
+	return skip ? ERR_OK : __real_recovery_frame(r, f, item);
+}
+
+enum err __real_feed_batch(struct feed *f, const struct log_batch_view *b, int64_t from_offset);
+enum err __wrap_feed_batch(struct feed *f, const struct log_batch_view *b, int64_t from_offset);
+enum err __wrap_feed_batch(struct feed *f, const struct log_batch_view *b, int64_t from_offset)
+{
+	if (current == MUTANT_TWICE_IN_VIEW && b->sequence % 16 == 0)
+		TRY(__real_feed_batch(f, b, from_offset));
+	return __real_feed_batch(f, b, from_offset);
+}
+
+enum err __real_producers_check(
+    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original);
+enum err __wrap_producers_check(
+    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original);
+enum err __wrap_producers_check(
+    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
+{
+	enum err e = __real_producers_check(ps, h, ret_original);
+	if (current != MUTANT_NO_DUPLICATES || e != ERR_EXISTS)
+		return e;
+	err_clear();
+	return producers_reserve(ps, h->producer_id);
+}
+
+void __real_log_partition_status(
+    const struct log_partition *p, struct log_partition_status *ret_status);
+void __wrap_log_partition_status(
+    const struct log_partition *p, struct log_partition_status *ret_status);
+void __wrap_log_partition_status(
+    const struct log_partition *p, struct log_partition_status *ret_status)
+{
+	__real_log_partition_status(p, ret_status);
+	if (current == MUTANT_EARLY_WATERMARK)
+		ret_status->visible_end = ret_status->stable_end = ret_status->log_end;
+}
+
+enum err __real_log_scan_next(
+    struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable);
+enum err __wrap_log_scan_next(
+    struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable);
+enum err __wrap_log_scan_next(
+    struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable)
+{
+	enum err e = __real_log_scan_next(scan, ret_view, ret_stable);
+	bool skip = current == MUTANT_SCAN_SKIPS && e == ERR_OK && ret_view->sequence % 32 == 0;
+	return skip ? __real_log_scan_next(scan, ret_view, ret_stable) : e;
+}
+
+struct forgotten {
+	struct mail mail;
+	struct log_table_put *put;
+};
+
+static void forget(struct mail *mail)
+{
+	struct forgotten *f = CONTAINER_OF(mail, struct forgotten, mail);
+	struct log_table_put *put = f->put;
+	free(f);
+	put->err = ERR_OK;
+	put->done(put);
+}
+
+/* Keys of offsets begin with the version 0 or 1, those of groups with 2. */
+static bool is_offset(const struct log_row *row)
+{
+	return row->key.len > 2 && row->key.ptr[0] == 0 && row->key.ptr[1] <= 1 && row->value.ptr;
+}
+
+void __real_log_table_put(struct log_table *table, struct log_table_put *put);
+void __wrap_log_table_put(struct log_table *table, struct log_table_put *put);
+void __wrap_log_table_put(struct log_table *table, struct log_table_put *put)
+{
+	if (current != MUTANT_FORGETS_COMMIT || !is_offset(&put->rows[0])) {
+		__real_log_table_put(table, put);
+		return;
+	}
+	struct forgotten *f = xcalloc(1, sizeof(*f));
+	f->mail.run = forget;
+	f->put = put;
+	loop_defer(mutant_loop, &f->mail);
 }

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Known-bad servers: each must be found by the simulation, or it proves nothing. */
+/*
+ * Known-bad servers: each must be found by the simulation, or it proves nothing. The product has no
+ * switch for them: the simulation is linked with wrappers (-Wl,--wrap) of a few functions, or its
+ * I/O seam lies.
+ */
 enum mutant {
 	MUTANT_NONE,
+	MUTANT_NO_FLUSH,        /* the journal's flush does nothing: acknowledged before durable */
+	MUTANT_NO_REPLAY,       /* recovery passes over one round in four */
+	MUTANT_TWICE_IN_VIEW,   /* a view takes one batch in sixteen twice */
+	MUTANT_NO_DUPLICATES,   /* a retry is stored again */
+	MUTANT_EARLY_WATERMARK, /* what is not durable yet is shown */
+	MUTANT_SCAN_SKIPS,      /* one batch in 32 is missing in scans */
+	MUTANT_FORGETS_COMMIT,  /* an offset commit is acknowledged, and not stored */
 	MUTANT_COUNT,
 };
 void mutant_use(enum mutant m);
+enum mutant mutant_used(void);
+struct loop;
+void mutant_set_loop(struct loop *loop);
 const char *mutant_name(enum mutant m);

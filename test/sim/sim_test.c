@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SEEDS = 2000, SEEDS_SMALL = 60 };
+enum { SEEDS = 2000, SEEDS_SMALL = 60, MUTANT_SEEDS = 300 };
 
 static uint64_t number(const char *name, uint64_t fallback)
 {
@@ -54,10 +54,29 @@ static void seeds_that_found_something_find_nothing_now(void **state)
 	}
 }
 
+/* A server that is known to be bad is found, by the rule that it breaks or one near it. */
+static void known_bad_servers_are_found(void **state)
+{
+	(void)state;
+	for (int m = MUTANT_NONE + 1; m < MUTANT_COUNT; m++) {
+		struct campaign c = {.first = 1,
+		    .last = MUTANT_SEEDS,
+		    .jobs = 2,
+		    .stop_at_first = true,
+		    .mutant = m};
+		campaign_run(&c);
+		if (c.failed == 0)
+			fail_msg("%d seeds do not see that %s", MUTANT_SEEDS, mutant_name(m));
+		printf("%s: rule \"%s\" at seed %llu: %s\n", mutant_name(m), c.rule,
+		    (unsigned long long)c.first_failed, c.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(seeds_that_found_something_find_nothing_now),
+	    cmocka_unit_test(known_bad_servers_are_found),
 	    cmocka_unit_test(no_rule_is_broken_under_any_seed),
 	};
 	return cmocka_run_group_tests_name("sim", tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "log/base/metrics.h"
 #include "test/lib/xmalloc.h"
 #include "test/sim/campaign.h"
+#include "test/sim/mutant.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -222,7 +223,8 @@ static enum err new_io(struct world *w)
 	    .net_max_ns = w->plan.net_max_ns,
 	    .short_ppm = w->plan.short_ppm,
 	    .writeback_ppm = w->last_life ? 0 : w->plan.writeback_ppm,
-	    .refuse_direct = w->plan.refuse_direct};
+	    .refuse_direct = w->plan.refuse_direct,
+	    .flush_lies = mutant_used() == MUTANT_NO_FLUSH};
 	w->scarce = !w->last_life && w->plan.capacity_bytes > 0;
 	w->disk->capacity_bytes = w->scarce ? w->plan.capacity_bytes : 0;
 	return sim_io_new(w->disk, &o, &w->io);
