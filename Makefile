@@ -37,14 +37,15 @@ CFLAGS_ALL  := -std=gnu17 -D_GNU_SOURCE -DKAPPA_VERSION='"$(VERSION)"' $(WARN) $
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% --coverage,$(OPT_$(CONFIG))) $(LDFLAGS)
 LIBS_base   := -luring -lpthread
 LIBS_log    := -llz4 -lzstd -lz -lsnappy
-LIBS_broker := -lmicrohttpd -lcrypto
+LIBS_broker := -lmicrohttpd -lcrypto -lpcre2-8
 LIBS_proc   := -lsqlite3 -lpg_query -lprotobuf-c -lpcre2-8 -lcrypto -lm
 LIBS_tools  := -lrdkafka -lcurl -linih
 
 # ---- rooms ---------------------------------------------------------------------------------------
 SRC_base   := $(wildcard log/base/*.c)
 SRC_log    := $(wildcard log/*.c)
-SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/groups/*.c broker/http/*.c)
+SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/groups/*.c broker/transactions/*.c \
+              broker/http/*.c)
 SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c processor/io/*.c)
 SRC_replay := $(wildcard replay/*.c)
 SRC_tools  := $(wildcard tools/*.c)

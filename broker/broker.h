@@ -34,7 +34,9 @@ struct broker_options {
 	int32_t group_session_min_ms;   /* group.min.session.timeout.ms; 0 = 6000 */
 	int32_t group_session_max_ms;   /* group.max.session.timeout.ms; 0 = 1800000 */
 	int64_t offsets_retention_ms;   /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
-	int64_t offsets_check_interval_ms; /* offsets.retention.check.interval.ms; 0 = 10 min */
+	int32_t transaction_timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
+	int64_t transaction_expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */
+	int64_t offsets_check_interval_ms;  /* offsets.retention.check.interval.ms; 0 = 10 min */
 };
 
 /*

@@ -249,6 +249,25 @@ bool log_txn_oldest(const struct log *log, struct log_txn *ret_txn);
 /* The open one of a producer; false: it has none. */
 bool log_txn_open(const struct log_partition *p, int64_t producer_id, struct log_txn *ret_txn);
 
+/*
+ * The producers that a partition knows. log_producers_load: true when they are there, else they are
+ * loaded and `done` is called. log_producer_next: from *cursor = 0 until false.
+ */
+struct log_producers_load {
+	struct list_node node;
+	enum err err;
+	void (*done)(struct log_producers_load *load);
+};
+bool log_producers_load(struct log_partition *p, struct log_producers_load *load);
+struct log_producer {
+	int64_t producer_id;
+	int16_t producer_epoch;
+	int32_t last_sequence; /* -1: none since its epoch began */
+	int64_t last_ns;       /* append time */
+};
+bool log_producer_next(
+    const struct log_partition *p, size_t *cursor, struct log_producer *ret_producer);
+
 /* ---- append ---------------------------------------------------------------------------------- */
 
 /*
@@ -472,12 +491,36 @@ struct log_table_put {
 	int64_t timestamp_ms; /* 0 = now */
 	enum err err;
 	uint64_t sequence;
-	struct log_table *table;  /* the log's own */
-	struct log_append append; /* the log's own */
+	struct log_table *table;   /* the log's own; of a commit: the caller's */
+	struct log_commit *commit; /* the log's own */
+	struct log_append append;  /* the log's own */
 	void *user;
 	void (*done)(struct log_table_put *put);
 };
 void log_table_put(struct log_table *table, struct log_table_put *put);
+/*
+ * Rows of several tables and batches of several partitions, all in ONE round: durable together or
+ * not at all. Of each put `table`, `partition`, `rows`, `row_count` and `timestamp_ms` are given;
+ * of each append `partition`, `batch` and `batch_len`, with `internal` set. Applied, then `done`
+ * once; err is the first refusal (see log_append). A commit may be of log_commit_max batches; with
+ * more it may be MESSAGE_TOO_LARGE.
+ */
+struct log_commit {
+	struct log_table_put *puts;
+	size_t put_count;
+	struct log_append *appends;
+	size_t append_count;
+	enum err err;
+	/* the log's own */
+	struct log *log;
+	struct log_append **reqs;
+	size_t pending;
+	struct mail mail;
+	void *user;
+	void (*done)(struct log_commit *c);
+};
+void log_commit(struct log *log, struct log_commit *c);
+size_t log_commit_max(const struct log *log);
 /* Puts from another thread (or start-up) and waits until durable and applied. [any thread] */
 MUST_USE enum err log_table_put_wait(
     struct log_table *table, int32_t partition, const struct log_row *rows, size_t count);

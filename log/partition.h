@@ -82,7 +82,7 @@ struct log_partition {
 	struct producers producers;
 	struct txns txns;          /* the open ones always, the aborted ones with the producers */
 	struct list_node txn_node; /* log->txn_partitions: something is open */
-	struct list load_waiting;  /* struct partition_load_wait */
+	struct list load_waiting;  /* struct log_producers_load */
 	struct list waiters;       /* struct log_waiter */
 	/* where the last reads ended, so that the next ones need no index (offset -> pos) */
 	struct partition_cursor {
@@ -160,12 +160,7 @@ MUST_USE enum err partition_ready(
  * Who needs producers or aborted transactions waits until they are loaded: `done` later, unless
  * partition_loaded already. Every answer comes, also for a partition that is deleted meanwhile.
  */
-struct partition_load_wait {
-	struct list_node node;
-	enum err err;
-	void (*done)(struct partition_load_wait *w);
-};
-void partition_load_and(struct log_partition *p, struct partition_load_wait *w);
+void partition_load_and(struct log_partition *p, struct log_producers_load *w);
 static inline bool partition_aborted_known(const struct log_partition *p)
 {
 	return p->producers.loaded || !p->txns.used;

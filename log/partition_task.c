@@ -41,7 +41,7 @@ static void loaded(struct log_partition *p, enum err e)
 	while ((n = list_pop_front(&p->load_waiting)))
 		list_push_back(&waiting, n);
 	while ((n = list_pop_front(&waiting))) {
-		struct partition_load_wait *w = CONTAINER_OF(n, struct partition_load_wait, node);
+		struct log_producers_load *w = CONTAINER_OF(n, struct log_producers_load, node);
 		w->err = e;
 		w->done(w);
 	}
@@ -269,7 +269,7 @@ static enum err load_start(struct log_partition *p)
 	return ERR_AGAIN;
 }
 
-void partition_load_and(struct log_partition *p, struct partition_load_wait *w)
+void partition_load_and(struct log_partition *p, struct log_producers_load *w)
 {
 	partition_ref(p);
 	list_node_init(&w->node);

@@ -154,3 +154,30 @@ bool log_txn_open(const struct log_partition *p, int64_t producer_id, struct log
 	}
 	return false;
 }
+
+bool log_producers_load(struct log_partition *p, struct log_producers_load *load)
+{
+	loop_assert_owner(p->log->loop);
+	if (p->producers.loaded || p->state != PARTITION_OPEN)
+		return true;
+	partition_load_and(p, load);
+	return false;
+}
+
+bool log_producer_next(
+    const struct log_partition *p, size_t *cursor, struct log_producer *ret_producer)
+{
+	const struct producer *of;
+	while ((of = map_next(&p->producers.map, cursor))) {
+		if (of->epoch < 0)
+			continue; /* made room for, but never accepted */
+		*ret_producer = (struct log_producer){
+		    .producer_id = of->id,
+		    .producer_epoch = of->epoch,
+		    .last_sequence = of->count ? of->batch[of->count - 1].last_sequence : -1,
+		    .last_ns = of->last_ns,
+		};
+		return true;
+	}
+	return false;
+}

@@ -35,7 +35,7 @@ struct read_op {
 	bool cache_tried;
 	struct lookup lookup;
 	struct descriptor_pin pin;
-	struct partition_load_wait load;
+	struct log_producers_load load;
 };
 
 enum { READ_OP = 0, READ_NEXT = 1 };
@@ -471,7 +471,7 @@ static void read_begin(struct read_op *op)
 	read_segment(op);
 }
 
-static void read_loaded(struct partition_load_wait *w)
+static void read_loaded(struct log_producers_load *w)
 {
 	struct read_op *op = CONTAINER_OF(w, struct read_op, load);
 	if (w->err == ERR_OK)

@@ -36,7 +36,7 @@ void log_scan_close(struct log_scan *scan)
 	mem_free(scan);
 }
 
-static void source_loaded(struct partition_load_wait *w)
+static void source_loaded(struct log_producers_load *w)
 {
 	struct scan_load *load = CONTAINER_OF(w, struct scan_load, wait);
 	gate_open(&load->gate);

@@ -83,7 +83,7 @@ void scan_lease_open(void *scan);
 struct scan_load {
 	struct log *log;
 	const struct log_scan_source *source;
-	struct partition_load_wait wait;
+	struct log_producers_load wait;
 	struct gate gate;
 };
 void scan_load_start(void *load);

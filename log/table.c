@@ -218,6 +218,10 @@ static void put_done(struct log_append *append)
 void table_submit(struct table_part *part, struct log_table_put *put)
 {
 	struct log_append *append = &put->append;
+	if (put->commit) {
+		commit_submit(put->commit);
+		return;
+	}
 	part->in_flight++;
 	log_append(part->table->log, &append, 1, false);
 }
@@ -245,27 +249,42 @@ static enum err put_build(
 	return ERR_OK;
 }
 
+enum err table_prepare(struct log_table_put *put)
+{
+	struct log_table *table = put->table;
+	ASSERT(!table->closed && put->done);
+	ASSERT(put->partition >= 0 && put->partition < table->part_count);
+	uint8_t *batch;
+	size_t len;
+	put->sequence = 0;
+	put->append = (struct log_append){
+	    .done = put_done, .internal = true, .partition = table_part_of(put)->partition};
+	list_node_init(&put->append.node);
+	TRY(put_build(table, put, &batch, &len));
+	put->append.batch = batch;
+	put->append.batch_len = len;
+	table->in_flight++;
+	return ERR_OK;
+}
+
+void table_unprepare(struct log_table_put *put)
+{
+	mem_free(put->append.batch);
+	put->append.batch = NULL;
+	put->table->in_flight--;
+}
+
 void log_table_put(struct log_table *table, struct log_table_put *put)
 {
 	loop_assert_owner(table->log->loop);
-	ASSERT(!table->closed && put->done);
-	ASSERT(put->partition >= 0 && put->partition < table->part_count);
-	struct table_part *part = &table->part[put->partition];
-	uint8_t *batch;
-	size_t len;
 	put->table = table;
-	put->sequence = 0;
-	put->append =
-	    (struct log_append){.done = put_done, .internal = true, .partition = part->partition};
-	list_node_init(&put->append.node);
-	enum err err = put_build(table, put, &batch, &len);
+	put->commit = NULL;
+	enum err err = table_prepare(put);
 	if (err != ERR_OK) {
 		put_fail(table, put, err);
 		return;
 	}
-	put->append.batch = batch;
-	put->append.batch_len = len;
-	table->in_flight++;
+	struct table_part *part = table_part_of(put);
 	if (part->state == TABLE_IDLE)
 		table_submit(part, put);
 	else

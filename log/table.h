@@ -58,6 +58,16 @@ MUST_USE enum err table_attach(struct log *log, struct topic *topic,
     const struct log_table_ops *ops, void *ctx, struct log_table **ret_table);
 /* ---- table.c and table_snapshot.c ------------------------------------------------------------ */
 void table_submit(struct table_part *part, struct log_table_put *put);
+/* Builds the batch of a put, whose `table` is set: its append is ready. */
+MUST_USE enum err table_prepare(struct log_table_put *put);
+/* Takes that back. */
+void table_unprepare(struct log_table_put *put);
+static inline struct table_part *table_part_of(const struct log_table_put *put)
+{
+	return &put->table->part[put->partition];
+}
+/* commit.c: its tables may be idle now. */
+void commit_submit(struct log_commit *c);
 /* Looks whether a snapshot is due, and goes on with one that is. After each answer. */
 void table_look(struct table_part *part);
 /* Frees a closed table with nothing under way. */

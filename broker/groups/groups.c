@@ -34,10 +34,15 @@ int32_t java_hash(struct str s)
 	return (int32_t)hash;
 }
 
+int32_t groups_partition(struct str group)
+{
+	int32_t hash = java_hash(group); /* Kafka's Utils.abs */
+	return hash == INT32_MIN ? 0 : (hash < 0 ? -hash : hash) % OFFSETS_PARTITIONS;
+}
+
 int32_t entry_partition(const struct group_entry *e)
 {
-	int32_t hash = java_hash(e->group.name); /* Kafka's Utils.abs */
-	return hash == INT32_MIN ? 0 : (hash < 0 ? -hash : hash) % OFFSETS_PARTITIONS;
+	return groups_partition(e->group.name);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */

@@ -101,6 +101,8 @@ MUST_USE enum err entry_make(struct groups *g, struct str name, struct group_ent
  * the entry afterwards. */
 void entry_settle(struct group_entry *e);
 int32_t entry_partition(const struct group_entry *e);
+/* The partition of __consumer_offsets that holds what a group commits. */
+int32_t groups_partition(struct str group);
 /* Java's String.hashCode of UTF-8 text, as Kafka places groups by it. */
 int32_t java_hash(struct str s);
 /* True when there is nothing in it that DescribeGroups would call a group. */

@@ -6,6 +6,7 @@
 #include "groups.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
+#include "broker/transactions/transactions.h"
 
 /* ---- OffsetCommit ---------------------------------------------------------------------------- */
 
@@ -184,7 +185,23 @@ static void fill_offset(const struct offset *o, int32_t partition, fetched_parti
 	out->metadata = o ? o->metadata : STR("");
 }
 
-static bool fetch_asked(struct request *req, const struct group_entry *e,
+/* Is it about to change? Asked by those who want stable offsets only (KIP-447). */
+static bool is_pending(
+    const struct request *req, struct str group, struct str topic, int32_t partition)
+{
+	const struct offset_fetch_request *body = req->body;
+	return req->version >= 7 && body->require_stable &&
+	       transactions_pending(req->broker->transactions, group, topic, partition);
+}
+
+static void mark_unstable(fetched_partition *out)
+{
+	out->committed_offset = out->committed_leader_epoch = -1;
+	out->metadata = STR("");
+	out->error_code = err_kafka(ERR_UNSTABLE_OFFSET);
+}
+
+static bool fetch_asked(struct request *req, struct str group, const struct group_entry *e,
     const struct offset_fetch_request_group_topic *asked, fetched_topic *out)
 {
 	enum err unknown = ERR_OK;
@@ -204,13 +221,15 @@ static bool fetch_asked(struct request *req, const struct group_entry *e,
 		const struct offset *o = e && name.ptr ? entry_offset(e, name, partition) : NULL;
 		fill_offset(o, partition, &out->partitions.at[i]);
 		out->partitions.at[i].error_code = by_id && !topic ? err_kafka(unknown) : 0;
+		if (name.ptr && is_pending(req, group, name, partition))
+			mark_unstable(&out->partitions.at[i]);
 	}
 	return true;
 }
 
 /* One topic of a sorted list; *at moves behind it. */
-static bool fetch_topic(struct request *req, const struct offset *const *all, size_t count,
-    size_t *at, fetched_topic *out)
+static bool fetch_topic(struct request *req, struct str group, const struct offset *const *all,
+    size_t count, size_t *at, fetched_topic *out)
 {
 	size_t from = *at, end = from;
 	while (end < count && str_equal(all[end]->topic, all[from]->topic))
@@ -222,9 +241,12 @@ static bool fetch_topic(struct request *req, const struct offset *const *all, si
 	    request_new(req, &offset_fetch_response_group_partition_shape, end - from);
 	if (!out->partitions.at)
 		return false;
-	for (size_t i = from; i < end; i++)
-		fill_offset(
-		    all[i], all[i]->partition, &out->partitions.at[out->partitions.count++]);
+	for (size_t i = from; i < end; i++) {
+		fetched_partition *p = &out->partitions.at[out->partitions.count++];
+		fill_offset(all[i], all[i]->partition, p);
+		if (is_pending(req, group, all[i]->topic, all[i]->partition))
+			mark_unstable(p);
+	}
 	return true;
 }
 
@@ -244,7 +266,8 @@ static bool fetch_all(
 	out->topics.at = request_new(req, &offset_fetch_response_group_topic_shape, topics);
 	bool ok = out->topics.at != NULL;
 	while (ok && at < count)
-		ok = fetch_topic(req, all, count, &at, &out->topics.at[out->topics.count++]);
+		ok = fetch_topic(
+		    req, out->group_id, all, count, &at, &out->topics.at[out->topics.count++]);
 	mem_free(all);
 	return ok;
 }
@@ -262,7 +285,7 @@ static bool fetch_group(struct request *req, const struct offset_fetch_request_g
 		return false;
 	out->topics.count = asked->topics.count;
 	for (uint32_t i = 0; i < asked->topics.count; i++) {
-		if (!fetch_asked(req, e, &asked->topics.at[i], &out->topics.at[i]))
+		if (!fetch_asked(req, asked->group_id, e, &asked->topics.at[i], &out->topics.at[i]))
 			return false;
 	}
 	return true;

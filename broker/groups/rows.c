@@ -39,13 +39,13 @@ static struct row_span *add_span(struct row_list *list)
 	return &list->spans[list->count++];
 }
 
-struct row_half {
-	const struct msg_shape *shape;
-	const void *message; /* NULL: a tombstone's value */
-	int version;
-};
+static struct msg_form form_of_half(const struct row_half *half)
+{
+	return (struct msg_form){
+	    .shape = half->shape, .version = (int16_t)half->version, .flexible = half->flexible};
+}
 
-static void add_row(struct row_list *list, struct row_half key, struct row_half value)
+void row_list_add(struct row_list *list, struct row_half key, struct row_half value)
 {
 	struct row_span *span = list->err == ERR_OK ? add_span(list) : NULL;
 	if (!span)
@@ -53,13 +53,13 @@ static void add_row(struct row_list *list, struct row_half key, struct row_half 
 	struct writer *w = &list->out.w;
 	*span = (struct row_span){.key = w->len, .tombstone = !value.message};
 	write_u16_be(w, (uint16_t)key.version);
-	list->err = msg_encode(form_of(key.shape, key.version), key.message, &list->out);
+	list->err = msg_encode(form_of_half(&key), key.message, &list->out);
 	span->key_len = w->len - span->key;
 	span->value = w->len;
 	if (list->err != ERR_OK || !value.message)
 		return;
 	write_u16_be(w, (uint16_t)value.version);
-	list->err = msg_encode(form_of(value.shape, value.version), value.message, &list->out);
+	list->err = msg_encode(form_of_half(&value), value.message, &list->out);
 	span->value_len = w->len - span->value;
 }
 
@@ -68,16 +68,18 @@ void row_list_offset(struct row_list *list, const struct offset_commit_key *key,
 {
 	/* only version 1 can say when an offset expires */
 	int version = value && value->expire_timestamp >= 0 ? 1 : VALUE_VERSION;
-	add_row(list, (struct row_half){&offset_commit_key_shape, key, OFFSET_KEY_VERSION},
-	    (struct row_half){&offset_commit_value_shape, value, version});
+	row_list_add(list,
+	    (struct row_half){&offset_commit_key_shape, key, OFFSET_KEY_VERSION, false},
+	    (struct row_half){&offset_commit_value_shape, value, version, false});
 }
 
 void row_list_group(
     struct row_list *list, struct str group, const struct group_metadata_value *value)
 {
 	struct group_metadata_key key = {.group = group};
-	add_row(list, (struct row_half){&group_metadata_key_shape, &key, GROUP_KEY_VERSION},
-	    (struct row_half){&group_metadata_value_shape, value, VALUE_VERSION});
+	row_list_add(list,
+	    (struct row_half){&group_metadata_key_shape, &key, GROUP_KEY_VERSION, false},
+	    (struct row_half){&group_metadata_value_shape, value, VALUE_VERSION, false});
 }
 
 enum err row_list_rows(struct row_list *list, const struct log_row **ret_rows)

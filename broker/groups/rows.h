@@ -22,6 +22,14 @@ struct row_list {
 };
 void row_list_init(struct row_list *list);
 void row_list_release(struct row_list *list);
+/* A key or value: a message behind its version as int16; message NULL: a tombstone's value. */
+struct row_half {
+	const struct msg_shape *shape;
+	const void *message;
+	int version;
+	bool flexible;
+};
+void row_list_add(struct row_list *list, struct row_half key, struct row_half value);
 /* value NULL = tombstone */
 void row_list_offset(struct row_list *list, const struct offset_commit_key *key,
     const struct offset_commit_value *value);

@@ -4,6 +4,7 @@
  * group.
  */
 #include "broker/kafka/handlers.h"
+#include "broker/kafka/transactions.h"
 #include <stdio.h>
 
 /* ---- shared by the handlers ------------------------------------------------------------------ */
@@ -75,6 +76,25 @@ static bool is_software_name(struct str s)
 	return s.len > 0;
 }
 
+/* transaction.version is 2 (KIP-890), once and for all. A feature whose minimum is 0 is not for
+ * those before version 4 (KAFKA-17011). */
+static bool fill_features(struct request *req)
+{
+	struct api_versions_response *r = req->response;
+	r->finalized_features_epoch = 0;
+	r->finalized_features.at = request_new(req, &api_versions_response_finalized_shape, 1);
+	r->supported_features.at = request_new(req, &api_versions_response_supported_shape, 1);
+	if (!r->finalized_features.at || !r->supported_features.at)
+		return false;
+	r->finalized_features.count = 1;
+	r->finalized_features.at[0] = (struct api_versions_response_finalized){
+	    .name = STR("transaction.version"), .max_version_level = 2, .min_version_level = 2};
+	r->supported_features.count = req->version >= 4;
+	r->supported_features.at[0] = (struct api_versions_response_supported){
+	    .name = STR("transaction.version"), .min_version = 0, .max_version = 2};
+	return true;
+}
+
 void handle_api_versions(struct request *req)
 {
 	const struct api_versions_request *body = req->body;
@@ -91,7 +111,7 @@ void handle_api_versions(struct request *req)
 	while (dispatch_at(count))
 		count++;
 	r->api_keys.at = request_new(req, &api_versions_response_key_shape, count);
-	if (!r->api_keys.at) {
+	if (!r->api_keys.at || !fill_features(req)) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
@@ -108,13 +128,11 @@ void handle_api_versions(struct request *req)
 
 enum { KEY_TYPE_GROUP, KEY_TYPE_TRANSACTION };
 
-/* What is wrong with asking for the coordinator of `key`; ERR_OK: it is this server. */
+/* What is wrong with asking for the coordinator of such a key; ERR_OK: it is this server. */
 static enum err coordinator_error(int8_t key_type)
 {
-	if (key_type == KEY_TYPE_GROUP)
+	if (key_type == KEY_TYPE_GROUP || key_type == KEY_TYPE_TRANSACTION)
 		return ERR_OK;
-	if (key_type == KEY_TYPE_TRANSACTION)
-		return err_note(ERR_TRANSACTIONAL_ID, "transactions are not supported yet");
 	return err_note(ERR_INVALID_REQUEST, "unknown key type %d", key_type);
 }
 
@@ -209,12 +227,8 @@ static void on_producer_id(struct log_producer_id_req *id)
 void handle_init_producer_id(struct request *req)
 {
 	const struct init_producer_id_request *body = req->body;
-	struct init_producer_id_response *r = req->response;
 	if (body->transactional_id.ptr) {
-		r->error_code = err_kafka(
-		    body->transactional_id.len ? ERR_TRANSACTIONAL_ID : ERR_INVALID_REQUEST);
-		r->producer_epoch = -1;
-		request_answer(req);
+		handle_init_transaction(req);
 		return;
 	}
 	struct init_producer_id *state = request_alloc(req, sizeof(*state));

@@ -7,6 +7,7 @@
  */
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
+#include "broker/kafka/transactions.h"
 
 static const struct dispatch_row rows[] = {
     {API_PRODUCE, 3, 13, 0, handle_produce},
@@ -28,6 +29,11 @@ static const struct dispatch_row rows[] = {
     {API_DELETE_RECORDS, 0, 2, 0, handle_delete_records},
     {API_INIT_PRODUCER_ID, 0, 5, 0, handle_init_producer_id},
     {API_OFFSET_FOR_LEADER_EPOCH, 2, 4, 2, handle_offset_for_leader_epoch},
+    {API_ADD_PARTITIONS_TO_TXN, 0, 3, 0, handle_add_partitions_to_txn},
+    {API_ADD_OFFSETS_TO_TXN, 0, 4, 0, handle_add_offsets_to_txn},
+    {API_END_TXN, 0, 5, 0, handle_end_txn},
+    {API_WRITE_TXN_MARKERS, 1, 2, 1, handle_write_txn_markers},
+    {API_TXN_OFFSET_COMMIT, 0, 5, 0, handle_txn_offset_commit},
     {API_DESCRIBE_CONFIGS, 1, 4, 1, handle_describe_configs},
     {API_ALTER_CONFIGS, 0, 2, 0, handle_alter_configs},
     {API_DESCRIBE_LOG_DIRS, 1, 5, 1, handle_describe_log_dirs},
@@ -36,6 +42,9 @@ static const struct dispatch_row rows[] = {
     {API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, handle_incremental_alter_configs},
     {API_OFFSET_DELETE, 0, 0, 0, handle_offset_delete},
     {API_DESCRIBE_CLUSTER, 0, 2, 0, handle_describe_cluster},
+    {API_DESCRIBE_PRODUCERS, 0, 0, 0, handle_describe_producers},
+    {API_DESCRIBE_TRANSACTIONS, 0, 0, 0, handle_describe_transactions},
+    {API_LIST_TRANSACTIONS, 0, 2, 0, handle_list_transactions},
     {API_LIST_CONFIG_RESOURCES, 0, 1, 0, handle_list_config_resources},
     {API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, handle_describe_topic_partitions},
 };

@@ -26,7 +26,7 @@ struct fetch_part {
 	const struct fetch_request_partition *in;
 	struct fetch_response_partition *out;
 	bool has_read;
-	int64_t seen_end; /* visible end in this pass */
+	int64_t seen_end; /* visible or stable end in this pass */
 	struct log_read read;
 	struct log_waiter waiter;
 };
@@ -215,12 +215,18 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 		set_error(part, err);
 		return false;
 	}
-	part->seen_end = s.visible_end;
+	bool committed = body->isolation_level == 1;
+	static struct fetch_response_aborted none[1];
+	part->seen_end = committed ? s.stable_end : s.visible_end;
+	part->waiter.committed = committed;
+	/* null is for those who read everything */
+	part->out->aborted_transactions.at = committed ? none : NULL;
+	part->out->aborted_transactions.count = 0;
 	part->out->high_watermark = s.visible_end;
 	part->out->last_stable_offset = s.stable_end;
 	part->out->log_start_offset = s.log_start;
 	*ret_partition = p;
-	return offset < (body->isolation_level == 1 ? s.stable_end : s.visible_end);
+	return offset < part->seen_end;
 }
 
 /* The read of one part is done: keeps what fits. */
@@ -248,6 +254,13 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	part->out->last_stable_offset = r->stable_end;
 	part->out->log_start_offset = r->log_start;
 	part->out->records = (struct msg_slices){r->batches, (uint32_t)r->batch_count};
+	_Static_assert(sizeof(*r->aborted) == sizeof(*part->out->aborted_transactions.at) &&
+	                   offsetof(struct log_aborted, first_offset) ==
+	                       offsetof(struct fetch_response_aborted, first_offset),
+	    "the log's list is sent as it is");
+	if (r->aborted_count > 0)
+		part->out->aborted_transactions.at = (void *)r->aborted;
+	part->out->aborted_transactions.count = (uint32_t)r->aborted_count;
 }
 
 static void on_read(struct log_read *read)

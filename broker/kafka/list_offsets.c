@@ -38,6 +38,11 @@ static void set_error(struct list_offsets_response_partition *out, enum err err)
 static void on_found(struct log_find_time *find)
 {
 	struct lookup *l = CONTAINER_OF(find, struct lookup, find);
+	struct log_partition_status s;
+	const struct list_offsets_request *body = l->owner->req->body;
+	log_partition_status(find->partition, &s);
+	if (body->isolation_level == 1 && find->offset >= s.stable_end)
+		find->offset = find->found_ms = -1; /* not to be seen yet */
 	if (find->err != ERR_OK) {
 		set_error(l->out, find->err);
 	} else {

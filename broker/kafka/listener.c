@@ -5,6 +5,7 @@
  */
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
+#include "broker/transactions/transactions.h"
 
 static const int64_t ACCEPT_PAUSE_NS =
     100 * MS_NS; /* after a failure, such as too many open files */
@@ -152,6 +153,7 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 
 static void broker_free(struct broker *b)
 {
+	transactions_close(b->transactions);
 	groups_close(b->groups);
 	free_string(b->options.host);
 	free_string(b->options.advertised_host);
@@ -173,6 +175,15 @@ static enum err open_groups(struct broker *b)
 	return groups_open(b->loop, b->log, &o, &b->groups);
 }
 
+static enum err open_transactions(struct broker *b)
+{
+	struct transactions_options o = {
+	    .timeout_max_ms = b->options.transaction_timeout_max_ms,
+	    .expiry_ms = b->options.transaction_expiry_ms,
+	};
+	return transactions_open(b->loop, b->log, b->groups, &o, &b->transactions);
+}
+
 static enum err start(struct broker *b, const struct broker_options *options)
 {
 	TRY(take_options(b, options));
@@ -180,6 +191,7 @@ static enum err start(struct broker *b, const struct broker_options *options)
 	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
 	TRY(cluster_id_open(b));
 	TRY(open_groups(b));
+	TRY(open_transactions(b));
 	TRY(io_listen(b->io, b->options.host, b->options.port, &b->listen_fd, &b->port));
 	accept_next(b);
 	loop_timer_set(b->loop, &b->sweep, loop_now_ns(b->loop) + SWEEP_NS);

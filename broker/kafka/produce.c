@@ -3,17 +3,20 @@
  * Produce: check each partition's batch, give it to the log, answer when it is as durable as its
  * topic says.
  *
- * A request goes CHECKING (small batches at once, others on the service pool) -> READY -> (its
- * turn) APPENDING -> answered. The bytes stay in the request's frame all the time; the log copies
- * them once, into its round.
+ * A request goes CHECKING (small batches at once, others on the service pool; from version 12 on
+ * its partitions are added to the transaction meanwhile, KIP-890) -> READY -> (its turn) APPENDING
+ * -> answered. The bytes stay in the request's frame all the time; the log copies them once, into
+ * its round.
  *
  * Invariants:
  *   P1  the produce requests of one connection are given to the log in the order they came,
  * whatever their checks took: an idempotent producer's sequence depends on it. P2  at most
  * append_bytes_max bytes are with the log at a time (one request may be larger); the rest wait in
- * append_waiting, in order.
+ * append_waiting, in order. P3 whether a transactional batch may be written is asked when it is
+ * given to the log: the end of the transaction comes wholly before it or behind it.
  */
 #include "broker/kafka/handlers.h"
+#include "broker/transactions/transactions.h"
 #include "log/batch.h"
 #include <stdio.h>
 
@@ -26,7 +29,9 @@ struct produce_part {
 	struct log_uuid topic_id;
 	struct batch_rules rules;
 	enum err err;
-	int32_t bad_record;    /* -1 = none */
+	bool transactional;
+	struct transaction_writer writer; /* of a transactional batch */
+	int32_t bad_record;               /* -1 = none */
 	struct writer keyless; /* u32 each: records without a key where there must be one */
 	char message[MESSAGE_MAX];
 	struct pool_job check;
@@ -42,6 +47,8 @@ struct produce {
 	uint32_t pending; /* with the log */
 	size_t bytes;
 	struct produce_part *part;
+	struct transaction_op joining;
+	struct transaction_part *joined; /* the partitions that it adds */
 };
 
 static void conn_produce(struct conn *c);
@@ -140,6 +147,19 @@ static void on_appended(struct log_append *append)
 	wake_waiting(b);
 }
 
+/* May this batch be written now (P3)? */
+static enum err check_writer(const struct produce_part *part, struct str topic)
+{
+	const struct request *req = part->owner->req;
+	if (!part->transactional)
+		return ERR_OK;
+	enum err e = transactions_may_write(
+	    req->broker->transactions, &part->writer, topic, part->out->index);
+	if (e == ERR_PRODUCER_FENCED)
+		return ERR_INVALID_PRODUCER_EPOCH;
+	return e == ERR_INVALID_TXN_STATE && req->version >= 11 ? ERR_TXN_ABORTABLE : e;
+}
+
 static void append_part(struct produce_part *part)
 {
 	struct request *req = part->owner->req;
@@ -148,6 +168,12 @@ static void append_part(struct produce_part *part)
 	    t ? log_partition_find(req->log, t, part->out->index) : NULL;
 	if (!partition) {
 		part->err = ERR_UNKNOWN_TOPIC; /* deleted while its batch was checked */
+		return;
+	}
+	err_clear();
+	part->err = check_writer(part, t->name);
+	if (part->err != ERR_OK) {
+		keep_message(part);
 		return;
 	}
 	part->append = (struct log_append){
@@ -263,8 +289,6 @@ static enum err prepare(struct produce_part *part, const struct log_topic *t, en
 {
 	const struct request *req = part->owner->req;
 	const struct produce_request *body = req->body;
-	if (body->transactional_id.ptr)
-		return err_note(ERR_TRANSACTIONAL_ID, "transactions are not supported yet");
 	if (body->acks < -1 || body->acks > 1)
 		return ERR_INVALID_REQUIRED_ACKS;
 	if (!t)
@@ -285,15 +309,76 @@ static enum err prepare(struct produce_part *part, const struct log_topic *t, en
 	return ERR_OK;
 }
 
-/* A transaction needs a coordinator, which is not there yet: its batches would never be committed.
- */
-static enum err refuse_transactional(struct bytes batch)
+/* Who writes a transactional batch: the request names the transaction, the batch its producer. */
+static enum err read_writer(struct produce_part *part)
 {
+	const struct produce_request *body = part->owner->req->body;
 	struct batch_header h;
-	TRY(batch_header_read(batch, &h));
-	if (h.attributes & BATCH_ATTR_TRANSACTIONAL)
-		return err_note(ERR_TRANSACTIONAL_ID, "transactions are not supported yet");
+	TRY(batch_header_read(part->batch, &h));
+	part->transactional = (h.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
+	if (!part->transactional)
+		return ERR_OK;
+	if (!body->transactional_id.ptr)
+		return err_note(ERR_INVALID_TXN_STATE,
+		    "a transactional batch in a request without a transactional id");
+	part->writer =
+	    (struct transaction_writer){body->transactional_id, h.producer_id, h.producer_epoch};
 	return ERR_OK;
+}
+
+/* ---- joining the transaction (version 12 and later) ------------------------------------------ */
+
+static bool must_join(const struct produce_part *part, struct str topic)
+{
+	const struct transactions *ts = part->owner->req->broker->transactions;
+	const struct transaction *t = transaction_find(ts, part->writer.id);
+	return part->err == ERR_OK && part->transactional && t &&
+	       (t->row.state != TRANSACTION_ONGOING ||
+	           !transaction_has(t, topic, part->out->index));
+}
+
+static void on_joined(struct transaction_op *op)
+{
+	struct produce *p = CONTAINER_OF(op, struct produce, joining);
+	for (uint32_t i = 0; op->err != ERR_OK && i < p->count; i++) {
+		struct produce_part *part = &p->part[i];
+		if (!part->transactional || part->err != ERR_OK)
+			continue;
+		part->err = op->err == ERR_PRODUCER_FENCED ? ERR_INVALID_PRODUCER_EPOCH
+		                                           : groups_wire_error(op->err);
+	}
+	ASSERT(p->checks > 0);
+	if (--p->checks == 0)
+		conn_produce(p->req->conn);
+}
+
+static void join(struct produce *p)
+{
+	struct request *req = p->req;
+	const struct produce_part *first = NULL;
+	p->joined = request_alloc(req, (p->count + 1) * sizeof(*p->joined));
+	for (uint32_t i = 0; p->joined && i < p->count; i++) {
+		const struct produce_part *part = &p->part[i];
+		const struct log_topic *t =
+		    part->transactional ? log_topic_by_id(req->log, part->topic_id) : NULL;
+		if (!t || !must_join(part, t->name))
+			continue;
+		struct str name = request_text(req, STR_FMT, STR_ARG(t->name));
+		if (!name.ptr)
+			continue; /* it will be refused as not in the transaction */
+		first = first ? first : part;
+		p->joined[p->joining.part_count++] =
+		    (struct transaction_part){name, part->out->index};
+	}
+	if (!first)
+		return;
+	p->joining.want = TRANSACTION_ADD;
+	p->joining.by = first->writer;
+	p->joining.parts = p->joined;
+	p->joining.version_2 = true;
+	p->joining.done = on_joined;
+	p->checks++;
+	transaction_start(req->broker->transactions, &p->joining);
 }
 
 static void add_part(struct produce_part *part, const struct log_topic *t, enum err topic_err)
@@ -303,7 +388,7 @@ static void add_part(struct produce_part *part, const struct log_topic *t, enum 
 	writer_init(&part->keyless, KEYLESS_MAX * sizeof(uint32_t));
 	part->err = prepare(part, t, topic_err);
 	if (part->err == ERR_OK)
-		part->err = refuse_transactional(part->batch);
+		part->err = read_writer(part);
 	if (part->err != ERR_OK) {
 		keep_message(part);
 		return;
@@ -391,5 +476,7 @@ void handle_produce(struct request *req)
 		add_topic(p, &body->topic_data.at[i], &r->responses.at[i], parts + at);
 		at += body->topic_data.at[i].partition_data.count;
 	}
+	if (body->transactional_id.ptr && req->version >= 12)
+		join(p);
 	conn_produce(req->conn);
 }

@@ -90,11 +90,13 @@ void conn_answered(struct request *req);
 
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct groups;
+struct transactions;
 struct broker {
 	struct loop *loop;
 	struct io *io;
 	struct log *log;
 	struct groups *groups;
+	struct transactions *transactions;
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;

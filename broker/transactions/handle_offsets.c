@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TxnOffsetCommit: what a group will have committed when the transaction commits. Version 5 adds
+ * the group to the transaction by itself (KIP-890); before it AddOffsetsToTxn must have.
+ */
+#include "handlers.h"
+
+static bool lay_out(struct request *req)
+{
+	const struct txn_offset_commit_request *body = req->body;
+	struct txn_offset_commit_response *r = req->response;
+	uint32_t count = body->topics.count;
+	r->topics.at = request_new(req, &txn_offset_commit_response_topic_shape, count);
+	if (!r->topics.at)
+		return false;
+	r->topics.count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct txn_offset_commit_request_topic *in = &body->topics.at[i];
+		struct txn_offset_commit_response_topic *out = &r->topics.at[i];
+		out->name = in->name;
+		out->partitions.count = in->partitions.count;
+		out->partitions.at = request_new(
+		    req, &txn_offset_commit_response_partition_shape, in->partitions.count);
+		if (!out->partitions.at)
+			return false;
+		for (uint32_t p = 0; p < in->partitions.count; p++)
+			out->partitions.at[p].partition_index =
+			    in->partitions.at[p].partition_index;
+	}
+	return true;
+}
+
+/* The error of every partition that has none of its own. */
+static void answer(struct request *req, int16_t error)
+{
+	struct txn_offset_commit_response *r = req->response;
+	for (uint32_t i = 0; i < r->topics.count; i++)
+		for (uint32_t p = 0; p < r->topics.at[i].partitions.count; p++)
+			if (r->topics.at[i].partitions.at[p].error_code == 0)
+				r->topics.at[i].partitions.at[p].error_code = error;
+	request_answer(req);
+}
+
+static void on_done(struct transaction_op *op)
+{
+	answer(request_op_of(op)->req, transaction_wire_error(op->err, false));
+}
+
+static enum err check_partition(
+    const struct request *req, struct str name, const struct txn_offset_commit_request_partition *p)
+{
+	const struct log_topic *t = log_topic_find(req->log, name);
+	if (!t || p->partition_index < 0 || p->partition_index >= t->partition_count)
+		return ERR_UNKNOWN_TOPIC;
+	return p->committed_metadata.len > OFFSET_METADATA_MAX ? ERR_OFFSET_METADATA_TOO_LARGE
+	                                                       : ERR_OK;
+}
+
+/* Those that can be committed; NULL when there is no memory. */
+static struct pending_offsets_value_offset *collect(struct request *req, size_t *ret_count)
+{
+	const struct txn_offset_commit_request *body = req->body;
+	struct txn_offset_commit_response *r = req->response;
+	int64_t now_ms = transactions_wall_ms(req->broker->transactions);
+	size_t count = 0, n = 0;
+	for (uint32_t i = 0; i < body->topics.count; i++)
+		count += body->topics.at[i].partitions.count;
+	struct pending_offsets_value_offset *all = request_alloc(req, (count + 1) * sizeof(*all));
+	if (!all)
+		return NULL;
+	for (uint32_t i = 0; i < body->topics.count; i++) {
+		const struct txn_offset_commit_request_topic *t = &body->topics.at[i];
+		for (uint32_t k = 0; k < t->partitions.count; k++) {
+			const struct txn_offset_commit_request_partition *p = &t->partitions.at[k];
+			enum err e = check_partition(req, t->name, p);
+			r->topics.at[i].partitions.at[k].error_code = err_kafka(e);
+			if (e != ERR_OK)
+				continue;
+			all[n++] = (struct pending_offsets_value_offset){.topic = t->name,
+			    .partition = p->partition_index,
+			    .offset = p->committed_offset,
+			    .leader_epoch = p->committed_leader_epoch,
+			    .metadata = p->committed_metadata.ptr ? p->committed_metadata : STR(""),
+			    .commit_timestamp = now_ms};
+		}
+	}
+	*ret_count = n;
+	return all;
+}
+
+/* A producer that says which member it is must be one. */
+static enum err check_member(const struct request *req)
+{
+	const struct txn_offset_commit_request *body = req->body;
+	struct groups *g = req->broker->groups;
+	if (body->transactional_id.len == 0)
+		return ERR_INVALID_REQUEST;
+	if (!body->group_id.ptr || body->group_id.len > GROUP_ID_MAX ||
+	    !str_is_utf8(body->group_id))
+		return ERR_INVALID_GROUP;
+	bool member = body->generation_id >= 0 || body->member_id.len > 0 ||
+	              body->group_instance_id.ptr != NULL;
+	if (!member)
+		return ERR_OK;
+	struct group_entry *e = entry_find(g, body->group_id);
+	if (!e)
+		return ERR_ILLEGAL_GENERATION;
+	return group_may_commit(&e->group, body->member_id, body->group_instance_id,
+	    body->generation_id, groups_now_ms(g));
+}
+
+void handle_txn_offset_commit(struct request *req)
+{
+	const struct txn_offset_commit_request *body = req->body;
+	struct transaction_writer by = {
+	    body->transactional_id, body->producer_id, body->producer_epoch};
+	size_t count = 0;
+	if (!lay_out(req)) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	enum err e = check_member(req);
+	struct pending_offsets_value_offset *all = e == ERR_OK ? collect(req, &count) : NULL;
+	if (e == ERR_OK && !all) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	if (e != ERR_OK || count == 0) {
+		answer(req, transaction_wire_error(e, false));
+		return;
+	}
+	struct request_op *x = request_op_new(req, TRANSACTION_ADD, by, on_done);
+	if (!x)
+		return;
+	x->op.group = body->group_id;
+	x->op.offsets = all;
+	x->op.offset_count = count;
+	x->op.version_2 = req->version >= 5;
+	transaction_start(req->broker->transactions, &x->op);
+}
