@@ -130,6 +130,17 @@ $(TEST_crash): A_log := $(B)/libcrash.a $(B)/libtest.a $(A_log)
 $(B)/test/crash/crash_main: $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a $(B)/libtest.a $(A_log)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(L_log)
+# mutants: known-bad builds of one file each (test/crash/mutants.txt), linked before the archive
+MUTANTS := $(shell sed -n 's/^mutant \([a-z_]*\) .*/\1/p' test/crash/mutants.txt)
+MUTANT_PROGRAMS := $(MUTANTS:%=$(B)/mutant/%/crash)
+$(MUTANT_PROGRAMS): $(B)/mutant/%/crash: test/crash/mutants.txt test/crash/mutate.py \
+    $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a $(B)/libtest.a $(A_log)
+	@mkdir -p $(@D)
+	$(Q)python3 test/crash/mutate.py $* $(@D)/mutant.c
+	$(call say,MUTANT,$*)$(CC) $(CFLAGS_ALL) -w -c -o $(@D)/mutant.o $(@D)/mutant.c
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(@D)/mutant.o $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a \
+	  $(B)/libtest.a $(A_log) -lcmocka $(L_log)
+$(B)/test/crash/crash_mutants_test: $(MUTANT_PROGRAMS) $(B)/test/crash/crash_main
 ## crash: enumerate power cuts: STATES=1e9 of them, or SECONDS=n of CPU time; SEED=n to begin with
 crash: $(B)/test/crash/crash_main
 	$(Q)$< $(or $(STATES),1e9) $(or $(SECONDS),0) $(or $(SEED),1)

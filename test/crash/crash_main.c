@@ -26,10 +26,11 @@ int main(int argc, char **argv)
 	struct sweep_totals t = {.states = 0};
 	double started = sweep_clock(), said = started;
 	sweep_quiet();
-	for (;; seed++) {
+	for (bool light = true;; seed += !light, light = false) {
 		for (size_t i = 0; i < run_script_count; i++) {
 			char report[1024];
-			struct sweep_limits limits = sweep_limits_default;
+			struct sweep_limits limits =
+			    light ? sweep_limits_light : sweep_limits_default;
 			double now = sweep_clock();
 			bool over =
 			    (double)t.states >= want || (bound > 0 && now - started > bound);

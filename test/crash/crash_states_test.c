@@ -50,10 +50,9 @@ static const struct run_script *script_named(const char *name)
 /* Few cuts, but after every operation. */
 static void sweep_lightly(const char *name)
 {
-	static const struct sweep_limits light = {.exhaustive_max = 4, .recursion = 1};
 	struct sweep_totals t = {.states = 0};
 	char report[1024];
-	if (!sweep_script(script_named(name), 1, &light, &t, report, sizeof(report)))
+	if (!sweep_script(script_named(name), 1, &sweep_limits_light, &t, report, sizeof(report)))
 		fail_msg("%s", report);
 	assert_true(t.states > 100);
 }

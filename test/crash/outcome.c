@@ -72,7 +72,7 @@ void outcome_print(const struct run *run, const struct run_world *w, struct outc
 	struct print p = {.disk = sim_io_disk(w->io)};
 	const struct log_topic *t;
 	size_t cursor = 0;
-	*o = (struct outcome){.durable_sequence = w->log->durable_sequence};
+	*o = (struct outcome){.durable_sequence = w->log->durable_sequence, .epoch = w->log->epoch};
 	XXH3_64bits_reset(&p.content);
 	XXH3_64bits_reset(&p.caches);
 	p.topics = look_up(p.disk, look_up(p.disk, SIM_ROOT, "d"), "topics");
@@ -84,7 +84,8 @@ void outcome_print(const struct run *run, const struct run_world *w, struct outc
 			print_partition(&p, log_partition_find(w->log, t, i));
 	}
 	uint64_t scalars[] = {w->log->durable_sequence, w->log->rounds.next_sequence,
-	    w->log->damaged_partitions, w->log->failed, w->log->producer_id_reserved};
+	    w->log->damaged_partitions, w->log->failed, w->log->producer_id_reserved,
+	    w->log->epoch};
 	XXH3_64bits_update(&p.content, scalars, sizeof(scalars));
 	if (run->with_table)
 		XXH3_64bits_update(&p.content, w->rows, sizeof(w->rows));
@@ -178,7 +179,10 @@ static bool check_ends(
 {
 	for (int i = 0; i < r->end_count && r->ends[i].at <= cut; i++) {
 		const struct run_end *e = &r->ends[i];
-		if (e->topic < 0 && o->durable_sequence < (uint64_t)e->end)
+		if (e->topic == RUN_EPOCH && o->epoch <= (uint64_t)e->end)
+			return say(
+			    why, len, "epoch %u behind epoch %lld", o->epoch, (long long)e->end);
+		if (e->topic == RUN_D && o->durable_sequence < (uint64_t)e->end)
 			return say(why, len, "D is %llu and was told as %lld",
 			    (unsigned long long)o->durable_sequence, (long long)e->end);
 		if (e->topic >= 0 && o->there[e->topic] && o->end[e->topic][e->partition] < e->end)

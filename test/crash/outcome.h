@@ -15,6 +15,7 @@ struct outcome {
 	uint64_t content; /* what can be read: fingerprint */
 	uint64_t caches;  /* indexes and the like */
 	uint64_t durable_sequence;
+	uint32_t epoch;
 	uint64_t present[(RUN_BATCHES_MAX + 64) / 64]; /* by tag */
 	bool there[RUN_TOPICS_MAX];
 	int64_t start[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX], end[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX];

@@ -87,11 +87,27 @@ static void get_done(struct log_read *req)
 	CONTAINER_OF(req, struct get, req)->done = true;
 }
 
+/* What is gone from the beginning is gone by a row. */
+static void check_start(struct reading *rd, int topic, int p, const struct log_partition *part)
+{
+	const struct row_name name = {
+	    .kind = ROW_PARTITION, .id = part->key.topic_id, .partition = part->key.partition};
+	const struct catalog_kept *kept = catalog_kept(rd->w->log->catalog, &name);
+	int64_t start = 0;
+	uint32_t leader_epoch;
+	if (kept && partition_row_parse(kept->value, &start, &leader_epoch) != ERR_OK)
+		problem(rd, "%d-%d: its row does not parse", topic, p);
+	if (part->log_start > start)
+		problem(rd, "%d-%d begins at %lld, its row says %lld", topic, p,
+		    (long long)part->log_start, (long long)start);
+}
+
 static void read_partition(struct reading *rd, int topic, int p, struct log_partition *part)
 {
 	struct log_partition_status st;
 	log_partition_status(part, &st);
 	rd->o->start[topic][p] = st.log_start;
+	check_start(rd, topic, p, part);
 	rd->o->end[topic][p] = st.visible_end;
 	if (st.damaged || st.durable_end != st.visible_end || st.log_start > st.visible_end)
 		problem(rd, "%d-%d: damaged %d, start %lld, durable %lld, visible %lld", topic, p,

@@ -107,7 +107,8 @@ static void look(struct run *r)
 {
 	struct log_status st;
 	log_status(r->log, &st);
-	see_end(r, -1, -1, (int64_t)st.durable_sequence);
+	see_end(r, RUN_D, 0, (int64_t)st.durable_sequence);
+	see_end(r, RUN_EPOCH, 0, st.server_epoch);
 	for (int t = 0; t < r->topic_count; t++) {
 		const struct run_topic *topic = &r->topics[t];
 		const struct log_topic *found = topic->created == RUN_NEVER || topic->lazy
@@ -181,8 +182,10 @@ void run_stop(struct run *r)
 
 void run_kill(struct run *r)
 {
+	r->killing = true;
 	sim_io_unplug(r->io);
 	life_end(r);
+	r->killing = false;
 }
 
 static void ops_collect(struct run *r)
@@ -212,7 +215,8 @@ struct run *run_play(const struct run_script *script, uint64_t seed)
 	r->options = (struct log_options){.data_dir = "/d",
 	    .journal_bytes = script->journal_bytes ? script->journal_bytes : 64 * KIB,
 	    .checkpoint_ns = S_NS,
-	    .open_files_max = script->open_files_max};
+	    .open_files_max = script->open_files_max,
+	    .direct_bytes = script->direct_bytes};
 	run_start(r);
 	script->play(r);
 	if (r->log)
@@ -310,8 +314,12 @@ static void append_done(struct log_append *req)
 {
 	struct run_batch *b = CONTAINER_OF(req, struct run_batch, req);
 	b->run->pending--;
-	if (req->err != ERR_OK)
+	if (req->err != ERR_OK) {
+		/* a topic that is being deleted may refuse */
+		if (!b->run->killing && b->run->topics[b->topic].delete_asked == RUN_NEVER)
+			fail_msg("append: %s: %s", err_name(req->err), err_chain());
 		return;
+	}
 	b->acked = run_now(b->run);
 	b->offset = req->base_offset;
 	b->sequence = req->sequence;

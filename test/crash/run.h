@@ -65,7 +65,8 @@ struct run_put {
 	struct log_row row;
 	struct log_table_put put;
 };
-/* An end that somebody could see. partition -1: D. */
+/* An end that somebody could see; topic RUN_D: D, RUN_EPOCH: the server's epoch. */
+enum { RUN_D = -1, RUN_EPOCH = -2 };
 struct run_end {
 	int topic, partition;
 	size_t at;
@@ -97,7 +98,8 @@ struct run {
 	struct run_put puts[RUN_PUTS_MAX];
 	struct run_end ends[RUN_ENDS_MAX];
 	int batch_count, topic_count, trim_count, put_count, end_count, set_count;
-	int pending; /* requests not answered */
+	int pending;  /* requests not answered */
+	bool killing; /* what is answered now may be an error */
 };
 
 /* A script: a name and what it does between opening and the end of the run. */
@@ -107,6 +109,7 @@ struct run_script {
 	bool table;             /* opens the table */
 	uint64_t journal_bytes; /* 0 = 64 KiB */
 	size_t open_files_max;  /* 0 = default */
+	size_t direct_bytes;    /* 0 = default: no batch is that large */
 	bool refuse_direct;
 };
 extern const struct run_script run_scripts[];

@@ -249,18 +249,61 @@ static void descriptors(struct run *r)
 	run_drain(r);
 }
 
+/* Large batches go to their segment alone, past the page cache, and the journal only names them. */
+static void directs(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL), b = run_topic_create(r, "b", 1, NULL);
+	const int ab[] = {a, b};
+	run_append(r, a, 0, 1, 1500);
+	run_drain(r);
+	for (int i = 0; i < 3; i++) {
+		run_append(r, a, 0, 1, 1200); /* DIRECT */
+		run_append(r, a, 1, 1, 60);
+		run_append(r, b, 0, 1, i == 1 ? 2500 : 90);
+		run_turns(r, 2);
+	}
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS);
+	run_append(r, a, 0, 1, 100);
+	run_append_set(r, ab, 2, 1300);
+	run_turns(r, 3);
+	run_kill(r); /* perhaps in the middle of it */
+	run_start(r);
+	run_append(r, a, 0, 1, 1100);
+	run_drain(r);
+}
+
+static void direct_rolls(struct run *r)
+{
+	static const char *const segments[] = {"segment.bytes=20000", NULL};
+	int a = run_topic_create(r, "a", 1, segments);
+	for (int i = 0; i < 6; i++) {
+		run_append(r, a, 0, 1, 1000 + (size_t)i * 300);
+		run_append(r, a, 0, 1, 100);
+		run_drain(r);
+	}
+	run_trim(r, a, 0, 5);
+	run_drain(r);
+}
+
+/* Those that differ most come first. */
 const struct run_script run_scripts[] = {
     {.name = "appends", .play = appends},
-    {.name = "sets", .play = sets, .refuse_direct = true},
+    {.name = "directs", .play = directs, .direct_bytes = 1000, .journal_bytes = 512 * KIB},
+    {.name = "lazies", .play = lazies},
+    {.name = "trims", .play = trims},
+    {.name = "starts", .play = starts},
     {.name = "laps", .play = laps},
     {.name = "rolls", .play = rolls},
-    {.name = "trims", .play = trims},
     {.name = "topics", .play = topics},
     {.name = "tables", .play = tables, .table = true},
-    {.name = "lazies", .play = lazies},
     {.name = "producers", .play = producers},
-    {.name = "starts", .play = starts},
+    {.name = "sets", .play = sets, .journal_bytes = 128 * KIB, .refuse_direct = true},
     {.name = "bursts", .play = bursts, .journal_bytes = 128 * KIB},
+    {.name = "direct_rolls",
+        .play = direct_rolls,
+        .direct_bytes = 1000,
+        .journal_bytes = 256 * KIB},
     {.name = "descriptors", .play = descriptors, .open_files_max = 2},
 };
 const size_t run_script_count = sizeof(run_scripts) / sizeof(*run_scripts);

@@ -317,6 +317,9 @@ void sweep_release(struct sweep *s)
 const struct sweep_limits sweep_limits_default = {
     .exhaustive_max = 12, .pairs_max = 40, .random_count = 256, .sample = 1024, .recursion = 4};
 
+const struct sweep_limits sweep_limits_light = {
+    .exhaustive_max = 4, .states_per_op = 12, .sample = 64, .recursion = 1};
+
 static const char *const op_names[] = {[SIM_OP_CREATE] = "create",
     [SIM_OP_MKDIR] = "mkdir",
     [SIM_OP_SYMLINK] = "symlink",

@@ -61,6 +61,8 @@ double sweep_clock(void);
 
 /* The plan of reliability H2. */
 extern const struct sweep_limits sweep_limits_default;
+/* Little, but after every operation: what most mistakes do not survive. */
+extern const struct sweep_limits sweep_limits_light;
 struct sweep_totals {
 	uint64_t states, recoveries, outcomes, recovery_cuts;
 };
