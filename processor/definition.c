@@ -231,7 +231,7 @@ static size_t count_lines(struct str text)
 static enum err read_value(struct definition *d, struct str text, struct arena *arena)
 {
 	struct lines l = {text, 0, 0};
-	struct str line;
+	struct str line = {0};
 	if (!next_line(&l, &line) || !str_equal(line, str_of(kind_magic[d->kind]))) {
 		struct str known = str_of(kind_magic[d->kind]);
 		bool newer =

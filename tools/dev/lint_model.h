@@ -7,5 +7,10 @@
  */
 #include "log/base/err.h"
 
-#define err_note(e, ...) ((void)0, (e))
-#define err_sys(...)     ((void)0, ERR_IO)
+static inline PRINTF(2, 3) enum err lint_note(enum err e, const char *fmt, ...)
+{
+	(void)fmt;
+	return e;
+}
+#define err_note(e, ...) lint_note((e), __VA_ARGS__)
+#define err_sys(...)     lint_note(ERR_IO, __VA_ARGS__)
