@@ -45,6 +45,7 @@ static void segments_undirty(struct list *list)
 	while ((n = list_pop_front(list))) {
 		struct segment *s = CONTAINER_OF(n, struct segment, dirty_node);
 		s->dirty = false;
+		behind_forget(&s->partition->log->behind, s);
 		descriptor_unpin(&s->file);
 		segment_flushed(s);
 	}
@@ -366,6 +367,7 @@ static void flush_next(struct checkpointer *c)
 			return;
 		}
 		list_remove(&s->dirty_node);
+		behind_forget(&c->log->behind, s);
 		s->dirty = false; /* its pin is the job's now */
 		s->holds++;
 		c->jobs++;

@@ -105,6 +105,7 @@ static enum err engine_new(
 	log->options.journal_dir = log->journal_dir;
 	descriptors_init(&log->descriptors, log, log->options.open_files_max);
 	tail_init(&log->tail);
+	behind_init(&log->behind, log);
 	checkpointer_init(&log->checkpointer, log);
 	TRY(rounds_init(&log->rounds, log));
 	log->rounds.boot_anchor_ns =
@@ -170,8 +171,8 @@ static bool engine_quiet(const struct log *log)
 	return rounds_idle(&log->rounds) && !log->rounds.space_checking &&
 	       !log->rounds.start_posted && !log->rounds.finish_posted && !log->journal.filling &&
 	       log->drops == 0 && log->descriptors.closing == 0 && log->reads_active == 0 &&
-	       !scrub_busy(log->scrub) && !log->reads_first && !log->fire_posted &&
-	       !log->ids_posted && partitions_quiet(log);
+	       log->behind.out == 0 && !scrub_busy(log->scrub) && !log->reads_first &&
+	       !log->fire_posted && !log->ids_posted && partitions_quiet(log);
 }
 
 static enum err engine_drain(struct log *log)

@@ -10,6 +10,7 @@
  *
  * Everything here belongs to the loop's thread.
  */
+#include "log/behind.h"
 #include "log/checkpoint.h"
 #include "log/descriptor.h"
 #include "log/journal.h"
@@ -63,6 +64,7 @@ struct log {
 	struct checkpointer checkpointer;
 	struct descriptors descriptors;
 	struct tail tail;
+	struct behind behind;
 	bool direct_refused;       /* the file system takes no O_DIRECT: every frame is INLINE */
 	uint64_t producer_id_next; /* log_producer_id; < producer_id_reserved */
 	uint64_t producer_id_reserved;   /* durable bound */

@@ -251,8 +251,10 @@ static void stretch_durable(struct round_stretch *st)
 	st->segment->durable_size = st->to;
 	st->segment->durable_link = last->link;
 	/* what is DIRECT is durable: only its index entries wait for the checkpoint */
-	checkpoint_dirty(
-	    &r->rounds->log->checkpointer, st->segment, st->direct ? 0 : st->to - st->from);
+	struct log *log = r->rounds->log;
+	checkpoint_dirty(&log->checkpointer, st->segment, st->direct ? 0 : st->to - st->from);
+	if (!st->direct && st->segment->dirty)
+		behind_add(&log->behind, st->segment);
 }
 
 /* ---- the end of a round ---------------------------------------------------------------------- */

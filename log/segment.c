@@ -141,6 +141,7 @@ enum err segment_new(
 	s->last_link = s->durable_link = header->previous_link;
 	list_node_init(&s->node);
 	list_node_init(&s->dirty_node);
+	list_node_init(&s->behind_node);
 	index_init(&s->index);
 	descriptor_init(&s->file, &p->log->descriptors, 0);
 	descriptor_init(&s->direct, &p->log->descriptors, IO_DIRECT);
@@ -152,7 +153,7 @@ void segment_free(struct segment *s)
 {
 	if (!s)
 		return;
-	ASSERT(s->holds == 0 && !s->dirty);
+	ASSERT(s->holds == 0 && !s->dirty && !list_linked(&s->behind_node));
 	s->partition->order.stale = true;
 	tail_forget(&s->partition->log->tail, s);
 	descriptor_release(&s->file);

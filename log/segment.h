@@ -52,6 +52,9 @@ struct segment {
 	bool replayed; /* recovery: the journal has frames of it */
 	bool dirty;    /* written since its last flush: `file` is pinned */
 	struct list_node dirty_node;
+	struct list_node behind_node; /* behind.h */
+	uint32_t behind_from;         /* pages from here on were not handed to the disk */
+	uint32_t behind_counted;      /* of them, in rest_bytes */
 };
 
 /*

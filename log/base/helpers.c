@@ -36,6 +36,11 @@ static int64_t file_call(struct io_req *req)
 		n = fdatasync(req->fd);
 		return n < 0 ? -errno : 0;
 	}
+	if (req->op == IO_WRITEBACK) {
+		n = sync_file_range(
+		    req->fd, (off_t)req->pos, (off_t)req->iov->iov_len, SYNC_FILE_RANGE_WRITE);
+		return n < 0 ? -errno : 0;
+	}
 	const struct iovec *iov;
 	int count = io_req_rest(req, &iov);
 	off_t pos = (off_t)(req->pos + req->moved);

@@ -40,7 +40,7 @@ void io_free(struct io *io)
 
 static bool moves_bytes(enum io_op op)
 {
-	return op != IO_FDATASYNC && op != IO_ACCEPT;
+	return op != IO_FDATASYNC && op != IO_WRITEBACK && op != IO_ACCEPT;
 }
 
 void io_req_begin(struct io_req *req)
@@ -116,11 +116,12 @@ void io_req_cancelled(struct io_req *req)
 	fail(req, ECANCELED);
 }
 
-static const char *const op_names[] = {"read", "write", "fdatasync", "accept", "recv", "send"};
+static const char *const op_names[] = {
+    "read", "write", "fdatasync", "writeback", "accept", "recv", "send"};
 
 void io_req_done(struct io_req *req)
 {
-	bool file = req->op <= IO_FDATASYNC;
+	bool file = req->op <= IO_WRITEBACK;
 	if (req->err != ERR_OK && file) {
 		errno = req->sys_errno;
 		(void)err_sys(

@@ -19,10 +19,11 @@
  *                 seam alone (whether it has O_NONBLOCK is the backend's business).
  *   FDATASYNC     submit only after the writes it must cover have completed: nothing is linked or
  *                 drained.
- * At most one RECV, one SEND and one ACCEPT wait on a descriptor at a time. A descriptor is closed
- * only after its requests have completed (cancel first): its number would be given to another file.
- * Requests may be submitted from `done`; a request that completes at once still completes from a
- * later io_poll.
+ *   WRITEBACK     a hint: begin to write what the page cache has of [pos, pos + iov_len); nothing
+ * is durable by it. Done when it has begun. At most one RECV, one SEND and one ACCEPT wait on a
+ * descriptor at a time. A descriptor is closed only after its requests have completed (cancel
+ * first): its number would be given to another file. Requests may be submitted from `done`; a
+ * request that completes at once still completes from a later io_poll.
  *
  * Blocking functions (below) may be called from any thread; the loop's thread calls them only while
  * starting and stopping. All functions add the path or handle to the error chain.
@@ -32,7 +33,7 @@
 
 struct io;
 
-enum io_op { IO_READ, IO_WRITE, IO_FDATASYNC, IO_ACCEPT, IO_RECV, IO_SEND };
+enum io_op { IO_READ, IO_WRITE, IO_FDATASYNC, IO_WRITEBACK, IO_ACCEPT, IO_RECV, IO_SEND };
 
 struct io_req {
 	enum io_op op;

@@ -103,7 +103,7 @@ static void list_take(struct req_list *l, struct io_req *req)
 
 static bool is_file_op(enum io_op op)
 {
-	return op == IO_READ || op == IO_WRITE || op == IO_FDATASYNC;
+	return op <= IO_WRITEBACK;
 }
 
 /*
@@ -135,6 +135,11 @@ static void prepare_file(struct io_uring_sqe *sqe, struct io_req *req)
 	const struct iovec *iov;
 	if (req->op == IO_FDATASYNC) {
 		io_uring_prep_fsync(sqe, req->fd, IORING_FSYNC_DATASYNC);
+		return;
+	}
+	if (req->op == IO_WRITEBACK) {
+		io_uring_prep_sync_file_range(
+		    sqe, req->fd, piece_len(req->iov), req->pos, SYNC_FILE_RANGE_WRITE);
 		return;
 	}
 	int count = io_req_rest(req, &iov);

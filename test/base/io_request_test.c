@@ -27,6 +27,9 @@ static void a_write_and_a_read_complete_once_from_poll(struct io_fixture *f)
 	assert_int_equal(c.req.result, 11);
 	io_call_init(&c, IO_FDATASYNC, fd, NULL, 0);
 	assert_ok(io_call_run(f, &c));
+	io_call_init(&c, IO_WRITEBACK, fd, NULL, 4096); /* a hint */
+	assert_ok(io_call_run(f, &c));
+	assert_int_equal(c.req.result, 0);
 	io_call_init(&c, IO_READ, fd, buf, 11);
 	io_call_at(&c, 5);
 	assert_ok(io_call_run(f, &c));

@@ -199,7 +199,7 @@ enum { WAITING = 1, FLYING = 2, CANCELLED = 4 };
 
 static bool is_file_op(enum io_op op)
 {
-	return op == IO_READ || op == IO_WRITE || op == IO_FDATASYNC;
+	return op <= IO_WRITEBACK;
 }
 
 static int64_t landing_ns(struct sim_io *s, const struct io_req *req)
