@@ -19,6 +19,10 @@ static double part_end(const struct log_partition_status *p)
 {
 	return (double)p->visible_end;
 }
+static double part_durable(const struct log_partition_status *p)
+{
+	return (double)p->durable_end;
+}
 static double part_start(const struct log_partition_status *p)
 {
 	return (double)p->log_start;
@@ -42,8 +46,24 @@ static void write_parts(
 	}
 }
 
+/* Which topics are acknowledged before their records are on disk, for all to see. */
+static void write_durability(struct writer *out, const struct seen_topic *topics)
+{
+	static const char *const names[] = {[LOG_DURABILITY_FSYNC] = "fsync",
+	    [LOG_DURABILITY_INTERVAL] = "interval",
+	    [LOG_DURABILITY_NONE] = "none"};
+	family(out, "kappa_topic_durability",
+	    "What an acknowledgement of the topic means, as a label");
+	for (const struct seen_topic *t = topics; t; t = t->next) {
+		const struct str labels[][2] = {
+		    {STR("durability"), str_of(names[t->durability])}, {STR("topic"), t->name}};
+		metrics_sample(out, "kappa_topic_durability", labels, 2, 1);
+	}
+}
+
 static void write_topics(struct writer *out, const struct seen_topic *topics)
 {
+	write_durability(out, topics);
 	family(out, "kafka_topic_partitions", "Number of partitions of a topic");
 	for (const struct seen_topic *t = topics; t; t = t->next) {
 		const struct str labels[][2] = {{STR("topic"), t->name}};
@@ -51,6 +71,9 @@ static void write_topics(struct writer *out, const struct seen_topic *topics)
 	}
 	family(out, "kafka_topic_partition_current_offset", "Offset behind the newest record");
 	write_parts(out, "kafka_topic_partition_current_offset", topics, part_end);
+	family(out, "kappa_topic_partition_durable_offset",
+	    "Offset behind the newest record that is on disk");
+	write_parts(out, "kappa_topic_partition_durable_offset", topics, part_durable);
 	family(out, "kafka_topic_partition_oldest_offset", "Offset of the oldest record");
 	write_parts(out, "kafka_topic_partition_oldest_offset", topics, part_start);
 	family(out, "kappa_topic_partition_bytes", "Bytes on disk");

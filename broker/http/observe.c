@@ -30,6 +30,7 @@ static bool topic_begin(struct topic_walk *w, const struct log_topic *t)
 	    .name = name,
 	    .id = t->id,
 	    .internal = t->internal,
+	    .durability = t->config.durability,
 	    .partition_count = t->partition_count,
 	    .parts = parts,
 	};

@@ -17,6 +17,7 @@ struct seen_topic {
 	struct str name;
 	struct log_uuid id;
 	bool internal;
+	enum log_durability durability;
 	int32_t partition_count;
 	struct log_partition_status *parts; /* their `topic` is not to be used */
 };

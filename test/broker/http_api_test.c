@@ -335,6 +335,8 @@ static void metrics_have_the_names_of_kafka_exporter(void **state)
 	static const char *const expected[] = {
 	    "# TYPE kafka_brokers gauge\nkafka_brokers 1\n",
 	    "kafka_topic_partitions{topic=\"t\"} 2\n",
+	    "kappa_topic_durability{durability=\"fsync\",topic=\"t\"} 1\n",
+	    "kappa_topic_partition_durable_offset{partition=\"0\",topic=\"t\"}",
 	    "kafka_topic_partition_current_offset{partition=\"0\",topic=\"t\"} 10\n",
 	    "kafka_topic_partition_oldest_offset{partition=\"1\",topic=\"t\"} 0\n",
 	    "kafka_consumergroup_current_offset{consumergroup=\"g\\\"\\n\\\\\",partition=\"0\","
