@@ -28,35 +28,83 @@ void model_release(struct model *m)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret)
+/* What a record is about, and how its bytes are made. */
+struct facts {
+	struct model_facts public;
+	uint64_t kind;
+	size_t pad;
+};
+
+static struct facts draw_facts(const struct model *m, uint32_t batch, uint32_t index)
 {
 	struct prng p;
-	struct writer *w = &m->scratch;
+	struct facts f;
 	prng_init(&p, m->seed ^ (uint64_t)batch << 32 ^ (index + 1) * 0x9E3779B9ull);
-	*ret = (struct model_record){.accepted = true};
-	ret->key_len = (size_t)snprintf(ret->key, sizeof(ret->key), "%u:%u", batch, index);
-	snprintf(ret->group, sizeof(ret->group), "k%d", (int)prng_below(&p, 8));
-	ret->number = (int64_t)prng_below(&p, 2001) - 1000;
-	uint64_t kind = prng_below(&p, 40);
-	size_t pad = prng_below(&p, 12) ? prng_below(&p, 24) : prng_below(&p, m->value_bytes_max);
-	writer_clear(w);
-	if (kind == 0)
-		write_printf(w, "no JSON at all");
-	else if (kind == 1)
-		write_printf(w, "{\"k\":null,\"v\":%lld}", (long long)ret->number);
-	else if (kind == 2)
-		write_printf(w, "{\"k\":\"%s\",\"v\":\"many\"}", ret->group);
+	f.public.group = (int)prng_below(&p, 8);
+	f.public.number = (int64_t)prng_below(&p, 2001) - 1000;
+	f.kind = prng_below(&p, 40);
+	f.pad = prng_below(&p, 12) ? prng_below(&p, 24) : prng_below(&p, m->value_bytes_max);
+	f.public.accepted = f.kind > 2;
+	return f;
+}
+
+struct model_facts model_facts(const struct model *m, uint32_t batch, uint32_t index)
+{
+	return draw_facts(m, batch, index).public;
+}
+
+/* printf would be half of what a seed costs. */
+static void write_i64(struct writer *w, int64_t v)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+	uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	do
+		digits[--at] = (char)('0' + left % 10);
+	while (left /= 10);
+	if (v < 0)
+		digits[--at] = '-';
+	write_str(w, str_from(digits + at, sizeof(digits) - at));
+}
+
+static void write_value(struct writer *w, const struct facts *f)
+{
+	static const char pad[] =
+	    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,";
+	if (f->kind == 0) {
+		write_str(w, STR("no JSON at all"));
+		return;
+	}
+	write_str(w, f->kind == 1 ? STR("{\"k\":null") : STR("{\"k\":\"k"));
+	if (f->kind != 1) {
+		write_i64(w, f->public.group);
+		write_str(w, STR("\",\"pad\":\""));
+		write_str(w, str_from(pad, f->pad % 64));
+		write_u8(w, '"');
+	}
+	write_str(w, STR(",\"v\":"));
+	if (f->kind == 2)
+		write_str(w, STR("\"many\""));
 	else
-		write_printf(w, "{\"k\":\"%s\",\"pad\":\"%.*s\",\"v\":%lld}", ret->group,
-		    (int)(pad % 64),
-		    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,",
-		    (long long)ret->number);
-	ret->accepted = kind > 2;
-	for (; pad > 64 && w->err == ERR_OK; pad -= 8)
+		write_i64(w, f->public.number);
+	write_u8(w, '}');
+}
+
+void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret)
+{
+	struct facts f = draw_facts(m, batch, index);
+	struct writer *w = &m->scratch;
+	writer_clear(w);
+	write_i64(w, batch);
+	write_u8(w, ':');
+	write_i64(w, index);
+	size_t key_len = w->len;
+	write_value(w, &f);
+	for (; f.pad > 64 && w->err == ERR_OK; f.pad -= 8)
 		write_str(w, STR("        "));
 	ASSERT(w->err == ERR_OK);
-	ret->value = (char *)w->ptr;
-	ret->value_len = w->len;
+	ret->key = bytes_of(w->ptr, key_len);
+	ret->value = bytes_of(w->ptr + key_len, w->len - key_len);
 }
 
 uint32_t model_batch_new(struct model *m, struct model_batch b)
@@ -84,8 +132,7 @@ void model_encode(struct model *m, uint32_t batch, const struct model_producer *
 	for (int32_t i = 0; i < b->count; i++) {
 		struct model_record r;
 		model_record(m, batch, (uint32_t)i, &r);
-		ASSERT(batch_builder_add(&builder, time_ms + i, bytes_of(r.key, r.key_len),
-		           bytes_of(r.value, r.value_len), NULL, 0) == ERR_OK);
+		ASSERT(batch_builder_add(&builder, time_ms + i, r.key, r.value, NULL, 0) == ERR_OK);
 	}
 	ASSERT(batch_builder_finish(&builder, out) == ERR_OK);
 	batch_builder_release(&builder);
@@ -147,8 +194,7 @@ static void check_record(struct model *m, const struct record *r, uint32_t batch
 {
 	struct model_record want;
 	model_record(m, batch, index, &want);
-	if (!bytes_equal(r->key, bytes_of(want.key, want.key_len)) ||
-	    !bytes_equal(r->value, bytes_of(want.value, want.value_len)))
+	if (!bytes_equal(r->key, want.key) || !bytes_equal(r->value, want.value))
 		violated("acknowledged", "offset %lld: not the bytes of record %u of batch %u",
 		    (long long)r->offset, index, batch);
 }

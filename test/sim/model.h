@@ -98,14 +98,14 @@ void model_release(struct model *m);
 
 /* ---- records --------------------------------------------------------------------------------- */
 struct model_record {
-	char key[32];
-	size_t key_len;
-	char *value; /* the model's scratch: until the next call */
-	size_t value_len;
-	char group[8];  /* the value's "k" */
+	struct bytes key, value; /* in the model's scratch: until the next call */
+};
+struct model_facts {
+	int group;      /* the number in its "k" */
 	int64_t number; /* its "v" */
 	bool accepted;  /* by the table that views read */
 };
+struct model_facts model_facts(const struct model *m, uint32_t batch, uint32_t index);
 void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret);
 uint32_t model_batch_new(struct model *m, struct model_batch b);
 /* Appends the RecordBatch. */

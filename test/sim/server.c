@@ -9,7 +9,7 @@ static enum err open_log(struct world *w)
 	    .journal_bytes = JOURNAL_BYTES_MIN,
 	    .checkpoint_bytes = chance(w, 50) ? 0 : 16 * KIB << below(w, 8),
 	    .checkpoint_ns = chance(w, 30) ? 0 : (int64_t)(5 + below(w, 500)) * MS_NS,
-	    .append_queue_bytes = chance(w, 80) ? 0 : 256 * KIB,
+	    .append_queue_bytes = w->plan.small_queue ? 16 * MIB : 0,
 	    .open_files_max = chance(w, 50) ? 0 : 8 + below(w, 32)};
 	return log_open(w->loop, &o, &w->log);
 }
@@ -32,7 +32,7 @@ static enum err open_broker(struct world *w)
 	    .no_auto_create = true,
 	    .group_initial_delay_ms = chance(w, 50) ? -1 : 20,
 	    .group_session_min_ms = 10,
-	    .append_bytes_max = chance(w, 70) ? 0 : 64 * KIB,
+	    .append_bytes_max = w->plan.small_queue ? 64 * KIB : 0, /* less than the log's queue */
 	    .fetch_bytes_max = chance(w, 70) ? 0 : 4 * KIB,
 	    .fetch_budget_bytes = chance(w, 70) ? 0 : 64 * KIB};
 	TRY(broker_open(w->loop, w->log, &o, &w->broker));

@@ -24,9 +24,9 @@ static uint64_t row_hash(int group, int64_t number)
 	return x ^ x >> 29;
 }
 
-static void add(struct expected *e, const struct model_record *r)
+static void add(struct expected *e, const struct model_facts *r)
 {
-	int g = r->group[1] - '0';
+	int g = r->group;
 	struct group *group = &e->group[g];
 	if (r->number >= 0) {
 		e->count++;
@@ -52,8 +52,7 @@ static uint64_t fold(struct world *w, uint64_t sequence, struct expected *e, uin
 			continue;
 		uint32_t batch = m->sequence[i].batch;
 		for (int32_t n = 0; n < m->batch[batch].count; n++, all++) {
-			struct model_record r;
-			model_record(m, batch, (uint32_t)n, &r);
+			struct model_facts r = model_facts(m, batch, (uint32_t)n);
 			accepted += r.accepted;
 			if (r.accepted && e)
 				add(e, &r);

@@ -99,6 +99,7 @@ static void draw(struct world *w)
 	p->faults = chance(w, 30) ? 70 : 0;
 	p->capacity_bytes = chance(w, 10) ? (uint64_t)(9 + below(w, 4)) * MIB : 0;
 	p->clock_jumps = chance(w, 20);
+	p->small_queue = chance(w, 30);
 	p->segment_bytes = 4 * KIB << below(w, 9);
 	p->record_bytes_max = chance(w, 20) ? 20000 : 600;
 	p->records_max = chance(w, 50) ? 4 : 40;

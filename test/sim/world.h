@@ -40,7 +40,7 @@ struct world_plan {
 	unsigned worker_lag; /* one turn of the views in so many of the loop */
 	unsigned faults;     /* percent of lives with an I/O fault */
 	uint64_t capacity_bytes;
-	bool clock_jumps;
+	bool clock_jumps, small_queue;
 	uint64_t segment_bytes;
 	uint32_t record_bytes_max;
 	int records_max; /* per batch */
