@@ -6,7 +6,11 @@
  */
 #include "transactions.h"
 
-enum { EXPIRE_EVERY_MS = 600 * 1000, SWEEP_MAX = 200 /* aborts begun in one turn */ };
+enum {
+	EXPIRE_EVERY_MS = 600 * 1000,
+	SWEEP_MAX = 200,          /* aborts begun in one turn */
+	WARN_AFTER_MS = 60 * 1000 /* of views that wait */
+};
 
 static void on_fenced(struct transaction_op *op)
 {
@@ -78,11 +82,40 @@ static void expire(struct transactions *ts, int64_t now_ms)
 	}
 }
 
+/* Views wait behind the oldest open transaction: for how long, and whose it is. */
+static void watch_oldest(struct transactions *ts, int64_t now_ms)
+{
+	struct log_txn t;
+	int64_t age_ms = 0, open = 0;
+	LIST_EACH (&ts->ongoing, n, next)
+		open++;
+	if (log_txn_oldest(ts->log, &t))
+		age_ms = now_ms - t.started_ns / MS_NS;
+	metric_set(METRIC_TRANSACTIONS_OPEN, open);
+	metric_set(METRIC_TRANSACTION_AGE, age_ms > 0 ? age_ms / 1000 : 0);
+	if (age_ms < WARN_AFTER_MS || now_ms - ts->warned_ms < WARN_AFTER_MS)
+		return;
+	ts->warned_ms = now_ms;
+	struct str name = STR("unknown");
+	LIST_EACH (&ts->ongoing, n, next) {
+		const struct transaction *of = CONTAINER_OF(n, struct transaction, ongoing);
+		if (of->row.producer_id == t.producer_id)
+			name = of->id;
+	}
+	diag(DIAG_WARN, "transaction_delays_views",
+	    "id=\"" STR_FMT "\" producer=%lld topic=" STR_FMT
+	    " partition=%d offset=%lld open_s=%lld",
+	    STR_ARG(name), (long long)t.producer_id,
+	    STR_ARG(t.topic ? t.topic->name : STR("deleted")), t.partition,
+	    (long long)t.first_offset, (long long)(age_ms / 1000));
+}
+
 static void on_sweep(struct loop_timer *timer)
 {
 	struct transactions *ts = CONTAINER_OF(timer, struct transactions, sweep);
 	int64_t now_ms = transactions_wall_ms(ts);
 	int count = 0;
+	watch_oldest(ts, now_ms);
 	LIST_EACH (&ts->ongoing, n, next) {
 		struct transaction *t = CONTAINER_OF(n, struct transaction, ongoing);
 		bool due = t->row.start_ms + t->row.timeout_ms <= now_ms;

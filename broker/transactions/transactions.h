@@ -96,7 +96,7 @@ struct transactions {
 	struct list ongoing;
 	size_t parts_max;
 	struct loop_timer sweep;
-	int64_t expiry_checked_ms;
+	int64_t expiry_checked_ms, warned_ms;
 	struct list ready; /* struct transaction_op whose turn has come */
 	struct mail turn;
 	bool turn_posted;

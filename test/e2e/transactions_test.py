@@ -227,6 +227,9 @@ def test_aborted_data_is_in_no_view_live_or_rebuilt(t):
     assert q.flush(30) == 0
     time.sleep(1)
     assert rows(1) == want
+    metrics = subprocess.run(["curl", "-s", "http://" + s.http + "/metrics", "-H", "Authorization: Bearer " + s.token],
+                             stdout=subprocess.PIPE).stdout.decode()
+    assert "kappa_open_transactions 1" in metrics, metrics
     s.kill()
     s.start()
     time.sleep(1)
