@@ -2,6 +2,7 @@
 /* A partition's life, its segments and what others may know of it. See partition.h for the states.
  */
 #include "log/partition.h"
+#include "log/catalog.h"
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
@@ -153,7 +154,9 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 	if (p->damaged)
 		log->damaged_partitions++;
 	partition_skip(p, log_start);
-	enum err e = recovery_check_segments(p);
+	/* where the catalog itself begins is said by its rows, which are read later */
+	bool catalog = log_uuid_equal(topic->id, CATALOG_TOPIC_ID);
+	enum err e = recovery_check_segments(p, catalog ? INT64_MAX : log_start);
 	if (e != ERR_OK) {
 		p->state = PARTITION_FOUND;
 		p->topic = NULL;

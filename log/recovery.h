@@ -64,11 +64,11 @@ void recovery_free(struct recovery *r);
 MUST_USE enum err recovery_check_absent(struct log *log, struct partition_key key, const char *dir);
 
 /*
- * Are the segments of an adopted partition contiguous? A hole is MISSING: the partition is damaged,
- * the rest is served. ERR_OVERLAP. Asked when the log start is known: below it files may come and
- * go.
+ * Are the segments of an adopted partition contiguous, from log_start on (INT64_MAX = not known)?
+ * A hole is MISSING: the partition is damaged, the rest is served. ERR_OVERLAP. Asked when the log
+ * start is known: below it files may come and go.
  */
-MUST_USE enum err recovery_check_segments(struct log_partition *p);
+MUST_USE enum err recovery_check_segments(struct log_partition *p, int64_t log_start);
 
 /* ---- between the files of recovery ----------------------------------------------------------- */
 

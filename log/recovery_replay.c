@@ -433,9 +433,17 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 	return ERR_OK;
 }
 
-enum err recovery_check_segments(struct log_partition *p)
+enum err recovery_check_segments(struct log_partition *p, int64_t log_start)
 {
 	struct segment *before = NULL;
+	struct list_node *first = list_first(&p->segments);
+	struct segment *oldest = first ? CONTAINER_OF(first, struct segment, node) : NULL;
+	if (oldest && oldest->base_offset > log_start) {
+		recovery_verdict(ERR_MISSING_SEGMENT, "partition=%s from=%lld to=%lld", p->dir,
+		    (long long)log_start, (long long)oldest->base_offset);
+		partition_damaged(
+		    p, oldest, SEGMENT_HEADER_BYTES, "records behind the log start are missing");
+	}
 	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		if (before && before->end_offset < s->base_offset) {
