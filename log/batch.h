@@ -153,6 +153,12 @@ void batch_builder_clear(struct batch_builder *b);
 /* headers: count pairs (name, value). Timestamps may be in any order. */
 MUST_USE enum err batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, struct bytes key,
     struct bytes value, const struct log_row *headers, size_t header_count);
+/*
+ * The codec of what the server writes itself: LZ4 from SERVER_LZ4_BYTES of records on, if they are
+ * not so many that the loop would feel it.
+ */
+enum { SERVER_LZ4_BYTES = 1024, SERVER_LZ4_BYTES_MAX = 512 * 1024 };
+void batch_builder_server_codec(struct batch_builder *b);
 /* Appends the finished batch (offset 0, CRC right) to out. ERR_INVALID when empty. */
 MUST_USE enum err batch_builder_finish(struct batch_builder *b, struct writer *out);
 

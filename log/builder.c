@@ -88,6 +88,12 @@ enum err batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, struct
 	return ERR_OK;
 }
 
+void batch_builder_server_codec(struct batch_builder *b)
+{
+	bool worth = b->records.len >= SERVER_LZ4_BYTES && b->records.len <= SERVER_LZ4_BYTES_MAX;
+	b->codec = worth ? BATCH_LZ4 : BATCH_NONE;
+}
+
 enum err batch_builder_finish(struct batch_builder *b, struct writer *out)
 {
 	if (b->count == 0)

@@ -205,6 +205,10 @@ struct log_segment_status {
 	int64_t base_offset, end_offset;
 	uint64_t first_sequence, size_bytes;
 	int64_t max_timestamp_ms;
+	uint32_t generation;     /* 0 = as appended; else compaction or recompression wrote it */
+	uint64_t original_bytes; /* of what it stands for, as appended */
+	bool compacted;          /* compaction has seen all of it */
+	int codec;               /* its batches were recompressed with, -1 = as sent */
 };
 bool log_segment_status(
     const struct log_partition *p, size_t index, struct log_segment_status *ret_status);

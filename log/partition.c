@@ -268,6 +268,12 @@ bool log_segment_status(
 	    .first_sequence = s->first_sequence,
 	    .size_bytes = s->size,
 	    .max_timestamp_ms = s->index.max_timestamp_ms,
+	    .generation = s->generation,
+	    .original_bytes = s->rewrite.end_offset ? s->rewrite.original_bytes : s->size,
+	    .compacted = s->rewrite.end_offset > 0 && s->rewrite.clean_end >= s->end_offset,
+	    .codec = s->rewrite.end_offset > 0 && s->rewrite.codec != SEGMENT_AS_SENT
+	                 ? s->rewrite.codec
+	                 : -1,
 	};
 	return true;
 }

@@ -136,6 +136,8 @@ struct log_partition *partition_found_next(struct log *log, size_t *cursor);
 void partition_trim(struct log_partition *p, int64_t offset);
 /* Rolls the active segment at the next append (snapshots of tables, retention by time). */
 void partition_roll_soon(struct log_partition *p);
+/* Rolls it now, unless it is empty or something is in flight. */
+void partition_roll(struct log_partition *p);
 /* Segment number `index` from the oldest, NULL past the end. */
 struct segment *partition_segment(const struct log_partition *p, size_t index);
 

@@ -209,6 +209,19 @@ static enum err create_start(struct log_partition *p)
 	return ERR_AGAIN;
 }
 
+void partition_roll(struct log_partition *p)
+{
+	const struct segment *active = partition_active(p);
+	loop_assert_owner(p->log->loop);
+	if (p->state != PARTITION_OPEN || !p->topic || p->damaged || p->tasks != 0 ||
+	    p->queued > 0 || p->frames_pending > 0 || p->log->closing || !active ||
+	    active->size == SEGMENT_HEADER_BYTES)
+		return;
+	enum err e = create_start(p);
+	if (e != ERR_AGAIN)
+		diag(DIAG_WARN, "segment_roll", "partition=%s err=%s", p->dir, err_name(e));
+}
+
 /* ---- opening the active segment -------------------------------------------------------------- */
 
 static void open_done(struct descriptor_pin *pin)

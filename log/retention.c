@@ -76,7 +76,13 @@ static void row_done(struct catalog_partition_row *row)
 /* Starts the row of this partition; false when there is nothing to delete. */
 static bool trim_one(struct retention *r, struct log_partition *p)
 {
-	int64_t target = retention_target(p, loop_realtime_ns(r->log->loop));
+	int64_t now_ns = rounds_clock(&r->log->rounds);
+	int64_t target = retention_target(p, now_ns);
+	struct segment *active = partition_active(p);
+	/* nobody appends any more: rolled now, it goes with the next pass */
+	if ((p->topic->config.cleanup & LOG_CLEANUP_DELETE) && active &&
+	    too_old(active, p->topic->config.retention_ms, now_ns))
+		partition_roll(p);
 	if (target <= p->log_start)
 		return false;
 	r->row = (struct catalog_partition_row){

@@ -10,6 +10,9 @@
  *     new log_start -> catalog_put_partition -> durable -> partition_trim
  *
  * Times are append times of the server, never those of clients: a producer's clock deletes nothing.
+ * Nor does a wall clock that jumps ahead: "now" is the rounds' clock, which believes at most an
+ * hour more than time itself. An active segment that is too old is rolled, so that its records go
+ * too when nobody appends any more.
  */
 #include "log/catalog.h"
 

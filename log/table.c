@@ -185,10 +185,13 @@ static enum err apply_rows(struct table_part *part, const struct log_append *app
 	struct log_table *table = part->table;
 	struct record_iter it;
 	struct record r;
-	TRY(record_iter_open(&it, bytes_of(append->batch, append->batch_len), NULL, 0));
-	enum err err;
-	while ((err = record_iter_next(&it, &r)) == ERR_OK)
-		TRY(table->ops.apply(table->ctx, part->index, r.key, r.value, r.timestamp_ms));
+	struct writer scratch;
+	writer_init(&scratch, BATCH_BYTES_MAX);
+	enum err err = record_iter_open(
+	    &it, bytes_of(append->batch, append->batch_len), &scratch, BATCH_BYTES_MAX);
+	while (err == ERR_OK && (err = record_iter_next(&it, &r)) == ERR_OK)
+		err = table->ops.apply(table->ctx, part->index, r.key, r.value, r.timestamp_ms);
+	writer_release(&scratch);
 	return err == ERR_EOF ? ERR_OK : err;
 }
 
@@ -238,6 +241,7 @@ static enum err put_build(
 	writer_init(&out, BATCH_BYTES_MAX);
 	for (size_t i = 0; i < put->row_count && err == ERR_OK; i++)
 		err = batch_builder_add(&b, time_ms, put->rows[i].key, put->rows[i].value, NULL, 0);
+	batch_builder_server_codec(&b);
 	if (err == ERR_OK)
 		err = batch_builder_finish(&b, &out);
 	batch_builder_release(&b);

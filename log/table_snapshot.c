@@ -5,11 +5,10 @@
 #define SNAPSHOT_BATCH_BYTES                                                                       \
 	(256 * KIB) /* of records: one append, well below any journal's longest entry */
 
-/* One batch of a snapshot, ready to be appended. */
+/* The records of one batch of a snapshot; compressed when it is appended, one per turn. */
 struct snapshot_batch {
 	struct list_node node;
-	uint8_t *batch;
-	size_t len;
+	struct batch_builder builder;
 };
 struct table_snapshot {
 	struct table_part *part;
@@ -28,7 +27,7 @@ static void snapshot_free(struct table_snapshot *s)
 	struct list_node *node;
 	while ((node = list_pop_front(&s->batches))) {
 		struct snapshot_batch *b = CONTAINER_OF(node, struct snapshot_batch, node);
-		mem_free(b->batch);
+		batch_builder_release(&b->builder);
 		mem_free(b);
 	}
 	batch_builder_release(&s->builder);
@@ -45,18 +44,9 @@ static enum err snapshot_cut(struct table_snapshot *s)
 	struct snapshot_batch *b = mem_calloc(1, sizeof(*b));
 	if (!b)
 		return ERR_NOMEM;
-	struct writer out;
-	writer_init(&out, BATCH_BYTES_MAX);
-	enum err err = batch_builder_finish(&s->builder, &out);
-	if (err != ERR_OK) {
-		writer_release(&out);
-		mem_free(b);
-		return err;
-	}
-	b->batch = writer_take(&out, &b->len);
-	s->bytes += b->len;
+	b->builder = s->builder;
 	list_push_back(&s->batches, &b->node);
-	batch_builder_clear(&s->builder);
+	batch_builder_init(&s->builder, BATCH_NONE);
 	return ERR_OK;
 }
 
@@ -142,6 +132,19 @@ static void snapshot_abandon(struct table_snapshot *s, enum err err)
 
 static void snapshot_next(struct table_snapshot *s);
 
+static enum err snapshot_build(struct snapshot_batch *b, uint8_t **ret_batch, size_t *ret_len)
+{
+	struct writer out;
+	writer_init(&out, BATCH_BYTES_MAX);
+	batch_builder_server_codec(&b->builder);
+	enum err err = batch_builder_finish(&b->builder, &out);
+	if (err == ERR_OK)
+		*ret_batch = writer_take(&out, ret_len);
+	else
+		writer_release(&out);
+	return err;
+}
+
 static void snapshot_batch_done(struct log_append *append)
 {
 	struct table_snapshot *s = CONTAINER_OF(append, struct table_snapshot, append);
@@ -165,15 +168,24 @@ static void snapshot_next(struct table_snapshot *s)
 	}
 	struct snapshot_batch *b = CONTAINER_OF(node, struct snapshot_batch, node);
 	struct log_append *append = &s->append;
+	uint8_t *batch = NULL;
+	size_t len = 0;
+	enum err err = snapshot_build(b, &batch, &len);
+	batch_builder_release(&b->builder);
+	mem_free(b);
+	if (err != ERR_OK) {
+		snapshot_abandon(s, err);
+		return;
+	}
+	s->bytes += len;
 	*append = (struct log_append){
 	    .partition = s->part->partition,
-	    .batch = b->batch,
-	    .batch_len = b->len,
+	    .batch = batch,
+	    .batch_len = len,
 	    .internal = true,
 	    .done = snapshot_batch_done,
 	};
 	list_node_init(&append->node);
-	mem_free(b);
 	log_append(s->part->table->log, &append, 1, false);
 }
 

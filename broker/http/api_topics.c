@@ -2,6 +2,7 @@
 /* GET /v1/topics, /v1/topics/{topic}, /v1/topics/{topic}/segments. */
 #include "broker/http/observe.h"
 #include "log/base/json_write.h"
+#include "log/batch.h"
 
 enum { BODY_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -172,6 +173,11 @@ static void write_segments(void *arg)
 		json_key_u64(w->j, "first_sequence", s.first_sequence);
 		json_key_u64(w->j, "bytes", s.size_bytes);
 		json_key_i64(w->j, "max_timestamp", s.max_timestamp_ms);
+		json_key_u64(w->j, "generation", s.generation);
+		json_key_u64(w->j, "original_bytes", s.original_bytes);
+		json_key_bool(w->j, "compacted", s.compacted);
+		json_key_str(
+		    w->j, "codec", str_of(s.codec < 0 ? "producer" : batch_codec_name(s.codec)));
 		json_object_end(w->j);
 	}
 }

@@ -36,10 +36,16 @@ static enum err apply(
 	return ERR_OK;
 }
 
+static bool dots; /* padding that compresses well */
+
 /* Values of 12 digits and, so that segments fill, a lot of padding. */
 static struct bytes value_text(char *buf, size_t len, int64_t value)
 {
-	memset(buf, '.', len);
+	uint64_t x = (uint64_t)value + 1;
+	for (size_t i = 0; i < len; i++) {
+		x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+		buf[i] = dots ? '.' : (char)(x >> 56);
+	}
 	int n = snprintf(buf, len, "%012lld", (long long)value);
 	buf[n] = '.';
 	return bytes_of(buf, len);
@@ -340,6 +346,51 @@ static void a_table_without_snapshots_keeps_everything(void **state)
 	assert_int_equal(numbers.applied, 100);
 }
 
+struct codecs {
+	unsigned seen; /* a bit per codec */
+	bool done;
+	struct log_read read;
+};
+
+static void codecs_read(struct log_read *read)
+{
+	struct codecs *c = CONTAINER_OF(read, struct codecs, read);
+	for (size_t i = 0; i < read->batch_count; i++) {
+		struct batch_header h;
+		assert_int_equal(batch_header_read(read->batches[i], &h), ERR_OK);
+		c->seen |= 1u << batch_codec(&h);
+	}
+	c->done = true;
+}
+
+/* What is long is written in LZ4, short rows are left as they are; both are read back. */
+static void long_rows_are_compressed(void **state)
+{
+	(void)state;
+	dots = true;
+	assert_int_equal(open_table(&HISTORY), ERR_OK);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(put_one(0, i % KEYS, i + 1), ERR_OK);
+	assert_int_equal(put_one(0, 0, 0), ERR_OK); /* a tombstone is short */
+	assert_in_range(
+	    log_server_status(&server, "__numbers", 0).size_bytes, 4096, 4096 + 21 * 400);
+	struct codecs c = {.read = {.partition = log_partition_find(
+	                                server.log, log_server_topic(&server, "__numbers"), 0),
+	                       .max_bytes = MIB,
+	                       .done = codecs_read}};
+	log_read(server.log, &c.read);
+	while (!c.done)
+		log_server_turn(&server);
+	assert_int_equal(c.read.err, ERR_OK);
+	log_read_release(&c.read);
+	assert_int_equal(c.seen, 1u << BATCH_NONE | 1u << BATCH_LZ4);
+	restart(&HISTORY, true);
+	assert_int_equal(numbers.applied, 21);
+	assert_true(numbers.value[0][1] > 0);
+	assert_int_equal(numbers.value[0][0], 0);
+	dots = false;
+}
+
 static void an_emptied_table_lets_everything_go(void **state)
 {
 	(void)state;
@@ -398,6 +449,7 @@ int main(void)
 	    TEST(a_durable_row_that_cannot_be_applied_stops_the_log),
 	    TEST(rolls_are_bounded_by_snapshots),
 	    TEST(a_table_without_snapshots_keeps_everything),
+	    TEST(long_rows_are_compressed),
 	    TEST(an_emptied_table_lets_everything_go),
 	    TEST(the_catalog_is_bounded_by_its_own_snapshots),
 	};
