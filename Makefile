@@ -171,6 +171,11 @@ check-built: all $(TESTS)
 ## check-e2e: only the tests that run the real program with real clients; T=PATTERN narrows
 check-e2e: all
 	$(Q)KAPPA=$(abspath $(B)/kappa) test/run.sh $(if $(T),$(foreach t,$(E2E),$(if $(findstring $(T),$(t)),$(t))),$(E2E))
+## kill9: kill -9 under load, CYCLES=500 times
+kill9: all
+	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_KILLS=$(or $(CYCLES),500) TEST_TIMEOUT=$(or $(SECONDS),36000) \
+	  test/run.sh test/e2e/kill9_test.py
+.PHONY: kill9
 ## tests: build all test programs without running them
 tests: $(TESTS)
 
