@@ -23,9 +23,9 @@ struct broker_options {
 	uint32_t connections_max;    /* 0 = 10,000; further ones are closed at once */
 	size_t request_bytes_max;    /* one request; 0 = REQUEST_BYTES_MAX */
 	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
-	size_t fetch_bytes_max; /* one fetch response; 0 = 16 MiB, at most the budget. A first
-	                           batch may be larger */
-	size_t fetch_budget_bytes; /* fetched data not yet sent, all connections; 0 = 128 MiB */
+	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB, at most the budget. A first
+	                                batch may be larger */
+	size_t fetch_budget_bytes;   /* fetched data not yet sent, all connections; 0 = 128 MiB */
 	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
 	                            queue */
 	int64_t idle_ns;         /* connections without traffic are closed; 0 = 10 minutes */
@@ -37,6 +37,9 @@ struct broker_options {
 	int32_t transaction_timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
 	int64_t transaction_expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */
 	int64_t offsets_check_interval_ms;  /* offsets.retention.check.interval.ms; 0 = 10 min */
+	const char *super_users;            /* super.users, "User:a;User:b"; NULL = none */
+	/* allow.everyone.if.no.acl.found: 1, -1 = no; 0 = yes where nobody has to authenticate */
+	int allow_if_no_acl;
 };
 
 /*

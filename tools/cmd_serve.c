@@ -138,6 +138,17 @@ static enum err open_http(struct serve *s)
 	return broker_http_attach(s->broker, s->http);
 }
 
+/* allow.everyone.if.no.acl.found: 1, -1, or 0 = not said. */
+static enum err open_acl(const struct config *c, int *ret_allow)
+{
+	const char *text = config_get(c, CONFIG_OPEN_ACL);
+	if (*text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return err_note(
+		    ERR_INVALID_CONFIG, "allow.everyone.if.no.acl.found=%s: true or false", text);
+	*ret_allow = !*text ? 0 : strcmp(text, "true") == 0 ? 1 : -1;
+	return ERR_OK;
+}
+
 static enum err open_kafka(struct serve *s)
 {
 	char host[256], advertised[256];
@@ -149,6 +160,8 @@ static enum err open_kafka(struct serve *s)
 	    .default_partitions = (int32_t)config_number(c, CONFIG_NUM_PARTITIONS),
 	    .group_initial_delay_ms = delay_ms ? delay_ms : -1,
 	    .offsets_retention_ms = config_number(c, CONFIG_OFFSETS_RETENTION) * 60000};
+	options.super_users = config_get(c, CONFIG_SUPER_USERS);
+	TRY(open_acl(c, &options.allow_if_no_acl));
 	TRY(config_address(config_get(c, CONFIG_LISTENERS), host, sizeof host, &options.port));
 	if (*config_get(c, CONFIG_ADVERTISED)) {
 		TRY(config_address(config_get(c, CONFIG_ADVERTISED), advertised, sizeof advertised,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ListGroups, DescribeGroups, DeleteGroups. */
 #include "groups.h"
+#include "broker/auth/access.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 #include <stdlib.h>
@@ -33,9 +34,10 @@ void handle_list_groups(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
+	bool all = access_cluster(req) == ERR_OK;
 	LIST_EACH (&g->entries, node, tmp) {
 		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
-		if (!is_listed(req, e))
+		if (!is_listed(req, e) || !(all || access_group(req, e->group.name) == ERR_OK))
 			continue;
 		struct list_groups_response_group *out = &r->groups.at[r->groups.count++];
 		out->group_id = e->group.name;
@@ -79,8 +81,15 @@ static bool describe(
 	out->group_state = STR("Dead");
 	out->protocol_type = out->protocol_data = STR("");
 	out->members.at = request_new(req, &describe_groups_response_member_shape, 0);
+	enum err denied = access_group(req, name);
+	if (denied != ERR_OK) {
+		out->error_code = err_kafka(denied);
+		out->group_state = STR("");
+		return out->members.at != NULL;
+	}
 	if (body->include_authorized_operations)
-		out->authorized_operations = OPERATIONS_GROUP;
+		out->authorized_operations =
+		    access_operations(req, ACL_GROUP, name, OPERATIONS_GROUP);
 	if (!e || entry_is_vacant(e)) {
 		if (req->version >= 6) {
 			out->error_code = err_kafka(ERR_GROUP_NOT_FOUND);
@@ -168,7 +177,9 @@ void handle_delete_groups(struct request *req)
 	for (uint32_t i = 0; i < count; i++) {
 		struct group_entry *e = NULL;
 		struct drop_choice everything = {.whole = true};
-		enum err err = check_delete(req->broker->groups, body->groups_names.at[i], &e);
+		enum err err = access_group(req, body->groups_names.at[i]);
+		if (err == ERR_OK)
+			err = check_delete(req->broker->groups, body->groups_names.at[i], &e);
 		r->results.at[i].group_id = body->groups_names.at[i];
 		r->results.at[i].error_code = err_kafka(err);
 		deletes[i].owner = d;

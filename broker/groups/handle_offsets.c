@@ -4,6 +4,7 @@
  * partitions it cannot be made for are answered with their own error, the others go on.
  */
 #include "groups.h"
+#include "broker/auth/access.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/transactions/transactions.h"
@@ -117,6 +118,7 @@ static enum err find_committer(struct request *req, struct group_entry **ret_ent
 {
 	const struct offset_commit_request *body = req->body;
 	struct groups *g = req->broker->groups;
+	TRY(access_group(req, body->group_id));
 	bool simple = body->generation_id_or_member_epoch < 0;
 	struct group_entry *e = entry_find(g, body->group_id);
 	if (!e && !simple)
@@ -209,6 +211,8 @@ static bool fetch_asked(struct request *req, struct str group, const struct grou
 	const struct log_topic *topic =
 	    by_id ? topic_named(req, asked->name, asked->topic_id, &unknown) : NULL;
 	struct str name = by_id ? (topic ? topic->name : (struct str){NULL, 0}) : asked->name;
+	if (!by_id)
+		unknown = access_topic(req, name);
 	out->name = asked->name;
 	out->topic_id = asked->topic_id;
 	out->partitions.at = request_new(
@@ -218,10 +222,11 @@ static bool fetch_asked(struct request *req, struct str group, const struct grou
 	out->partitions.count = asked->partition_indexes.count;
 	for (uint32_t i = 0; i < asked->partition_indexes.count; i++) {
 		int32_t partition = asked->partition_indexes.at[i];
-		const struct offset *o = e && name.ptr ? entry_offset(e, name, partition) : NULL;
+		bool ask = e && name.ptr && unknown == ERR_OK;
+		const struct offset *o = ask ? entry_offset(e, name, partition) : NULL;
 		fill_offset(o, partition, &out->partitions.at[i]);
-		out->partitions.at[i].error_code = by_id && !topic ? err_kafka(unknown) : 0;
-		if (name.ptr && is_pending(req, group, name, partition))
+		out->partitions.at[i].error_code = err_kafka(unknown);
+		if (name.ptr && unknown == ERR_OK && is_pending(req, group, name, partition))
 			mark_unstable(&out->partitions.at[i]);
 	}
 	return true;
@@ -265,11 +270,33 @@ static bool fetch_all(
 		topics += i == 0 || !str_equal(all[i]->topic, all[i - 1]->topic);
 	out->topics.at = request_new(req, &offset_fetch_response_group_topic_shape, topics);
 	bool ok = out->topics.at != NULL;
-	while (ok && at < count)
+	while (ok && at < count) {
+		struct str name = all[at]->topic;
 		ok = fetch_topic(
-		    req, out->group_id, all, count, &at, &out->topics.at[out->topics.count++]);
+		    req, out->group_id, all, count, &at, &out->topics.at[out->topics.count]);
+		/* what may not be seen is written over by the next */
+		out->topics.count += access_topic(req, name) == ERR_OK;
+	}
 	mem_free(all);
 	return ok;
+}
+
+/* From version 2 the group's error says it all; version 1 has only those of partitions. */
+static bool deny_group(struct request *req, const struct offset_fetch_request_group *asked,
+    enum err denied, struct offset_fetch_response_group *out)
+{
+	uint32_t count = req->version < 2 ? asked->topics.count : 0;
+	out->error_code = err_kafka(denied);
+	out->topics.at = request_new(req, &offset_fetch_response_group_topic_shape, count);
+	for (uint32_t i = 0; out->topics.at && i < count; i++) {
+		if (!fetch_asked(
+		        req, asked->group_id, NULL, &asked->topics.at[i], &out->topics.at[i]))
+			return false;
+		for (uint32_t j = 0; j < out->topics.at[i].partitions.count; j++)
+			out->topics.at[i].partitions.at[j].error_code = err_kafka(denied);
+	}
+	out->topics.count = count;
+	return out->topics.at != NULL;
 }
 
 static bool fetch_group(struct request *req, const struct offset_fetch_request_group *asked,
@@ -277,6 +304,9 @@ static bool fetch_group(struct request *req, const struct offset_fetch_request_g
 {
 	const struct group_entry *e = entry_find(req->broker->groups, asked->group_id);
 	out->group_id = asked->group_id;
+	enum err denied = access_group(req, asked->group_id);
+	if (denied != ERR_OK)
+		return deny_group(req, asked, denied, out);
 	if (!asked->topics.at)
 		return fetch_all(req, e, out);
 	out->topics.at =
@@ -340,6 +370,7 @@ static bool fetch_one(struct request *req)
 	struct offset_fetch_response_group found = {0};
 	if (!widen_request(req, &asked) || !fetch_group(req, &asked, &found))
 		return false;
+	r->error_code = found.error_code;
 	r->topics.at = request_new(req, &offset_fetch_response_topic_shape, found.topics.count);
 	if (!r->topics.at)
 		return false;
@@ -428,7 +459,9 @@ static bool fill_delete(struct request *req, const struct group_entry *e)
 	for (uint32_t t = 0; r->topics.at && t < body->topics.count; t++) {
 		const struct offset_delete_request_topic *from = &body->topics.at[t];
 		struct offset_delete_response_topic *out = &r->topics.at[t];
-		enum err err = is_subscribed(&e->group, from->name) ? ERR_GROUP_SUBSCRIBED : ERR_OK;
+		enum err err = access_topic(req, from->name);
+		if (err == ERR_OK && is_subscribed(&e->group, from->name))
+			err = ERR_GROUP_SUBSCRIBED;
 		out->name = from->name;
 		out->partitions.at = request_new(
 		    req, &offset_delete_response_partition_shape, from->partitions.count);

@@ -4,6 +4,7 @@
  * to and subtract from lists). Both end in one LOG_TOPIC_SET_CONFIG per topic. The server's own
  * settings are fixed at start.
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 
 enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
@@ -177,9 +178,12 @@ static const struct log_topic *target(struct alter *a, int8_t type, struct str n
 	a->topic.name = name;
 	a->topic.done = NULL;
 	if (type != RESOURCE_TOPIC) {
-		refuse(a, err_note(ERR_INVALID_REQUEST, "only topics can be changed while the "
-		                                        "server runs; its own settings are in its "
-		                                        "configuration file"));
+		err = access_cluster(req);
+		refuse(a, err != ERR_OK ? err
+		                        : err_note(ERR_INVALID_REQUEST,
+		                              "only topics can be changed while the "
+		                              "server runs; its own settings are in its "
+		                              "configuration file"));
 		return NULL;
 	}
 	const struct log_topic *t = topic_named(req, name, (struct log_uuid){{0}}, &err);

@@ -3,6 +3,7 @@
  * Requests about the server itself: what it speaks, where it is, and that it coordinates every
  * group.
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 #include "broker/kafka/transactions.h"
 #include <stdio.h>
@@ -32,6 +33,14 @@ const struct log_topic *topic_named(
 	bool by_id = !log_uuid_is_zero(id);
 	const struct log_topic *t =
 	    by_id ? log_topic_by_id(req->log, id) : log_topic_find(req->log, name);
+	/* who may not know of a topic does not learn whether it is there */
+	struct str named = t ? t->name : by_id ? (struct str){NULL, 0} : name;
+	enum err denied = named.ptr ? access_topic(req, named) : ERR_OK;
+	if (denied != ERR_OK) {
+		*ret_err = denied;
+		err_clear();
+		return NULL;
+	}
 	if (t)
 		return t;
 	/* a version that has ids but no name says so even for the zero id */
@@ -136,6 +145,13 @@ static enum err coordinator_error(int8_t key_type)
 	return err_note(ERR_INVALID_REQUEST, "unknown key type %d", key_type);
 }
 
+static enum err key_error(const struct request *req, int8_t key_type, struct str key)
+{
+	TRY(coordinator_error(key_type));
+	return key_type == KEY_TYPE_GROUP ? access_group(req, key)
+	                                  : access_transactional_id(req, key);
+}
+
 static void fill_coordinator(
     struct request *req, struct find_coordinator_response_coordinator *c, enum err err)
 {
@@ -152,9 +168,9 @@ void handle_find_coordinator(struct request *req)
 {
 	const struct find_coordinator_request *body = req->body;
 	struct find_coordinator_response *r = req->response;
-	enum err err = coordinator_error(body->key_type);
 	struct find_coordinator_response_coordinator one = {0};
-	fill_coordinator(req, &one, err);
+	bool single = req->version < 4;
+	fill_coordinator(req, &one, single ? key_error(req, body->key_type, body->key) : ERR_OK);
 	r->error_code = one.error_code;
 	r->error_message = one.error_message;
 	r->node_id = one.node_id;
@@ -168,8 +184,9 @@ void handle_find_coordinator(struct request *req)
 	}
 	r->coordinators.count = count;
 	for (uint32_t i = 0; i < count; i++) {
-		r->coordinators.at[i] = one;
-		r->coordinators.at[i].key = body->coordinator_keys.at[i];
+		struct str key = body->coordinator_keys.at[i];
+		fill_coordinator(req, &r->coordinators.at[i], key_error(req, body->key_type, key));
+		r->coordinators.at[i].key = key;
 	}
 	request_answer(req);
 }
@@ -200,7 +217,8 @@ void handle_describe_cluster(struct request *req)
 	r->brokers.at[0].host = here.host;
 	r->brokers.at[0].port = here.port;
 	if (body->include_cluster_authorized_operations)
-		r->cluster_authorized_operations = OPERATIONS_CLUSTER;
+		r->cluster_authorized_operations =
+		    access_operations(req, ACL_CLUSTER, ACL_CLUSTER_NAME, OPERATIONS_CLUSTER);
 	request_answer(req);
 }
 
@@ -229,6 +247,14 @@ void handle_init_producer_id(struct request *req)
 	const struct init_producer_id_request *body = req->body;
 	if (body->transactional_id.ptr) {
 		handle_init_transaction(req);
+		return;
+	}
+	struct init_producer_id_response *r = req->response;
+	/* who may write to a topic may do so idempotently (KIP-679) */
+	if (access_cluster(req) != ERR_OK && !access_allows_some(req, ACL_WRITE, ACL_TOPIC)) {
+		r->error_code = err_kafka(ERR_CLUSTER_DENIED);
+		r->producer_epoch = -1;
+		request_answer(req);
 		return;
 	}
 	struct init_producer_id *state = request_alloc(req, sizeof(*state));

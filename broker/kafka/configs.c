@@ -3,6 +3,7 @@
  * DescribeConfigs: every configuration of a topic or of this server, with its origin. The topic's
  * come from the log's table; the server's are what it was started with.
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -222,6 +223,8 @@ static bool fill(struct request *req, const struct describe_configs_request_reso
 		    topic_named(req, resource->resource_name, (struct log_uuid){{0}}, &err);
 		if (t)
 			return fill_topic(req, resource, t, out);
+	} else if ((err = access_cluster(req)) != ERR_OK) {
+		/* said below */
 	} else if (resource->resource_type == RESOURCE_BROKER) {
 		if (names_this_broker(req, resource->resource_name))
 			return fill_broker(req, resource, out);

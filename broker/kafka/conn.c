@@ -13,6 +13,7 @@
  * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, or no memory is to be had for the
  * frame under way (`hungry`). C3  the connection outlives its requests and its io_reqs.
  */
+#include "broker/auth/auth.h"
 #include "broker/kafka/server.h"
 
 static struct request *request_of(struct list_node *n)
@@ -302,6 +303,7 @@ static void reap(struct conn *c)
 	list_remove(&c->node);
 	b->conn_count--;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);
+	mem_free(c->user);
 	mem_free(c);
 }
 
@@ -325,6 +327,11 @@ void conn_wake(struct conn *c)
 	c->mailed = true;
 	c->mail.run = conn_step;
 	loop_defer(c->broker->loop, &c->mail);
+}
+
+struct str conn_principal(const struct conn *c)
+{
+	return c->user ? str_of(c->user) : AUTH_ANONYMOUS;
 }
 
 void conn_answered(struct request *req)

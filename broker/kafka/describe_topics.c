@@ -3,6 +3,7 @@
  * DescribeTopicPartitions: Metadata in pages, in order of name (KIP-966). A page ends after
  * response_partition_limit partitions with a cursor: the topic and partition to go on with.
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 #include <stdlib.h>
 
@@ -26,8 +27,10 @@ static struct str *sorted_names(struct request *req, size_t *ret_count)
 		return NULL;
 	for (; n < body->topics.count; n++)
 		names[n] = body->topics.at[n].name;
-	while (body->topics.count == 0 && n < count && (t = log_topic_next(req->log, &cursor)))
-		names[n++] = t->name;
+	while (body->topics.count == 0 && n < count && (t = log_topic_next(req->log, &cursor))) {
+		if (access_topic(req, t->name) == ERR_OK)
+			names[n++] = t->name;
+	}
 	qsort(names, n, sizeof(*names), by_name);
 	for (size_t i = 0; i < n; i++) {
 		if (distinct == 0 || !str_equal(names[distinct - 1], names[i]))
@@ -90,7 +93,8 @@ static bool fill_topic(struct request *req, struct str name, int32_t from, int32
 	}
 	out->topic_id = t->id;
 	out->is_internal = t->internal;
-	out->topic_authorized_operations = OPERATIONS_TOPIC;
+	out->topic_authorized_operations =
+	    access_operations(req, ACL_TOPIC, t->name, OPERATIONS_TOPIC);
 	if (from < 0 || from > t->partition_count)
 		from = 0;
 	int32_t to = t->partition_count;

@@ -5,6 +5,7 @@
  * it: librdkafka before 2.11.1 sends uncompressed unless Produce 0 is there, kafka-go and others
  * need JoinGroup 0.
  */
+#include "broker/auth/handlers.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/kafka/transactions.h"
@@ -34,6 +35,9 @@ static const struct dispatch_row rows[] = {
     {API_END_TXN, 0, 5, 0, handle_end_txn},
     {API_WRITE_TXN_MARKERS, 1, 2, 1, handle_write_txn_markers},
     {API_TXN_OFFSET_COMMIT, 0, 5, 0, handle_txn_offset_commit},
+    {API_DESCRIBE_ACLS, 1, 3, 1, handle_describe_acls},
+    {API_CREATE_ACLS, 1, 3, 1, handle_create_acls},
+    {API_DELETE_ACLS, 1, 3, 1, handle_delete_acls},
     {API_DESCRIBE_CONFIGS, 1, 4, 1, handle_describe_configs},
     {API_ALTER_CONFIGS, 0, 2, 0, handle_alter_configs},
     {API_DESCRIBE_LOG_DIRS, 1, 5, 1, handle_describe_log_dirs},

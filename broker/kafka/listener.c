@@ -3,6 +3,7 @@
  * The Kafka door itself: opening and closing, accepting, and the sweep that ends connections which
  * do nothing or stop half-way.
  */
+#include "broker/auth/auth.h"
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/transactions/transactions.h"
@@ -118,7 +119,7 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 {
 	struct broker_options *o = &b->options;
 	*o = *from;
-	o->host = o->advertised_host = o->cluster_id = o->data_dir = NULL;
+	o->host = o->advertised_host = o->cluster_id = o->data_dir = o->super_users = NULL;
 	TRY(copy_string(from->host ? from->host : "127.0.0.1", &o->host));
 	TRY(copy_string(from->advertised_host, &o->advertised_host));
 	TRY(copy_string(from->cluster_id, &o->cluster_id));
@@ -155,6 +156,7 @@ static void broker_free(struct broker *b)
 {
 	transactions_close(b->transactions);
 	groups_close(b->groups);
+	auth_close(b->auth);
 	free_string(b->options.host);
 	free_string(b->options.advertised_host);
 	free_string(b->options.cluster_id);
@@ -184,12 +186,20 @@ static enum err open_transactions(struct broker *b)
 	return transactions_open(b->loop, b->log, b->groups, &o, &b->transactions);
 }
 
+static enum err open_auth(struct broker *b, const struct broker_options *options)
+{
+	struct auth_options o = {
+	    .allow_if_no_acl = options->allow_if_no_acl, .super_users = options->super_users};
+	return auth_open(b->log, &o, &b->auth);
+}
+
 static enum err start(struct broker *b, const struct broker_options *options)
 {
 	TRY(take_options(b, options));
 	frame_pool_init(&b->frames, b->options.request_budget_bytes);
 	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
 	TRY(cluster_id_open(b));
+	TRY(open_auth(b, options));
 	TRY(open_groups(b));
 	TRY(open_transactions(b));
 	TRY(io_listen(b->io, b->options.host, b->options.port, &b->listen_fd, &b->port));

@@ -3,6 +3,7 @@
  * Metadata: which topics there are and who leads their partitions (always this server). Topics
  * asked for by name are created first, where server and client allow it.
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 
 /* ---- Metadata -------------------------------------------------------------------------------- */
@@ -51,7 +52,8 @@ static bool fill_topic(struct request *req, const struct log_topic *t, int32_t *
 	out->topic_id = t->id;
 	out->is_internal = t->internal;
 	if (body->include_topic_authorized_operations)
-		out->topic_authorized_operations = OPERATIONS_TOPIC;
+		out->topic_authorized_operations =
+		    access_operations(req, ACL_TOPIC, t->name, OPERATIONS_TOPIC);
 	return fill_partitions(req, t, self, out);
 }
 
@@ -65,6 +67,8 @@ static bool fill_all(struct request *req, int32_t *self)
 	if (!r->topics.at)
 		return false;
 	while (n < count && (t = log_topic_next(req->log, &cursor))) {
+		if (access_topic(req, t->name) != ERR_OK)
+			continue;
 		if (!fill_topic(req, t, self, &r->topics.at[n++]))
 			return false;
 	}
@@ -127,7 +131,8 @@ static void answer_metadata(struct request *req, const enum err *errors)
 	r->cluster_id = broker_cluster_id(req->broker);
 	r->controller_id = *self;
 	if (body->include_cluster_authorized_operations)
-		r->cluster_authorized_operations = OPERATIONS_CLUSTER;
+		r->cluster_authorized_operations =
+		    access_operations(req, ACL_CLUSTER, ACL_CLUSTER_NAME, OPERATIONS_CLUSTER);
 	if (!(wants_all(req) ? fill_all(req, self) : fill_named(req, self, errors))) {
 		request_fail(req, ERR_LIMIT);
 		return;
@@ -153,7 +158,13 @@ static bool is_to_create(struct request *req, const struct metadata_request_topi
 	       !(asked->name.len >= 2 && memcmp(asked->name.ptr, "__", 2) == 0);
 }
 
-/* Starts the creation of what is missing; false when nothing is. */
+static bool may_create(const struct request *req, struct str name)
+{
+	return access_allows(req, ACL_CREATE, ACL_CLUSTER, ACL_CLUSTER_NAME) ||
+	       access_allows(req, ACL_CREATE, ACL_TOPIC, name);
+}
+
+/* Prepares the creation of what is missing. */
 static enum err create_missing(struct request *req, struct metadata *m)
 {
 	const struct metadata_request *body = req->body;
@@ -162,16 +173,17 @@ static enum err create_missing(struct request *req, struct metadata *m)
 	m->errors = request_alloc(req, count * sizeof(*m->errors));
 	if (!m->errors)
 		return ERR_LIMIT;
-	for (uint32_t i = 0; i < count; i++)
-		m->create_count += is_to_create(req, &body->topics.at[i]);
-	m->creates = request_alloc(req, m->create_count * sizeof(*m->creates));
+	m->creates = request_alloc(req, count * sizeof(*m->creates));
 	if (!m->creates)
 		return ERR_LIMIT;
-	uint32_t n = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		if (!is_to_create(req, &body->topics.at[i]))
 			continue;
-		struct metadata_create *c = &m->creates[n++];
+		if (!may_create(req, body->topics.at[i].name)) {
+			m->errors[i] = ERR_TOPIC_DENIED;
+			continue;
+		}
+		struct metadata_create *c = &m->creates[m->create_count++];
 		c->owner = m;
 		c->index = i;
 		c->topic.op = LOG_TOPIC_CREATE;
@@ -185,8 +197,8 @@ static enum err create_missing(struct request *req, struct metadata *m)
 void handle_metadata(struct request *req)
 {
 	const struct metadata_request *body = req->body;
-	bool may_create = body->allow_auto_topic_creation && !req->broker->options.no_auto_create;
-	if (wants_all(req) || !may_create) {
+	bool creates = body->allow_auto_topic_creation && !req->broker->options.no_auto_create;
+	if (wants_all(req) || !creates) {
 		answer_metadata(req, NULL);
 		return;
 	}
@@ -197,7 +209,7 @@ void handle_metadata(struct request *req)
 	}
 	m->pending = m->create_count;
 	if (m->pending == 0) {
-		answer_metadata(req, NULL);
+		answer_metadata(req, m->errors);
 		return;
 	}
 	for (uint32_t i = 0; i < m->create_count; i++)

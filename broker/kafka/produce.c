@@ -15,6 +15,7 @@
  * append_waiting, in order. P3 whether a transactional batch may be written is asked when it is
  * given to the log: the end of the transaction comes wholly before it or behind it.
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 #include "broker/transactions/transactions.h"
 #include "log/batch.h"
@@ -297,6 +298,8 @@ static enum err prepare(struct produce_part *part, const struct log_topic *t, en
 		return err_note(ERR_INVALID_TOPIC, "clients cannot write to internal topics");
 	if (!log_partition_find(req->log, t, part->out->index))
 		return ERR_UNKNOWN_TOPIC;
+	if (body->transactional_id.ptr)
+		TRY(access_transactional_id(req, body->transactional_id));
 	if (part->batch.len == 0)
 		return err_note(ERR_INVALID_RECORD, "there is no batch");
 	part->topic_id = t->id;

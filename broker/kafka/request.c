@@ -3,6 +3,7 @@
  * A request between connection and handler: header, decoding, dispatch, encoding of the answer
  * (request.h).
  */
+#include "broker/auth/access.h"
 #include "broker/kafka/server.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,7 +142,11 @@ void request_dispatch(struct request *req)
 		return;
 	}
 	msg_init(req->api->response, req->response);
-	row->handle(req);
+	err = access_admit(req);
+	if (err == ERR_OK)
+		row->handle(req);
+	else if (err != ERR_CANCELLED)
+		request_fail(req, err);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

@@ -59,6 +59,7 @@ struct conn {
 	int fd;             /* -1 once closed */
 	uint32_t in_flight; /* requests in the list */
 	uint32_t principal;
+	char *user;           /* "User:NAME"; NULL: has not said who it is */
 	struct list requests; /* struct request, in order of arrival; freed when sent */
 	struct list produces; /* struct produce, in order of arrival, until given to the log */
 	size_t out_bytes;     /* answered, not sent */
@@ -85,10 +86,13 @@ MUST_USE enum err conn_open(struct broker *b, int fd);
 void conn_close(struct conn *c, enum err why, const char *reason);
 /* Lets it go on: something it may wait for has happened. */
 void conn_wake(struct conn *c);
+/* Who the client is, as access lists name it. */
+struct str conn_principal(const struct conn *c);
 /* Its request has been answered. */
 void conn_answered(struct request *req);
 
 /* ---- broker ---------------------------------------------------------------------------------- */
+struct auth;
 struct groups;
 struct transactions;
 struct broker {
@@ -97,6 +101,7 @@ struct broker {
 	struct log *log;
 	struct groups *groups;
 	struct transactions *transactions;
+	struct auth *auth;
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;

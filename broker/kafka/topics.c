@@ -4,6 +4,7 @@
  * the catalog; the request is answered when the last of them is done. Replication factors above 1
  * are accepted, because clients ask for 3 by habit; what is reported back is 1.
  */
+#include "broker/auth/access.h"
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
 #include <stdarg.h>
@@ -170,6 +171,9 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 	if (count == -1)
 		count = change->owner->req->broker->options.default_partitions;
 	change->topic.partition_count = count;
+	const struct request *req = change->owner->req;
+	if (access_cluster(req) != ERR_OK && access_topic(req, t->name) != ERR_OK)
+		refuse(change, ERR_TOPIC_DENIED, "%s", err_text(ERR_TOPIC_DENIED));
 	if (change->topic.err == ERR_OK && !take_configs(change, t))
 		refuse(change, ERR_LIMIT, "too many configurations");
 }

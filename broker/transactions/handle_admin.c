@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DescribeTransactions, ListTransactions, DescribeProducers. */
+#include "broker/auth/access.h"
 #include "handlers.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -19,7 +20,9 @@ static bool fill_parts(struct request *req, const struct transaction *t,
 	struct describe_transactions_response_topic *at = out->topics.at - 1;
 	for (size_t i = 0; i < t->row.part_count; i++) {
 		ids[i] = t->row.parts[i].partition;
-		if (i == 0 || !str_equal(t->row.parts[i].topic, t->row.parts[i - 1].topic)) {
+		if (!access_allows(req, ACL_DESCRIBE, ACL_TOPIC, t->row.parts[i].topic))
+			continue;
+		if (at < out->topics.at || !str_equal(at->topic, t->row.parts[i].topic)) {
 			at++;
 			/* the answer is encoded at once: the transaction stays till then */
 			at->topic = t->row.parts[i].topic;
@@ -27,7 +30,7 @@ static bool fill_parts(struct request *req, const struct transaction *t,
 		}
 		at->partitions.count++;
 	}
-	out->topics.count = (uint32_t)topics;
+	out->topics.count = (uint32_t)(at + 1 - out->topics.at);
 	return true;
 }
 
@@ -37,8 +40,11 @@ static bool fill_transaction(
 	const struct transaction *t = transaction_find(req->broker->transactions, id);
 	out->transactional_id = id;
 	out->transaction_state = STR("");
-	if (!t || !t->stored) {
-		out->error_code = err_kafka(ERR_TXN_NOT_FOUND);
+	enum err e = access_transactional_id(req, id);
+	if (e == ERR_OK && (!t || !t->stored))
+		e = ERR_TXN_NOT_FOUND;
+	if (e != ERR_OK) {
+		out->error_code = err_kafka(e);
 		out->topics.at = request_new(req, &describe_transactions_response_topic_shape, 0);
 		return out->topics.at != NULL;
 	}
@@ -71,6 +77,7 @@ void handle_describe_transactions(struct request *req)
 /* ---- ListTransactions ------------------------------------------------------------------------ */
 
 struct filter {
+	const struct request *req;
 	const struct list_transactions_request *body;
 	int64_t now_ms;
 	pcre2_code *pattern; /* NULL = any */
@@ -97,7 +104,8 @@ static bool passes(const struct filter *f, const struct transaction *t)
 	bool open = t->row.state == TRANSACTION_ONGOING;
 	bool old = body->duration_filter < 0 ||
 	           (open && f->now_ms - t->row.start_ms > body->duration_filter);
-	return t->stored && state && producer && old && matches_pattern(f, t->id);
+	return t->stored && state && producer && old && matches_pattern(f, t->id) &&
+	       access_transactional_id(f->req, t->id) == ERR_OK;
 }
 
 static bool fill_list(struct request *req, const struct filter *f)
@@ -172,7 +180,8 @@ void handle_list_transactions(struct request *req)
 {
 	const struct list_transactions_request *body = req->body;
 	struct list_transactions_response *r = req->response;
-	struct filter f = {.body = body, .now_ms = transactions_wall_ms(req->broker->transactions)};
+	struct filter f = {
+	    .req = req, .body = body, .now_ms = transactions_wall_ms(req->broker->transactions)};
 	bool ok = fill_unknown(req);
 	bool pattern = open_pattern(&f, body->transactional_id_pattern);
 	if (!pattern)
@@ -259,6 +268,11 @@ static void describe_partition(struct describe *d, struct describe_part *part, s
 {
 	const struct log_topic *t = log_topic_find(d->req->log, name);
 	part->owner = d;
+	enum err denied = access_topic(d->req, name);
+	if (denied != ERR_OK) {
+		part->out->error_code = err_kafka(denied);
+		return;
+	}
 	part->partition = t ? log_partition_find(d->req->log, t, part->out->partition_index) : NULL;
 	if (!part->partition) {
 		part->out->error_code = err_kafka(ERR_UNKNOWN_TOPIC);

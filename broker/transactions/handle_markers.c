@@ -4,6 +4,7 @@
  * coordinator knows the transaction the whole of it is aborted, under a new epoch. An open one that
  * no coordinator knows (its data came from elsewhere) is ended in the partitions that are named.
  */
+#include "broker/auth/access.h"
 #include "handlers.h"
 #include "log/batch.h"
 
@@ -93,6 +94,7 @@ static enum err check(const struct mark *m, struct mark_part *part, struct str n
 {
 	const struct request *req = m->all->req;
 	const struct log_topic *t = log_topic_find(req->log, name);
+	TRY(access_cluster(req));
 	part->partition = t ? log_partition_find(req->log, t, part->out->partition_index) : NULL;
 	if (!part->partition)
 		return ERR_UNKNOWN_TOPIC;
@@ -180,7 +182,7 @@ void handle_write_txn_markers(struct request *req)
 	r->markers.count = count;
 	all->req = req;
 	all->pending = 1;
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count && access_cluster(req) == ERR_OK; i++)
 		mark_start(&mark[i]);
 	mark_done(all);
 }

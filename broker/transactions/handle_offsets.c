@@ -3,6 +3,7 @@
  * TxnOffsetCommit: what a group will have committed when the transaction commits. Version 5 adds
  * the group to the transaction by itself (KIP-890); before it AddOffsetsToTxn must have.
  */
+#include "broker/auth/access.h"
 #include "handlers.h"
 
 static bool lay_out(struct request *req)
@@ -50,6 +51,7 @@ static enum err check_partition(
     const struct request *req, struct str name, const struct txn_offset_commit_request_partition *p)
 {
 	const struct log_topic *t = log_topic_find(req->log, name);
+	TRY(access_topic(req, name));
 	if (!t || p->partition_index < 0 || p->partition_index >= t->partition_count)
 		return ERR_UNKNOWN_TOPIC;
 	return p->committed_metadata.len > OFFSET_METADATA_MAX ? ERR_OFFSET_METADATA_TOO_LARGE
@@ -98,6 +100,8 @@ static enum err check_member(const struct request *req)
 	if (!body->group_id.ptr || body->group_id.len > GROUP_ID_MAX ||
 	    !str_is_utf8(body->group_id))
 		return ERR_INVALID_GROUP;
+	TRY(access_transactional_id(req, body->transactional_id));
+	TRY(access_group(req, body->group_id));
 	bool member = body->generation_id >= 0 || body->member_id.len > 0 ||
 	              body->group_instance_id.ptr != NULL;
 	if (!member)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* InitProducerId with a transactional id, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn. */
+#include "broker/auth/access.h"
 #include "handlers.h"
 
 struct request_op *request_op_new(struct request *req, enum transaction_want want,
@@ -45,7 +46,7 @@ static enum err check_init(const struct request *req)
 		return ERR_INVALID_REQUEST;
 	if (body->transaction_timeout_ms <= 0 || body->transaction_timeout_ms > max_ms)
 		return ERR_TXN_TIMEOUT;
-	return ERR_OK;
+	return access_transactional_id(req, body->transactional_id);
 }
 
 void handle_init_transaction(struct request *req)
@@ -115,6 +116,7 @@ static void on_added(struct transaction_op *op)
 static enum err check_part(const struct request *req, struct str name, int32_t partition)
 {
 	const struct log_topic *t = log_topic_find(req->log, name);
+	TRY(access_topic(req, name));
 	if (!t || partition < 0 || partition >= t->partition_count)
 		return ERR_UNKNOWN_TOPIC;
 	return t->internal ? ERR_INVALID_TOPIC : ERR_OK;
@@ -146,6 +148,11 @@ void handle_add_partitions_to_txn(struct request *req)
 	size_t count = 0, n = 0;
 	if (body->transactional_id.len == 0) {
 		answer_all(req, err_kafka(ERR_INVALID_REQUEST));
+		return;
+	}
+	enum err denied = access_transactional_id(req, body->transactional_id);
+	if (denied != ERR_OK) {
+		answer_all(req, err_kafka(denied));
 		return;
 	}
 	if (!fill_results(req, err_kafka(ERR_NOT_ATTEMPTED))) {
@@ -193,6 +200,12 @@ void handle_add_offsets_to_txn(struct request *req)
 	if (body->transactional_id.len == 0 || body->group_id.len > GROUP_ID_MAX) {
 		r->error_code = err_kafka(
 		    body->transactional_id.len == 0 ? ERR_INVALID_REQUEST : ERR_INVALID_GROUP);
+		request_answer(req);
+		return;
+	}
+	enum err denied = access_group(req, body->group_id);
+	if (denied != ERR_OK) {
+		r->error_code = err_kafka(denied);
 		request_answer(req);
 		return;
 	}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Who may do what. The truth is the internal topic __kappa_acls; what is in memory was made by
+ * reading it.
+ *
+ * Principals are "User:NAME"; a connection that did not authenticate is User:ANONYMOUS. Super users
+ * may do everything. Else the access lists decide (acl.h); a resource that no entry speaks of is
+ * open where nobody has to authenticate, and closed where somebody has to.
+ *
+ * Invariants
+ *   A1 an entry counts when it is durable, and then for the next check: nothing caches verdicts
+ *   A2 an api without a row in access.c is for super users as soon as anything is restricted
+ *   A3 an error on the way to a verdict is a refusal
+ *
+ * Thread: the loop's.
+ */
+#include "broker/auth/acl.h"
+#include "log/log.h"
+
+struct auth_options {
+	bool authenticated;  /* clients have to say who they are */
+	int allow_if_no_acl; /* allow.everyone.if.no.acl.found: 1, -1 = no, 0 = unless authenticated
+	                      */
+	const char *super_users; /* "User:a;User:b"; NULL = none */
+};
+struct auth {
+	struct log *log;
+	struct acl_set acls;
+	struct log_table *acl_table;
+	char *super_users;
+	bool open; /* what no entry speaks of is allowed */
+};
+#define AUTH_ANONYMOUS STR("User:ANONYMOUS")
+
+/* Reads the tables; blocks. INVALID (super_users) and the errors of log_table_open. */
+MUST_USE enum err auth_open(
+    struct log *log, const struct auth_options *options, struct auth **ret_auth);
+void auth_close(struct auth *auth);
+
+bool auth_is_super(const struct auth *auth, struct str principal);
+/* Whether some request may be refused at all: else nobody needs to look. */
+static inline bool auth_restricts(const struct auth *auth)
+{
+	return !auth->open || auth->acls.count > 0;
+}
+bool auth_allows(const struct auth *auth, const struct acl_query *query);
+/* Whether `query` is allowed for some resource of its type. */
+bool auth_allows_some(const struct auth *auth, const struct acl_query *query);
+
+/* ---- rows of __kappa_acls -------------------------------------------------------------------- */
+/*
+ * Key: version u8 = 0, resource u8, pattern u8, operation u8, permission u8, then name, principal,
+ * host, each u16 length and bytes (big-endian). Value: version u8 = 0. A tombstone removes.
+ */
+void acl_row_key(struct writer *w, const struct acl *acl);
+/* Borrows from `key`. CORRUPT. */
+MUST_USE enum err acl_row_read(struct bytes key, struct acl *ret_acl);
+struct bytes acl_row_value(void);
