@@ -583,3 +583,31 @@ MUST_USE enum err log_rebuild_journal(struct io *io, const char *data_dir,
  */
 MUST_USE enum err log_adopt(struct io *io, const char *data_dir, const char *dir,
     const struct log_fsck_options *options, log_print print, void *ctx);
+/*
+ * Topics of a Kafka log directory (or one partition's directory) into a data directory that no
+ * server holds; it is made if missing. Batches stay byte for byte, with their offsets. All or
+ * nothing per topic. Lines as of log_fsck: TORN_TAIL is what the end of a Kafka segment had of a
+ * batch. ERR_TOPIC_EXISTS, ERR_LOCKED, ERR_CORRUPT: a bad batch before the end;
+ * ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: of before Kafka 0.11.
+ */
+struct log_import_options {
+	const char *topic; /* only this one; NULL = all but Kafka's own */
+	const char *as;    /* its name here; NULL = the same */
+	const struct str (*configs)[2];
+	size_t config_count;
+	uint64_t journal_bytes; /* of a new directory; 0 = default */
+	bool json;
+};
+MUST_USE enum err log_import(struct io *io, const char *path, const char *data_dir,
+    const struct log_import_options *options, log_print print, void *ctx);
+/*
+ * A topic of a data directory that no server holds as Kafka log directories below `out_dir`:
+ * <topic>-<p>/ with .log, .index, .timeindex, .txnindex, .snapshot, leader-epoch-checkpoint and
+ * partition.metadata. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS, ERR_CORRUPT (a damaged range).
+ */
+struct log_export_options {
+	int32_t partition; /* -1 = all */
+	bool json;
+};
+MUST_USE enum err log_export(struct io *io, const char *data_dir, const char *topic,
+    const char *out_dir, const struct log_export_options *options, log_print print, void *ctx);

@@ -172,6 +172,18 @@ static const struct cli_option fsck_options[] = {
     {"adopt", 0, "TOPIC-P", "give a directory without a topic its topic back; may be repeated"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_option export_options[] = {
+    {"format", 0, "FORMAT", "kafka-segments: .log, .index, .timeindex, .txnindex, .snapshot"},
+    {"out", 0, "DIR", "where TOPIC-PARTITION directories are made"},
+    {"partition", 'p', "N", "only this partition"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_option import_options[] = {
+    {"topic", 0, "TOPIC", "only this one; default: all but Kafka's own"},
+    {"as", 0, "NAME", "the topic's name here"},
+    {"config", 'c', "KEY=VALUE", "topic configuration; may be repeated"},
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_option demo_event_options[] = {
     {"count", 'n', "N", "default 200000"},
     {"skip", 0, "N", "events left out at the front"},
@@ -245,8 +257,10 @@ const struct command command_table[] = {
     {"replay", "start", "TOPIC...", 1, -1, NULL, cmd_not_yet, "bounded replays (not there yet)"},
     {"audit", "verify", "", 0, 0, NULL, cmd_not_yet, "verify proofs (not there yet)"},
     {"apply", NULL, "DIR", 1, 1, NULL, cmd_not_yet, "a folder of .sql files (not there yet)"},
-    {"export", NULL, "TOPIC", 1, 1, NULL, cmd_not_yet, "records into files (not there yet)"},
-    {"import", NULL, "PATH", 1, 1, NULL, cmd_not_yet, "a Kafka log directory (not there yet)"},
+    {"export", NULL, "TOPIC", 1, 1, export_options, cmd_export,
+        "a topic as Kafka log directories: --data DIR, no server needed"},
+    {"import", NULL, "PATH", 1, 1, import_options, cmd_import,
+        "topics of a Kafka log directory: --data DIR, no server needed"},
     {"errors", NULL, "[CODE]", 0, 1, NULL, cmd_errors, "explain an error code"},
     {"version", NULL, "", 0, 0, NULL, cmd_version, "version of this program"},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},

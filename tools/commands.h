@@ -31,6 +31,8 @@ enum exit_code cmd_dlq_show(struct cli *cli);
 enum exit_code cmd_serve(struct cli *cli);
 enum exit_code cmd_dump(struct cli *cli);
 enum exit_code cmd_fsck(struct cli *cli);
+enum exit_code cmd_export(struct cli *cli);
+enum exit_code cmd_import(struct cli *cli);
 enum exit_code cmd_bench_produce(struct cli *cli);
 enum exit_code cmd_bench_consume(struct cli *cli);
 enum exit_code cmd_bench_view(struct cli *cli);

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_import, its steps for one topic, so that a power cut leaves something that can be judged:
+ *
+ *   1 the log is opened and stopped: it is settled, clean, and has no topic of that name
+ *   2 segments are written to <data>/import/<topic>-<p>, under the directory's lock
+ *   3 a checkpoint record with the partitions and with their sequences as burnt ones; the
+ *     directories move to topics/; a record without the burnt ones
+ *   4 the log is opened for the topic's row, and again for log starts and leader epochs
+ */
+#include "log/import.h"
+#include "log/fsck.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { IMPORT_PRODUCER_IDS = 1000 };
+
+struct import_part {
+	struct import_source source;
+	struct offline_part out;
+	uint32_t leader_epoch;
+	int64_t log_end;
+	bool open;
+};
+struct import {
+	struct io *io;
+	const struct log_import_options *options;
+	const char *data_dir;
+	log_print print;
+	void *ctx;
+	char topic[TOPIC_NAME_MAX + 1];
+	struct log_uuid id;
+	struct import_part **parts; /* sorted by nothing; one per directory found */
+	size_t count, capacity;
+	int32_t partitions;
+	struct offline_record record;
+	uint64_t sequence, producer_ids;
+	uint64_t batches, bytes, records;
+	int64_t now_ns;
+};
+
+static void say(struct import *m, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
+static void say(struct import *m, enum err verdict, const char *fmt, ...)
+{
+	struct fsck lines = {
+	    .options = {.json = m->options->json}, .print = m->print, .ctx = m->ctx};
+	char text[900];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	writer_init(&lines.line, MIB);
+	fsck_find(&lines, verdict, "%s", text);
+	writer_release(&lines.line);
+}
+
+static enum err path_of(const struct import *m, char *buf, const char *below, const char *name)
+{
+	int n = snprintf(
+	    buf, LOG_PATH_MAX, "%s/%s%s%s", m->data_dir, below, name ? "/" : "", name ? name : "");
+	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "path too long");
+}
+
+/* ---- what is there --------------------------------------------------------------------------- */
+
+/* "orders-3" into topic and partition; false for what is none ("orders-3.<id>-delete" too). */
+static bool parse_directory(const char *name, struct str *ret_topic, int32_t *ret_partition)
+{
+	const char *dash = strrchr(name, '-');
+	int64_t partition;
+	if (!dash || dash == name || !str_to_i64(str_of(dash + 1), &partition) || partition < 0 ||
+	    partition >= TOPIC_PARTITIONS_MAX)
+		return false;
+	*ret_topic = str_from(name, (size_t)(dash - name));
+	*ret_partition = (int32_t)partition;
+	bool good = log_topic_name_check(*ret_topic) == ERR_OK;
+	err_clear();
+	return good;
+}
+
+static enum err add_part(struct import *m, const char *dir, int32_t partition)
+{
+	struct import_part *part = mem_calloc(1, sizeof(*part));
+	if (!part)
+		return ERR_NOMEM;
+	if (m->count == m->capacity) {
+		size_t capacity = m->capacity ? m->capacity * 2 : 16;
+		struct import_part **grown =
+		    mem_realloc(m->parts, capacity * sizeof(struct import_part *));
+		if (!grown) {
+			mem_free(part);
+			return ERR_NOMEM;
+		}
+		m->parts = grown;
+		m->capacity = capacity;
+	}
+	m->parts[m->count++] = part;
+	if (partition >= m->partitions)
+		m->partitions = partition + 1;
+	TRY(import_source_open(&part->source, m->io, dir, partition));
+	TRY(import_read_topic_id(&part->source, &m->id));
+	return import_read_leader_epoch(&part->source, &part->leader_epoch);
+}
+
+static void release_parts(struct import *m)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		import_source_release(&m->parts[i]->source);
+		if (m->parts[i]->open)
+			offline_part_release(&m->parts[i]->out);
+		mem_free(m->parts[i]);
+	}
+	mem_free(m->parts);
+	m->parts = NULL;
+	m->count = m->capacity = 0;
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+/* The part whose next batch is the oldest; NULL at the end of all. */
+static struct import_part *oldest(const struct import *m)
+{
+	struct import_part *least = NULL;
+	for (size_t i = 0; i < m->count; i++) {
+		struct import_part *p = m->parts[i];
+		if (p->source.have && (!least || p->source.header.max_timestamp_ms <
+		                                     least->source.header.max_timestamp_ms))
+			least = p;
+	}
+	return least;
+}
+
+/* Offsets that the Kafka log does not have; each piece of the hole takes a sequence. */
+static enum err put_hole(struct import *m, struct import_part *p, int64_t to)
+{
+	uint64_t pieces = (uint64_t)(to - p->out.next_offset - 1) / INT32_MAX + 1;
+	struct offline_hole hole = {to, m->sequence + 1, m->sequence + pieces, pieces};
+	m->sequence += pieces;
+	if (p->out.append_ns == 0)
+		p->out.append_ns = m->now_ns;
+	return offline_part_hole(&p->out, hole);
+}
+
+static enum err put_batch(struct import *m, struct import_part *p)
+{
+	const struct batch_header *h = &p->source.header;
+	if (p->source.new_file)
+		p->out.roll = true;
+	if (h->base_offset > p->out.next_offset)
+		TRY(put_hole(m, p, h->base_offset));
+	const struct frame f = {
+	    .sequence = ++m->sequence,
+	    .base_offset = h->base_offset,
+	    .last_offset_delta = (uint32_t)h->last_offset_delta,
+	    .server_epoch = p->out.epoch,
+	    .append_time_ns = m->now_ns,
+	    .durable_when_written = m->sequence - 1,
+	};
+	if (h->leader_epoch > 0 && (uint32_t)h->leader_epoch > p->leader_epoch)
+		p->leader_epoch = (uint32_t)h->leader_epoch;
+	if (h->producer_id >= 0 && (uint64_t)h->producer_id >= m->producer_ids)
+		m->producer_ids = (uint64_t)h->producer_id + 1;
+	m->batches++;
+	m->records += (uint64_t)h->count;
+	m->bytes += p->source.batch.len;
+	return offline_part_frame(&p->out, &f, p->source.batch);
+}
+
+static enum err open_import(struct import *m)
+{
+	char dir[LOG_PATH_MAX];
+	TRY(path_of(m, dir, "import", NULL));
+	enum err err = io_mkdir(m->io, dir);
+	return err == ERR_EXISTS
+	           ? err_note(err, "%s is left of an import that did not end: remove it", dir)
+	           : err;
+}
+
+static enum err open_outputs(struct import *m)
+{
+	char dir[LOG_PATH_MAX], name[TOPIC_NAME_MAX + 16];
+	TRY(path_of(m, dir, "import", NULL));
+	for (size_t i = 0; i < m->count; i++) {
+		struct import_part *p = m->parts[i];
+		struct partition_key key = {m->id, p->source.partition};
+		snprintf(name, sizeof(name), "%s-%d", m->topic, p->source.partition);
+		p->open = true;
+		TRY(offline_part_open(
+		    &p->out, m->io, dir, name, key, str_of(m->topic), p->source.first_offset));
+		p->out.epoch = m->record.record.header.epoch;
+		TRY(import_source_next(&p->source));
+	}
+	return ERR_OK;
+}
+
+static enum err close_outputs(struct import *m)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		struct import_part *p = m->parts[i];
+		struct checkpoint_row row;
+		if (p->source.next_offset > p->out.next_offset && p->out.frames > 0)
+			TRY(put_hole(m, p, p->source.next_offset));
+		p->log_end = p->source.next_offset;
+		TRY(offline_part_close(&p->out, &row));
+		if (p->out.frames > 0)
+			TRY(offline_record_put(&m->record, &row));
+		if (p->source.torn_bytes > 0)
+			say(m, ERR_TORN_TAIL, "partition=%s-%d pos=%llu bytes=%llu reason=\"%s\"",
+			    m->topic, p->source.partition, (unsigned long long)p->source.torn_pos,
+			    (unsigned long long)p->source.torn_bytes, p->source.torn_why);
+		say(m, ERR_OK,
+		    "partition=%s-%d action=imported batches=%llu bytes=%llu holes=%llu "
+		    "log_start=%lld log_end=%lld",
+		    m->topic, p->source.partition, (unsigned long long)p->out.frames,
+		    (unsigned long long)p->out.bytes, (unsigned long long)p->out.holes,
+		    (long long)p->source.first_offset, (long long)p->log_end);
+	}
+	return ERR_OK;
+}
+
+static enum err copy_batches(struct import *m)
+{
+	struct import_part *p;
+	TRY(open_outputs(m));
+	while ((p = oldest(m))) {
+		TRY(put_batch(m, p));
+		TRY(import_source_next(&p->source));
+	}
+	return close_outputs(m);
+}
+
+/* ---- the directory --------------------------------------------------------------------------- */
+
+static enum err move_in(struct import *m)
+{
+	char from[LOG_PATH_MAX], to[LOG_PATH_MAX], name[TOPIC_NAME_MAX + 32];
+	for (size_t i = 0; i < m->count; i++) {
+		int32_t partition = m->parts[i]->source.partition;
+		snprintf(name, sizeof(name), "%s-%d", m->topic, partition);
+		TRY(path_of(m, from, "import", name));
+		TRY(path_of(m, to, "topics", name));
+		TRY(m->parts[i]->out.frames > 0 ? io_rename(m->io, from, to)
+		                                : io_rmdir(m->io, from));
+	}
+	TRY(path_of(m, to, "topics", NULL));
+	TRY(io_fsync_dir(m->io, to));
+	TRY(path_of(m, from, "import", NULL));
+	TRY(io_rmdir(m->io, from));
+	return io_fsync_dir(m->io, m->data_dir);
+}
+
+/* What step 2 has written is of no use: gone, as far as that goes. */
+static void discard(struct import *m)
+{
+	char path[LOG_PATH_MAX];
+	for (size_t i = 0; i < m->count; i++) {
+		struct import_part *p = m->parts[i];
+		struct io_names names;
+		if (!p->open || p->out.dir[0] == '\0' ||
+		    io_list(m->io, p->out.dir, &names) != ERR_OK)
+			continue;
+		for (size_t j = 0; j < names.count; j++) {
+			int n = snprintf(path, sizeof(path), "%s/%s", p->out.dir, names.name[j]);
+			if (n > 0 && n < LOG_PATH_MAX && io_unlink(m->io, path) != ERR_OK)
+				diag(DIAG_WARN, "import_leftover", "path=%s", path);
+		}
+		io_names_release(&names);
+		if (io_rmdir(m->io, p->out.dir) != ERR_OK)
+			diag(DIAG_WARN, "import_leftover", "path=%s", p->out.dir);
+	}
+	if (path_of(m, path, "import", NULL) == ERR_OK && io_rmdir(m->io, path) != ERR_OK)
+		diag(DIAG_WARN, "import_leftover", "path=%s", path);
+}
+
+/* Under the lock: steps 2 and 3. */
+static enum err write_locked(struct import *m)
+{
+	struct checkpoint_header *h = &m->record.record.header;
+	TRY(offline_record_read(m->io, m->data_dir, &m->record));
+	if (!h->clean || h->gap_count >= CHECKPOINT_GAPS_MAX)
+		return err_note(ERR_REFUSED, "%s was not stopped cleanly", m->data_dir);
+	m->sequence = h->sequence;
+	m->producer_ids = h->producer_ids;
+	m->now_ns = io_clock_ns(m->io, IO_CLOCK_REALTIME);
+	if (m->now_ns < h->last_append_ns)
+		m->now_ns = h->last_append_ns;
+	uint64_t first = m->sequence + 1;
+	TRY(open_import(m));
+	enum err err = copy_batches(m);
+	if (err != ERR_OK) {
+		size_t mark = err_mark();
+		discard(m);
+		err_rewind(mark);
+		return err;
+	}
+	h->sequence = m->sequence;
+	h->last_append_ns = m->now_ns;
+	h->producer_ids = m->producer_ids + IMPORT_PRODUCER_IDS;
+	if (m->sequence >= first)
+		m->record.record.gaps[h->gap_count++] = (struct checkpoint_gap){first, m->sequence};
+	TRY(offline_record_write(m->io, m->data_dir, &m->record));
+	TRY(move_in(m));
+	if (m->sequence >= first)
+		h->gap_count--;
+	return offline_record_write(m->io, m->data_dir, &m->record);
+}
+
+static enum err write_all(struct import *m)
+{
+	char path[LOG_PATH_MAX];
+	int fd;
+	TRY(path_of(m, path, "lock", NULL));
+	TRY(io_open(m->io, path, 0, &fd));
+	enum err err = io_lock(m->io, fd);
+	if (err == ERR_OK)
+		err = write_locked(m);
+	enum err closed = io_close(m->io, fd);
+	return err == ERR_OK ? closed : err;
+}
+
+/* ---- the catalog ----------------------------------------------------------------------------- */
+
+static enum err check_free(void *ctx, struct log *log)
+{
+	struct import *m = ctx;
+	if (log_topic_find(log, str_of(m->topic)))
+		return err_note(ERR_TOPIC_EXISTS, "there is a topic %s", m->topic);
+	if (log_uuid_is_zero(m->id) || log_topic_by_id(log, m->id))
+		m->id = uuid_random(m->io);
+	return ERR_OK;
+}
+
+static enum err put_topic(void *ctx, struct log *log)
+{
+	struct import *m = ctx;
+	return offline_put_topic(
+	    log, &(struct offline_topic){str_of(m->topic), m->id, m->partitions,
+	             m->options->configs, m->options->config_count});
+}
+
+static enum err put_partitions(void *ctx, struct log *log)
+{
+	struct import *m = ctx;
+	for (size_t i = 0; i < m->count; i++) {
+		const struct import_part *p = m->parts[i];
+		int64_t log_start = p->out.frames > 0 ? p->source.first_offset : p->log_end;
+		if (log_start == 0 && p->leader_epoch == 0)
+			continue;
+		TRY(offline_put_partition(log, &(struct catalog_partition_row){.topic_id = m->id,
+		                                   .partition = p->source.partition,
+		                                   .log_start = log_start,
+		                                   .leader_epoch = p->leader_epoch}));
+	}
+	return ERR_OK;
+}
+
+/* m->parts are found. */
+static enum err import_topic(struct import *m)
+{
+	const struct offline_open open = {
+	    .io = m->io, .data_dir = m->data_dir, .journal_bytes = m->options->journal_bytes};
+	TRY(offline_with_log(&open, check_free, m));
+	TRY(write_all(m));
+	TRY(offline_with_log(&open, put_topic, m));
+	TRY(offline_with_log(&open, put_partitions, m));
+	say(m, ERR_OK,
+	    "action=imported topic=%s partitions=%d batches=%llu records=%llu bytes=%llu", m->topic,
+	    m->partitions, (unsigned long long)m->batches, (unsigned long long)m->records,
+	    (unsigned long long)m->bytes);
+	return ERR_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static const char *last_name(const char *path, char *buf, size_t len)
+{
+	size_t end = strlen(path);
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	size_t from = end;
+	while (from > 0 && path[from - 1] != '/')
+		from--;
+	snprintf(buf, len, "%.*s", (int)(end - from), path + from);
+	return buf;
+}
+
+/* Every directory of `parent` that belongs to m->topic. */
+static enum err find_parts(struct import *m, const char *parent, const struct io_names *names)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		struct str topic;
+		int32_t partition;
+		char path[LOG_PATH_MAX];
+		if (!parse_directory(names->name[i], &topic, &partition) ||
+		    !str_equal(topic, str_of(m->topic)))
+			continue;
+		int n = snprintf(path, sizeof(path), "%s/%s", parent, names->name[i]);
+		if (n < 0 || (size_t)n >= sizeof(path))
+			return err_note(ERR_LIMIT, "%s: path too long", parent);
+		TRY(add_part(m, path, partition));
+	}
+	return ERR_OK;
+}
+
+static enum err import_named(
+    const struct import *base, struct str topic, const char *path, const struct io_names *names)
+{
+	struct import m = *base;
+	int32_t partition = 0;
+	struct str from;
+	char name[TOPIC_NAME_MAX + 32];
+	memcpy(m.topic, topic.ptr, topic.len);
+	m.topic[topic.len] = '\0';
+	enum err err;
+	if (names)
+		err = find_parts(&m, path, names);
+	else if (parse_directory(last_name(path, name, sizeof(name)), &from, &partition))
+		err = add_part(&m, path, partition);
+	else
+		err = err_note(ERR_INVALID, "%s is not named TOPIC-PARTITION", path);
+	if (err == ERR_OK && m.options->as) {
+		snprintf(m.topic, sizeof(m.topic), "%s", m.options->as);
+		err = log_topic_name_check(str_of(m.topic));
+	}
+	if (err == ERR_OK)
+		err = import_topic(&m);
+	release_parts(&m);
+	offline_record_release(&m.record);
+	return err;
+}
+
+/* A directory of partitions: each topic in turn, Kafka's own aside. */
+static enum err import_all(const struct import *m, const char *path, const struct io_names *names)
+{
+	char last[TOPIC_NAME_MAX + 1] = "";
+	size_t topics = 0;
+	for (size_t i = 0; i < names->count; i++) {
+		struct str topic;
+		int32_t partition;
+		if (!parse_directory(names->name[i], &topic, &partition) ||
+		    (topic.len >= 2 && memcmp(topic.ptr, "__", 2) == 0))
+			continue;
+		if (m->options->topic && !str_equal(topic, str_of(m->options->topic)))
+			continue;
+		if (str_equal(topic, str_of(last)))
+			continue; /* names are sorted: the partitions of a topic mostly follow */
+		if (topics > 0 && m->options->as)
+			return err_note(ERR_INVALID, "several topics and one name for them");
+		memcpy(last, topic.ptr, topic.len);
+		last[topic.len] = '\0';
+		enum err err = import_named(m, topic, path, names);
+		if (err == ERR_TOPIC_EXISTS && partition > 0 && !m->options->topic) {
+			err_clear(); /* "a-1" after "a-b-0": imported already, or told at its 0 */
+			continue;
+		}
+		TRY(err);
+		topics++;
+	}
+	return topics > 0 ? ERR_OK : err_note(ERR_NOT_FOUND, "%s has no partition to import", path);
+}
+
+enum err log_import(struct io *io, const char *path, const char *data_dir,
+    const struct log_import_options *options, log_print print, void *ctx)
+{
+	struct import m = {
+	    .io = io, .options = options, .data_dir = data_dir, .print = print, .ctx = ctx};
+	struct io_names names;
+	int64_t base;
+	bool partition = false;
+	TRY(io_list(io, path, &names));
+	for (size_t i = 0; i < names.count && !partition; i++)
+		partition = segment_name_parse(names.name[i], ".log", &base);
+	char name[TOPIC_NAME_MAX + 32];
+	struct str topic;
+	int32_t number;
+	enum err err = ERR_OK;
+	if (!partition)
+		err = import_all(&m, path, &names);
+	else if (parse_directory(last_name(path, name, sizeof(name)), &topic, &number))
+		err = import_named(&m, topic, path, NULL);
+	else
+		err = err_note(ERR_INVALID, "%s is not named TOPIC-PARTITION", path);
+	io_names_release(&names);
+	return err;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * log_import from inside: a Kafka log directory into ours.
+ *
+ *   source    the .log files of one partition, batch after batch, checked     import_source.c
+ *   import    finds partitions, merges them into one order, writes them       import.c
+ *
+ * Batches stay byte for byte, with offset, leader epoch and CRC. Offsets that the Kafka log does
+ * not have (compaction, transactions' ends) become HOLE frames. Order between partitions of a
+ * topic is that of their greatest timestamps, since Kafka keeps none.
+ */
+#include "log/batch.h"
+#include "log/offline.h"
+
+struct import_source {
+	struct io *io;
+	char dir[LOG_PATH_MAX];
+	int32_t partition;
+	struct io_names names;   /* all of the directory */
+	size_t *files;           /* indexes of the .log files, by base offset */
+	size_t file_count, file; /* the one that is read; file_count = at the end */
+	int fd;
+	uint64_t file_bytes, pos; /* of the next batch */
+	uint8_t *buf;
+	size_t capacity, len;
+	uint64_t buf_pos;
+	int64_t first_offset; /* by the name of the first file */
+	int64_t next_offset;
+	/* the batch that comes next; valid until import_source_next */
+	bool have;
+	bool new_file; /* it is the first of its file */
+	struct batch_header header;
+	struct bytes batch;
+	/* the end of the last file */
+	uint64_t torn_pos, torn_bytes; /* bytes 0 = it is whole */
+	char torn_why[160];
+};
+/* ERR_NOT_FOUND: no .log file in it. */
+MUST_USE enum err import_source_open(
+    struct import_source *s, struct io *io, const char *dir, int32_t partition);
+void import_source_release(struct import_source *s);
+/*
+ * Makes the next batch `have`, false at the end. ERR_CORRUPT: a bad batch that is not the torn end
+ * of the last file; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0 or 1.
+ */
+MUST_USE enum err import_source_next(struct import_source *s);
+/* The small text files beside it; the defaults stay when they are not there. */
+MUST_USE enum err import_read_topic_id(const struct import_source *s, struct log_uuid *ret_id);
+MUST_USE enum err import_read_leader_epoch(const struct import_source *s, uint32_t *ret_epoch);

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log/frame.h"
+#include "test/lib/log_files.h"
+#include "test/lib/log_server.h"
+#include "test/lib/tempdir.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * test/golden/kafka/golden-0 is a partition that Kafka 4.3.1 wrote (test/conform/kafka_segments.py
+ * --golden): 300 records in five codecs, a committed and an aborted transaction of 5 records each,
+ * two segments. Each test imports it or a harmed copy.
+ */
+#define GOLDEN "test/golden/kafka/golden-0"
+#define FIRST  "golden-0/00000000000000000000"
+#define SECOND "golden-0/00000000000000000305"
+enum { GOLDEN_END = 312, GOLDEN_BATCHES = 35 };
+
+static struct log_server server;
+static struct log_files kafka;
+static char lines[1 << 14];
+
+static void collect(void *ctx, struct str line)
+{
+	(void)ctx;
+	size_t len = strlen(lines);
+	assert_true(len + line.len + 2 < sizeof(lines));
+	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
+}
+
+static void says(const char *text)
+{
+	if (!strstr(lines, text))
+		fail_msg("no \"%s\" in:\n%s", text, lines);
+}
+
+static enum err import(const char *as)
+{
+	const struct log_import_options options = {.as = as, .journal_bytes = JOURNAL_BYTES_MIN};
+	lines[0] = '\0';
+	err_clear();
+	return log_import(server.io, kafka.dir, server.dir, &options, collect, NULL);
+}
+
+static enum err export(const char *out) {
+	const struct log_export_options options = {.partition = -1}; lines[0] = '\0'; err_clear();
+	return log_export(
+	    server.io, server.dir, "golden", log_files_path(&kafka, out), &options, collect, NULL);
+}
+
+static struct bytes content(const char *path)
+{
+	struct bytes b;
+	assert_int_equal(io_read_file(server.io, path, MIB, &b), ERR_OK);
+	return b;
+}
+
+static void drop(struct bytes b)
+{
+	mem_free((void *)(uintptr_t)b.ptr);
+}
+
+static void write_file(const char *name, struct bytes b)
+{
+	assert_int_equal(io_write_file(server.io, log_files_path(&kafka, name), b), ERR_OK);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	struct io_names names;
+	log_server_init(&server);
+	log_server_close(&server);
+	kafka = (struct log_files){server.io, tempdir_new()};
+	assert_int_equal(io_mkdir(server.io, log_files_path(&kafka, "golden-0")), ERR_OK);
+	assert_int_equal(io_list(server.io, GOLDEN, &names), ERR_OK);
+	for (size_t i = 0; i < names.count; i++) {
+		char from[300], to[300];
+		snprintf(from, sizeof(from), GOLDEN "/%s", names.name[i]);
+		snprintf(to, sizeof(to), "golden-0/%s", names.name[i]);
+		struct bytes b = content(from);
+		write_file(to, b);
+		drop(b);
+	}
+	io_names_release(&names);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	log_server_release(&server);
+	tempdir_remove((char *)(uintptr_t)kafka.dir);
+	err_clear();
+	return 0;
+}
+
+static void same_file(const char *a, const char *b)
+{
+	struct bytes x = content(a), y = content(b);
+	if (x.len != y.len || memcmp(x.ptr, y.ptr, x.len) != 0)
+		fail_msg("%s and %s differ", a, b);
+	drop(x);
+	drop(y);
+}
+
+static void what_kafka_wrote_comes_back_byte_for_byte(void **state)
+{
+	(void)state;
+	static const char *const same[] = {"00000000000000000000.log", "00000000000000000305.log",
+	    "00000000000000000305.txnindex", "00000000000000000312.snapshot",
+	    "00000000000000000305.index"};
+	assert_int_equal(import(NULL), ERR_OK);
+	says("partition=golden-0 action=imported ");
+	says(" log_start=0 log_end=312");
+	says("action=imported topic=golden partitions=1 ");
+	assert_int_equal(export("out"), ERR_OK);
+	for (size_t i = 0; i < 3; i++) {
+		char a[300], b[300];
+		snprintf(a, sizeof(a), GOLDEN "/%s", same[i]);
+		snprintf(b, sizeof(b), "out/golden-0/%s", same[i]);
+		same_file(a, log_files_path(&kafka, b));
+	}
+	struct bytes theirs = content(GOLDEN "/partition.metadata"),
+	             ours = content(log_files_path(&kafka, "out/golden-0/partition.metadata"));
+	assert_memory_equal(theirs.ptr, ours.ptr, ours.len); /* the topic keeps its id */
+	drop(theirs);
+	drop(ours);
+	assert_int_equal(export("out"), ERR_EXISTS);
+	assert_int_equal(import(NULL), ERR_TOPIC_EXISTS);
+	assert_int_equal(import("second"), ERR_OK);
+	log_server_open(&server);
+	assert_int_equal(log_server_status(&server, "golden", 0).log_end, GOLDEN_END);
+	assert_int_equal(log_server_status(&server, "second", 0).log_end, GOLDEN_END);
+	assert_string_equal(log_server_read(&server, "golden", 0, 304), "True 4");
+	assert_int_equal(log_server_append(&server, "golden", 0, "ours"), GOLDEN_END);
+	assert_int_equal(import("third"), ERR_LOCKED);
+	log_server_restart(&server);
+	assert_string_equal(log_server_read(&server, "golden", 0, GOLDEN_END), "ours");
+	log_server_close(&server);
+	const struct log_fsck_options options = {0};
+	lines[0] = '\0';
+	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
+	says(" findings=0");
+}
+
+static void a_torn_end_is_told_and_the_rest_is_taken(void **state)
+{
+	(void)state;
+	uint64_t size = log_files_size(&kafka, SECOND ".log");
+	log_files_resize(&kafka, SECOND ".log", size - 1);
+	assert_int_equal(import(NULL), ERR_OK);
+	says("verdict=TORN_TAIL partition=golden-0 pos=");
+	says("reason=\"cut off\"");
+	log_server_open(&server);
+	assert_true(log_server_status(&server, "golden", 0).log_end < GOLDEN_END);
+}
+
+static void room_made_ahead_is_no_torn_end(void **state)
+{
+	(void)state;
+	log_files_resize(&kafka, SECOND ".log", 100000);
+	assert_int_equal(import(NULL), ERR_OK);
+	assert_null(strstr(lines, "TORN_TAIL"));
+	says("log_end=312");
+}
+
+static void damage_before_the_end_imports_nothing(void **state)
+{
+	(void)state;
+	log_files_flip(&kafka, FIRST ".log", 3000, 1);
+	assert_int_equal(import(NULL), ERR_CORRUPT);
+	log_files_flip(&kafka, FIRST ".log", 3000, 1);
+	assert_int_equal(import(NULL), ERR_OK); /* it left nothing in the way */
+}
+
+static void old_message_formats_are_refused(void **state)
+{
+	(void)state;
+	log_files_flip(&kafka, FIRST ".log", 16, 3); /* magic 2 becomes 1 */
+	assert_int_equal(import(NULL), ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT);
+	assert_non_null(strstr(err_chain(), "message format 1"));
+}
+
+/* The first batch's bytes again, as offset `base`. */
+static void offsets_that_kafka_compacted_away_are_holes(void **state)
+{
+	(void)state;
+	struct bytes log = content(GOLDEN "/00000000000000000000.log");
+	size_t len = get_u32_be(log.ptr + 8) + (size_t)12;
+	uint8_t *two = mem_alloc(2 * len);
+	assert_non_null(two);
+	memcpy(two, log.ptr, len);
+	memcpy(two + len, log.ptr, len);
+	put_u64_be(two, 5);
+	put_u64_be(two + len, UINT64_C(6000000000)); /* more than one HOLE frame reaches */
+	log_files_unlink(&kafka, SECOND ".log");
+	write_file(FIRST ".log", bytes_of(two, 2 * len));
+	assert_int_equal(import(NULL), ERR_OK);
+	says(" holes=2 log_start=0 ");
+	assert_int_equal(export("out"), ERR_OK);
+	log_server_open(&server);
+	assert_true(log_server_read(&server, "golden", 0, 6000000000));
+	assert_true(log_server_append(&server, "golden", 0, "next") > 6000000000);
+	mem_free(two);
+	drop(log);
+}
+
+static void what_is_no_kafka_directory_is_refused(void **state)
+{
+	(void)state;
+	const struct log_import_options options = {0};
+	assert_int_equal(
+	    log_import(server.io, "/usr", server.dir, &options, collect, NULL), ERR_NOT_FOUND);
+	assert_int_equal(
+	    log_import(server.io, "/nowhere", server.dir, &options, collect, NULL), ERR_NOT_FOUND);
+	assert_int_equal(export("out"), ERR_UNKNOWN_TOPIC);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(what_kafka_wrote_comes_back_byte_for_byte),
+	    TEST(a_torn_end_is_told_and_the_rest_is_taken),
+	    TEST(room_made_ahead_is_no_torn_end),
+	    TEST(damage_before_the_end_imports_nothing),
+	    TEST(old_message_formats_are_refused),
+	    TEST(offsets_that_kafka_compacted_away_are_holes),
+	    TEST(what_is_no_kafka_directory_is_refused),
+	};
+	diag_set_level(DIAG_ERROR);
+	return cmocka_run_group_tests_name("transfer", tests, NULL, NULL);
+}
