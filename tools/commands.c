@@ -191,6 +191,21 @@ static const struct cli_option demo_event_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_option acl_options[] = {
+    {"topic", 0, "NAME", "entries for a topic"},
+    {"group", 0, "NAME", "for a consumer group"},
+    {"cluster", 0, NULL, "for the server itself"},
+    {"prefixed", 0, NULL, "for every resource whose name begins with NAME"},
+    {"allow", 0, "User:NAME", "who may (User:* = everybody)"},
+    {"deny", 0, "User:NAME", "who may not, whatever else allows it"},
+    {"operation", 0, "OP",
+        "all, read, write, create, delete, alter, describe, cluster-action, describe-configs, "
+        "alter-configs or idempotent-write; may be repeated"},
+    {"host", 0, "ADDRESS", "only from there (default: * = anywhere)"},
+    {"principal", 0, "User:NAME", "list and remove: allowed or denied"},
+    {NULL, 0, NULL, NULL},
+};
+
 const struct command command_table[] = {
     {"demo", "events", "", 0, 0, demo_event_options, cmd_demo_events,
         "print the demo's earthquake events"},
@@ -218,6 +233,9 @@ const struct command command_table[] = {
         "move a group to an offset or a time"},
     {"group", "delete", "GROUP", 1, 1, execute_options, cmd_group_delete,
         "forget a group's offsets"},
+    {"acl", "list", "", 0, 0, acl_options, cmd_acl_list, "who may do what"},
+    {"acl", "add", "", 0, 0, acl_options, cmd_acl_add, "allow or deny somebody something"},
+    {"acl", "remove", "", 0, 0, acl_options, cmd_acl_remove, "take entries back"},
     {"sql", NULL, "[STATEMENT]", 0, 1, sql_options, cmd_sql,
         "run statements: tables, views, queries"},
     {"view", "list", "", 0, 0, NULL, cmd_view_list, "views and their versions"},
