@@ -33,6 +33,8 @@ struct broker_options {
 	int32_t group_initial_delay_ms; /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
 	int32_t group_session_min_ms;   /* group.min.session.timeout.ms; 0 = 6000 */
 	int32_t group_session_max_ms;   /* group.max.session.timeout.ms; 0 = 1800000 */
+	int32_t consumer_session_ms;    /* group.consumer.session.timeout.ms; 0 = 45000 */
+	int32_t consumer_heartbeat_ms;  /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
 	int64_t offsets_retention_ms;   /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
 	int32_t transaction_timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
 	int64_t transaction_expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */

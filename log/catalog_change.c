@@ -371,6 +371,7 @@ static void publish_partitions(struct catalog *c)
 	mem_free(t->partitions);
 	t->partitions = c->change.partitions;
 	t->pub.partition_count = c->change.req->partition_count;
+	c->topics_version++;
 	c->change.partitions = NULL;
 	c->change.req->ret_id = t->pub.id;
 }

@@ -43,6 +43,7 @@ struct catalog {
 	struct topic **sorted;     /* live ones, by name */
 	size_t count, capacity;
 	int64_t partition_total;
+	uint64_t topics_version;
 	struct map rows; /* struct catalog_kept by key: the table */
 	struct topic_settings defaults;
 	struct list queue; /* struct log_topic_req: theirs, so the callers' limits bound it */

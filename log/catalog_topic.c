@@ -269,6 +269,7 @@ void topic_publish(struct catalog *c, struct topic *t)
 	c->count++;
 	c->partition_total += t->pub.partition_count;
 	t->live = true;
+	c->topics_version++;
 }
 
 void topic_unpublish(struct catalog *c, struct topic *t)
@@ -279,6 +280,7 @@ void topic_unpublish(struct catalog *c, struct topic *t)
 	memmove(&c->sorted[at], &c->sorted[at + 1], (c->count - at) * sizeof(c->sorted[0]));
 	c->partition_total -= t->pub.partition_count;
 	t->live = false;
+	c->topics_version++;
 }
 
 struct topic *topic_by_name(const struct catalog *c, struct str name)
@@ -312,4 +314,9 @@ const struct log_topic *log_topic_next(const struct log *log, size_t *cursor)
 size_t log_topic_count(const struct log *log)
 {
 	return log->catalog->count;
+}
+
+uint64_t log_topics_version(const struct log *log)
+{
+	return log->catalog->topics_version;
 }

@@ -122,6 +122,8 @@ const struct log_topic *log_topic_by_id(const struct log *log, struct log_uuid i
 /* Iteration in name order: start with *cursor = 0; NULL at the end. */
 const struct log_topic *log_topic_next(const struct log *log, size_t *cursor);
 size_t log_topic_count(const struct log *log);
+/* Rises when a topic comes, goes or gets partitions; counts from 0 at each start. */
+uint64_t log_topics_version(const struct log *log);
 /* ERR_INVALID_TOPIC unless 1..249 of [a-zA-Z0-9._-], not "." or "..". */
 MUST_USE enum err log_topic_name_check(struct str name);
 

@@ -67,8 +67,10 @@ static enum err put_all(struct drop *d, const struct drop_choice *choice, struct
 		if (list->count == DROP_ROWS_MAX)
 			TRY(put_rows(d, list));
 	}
-	if (choice->whole)
+	if (choice->whole) {
 		row_list_group(list, e->group.name, NULL);
+		consumer_rows_drop(e, list);
+	}
 	return list->count ? put_rows(d, list) : ERR_OK;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All groups: opening, finding, making, settling. See groups.h for the invariants. */
+#include "consumer_rows.h"
 #include "groups.h"
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -79,6 +80,10 @@ static void on_timer(struct loop_timer *timer)
 {
 	struct group_entry *e = CONTAINER_OF(timer, struct group_entry, timer);
 	group_tick(&e->group, groups_now_ms(e->groups));
+	if (e->consumer) {
+		consumer_tick(e->consumer, groups_now_ms(e->groups));
+		consumer_store(e, NULL);
+	}
 	entry_settle(e);
 }
 
@@ -108,6 +113,8 @@ enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_
 	e->groups = g;
 	e->state_ms = e->checked_ms = groups_wall_ms(g);
 	map_init(&e->offsets);
+	map_init(&e->rows);
+	list_init(&e->round.waiting);
 	loop_timer_init(&e->timer, on_timer);
 	list_push_back(&g->entries, &e->node);
 	g->entry_count++;
@@ -123,6 +130,7 @@ static void entry_free(struct group_entry *e)
 	list_remove(&e->node);
 	g->entry_count--;
 	offsets_release(e);
+	consumer_entry_release(e);
 	mem_free((void *)(uintptr_t)e->stored.ptr);
 	group_release(&e->group);
 	mem_free(e);
@@ -130,7 +138,34 @@ static void entry_free(struct group_entry *e)
 
 bool entry_is_vacant(const struct group_entry *e)
 {
-	return e->group.state == GROUP_EMPTY && e->offsets.count == 0 && !e->stored.ptr;
+	return entry_is_empty(e) && e->offsets.count == 0 && !e->stored.ptr && e->rows.count == 0;
+}
+
+bool entry_is_empty(const struct group_entry *e)
+{
+	return e->group.state == GROUP_EMPTY && (!e->consumer || e->consumer->member_count == 0);
+}
+
+size_t entry_member_count(const struct group_entry *e)
+{
+	return e->consumer ? e->consumer->member_count : e->group.member_count;
+}
+
+const char *entry_state_name(const struct group_entry *e)
+{
+	return e->consumer ? consumer_state_name(e->consumer) : group_state_name(e->group.state);
+}
+
+const char *entry_type_name(const struct group_entry *e)
+{
+	return e->consumer ? "consumer" : "classic";
+}
+
+struct str entry_protocol_type(const struct group_entry *e)
+{
+	if (e->consumer)
+		return STR("consumer");
+	return e->group.protocol_type ? str_of(e->group.protocol_type) : STR("");
 }
 
 void entry_settle(struct group_entry *e)
@@ -140,10 +175,13 @@ void entry_settle(struct group_entry *e)
 		entry_free(e);
 		return;
 	}
-	if (e->group.next_due_ms == INT64_MAX)
+	int64_t due_ms = e->group.next_due_ms;
+	if (e->consumer && e->consumer->next_due_ms < due_ms)
+		due_ms = e->consumer->next_due_ms;
+	if (due_ms == INT64_MAX)
 		loop_timer_cancel(g->loop, &e->timer);
 	else
-		loop_timer_set(g->loop, &e->timer, e->group.next_due_ms * MS_NS);
+		loop_timer_set(g->loop, &e->timer, due_ms * MS_NS);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -177,6 +215,19 @@ static enum err apply_offset(
 	return err;
 }
 
+static enum err apply_consumer(struct groups *g, struct bytes key, struct bytes value)
+{
+	struct group_entry *e;
+	enum consumer_row row;
+	struct str group, member;
+	TRY(consumer_row_key(key, &row, &group, &member));
+	TRY(entry_make(g, group, &e));
+	enum err err = consumer_apply(e, key, value);
+	if (!g->loading && e->puts == 0 && !e->storing)
+		entry_settle(e);
+	return err;
+}
+
 static enum err apply(
     void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
 {
@@ -186,6 +237,8 @@ static enum err apply(
 	enum row_kind kind;
 	(void)partition;
 	(void)timestamp_ms;
+	if (key.len >= 2 && consumer_row_is((int16_t)get_u16_be(key.ptr)))
+		return apply_consumer(g, key, value);
 	TRY(row_key_read(key, &kind, &k));
 	if (kind == ROW_UNKNOWN) {
 		diag(DIAG_WARN, "group_row_ignored",
@@ -236,6 +289,7 @@ static void snapshot_entry(struct snapshot *s, const struct group_entry *e)
 		s->list.count--;
 	}
 	snapshot_flush(s);
+	consumer_rows_each(e, s->emit, s->ctx);
 }
 
 static void snapshot(void *ctx, int32_t partition,
@@ -267,6 +321,12 @@ static void take_options(struct groups *g, const struct groups_options *from)
 		g->limits.session_min_ms = from->session_min_ms;
 	if (from->session_max_ms)
 		g->limits.session_max_ms = from->session_max_ms;
+	g->consumer_limits = consumer_limits_default;
+	g->consumer_limits.budget = &g->budget;
+	if (from->consumer_session_ms)
+		g->consumer_limits.session_timeout_ms = from->consumer_session_ms;
+	if (from->consumer_heartbeat_ms)
+		g->consumer_limits.heartbeat_interval_ms = from->consumer_heartbeat_ms;
 	if (!from->offsets_retention_ms)
 		g->options.offsets_retention_ms = (int64_t)7 * 24 * 3600 * 1000;
 	if (!from->check_interval_ms)
@@ -280,6 +340,8 @@ static enum err restore_all(struct groups *g)
 		struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
 		if (e->stored.ptr)
 			TRY(entry_restore(e, e->stored));
+		else
+			TRY(consumer_entry_restore(e));
 		entry_settle(e);
 	}
 	return ERR_OK;

@@ -9,9 +9,12 @@
  *   C2 a group in memory is there for a reason: members, promised ids, offsets, a stored record, or
  *      puts under way (entry_settle frees all others)
  *   C3 one store of a group is under way at a time; what changes meanwhile is stored after it, once
- *   C4 after a restart generation and offsets are those last stored; a group stored as STABLE is
- *      STABLE with its members, whose sessions start anew
+ *   C4 a group is of one kind at a time: `consumer` is there and `group` EMPTY, or it is not; only
+ * an empty group changes its kind, in one batch of rows C5 after a restart generation and offsets
+ * are those last stored; a group stored as STABLE is STABLE with its members, whose sessions start
+ * anew
  */
+#include "broker/groups/consumer.h"
 #include "broker/groups/group.h"
 #include "broker/groups/rows.h"
 #include "log/log.h"
@@ -29,11 +32,13 @@ enum {
 #define GROUPS_BYTES_MAX (512 * MIB) /* protocols and assignments of all members */
 
 struct groups_options {
-	int32_t initial_delay_ms;     /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
-	int32_t session_min_ms;       /* group.min.session.timeout.ms; 0 = 6000 */
-	int32_t session_max_ms;       /* group.max.session.timeout.ms; 0 = 1800000 */
-	int64_t offsets_retention_ms; /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
-	int64_t check_interval_ms;    /* offsets.retention.check.interval.ms; 0 = 10 minutes */
+	int32_t initial_delay_ms;      /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
+	int32_t session_min_ms;        /* group.min.session.timeout.ms; 0 = 6000 */
+	int32_t session_max_ms;        /* group.max.session.timeout.ms; 0 = 1800000 */
+	int32_t consumer_session_ms;   /* group.consumer.session.timeout.ms; 0 = 45000 */
+	int32_t consumer_heartbeat_ms; /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
+	int64_t offsets_retention_ms;  /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
+	int64_t check_interval_ms;     /* offsets.retention.check.interval.ms; 0 = 10 minutes */
 };
 
 struct offset {
@@ -47,6 +52,22 @@ struct offset {
 	int64_t commit_ms;
 	int64_t expire_ms; /* -1: by the server's retention; else what the client asked for (value
 	                      v1) */
+};
+
+/* Answered when what a heartbeat has seen is durable (consumer_store). */
+struct consumer_waiter {
+	struct list_node node;
+	uint64_t round;
+	void (*done)(struct consumer_waiter *w, enum err e);
+};
+/* Rows of a consumer group under way: one round at a time. */
+struct consumer_round {
+	struct log_table_put put;
+	bool storing;
+	uint64_t number;     /* of the last one started */
+	struct list waiting; /* struct consumer_waiter, in order of round */
+	struct mail failed;
+	enum err err;
 };
 
 struct groups;
@@ -66,6 +87,10 @@ struct group_entry {
 	uint64_t storing_id, next_store_id; /* next: 0 = none */
 	struct mail store_failed;
 	enum err store_err;
+	/* the consumer protocol */
+	struct consumer_group *consumer; /* NULL = of the classic kind */
+	struct map rows;                 /* its durable rows, as stored */
+	struct consumer_round round;
 };
 
 struct groups {
@@ -74,6 +99,7 @@ struct groups {
 	struct log_table *table;
 	struct groups_options options;
 	struct group_limits limits;
+	struct consumer_limits consumer_limits;
 	struct budget budget; /* of members' protocols and assignments */
 	struct map by_name;   /* struct group_entry */
 	struct list entries;
@@ -107,6 +133,29 @@ int32_t groups_partition(struct str group);
 int32_t java_hash(struct str s);
 /* True when there is nothing in it that DescribeGroups would call a group. */
 bool entry_is_vacant(const struct group_entry *e);
+/* It has no members, of either kind. */
+bool entry_is_empty(const struct group_entry *e);
+size_t entry_member_count(const struct group_entry *e);
+/* As ListGroups names them: "Stable", "consumer". */
+const char *entry_state_name(const struct group_entry *e);
+const char *entry_type_name(const struct group_entry *e);
+/* "" before the first member. */
+struct str entry_protocol_type(const struct group_entry *e);
+
+/* Who wants to commit, by what right. */
+struct commit_claim {
+	struct str member_id, instance_id; /* ptr NULL = none */
+	int32_t epoch;                     /* or generation */
+	bool in_transaction;
+	bool knows_epochs; /* OffsetCommit 9+ */
+};
+/*
+ * ERR_OK; with *ret_member of a consumer group each partition is to be asked about
+ * (consumer_may_commit), NULL: all are good. Else what group_may_commit says, or UNKNOWN_MEMBER,
+ * STALE_MEMBER_EPOCH, UNSUPPORTED_VERSION.
+ */
+MUST_USE enum err entry_may_commit(struct group_entry *e, const struct commit_claim *claim,
+    const struct consumer_member **ret_member);
 
 /* ---- offsets --------------------------------------------------------------------------------- */
 /* NULL when nothing is committed, or it was committed for a topic that is gone. */
@@ -127,6 +176,25 @@ void offset_to_rows(const struct group_entry *e, const struct offset *o, struct 
 void entry_store(struct group *group, uint64_t store_id);
 /* The row's value restored into a fresh entry. */
 MUST_USE enum err entry_restore(struct group_entry *e, struct bytes value);
+
+/* ---- consumer_store.c: groups of the consumer protocol --------------------------------------- */
+/* The group becomes one of consumers if it is empty. ERR_GROUP_NOT_FOUND (it is a classic one with
+ * members), COORDINATOR_NOT_AVAILABLE (try again), NOMEM. */
+MUST_USE enum err consumer_entry_make(struct group_entry *e);
+/* And back. ERR_INCONSISTENT_GROUP_PROTOCOL when it has members, COORDINATOR_NOT_AVAILABLE. */
+MUST_USE enum err consumer_entry_end(struct group_entry *e);
+/* apply() for one row, kept as it is; value NULL removes. */
+MUST_USE enum err consumer_apply(struct group_entry *e, struct bytes key, struct bytes value);
+/* Everything read: the group becomes what its rows say. */
+MUST_USE enum err consumer_entry_restore(struct group_entry *e);
+void consumer_entry_release(struct group_entry *e);
+/* After each change: what is not stored is on its way. True when `w` (NULL = nobody) will be told
+ * later, false when all the group is durable already. */
+bool consumer_store(struct group_entry *e, struct consumer_waiter *w);
+void consumer_rows_each(const struct group_entry *e,
+    void (*fn)(void *ctx, struct bytes key, struct bytes value), void *ctx);
+/* Tombstones for all of them. */
+void consumer_rows_drop(const struct group_entry *e, struct row_list *list);
 
 /* ---- drop.c: tombstones ---------------------------------------------------------------------- */
 /*

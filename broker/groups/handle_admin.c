@@ -19,9 +19,9 @@ static bool is_listed(const struct request *req, const struct group_entry *e)
 	const struct list_groups_request *body = req->body;
 	bool state = body->states_filter.count == 0, type = body->types_filter.count == 0;
 	for (uint32_t i = 0; i < body->states_filter.count && !state; i++)
-		state = same_word(body->states_filter.at[i], group_state_name(e->group.state));
+		state = same_word(body->states_filter.at[i], entry_state_name(e));
 	for (uint32_t i = 0; i < body->types_filter.count && !type; i++)
-		type = same_word(body->types_filter.at[i], "classic");
+		type = same_word(body->types_filter.at[i], entry_type_name(e));
 	return state && type && !entry_is_vacant(e);
 }
 
@@ -41,10 +41,9 @@ void handle_list_groups(struct request *req)
 			continue;
 		struct list_groups_response_group *out = &r->groups.at[r->groups.count++];
 		out->group_id = e->group.name;
-		out->protocol_type =
-		    e->group.protocol_type ? str_of(e->group.protocol_type) : STR("");
-		out->group_state = str_of(group_state_name(e->group.state));
-		out->group_type = STR("classic");
+		out->protocol_type = entry_protocol_type(e);
+		out->group_state = str_of(entry_state_name(e));
+		out->group_type = str_of(entry_type_name(e));
 	}
 	request_answer(req);
 }
@@ -90,11 +89,13 @@ static bool describe(
 	if (body->include_authorized_operations)
 		out->authorized_operations =
 		    access_operations(req, ACL_GROUP, name, OPERATIONS_GROUP);
-	if (!e || entry_is_vacant(e)) {
+	if (!e || entry_is_vacant(e) || e->consumer) {
 		if (req->version >= 6) {
 			out->error_code = err_kafka(ERR_GROUP_NOT_FOUND);
-			out->error_message =
-			    request_text(req, "Group " STR_FMT " not found.", STR_ARG(name));
+			out->error_message = request_text(req,
+			    e && e->consumer ? "Group " STR_FMT " is not a classic group."
+			                     : "Group " STR_FMT " not found.",
+			    STR_ARG(name));
 		}
 		return out->members.at != NULL;
 	}
@@ -154,7 +155,7 @@ static enum err check_delete(
 	struct group_entry *e = entry_find(g, name);
 	if (!e || entry_is_vacant(e))
 		return ERR_GROUP_NOT_FOUND;
-	if (e->group.state != GROUP_EMPTY)
+	if (!entry_is_empty(e))
 		return ERR_NON_EMPTY_GROUP;
 	*ret_entry = e;
 	return ERR_OK;

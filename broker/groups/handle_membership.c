@@ -35,8 +35,9 @@ static enum err find_group(
 	struct group_entry *e = entry_find(req->broker->groups, group_id);
 	if (!e && may_make)
 		return entry_make(req->broker->groups, group_id, ret_entry);
-	if (!e)
+	if (!e || (e->consumer && !may_make))
 		return ERR_UNKNOWN_MEMBER;
+	TRY(consumer_entry_end(e));
 	*ret_entry = e;
 	return ERR_OK;
 }
@@ -199,6 +200,17 @@ void handle_heartbeat(struct request *req)
 	request_answer(req);
 }
 
+/* A consumer of the newer protocol leaves by its heartbeat; only an administrator, who names the
+ * instance alone, removes one here. */
+static enum err leave_one(struct group_entry *e, struct str member_id, struct str instance_id)
+{
+	if (!e->consumer)
+		return group_leave(&e->group, member_id, instance_id, groups_now_ms(e->groups));
+	if (member_id.len > 0 || !instance_id.ptr)
+		return ERR_UNKNOWN_MEMBER;
+	return consumer_evict(e->consumer, instance_id);
+}
+
 static bool leave_members(struct request *req, struct group_entry *e)
 {
 	const struct leave_group_request *body = req->body;
@@ -212,8 +224,7 @@ static bool leave_members(struct request *req, struct group_entry *e)
 		struct leave_group_response_member *out = &r->members.at[i];
 		out->member_id = m->member_id;
 		out->group_instance_id = m->group_instance_id;
-		out->error_code = err_kafka(group_leave(
-		    &e->group, m->member_id, m->group_instance_id, groups_now_ms(e->groups)));
+		out->error_code = err_kafka(leave_one(e, m->member_id, m->group_instance_id));
 	}
 	return true;
 }
@@ -225,13 +236,18 @@ void handle_leave_group(struct request *req)
 	const struct str no_instance = {NULL, 0};
 	struct group_entry *e = NULL;
 	bool room = true;
-	enum err err = find_group(req, body->group_id, false, &e);
+	enum err err = body->group_id.len ? ERR_OK : ERR_INVALID_GROUP;
+	if (err == ERR_OK) {
+		e = entry_find(req->broker->groups, body->group_id);
+		err = e ? ERR_OK : ERR_UNKNOWN_MEMBER;
+	}
 	if (err == ERR_OK) {
 		if (req->version >= 3)
 			room = leave_members(req, e);
 		else
-			err = group_leave(
-			    &e->group, body->member_id, no_instance, groups_now_ms(e->groups));
+			err = leave_one(e, body->member_id, no_instance);
+		if (e->consumer)
+			consumer_store(e, NULL);
 		entry_settle(e);
 	}
 	r->error_code = err_kafka(err);

@@ -16,6 +16,7 @@ struct commit {
 	struct request *req;
 	struct group_entry *entry;
 	enum err refused; /* for all partitions: the group does not take the commit */
+	const struct consumer_member *member; /* of a consumer group: asked about each partition */
 	struct row_list rows;
 };
 
@@ -49,8 +50,12 @@ static enum err check_partition(struct commit *c, const struct log_topic *topic,
     const struct offset_commit_request_partition *p)
 {
 	struct groups *g = c->req->broker->groups;
+	const struct offset_commit_request *body = c->req->body;
 	if (p->partition_index < 0 || p->partition_index >= topic->partition_count)
 		return ERR_UNKNOWN_TOPIC;
+	if (c->member)
+		TRY(consumer_may_commit(
+		    c->member, body->generation_id_or_member_epoch, topic->id, p->partition_index));
 	if (p->committed_metadata.len > OFFSET_METADATA_MAX)
 		return ERR_OFFSET_METADATA_TOO_LARGE;
 	return g->offset_count >= OFFSETS_MAX ? ERR_LIMIT : ERR_OK;
@@ -114,7 +119,8 @@ static bool fill_commit(struct commit *c)
 	return true;
 }
 
-static enum err find_committer(struct request *req, struct group_entry **ret_entry)
+static enum err find_committer(
+    struct request *req, struct group_entry **ret_entry, const struct consumer_member **ret_member)
 {
 	const struct offset_commit_request *body = req->body;
 	struct groups *g = req->broker->groups;
@@ -126,8 +132,13 @@ static enum err find_committer(struct request *req, struct group_entry **ret_ent
 	if (!e)
 		TRY(entry_make(g, body->group_id, &e));
 	*ret_entry = e;
-	return group_may_commit(&e->group, body->member_id, body->group_instance_id,
-	    body->generation_id_or_member_epoch, groups_now_ms(g));
+	struct commit_claim claim = {
+	    .member_id = body->member_id,
+	    .instance_id = body->group_instance_id,
+	    .epoch = body->generation_id_or_member_epoch,
+	    .knows_epochs = req->version >= 9,
+	};
+	return entry_may_commit(e, &claim, ret_member);
 }
 
 /* True when the commit is on its way to the log; else its partitions have their errors. */
@@ -159,7 +170,7 @@ void handle_offset_commit(struct request *req)
 		return;
 	}
 	c->req = req;
-	c->refused = find_committer(req, &c->entry);
+	c->refused = find_committer(req, &c->entry, &c->member);
 	row_list_init(&c->rows);
 	bool filled = fill_commit(c);
 	bool started = filled && commit_start(c);
@@ -299,12 +310,26 @@ static bool deny_group(struct request *req, const struct offset_fetch_request_gr
 	return out->topics.at != NULL;
 }
 
+/* Members of a consumer group say who they are (version 9), so that a stale one does not go on from
+ * offsets of its successor. */
+static enum err check_fetcher(
+    const struct group_entry *e, const struct offset_fetch_request_group *asked)
+{
+	const struct consumer_member *m;
+	if (!e || !e->consumer || (!asked->member_id.ptr && asked->member_epoch < 0))
+		return ERR_OK;
+	TRY(consumer_validate(e->consumer, asked->member_id, asked->member_epoch, &m));
+	return asked->member_epoch == m->epoch ? ERR_OK : ERR_STALE_MEMBER_EPOCH;
+}
+
 static bool fetch_group(struct request *req, const struct offset_fetch_request_group *asked,
     struct offset_fetch_response_group *out)
 {
 	const struct group_entry *e = entry_find(req->broker->groups, asked->group_id);
 	out->group_id = asked->group_id;
 	enum err denied = access_group(req, asked->group_id);
+	if (denied == ERR_OK)
+		denied = check_fetcher(e, asked);
 	if (denied != ERR_OK)
 		return deny_group(req, asked, denied, out);
 	if (!asked->topics.at)
@@ -427,11 +452,15 @@ static bool subscribes(const struct group *g, const struct group_member *m, stru
 	return r.bad; /* unreadable: rather refuse */
 }
 
-static bool is_subscribed(const struct group *g, struct str topic)
+static bool is_subscribed(const struct group_entry *e, struct str name)
 {
+	const struct group *g = &e->group;
+	const struct log_topic *topic = log_topic_find(e->groups->log, name);
+	if (e->consumer)
+		return topic && consumer_is_subscribed(e->consumer, topic);
 	LIST_EACH (&g->members, node, tmp) {
 		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
-		if (subscribes(g, m, topic))
+		if (subscribes(g, m, name))
 			return true;
 	}
 	return false;
@@ -460,7 +489,7 @@ static bool fill_delete(struct request *req, const struct group_entry *e)
 		const struct offset_delete_request_topic *from = &body->topics.at[t];
 		struct offset_delete_response_topic *out = &r->topics.at[t];
 		enum err err = access_topic(req, from->name);
-		if (err == ERR_OK && is_subscribed(&e->group, from->name))
+		if (err == ERR_OK && is_subscribed(e, from->name))
 			err = ERR_GROUP_SUBSCRIBED;
 		out->name = from->name;
 		out->partitions.at = request_new(

@@ -134,6 +134,23 @@ void offset_to_rows(const struct group_entry *e, const struct offset *o, struct 
 	row_list_offset(list, &key, &value);
 }
 
+enum err entry_may_commit(struct group_entry *e, const struct commit_claim *claim,
+    const struct consumer_member **ret_member)
+{
+	*ret_member = NULL;
+	if (!e->consumer)
+		return group_may_commit(&e->group, claim->member_id, claim->instance_id,
+		    claim->epoch, groups_now_ms(e->groups));
+	if (claim->epoch < 0 && e->consumer->member_count == 0)
+		return ERR_OK; /* one that manages its partitions itself, or an administrator */
+	if (claim->epoch < 0 && claim->in_transaction && claim->member_id.len == 0)
+		return ERR_OK; /* before version 3 transactions did not say */
+	TRY(consumer_validate(e->consumer, claim->member_id, claim->epoch, ret_member));
+	return claim->in_transaction || claim->knows_epochs
+	           ? ERR_OK
+	           : err_note(ERR_UNSUPPORTED_VERSION, "members of a consumer group use version 9");
+}
+
 void offsets_release(struct group_entry *e)
 {
 	size_t cursor = 0;

@@ -63,6 +63,22 @@ void row_list_add(struct row_list *list, struct row_half key, struct row_half va
 	span->value_len = w->len - span->value;
 }
 
+void row_list_raw(struct row_list *list, struct bytes key, struct bytes value)
+{
+	struct row_span *span = list->err == ERR_OK ? add_span(list) : NULL;
+	if (!span)
+		return;
+	struct writer *w = &list->out.w;
+	*span = (struct row_span){.key = w->len,
+	    .key_len = key.len,
+	    .value = w->len + key.len,
+	    .value_len = value.len,
+	    .tombstone = !value.ptr};
+	write_bytes(w, key);
+	if (value.ptr)
+		write_bytes(w, value);
+}
+
 void row_list_offset(struct row_list *list, const struct offset_commit_key *key,
     const struct offset_commit_value *value)
 {

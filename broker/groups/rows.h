@@ -4,6 +4,7 @@
  * Rows of __consumer_offsets in Kafka's own formats, written and read through the message table:
  *   key v1 (group, topic, partition) -> OffsetCommitValue v3; v1 when it has an expiry of its own
  *   key v2 (group)                   -> GroupMetadataValue v3
+ * and those of consumer groups, see consumer_rows.h.
  *
  * Every version up to 4 of both values is read, so that Kafka's own segments can be taken over.
  */
@@ -30,6 +31,8 @@ struct row_half {
 	bool flexible;
 };
 void row_list_add(struct row_list *list, struct row_half key, struct row_half value);
+/* Key and value as they are; value NULL = tombstone. */
+void row_list_raw(struct row_list *list, struct bytes key, struct bytes value);
 /* value NULL = tombstone */
 void row_list_offset(struct row_list *list, const struct offset_commit_key *key,
     const struct offset_commit_value *value);

@@ -49,6 +49,7 @@ static enum err encode_group(struct group_entry *e, struct row_list *list)
 			    &members[value.members.count++]);
 	}
 	row_list_group(list, g->name, &value);
+	consumer_rows_drop(e, list); /* of the consumer group it was */
 	mem_free(members);
 	return ERR_OK;
 }

@@ -26,12 +26,12 @@ static bool is_expired(void *ctx, const struct offset *o)
 	int64_t retention_ms = e->groups->options.offsets_retention_ms;
 	if (offset_is_orphan(e->groups, o))
 		return true;
-	if (e->group.state != GROUP_EMPTY)
+	if (!entry_is_empty(e))
 		return false;
 	if (o->expire_ms >= 0)
 		return o->expire_ms <= x->now_ms;
 	int64_t since = o->commit_ms;
-	if (e->group.protocol_type && e->state_ms > since)
+	if ((e->group.protocol_type || e->consumer) && e->state_ms > since)
 		since = e->state_ms;
 	return retention_ms >= 0 && since <= x->now_ms - retention_ms;
 }
@@ -50,8 +50,8 @@ static void expire_entry(struct group_entry *e, int64_t now_ms)
 	const struct offset *o;
 	while ((o = map_next(&e->offsets, &cursor)))
 		expired += is_expired(&x, o);
-	bool whole = e->group.state == GROUP_EMPTY && e->group.pending_by_id.count == 0 &&
-	             e->stored.ptr && expired == e->offsets.count && !e->storing;
+	bool whole = entry_is_empty(e) && e->group.pending_by_id.count == 0 &&
+	             (e->stored.ptr || e->rows.count) && expired == e->offsets.count && !e->storing;
 	if ((expired == 0 && !whole) || e->puts > 0)
 		return;
 	struct drop *drop = mem_calloc(1, sizeof(*drop));

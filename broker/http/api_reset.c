@@ -151,7 +151,7 @@ static enum err put_start(struct reset *r)
 	r->entry = entry_find(r->b->groups, r->group);
 	if (!r->entry)
 		return ERR_GROUP_NOT_FOUND;
-	if (r->entry->group.state != GROUP_EMPTY)
+	if (!entry_is_empty(r->entry))
 		return ERR_NON_EMPTY_GROUP;
 	row_list_init(&list);
 	add_rows(r, &list);

@@ -165,6 +165,62 @@ static bool copy_members(struct arena *arena, const struct group *g, struct seen
 	return ok;
 }
 
+/* What a consumer has, as the leader of a classic group would have written it: version, topics with
+ * their partitions, no user data. Topics that are gone are left out. */
+static bool encode_assigned(
+    struct group_walk *w, const struct consumer_member *m, struct bytes *ret)
+{
+	struct writer out;
+	uint32_t topics = 0;
+	writer_init(&out, OBSERVE_BYTES_MAX);
+	write_u16_be(&out, 0);
+	write_u32_be(&out, 0);
+	for (size_t i = 0, end; i < m->assigned.count; i = end) {
+		struct log_uuid id = m->assigned.at[i].topic;
+		const struct log_topic *topic = log_topic_by_id(w->b->log, id);
+		for (end = i; end < m->assigned.count; end++) {
+			if (!log_uuid_equal(m->assigned.at[end].topic, id))
+				break;
+		}
+		if (!topic)
+			continue;
+		topics++;
+		write_u16_be(&out, (uint16_t)topic->name.len);
+		write_bytes(&out, str_bytes(topic->name));
+		write_u32_be(&out, (uint32_t)(end - i));
+		for (size_t k = i; k < end; k++)
+			write_u32_be(&out, (uint32_t)m->assigned.at[k].partition);
+	}
+	write_u32_be(&out, UINT32_MAX);
+	if (out.err == ERR_OK) {
+		put_u32_be(out.ptr + 2, topics);
+		*ret = arena_copy(w->arena, writer_bytes(&out));
+	}
+	writer_release(&out);
+	return ret->ptr != NULL;
+}
+
+static bool copy_consumers(
+    struct group_walk *w, const struct consumer_group *c, struct seen_group *s)
+{
+	s->members = arena_calloc(w->arena, c->member_count + 1, sizeof(*s->members));
+	bool ok = s->members != NULL;
+	LIST_EACH (&c->members, node, tmp) {
+		const struct consumer_member *m = CONTAINER_OF(node, struct consumer_member, node);
+		if (!ok)
+			return false;
+		struct seen_member *out = &s->members[s->member_count++];
+		ok = copy_cstr(w->arena, m->id, &out->id) &&
+		     copy_cstr(w->arena, m->instance_id, &out->instance_id) &&
+		     copy_cstr(w->arena, m->client_id, &out->client_id) &&
+		     copy_cstr(w->arena, m->client_host, &out->client_host) &&
+		     encode_assigned(w, m, &out->assignment);
+		out->session_timeout_ms = c->limits->session_timeout_ms;
+		out->rebalance_timeout_ms = m->rebalance_timeout_ms;
+	}
+	return ok;
+}
+
 /* Partitions that members are assigned: version i16, then an array of (topic, array of i32). */
 static bool assigned_next(
     struct reader *r, struct str *topic, int32_t *left, int32_t *ret_partition)
@@ -283,12 +339,20 @@ static bool group_copy(struct group_walk *w, const struct group_entry *e)
 	if (!s)
 		return false;
 	s->name = arena_copy_str(w->arena, g->name);
-	s->state = str_of(group_state_name(g->state));
-	s->generation = g->generation;
-	bool ok = s->name.ptr && copy_cstr(w->arena, g->protocol_type, &s->protocol_type) &&
-	          copy_cstr(w->arena, g->protocol, &s->protocol) &&
-	          copy_cstr(w->arena, g->leader ? g->leader->id : NULL, &s->leader) &&
-	          copy_members(w->arena, g, s) && copy_offsets(w, e, s);
+	s->state = str_of(entry_state_name(e));
+	bool ok = s->name.ptr != NULL;
+	if (e->consumer) {
+		s->generation = e->consumer->epoch;
+		s->protocol_type = STR("consumer");
+		s->protocol = consumer_assignor(e->consumer);
+		ok = ok && copy_consumers(w, e->consumer, s) && copy_offsets(w, e, s);
+	} else {
+		s->generation = g->generation;
+		ok = ok && copy_cstr(w->arena, g->protocol_type, &s->protocol_type) &&
+		     copy_cstr(w->arena, g->protocol, &s->protocol) &&
+		     copy_cstr(w->arena, g->leader ? g->leader->id : NULL, &s->leader) &&
+		     copy_members(w->arena, g, s) && copy_offsets(w, e, s);
+	}
 	if (w->last)
 		w->last->next = s;
 	else
@@ -303,7 +367,7 @@ static void group_slice(void *arg)
 	size_t budget = OBSERVE_SLICE;
 	while (w->next < w->name_count && w->err == ERR_OK) {
 		const struct group_entry *e = entry_find(w->b->groups, w->names[w->next]);
-		size_t cost = e ? 1 + e->offsets.count + e->group.member_count : 1;
+		size_t cost = e ? 1 + e->offsets.count + entry_member_count(e) : 1;
 		if (cost > budget && budget < OBSERVE_SLICE)
 			return; /* a big one gets a slice of its own */
 		budget -= cost < budget ? cost : budget;

@@ -85,22 +85,40 @@ static bool is_software_name(struct str s)
 	return s.len > 0;
 }
 
-/* transaction.version is 2 (KIP-890), once and for all. A feature whose minimum is 0 is not for
- * those before version 4 (KAFKA-17011). */
+/*
+ * What this server can do that clients ask for by name, at its highest level once and for all:
+ * group.version 1 is the consumer protocol (KIP-848), transaction.version 2 the epoch that rises
+ * with each transaction (KIP-890). A feature whose minimum is 0 is not for those before version 4
+ * (KAFKA-17011).
+ */
+static const struct feature {
+	struct str name;
+	int16_t level;
+} features[] = {
+    {{"group.version", 13}, 1},
+    {{"transaction.version", 19}, 2},
+};
+enum { FEATURE_COUNT = sizeof(features) / sizeof(features[0]) };
+
 static bool fill_features(struct request *req)
 {
 	struct api_versions_response *r = req->response;
 	r->finalized_features_epoch = 0;
-	r->finalized_features.at = request_new(req, &api_versions_response_finalized_shape, 1);
-	r->supported_features.at = request_new(req, &api_versions_response_supported_shape, 1);
+	r->finalized_features.at =
+	    request_new(req, &api_versions_response_finalized_shape, FEATURE_COUNT);
+	r->supported_features.at =
+	    request_new(req, &api_versions_response_supported_shape, FEATURE_COUNT);
 	if (!r->finalized_features.at || !r->supported_features.at)
 		return false;
-	r->finalized_features.count = 1;
-	r->finalized_features.at[0] = (struct api_versions_response_finalized){
-	    .name = STR("transaction.version"), .max_version_level = 2, .min_version_level = 2};
-	r->supported_features.count = req->version >= 4;
-	r->supported_features.at[0] = (struct api_versions_response_supported){
-	    .name = STR("transaction.version"), .min_version = 0, .max_version = 2};
+	r->finalized_features.count = FEATURE_COUNT;
+	r->supported_features.count = req->version >= 4 ? FEATURE_COUNT : 0;
+	for (size_t i = 0; i < FEATURE_COUNT; i++) {
+		const struct feature *f = &features[i];
+		r->finalized_features.at[i] = (struct api_versions_response_finalized){
+		    .name = f->name, .max_version_level = f->level, .min_version_level = f->level};
+		r->supported_features.at[i] = (struct api_versions_response_supported){
+		    .name = f->name, .min_version = 0, .max_version = f->level};
+	}
 	return true;
 }
 

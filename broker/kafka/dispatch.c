@@ -49,6 +49,8 @@ static const struct dispatch_row rows[] = {
     {API_DESCRIBE_PRODUCERS, 0, 0, 0, handle_describe_producers},
     {API_DESCRIBE_TRANSACTIONS, 0, 0, 0, handle_describe_transactions},
     {API_LIST_TRANSACTIONS, 0, 2, 0, handle_list_transactions},
+    {API_CONSUMER_GROUP_HEARTBEAT, 0, 1, 0, handle_consumer_group_heartbeat},
+    {API_CONSUMER_GROUP_DESCRIBE, 0, 1, 0, handle_consumer_group_describe},
     {API_LIST_CONFIG_RESOURCES, 0, 1, 0, handle_list_config_resources},
     {API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, handle_describe_topic_partitions},
 };

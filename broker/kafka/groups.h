@@ -13,3 +13,5 @@ void handle_offset_delete(struct request *req);
 void handle_list_groups(struct request *req);
 void handle_describe_groups(struct request *req);
 void handle_delete_groups(struct request *req);
+void handle_consumer_group_heartbeat(struct request *req);
+void handle_consumer_group_describe(struct request *req);

@@ -171,6 +171,8 @@ static enum err open_groups(struct broker *b)
 	    .initial_delay_ms = b->options.group_initial_delay_ms,
 	    .session_min_ms = b->options.group_session_min_ms,
 	    .session_max_ms = b->options.group_session_max_ms,
+	    .consumer_session_ms = b->options.consumer_session_ms,
+	    .consumer_heartbeat_ms = b->options.consumer_heartbeat_ms,
 	    .offsets_retention_ms = b->options.offsets_retention_ms,
 	    .check_interval_ms = b->options.offsets_check_interval_ms,
 	};

@@ -109,8 +109,15 @@ static enum err check_member(const struct request *req)
 	struct group_entry *e = entry_find(g, body->group_id);
 	if (!e)
 		return ERR_ILLEGAL_GENERATION;
-	return group_may_commit(&e->group, body->member_id, body->group_instance_id,
-	    body->generation_id, groups_now_ms(g));
+	const struct consumer_member *m;
+	struct commit_claim claim = {
+	    .member_id = body->member_id,
+	    .instance_id = body->group_instance_id,
+	    .epoch = body->generation_id,
+	    .in_transaction = true,
+	};
+	TRY(entry_may_commit(e, &claim, &m));
+	return m && m->epoch != claim.epoch ? ERR_STALE_MEMBER_EPOCH : ERR_OK;
 }
 
 void handle_txn_offset_commit(struct request *req)

@@ -85,10 +85,27 @@ verifiable() {
 	awk -F'"count":' '/records_consumed/ { split($2, a, /[,}]/); s += a[1] } END { exit s != 2000 }' "$OUT/vc"
 }
 group_protocol_consumer() {
-	seq 1 100 | k console-producer --topic g848
-	k console-consumer --topic g848 --from-beginning --max-messages 100 --timeout-ms 20000 \
-		--consumer-property group.protocol=consumer --group g848 | wc -l | expect 100
-	k consumer-groups --describe --group g848 | expect g848
+	k topics --create --topic g848 --partitions 4
+	# two share the partitions, one after the other
+	local i
+	for i in 1 2; do
+		k console-consumer --topic g848 --from-beginning --timeout-ms 15000 \
+			--command-property group.protocol=consumer --group g848 >"$OUT/g848.$i" &
+	done
+	for ((i = 0; i < 30; i++)); do
+		k consumer-groups --describe --group g848 --state | tee "$OUT/g848.state" | grep -qE 'Stable +2' && break
+	done
+	expect uniform <"$OUT/g848.state"
+	seq 1 1000 | k console-producer --topic g848 \
+		--command-property partitioner.class=org.apache.kafka.clients.producer.RoundRobinPartitioner
+	k consumer-groups --describe --group g848 --members --verbose | expect g848:
+	k consumer-groups --list --type consumer | expect g848
+	wait
+	cat "$OUT/g848.1" "$OUT/g848.2" | sort -n | md5sum | expect "$(seq 1 1000 | md5sum)"
+	[ -s "$OUT/g848.1" ] && [ -s "$OUT/g848.2" ]
+	k consumer-groups --describe --group g848 | awk '$2 == "g848" { s += $6 } END { exit s != 0 }'
+	k features describe | expect group.version
+	k consumer-groups --delete --group g848 | expect successful
 }
 transactional_perf() {
 	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic txn --num-records 20000 --record-size 100 --throughput -1 \

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * One consumer group of the newer protocol (KIP-848) as a pure state machine: no wire, no clock, no
+ * storage, no catalog of its own. Members say what they want and what they hold by heartbeats; the
+ * group decides who shall have which partition (the target) and takes each member there step by
+ * step, so that no partition ever has two owners.
+ *
+ *   group epoch    rises when members, subscriptions or their topics change
+ *   target epoch   the group epoch the target was computed for; follows at the next heartbeat
+ *   member epoch   the target epoch the member has been taken to
+ *
+ *   a member:  STABLE --target moved, holds what is not its own any more--> UNREVOKED
+ *              UNREVOKED --its heartbeat names none of that as owned--> STABLE or UNRELEASED
+ *              STABLE, UNREVOKED --what it shall have is still another's--> UNRELEASED
+ *              UNRELEASED --freed by the other--> STABLE
+ *   All transitions: reconcile (consumer_reconcile.c).
+ *
+ * Invariants (consumer_check)
+ *   N1 a partition is in `assigned` or `revoking` of at most one member, and its slot names that
+ * one N2 epochs never go down; target_epoch <= epoch; a member's epoch <= target_epoch N3 only
+ * UNREVOKED members have partitions to revoke N4 an instance id belongs to one member N5 no
+ * deadline is earlier than next_due_ms says N6 targets of the target epoch are disjoint and within
+ * their members' subscriptions Thread: the owner's (the loop's).
+ */
+#include "broker/groups/topic_regex.h"
+#include "log/log.h"
+
+enum {
+	CONSUMER_LEAVES = -1, /* member epoch in a heartbeat: gone for good */
+	CONSUMER_LEAVES_SOON =
+	    -2, /* a static member that comes back: its partitions stay its own */
+	CONSUMER_TOPICS_MAX = 10000,       /* names in one subscription */
+	CONSUMER_PARTITIONS_MAX = 1000000, /* of the topics a group is subscribed to */
+	CONSUMER_PATTERN_MAX = 4096,       /* bytes of a regular expression */
+};
+
+/* ---- sets of partitions ---------------------------------------------------------------------- */
+
+struct consumer_part {
+	struct log_uuid topic;
+	int32_t partition;
+	int32_t epoch; /* member epoch it was assigned at; only in `assigned` and `revoking` */
+};
+/* In order of topic id and partition, without twins. */
+struct consumer_parts {
+	struct consumer_part *at; /* owned */
+	size_t count;
+};
+int consumer_part_order(const struct consumer_part *a, const struct consumer_part *b);
+/* NULL when it is not in the set. */
+const struct consumer_part *consumer_parts_find(
+    const struct consumer_parts *set, struct log_uuid topic, int32_t partition);
+void consumer_parts_release(struct consumer_parts *set);
+
+/* ---- topics and subscriptions ---------------------------------------------------------------- */
+
+/* A topic the group is subscribed to and that exists. */
+struct consumer_topic {
+	struct log_uuid id;
+	int32_t partition_count;
+	size_t first; /* its partition 0 among all partitions of the group's topics */
+};
+
+/* What members want, shared by all who want the same. */
+struct consumer_subscription {
+	struct list_node node;
+	struct str key;    /* owned: its names and its pattern, canonical */
+	struct str *names; /* in order, without twins; in one block with the array */
+	size_t name_count;
+	struct str pattern; /* ptr NULL = none; in key */
+	struct topic_regex *regex;
+	size_t members;
+	uint32_t *topics; /* indices into the group's topics, in order */
+	size_t topic_count;
+};
+
+enum consumer_state { CONSUMER_STABLE, CONSUMER_UNREVOKED, CONSUMER_UNRELEASED };
+
+struct consumer_member {
+	struct list_node node; /* in group.members, in order of joining */
+	char *id;
+	char *instance_id;        /* NULL = dynamic */
+	char *rack_id, *assignor; /* NULL = none */
+	char *client_id, *client_host;
+	struct consumer_subscription *subscription;
+	int32_t rebalance_timeout_ms;
+	int32_t epoch, previous_epoch; /* CONSUMER_LEAVES_SOON: a static member that is away */
+	enum consumer_state state;
+	struct consumer_parts assigned, revoking, target;
+	int64_t session_due_ms;
+	int64_t rebalance_due_ms; /* UNREVOKED: must have revoked by then; 0 = nothing to revoke */
+	size_t bytes;             /* charged to the budget */
+	bool metadata_dirty, target_dirty, current_dirty; /* not stored as they are */
+};
+
+/* Who holds a partition. Stays while it is held or of a subscribed topic. */
+struct consumer_slot {
+	struct consumer_part part;
+	struct consumer_member *owner; /* NULL = free */
+	uint64_t mark;                 /* of the refresh that last saw it */
+};
+
+struct consumer_limits {
+	int32_t session_timeout_ms, heartbeat_interval_ms;
+	size_t members_max;
+	size_t bytes_max;      /* of one group's subscriptions and names */
+	struct budget *budget; /* of all groups; NULL = none */
+};
+/* 45 s, 5 s, 10,000 members, 16 MiB: Kafka's where it has one. */
+extern const struct consumer_limits consumer_limits_default;
+
+struct consumer_group;
+struct consumer_ops {
+	/* The catalog: by name, and all of them (NULL at the end). */
+	const struct log_topic *(*topic_find)(struct consumer_group *c, struct str name);
+	const struct log_topic *(*topic_next)(struct consumer_group *c, size_t *cursor);
+	/* Another number when a topic has come, gone or grown. */
+	uint64_t (*topics_version)(struct consumer_group *c);
+	void (*random)(struct consumer_group *c, void *buf, size_t len);
+};
+
+struct consumer_group {
+	int32_t epoch, target_epoch;
+	struct list members;
+	size_t member_count;
+	struct map by_id, by_instance;
+	struct list subscriptions;
+	struct map by_key;             /* struct consumer_subscription */
+	struct consumer_topic *topics; /* in order of id */
+	size_t topic_count, partition_count;
+	int64_t topics_hash; /* of topics; 0 = none */
+	uint64_t topics_version;
+	bool topics_stale; /* subscriptions have changed since topics were looked up */
+	struct map slots;
+	uint64_t mark;
+	size_t bytes;
+	bool epoch_dirty, target_epoch_dirty; /* not stored as they are */
+	bool removed;                         /* members have gone whose records are still there */
+	bool dirty;                           /* any of these, or of the members' */
+	int64_t next_due_ms;                  /* call consumer_tick then at the latest */
+	const struct consumer_limits *limits;
+	const struct consumer_ops *ops;
+	void *user;
+};
+
+void consumer_init(
+    struct consumer_group *c, const struct consumer_ops *ops, const struct consumer_limits *limits);
+void consumer_release(struct consumer_group *c);
+/* Aborts when an invariant does not hold. O(partitions): tests call it after each step. */
+void consumer_check(const struct consumer_group *c);
+/* As ListGroups names it: "Empty", "Assigning", "Reconciling", "Stable". */
+const char *consumer_state_name(const struct consumer_group *c);
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+struct consumer_beat {
+	struct str member_id; /* empty when joining: a new one is made */
+	struct str instance_id, rack_id, client_id, client_host; /* ptr NULL = not given */
+	int32_t epoch;                                           /* 0 = joins */
+	int32_t rebalance_timeout_ms;                            /* -1 = as before */
+	const struct str *names;                                 /* NULL = as before */
+	size_t name_count;
+	struct str pattern;                 /* ptr NULL = as before, empty = none */
+	struct str assignor;                /* ptr NULL = as before */
+	const struct consumer_parts *owned; /* NULL = as before */
+};
+struct consumer_answer {
+	const struct consumer_member *member; /* NULL when it has left */
+	int32_t epoch;
+	bool with_assignment;
+};
+/*
+ * Joins, stays or leaves. ERR_UNKNOWN_MEMBER, FENCED_MEMBER_EPOCH, FENCED_INSTANCE,
+ * UNRELEASED_INSTANCE, UNSUPPORTED_ASSIGNOR, INVALID_REGEX, GROUP_MAX_SIZE, LIMIT, NOMEM: the
+ * member is as before.
+ */
+MUST_USE enum err consumer_beat(struct consumer_group *c, const struct consumer_beat *beat,
+    int64_t now_ms, struct consumer_answer *ret_answer);
+/* Removal of a static member by an administrator. ERR_UNKNOWN_MEMBER. */
+MUST_USE enum err consumer_evict(struct consumer_group *c, struct str instance_id);
+/* The member with this epoch: ERR_UNKNOWN_MEMBER, STALE_MEMBER_EPOCH. An older epoch is good for
+ * what it has been assigned since no later than then (KIP-1251): see consumer_may_commit. */
+MUST_USE enum err consumer_validate(const struct consumer_group *c, struct str member_id,
+    int32_t epoch, const struct consumer_member **ret_member);
+/* May a member at `epoch` commit an offset of this partition? ERR_OK, STALE_MEMBER_EPOCH. */
+MUST_USE enum err consumer_may_commit(
+    const struct consumer_member *m, int32_t epoch, struct log_uuid topic, int32_t partition);
+/* Timers: call when now_ms >= next_due_ms. */
+void consumer_tick(struct consumer_group *c, int64_t now_ms);
+bool consumer_is_subscribed(const struct consumer_group *c, const struct log_topic *topic);
+struct consumer_member *consumer_find(const struct consumer_group *c, struct str member_id);
+/* The assignor that most members ask for. */
+struct str consumer_assignor(const struct consumer_group *c);
+/* Everything must be stored anew: a store has failed. */
+void consumer_mark_all(struct consumer_group *c);
+
+/* ---- restoring from storage ------------------------------------------------------------------ */
+
+struct consumer_restore {
+	struct str id, instance_id, rack_id, client_id, client_host, assignor, pattern;
+	const struct str *names;
+	size_t name_count;
+	int32_t rebalance_timeout_ms;
+};
+/* A member as stored, without partitions; then its sets may be put in place: in order, without
+ * twins, owned by the member. consumer_restored makes the whole what it was, with sessions that
+ * start now; ERR_CORRUPT when a partition has two owners. */
+MUST_USE enum err consumer_restore_member(struct consumer_group *c,
+    const struct consumer_restore *from, struct consumer_member **ret_member);
+MUST_USE enum err consumer_restored(struct consumer_group *c, int64_t now_ms);
+
+/* ---- between the files of the state machine -------------------------------------------------- */
+
+/* consumer_member.c */
+MUST_USE enum err consumer_member_new(struct consumer_group *c, struct str id,
+    const struct consumer_beat *beat, struct consumer_member **ret_member);
+void consumer_member_remove(struct consumer_group *c, struct consumer_member *m);
+/* Takes over what the heartbeat says; *ret_changed: what the target depends on has changed. */
+MUST_USE enum err consumer_member_update(struct consumer_group *c, struct consumer_member *m,
+    const struct consumer_beat *beat, bool *ret_changed);
+MUST_USE enum err consumer_member_rename(
+    struct consumer_group *c, struct consumer_member *m, struct str id);
+/* Frees what it holds; `all`: also what it keeps, not only what it is to revoke. */
+void consumer_member_drop(struct consumer_group *c, struct consumer_member *m, bool all);
+
+/* consumer_topics.c */
+MUST_USE enum err consumer_subscribe(struct consumer_group *c, const struct consumer_beat *beat,
+    const struct consumer_subscription *before, struct consumer_subscription **ret_subscription);
+void consumer_unsubscribe(struct consumer_group *c, struct consumer_subscription *s);
+/* Looks the subscribed topics up again if need be; *ret_changed when they are others. */
+MUST_USE enum err consumer_refresh(struct consumer_group *c, bool *ret_changed);
+struct consumer_slot *consumer_slot(
+    const struct consumer_group *c, struct log_uuid topic, int32_t partition);
+MUST_USE enum err consumer_slot_make(
+    struct consumer_group *c, const struct consumer_part *part, struct consumer_slot **ret_slot);
+/* Index into the group's topics, or SIZE_MAX. */
+size_t consumer_topic_index(const struct consumer_group *c, struct log_uuid id);
+
+/* assignor.c: a new target for every member. */
+bool assignor_exists(struct str name);
+MUST_USE enum err assignor_run(struct consumer_group *c);
+
+/* consumer_reconcile.c: one step of a member towards its target. *ret_changed: it has other
+ * partitions than before. */
+MUST_USE enum err consumer_reconcile(struct consumer_group *c, struct consumer_member *m,
+    const struct consumer_parts *owned, bool *ret_changed);
