@@ -48,6 +48,7 @@ void io_req_begin(struct io_req *req)
 	ASSERT(req->done && req->fd >= 0);
 	ASSERT(!moves_bytes(req->op) ||
 	       (req->iov && req->iov_count > 0 && req->iov_count <= IO_IOV_MAX));
+	ASSERT(req->op != IO_WRITEBACK || req->iov);
 	req->err = ERR_OK;
 	req->sys_errno = 0;
 	req->result = 0;
