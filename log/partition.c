@@ -25,6 +25,7 @@ static void partition_free(struct log_partition *p)
 		segment_free(CONTAINER_OF(n, struct segment, node));
 	list_remove(&p->txn_node);
 	producers_release(&p->producers);
+	refusals_release(&p->refusals);
 	segment_order_release(&p->order);
 	txns_release(&p->txns);
 	if (p->replay)
@@ -93,6 +94,7 @@ enum err partition_new(
 	list_init(&p->load_waiting);
 	list_node_init(&p->txn_node);
 	producers_init(&p->producers);
+	refusals_init(&p->refusals);
 	txns_init(&p->txns);
 	p->dir = mem_strdup(dir);
 	enum err e = p->dir ? partition_register(p) : ERR_NOMEM;

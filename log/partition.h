@@ -80,6 +80,7 @@ struct log_partition {
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */
 
 	struct producers producers;
+	struct refusals refusals;  /* batches of producers that will come again */
 	struct txns txns;          /* the open ones always, the aborted ones with the producers */
 	struct list_node txn_node; /* log->txn_partitions: something is open */
 	struct list load_waiting;  /* struct log_producers_load */
@@ -185,6 +186,9 @@ MUST_USE enum err partition_check_producer(
 /* It was stamped. */
 void partition_note_producer(
     struct log_partition *p, const struct batch_header *h, uint64_t sequence, int64_t append_ns);
+/* It could not be taken, for `err`: the producer will send it again, unless the batch is at fault.
+ */
+void partition_note_refused(struct log_partition *p, struct bytes batch, enum err err);
 /* A control batch of it is durable. */
 void partition_note_marker(struct log_partition *p, struct bytes batch, int64_t offset);
 /* Replaces the last of a segment's producer snapshots, at a clean stop. Blocks. */

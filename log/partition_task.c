@@ -68,10 +68,13 @@ static void snap_write(struct io *io, const struct partition_create *c)
 	int fd;
 	snprintf(path, sizeof(path), "%s/%s", c->dir,
 	    segment_name(c->header.base_offset, ".snap", name));
-	/* A cache: not flushed, and no reason to fail. */
+	/* A cache, and no reason to fail. But flushed: once the segments before it are deleted,
+	 * nothing else knows who wrote there. Its name is synced with the segment's. */
 	enum err e = io_open(io, path, IO_CREATE, &fd);
 	if (e == ERR_OK) {
 		e = io_pwrite(io, fd, c->snap.ptr, c->snap.len, 0);
+		if (e == ERR_OK)
+			e = io_fdatasync(io, fd);
 		enum err closed = io_close(io, fd);
 		e = e == ERR_OK ? closed : e;
 	}

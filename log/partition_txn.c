@@ -12,6 +12,8 @@ enum err partition_check_producer(
     struct log_partition *p, const struct batch_header *h, struct producer_batch *ret_original)
 {
 	TRY(producers_check(&p->producers, h, ret_original));
+	if (producers_would_begin(&p->producers, h))
+		TRY(refusals_check(&p->refusals, h));
 	return txns_check(&p->txns, h, p->log_start);
 }
 
@@ -20,9 +22,22 @@ void partition_note_producer(
 {
 	bool stamped = p->topic->config.timestamp_type == LOG_TIME_APPEND;
 	producers_note(&p->producers, h, sequence, append_ns, stamped ? h->max_timestamp_ms : -1);
+	refusals_clear(&p->refusals, h->producer_id);
 	txns_note(&p->txns, h, sequence, append_ns);
 	if (!list_linked(&p->txn_node) && p->state == PARTITION_OPEN && txns_oldest(&p->txns))
 		list_push_back(&p->log->txn_partitions, &p->txn_node);
+}
+
+void partition_note_refused(struct log_partition *p, struct bytes batch, enum err err)
+{
+	struct batch_header h;
+	if (p->state != PARTITION_OPEN || err == ERR_CORRUPT_MESSAGE ||
+	    err == ERR_MESSAGE_TOO_LARGE || err == ERR_INVALID_TOPIC)
+		return;
+	size_t mark = err_mark();
+	if (batch_header_read(batch, &h) == ERR_OK && h.producer_id >= 0)
+		refusals_note(&p->refusals, &h);
+	err_rewind(mark);
 }
 
 void partition_note_marker(struct log_partition *p, struct bytes batch, int64_t offset)

@@ -158,3 +158,91 @@ void producers_expire(struct producers *ps, int64_t now_ns)
 		producer_forget(ps, p);
 	}
 }
+
+bool producers_would_begin(const struct producers *ps, const struct batch_header *h)
+{
+	const struct producer *p = producer_find(ps, h->producer_id);
+	return !p || p->epoch < 0 || (p->epoch == h->producer_epoch && p->count == 0);
+}
+
+/* ---- refused batches ------------------------------------------------------------------------- */
+
+struct refusal {
+	int64_t producer_id; /* first: the map's key */
+	struct list_node node;
+	int32_t sequence;
+	int16_t epoch;
+};
+
+static struct refusal *refusal_find(const struct refusals *rf, int64_t id)
+{
+	return rf->map.count > 0 ? map_get(&rf->map, producer_key(&id)) : NULL;
+}
+
+static void refusal_forget(struct refusals *rf, struct refusal *r)
+{
+	map_remove(&rf->map, producer_key(&r->producer_id));
+	list_remove(&r->node);
+	mem_free(r);
+}
+
+void refusals_init(struct refusals *rf)
+{
+	map_init(&rf->map);
+	list_init(&rf->order);
+}
+
+void refusals_release(struct refusals *rf)
+{
+	struct list_node *n;
+	while ((n = list_first(&rf->order)))
+		refusal_forget(rf, CONTAINER_OF(n, struct refusal, node));
+	map_release(&rf->map);
+	refusals_init(rf);
+}
+
+void refusals_note(struct refusals *rf, const struct batch_header *h)
+{
+	struct refusal *r = refusal_find(rf, h->producer_id);
+	if (h->base_sequence < 0)
+		return;
+	if (!r) {
+		struct list_node *oldest = list_first(&rf->order);
+		if (rf->map.count >= REFUSALS_MAX && oldest)
+			refusal_forget(rf, CONTAINER_OF(oldest, struct refusal, node));
+		r = mem_calloc(1, sizeof(*r));
+		if (!r)
+			return;
+		r->producer_id = h->producer_id;
+		list_node_init(&r->node);
+		if (map_put(&rf->map, producer_key(&r->producer_id), r) != ERR_OK) {
+			mem_free(r);
+			return;
+		}
+		list_push_back(&rf->order, &r->node);
+	} else if (h->producer_epoch < r->epoch ||
+	           (h->producer_epoch == r->epoch &&
+	               sequence_before(r->sequence, h->base_sequence))) {
+		return; /* the first one is waited for */
+	}
+	r->epoch = h->producer_epoch;
+	r->sequence = h->base_sequence;
+}
+
+enum err refusals_check(const struct refusals *rf, const struct batch_header *h)
+{
+	const struct refusal *r = refusal_find(rf, h->producer_id);
+	if (!r || r->epoch != h->producer_epoch || h->base_sequence < 0 ||
+	    sequence_before(h->base_sequence, r->sequence))
+		return ERR_OK;
+	return err_note(ERR_OUT_OF_ORDER_SEQUENCE,
+	    "producer %lld: sequence %d was refused before and comes before %d",
+	    (long long)h->producer_id, r->sequence, h->base_sequence);
+}
+
+void refusals_clear(struct refusals *rf, int64_t producer_id)
+{
+	struct refusal *r = refusal_find(rf, producer_id);
+	if (r)
+		refusal_forget(rf, r);
+}

@@ -9,6 +9,10 @@
  * offset; a lower epoch is INVALID_PRODUCER_EPOCH; a higher epoch must start at sequence 0; within
  * an epoch sequences are dense (they wrap from 2^31-1 to 0); an unknown producer may start anywhere
  * (its past may have been deleted). A producer that was silent for 24 h is forgotten.
+ *
+ * One rule more than Kafka has: a batch that the log could not take (a full disk, a full queue, a
+ * failed call) comes again, and until then those that were sent behind it must not begin the
+ * producer's sequence here: the retry would be taken for stored. They are OUT_OF_ORDER_SEQUENCE.
  */
 #include "log/batch.h"
 #include "log/txn.h"
@@ -53,6 +57,27 @@ void producers_note(struct producers *ps, const struct batch_header *h, uint64_t
 /* Makes room for one producer: NOMEM. */
 MUST_USE enum err producers_reserve(struct producers *ps, int64_t producer_id);
 void producers_expire(struct producers *ps, int64_t now_ns);
+/* True when nothing is known of the batch's producer in its epoch, so that it may start anywhere.
+ */
+bool producers_would_begin(const struct producers *ps, const struct batch_header *h);
+
+/* ---- refused batches ------------------------------------------------------------------------- */
+enum { REFUSALS_MAX = 4096 /* per partition: the oldest is forgotten */ };
+/* Per producer the first batch that the log could not take. Apart from the producers, which may not
+ * be loaded yet. */
+struct refusals {
+	struct map map;
+	struct list order; /* oldest first */
+};
+
+void refusals_init(struct refusals *rf);
+void refusals_release(struct refusals *rf);
+/* h was refused and will come again. Without memory it is not noted: then it is as in Kafka. */
+void refusals_note(struct refusals *rf, const struct batch_header *h);
+/* OUT_OF_ORDER_SEQUENCE: an earlier batch of the producer was refused and has not come again. */
+MUST_USE enum err refusals_check(const struct refusals *rf, const struct batch_header *h);
+/* A batch of the producer was accepted: from now on its sequence is known. */
+void refusals_clear(struct refusals *rf, int64_t producer_id);
 
 /* ---- .snap: checksummed cache ---------------------------------------------------------------- */
 enum {

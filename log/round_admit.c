@@ -397,6 +397,13 @@ static void req_duplicate(
 	list_push_back(&r->duplicates, &req->node);
 }
 
+/* Not taken, through no fault of its producer's order: it will come again. */
+static void req_refuse(struct rounds *rs, struct log_append *req, enum err err)
+{
+	partition_note_refused(req->partition, bytes_of(req->batch, req->batch_len), err);
+	rounds_answer(rs, req, err);
+}
+
 static void req_admit(struct rounds *rs, struct log_append *req)
 {
 	struct log_partition *p = req->partition;
@@ -502,8 +509,9 @@ static void set_take(struct rounds *rs, struct list_node *first, enum err refuse
 		struct log_partition *p = req->partition;
 		list_remove(&req->node);
 		p->queued--;
-		if (req->err != ERR_OK || refuse != ERR_OK)
-			rounds_answer(rs, req, req->err != ERR_OK ? req->err : refuse);
+		enum err e = req->err != ERR_OK ? req->err : refuse;
+		if (e != ERR_OK)
+			req_refuse(rs, req, e);
 		else
 			req_admit(rs, req);
 		partition_delete_ready(p);
@@ -627,7 +635,7 @@ void log_append(struct log *log, struct log_append *const *reqs, size_t count, b
 		list_node_init(&req->node);
 		partition_ref(req->partition);
 		if (refuse != ERR_OK) {
-			rounds_answer(rs, req, refuse);
+			req_refuse(rs, req, refuse);
 			continue;
 		}
 		req->internal_[ROUND_REQ_LEFT] = count - i;

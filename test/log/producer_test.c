@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Idempotent producers: duplicates, order, epochs, and that all of it survives restarts. */
+#include "log/partition_drop.h"
 #include "test/lib/log_fixture.h"
 #include "test/lib/sim_io.h"
+#include <errno.h>
 #include <stdio.h>
 
 struct world {
 	struct sim_disk *disk;
 	struct io *io;
 	struct log_fixture f;
+	int64_t trimmed; /* log start of topic 1 */
 };
 static struct world w;
 
@@ -18,6 +21,7 @@ static void world_io(void)
 	log_fixture_init_io(&w.f, w.io, "/data");
 	w.f.options.journal_bytes = MIB;
 	w.f.topics[1].config.segment_bytes = 6000;
+	w.f.log_start[1][0] = w.trimmed;
 	assert_ok(log_fixture_open(&w.f));
 }
 
@@ -25,6 +29,7 @@ static int setup(void **state)
 {
 	(void)state;
 	w.disk = sim_disk_new(0);
+	w.trimmed = 0;
 	world_io();
 	return 0;
 }
@@ -228,6 +233,96 @@ static void too_many_producers_push_out_the_oldest(void **state)
 	producers_release(&ps);
 }
 
+static void what_was_sent_behind_a_refused_batch_waits_for_it(void **state)
+{
+	(void)state;
+	/* the first segment cannot be made: the first batches of the producer are refused */
+	sim_io_fault(w.io, (struct sim_fault){.calls = SIM_CALL_OPEN, .nth = 1, .sys_errno = EIO});
+	assert_int_equal(produce(0, 7, 0, 0, 3, NULL), ERR_IO);
+	assert_int_equal(produce(0, 7, 0, 3, 2, NULL), ERR_IO);
+	sim_io_fault(w.io, (struct sim_fault){0});
+	assert_int_equal(produce(0, 7, 0, 5, 2, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(produce(0, 7, 0, 3, 2, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 8, 0, 5, 1, NULL)); /* no matter of other producers */
+	assert_ok(produce(0, 7, 0, 0, 3, NULL));
+	assert_ok(produce(0, 7, 0, 3, 2, NULL));
+	assert_ok(produce(0, 7, 0, 5, 2, NULL));
+	assert_int_equal(w.f.partitions[0][0]->refusals.map.count, 0);
+}
+
+static void a_new_epoch_does_not_wait_for_a_refused_batch(void **state)
+{
+	(void)state;
+	sim_io_fault(w.io, (struct sim_fault){.calls = SIM_CALL_OPEN, .nth = 1, .sys_errno = EIO});
+	assert_int_equal(produce(0, 7, 0, 4, 3, NULL), ERR_IO);
+	sim_io_fault(w.io, (struct sim_fault){0});
+	assert_int_equal(produce(0, 7, 0, 7, 3, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 7, 1, 0, 3, NULL));
+	assert_ok(produce(0, 7, 1, 3, 3, NULL));
+}
+
+static void of_refused_batches_the_first_is_waited_for(void **state)
+{
+	struct refusals rf;
+	struct batch_header h = {.producer_id = 7, .base_sequence = INT32_MAX};
+	(void)state;
+	refusals_init(&rf);
+	refusals_note(&rf, &h);
+	h.base_sequence = 4; /* behind it: sequences wrap */
+	refusals_note(&rf, &h);
+	assert_int_equal(refusals_check(&rf, &h), ERR_OUT_OF_ORDER_SEQUENCE);
+	h.base_sequence = INT32_MAX;
+	assert_ok(refusals_check(&rf, &h));
+	for (h.producer_id = 8; h.producer_id < 8 + REFUSALS_MAX; h.producer_id++)
+		refusals_note(&rf, &h);
+	assert_int_equal(rf.map.count, REFUSALS_MAX);
+	h.base_sequence = 4;
+	h.producer_id = 7; /* pushed out by the last */
+	assert_ok(refusals_check(&rf, &h));
+	h.producer_id = 8;
+	assert_int_equal(refusals_check(&rf, &h), ERR_OUT_OF_ORDER_SEQUENCE);
+	refusals_clear(&rf, 8);
+	assert_ok(refusals_check(&rf, &h));
+	refusals_release(&rf);
+}
+
+static void the_state_outlives_its_records_at_a_power_cut(void **state)
+{
+	const char *first = "/data/topics/topic1-0/00000000000000000000.log";
+	struct log_put put;
+	(void)state;
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		assert_ok(produce(1, 7, 0, 0, 3, NULL));
+		for (int i = 0; i < 40; i++)
+			assert_ok(produce(1, 8, 0, i, 1, NULL));
+		struct log_partition *p = w.f.partitions[1][0];
+		bool there = true;
+		w.trimmed = p->durable_end;
+		partition_trim(p, w.trimmed);
+		for (int i = 0; i < 100 && there; i++) {
+			struct io_stat st;
+			io_sleep_ns(w.io, 50 * MS_NS);
+			log_fixture_turn(&w.f);
+			there = io_stat(w.io, first, &st) == ERR_OK;
+		}
+		assert_false(there);
+		struct sim_disk *after = sim_io_cut_power(w.io, seed);
+		log_fixture_release(&w.f);
+		io_free(w.io);
+		sim_disk_free(w.disk);
+		w.disk = after;
+		world_io();
+		assert_ok(produce(1, 7, 0, 0, 3, &put)); /* its answer was lost: once is enough */
+		assert_true(put.req.duplicate);
+		assert_int_equal(put.req.base_offset, 0);
+		stop(true);
+		sim_disk_free(w.disk);
+		w.disk = sim_disk_new(0);
+		w.trimmed = 0;
+		world_io();
+	}
+}
+
 static void an_all_or_none_set_is_refused_whole(void **state)
 {
 	struct log_put puts[3];
@@ -271,6 +366,10 @@ int main(void)
 		TEST(the_state_survives_the_loss_of_its_snapshots),
 		TEST(a_silent_producer_is_forgotten_after_a_day),
 		TEST(too_many_producers_push_out_the_oldest),
+		TEST(what_was_sent_behind_a_refused_batch_waits_for_it),
+		TEST(a_new_epoch_does_not_wait_for_a_refused_batch),
+		TEST(of_refused_batches_the_first_is_waited_for),
+		TEST(the_state_outlives_its_records_at_a_power_cut),
 		TEST(an_all_or_none_set_is_refused_whole),
 	};
 	return cmocka_run_group_tests_name("producer", tests, NULL, NULL);
