@@ -293,26 +293,61 @@ static char *parent_of(const char *path)
 	return len == 0 ? mem_strdup(STR(".")) : mem_strdup(str_from(path, len));
 }
 
-static enum err mkdir_durably(struct io *io, const char *path)
+static enum err sync_parent(struct io *io, const char *path)
+{
+	char *parent = parent_of(path);
+	if (!parent)
+		return err_note(ERR_NOMEM, "fsync the parent of %s", path);
+	enum err e = io_fsync_dir(io, parent);
+	mem_free(parent);
+	return e;
+}
+
+/*
+ * The name of a directory that is there: who made it may have been killed before the sync. Where a
+ * sync is not allowed or not known, it is somebody else's name.
+ */
+static enum err sync_found(struct io *io, const char *path)
+{
+	size_t mark = err_mark();
+	enum err e = sync_parent(io, path);
+	if (e != ERR_PERMISSION && e != ERR_INVALID && e != ERR_UNSUPPORTED)
+		return e;
+	err_rewind(mark);
+	return ERR_OK;
+}
+
+/* *made: in, its parent was made here; out, it was itself. */
+static enum err mkdir_durably(struct io *io, const char *path, bool *made)
 {
 	struct io_stat st;
 	size_t mark = err_mark();
-	enum err e = io_mkdir(io, path);
-	if (e == ERR_EXISTS) {
+	enum err e = io_stat(io, path, &st);
+	if (e == ERR_OK && !st.is_directory)
+		return err_note(ERR_EXISTS, "%s is not a directory", path);
+	if (e == ERR_OK)
+		*made = false;
+	if (e != ERR_NOT_FOUND)
+		return e;
+	err_rewind(mark);
+	char *parent = parent_of(path);
+	if (!parent)
+		return err_note(ERR_NOMEM, "mkdir %s", path);
+	/* first: of what is found at the next start only the last name may be not durable */
+	e = *made ? ERR_OK : sync_found(io, parent);
+	mem_free(parent);
+	TRY(e);
+	e = io_mkdir(io, path);
+	if (e == ERR_EXISTS) { /* made meanwhile, or a link to nothing */
 		TRY(io_stat(io, path, &st));
 		if (!st.is_directory)
 			return err_note(ERR_EXISTS, "%s is not a directory", path);
 		err_rewind(mark);
-		return ERR_OK;
 	}
-	if (e != ERR_OK)
+	if (e != ERR_OK && e != ERR_EXISTS)
 		return e;
-	char *parent = parent_of(path);
-	if (!parent)
-		return err_note(ERR_NOMEM, "mkdir %s", path);
-	e = io_fsync_dir(io, parent);
-	mem_free(parent);
-	return e;
+	*made = true;
+	return sync_parent(io, path);
 }
 
 enum err io_mkdir_all(struct io *io, const char *path)
@@ -321,18 +356,21 @@ enum err io_mkdir_all(struct io *io, const char *path)
 	if (!prefix)
 		return err_note(ERR_NOMEM, "mkdir %s", path);
 	enum err e = ERR_OK;
+	bool made = false;
 	for (size_t i = 1; prefix[0] && e == ERR_OK; i++) {
 		char c = prefix[i];
 		if (c != '/' && c != '\0')
 			continue;
 		prefix[i] = '\0';
 		if (prefix[i - 1] != '/')
-			e = mkdir_durably(io, prefix);
+			e = mkdir_durably(io, prefix, &made);
 		if (c == '\0')
 			break;
 		prefix[i] = c;
 	}
 	mem_free(prefix);
+	if (e == ERR_OK && !made)
+		e = sync_found(io, path);
 	return e;
 }
 

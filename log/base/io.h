@@ -221,7 +221,8 @@ void io_sleep_ns(struct io *io, int64_t ns);
 /* ---- composed of the above ------------------------------------------------------------------- */
 /*
  * mkdir of `path` and each missing parent, each followed by fsync of its parent directory. ERR_OK
- * when it is there.
+ * when it is there; its name is durable then too, whoever made it, unless the parent is not ours to
+ * sync.
  */
 MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */

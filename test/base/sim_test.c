@@ -247,6 +247,49 @@ static void a_name_is_durable_only_after_its_directory_is_synced(void **state)
 	sim_disk_free(disk);
 }
 
+/* mkdir_all, killed before its nth call; false when it came to its end. */
+static bool mkdir_killed(struct sim_disk **disk, uint64_t nth)
+{
+	struct io *io = open_sim(*disk, nth);
+	sim_io_fall_at(io, nth, true, nth);
+	enum err e = io_mkdir_all(io, "/a/b/c");
+	struct sim_disk *after = sim_io_fallen(io);
+	io_free(io);
+	err_clear();
+	assert_int_equal(e, after ? ERR_IO : ERR_OK);
+	if (!after)
+		return false;
+	sim_disk_free(*disk);
+	*disk = after;
+	return true;
+}
+
+static void mkdir_all_makes_durable_what_a_killed_one_has_left(void **state)
+{
+	(void)state;
+	bool killed = true;
+	uint64_t nth = 1;
+	for (; killed; nth++) {
+		/* killed twice: the second must not pass over what the first has left */
+		for (uint64_t second = 0; second <= nth; second++) {
+			struct sim_disk *disk = sim_disk_new(0);
+			killed = mkdir_killed(&disk, nth);
+			if (killed && second > 0)
+				(void)mkdir_killed(&disk, second);
+			struct io *io = open_sim(disk, 1);
+			assert_ok(io_mkdir_all(io, "/a/b/c"));
+			int fd = open_file(io, "/a/b/c/f");
+			assert_ok(io_fsync(io, fd));
+			assert_ok(io_fsync_dir(io, "/a/b/c"));
+			assert_int_equal(presence_of(disk, "/a/b/c/f").missing, 0);
+			assert_ok(io_close(io, fd));
+			io_free(io);
+			sim_disk_free(disk);
+		}
+	}
+	assert_true(nth > 6);
+}
+
 static void a_rename_between_directories_needs_both_synced(void **state)
 {
 	(void)state;
@@ -762,6 +805,7 @@ int main(void)
 	    cmocka_unit_test(each_unsynced_sector_has_each_fate),
 	    cmocka_unit_test(an_append_may_leave_the_size_without_the_data_or_any_size_it_had),
 	    cmocka_unit_test(a_name_is_durable_only_after_its_directory_is_synced),
+	    cmocka_unit_test(mkdir_all_makes_durable_what_a_killed_one_has_left),
 	    cmocka_unit_test(a_rename_between_directories_needs_both_synced),
 	    cmocka_unit_test(a_failed_sync_loses_what_a_later_sync_does_not_bring_back),
 	    cmocka_unit_test(writeback_makes_the_first_of_two_writes_survive),
