@@ -325,7 +325,7 @@ static enum err member_keys(struct arena *arena, const struct agg_slot *s,
 enum err group_members_add(struct aggregate *a, struct arena *arena, const struct agg_slot *s,
     const struct slot_rows *rows)
 {
-	struct key_batch keys;
+	struct key_batch keys = {0};
 	TRY(member_keys(arena, s, rows, &keys));
 	struct entry **parts = arena_alloc(arena, (keys.count + 1) * sizeof *parts);
 	if (!parts)

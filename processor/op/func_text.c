@@ -269,9 +269,13 @@ BODY(text_position)
 	(void)call;
 	EACH_ROW (ev, out, r) {
 		struct str s = arg_s(&args[0], r), what = arg_s(&args[1], r);
-		const char *hit = what.len == 0 ? s.ptr : memmem(s.ptr, s.len, what.ptr, what.len);
-		out->i[r] =
-		    hit ? (int64_t)utf8_count(str_from(s.ptr, (size_t)(hit - s.ptr))) + 1 : 0;
+		const char *hit = s.len >= what.len && what.len > 0
+		                      ? memmem(s.ptr, s.len, what.ptr, what.len)
+		                      : NULL;
+		if (hit)
+			out->i[r] = (int64_t)utf8_count(str_from(s.ptr, (size_t)(hit - s.ptr))) + 1;
+		else
+			out->i[r] = what.len == 0; /* nothing is at the beginning */
 	}
 }
 
