@@ -662,6 +662,8 @@ void rounds_start(struct rounds *rs)
 		rounds_scan(rs);
 }
 
+#define CLEAN_WAIT_NS (5 * S_NS) /* a checkpoint takes less */
+
 static enum err rounds_turn(struct rounds *rs, const bool *wanted)
 {
 	struct log *log = rs->log;
@@ -676,7 +678,18 @@ enum err rounds_write_clean(struct rounds *rs)
 	ASSERT(rounds_idle(rs));
 	rs->lazy_bound = 0; /* nothing is in flight: no sequence above D was told to anybody */
 	rs->clean_now = true;
-	return rounds_turn(rs, &rs->clean_now);
+	rounds_start(rs);
+	int64_t end = loop_now_ns(rs->log->loop) + CLEAN_WAIT_NS;
+	while ((rs->clean_now || rs->busy) && !rs->log->failed) {
+		TRY(loop_step(rs->log->loop, 10 * MS_NS));
+		if (!rs->busy && loop_now_ns(rs->log->loop) > end) {
+			/* no room in the journal that a checkpoint could make: the next start does
+			 * without CLEAN, it rewrites from the journal */
+			rs->clean_now = false;
+			return err_note(ERR_AGAIN, "no room in the journal for CLEAN");
+		}
+	}
+	return rs->log->failed ? err_note(ERR_IO, "the journal cannot be written") : ERR_OK;
 }
 
 enum err rounds_write_mark(struct rounds *rs)
