@@ -30,6 +30,7 @@ class Server:
         self.env = dict(os.environ, XDG_STATE_HOME=os.path.join(os.path.dirname(data), "state"), **(env or {}))
         self.log = data + ".log"
         self.process = None
+        self.listen = "127.0.0.1:0"  # a test that wants the same port at each start sets it to what `kafka` was
         self.start(wait)
 
     def start(self, wait=True):
@@ -38,7 +39,7 @@ class Server:
             os.unlink(endpoints)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [KAPPA, "serve", "--data", self.data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"] + self.args,
+                [KAPPA, "serve", "--data", self.data, "--listen", self.listen, "--http", "127.0.0.1:0"] + self.args,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if wait:
             self.wait_ready()
