@@ -22,6 +22,7 @@ struct rebuild {
 	struct fsck *f;
 	struct offline_record record;
 	struct checkpoint_row row; /* of the partition that is read; log_end 0 = nothing yet */
+	struct txns txns;          /* its open ones */
 	uint64_t marked, sequence, producer_ids;
 	int64_t append_ns;
 	uint32_t epoch;
@@ -111,6 +112,8 @@ static enum err rebuild_partition(void *ctx, struct fsck *f, const char *dir, in
 	(void)dir;
 	(void)lowest;
 	r->row = (struct checkpoint_row){0};
+	txns_release(&r->txns);
+	txns_init(&r->txns);
 	return ERR_OK;
 }
 
@@ -188,6 +191,8 @@ static enum err rebuild_frame(void *ctx, const struct fsck_seen *seen)
 	if (batch && batch_header_read(seen->body, &h) == ERR_OK && h.producer_id >= 0 &&
 	    (uint64_t)h.producer_id >= r->producer_ids)
 		r->producer_ids = (uint64_t)h.producer_id + 1;
+	if (batch)
+		TRY(offline_txns_note(&r->txns, f, seen->body));
 	return above_add(r, f->sequence);
 }
 
@@ -198,6 +203,7 @@ static enum err rebuild_partition_end(void *ctx, const char *dir, const struct f
 	if (r->row.segment_end == 0)
 		return ERR_OK; /* nothing in it says what it is */
 	struct partition_key key = {r->row.topic_id, r->row.partition};
+	r->row.transactions = offline_txns_row(&r->txns, r->row.log_end);
 	const struct fsck_end *known = fsck_end_of(r->f, key);
 	if (known && known->log_end > r->row.log_end) {
 		/* an old record knew more: the next start refuses, as it must */
@@ -316,7 +322,9 @@ enum err log_rebuild_journal(struct io *io, const char *data_dir,
 	    .finish = rebuild_finish,
 	    .ends_unknown = true,
 	};
+	txns_init(&r.txns);
 	enum err err = fsck_walk(io, data_dir, options, &sink, print, ctx);
+	txns_release(&r.txns);
 	offline_record_release(&r.record);
 	mem_free(r.above);
 	return err;

@@ -23,7 +23,7 @@ struct offline_part {
 	struct partition_key key;
 	char topic[TOPIC_NAME_MAX + 1];
 	uint32_t epoch;      /* server epoch in segment headers and HOLE frames */
-	uint32_t generation; /* of the segments; above 0, so no server appends to them */
+	uint32_t generation; /* of the segments that begin; above 0, so no server appends to them */
 	/* where the next frame goes */
 	int64_t next_offset;
 	uint64_t last_sequence; /* of the last frame, 0 = none */
@@ -33,11 +33,13 @@ struct offline_part {
 	int fd;
 	bool roll; /* set by the caller: what comes next goes into a new segment */
 	int64_t base;
+	uint32_t base_generation;
 	uint32_t pos;
 	struct frame_seed seed;
 	struct writer buf; /* the file's bytes from buf_pos on */
 	uint32_t buf_pos;
 	struct index index;
+	struct txns txns; /* those that are open at next_offset */
 	/* what was written */
 	uint64_t frames, holes, bytes;
 	int64_t hole_offsets;
@@ -68,6 +70,11 @@ MUST_USE enum err offline_part_hole(struct offline_part *part, struct offline_ho
 MUST_USE enum err offline_part_close(struct offline_part *part, struct checkpoint_row *ret_row);
 /* After close, or to give up (the files stay). */
 void offline_part_release(struct offline_part *part);
+
+/* A frame's batch, for the transactions that are open behind it. ERR_NOMEM. */
+MUST_USE enum err offline_txns_note(struct txns *txns, const struct frame *f, struct bytes batch);
+/* What the checkpoint record's row says of them (FORMAT.md). */
+uint64_t offline_txns_row(const struct txns *txns, int64_t end);
 
 /* ---- journal and record ---------------------------------------------------------------------- */
 

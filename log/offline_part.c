@@ -20,6 +20,7 @@ enum err offline_part_open(struct offline_part *part, struct io *io, const char 
 	memcpy(part->topic, topic_name.ptr, topic_name.len);
 	writer_init(&part->buf, SIZE_MAX);
 	index_init(&part->index);
+	txns_init(&part->txns);
 	int n = snprintf(part->dir, sizeof(part->dir), "%s/%s", dir, name);
 	if (n < 0 || (size_t)n >= sizeof(part->dir))
 		return err_note(ERR_LIMIT, "%s: path too long", dir);
@@ -34,6 +35,7 @@ void offline_part_release(struct offline_part *part)
 	part->fd = -1;
 	writer_release(&part->buf);
 	index_release(&part->index);
+	txns_release(&part->txns);
 }
 
 /* ---- one segment ----------------------------------------------------------------------------- */
@@ -63,6 +65,7 @@ static enum err segment_begin(struct offline_part *part, uint64_t first_sequence
 	io_random(part->io, h.seed, sizeof(h.seed));
 	part->roll = false;
 	part->base = part->next_offset;
+	part->base_generation = part->generation;
 	part->pos = part->buf_pos = SEGMENT_HEADER_BYTES;
 	part->seed = frame_seed_of(h.seed);
 	writer_clear(&part->buf);
@@ -84,8 +87,9 @@ static enum err part_write(struct offline_part *part)
 
 static enum err index_fill(struct offline_part *part, int fd, bool seal)
 {
-	struct index_header h = {
-	    .version = INDEX_VERSION, .base_offset = part->base, .generation = part->generation};
+	struct index_header h = {.version = INDEX_VERSION,
+	    .base_offset = part->base,
+	    .generation = part->base_generation};
 	uint8_t head[INDEX_HEADER_BYTES];
 	if (index_write_begin(&part->index))
 		TRY(index_write(part->io, fd, 0, &part->index.writing));
@@ -115,6 +119,25 @@ static enum err segment_end(struct offline_part *part, bool seal)
 	enum err err = index_fill(part, fd, seal);
 	enum err closed = io_close(part->io, fd);
 	return err == ERR_OK ? closed : err;
+}
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+enum err offline_txns_note(struct txns *txns, const struct frame *f, struct bytes batch)
+{
+	struct batch_header h;
+	TRY(batch_header_read(batch, &h));
+	if (h.producer_id < 0)
+		return ERR_OK;
+	h.base_offset = f->base_offset;
+	TRY(txns_load(txns, &h, batch, f->sequence, f->append_time_ns));
+	txns_forget_aborted(txns); /* a start finds them in the log */
+	return ERR_OK;
+}
+
+uint64_t offline_txns_row(const struct txns *txns, int64_t end)
+{
+	return txns->used ? 1 + (uint64_t)txns_stable_end(txns, end) : 0;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -156,6 +179,7 @@ enum err offline_part_frame(struct offline_part *part, const struct frame *meta,
 	struct frame f = *meta;
 	struct batch_header h;
 	TRY(batch_header_read(batch, &h));
+	TRY(offline_txns_note(&part->txns, meta, batch));
 	f.version = FRAME_VERSION;
 	f.flags = 0;
 	part->frames++;
@@ -211,6 +235,7 @@ enum err offline_part_close(struct offline_part *part, struct checkpoint_row *re
 	    .segment_end = part->pos,
 	    .last_sequence = part->last_sequence,
 	    .last_link = part->link,
+	    .transactions = offline_txns_row(&part->txns, part->next_offset),
 	};
 	return io_fsync_dir(part->io, part->dir);
 }

@@ -6,7 +6,8 @@
  *   partition      OUT/topics/<dir> begins at the offset its first file is named after
  *   segment        a new one there too, with a new secret, one generation up
  *   frame          copied with its sequence and times; what was lost before it becomes a HOLE
- *   partition_end  what is lost up to the known end becomes a HOLE, so no offset is used again
+ *   partition_end  what is lost up to the known end becomes a HOLE, so no offset is used again;
+ *                  the snapshots of producers that verify are copied
  *   finish         journal, checkpoint record; then the catalog of OUT gets a GAP row for each
  * hole, a new leader epoch, and the topics whose rows are lost       salvage_catalog.c
  *
@@ -56,6 +57,7 @@ static enum err lose(struct salvage *s, int64_t to, uint64_t before)
 	s->lost_offsets += to - part->next_offset;
 	TRY(note_hole(s, &hole));
 	s->lost_batches = 0;
+	s->lost_from = part->next_offset;
 	return offline_part_hole(part, hole);
 }
 
@@ -127,6 +129,7 @@ static enum err salvage_partition(void *ctx, struct fsck *f, const char *dir, in
 	s->lowest = lowest;
 	s->open = false;
 	s->lost_batches = 0;
+	s->lost_from = -1;
 	return ERR_OK;
 }
 
@@ -171,6 +174,62 @@ static enum err lose_end(struct salvage *s, const struct fsck_end *end, bool rea
 	return lose(s, to, end->last_sequence + 1);
 }
 
+/* Those that began before a hole and have no end: it may have been in there. */
+static void tell_unended(struct salvage *s)
+{
+	LIST_EACH (&s->part.txns.open, n, next) {
+		const struct txn_open *t = CONTAINER_OF(n, struct txn_open, node);
+		if (t->first_offset < s->lost_from)
+			fsck_find(s->f, ERR_GAP,
+			    "partition=%s what=transaction producer_id=%lld first_offset=%lld "
+			    "reason=\"its end may be lost; readers of committed data wait here "
+			    "until "
+			    "it is aborted\"",
+			    s->dir, (long long)t->producer_id, (long long)t->first_offset);
+	}
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+/* A snapshot says what nothing else does of producers whose records were deleted. */
+static enum err copy_snap(struct salvage *s, const char *name, int64_t base)
+{
+	char from[LOG_PATH_MAX], to[LOG_PATH_MAX + TOPIC_NAME_MAX], segment[SEGMENT_NAME_BYTES];
+	struct snap_header h;
+	struct bytes file;
+	struct io_stat stat;
+	snprintf(to, sizeof(to), "%s/%s", s->part.dir, segment_name(base, ".log", segment));
+	if (io_stat(s->f->io, to, &stat) != ERR_OK) {
+		err_clear(); /* no segment begins here: nobody would read it */
+		return ERR_OK;
+	}
+	snprintf(to, sizeof(to), "%s/%s", s->part.dir, name);
+	TRY(fsck_path(s->f, from, "topics/%s/%s", s->dir, name));
+	TRY(io_read_file(s->f->io, from, snap_bytes_max(), &file));
+	bool good = snap_decode(file, NULL, NULL, &h) == ERR_OK &&
+	            log_uuid_equal(h.topic_id, s->part.key.topic_id) &&
+	            h.partition == s->part.key.partition && h.offset <= s->part.next_offset;
+	err_clear(); /* the walk has told of a bad one */
+	enum err err = good ? io_write_file(s->f->io, to, file) : ERR_OK;
+	mem_free((void *)(uintptr_t)file.ptr);
+	return err;
+}
+
+static enum err copy_snaps(struct salvage *s)
+{
+	char path[LOG_PATH_MAX];
+	struct io_names names;
+	int64_t base;
+	TRY(fsck_path(s->f, path, "topics/%s", s->dir));
+	TRY(io_list(s->f->io, path, &names));
+	enum err err = ERR_OK;
+	for (size_t i = 0; i < names.count && err == ERR_OK; i++)
+		if (segment_name_parse(names.name[i], ".snap", &base))
+			err = copy_snap(s, names.name[i], base);
+	io_names_release(&names);
+	return err;
+}
+
 static enum err salvage_partition_end(void *ctx, const char *dir, const struct fsck_end *end)
 {
 	struct salvage *s = ctx;
@@ -180,9 +239,12 @@ static enum err salvage_partition_end(void *ctx, const char *dir, const struct f
 	bool reached = end && s->part.last_sequence >= end->last_sequence;
 	enum err err = lose_end(s, end, reached);
 	if (err == ERR_OK)
+		err = copy_snaps(s);
+	if (err == ERR_OK)
 		err = offline_part_close(&s->part, &row);
 	if (err == ERR_OK && row.log_end > 0)
 		err = offline_record_put(&s->record, &row);
+	tell_unended(s);
 	s->frames += s->part.frames;
 	s->bytes += s->part.bytes;
 	if (err == ERR_OK)

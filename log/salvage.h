@@ -22,6 +22,7 @@ struct salvage {
 	bool open;
 	struct offline_part part;
 	uint64_t lost_batches; /* frames seen since the last good one whose body is bad */
+	int64_t lost_from;     /* where the last hole of it begins, -1 = none */
 	/* of all */
 	struct offline_record record;
 	struct salvage_hole *holes;

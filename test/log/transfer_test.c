@@ -104,6 +104,31 @@ static void same_file(const char *a, const char *b)
 	drop(y);
 }
 
+static void read_done(struct log_read *read)
+{
+	*(bool *)read->user = true;
+}
+
+/* How many aborted transactions a reader of committed data is told of. */
+static size_t aborted_behind(const char *topic, int64_t offset)
+{
+	bool done = false;
+	struct log_read read = {
+	    .partition = log_partition_find(server.log, log_server_topic(&server, topic), 0),
+	    .offset = offset,
+	    .max_bytes = MIB,
+	    .read_committed = true,
+	    .user = &done,
+	    .done = read_done};
+	log_read(server.log, &read);
+	while (!done)
+		log_server_turn(&server);
+	assert_int_equal(read.err, ERR_OK);
+	size_t count = read.aborted_count;
+	log_read_release(&read);
+	return count;
+}
+
 static void what_kafka_wrote_comes_back_byte_for_byte(void **state)
 {
 	(void)state;
@@ -133,6 +158,7 @@ static void what_kafka_wrote_comes_back_byte_for_byte(void **state)
 	assert_int_equal(log_server_status(&server, "golden", 0).log_end, GOLDEN_END);
 	assert_int_equal(log_server_status(&server, "second", 0).log_end, GOLDEN_END);
 	assert_string_equal(log_server_read(&server, "golden", 0, 304), "True 4");
+	assert_int_equal(aborted_behind("golden", 305), 1);
 	assert_int_equal(log_server_append(&server, "golden", 0, "ours"), GOLDEN_END);
 	assert_int_equal(import("third"), ERR_LOCKED);
 	log_server_restart(&server);
