@@ -10,11 +10,36 @@
 
 struct broker;
 
-struct broker_options {
+/* How clients come in at a listener; Kafka's names are PLAINTEXT, SSL and so on. */
+enum broker_protocol {
+	BROKER_PLAINTEXT,
+	BROKER_SSL,
+	BROKER_SASL_PLAINTEXT,
+	BROKER_SASL_SSL,
+};
+static inline bool broker_protocol_sasl(enum broker_protocol p)
+{
+	return p == BROKER_SASL_PLAINTEXT || p == BROKER_SASL_SSL;
+}
+static inline bool broker_protocol_tls(enum broker_protocol p)
+{
+	return p == BROKER_SSL || p == BROKER_SASL_SSL;
+}
+const char *broker_protocol_name(enum broker_protocol p);
+
+enum { BROKER_LISTENERS_MAX = 16 };
+struct broker_listener {
+	enum broker_protocol protocol;
 	const char *host;            /* NULL = 127.0.0.1 */
 	uint16_t port;               /* 0 = any free one: broker_port tells */
 	const char *advertised_host; /* NULL = the address each client connected to */
 	uint16_t advertised_port;    /* 0 = the port it connected to */
+};
+
+struct broker_options {
+	/* NULL = one PLAINTEXT listener on a free port of 127.0.0.1 */
+	const struct broker_listener *listeners;
+	size_t listener_count;
 	int32_t node_id;             /* 0 = 1 */
 	const char *cluster_id;      /* NULL = made once, kept in the log */
 	const char *data_dir;        /* shown by DescribeLogDirs; NULL = "data" */
@@ -55,8 +80,8 @@ MUST_USE enum err broker_open(struct loop *loop, struct log *log,
  * way. Call it before log_close.
  */
 void broker_close(struct broker *broker);
-/* The port it listens on. */
-uint16_t broker_port(const struct broker *broker);
+/* The port that the listener `index` of the options listens on. */
+uint16_t broker_port(const struct broker *broker, size_t index);
 
 /*
  * Serves /v1/topics.., /v1/groups.. and the metrics of topics and groups on the HTTP door. The

@@ -56,6 +56,18 @@ static enum err write_endpoints(struct serve *s)
 	json_key_str(&j, "http", str_of(http_address(s->http)));
 	json_key_str(&j, "ipc", (struct str){0}); /* the native door does not exist yet */
 	json_key_i64(&j, "pid", getpid());
+	json_key(&j, STR("listeners"));
+	json_array_begin(&j);
+	for (size_t i = 0; i < s->listeners.count; i++) {
+		char address[300];
+		listeners_address(&s->listeners, i, address, sizeof address);
+		json_object_begin(&j);
+		json_key_str(
+		    &j, "protocol", str_of(broker_protocol_name(s->listeners.at[i].protocol)));
+		json_key_str(&j, "address", str_of(address));
+		json_object_end(&j);
+	}
+	json_array_end(&j);
 	json_object_end(&j);
 	write_u8(&w, '\n');
 	snprintf(path, sizeof path, "%s/endpoints.json", s->data_dir);
@@ -151,10 +163,10 @@ static enum err open_acl(const struct config *c, int *ret_allow)
 
 static enum err open_kafka(struct serve *s)
 {
-	char host[256], advertised[256];
 	const struct config *c = &s->config;
 	int32_t delay_ms = (int32_t)config_number(c, CONFIG_REBALANCE_DELAY);
-	struct broker_options options = {.host = host,
+	struct broker_options options = {.listeners = s->listeners.at,
+	    .listener_count = s->listeners.count,
 	    .data_dir = s->data_dir,
 	    .no_auto_create = !config_bool(c, CONFIG_AUTO_CREATE),
 	    .default_partitions = (int32_t)config_number(c, CONFIG_NUM_PARTITIONS),
@@ -162,35 +174,26 @@ static enum err open_kafka(struct serve *s)
 	    .offsets_retention_ms = config_number(c, CONFIG_OFFSETS_RETENTION) * 60000};
 	options.super_users = config_get(c, CONFIG_SUPER_USERS);
 	TRY(open_acl(c, &options.allow_if_no_acl));
-	TRY(config_address(config_get(c, CONFIG_LISTENERS), host, sizeof host, &options.port));
-	if (*config_get(c, CONFIG_ADVERTISED)) {
-		TRY(config_address(config_get(c, CONFIG_ADVERTISED), advertised, sizeof advertised,
-		    &options.advertised_port));
-		options.advertised_host = advertised;
-	}
 	enum err e = broker_open(s->loop, s->log, &options, &s->broker);
 	if (e != ERR_OK)
 		return err_note(e, "Kafka door %s", config_get(c, CONFIG_LISTENERS));
-	snprintf(s->kafka_address, sizeof s->kafka_address, strchr(host, ':') ? "[%s]:%u" : "%s:%u",
-	    host, broker_port(s->broker));
+	for (size_t i = 0; i < s->listeners.count; i++)
+		s->listeners.at[i].port = broker_port(s->broker, i);
+	listeners_address(&s->listeners, 0, s->kafka_address, sizeof s->kafka_address);
 	return ERR_OK;
 }
 
 /* Without authentication only loopback is served (reliability: protected mode). */
 static enum err check_exposure(struct serve *s)
 {
-	static const enum config_key doors[] = {CONFIG_LISTENERS, CONFIG_HTTP};
-	for (size_t i = 0; i < 2; i++) {
-		char host[256];
-		uint16_t port;
-		TRY(config_address(config_get(&s->config, doors[i]), host, sizeof host, &port));
-		if (strncmp(host, "127.", 4) != 0 && strcmp(host, "::1") != 0 &&
-		    strcmp(host, "localhost") != 0)
-			return err_note(ERR_REFUSED,
-			    "%s is not a loopback address, and there is no authentication yet",
-			    host);
-	}
-	return ERR_OK;
+	char host[256];
+	uint16_t port;
+	TRY(listeners_parse(&s->config, &s->listeners));
+	TRY(config_address(config_get(&s->config, CONFIG_HTTP), host, sizeof host, &port));
+	if (!host_is_loopback(host))
+		return err_note(ERR_REFUSED,
+		    "%s is not a loopback address: the HTTP door is for this machine only", host);
+	return listeners_check_exposure(&s->config, &s->listeners);
 }
 
 static enum err open_all(struct serve *s)
@@ -280,15 +283,25 @@ static enum err serve_run(struct serve *s)
 	return wait_for_end(s, &signals);
 }
 
+/* Who has the port of the door that could not be opened. */
+static bool taken_by(const struct serve *s, long *ret_pid)
+{
+	char address[300];
+	for (size_t i = 0; i < s->listeners.count; i++) {
+		listeners_address(&s->listeners, i, address, sizeof address);
+		if (strstr(err_chain(), address))
+			return port_owner(address, ret_pid);
+	}
+	return port_owner(config_get(&s->config, CONFIG_HTTP), ret_pid);
+}
+
 /* What to do about a start that failed, in `text`; NULL = nothing is known. */
 static const char *advice(const struct serve *s, enum err e, char *text, size_t len)
 {
 	long pid;
 	if (e == ERR_LOCKED)
 		return "stop that one first";
-	const char *http = config_get(&s->config, CONFIG_HTTP),
-	           *kafka = config_get(&s->config, CONFIG_LISTENERS);
-	if (e != ERR_ADDRESS_IN_USE || !port_owner(strstr(err_chain(), kafka) ? kafka : http, &pid))
+	if (e != ERR_ADDRESS_IN_USE || !taken_by(s, &pid))
 		return NULL;
 	snprintf(text, len, "process %ld has it: stop that one, or choose another port", pid);
 	return text;

@@ -214,8 +214,6 @@ bool config_bool(const struct config *c, enum config_key key)
 enum err config_address(const char *text, char *host, size_t host_len, uint16_t *ret_port)
 {
 	const char *from = strstr(text, "://");
-	if (from && strncmp(text, "PLAINTEXT", 9) != 0 && strncmp(text, "http", 4) != 0)
-		return err_note(ERR_NOT_YET, "%s: only PLAINTEXT listeners exist yet", text);
 	from = from ? from + 3 : text;
 	const char *colon = strrchr(from, ':');
 	uint64_t port;

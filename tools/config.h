@@ -29,7 +29,7 @@ const char *config_get(const struct config *c, enum config_key key);
 /* Checked at load: these cannot fail. */
 int64_t config_number(const struct config *c, enum config_key key);
 bool config_bool(const struct config *c, enum config_key key);
-/* "host:port", "PLAINTEXT://host:port", ":port" (127.0.0.1) or "[v6]:port". ERR_INVALID. */
+/* "host:port", "ANY://host:port", ":port" (127.0.0.1) or "[v6]:port". ERR_INVALID. */
 MUST_USE enum err config_address(const char *text, char *host, size_t host_len, uint16_t *ret_port);
 /* Hands the topic defaults among the keys (log.segment.bytes ...) to the log. */
 MUST_USE enum err config_topic_defaults(const struct config *c, struct log *log);

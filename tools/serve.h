@@ -5,9 +5,11 @@
 #include "broker/http.h"
 #include "replay/replay.h"
 #include "tools/config.h"
+#include "tools/listeners.h"
 
 struct serve {
 	struct config config;
+	struct listeners listeners;
 	char data_dir[4096];
 	struct io *io;
 	struct loop *loop;

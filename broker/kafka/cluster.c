@@ -12,13 +12,14 @@
 
 struct endpoint request_endpoint(const struct request *req)
 {
-	const struct broker_options *o = &req->broker->options;
+	const struct listener *l = conn_listener(req->conn);
+	const struct broker_listener *o = &l->options;
 	const struct io_address *local = &req->conn->local;
 	struct endpoint e = {str_of(o->advertised_host), o->advertised_port};
 	if (!o->advertised_host)
 		e.host = str_of(local->host[0] ? local->host : "127.0.0.1");
 	if (e.port == 0)
-		e.port = local->port ? local->port : req->broker->port;
+		e.port = local->port ? local->port : l->port;
 	return e;
 }
 

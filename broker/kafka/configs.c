@@ -168,10 +168,12 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	all->count = 0;
 	setting(all, "broker.id", "int", "Id of this server.", "%d", o->node_id);
 	setting(all, "node.id", "int", "Id of this server.", "%d", o->node_id);
-	setting(all, "listeners", "list", "Where it listens.", "PLAINTEXT://%s:%u", o->host,
-	    req->broker->port);
-	setting(all, "advertised.listeners", "list", "Where clients reach it.",
-	    "PLAINTEXT://" STR_FMT ":%d", STR_ARG(here.host), here.port);
+	const struct listener *l = conn_listener(req->conn);
+	const char *protocol = broker_protocol_name(l->options.protocol);
+	setting(all, "listeners", "list", "Where it listens for such clients.", "%s://%s:%u",
+	    protocol, l->options.host, l->port);
+	setting(all, "advertised.listeners", "list", "Where such clients reach it.",
+	    "%s://" STR_FMT ":%d", protocol, STR_ARG(here.host), here.port);
 	setting(all, "num.partitions", "int", "Partitions of topics created without a count.", "%d",
 	    o->default_partitions);
 	setting(all, "auto.create.topics.enable", "boolean",

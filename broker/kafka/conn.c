@@ -329,6 +329,11 @@ void conn_wake(struct conn *c)
 	loop_defer(c->broker->loop, &c->mail);
 }
 
+const struct listener *conn_listener(const struct conn *c)
+{
+	return c->listener ? c->listener : &c->broker->listeners[0];
+}
+
 struct str conn_principal(const struct conn *c)
 {
 	return c->user ? str_of(c->user) : AUTH_ANONYMOUS;
@@ -352,12 +357,14 @@ void request_when_first(struct request *req, void (*turn)(struct request *req))
 		req->turn = turn;
 }
 
-enum err conn_open(struct broker *b, int fd)
+enum err conn_open(struct listener *l, int fd)
 {
+	struct broker *b = l->broker;
 	struct conn *c = mem_calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
 	c->broker = b;
+	c->listener = l;
 	c->fd = fd;
 	c->active_ns = loop_now_ns(b->loop);
 	list_init(&c->requests);

@@ -16,19 +16,20 @@ static const int64_t FRAME_BYTE_NS = S_NS / 8192;
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
-static void accept_next(struct broker *b);
+static void accept_next(struct listener *l);
 
 static void on_accepted(struct io_req *io)
 {
-	struct broker *b = CONTAINER_OF(io, struct broker, accept);
-	b->accepting = false;
+	struct listener *l = CONTAINER_OF(io, struct listener, accept);
+	struct broker *b = l->broker;
+	l->accepting = false;
 	if (io->err != ERR_OK) {
 		if (b->closing)
 			return;
 		diag(DIAG_WARN, "kafka_accept_failed", "err=%s errno=%d", err_name(io->err),
 		    io->sys_errno);
 		err_clear();
-		loop_timer_set(b->loop, &b->accept_again, loop_now_ns(b->loop) + ACCEPT_PAUSE_NS);
+		loop_timer_set(b->loop, &l->accept_again, loop_now_ns(b->loop) + ACCEPT_PAUSE_NS);
 		return;
 	}
 	int fd = (int)io->result;
@@ -36,25 +37,97 @@ static void on_accepted(struct io_req *io)
 	if (full)
 		diag(DIAG_WARN, "kafka_connection_refused", "reason=connections_max limit=%u",
 		    b->options.connections_max);
-	if (full || b->closing || conn_open(b, fd) != ERR_OK) {
+	if (full || b->closing || conn_open(l, fd) != ERR_OK) {
 		enum err err = io_close(b->io, fd); /* nothing can be done about a failure */
 		(void)err;
 	}
-	accept_next(b);
+	accept_next(l);
 }
 
-static void accept_next(struct broker *b)
+static void accept_next(struct listener *l)
 {
-	if (b->closing || b->accepting)
+	struct broker *b = l->broker;
+	if (b->closing || l->accepting)
 		return;
-	b->accepting = true;
-	b->accept = (struct io_req){.op = IO_ACCEPT, .fd = b->listen_fd, .done = on_accepted};
-	io_submit(b->io, &b->accept);
+	l->accepting = true;
+	l->accept = (struct io_req){.op = IO_ACCEPT, .fd = l->fd, .done = on_accepted};
+	io_submit(b->io, &l->accept);
 }
 
 static void on_accept_again(struct loop_timer *timer)
 {
-	accept_next(CONTAINER_OF(timer, struct broker, accept_again));
+	accept_next(CONTAINER_OF(timer, struct listener, accept_again));
+}
+
+/* ---- listeners ------------------------------------------------------------------------------- */
+
+static enum err copy_string(const char *from, const char **ret_copy)
+{
+	*ret_copy = NULL;
+	if (!from)
+		return ERR_OK;
+	*ret_copy = mem_strdup(str_of(from));
+	return *ret_copy ? ERR_OK : ERR_NOMEM;
+}
+
+static void free_string(const char *s)
+{
+	mem_free((void *)(uintptr_t)s);
+}
+
+const char *broker_protocol_name(enum broker_protocol p)
+{
+	static const char *const names[] = {
+	    [BROKER_PLAINTEXT] = "PLAINTEXT",
+	    [BROKER_SSL] = "SSL",
+	    [BROKER_SASL_PLAINTEXT] = "SASL_PLAINTEXT",
+	    [BROKER_SASL_SSL] = "SASL_SSL",
+	};
+	return names[p];
+}
+
+static enum err listener_open(struct broker *b, const struct broker_listener *from)
+{
+	ASSERT(b->listener_count < BROKER_LISTENERS_MAX);
+	struct listener *l = &b->listeners[b->listener_count++];
+	*l = (struct listener){.broker = b, .options = *from, .fd = -1};
+	l->options.host = l->options.advertised_host = NULL;
+	loop_timer_init(&l->accept_again, on_accept_again);
+	TRY(copy_string(from->host ? from->host : "127.0.0.1", &l->options.host));
+	TRY(copy_string(from->advertised_host, &l->options.advertised_host));
+	TRY(io_listen(b->io, l->options.host, from->port, &l->fd, &l->port));
+	return ERR_OK;
+}
+
+static void listener_stop(struct listener *l)
+{
+	loop_timer_cancel(l->broker->loop, &l->accept_again);
+	if (l->accepting)
+		io_cancel(l->broker->io, &l->accept);
+}
+
+static void listener_release(struct listener *l)
+{
+	ASSERT(!l->accepting);
+	if (l->fd >= 0) {
+		enum err err = io_close(l->broker->io, l->fd); /* nothing can be done about it */
+		(void)err;
+	}
+	free_string(l->options.host);
+	free_string(l->options.advertised_host);
+}
+
+static enum err open_listeners(struct broker *b, const struct broker_options *o)
+{
+	static const struct broker_listener one = {.protocol = BROKER_PLAINTEXT};
+	const struct broker_listener *at = o->listener_count ? o->listeners : &one;
+	size_t count = o->listener_count ? o->listener_count : 1;
+	if (count > BROKER_LISTENERS_MAX)
+		return err_note(
+		    ERR_INVALID, "%zu listeners, at most %d", count, BROKER_LISTENERS_MAX);
+	for (size_t i = 0; i < count; i++)
+		TRY(listener_open(b, &at[i]));
+	return ERR_OK;
 }
 
 /* ---- sweep ----------------------------------------------------------------------------------- */
@@ -101,27 +174,13 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
-static enum err copy_string(const char *from, const char **ret_copy)
-{
-	*ret_copy = NULL;
-	if (!from)
-		return ERR_OK;
-	*ret_copy = mem_strdup(str_of(from));
-	return *ret_copy ? ERR_OK : ERR_NOMEM;
-}
-
-static void free_string(const char *s)
-{
-	mem_free((void *)(uintptr_t)s);
-}
-
 static enum err take_options(struct broker *b, const struct broker_options *from)
 {
 	struct broker_options *o = &b->options;
 	*o = *from;
-	o->host = o->advertised_host = o->cluster_id = o->data_dir = o->super_users = NULL;
-	TRY(copy_string(from->host ? from->host : "127.0.0.1", &o->host));
-	TRY(copy_string(from->advertised_host, &o->advertised_host));
+	o->cluster_id = o->data_dir = o->super_users = NULL;
+	o->listeners = NULL;
+	o->listener_count = 0;
 	TRY(copy_string(from->cluster_id, &o->cluster_id));
 	TRY(copy_string(from->data_dir, &o->data_dir));
 	if (o->node_id == 0)
@@ -157,8 +216,8 @@ static void broker_free(struct broker *b)
 	transactions_close(b->transactions);
 	groups_close(b->groups);
 	auth_close(b->auth);
-	free_string(b->options.host);
-	free_string(b->options.advertised_host);
+	for (size_t i = 0; i < b->listener_count; i++)
+		listener_release(&b->listeners[i]);
 	free_string(b->options.cluster_id);
 	free_string(b->options.data_dir);
 	frame_pool_release(&b->frames);
@@ -204,8 +263,9 @@ static enum err start(struct broker *b, const struct broker_options *options)
 	TRY(open_auth(b, options));
 	TRY(open_groups(b));
 	TRY(open_transactions(b));
-	TRY(io_listen(b->io, b->options.host, b->options.port, &b->listen_fd, &b->port));
-	accept_next(b);
+	TRY(open_listeners(b, options));
+	for (size_t i = 0; i < b->listener_count; i++)
+		accept_next(&b->listeners[i]);
 	loop_timer_set(b->loop, &b->sweep, loop_now_ns(b->loop) + SWEEP_NS);
 	return ERR_OK;
 }
@@ -219,12 +279,10 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	b->loop = loop;
 	b->io = loop_io(loop);
 	b->log = log;
-	b->listen_fd = -1;
 	list_init(&b->conns);
 	list_init(&b->hungry);
 	list_init(&b->fetch_waiting);
 	list_init(&b->append_waiting);
-	loop_timer_init(&b->accept_again, on_accept_again);
 	loop_timer_init(&b->sweep, on_sweep);
 	enum err err = start(b, options);
 	if (err != ERR_OK) {
@@ -235,25 +293,32 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	return ERR_OK;
 }
 
+static bool accepts(const struct broker *b)
+{
+	for (size_t i = 0; i < b->listener_count; i++) {
+		if (b->listeners[i].accepting)
+			return true;
+	}
+	return false;
+}
+
 void broker_close(struct broker *b)
 {
 	if (!b)
 		return;
 	b->closing = true;
 	loop_timer_cancel(b->loop, &b->sweep);
-	loop_timer_cancel(b->loop, &b->accept_again);
-	if (b->accepting)
-		io_cancel(b->io, &b->accept);
+	for (size_t i = 0; i < b->listener_count; i++)
+		listener_stop(&b->listeners[i]);
 	LIST_EACH (&b->conns, n, tmp)
 		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
-	while (b->accepting || b->conn_count > 0 || b->fetch_wake_queued)
+	while (accepts(b) || b->conn_count > 0 || b->fetch_wake_queued)
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
-	enum err err = io_close(b->io, b->listen_fd); /* nothing can be done about a failure */
-	(void)err;
 	broker_free(b);
 }
 
-uint16_t broker_port(const struct broker *b)
+uint16_t broker_port(const struct broker *b, size_t index)
 {
-	return b->port;
+	ASSERT(index < b->listener_count);
+	return b->listeners[index].port;
 }

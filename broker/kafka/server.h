@@ -43,6 +43,17 @@ void frame_pool_release(struct frame_pool *pool);
 MUST_USE enum err frame_grow(struct frame_pool *pool, struct frame *f);
 void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
 
+/* ---- listener -------------------------------------------------------------------------------- */
+struct listener {
+	struct broker *broker;
+	struct broker_listener options; /* strings are copies */
+	int fd;                         /* -1: not open */
+	uint16_t port;
+	bool accepting;
+	struct io_req accept;
+	struct loop_timer accept_again;
+};
+
 /* ---- connection ------------------------------------------------------------------------------ */
 enum { CONN_HEAD_BYTES = 4096 };
 #define CONN_OUT_HIGH   ((size_t)4 * MIB) /* answered, not sent: above it reading stops */
@@ -50,9 +61,10 @@ enum { CONN_HEAD_BYTES = 4096 };
 
 struct conn {
 	struct broker *broker;
-	struct list_node node;   /* broker->conns */
-	struct list_node hungry; /* broker->hungry: wants room for its frame */
-	struct mail mail;        /* runs conn_step */
+	struct listener *listener; /* NULL: came in by another door */
+	struct list_node node;     /* broker->conns */
+	struct list_node hungry;   /* broker->hungry: wants room for its frame */
+	struct mail mail;          /* runs conn_step */
 	bool mailed;
 	bool closing;
 	bool receiving, sending;
@@ -80,12 +92,14 @@ struct conn {
 _Static_assert(sizeof(struct conn) <= 8 * KIB, "an idle connection stays under 16 KiB");
 
 /* Takes `fd`. ERR_NOMEM. */
-MUST_USE enum err conn_open(struct broker *b, int fd);
+MUST_USE enum err conn_open(struct listener *l, int fd);
 /* Ends it: no further request is read, answers not yet sent are dropped. Safe to call at any time,
  * twice too. */
 void conn_close(struct conn *c, enum err why, const char *reason);
 /* Lets it go on: something it may wait for has happened. */
 void conn_wake(struct conn *c);
+/* Where its client came in, or would have: the first. */
+const struct listener *conn_listener(const struct conn *c);
 /* Who the client is, as access lists name it. */
 struct str conn_principal(const struct conn *c);
 /* Its request has been answered. */
@@ -107,12 +121,9 @@ struct broker {
 		struct shared_u64 beat_ns, failed, damaged;
 	} health;                      /* what the HTTP door says of the loop */
 	struct broker_options options; /* with defaults filled in; strings are copies */
-	int listen_fd;
-	uint16_t port;
-	bool accepting;
+	struct listener listeners[BROKER_LISTENERS_MAX];
+	size_t listener_count;
 	bool closing;
-	struct io_req accept;
-	struct loop_timer accept_again;
 	struct loop_timer sweep;
 	struct list conns;
 	uint32_t conn_count;

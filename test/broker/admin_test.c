@@ -133,8 +133,10 @@ static void metadata_finds_topics_by_id(void **state)
 static void advertised_address_is_what_clients_are_told(void **state)
 {
 	(void)state;
-	reconnect(&(struct broker_options){
-	    .advertised_host = "kappa.example", .advertised_port = 7777, .node_id = 9});
+	static const struct broker_listener listener = {
+	    .advertised_host = "kappa.example", .advertised_port = 7777};
+	reconnect(
+	    &(struct broker_options){.listeners = &listener, .listener_count = 1, .node_id = 9});
 	const struct metadata_response *r = metadata_of(9, "x", true);
 	assert_true(str_equal(r->brokers.at[0].host, STR("kappa.example")));
 	assert_int_equal(r->brokers.at[0].port, 7777);

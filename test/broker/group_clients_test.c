@@ -32,7 +32,8 @@ static int stop(void **state)
 /* Clients that stay connected come back to the same port. */
 static void restart(void)
 {
-	struct broker_options same = {.port = server.port};
+	struct broker_listener here = {.port = server.port};
+	struct broker_options same = {.listeners = &here, .listener_count = 1};
 	kafka_server_stop(&server);
 	kafka_server_start(&server, "uring", &same);
 }

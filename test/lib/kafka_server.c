@@ -20,7 +20,7 @@ static enum err open_all(struct kafka_server *s)
 	TRY(loop_new(s->io, 2, &s->loop));
 	TRY(log_open(s->loop, &log_options, &s->log));
 	TRY(broker_open(s->loop, s->log, &s->options, &s->broker));
-	s->port = broker_port(s->broker);
+	s->port = broker_port(s->broker, 0);
 	return ERR_OK;
 }
 

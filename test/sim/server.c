@@ -36,7 +36,7 @@ static enum err open_broker(struct world *w)
 	    .fetch_bytes_max = chance(w, 70) ? 0 : 4 * KIB,
 	    .fetch_budget_bytes = chance(w, 70) ? 0 : 64 * KIB};
 	TRY(broker_open(w->loop, w->log, &o, &w->broker));
-	w->port = broker_port(w->broker);
+	w->port = broker_port(w->broker, 0);
 	return ERR_OK;
 }
 

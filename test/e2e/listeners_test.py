@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`listeners=` as Kafka writes it: several addresses, names, what is told to clients, what is refused."""
+import json
+import os
+import subprocess
+
+import harness
+
+
+def refused(t, text, *args):
+    """The server does not start, and says why."""
+    p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("none"), "--http", "127.0.0.1:0"] + list(args),
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    err = p.stderr.decode()
+    assert p.returncode != 0 and text in err, (args, p.returncode, err)
+
+
+def test_a_topic_written_at_one_address_is_read_at_another(t):
+    s = t.server(args=["--set", "listeners=PLAINTEXT://127.0.0.1:0,INSIDE://127.0.0.1:0", "--set",
+                       "listener.security.protocol.map=INSIDE:PLAINTEXT"])
+    found = json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]
+    assert [x["protocol"] for x in found] == ["PLAINTEXT", "PLAINTEXT"]
+    first, second = (x["address"] for x in found)
+    assert first == s.kafka and first != second
+    s.ok("topic", "create", "a")
+    s.ok("produce", "a", input="one\n")
+    assert s.ok("consume", "a", "-b", second, "-f", "%v\n") == "one\n"
+    listing = subprocess.run(["kcat", "-b", second, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    assert [b["name"] for b in json.loads(listing)["brokers"]] == [second], listing
+
+
+def test_each_listener_tells_its_own_advertised_address(t):
+    s = t.server(args=["--set", "listeners=PLAINTEXT://127.0.0.1:0,OUT://127.0.0.1:0", "--set",
+                       "listener.security.protocol.map=OUT:PLAINTEXT", "--set", "advertised.listeners=OUT://kappa.example:7"])
+    for address, name in zip([x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]],
+                             [s.kafka, "kappa.example:7"]):
+        listing = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+        assert [b["name"] for b in json.loads(listing)["brokers"]] == [name], listing
+
+
+def test_what_makes_no_sense_is_refused_at_the_start(t):
+    refused(t, "two listeners named PLAINTEXT", "--set", "listeners=PLAINTEXT://127.0.0.1:0,127.0.0.1:0")
+    refused(t, "listener.security.protocol.map", "--set", "listeners=INSIDE://127.0.0.1:0")
+    refused(t, "HOST:PORT", "--set", "listeners=PLAINTEXT://127.0.0.1")
+    refused(t, "there is no listener OUT", "--set", "advertised.listeners=OUT://a:1", "--listen", "127.0.0.1:0")
+    refused(t, "NAME:PROTOCOL", "--set", "listeners=A://127.0.0.1:0", "--set", "listener.security.protocol.map=A:TLS")
+    refused(t, "loopback", "--set", "listeners=PLAINTEXT://0.0.0.0:0")
+    refused(t, "loopback", "--set", "listeners=PLAINTEXT://127.example.org:0")
+
+
+harness.main(globals())
