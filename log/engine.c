@@ -118,6 +118,7 @@ static enum err engine_start(struct log *log)
 	TRY(loop_step(log->loop, 0)); /* this thread owns the loop; its clocks are set */
 	TRY(open_directories(log));
 	TRY(recovery_run(log));
+	log->recovered = true;
 	round_space_first(&log->rounds);
 	journal_fill(&log->journal);
 	return ERR_OK;
@@ -205,8 +206,7 @@ void engine_stop(struct log *log)
 	rounds_abort(&log->rounds, ERR_CLOSED);
 	producer_ids_abort(log);
 	enum err e = engine_drain(log);
-	bool ready = log->epoch > 0 && log->journal.next_number > 1; /* recovery went through */
-	if (e == ERR_OK && ready && !log->failed)
+	if (e == ERR_OK && log->recovered && !log->failed)
 		e = stop_clean(log);
 	while (log->checkpointer.state != CHECKPOINT_IDLE &&
 	       loop_step(log->loop, 10 * MS_NS) == ERR_OK)

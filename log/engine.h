@@ -36,6 +36,7 @@ struct log {
 	char *journal_dir;
 	int lock_fd;    /* -1 = not held */
 	uint32_t epoch; /* server epoch: +1 per start, durable before the first append */
+	bool recovered; /* recovery went through, its end is durable: a stop may write CLEAN */
 	bool failed;    /* a flush failed: nothing is acknowledged any more */
 	bool closing;
 	uint32_t damaged_partitions;

@@ -108,22 +108,29 @@ static void fill_done(struct pool_job *job)
 	rounds_kick(&j->log->rounds);
 }
 
+static void fill_start(struct journal *j, unsigned file)
+{
+	struct journal_file *f = &j->files[file];
+	if (j->filling)
+		return;
+	j->fill_file = file;
+	j->fill_from = f->filled;
+	j->fill_to =
+	    f->limit - f->filled < FILL_STEP_BYTES ? f->limit : f->filled + FILL_STEP_BYTES;
+	j->fill = (struct pool_job){.run = fill_run, .done = fill_done};
+	j->filling = pool_submit(j->log->loop, &j->fill) == ERR_OK;
+}
+
 void journal_fill(struct journal *j)
 {
-	if (j->filling || j->log->closing)
-		return;
+	if (j->log->closing)
+		return; /* ahead of nobody; what the last entry needs, journal_place asks for */
 	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
 		unsigned file = (j->current + i) % JOURNAL_FILES;
-		struct journal_file *f = &j->files[file];
-		if (f->filled >= f->limit)
-			continue;
-		j->fill_file = file;
-		j->fill_from = f->filled;
-		j->fill_to =
-		    f->limit - f->filled < FILL_STEP_BYTES ? f->limit : f->filled + FILL_STEP_BYTES;
-		j->fill = (struct pool_job){.run = fill_run, .done = fill_done};
-		j->filling = pool_submit(j->log->loop, &j->fill) == ERR_OK;
-		return;
+		if (j->files[file].filled < j->files[file].limit) {
+			fill_start(j, file);
+			return;
+		}
 	}
 }
 
@@ -304,7 +311,7 @@ enum err journal_place(
 	if (*ret_checkpoint)
 		return ERR_AGAIN;
 	if (pos + len > j->files[file].filled) {
-		journal_fill(j);
+		fill_start(j, file);
 		return ERR_AGAIN;
 	}
 	j->current = file;

@@ -662,40 +662,42 @@ void rounds_start(struct rounds *rs)
 		rounds_scan(rs);
 }
 
-#define CLEAN_WAIT_NS (5 * S_NS) /* a checkpoint takes less */
-
 static enum err rounds_turn(struct rounds *rs, const bool *wanted)
 {
 	struct log *log = rs->log;
 	rounds_start(rs);
-	while ((*wanted || rs->busy) && !log->failed)
+	while (
+	    (rs->busy || (*wanted && (log->journal.filling || rs->start_posted))) && !log->failed)
 		TRY(loop_step(log->loop, 10 * MS_NS));
-	return log->failed ? err_note(ERR_IO, "the journal cannot be written") : ERR_OK;
+	if (log->failed)
+		return err_note(ERR_IO, "the journal cannot be written");
+	return *wanted ? err_note(ERR_AGAIN, "no room in the journal") : ERR_OK;
+}
+
+/* One entry without frames; never waits for room that nobody is making. */
+static enum err rounds_write(struct rounds *rs, bool *wanted)
+{
+	*wanted = true;
+	enum err e = rounds_turn(rs, wanted);
+	if (e == ERR_AGAIN) {
+		err_clear();
+		e = checkpoint_finish(&rs->log->checkpointer, false); /* gives back all of it */
+		e = e == ERR_OK ? rounds_turn(rs, wanted) : e;
+	}
+	*wanted = false;
+	return e;
 }
 
 enum err rounds_write_clean(struct rounds *rs)
 {
 	ASSERT(rounds_idle(rs));
 	rs->lazy_bound = 0; /* nothing is in flight: no sequence above D was told to anybody */
-	rs->clean_now = true;
-	rounds_start(rs);
-	int64_t end = loop_now_ns(rs->log->loop) + CLEAN_WAIT_NS;
-	while ((rs->clean_now || rs->busy) && !rs->log->failed) {
-		TRY(loop_step(rs->log->loop, 10 * MS_NS));
-		if (!rs->busy && loop_now_ns(rs->log->loop) > end) {
-			/* no room in the journal that a checkpoint could make: the next start does
-			 * without CLEAN, it rewrites from the journal */
-			rs->clean_now = false;
-			return err_note(ERR_AGAIN, "no room in the journal for CLEAN");
-		}
-	}
-	return rs->log->failed ? err_note(ERR_IO, "the journal cannot be written") : ERR_OK;
+	return rounds_write(rs, &rs->clean_now);
 }
 
 enum err rounds_write_mark(struct rounds *rs)
 {
-	rs->mark_now = true;
-	return rounds_turn(rs, &rs->mark_now);
+	return rounds_write(rs, &rs->mark_now);
 }
 
 void rounds_fail(struct rounds *rs)

@@ -171,6 +171,40 @@ static void all_calls_may_fail_from_any_on(void **state)
 	sweep(0, EIO);
 }
 
+/*
+ * Starts that were cut off before their journal was filled, then one that is stopped while a call of the filling fails:
+ * CLEAN has no room where it would go next, and nobody makes any.
+ */
+static bool stop_one(unsigned starts, uint64_t nth)
+{
+	world_new(0);
+	for (unsigned i = 0; i < starts; i++) {
+		w.f.options.journal_bytes = 64 * KIB;
+		assert_ok(log_fixture_open(&w.f));
+		world_cut(false);
+		world_io();
+	}
+	w.f.options.journal_bytes = 64 * KIB;
+	sim_io_fault(w.io, (struct sim_fault){.calls = SIM_CALL_FILES, .nth = nth, .count = 1, .sys_errno = EIO});
+	if (log_fixture_open(&w.f) == ERR_OK)
+		log_fixture_close(&w.f);
+	bool hit = sim_io_fault_hits(w.io) > 0;
+	world_cut(nth % 2 == 0);
+	world_io();
+	check_acked();
+	world_cut(true);
+	sim_disk_free(w.disk);
+	return hit;
+}
+
+static void a_stop_ends_without_room_for_its_mark(void **state)
+{
+	(void)state;
+	for (unsigned starts = 0; starts < 8; starts++)
+		for (uint64_t nth = 1; stop_one(starts, nth); nth++)
+			;
+}
+
 /* ---- memory ---- */
 
 enum { MEMORY_PUTS = 12 };
@@ -334,6 +368,7 @@ int main(void)
 		cmocka_unit_test(any_call_may_fail_with_eio),
 		cmocka_unit_test(any_call_may_fail_with_enospc),
 		cmocka_unit_test(all_calls_may_fail_from_any_on),
+		cmocka_unit_test(a_stop_ends_without_room_for_its_mark),
 		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(a_full_disk_refuses_appends_and_serves_the_rest),
 		cmocka_unit_test(a_full_disk_recovers_and_fills_again),
