@@ -31,7 +31,7 @@ OPT_cov     := -O0 -g --coverage
 ifeq ($(OPT_$(CONFIG)),)
 $(error CONFIG=$(CONFIG): choose release, debug, asan, tsan or cov)
 endif
-VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+VERSION := 0.1.0
 CFLAGS_ALL  := -std=gnu17 -D_GNU_SOURCE -DKAPPA_VERSION='"$(VERSION)"' $(WARN) $(HARDEN) $(OPT_$(CONFIG)) \
   -I. -I$(B)/gen $(CFLAGS)
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% --coverage,$(OPT_$(CONFIG))) $(LDFLAGS)

@@ -42,8 +42,8 @@ static enum exit_code parse(struct bench *b, struct cli *cli)
 	    !cli_number(cli, "inflight", 1, &b->inflight) ||
 	    !cli_number(cli, "throughput", 1, &b->throughput))
 		return EXIT_USAGE;
-	if (b->inflight > INFLIGHT_MAX ||
-	    (strcmp(acks, "all") && strcmp(acks, "-1") && strcmp(acks, "0") && strcmp(acks, "1")))
+	if (b->inflight > INFLIGHT_MAX || (strcmp(acks, "all") != 0 && strcmp(acks, "-1") != 0 &&
+	                                      strcmp(acks, "0") != 0 && strcmp(acks, "1") != 0))
 		return cli_usage(cli, "--inflight is at most %d, --acks all, 1 or 0", INFLIGHT_MAX);
 	if (b->partitions > TOPIC_PARTITIONS_MAX)
 		return cli_usage(cli, "at most %d partitions", TOPIC_PARTITIONS_MAX);

@@ -200,7 +200,7 @@ static void lag_header(struct cli *cli, struct writer *w)
 
 static enum err lag_of(struct cli *cli, rd_kafka_t *rk, const char *name, struct writer *w)
 {
-	struct group g;
+	struct group g = {0};
 	rd_kafka_topic_partition_list_t *list = NULL;
 	TRY(describe_group(rk, name, &g));
 	enum err e = committed(rk, name, NULL, &list);

@@ -5,6 +5,7 @@
 #include "tools/commands.h"
 #include "tools/rows_out.h"
 #include "tools/text_file.h"
+#include <stdlib.h>
 #include <time.h>
 
 enum { NAME_MAX_ENCODED = 800, VALUE_MAX_ENCODED = 12000 };
@@ -235,9 +236,8 @@ static enum err poll_version(struct cli *cli, const char *view, int64_t version,
 static double number(struct json_value v)
 {
 	char text[64];
-	double d = 0;
 	snprintf(text, sizeof text, STR_FMT, STR_ARG(v.text));
-	return v.kind == JSON_NUMBER && sscanf(text, "%lf", &d) == 1 ? d : 0;
+	return v.kind == JSON_NUMBER ? strtod(text, NULL) : 0;
 }
 
 enum exit_code cmd_view_wait(struct cli *cli)

@@ -180,15 +180,19 @@ def test_kill_9_in_each_state(t):
     s.start()
     assert kcat(s, "t", "read_committed") == ["before", "plain", "after"]
     p = producer(s, "tx")
+    killer = threading.Timer(0.02 + 0.05 * t.random.random(), s.kill)
     for i in range(30):  # commits and aborts around a kill at any moment: whole or not at all
         try:
             if i == 10:
-                threading.Timer(0.02 + 0.05 * t.random.random(), s.kill).start()
+                killer.start()
             transaction(p, "t", ["%d-%d" % (i, k) for k in range(3)], commit=i % 3 != 0, timeout=5)
         except confluent_kafka.KafkaException:
+            if i >= 10:
+                killer.join()  # not the server of the next start
             s.kill()
             s.start()
             p = producer(s, "tx")
+    killer.join()
     s.kill()
     s.start()
     producer(s, "tx")

@@ -10,8 +10,8 @@ static void the_forms_of_the_manual_are_accepted(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		err_clear();
-		if (record_format_check(good[i]) != ERR_OK)
-			fail_msg("%s: %s", good[i], err_chain());
+		print_message("%s\n", good[i]);
+		assert_int_equal(record_format_check(good[i]), ERR_OK);
 	}
 }
 
@@ -22,8 +22,8 @@ static void everything_else_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		err_clear();
-		if (record_format_check(bad[i]) != ERR_INVALID)
-			fail_msg("%s was accepted", bad[i]);
+		print_message("%s\n", bad[i]);
+		assert_int_equal(record_format_check(bad[i]), ERR_INVALID);
 	}
 }
 
