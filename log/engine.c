@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening and closing the engine, and what its parts share. See engine.h for the order. */
 #include "log/engine.h"
+#include "log/journal_where.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
 #include "log/scan.h"
@@ -56,6 +57,17 @@ static void options_resolve(struct log_options *o)
 		o->open_files_max = OPEN_FILES_DEFAULT;
 }
 
+static enum err open_journal_directory(struct log *log)
+{
+	struct journal_where where;
+	enum err e = journal_where_take(log->io, log->data_dir, log->options.journal_dir, &where);
+	log->journal_lock_fd = where.lock_fd;
+	TRY(e);
+	log->journal_dir = mem_strdup(str_of(where.dir));
+	log->options.journal_dir = log->journal_dir;
+	return log->journal_dir ? ERR_OK : ERR_NOMEM;
+}
+
 static enum err open_directories(struct log *log)
 {
 	char path[LOG_PATH_MAX];
@@ -68,21 +80,20 @@ static enum err open_directories(struct log *log)
 		                       : e;
 	TRY(engine_path(log, path, "topics"));
 	TRY(io_mkdir_all(log->io, path));
-	return io_mkdir_all(log->io, log->journal_dir);
+	return open_journal_directory(log);
 }
 
 static enum err engine_new(
     struct loop *loop, const struct log_options *options, struct log **ret_log)
 {
 	struct log *log = mem_calloc(1, sizeof(*log));
-	char path[LOG_PATH_MAX];
 	if (!log)
 		return ERR_NOMEM;
 	*ret_log = log; /* released by the caller, however far it got */
 	log->loop = loop;
 	log->io = loop_io(loop);
 	log->options = *options;
-	log->lock_fd = -1;
+	log->lock_fd = log->journal_lock_fd = -1;
 	options_resolve(&log->options);
 	map_init(&log->partitions);
 	map_init(&log->directories);
@@ -97,12 +108,7 @@ static enum err engine_new(
 	log->data_dir = mem_strdup(str_of(options->data_dir));
 	if (!log->data_dir)
 		return ERR_NOMEM;
-	TRY(engine_path(log, path, "journal"));
-	log->journal_dir = mem_strdup(str_of(options->journal_dir ? options->journal_dir : path));
-	if (!log->journal_dir)
-		return ERR_NOMEM;
 	log->options.data_dir = log->data_dir;
-	log->options.journal_dir = log->journal_dir;
 	descriptors_init(&log->descriptors, log, log->options.open_files_max);
 	tail_init(&log->tail);
 	behind_init(&log->behind, log);
@@ -250,6 +256,8 @@ void engine_close(struct log *log)
 		diag(DIAG_WARN, "unlock", "error=\"%s\"", err_chain());
 		err_clear();
 	}
+	struct journal_where where = {.lock_fd = log->journal_lock_fd};
+	journal_where_release(log->io, &where);
 	mem_free(log->journal_dir);
 	mem_free(log->data_dir);
 	mem_free(log);

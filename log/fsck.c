@@ -61,12 +61,33 @@ enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...)
 	return ERR_OK;
 }
 
+enum err fsck_journal_path(const struct fsck *f, char *buf, const char *name)
+{
+	int n = snprintf(buf, LOG_PATH_MAX, "%s/%s", f->where.dir, name);
+	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "path too long");
+}
+
+/* A directory that is not there, or is another log's, is a finding and not looked at. */
+static enum err find_journal(struct fsck *f)
+{
+	enum err err = journal_where_find(f->io, f->data_dir, f->options.journal_dir, &f->where);
+	if (err != ERR_NO_JOURNAL && err != ERR_REFUSED && err != ERR_CORRUPT)
+		return err;
+	f->no_journal = err;
+	fsck_find(f, ERR_NO_JOURNAL, "what=directory dir=\"%s\" reason=\"%s\"", f->where.dir,
+	    err_chain());
+	err_clear();
+	return ERR_OK;
+}
+
 static enum err run(struct fsck *f)
 {
 	if (f->sink && f->sink->begin)
 		TRY(f->sink->begin(f->sink->ctx, f));
 	TRY(fsck_measure(f));
-	TRY(fsck_journal(f));
+	TRY(find_journal(f));
+	if (f->no_journal == ERR_OK)
+		TRY(fsck_journal(f));
 	if (f->sink && f->sink->journal)
 		TRY(f->sink->journal(f->sink->ctx, f));
 	TRY(fsck_partitions(f));
@@ -97,6 +118,8 @@ static void release(struct fsck *f)
 	checkpoint_record_release(&f->record);
 	mem_free(f->frames);
 	mem_free(f->images);
+	for (size_t i = 0; i < f->found_count; i++)
+		mem_free(f->found[i].dir);
 	mem_free(f->found);
 	writer_release(&f->line);
 	mem_free(f);

@@ -19,6 +19,7 @@
 #include "log/catalog_row.h"
 #include "log/checkpoint.h"
 #include "log/journal.h"
+#include "log/journal_where.h"
 #include "log/partition.h"
 
 struct fsck;
@@ -101,6 +102,8 @@ struct fsck {
 	log_print print;
 	void *ctx;
 	const struct fsck_sink *sink; /* NULL = only look */
+	struct journal_where where;   /* the journal's directory */
+	enum err no_journal;          /* why it is not looked at; ERR_OK = it is */
 	struct writer line;
 	bool bad;                         /* something is not served */
 	uint64_t bytes_done, bytes_total; /* of segment files */
@@ -119,7 +122,10 @@ struct fsck {
 	struct map rows;   /* struct fsck_row by key */
 	bool catalog_read;
 	/* partitions whose directories are there */
-	struct partition_key *found;
+	struct fsck_found {
+		struct partition_key key;
+		char *dir;
+	} * found;
 	size_t found_count, found_capacity;
 };
 struct fsck_row {
@@ -139,6 +145,8 @@ void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...) PRINTF(3,
 /* "<data>/..." into buf of LOG_PATH_MAX. */
 MUST_USE enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...) PRINTF(3, 4);
 
+/* A file of the journal's directory into buf of LOG_PATH_MAX. */
+MUST_USE enum err fsck_journal_path(const struct fsck *f, char *buf, const char *name);
 MUST_USE enum err fsck_journal(struct fsck *f);
 /*
  * The frame that the journal has for this place: header and batch in `out`, verified.

@@ -77,7 +77,7 @@ static enum err adopt_journal(void *ctx, struct fsck *f)
 
 static enum err check_known(struct adopt *a)
 {
-	const struct log_fsck_options quiet = {0};
+	const struct log_fsck_options quiet = {.journal_dir = a->print.options.journal_dir};
 	const struct fsck_sink sink = {.ctx = a, .journal = adopt_journal};
 	enum err err = fsck_walk(a->io, a->data_dir, &quiet, &sink, NULL, NULL);
 	if (err == ERR_EOF) {
@@ -142,8 +142,12 @@ static enum err catalog_is_gone(const struct adopt *a, bool *ret_gone)
 
 static enum err adopt(struct adopt *a)
 {
+	struct journal_where where;
 	struct offline_open open = {.io = a->io, .data_dir = a->data_dir};
 	bool gone;
+	TRY(journal_where_find(a->io, a->data_dir, a->print.options.journal_dir, &where));
+	if (where.outside)
+		open.journal_dir = where.dir;
 	TRY(check_known(a)); /* first: it takes the lock, and knows what a data directory is */
 	TRY(catalog_is_gone(a, &gone));
 	if (gone)

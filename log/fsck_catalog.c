@@ -133,11 +133,13 @@ static void find_orphans(struct fsck *f)
 {
 	char id[UUID_TEXT_BYTES];
 	for (size_t i = 0; i < f->found_count; i++)
-		if (!topic_of_key(f, f->found[i]))
+		if (!topic_of_key(f, f->found[i].key))
 			fsck_find(f, ERR_ORPHAN,
-			    "topic_id=%s partition=%d reason=\"no topic in the catalog has this "
-			    "id\"",
-			    uuid_format(f->found[i].topic_id, id), f->found[i].partition);
+			    "directory=%s topic_id=%s partition=%d reason=\"no topic in the "
+			    "catalog "
+			    "has this id\"",
+			    f->found[i].dir, uuid_format(f->found[i].key.topic_id, id),
+			    f->found[i].key.partition);
 }
 
 /* Partitions that had records and have no directory. */

@@ -52,7 +52,7 @@ static enum err read_slot(struct fsck *f, unsigned slot)
 {
 	char path[LOG_PATH_MAX], name[16];
 	struct checkpoint_record r;
-	TRY(fsck_path(f, path, "journal/%s", checkpoint_file_name(slot, name)));
+	TRY(fsck_journal_path(f, path, checkpoint_file_name(slot, name)));
 	enum err err = checkpoint_read(f->io, path, &r);
 	if (err == ERR_NEWER_FORMAT)
 		fsck_find(f, err, "file=journal/%s", name);
@@ -264,7 +264,7 @@ static enum err read_file(struct fsck *f, unsigned file, struct entries *es)
 {
 	char path[LOG_PATH_MAX], name[16];
 	struct journal_iter it;
-	TRY(fsck_path(f, path, "journal/%s", journal_file_name(file, name)));
+	TRY(fsck_journal_path(f, path, journal_file_name(file, name)));
 	enum err err = journal_iter_open(&it, f->io, path, 0);
 	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_NEWER_FORMAT) {
 		fsck_find(f, err == ERR_NEWER_FORMAT ? err : ERR_NO_JOURNAL,

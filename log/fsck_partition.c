@@ -572,17 +572,20 @@ static enum err check_snap(
 
 /* ---- one partition --------------------------------------------------------------------------- */
 
-static enum err note_found(struct fsck *f, struct partition_key key)
+static enum err note_found(struct fsck *f, struct partition_key key, const char *dir)
 {
 	if (f->found_count == f->found_capacity) {
 		size_t capacity = f->found_capacity ? f->found_capacity * 2 : 64;
-		struct partition_key *grown = mem_realloc(f->found, capacity * sizeof(*grown));
+		struct fsck_found *grown = mem_realloc(f->found, capacity * sizeof(*grown));
 		if (!grown)
 			return ERR_NOMEM;
 		f->found = grown;
 		f->found_capacity = capacity;
 	}
-	f->found[f->found_count++] = key;
+	char *name = mem_strdup(str_of(dir));
+	if (!name)
+		return ERR_NOMEM;
+	f->found[f->found_count++] = (struct fsck_found){key, name};
 	struct fsck_end *end = fsck_end_of(f, key);
 	if (end)
 		end->found = true;
@@ -600,7 +603,7 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 	else if (!c->end && c->f->record_found)
 		c->end = &nothing; /* checkpoint and journal know of no frame: all is torn */
 	c->f->partitions++;
-	return note_found(c->f, c->key);
+	return note_found(c->f, c->key, c->dir);
 }
 
 /* One .log file of a partition's directory. */

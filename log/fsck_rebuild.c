@@ -13,6 +13,7 @@
  */
 #include "log/fsck.h"
 #include "log/offline.h"
+#include "log/recovery.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,6 +97,9 @@ static enum err rebuild_journal(void *ctx, struct fsck *f)
 	struct rebuild *r = ctx;
 	bool whole = f->record_found;
 	r->f = f;
+	if (f->no_journal == ERR_REFUSED)
+		return err_note(ERR_REFUSED, "%s: which journal is this log's must be clear first",
+		    f->where.dir);
 	for (unsigned i = 0; i < JOURNAL_FILES; i++)
 		whole = whole && f->journal_fd[i] >= 0;
 	if (whole)
@@ -219,14 +223,46 @@ static enum err rebuild_partition_end(void *ctx, const char *dir, const struct f
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* A rename cannot leave a file system: the bytes are copied, and durable before the file goes. */
+static enum err move_file(struct fsck *f, const char *from, const char *to)
+{
+	struct io_stat stat;
+	int in, out;
+	if (!f->where.outside)
+		return io_rename(f->io, from, to);
+	TRY(io_stat(f->io, from, &stat));
+	TRY(io_open(f->io, from, IO_READONLY, &in));
+	enum err err = io_open(f->io, to, IO_CREATE, &out);
+	if (err == ERR_OK) {
+		err = recovery_copy_range(f->io, in, out, 0, stat.size_bytes);
+		if (err == ERR_OK)
+			err = io_fsync(f->io, out);
+		enum err closed = io_close(f->io, out);
+		err = err == ERR_OK ? closed : err;
+	}
+	enum err closed = io_close(f->io, in);
+	TRY(err);
+	TRY(closed);
+	return io_unlink(f->io, from);
+}
+
+static enum err keep_file(struct fsck *f, const char *name, int64_t now_s)
+{
+	char from[LOG_PATH_MAX], to[LOG_PATH_MAX];
+	if (strncmp(name, "journal-", 8) != 0 && strncmp(name, "checkpoint-", 11) != 0)
+		return ERR_OK; /* whose it is, and its lock */
+	TRY(fsck_journal_path(f, from, name));
+	TRY(fsck_path(f, to, "quarantine/journal-%lld-%s", (long long)now_s, name));
+	return move_file(f, from, to);
+}
+
 static enum err keep_old(struct rebuild *r)
 {
 	struct fsck *f = r->f;
-	char from[LOG_PATH_MAX], to[LOG_PATH_MAX];
+	char to[LOG_PATH_MAX];
 	struct io_names names;
 	int64_t now_s = io_clock_ns(f->io, IO_CLOCK_REALTIME) / S_NS;
-	TRY(fsck_path(f, from, "journal"));
-	enum err err = io_list(f->io, from, &names);
+	enum err err = io_list(f->io, f->where.dir, &names);
 	if (err == ERR_NOT_FOUND) {
 		err_clear();
 		return ERR_OK;
@@ -235,19 +271,11 @@ static enum err keep_old(struct rebuild *r)
 	err = fsck_path(f, to, "quarantine");
 	if (err == ERR_OK)
 		err = io_mkdir_all(f->io, to);
-	for (size_t i = 0; i < names.count && err == ERR_OK; i++) {
-		err = fsck_path(f, from, "journal/%s", names.name[i]);
-		if (err == ERR_OK)
-			err = fsck_path(
-			    f, to, "quarantine/journal-%lld-%s", (long long)now_s, names.name[i]);
-		if (err == ERR_OK)
-			err = io_rename(f->io, from, to);
-	}
+	for (size_t i = 0; i < names.count && err == ERR_OK; i++)
+		err = keep_file(f, names.name[i], now_s);
 	io_names_release(&names);
 	TRY(err);
-	TRY(fsck_path(f, from, "journal"));
-	TRY(io_fsync_dir(f->io, from));
-	TRY(fsck_path(f, to, "quarantine"));
+	TRY(io_fsync_dir(f->io, f->where.dir));
 	return io_fsync_dir(f->io, to);
 }
 
@@ -302,8 +330,10 @@ static enum err rebuild_finish(void *ctx, struct fsck *f)
 	h->last_append_ns = r->append_ns > old->last_append_ns ? r->append_ns : old->last_append_ns;
 	h->clean = true;
 	TRY(keep_old(r));
-	TRY(offline_journal_make(f->io, f->data_dir, 0));
-	TRY(offline_record_write(f->io, f->data_dir, &r->record));
+	TRY(io_mkdir_all(f->io, f->where.dir));
+	TRY(journal_where_note(f->io, f->data_dir, &f->where));
+	TRY(offline_journal_make(f->io, f->where.dir, 0));
+	TRY(offline_record_write(f->io, f->where.dir, &r->record));
 	say(r, missing);
 	return f->bad ? err_note(ERR_CORRUPT, "%s: not everything is served", f->data_dir) : ERR_OK;
 }

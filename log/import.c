@@ -34,6 +34,7 @@ struct import {
 	size_t count, capacity;
 	int32_t partitions;
 	struct offline_record record;
+	struct journal_where where;
 	uint64_t sequence, producer_ids;
 	uint64_t batches, bytes, records;
 	int64_t now_ns;
@@ -276,7 +277,8 @@ static void discard(struct import *m)
 static enum err write_locked(struct import *m)
 {
 	struct checkpoint_header *h = &m->record.record.header;
-	TRY(offline_record_read(m->io, m->data_dir, &m->record));
+	TRY(journal_where_find(m->io, m->data_dir, NULL, &m->where));
+	TRY(offline_record_read(m->io, m->where.dir, &m->record));
 	if (!h->clean || h->gap_count >= CHECKPOINT_GAPS_MAX)
 		return err_note(ERR_REFUSED, "%s was not stopped cleanly", m->data_dir);
 	m->sequence = h->sequence;
@@ -298,11 +300,11 @@ static enum err write_locked(struct import *m)
 	h->producer_ids = m->producer_ids + IMPORT_PRODUCER_IDS;
 	if (m->sequence >= first)
 		m->record.record.gaps[h->gap_count++] = (struct checkpoint_gap){first, m->sequence};
-	TRY(offline_record_write(m->io, m->data_dir, &m->record));
+	TRY(offline_record_write(m->io, m->where.dir, &m->record));
 	TRY(move_in(m));
 	if (m->sequence >= first)
 		h->gap_count--;
-	return offline_record_write(m->io, m->data_dir, &m->record);
+	return offline_record_write(m->io, m->where.dir, &m->record);
 }
 
 static enum err write_all(struct import *m)

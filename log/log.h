@@ -32,7 +32,9 @@ static inline bool log_uuid_is_zero(struct log_uuid a)
 
 struct log_options {
 	const char *data_dir;    /* created if missing; locked */
-	const char *journal_dir; /* NULL = data_dir/journal */
+	/* An absolute path; NULL = where the last start had it, at first data_dir/journal. A
+	 * directory outside of data_dir is locked and marked as this log's (journal_where.h). */
+	const char *journal_dir;
 	uint64_t
 	    journal_bytes; /* all four files together; JOURNAL_BYTES_MIN at least; 0 = default */
 	uint64_t checkpoint_bytes; /* lazily written bytes that start a checkpoint; 0 = 64 MiB */
@@ -545,6 +547,7 @@ MUST_USE enum err log_dump_file(struct io *io, const char *path,
 struct log_fsck_options {
 	bool repair_caches; /* rebuild .idx and .snap that are bad */
 	bool json;          /* lines are JSON objects */
+	const char *journal_dir; /* by configuration; NULL = as the data directory says */
 	/* called now and then, may be NULL: bytes of segments read, and of all */
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);
 	void *progress_ctx;

@@ -86,19 +86,20 @@ struct offline_record {
 void offline_record_release(struct offline_record *r);
 MUST_USE enum err offline_record_put(struct offline_record *r, const struct checkpoint_row *row);
 struct checkpoint_row *offline_record_row(struct offline_record *r, struct partition_key key);
-/* The newest good record of data_dir/journal. ERR_NOT_FOUND. */
+/* The newest good record of a journal's directory. ERR_NOT_FOUND. */
 MUST_USE enum err offline_record_read(
-    struct io *io, const char *data_dir, struct offline_record *ret_record);
+    struct io *io, const char *journal_dir, struct offline_record *ret_record);
 /* Writes it, counter + 1, into its slot, durably. */
 MUST_USE enum err offline_record_write(
-    struct io *io, const char *data_dir, struct offline_record *r);
-/* Empty journal files in data_dir/journal; bytes = of all four. */
-MUST_USE enum err offline_journal_make(struct io *io, const char *data_dir, uint64_t bytes);
+    struct io *io, const char *journal_dir, struct offline_record *r);
+/* Empty journal files in a directory, which is made if missing; bytes = of all four. */
+MUST_USE enum err offline_journal_make(struct io *io, const char *journal_dir, uint64_t bytes);
 
 /* ---- catalog --------------------------------------------------------------------------------- */
 
 /* Opens the log of a data directory for `fn` on a loop of its own, and stops it cleanly. */
 struct offline_open {
+	const char *journal_dir; /* as of log_options */
 	struct io *io;
 	const char *data_dir;
 	uint64_t journal_bytes;         /* when it is made; 0 = default */

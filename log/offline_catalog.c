@@ -11,6 +11,7 @@ enum err offline_with_log(
 {
 	const struct log_options options = {
 	    .data_dir = open->data_dir,
+	    .journal_dir = open->journal_dir,
 	    .journal_bytes = open->journal_bytes,
 	    .accept_lost_suffix = open->accept_lost_suffix,
 	};

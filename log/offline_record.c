@@ -42,22 +42,22 @@ enum err offline_record_put(struct offline_record *r, const struct checkpoint_ro
 	return ERR_OK;
 }
 
-static enum err record_path(const char *data_dir, unsigned slot, char *buf)
+static enum err record_path(const char *journal_dir, unsigned slot, char *buf)
 {
 	char name[16];
-	int n = snprintf(
-	    buf, LOG_PATH_MAX, "%s/journal/%s", data_dir, checkpoint_file_name(slot, name));
+	int n = snprintf(buf, LOG_PATH_MAX, "%s/%s", journal_dir, checkpoint_file_name(slot, name));
 	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "path too long");
 }
 
-enum err offline_record_read(struct io *io, const char *data_dir, struct offline_record *ret_record)
+enum err offline_record_read(
+    struct io *io, const char *journal_dir, struct offline_record *ret_record)
 {
 	struct offline_record best = {0};
 	bool found = false;
 	for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++) {
 		char path[LOG_PATH_MAX];
 		struct checkpoint_record r;
-		TRY(record_path(data_dir, slot, path));
+		TRY(record_path(journal_dir, slot, path));
 		enum err err = checkpoint_read(io, path, &r);
 		if (err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_CORRUPT) {
 			offline_record_release(&best);
@@ -76,12 +76,12 @@ enum err offline_record_read(struct io *io, const char *data_dir, struct offline
 		found = true;
 	}
 	if (!found)
-		return err_note(ERR_NOT_FOUND, "%s has no checkpoint record", data_dir);
+		return err_note(ERR_NOT_FOUND, "%s has no checkpoint record", journal_dir);
 	*ret_record = best;
 	return ERR_OK;
 }
 
-enum err offline_record_write(struct io *io, const char *data_dir, struct offline_record *r)
+enum err offline_record_write(struct io *io, const char *journal_dir, struct offline_record *r)
 {
 	struct checkpoint_header *h = &r->record.header;
 	char path[LOG_PATH_MAX];
@@ -100,29 +100,30 @@ enum err offline_record_write(struct io *io, const char *data_dir, struct offlin
 		checkpoint_gap_encode(&r->record.gaps[i],
 		    buf + CHECKPOINT_HEADER_BYTES + rows + (size_t)i * CHECKPOINT_GAP_BYTES);
 	checkpoint_header_encode(h, buf, len);
-	enum err err = record_path(data_dir, (unsigned)((h->counter - 1) % CHECKPOINT_SLOTS), path);
+	enum err err =
+	    record_path(journal_dir, (unsigned)((h->counter - 1) % CHECKPOINT_SLOTS), path);
 	if (err == ERR_OK)
 		err = io_write_file(io, path, bytes_of(buf, len));
 	mem_free(buf);
 	return err;
 }
 
-enum err offline_journal_make(struct io *io, const char *data_dir, uint64_t bytes)
+enum err offline_journal_make(struct io *io, const char *journal_dir, uint64_t bytes)
 {
-	char dir[LOG_PATH_MAX];
 	struct journal journal;
-	int n = snprintf(dir, sizeof(dir), "%s/journal", data_dir);
-	if (n < 0 || (size_t)n >= sizeof(dir))
-		return err_note(ERR_LIMIT, "path too long");
-	TRY(io_mkdir_all(io, dir));
+	TRY(io_mkdir_all(io, journal_dir));
 	/* the journal asks its log for these two and nothing else while it is made */
 	struct log *log = mem_calloc(1, sizeof(*log));
 	if (!log)
 		return ERR_NOMEM;
 	log->io = io;
-	log->journal_dir = dir;
-	enum err err = journal_create(&journal, log, bytes ? bytes : JOURNAL_BYTES_DEFAULT);
-	journal_close(&journal);
+	log->journal_dir = mem_strdup(str_of(journal_dir));
+	enum err err = log->journal_dir
+	                   ? journal_create(&journal, log, bytes ? bytes : JOURNAL_BYTES_DEFAULT)
+	                   : ERR_NOMEM;
+	if (log->journal_dir)
+		journal_close(&journal);
+	mem_free(log->journal_dir);
 	mem_free(log);
 	return err;
 }

@@ -37,7 +37,7 @@ void recovery_verdict(enum err verdict, const char *where, ...)
 	}
 }
 
-static enum err copy_range(struct io *io, int from, int to, uint64_t pos, uint64_t end)
+enum err recovery_copy_range(struct io *io, int from, int to, uint64_t pos, uint64_t end)
 {
 	uint8_t *buf = mem_alloc(MIB);
 	if (!buf)
@@ -68,7 +68,7 @@ enum err recovery_quarantine(
 	TRY(io_mkdir_all(log->io, dir));
 	TRY(engine_path(log, path, "quarantine/%s-epoch%u", name, r->epoch));
 	TRY(io_open(log->io, path, IO_CREATE, &to));
-	enum err e = copy_range(log->io, fd, to, pos, end);
+	enum err e = recovery_copy_range(log->io, fd, to, pos, end);
 	if (e == ERR_OK)
 		e = io_fsync(log->io, to);
 	enum err closed = io_close(log->io, to);

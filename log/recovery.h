@@ -117,6 +117,8 @@ struct recovery_row *recovery_row(const struct recovery *r, struct partition_key
 MUST_USE enum err recovery_row_put(struct recovery *r, const struct recovery_row *row);
 /* One verdict: a diag event of that name and its counter. `where` is logfmt. */
 void recovery_verdict(enum err verdict, const char *where, ...) PRINTF(2, 3);
+/* Copies [pos, end) of a file to the beginning of another; less when it ends before. */
+MUST_USE enum err recovery_copy_range(struct io *io, int from, int to, uint64_t pos, uint64_t end);
 /* Copies bytes to quarantine/NAME. */
 MUST_USE enum err recovery_quarantine(
     struct recovery *r, const char *name, int fd, uint64_t pos, uint64_t end);

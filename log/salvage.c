@@ -283,8 +283,12 @@ static enum err write_record(struct salvage *s, struct fsck *f)
 	h->sequence = larger(sequence, old->lazy_bound ? old->lazy_bound - 1 : 0);
 	h->producer_ids = larger(s->producer_ids, old->producer_ids) + SALVAGE_PRODUCER_IDS;
 	h->last_append_ns = s->append_ns > old->last_append_ns ? s->append_ns : old->last_append_ns;
-	TRY(offline_journal_make(f->io, s->out, s->journal_bytes));
-	return offline_record_write(f->io, s->out, &s->record);
+	char journal[LOG_PATH_MAX];
+	int n = snprintf(journal, sizeof(journal), "%s/journal", s->out);
+	if (n < 0 || (size_t)n >= sizeof(journal))
+		return err_note(ERR_LIMIT, "%s: path too long", s->out);
+	TRY(offline_journal_make(f->io, journal, s->journal_bytes));
+	return offline_record_write(f->io, journal, &s->record);
 }
 
 static enum err salvage_finish(void *ctx, struct fsck *f)

@@ -2,6 +2,7 @@
 /* kappa fsck: what a data directory holds, and what can be done when it does not hold. Offline. */
 #include "log/log.h"
 #include "tools/commands.h"
+#include "tools/config.h"
 
 static void print_line(void *ctx, struct str line)
 {
@@ -61,12 +62,13 @@ static enum exit_code adopt(
 	return EXIT_OK;
 }
 
-static enum exit_code run(struct cli *cli, struct io *io, const char *data)
+static enum exit_code run(struct cli *cli, struct io *io, const char *data, const char *journal_dir)
 {
 	struct progress progress;
 	const struct log_fsck_options options = {
 	    .repair_caches = cli_has(cli, "repair-caches"),
 	    .json = cli->json,
+	    .journal_dir = journal_dir,
 	    .progress = show_progress,
 	    .progress_ctx = &progress,
 	};
@@ -100,10 +102,18 @@ enum exit_code cmd_fsck(struct cli *cli)
 	if (given > 1)
 		return cli_usage(cli, "one of --repair-caches, --salvage, --rebuild-journal and "
 		                      "--adopt at a time");
-	enum err e = io_new("threads", &io);
+	struct config config;
+	char journal_dir[4096];
+	enum err e = config_load(&config, cli);
 	if (e != ERR_OK)
 		return cli_fail(e, NULL, "fsck %s", data);
-	enum exit_code code = run(cli, io, data);
-	io_free(io);
+	e = io_new("threads", &io);
+	enum exit_code code =
+	    e == ERR_OK
+	        ? run(cli, io, data, config_journal_dir(&config, journal_dir, sizeof journal_dir))
+	        : cli_fail(e, NULL, "fsck %s", data);
+	if (e == ERR_OK)
+		io_free(io);
+	config_release(&config);
 	return code;
 }

@@ -109,9 +109,9 @@ static void announce(struct serve *s)
 static enum err open_log(struct serve *s)
 {
 	const struct config *c = &s->config;
-	const char *journal_dir = config_get(c, CONFIG_JOURNAL_DIR);
+	char journal_dir[4096];
 	struct log_options options = {.data_dir = s->data_dir,
-	    .journal_dir = *journal_dir ? journal_dir : NULL,
+	    .journal_dir = config_journal_dir(c, journal_dir, sizeof journal_dir),
 	    .journal_bytes = (uint64_t)config_number(c, CONFIG_JOURNAL_BYTES)};
 	if (config_number(c, CONFIG_SCRUB_RATE) > 0)
 		options.scrub_bytes_per_second = (uint64_t)config_number(c, CONFIG_SCRUB_RATE);

@@ -170,6 +170,8 @@ static const struct cli_option fsck_options[] = {
         "copy every frame that verifies into a new directory; exit 7 when some are lost"},
     {"rebuild-journal", 0, NULL, "make a new journal out of what the frames say"},
     {"adopt", 0, "TOPIC-P", "give a directory without a topic its topic back; may be repeated"},
+    {"config", 'c', "FILE", "configuration, as of serve: kappa.journal.dir"},
+    {"set", 0, "KEY=VALUE", "one configuration key; may be repeated"},
     {NULL, 0, NULL, NULL},
 };
 static const struct cli_option export_options[] = {

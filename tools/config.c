@@ -198,6 +198,17 @@ const char *config_get(const struct config *c, enum config_key key)
 	return c->value[key] ? c->value[key] : keys[key].def;
 }
 
+const char *config_journal_dir(const struct config *c, char *buf, size_t len)
+{
+	const char *dir = config_get(c, CONFIG_JOURNAL_DIR);
+	char here[4096];
+	if (!*dir)
+		return NULL;
+	bool relative = *dir != '/' && getcwd(here, sizeof here);
+	int n = snprintf(buf, len, "%s%s%s", relative ? here : "", relative ? "/" : "", dir);
+	return n < 0 || (size_t)n >= len ? "" : buf;
+}
+
 int64_t config_number(const struct config *c, enum config_key key)
 {
 	int64_t n = 0;

@@ -29,6 +29,8 @@ const char *config_get(const struct config *c, enum config_key key);
 /* Checked at load: these cannot fail. */
 int64_t config_number(const struct config *c, enum config_key key);
 bool config_bool(const struct config *c, enum config_key key);
+/* kappa.journal.dir as an absolute path in `buf`; NULL when it is empty, "" when it is too long. */
+const char *config_journal_dir(const struct config *c, char *buf, size_t len);
 /* "host:port", "ANY://host:port", ":port" (127.0.0.1) or "[v6]:port". ERR_INVALID. */
 MUST_USE enum err config_address(const char *text, char *host, size_t host_len, uint16_t *ret_port);
 /* Hands the topic defaults among the keys (log.segment.bytes ...) to the log. */
