@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A current librdkafka's own broker tests (2.15.1, as an npm package carries the source), with both group protocols:
+# PROTOCOL=classic, PROTOCOL=consumer (KIP-848) or both, the default. T=0012 narrows.
+SUITE=librdkafka_new
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$HERE/librdkafka.sh"
+need npm tar make cc c++
+SRC=$CONFORM_HOME/librdkafka-2.15.1
+export RDKAFKA_BROKER=4.1.0
+
+fetch() {
+	local tmp
+	tmp=$(mktemp -d "$CONFORM_HOME/npm.XXXXXX") || return 1
+	(cd "$tmp" && npm pack @confluentinc/kafka-javascript@1.10.1 && tar xzf ./*.tgz &&
+		mv package/deps/librdkafka "$SRC") >"$CONFORM_HOME/fetch.log" 2>&1
+	local rc=$?
+	rm -rf "$tmp"
+	return $rc
+}
+
+# What the choice of protocol can change: everything with a group.
+consumer_protocol() {
+	local name
+	export TEST_CONSUMER_GROUP_PROTOCOL=consumer
+	rdkafka_server default
+	for name in $(rdkafka_names | while read -r n; do
+		ls "$SRC/tests/${n%%_*}"[-_]* | xargs grep -lqE 'group|Consumer' && echo "$n"
+	done); do
+		rdkafka_case "$name" consumer-
+	done
+	server_stop
+	unset TEST_CONSUMER_GROUP_PROTOCOL
+}
+
+conform_begin
+"$ROOT/tools/dev/deps.sh" rapidjson-dev libssl-dev zlib1g-dev libzstd-dev || exit 1
+[ -d "$SRC" ] || fetch || die "no source, see $CONFORM_HOME/fetch.log"
+rdkafka_build || die "build failed, see $CONFORM_HOME/build-*.log"
+kafka_tools || echo "$SUITE: no Java tools: the tests that call them will fail" >&2
+[ "${PROTOCOL:-both}" = consumer ] || rdkafka_suite
+[ "${PROTOCOL:-both}" = classic ] || { server_stop; consumer_protocol; }
+conform_end
