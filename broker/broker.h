@@ -40,7 +40,11 @@ struct broker_options {
 	/* NULL = one PLAINTEXT listener on a free port of 127.0.0.1 */
 	const struct broker_listener *listeners;
 	size_t listener_count;
-	int32_t node_id;             /* 0 = 1 */
+	int32_t node_id; /* 0 = 1 */
+	/* kappa.test.brokers: the second listener of a protocol is seen as broker node_id + 1, and
+	 * so on, all of them as one cluster. For test suites that expect one; no record is safer
+	 * for it. */
+	bool test_brokers;
 	const char *cluster_id;      /* NULL = made once, kept in the log */
 	const char *data_dir;        /* shown by DescribeLogDirs; NULL = "data" */
 	bool no_auto_create;         /* auto.create.topics.enable = false */

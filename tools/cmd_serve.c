@@ -167,6 +167,7 @@ static enum err open_kafka(struct serve *s)
 	int32_t delay_ms = (int32_t)config_number(c, CONFIG_REBALANCE_DELAY);
 	struct broker_options options = {.listeners = s->listeners.at,
 	    .listener_count = s->listeners.count,
+	    .test_brokers = config_bool(c, CONFIG_TEST_BROKERS),
 	    .data_dir = s->data_dir,
 	    .no_auto_create = !config_bool(c, CONFIG_AUTO_CREATE),
 	    .default_partitions = (int32_t)config_number(c, CONFIG_NUM_PARTITIONS),

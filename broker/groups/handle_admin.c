@@ -37,7 +37,8 @@ void handle_list_groups(struct request *req)
 	bool all = access_cluster(req) == ERR_OK;
 	LIST_EACH (&g->entries, node, tmp) {
 		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
-		if (!is_listed(req, e) || !(all || access_group(req, e->group.name) == ERR_OK))
+		if (!is_listed(req, e) || !request_coordinates(req, e->group.name) ||
+		    !(all || access_group(req, e->group.name) == ERR_OK))
 			continue;
 		struct list_groups_response_group *out = &r->groups.at[r->groups.count++];
 		out->group_id = e->group.name;

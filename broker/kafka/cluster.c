@@ -10,19 +10,6 @@
 
 /* ---- shared by the handlers ------------------------------------------------------------------ */
 
-struct endpoint request_endpoint(const struct request *req)
-{
-	const struct listener *l = conn_listener(req->conn);
-	const struct broker_listener *o = &l->options;
-	const struct io_address *local = &req->conn->local;
-	struct endpoint e = {str_of(o->advertised_host), o->advertised_port};
-	if (!o->advertised_host)
-		e.host = str_of(local->host[0] ? local->host : "127.0.0.1");
-	if (e.port == 0)
-		e.port = local->port ? local->port : l->port;
-	return e;
-}
-
 struct str broker_cluster_id(const struct broker *b)
 {
 	return str_of(b->options.cluster_id);
@@ -52,14 +39,6 @@ const struct log_topic *topic_named(
 		    log_topic_name_check(name) == ERR_OK ? ERR_UNKNOWN_TOPIC : ERR_INVALID_TOPIC;
 	err_clear();
 	return NULL;
-}
-
-int32_t *request_self(struct request *req)
-{
-	int32_t *self = request_alloc(req, sizeof(*self));
-	if (self)
-		*self = req->broker->options.node_id;
-	return self;
 }
 
 struct str request_error_text(struct request *req, enum err err)
@@ -171,14 +150,13 @@ static enum err key_error(const struct request *req, int8_t key_type, struct str
 	                                  : access_transactional_id(req, key);
 }
 
-static void fill_coordinator(
-    struct request *req, struct find_coordinator_response_coordinator *c, enum err err)
+static void fill_coordinator(struct request *req, const struct node *node,
+    struct find_coordinator_response_coordinator *c, enum err err)
 {
-	struct endpoint here = request_endpoint(req);
 	bool ok = err == ERR_OK;
-	c->node_id = ok ? req->broker->options.node_id : -1;
-	c->host = ok ? here.host : STR("");
-	c->port = ok ? here.port : -1;
+	c->node_id = ok ? node->id : -1;
+	c->host = ok ? node->endpoint.host : STR("");
+	c->port = ok ? node->endpoint.port : -1;
 	c->error_code = err_kafka(err);
 	c->error_message = ok ? (struct str){NULL, 0} : request_error_text(req, err);
 }
@@ -188,23 +166,26 @@ void handle_find_coordinator(struct request *req)
 	const struct find_coordinator_request *body = req->body;
 	struct find_coordinator_response *r = req->response;
 	struct find_coordinator_response_coordinator one = {0};
+	struct nodes nodes;
 	bool single = req->version < 4;
-	fill_coordinator(req, &one, single ? key_error(req, body->key_type, body->key) : ERR_OK);
+	uint32_t count = body->coordinator_keys.count;
+	r->coordinators.at = request_new(req, &find_coordinator_response_coordinator_shape, count);
+	if (!r->coordinators.at || !request_nodes(req, &nodes)) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	fill_coordinator(req, nodes_coordinator(&nodes, body->key), &one,
+	    single ? key_error(req, body->key_type, body->key) : ERR_OK);
 	r->error_code = one.error_code;
 	r->error_message = one.error_message;
 	r->node_id = one.node_id;
 	r->host = one.host;
 	r->port = one.port;
-	uint32_t count = body->coordinator_keys.count;
-	r->coordinators.at = request_new(req, &find_coordinator_response_coordinator_shape, count);
-	if (!r->coordinators.at) {
-		request_fail(req, ERR_LIMIT);
-		return;
-	}
 	r->coordinators.count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		struct str key = body->coordinator_keys.at[i];
-		fill_coordinator(req, &r->coordinators.at[i], key_error(req, body->key_type, key));
+		fill_coordinator(req, nodes_coordinator(&nodes, key), &r->coordinators.at[i],
+		    key_error(req, body->key_type, key));
 		r->coordinators.at[i].key = key;
 	}
 	request_answer(req);
@@ -216,7 +197,7 @@ void handle_describe_cluster(struct request *req)
 {
 	const struct describe_cluster_request *body = req->body;
 	struct describe_cluster_response *r = req->response;
-	struct endpoint here = request_endpoint(req);
+	struct nodes nodes;
 	r->endpoint_type = body->endpoint_type;
 	r->cluster_id = broker_cluster_id(req->broker);
 	if (body->endpoint_type != 1) { /* 1 = brokers; controllers cannot be asked here */
@@ -225,16 +206,19 @@ void handle_describe_cluster(struct request *req)
 		request_answer(req);
 		return;
 	}
-	r->controller_id = req->broker->options.node_id;
-	r->brokers.at = request_new(req, &describe_cluster_response_broker_shape, 1);
-	if (!r->brokers.at) {
+	if (!request_nodes(req, &nodes) ||
+	    !(r->brokers.at =
+	            request_new(req, &describe_cluster_response_broker_shape, nodes.count))) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	r->brokers.count = 1;
-	r->brokers.at[0].broker_id = req->broker->options.node_id;
-	r->brokers.at[0].host = here.host;
-	r->brokers.at[0].port = here.port;
+	r->controller_id = nodes.at[0].id;
+	r->brokers.count = nodes.count;
+	for (uint32_t i = 0; i < nodes.count; i++) {
+		r->brokers.at[i].broker_id = nodes.at[i].id;
+		r->brokers.at[i].host = nodes.at[i].endpoint.host;
+		r->brokers.at[i].port = nodes.at[i].endpoint.port;
+	}
 	if (body->include_cluster_authorized_operations)
 		r->cluster_authorized_operations =
 		    access_operations(req, ACL_CLUSTER, ACL_CLUSTER_NAME, OPERATIONS_CLUSTER);

@@ -166,8 +166,8 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	const struct broker_options *o = &req->broker->options;
 	struct endpoint here = request_endpoint(req);
 	all->count = 0;
-	setting(all, "broker.id", "int", "Id of this server.", "%d", o->node_id);
-	setting(all, "node.id", "int", "Id of this server.", "%d", o->node_id);
+	setting(all, "broker.id", "int", "Id of this server.", "%d", request_node(req));
+	setting(all, "node.id", "int", "Id of this server.", "%d", request_node(req));
 	const struct listener *l = conn_listener(req->conn);
 	const char *protocol = broker_protocol_name(l->options.protocol);
 	setting(all, "listeners", "list", "Where it listens for such clients.", "%s://%s:%u",
@@ -207,10 +207,11 @@ static bool fill_broker(struct request *req,
 	return out->configs.at != NULL;
 }
 
-static bool names_this_broker(const struct request *req, struct str name)
+static bool names_a_broker(const struct request *req, struct str name)
 {
-	int64_t id;
-	return name.len == 0 || (str_to_i64(name, &id) && id == req->broker->options.node_id);
+	int64_t id, first = req->broker->options.node_id;
+	return name.len == 0 || (str_to_i64(name, &id) && id >= first &&
+	                            id < first + (int64_t)request_node_count(req));
 }
 
 /* False: no memory. */
@@ -228,9 +229,9 @@ static bool fill(struct request *req, const struct describe_configs_request_reso
 	} else if ((err = access_cluster(req)) != ERR_OK) {
 		/* said below */
 	} else if (resource->resource_type == RESOURCE_BROKER) {
-		if (names_this_broker(req, resource->resource_name))
+		if (names_a_broker(req, resource->resource_name))
 			return fill_broker(req, resource, out);
-		err = err_note(ERR_INVALID_REQUEST, "broker " STR_FMT " is not this one",
+		err = err_note(ERR_INVALID_REQUEST, "broker " STR_FMT " is not there",
 		    STR_ARG(resource->resource_name));
 	} else {
 		err = err_note(ERR_INVALID_REQUEST, "resource type %d has no configuration here",

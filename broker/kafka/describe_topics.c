@@ -43,11 +43,11 @@ static struct str *sorted_names(struct request *req, size_t *ret_count)
 static bool fill_partitions(struct request *req, const struct log_topic *t, int32_t from,
     int32_t to, struct describe_topic_partitions_response_topic *out)
 {
-	int32_t *self = request_self(req);
+	struct nodes nodes;
 	size_t count = (size_t)(to - from);
 	out->partitions.at =
 	    request_new(req, &describe_topic_partitions_response_partition_shape, count);
-	if (!out->partitions.at || !self)
+	if (!out->partitions.at || !request_nodes(req, &nodes))
 		return false;
 	out->partitions.count = (uint32_t)count;
 	for (uint32_t i = 0; i < count; i++) {
@@ -58,12 +58,12 @@ static bool fill_partitions(struct request *req, const struct log_topic *t, int3
 		if (partition)
 			log_partition_status(partition, &s);
 		p->partition_index = from + (int32_t)i;
-		p->leader_id = *self;
+		p->replica_nodes.at = p->isr_nodes.at = nodes_copies(&nodes, t, from + (int32_t)i);
+		p->replica_nodes.count = p->isr_nodes.count = nodes.count;
+		p->leader_id = p->replica_nodes.at[0];
 		p->leader_epoch = (int32_t)s.leader_epoch;
-		p->replica_nodes.at = p->isr_nodes.at = self;
-		p->replica_nodes.count = p->isr_nodes.count = 1;
 		/* nullable, but Java's admin client does not expect null */
-		p->eligible_leader_replicas.at = p->last_known_elr.at = self;
+		p->eligible_leader_replicas.at = p->last_known_elr.at = nodes.ring;
 	}
 	return true;
 }

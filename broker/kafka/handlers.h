@@ -49,6 +49,31 @@ struct endpoint {
 	int32_t port;
 };
 struct endpoint request_endpoint(const struct request *req);
+
+/* ---- brokers as clients see them (nodes.c) --------------------------------------------------- */
+struct node {
+	int32_t id;
+	struct endpoint endpoint;
+};
+struct nodes {
+	uint32_t count; /* 1, but for test suites */
+	struct node *at;
+	int32_t *ring; /* their ids, twice over */
+};
+/* All of them; they live as long as the request. False: no memory. */
+MUST_USE bool request_nodes(struct request *req, struct nodes *ret_nodes);
+/* How many there are. */
+uint32_t request_node_count(const struct request *req);
+/* The one that the client of `req` is connected to. */
+int32_t request_node(const struct request *req);
+/* `count` ids: the brokers with a copy of a partition, its leader first. */
+int32_t *nodes_copies(const struct nodes *n, const struct log_topic *t, int32_t partition);
+/* The coordinator of a group or a transactional id. */
+const struct node *nodes_coordinator(const struct nodes *n, struct str key);
+/* Whether that is the one the client of `req` is connected to. */
+bool request_coordinates(const struct request *req, struct str key);
+
+/* ---- shared ---------------------------------------------------------------------------------- */
 struct str broker_cluster_id(const struct broker *b);
 
 /*
@@ -57,8 +82,5 @@ struct str broker_cluster_id(const struct broker *b);
  */
 const struct log_topic *topic_named(
     const struct request *req, struct str name, struct log_uuid id, enum err *ret_err);
-/* An array of one int32 that lives as long as the request: this broker as leader, replica and
- * in-sync replica. */
-int32_t *request_self(struct request *req);
 /* The message for an error, made of its text and the chain's context. */
 struct str request_error_text(struct request *req, enum err err);

@@ -33,15 +33,16 @@ void handle_list_config_resources(struct request *req)
 {
 	struct list_config_resources_response *r = req->response;
 	unsigned types = types_asked(req);
-	size_t cursor = 0, count = log_topic_count(req->log) + 1;
+	size_t cursor = 0, count = log_topic_count(req->log);
+	struct nodes nodes;
 	if (types == 0) {
 		r->error_code = err_kafka(ERR_UNSUPPORTED_VERSION);
 		request_answer(req);
 		return;
 	}
-	r->config_resources.at =
-	    request_new(req, &list_config_resources_response_resource_shape, count);
-	if (!r->config_resources.at) {
+	if (!request_nodes(req, &nodes) ||
+	    !(r->config_resources.at = request_new(
+	          req, &list_config_resources_response_resource_shape, count + nodes.count))) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
@@ -53,9 +54,9 @@ void handle_list_config_resources(struct request *req)
 			out++->resource_name = t->name;
 		}
 	}
-	if (types & RESOURCE_BROKER) {
+	for (uint32_t i = 0; (types & RESOURCE_BROKER) && i < nodes.count; i++) {
 		out->resource_type = RESOURCE_BROKER;
-		out++->resource_name = request_text(req, "%" PRId32, req->broker->options.node_id);
+		out++->resource_name = request_text(req, "%" PRId32, nodes.at[i].id);
 	}
 	r->config_resources.count = (uint32_t)(out - r->config_resources.at);
 	request_answer(req);

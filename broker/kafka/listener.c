@@ -90,7 +90,10 @@ static enum err listener_open(struct broker *b, const struct broker_listener *fr
 {
 	ASSERT(b->listener_count < BROKER_LISTENERS_MAX);
 	struct listener *l = &b->listeners[b->listener_count++];
-	*l = (struct listener){.broker = b, .options = *from, .fd = -1};
+	*l = (struct listener){
+	    .broker = b, .options = *from, .node_id = b->options.node_id, .fd = -1};
+	for (size_t i = 0; b->options.test_brokers && i + 1 < b->listener_count; i++)
+		l->node_id += b->listeners[i].options.protocol == from->protocol;
 	l->options.host = l->options.advertised_host = NULL;
 	loop_timer_init(&l->accept_again, on_accept_again);
 	TRY(copy_string(from->host ? from->host : "127.0.0.1", &l->options.host));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata: which topics there are and who leads their partitions (always this server). Topics
+ * Metadata: which topics there are and who leads their partitions. Topics
  * asked for by name are created first, where server and client allow it.
  */
 #include "broker/auth/access.h"
@@ -21,8 +21,8 @@ struct metadata {
 	enum err *errors; /* by index in the request: why it could not be created */
 };
 
-static bool fill_partitions(struct request *req, const struct log_topic *t, int32_t *self,
-    struct metadata_response_topic *out)
+static bool fill_partitions(struct request *req, const struct log_topic *t,
+    const struct nodes *nodes, struct metadata_response_topic *out)
 {
 	size_t count = (size_t)t->partition_count;
 	out->partitions.at = request_new(req, &metadata_response_partition_shape, count);
@@ -36,15 +36,15 @@ static bool fill_partitions(struct request *req, const struct log_topic *t, int3
 		if (partition)
 			log_partition_status(partition, &s);
 		p->partition_index = (int32_t)i;
-		p->leader_id = *self;
+		p->replica_nodes.at = p->isr_nodes.at = nodes_copies(nodes, t, (int32_t)i);
+		p->replica_nodes.count = p->isr_nodes.count = nodes->count;
+		p->leader_id = p->replica_nodes.at[0];
 		p->leader_epoch = (int32_t)s.leader_epoch;
-		p->replica_nodes.at = p->isr_nodes.at = self;
-		p->replica_nodes.count = p->isr_nodes.count = 1;
 	}
 	return true;
 }
 
-static bool fill_topic(struct request *req, const struct log_topic *t, int32_t *self,
+static bool fill_topic(struct request *req, const struct log_topic *t, const struct nodes *nodes,
     struct metadata_response_topic *out)
 {
 	const struct metadata_request *body = req->body;
@@ -54,10 +54,10 @@ static bool fill_topic(struct request *req, const struct log_topic *t, int32_t *
 	if (body->include_topic_authorized_operations)
 		out->topic_authorized_operations =
 		    access_operations(req, ACL_TOPIC, t->name, OPERATIONS_TOPIC);
-	return fill_partitions(req, t, self, out);
+	return fill_partitions(req, t, nodes, out);
 }
 
-static bool fill_all(struct request *req, int32_t *self)
+static bool fill_all(struct request *req, const struct nodes *nodes)
 {
 	struct metadata_response *r = req->response;
 	size_t count = log_topic_count(req->log), cursor = 0;
@@ -69,14 +69,14 @@ static bool fill_all(struct request *req, int32_t *self)
 	while (n < count && (t = log_topic_next(req->log, &cursor))) {
 		if (access_topic(req, t->name) != ERR_OK)
 			continue;
-		if (!fill_topic(req, t, self, &r->topics.at[n++]))
+		if (!fill_topic(req, t, nodes, &r->topics.at[n++]))
 			return false;
 	}
 	r->topics.count = n;
 	return true;
 }
 
-static bool fill_named(struct request *req, int32_t *self, const enum err *errors)
+static bool fill_named(struct request *req, const struct nodes *nodes, const enum err *errors)
 {
 	const struct metadata_request *body = req->body;
 	struct metadata_response *r = req->response;
@@ -91,7 +91,7 @@ static bool fill_named(struct request *req, int32_t *self, const enum err *error
 		enum err err = ERR_OK;
 		const struct log_topic *t = topic_named(req, asked->name, asked->topic_id, &err);
 		if (t) {
-			if (!fill_topic(req, t, self, out))
+			if (!fill_topic(req, t, nodes, out))
 				return false;
 			continue;
 		}
@@ -117,23 +117,24 @@ static void answer_metadata(struct request *req, const enum err *errors)
 {
 	const struct metadata_request *body = req->body;
 	struct metadata_response *r = req->response;
-	struct endpoint here = request_endpoint(req);
-	int32_t *self = request_self(req);
-	r->brokers.at = request_new(req, &metadata_response_broker_shape, 1);
-	if (!self || !r->brokers.at) {
+	struct nodes nodes;
+	if (!request_nodes(req, &nodes) ||
+	    !(r->brokers.at = request_new(req, &metadata_response_broker_shape, nodes.count))) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	r->brokers.count = 1;
-	r->brokers.at[0].node_id = *self;
-	r->brokers.at[0].host = here.host;
-	r->brokers.at[0].port = here.port;
+	r->brokers.count = nodes.count;
+	for (uint32_t i = 0; i < nodes.count; i++) {
+		r->brokers.at[i].node_id = nodes.at[i].id;
+		r->brokers.at[i].host = nodes.at[i].endpoint.host;
+		r->brokers.at[i].port = nodes.at[i].endpoint.port;
+	}
 	r->cluster_id = broker_cluster_id(req->broker);
-	r->controller_id = *self;
+	r->controller_id = nodes.at[0].id;
 	if (body->include_cluster_authorized_operations)
 		r->cluster_authorized_operations =
 		    access_operations(req, ACL_CLUSTER, ACL_CLUSTER_NAME, OPERATIONS_CLUSTER);
-	if (!(wants_all(req) ? fill_all(req, self) : fill_named(req, self, errors))) {
+	if (!(wants_all(req) ? fill_all(req, &nodes) : fill_named(req, &nodes, errors))) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}

@@ -47,7 +47,8 @@ void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
 struct listener {
 	struct broker *broker;
 	struct broker_listener options; /* strings are copies */
-	int fd;                         /* -1: not open */
+	int32_t node_id;
+	int fd; /* -1: not open */
 	uint16_t port;
 	bool accepting;
 	struct io_req accept;

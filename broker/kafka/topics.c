@@ -2,7 +2,7 @@
 /*
  * CreateTopics, DeleteTopics, CreatePartitions: each topic of a request is one durable change of
  * the catalog; the request is answered when the last of them is done. Replication factors above 1
- * are accepted, because clients ask for 3 by habit; what is reported back is 1.
+ * are accepted, because clients ask for 3 by habit; what is reported back is 1 (nodes.c).
  */
 #include "broker/auth/access.h"
 #include "broker/groups/groups.h"
@@ -153,6 +153,7 @@ static bool take_configs(struct topic_change *change, const struct create_topics
 static void prepare_create(struct topic_change *change, const struct create_topics_request_topic *t)
 {
 	const struct create_topics_request *body = change->owner->req->body;
+	const struct broker *b = change->owner->req->broker;
 	int32_t count = t->num_partitions;
 	change->topic.op = LOG_TOPIC_CREATE;
 	change->topic.validate_only = body->validate_only;
@@ -167,9 +168,13 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 	} else if (t->replication_factor == 0 || t->replication_factor < -1) {
 		refuse(change, ERR_INVALID_REPLICATION, "replication factor %d",
 		    t->replication_factor);
+	} else if (b->options.test_brokers &&
+	           t->replication_factor > (int32_t)request_node_count(change->owner->req)) {
+		refuse(change, ERR_INVALID_REPLICATION, "replication factor %d of %u brokers",
+		    t->replication_factor, request_node_count(change->owner->req));
 	}
 	if (count == -1)
-		count = change->owner->req->broker->options.default_partitions;
+		count = b->options.default_partitions;
 	change->topic.partition_count = count;
 	const struct request *req = change->owner->req;
 	if (access_cluster(req) != ERR_OK && access_topic(req, t->name) != ERR_OK)
@@ -224,7 +229,7 @@ static void finish_create(struct topic_changes *c)
 			continue;
 		out->topic_id = change->topic.ret_id;
 		out->num_partitions = change->topic.partition_count;
-		out->replication_factor = 1;
+		out->replication_factor = (int16_t)request_node_count(c->req);
 		const struct log_topic *t =
 		    body->validate_only ? NULL : log_topic_find(c->req->log, out->name);
 		if (t && !fill_configs(c->req, t, out)) {

@@ -115,14 +115,14 @@ static bool fill_list(struct request *req, const struct filter *f)
 	const struct transaction *t;
 	size_t cursor = 0, count = 0;
 	while ((t = map_next(&ts->by_id, &cursor)))
-		count += passes(f, t);
+		count += passes(f, t) && request_coordinates(req, t->id);
 	r->transaction_states.at =
 	    request_new(req, &list_transactions_response_transaction_shape, count);
 	if (!r->transaction_states.at)
 		return false;
 	for (cursor = 0;
 	     (t = map_next(&ts->by_id, &cursor)) && r->transaction_states.count < count;) {
-		if (!passes(f, t))
+		if (!passes(f, t) || !request_coordinates(req, t->id))
 			continue;
 		r->transaction_states.at[r->transaction_states.count++] =
 		    (struct list_transactions_response_transaction){.transactional_id = t->id,

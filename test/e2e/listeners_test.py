@@ -48,4 +48,22 @@ def test_what_makes_no_sense_is_refused_at_the_start(t):
     refused(t, "loopback", "--set", "listeners=PLAINTEXT://127.example.org:0")
 
 
+def test_listeners_are_a_cluster_for_test_suites_that_want_one(t):
+    s = t.server(args=["--set", "listeners=PLAINTEXT://127.0.0.1:0,TWO://127.0.0.1:0,THREE://127.0.0.1:0", "--set",
+                       "listener.security.protocol.map=TWO:PLAINTEXT,THREE:PLAINTEXT", "--set", "kappa.test.brokers=true"])
+    found = [x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]]
+    s.ok("topic", "create", "a", "-p", "6")
+    for address in found:
+        out = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+        listing = json.loads(out)
+        assert sorted((b["id"], b["name"]) for b in listing["brokers"]) == list(zip([1, 2, 3], found)), listing
+        parts = [x for x in listing["topics"] if x["topic"] == "a"][0]["partitions"]
+        assert sorted(p["leader"] for p in parts) == [1, 1, 2, 2, 3, 3], parts
+    # a client that goes to each leader finds everything it wrote
+    lines = "".join("%d\n" % i for i in range(1000))
+    subprocess.run(["kcat", "-P", "-b", found[2], "-t", "a", "-p", "-1"], input=lines.encode(), check=True, timeout=60)
+    got = subprocess.run(["kcat", "-C", "-b", found[1], "-t", "a", "-e", "-q"], stdout=subprocess.PIPE, check=True, timeout=60)
+    assert sorted(got.stdout.split(), key=int) == lines.encode().split()
+
+
 harness.main(globals())
