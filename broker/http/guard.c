@@ -186,7 +186,8 @@ static enum err check_origin(struct http_request *r, struct str authority)
 	if (origin.count > 0) {
 		size_t scheme = strlen("http://");
 		bool same =
-		    origin.count == 1 && origin.first.len == scheme + authority.len &&
+		    origin.count == 1 && authority.ptr &&
+		    origin.first.len == scheme + authority.len &&
 		    strncasecmp(origin.first.ptr, "http://", scheme) == 0 &&
 		    strncasecmp(origin.first.ptr + scheme, authority.ptr, authority.len) == 0;
 		if (!same)

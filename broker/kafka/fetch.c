@@ -11,9 +11,10 @@
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
  *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes
  * holds. F3  data not yet sent is in fetch_budget. Its slices live in the log's read buffers until
- * the answer is sent. There are no fetch sessions: session id 0 says so, and clients then send full
- * requests.
+ * the answer is sent. F4  the parts are those of the session (fetch_session.h), which is this
+ * fetch's alone until the answer is built, or those of the request.
  */
+#include "broker/kafka/fetch_session.h"
 #include "broker/kafka/handlers.h"
 
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
@@ -22,9 +23,12 @@ static const int64_t MAX_WAIT_NS =
 
 struct fetch_part {
 	struct fetch *owner;
-	const struct fetch_request_topic *topic;
-	const struct fetch_request_partition *in;
-	struct fetch_response_partition *out;
+	struct str topic; /* ptr NULL: by id */
+	struct log_uuid topic_id;
+	int32_t current_leader_epoch, max_bytes;
+	int64_t fetch_offset;
+	struct fetch_session_part *known; /* NULL: no session */
+	struct fetch_response_partition out;
 	bool has_read;
 	int64_t seen_end; /* visible or stable end in this pass */
 	struct log_read read;
@@ -33,6 +37,7 @@ struct fetch_part {
 
 struct fetch {
 	struct request *req;
+	struct fetch_session *session; /* NULL: none */
 	enum fetch_state state;
 	bool gone;   /* the connection is */
 	bool error;  /* a partition has one: answer at once */
@@ -102,13 +107,60 @@ static void stop_waiting(struct fetch *f)
 	list_remove(&f->starved);
 }
 
+/* Takes the parts that have something to say into the response, neighbours of one topic together.
+ */
+static bool build(struct fetch *f)
+{
+	struct request *req = f->req;
+	struct fetch_response *r = req->response;
+	struct fetch_response_topic *topics =
+	    request_new(req, &fetch_response_topic_shape, f->count);
+	struct fetch_response_partition *parts =
+	    request_new(req, &fetch_response_partition_shape, f->count);
+	const struct fetch_part *before = NULL;
+	if (!topics || !parts)
+		return false;
+	r->session_id = f->session ? f->session->id : 0;
+	r->responses.at = topics;
+	for (uint32_t i = 0; i < f->count; i++) {
+		const struct fetch_part *part = &f->part[i];
+		if (part->known && !fetch_session_tell(f->session, part->known, &part->out))
+			continue;
+		bool same = before && before->topic.ptr == part->topic.ptr &&
+		            log_uuid_equal(before->topic_id, part->topic_id);
+		struct fetch_response_topic *t = &topics[r->responses.count - same];
+		if (!same) {
+			t->topic = part->topic;
+			t->topic_id = part->topic_id;
+			t->partitions.at = parts;
+			r->responses.count++;
+		}
+		t->partitions.count++;
+		*parts++ = part->out;
+		before = part;
+	}
+	return true;
+}
+
+static void leave_session(struct fetch *f)
+{
+	if (f->session)
+		fetch_session_end(&f->req->broker->fetch_sessions, f->session);
+	f->session = NULL;
+}
+
 static void answer(struct fetch *f)
 {
 	ASSERT(f->state != FETCH_ANSWERED);
 	f->state = FETCH_ANSWERED;
 	stop_waiting(f);
 	f->req->closed = NULL;
-	request_answer(f->req);
+	bool built = f->gone || build(f);
+	if (built)
+		request_answer(f->req); /* nothing is sent to one that is gone */
+	else
+		request_fail(f->req, ERR_LIMIT);
+	leave_session(f); /* the answer has been encoded with its names */
 }
 
 static void on_closed(struct request *req)
@@ -141,11 +193,10 @@ static void on_deadline(struct loop_timer *timer)
 static struct log_partition *find(const struct fetch_part *part, enum err *ret_err)
 {
 	const struct request *req = part->owner->req;
-	const struct log_topic *t =
-	    topic_named(req, part->topic->topic, part->topic->topic_id, ret_err);
+	const struct log_topic *t = topic_named(req, part->topic, part->topic_id, ret_err);
 	if (!t)
 		return NULL;
-	struct log_partition *p = log_partition_find(req->log, t, part->in->partition);
+	struct log_partition *p = log_partition_find(req->log, t, part->out.partition_index);
 	if (!p)
 		*ret_err = ERR_UNKNOWN_TOPIC;
 	return p;
@@ -160,8 +211,8 @@ static void wait(struct fetch *f)
 		struct fetch_part *part = &f->part[i];
 		enum err err;
 		struct log_partition *p = find(part, &err);
-		int64_t from = part->in->fetch_offset > part->seen_end ? part->in->fetch_offset
-		                                                       : part->seen_end;
+		int64_t from =
+		    part->fetch_offset > part->seen_end ? part->fetch_offset : part->seen_end;
 		if (p)
 			log_wait(p, from, &part->waiter);
 	}
@@ -171,7 +222,8 @@ static void end_of_pass(struct fetch *f)
 {
 	const struct fetch_request *body = f->req->body;
 	bool late = loop_now_ns(f->req->loop) >= f->deadline_ns;
-	bool enough = body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes || f->full;
+	bool enough =
+	    body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes || f->full || f->count == 0;
 	if (f->gone || f->error || late || enough)
 		answer(f);
 	else
@@ -182,15 +234,15 @@ static void end_of_pass(struct fetch *f)
 
 static void set_error(struct fetch_part *part, enum err err)
 {
-	part->out->error_code = err_kafka(err);
-	part->out->high_watermark = -1;
+	part->out.error_code = err_kafka(err);
+	part->out.high_watermark = -1;
 	part->owner->error = true;
 	err_clear();
 }
 
 static enum err check_epoch(const struct fetch_part *part, const struct log_partition_status *s)
 {
-	int32_t epoch = part->in->current_leader_epoch;
+	int32_t epoch = part->current_leader_epoch;
 	if (epoch < 0 || (uint32_t)epoch == s->leader_epoch)
 		return ERR_OK;
 	return (uint32_t)epoch < s->leader_epoch ? ERR_FENCED_LEADER_EPOCH
@@ -203,7 +255,7 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 	const struct fetch_request *body = part->owner->req->body;
 	struct log_partition_status s;
 	enum err err = ERR_OK;
-	int64_t offset = part->in->fetch_offset;
+	int64_t offset = part->fetch_offset;
 	struct log_partition *p = find(part, &err);
 	if (p) {
 		log_partition_status(p, &s);
@@ -220,11 +272,11 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 	part->seen_end = committed ? s.stable_end : s.visible_end;
 	part->waiter.committed = committed;
 	/* null is for those who read everything */
-	part->out->aborted_transactions.at = committed ? none : NULL;
-	part->out->aborted_transactions.count = 0;
-	part->out->high_watermark = s.visible_end;
-	part->out->last_stable_offset = s.stable_end;
-	part->out->log_start_offset = s.log_start;
+	part->out.aborted_transactions.at = committed ? none : NULL;
+	part->out.aborted_transactions.count = 0;
+	part->out.high_watermark = s.visible_end;
+	part->out.last_stable_offset = s.stable_end;
+	part->out.log_start_offset = s.log_start;
 	*ret_partition = p;
 	return offset < part->seen_end;
 }
@@ -250,17 +302,17 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	f->held += r->bytes_total;
 	f->total += r->bytes_total;
 	f->full |= f->total >= f->max_bytes;
-	part->out->high_watermark = r->visible_end;
-	part->out->last_stable_offset = r->stable_end;
-	part->out->log_start_offset = r->log_start;
-	part->out->records = (struct msg_slices){r->batches, (uint32_t)r->batch_count};
-	_Static_assert(sizeof(*r->aborted) == sizeof(*part->out->aborted_transactions.at) &&
+	part->out.high_watermark = r->visible_end;
+	part->out.last_stable_offset = r->stable_end;
+	part->out.log_start_offset = r->log_start;
+	part->out.records = (struct msg_slices){r->batches, (uint32_t)r->batch_count};
+	_Static_assert(sizeof(*r->aborted) == sizeof(*part->out.aborted_transactions.at) &&
 	                   offsetof(struct log_aborted, first_offset) ==
 	                       offsetof(struct fetch_response_aborted, first_offset),
 	    "the log's list is sent as it is");
 	if (r->aborted_count > 0)
-		part->out->aborted_transactions.at = (void *)r->aborted;
-	part->out->aborted_transactions.count = (uint32_t)r->aborted_count;
+		part->out.aborted_transactions.at = (void *)r->aborted;
+	part->out.aborted_transactions.count = (uint32_t)r->aborted_count;
 }
 
 static void on_read(struct log_read *read)
@@ -299,11 +351,11 @@ static void step(struct fetch *f)
 	for (; f->at < f->count && !f->gone; f->at++) {
 		struct fetch_part *part = &f->part[f->at];
 		struct log_partition *p;
-		part->out->records = (struct msg_slices){none, 0};
+		part->out.records = (struct msg_slices){none, 0};
 		if (!look(part, &p) || f->full)
 			continue;
-		size_t left = f->max_bytes - f->total, want = (size_t)part->in->partition_max_bytes;
-		if (part->in->partition_max_bytes < 0 || want > left)
+		size_t left = f->max_bytes - f->total, want = (size_t)part->max_bytes;
+		if (part->max_bytes < 0 || want > left)
 			want = left;
 		if (!take_budget(f, want)) {
 			if (f->state == FETCH_STARVED)
@@ -312,7 +364,7 @@ static void step(struct fetch *f)
 		}
 		part->has_read = true;
 		part->read = (struct log_read){.partition = p,
-		    .offset = part->in->fetch_offset,
+		    .offset = part->fetch_offset,
 		    .max_bytes = want,
 		    .read_committed =
 		        ((const struct fetch_request *)f->req->body)->isolation_level == 1,
@@ -330,49 +382,96 @@ static void pass(struct fetch *f)
 	step(f);
 }
 
-static void on_turn(struct request *req)
-{
-	struct fetch *f = req->user;
-	req->closed = on_closed;
-	f->gone = req->conn->closing;
-	pass(f);
-}
-
 /* ---- request --------------------------------------------------------------------------------- */
 
-/* Lays out the response like the request and links both through the parts. */
-static bool lay_out(struct fetch *f)
+static void part_init(struct fetch *f, struct fetch_part *part, int32_t partition)
 {
-	struct request *req = f->req;
-	const struct fetch_request *body = req->body;
-	struct fetch_response *r = req->response;
-	uint32_t n = 0;
-	r->responses.count = body->topics.count;
-	r->responses.at = request_new(req, &fetch_response_topic_shape, body->topics.count);
-	f->part = request_alloc(req, f->count * sizeof(*f->part));
-	if (!r->responses.at || !f->part)
+	part->owner = f;
+	msg_init(&fetch_response_partition_shape, &part->out);
+	part->out.partition_index = partition;
+	log_waiter_init(&part->waiter, on_data);
+}
+
+static bool parts_of_session(struct fetch *f)
+{
+	const struct fetch_session *s = f->session;
+	f->part = request_alloc(f->req, s->index.count * sizeof(*f->part));
+	if (!f->part)
+		return false;
+	LIST_EACH (&s->parts, n, next) {
+		struct fetch_session_part *known = CONTAINER_OF(n, struct fetch_session_part, node);
+		struct fetch_part *part = &f->part[f->count++];
+		part_init(f, part, (int32_t)known->key.partition);
+		part->topic = known->topic->name;
+		part->topic_id = known->topic->id;
+		part->current_leader_epoch = known->current_leader_epoch;
+		part->max_bytes = known->max_bytes;
+		part->fetch_offset = known->fetch_offset;
+		part->known = known;
+	}
+	return true;
+}
+
+static bool parts_of_request(struct fetch *f)
+{
+	const struct fetch_request *body = f->req->body;
+	size_t count = 0;
+	for (uint32_t i = 0; i < body->topics.count; i++)
+		count += body->topics.at[i].partitions.count;
+	f->part = request_alloc(f->req, count * sizeof(*f->part));
+	if (!f->part)
 		return false;
 	for (uint32_t i = 0; i < body->topics.count; i++) {
-		const struct fetch_request_topic *in = &body->topics.at[i];
-		struct fetch_response_topic *out = &r->responses.at[i];
-		out->topic = in->topic;
-		out->topic_id = in->topic_id;
-		out->partitions.count = in->partitions.count;
-		out->partitions.at =
-		    request_new(req, &fetch_response_partition_shape, in->partitions.count);
-		if (!out->partitions.at)
-			return false;
-		for (uint32_t j = 0; j < in->partitions.count; j++) {
-			struct fetch_part *part = &f->part[n++];
-			part->owner = f;
-			part->topic = in;
-			part->in = &in->partitions.at[j];
-			part->out = &out->partitions.at[j];
-			part->out->partition_index = part->in->partition;
-			log_waiter_init(&part->waiter, on_data);
+		const struct fetch_request_topic *topic = &body->topics.at[i];
+		for (uint32_t k = 0; k < topic->partitions.count; k++) {
+			const struct fetch_request_partition *in = &topic->partitions.at[k];
+			struct fetch_part *part = &f->part[f->count++];
+			part_init(f, part, in->partition);
+			part->topic = topic->topic;
+			part->topic_id = topic->topic_id;
+			part->current_leader_epoch = in->current_leader_epoch;
+			part->max_bytes = in->partition_max_bytes;
+			part->fetch_offset = in->fetch_offset;
 		}
 	}
 	return true;
+}
+
+static void refuse(struct fetch *f, enum err err)
+{
+	struct fetch_response *r = f->req->response;
+	err_clear();
+	f->state = FETCH_ANSWERED;
+	if (f->req->version >= 7)
+		r->error_code = err_kafka(err);
+	else if (!parts_of_request(f)) /* versions without an error code of their own */
+		err = ERR_LIMIT;
+	for (uint32_t i = 0; i < f->count; i++)
+		set_error(&f->part[i], err);
+	if (build(f))
+		request_answer(f->req);
+	else
+		request_fail(f->req, ERR_LIMIT);
+}
+
+/* Its turn: no earlier answer of the connection is on its way, so a session is asked for in order.
+ */
+static void on_turn(struct request *req)
+{
+	struct fetch *f = req->user;
+	f->gone = req->conn->closing;
+	enum err err = f->gone ? ERR_OK : fetch_session_begin(req, &f->session);
+	if (err != ERR_OK) {
+		refuse(f, err);
+		return;
+	}
+	if (!(f->session ? parts_of_session(f) : parts_of_request(f))) {
+		leave_session(f);
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	req->closed = on_closed;
+	pass(f);
 }
 
 static enum err refusal(const struct request *req)
@@ -382,23 +481,9 @@ static enum err refusal(const struct request *req)
 	 * one */
 	if (body->replica_id >= 0 || body->replica_state.replica_id >= 0)
 		return ERR_PERMISSION;
-	if (body->session_id != 0)
-		return ERR_FETCH_SESSION_NOT_FOUND;
 	if (body->isolation_level != 0 && body->isolation_level != 1)
 		return ERR_INVALID_REQUEST;
 	return ERR_OK;
-}
-
-static void refuse(struct fetch *f, enum err err)
-{
-	struct fetch_response *r = f->req->response;
-	r->error_code = err_kafka(err);
-	for (uint32_t i = 0; i < f->count; i++)
-		set_error(&f->part[i], err);
-	if (f->req->version >= 7)
-		r->responses.count = 0;
-	f->state = FETCH_ANSWERED;
-	request_answer(f->req);
 }
 
 void handle_fetch(struct request *req)
@@ -410,14 +495,8 @@ void handle_fetch(struct request *req)
 		return;
 	}
 	f->req = req;
-	for (uint32_t i = 0; i < body->topics.count; i++)
-		f->count += body->topics.at[i].partitions.count;
 	list_node_init(&f->starved);
 	loop_timer_init(&f->timer, on_deadline);
-	if (!lay_out(f)) {
-		request_fail(req, ERR_LIMIT);
-		return;
-	}
 	enum err err = refusal(req);
 	if (err != ERR_OK) {
 		refuse(f, err);

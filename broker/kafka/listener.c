@@ -205,6 +205,8 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 	/* a read that could never get its memory would wait for ever */
 	if (o->fetch_bytes_max > o->fetch_budget_bytes)
 		o->fetch_bytes_max = o->fetch_budget_bytes;
+	if (o->fetch_sessions_max == 0)
+		o->fetch_sessions_max = 1000;
 	if (o->append_bytes_max == 0)
 		o->append_bytes_max = 48 * MIB;
 	if (o->idle_ns == 0)
@@ -224,6 +226,7 @@ static void broker_free(struct broker *b)
 	free_string(b->options.cluster_id);
 	free_string(b->options.data_dir);
 	frame_pool_release(&b->frames);
+	fetch_sessions_release(&b->fetch_sessions);
 	mem_free(b);
 }
 
@@ -262,6 +265,7 @@ static enum err start(struct broker *b, const struct broker_options *options)
 	TRY(take_options(b, options));
 	frame_pool_init(&b->frames, b->options.request_budget_bytes);
 	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
+	b->fetch_sessions.max = b->options.fetch_sessions_max;
 	TRY(cluster_id_open(b));
 	TRY(open_auth(b, options));
 	TRY(open_groups(b));
@@ -285,6 +289,7 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	list_init(&b->conns);
 	list_init(&b->hungry);
 	list_init(&b->fetch_waiting);
+	fetch_sessions_init(&b->fetch_sessions);
 	list_init(&b->append_waiting);
 	loop_timer_init(&b->sweep, on_sweep);
 	enum err err = start(b, options);

@@ -5,7 +5,7 @@
  * broker/. Thread: the loop's.
  */
 #include "broker/broker.h"
-#include "broker/kafka/request.h"
+#include "broker/kafka/fetch_session.h"
 
 /* ---- buffers for request frames -------------------------------------------------------------- */
 /*
@@ -130,6 +130,7 @@ struct broker {
 	uint32_t conn_count;
 	struct list hungry;
 	struct frame_pool frames;
+	struct fetch_sessions fetch_sessions;
 	struct budget fetch_budget;
 	struct list fetch_waiting; /* fetches without budget */
 	struct mail fetch_wake;    /* lets them go on */

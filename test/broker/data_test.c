@@ -449,6 +449,7 @@ static void leader_epochs_and_sessions_that_do_not_fit_are_refused(void **state)
 	const struct fetch_response *r = kafka_call(&c, API_FETCH, 11, &body);
 	assert_int_equal(r->responses.at[0].partitions.at[0].error_code, 75);
 	body.session_id = 99;
+	body.session_epoch = 3;
 	r = kafka_call(&c, API_FETCH, 11, &body);
 	assert_int_equal(r->error_code, 70);
 }
