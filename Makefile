@@ -130,6 +130,12 @@ $(TEST_crash): A_log := $(B)/libcrash.a $(B)/libtest.a $(A_log)
 $(B)/test/crash/crash_main: $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a $(B)/libtest.a $(A_log)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(L_log)
+# what the log says is counted (test/crash/faults.c)
+$(B)/test/crash/faults_test: LDFLAGS_ALL += -Wl,--wrap=diag
+## faults: every call site of every script fails once, in every way; FAULT_SCRIPT= FAULT_KIND= FAULT_SITE= narrow
+faults: $(B)/test/crash/faults_test
+	$(Q)FAULT_STRIDE=1 $<
+.PHONY: faults
 # mutants: known-bad builds of one file each (test/crash/mutants.txt), linked before the archive
 MUTANTS := $(shell sed -n 's/^mutant \([a-z_]*\) .*/\1/p' test/crash/mutants.txt)
 MUTANT_PROGRAMS := $(MUTANTS:%=$(B)/mutant/%/crash)
@@ -146,6 +152,9 @@ crash: $(B)/test/crash/crash_main
 	$(Q)$< $(or $(STATES),1e9) $(or $(SECONDS),0) $(or $(SEED),1)
 .PHONY: crash
 $(B)/test/base/json_peer_test: L_base += -ljson-c
+# system calls that are bent at link time
+$(B)/test/base/io_fault_test: LDFLAGS_ALL += $(foreach f,pread pwrite preadv pwritev fdatasync \
+  fsync ftruncate,-Wl,--wrap=$f)
 # ---- simulation: the whole server in one thread, see test/README.md
 SIM := $(B)/test/sim/sim
 export KAPPA_COMMIT := $(shell git describe --always --dirty 2>/dev/null)

@@ -282,7 +282,8 @@ static void flush_run(struct pool_job *job)
 	f->err = io_fdatasync(io, f->s->file.fd);
 	if (f->err == ERR_OK && (f->index || f->seal))
 		f->index_err = index_flush(io, f);
-	if (f->index_err != ERR_OK)
+	/* NOT_FOUND: the topic was deleted meanwhile, with its directory */
+	if (f->index_err != ERR_OK && f->index_err != ERR_NOT_FOUND)
 		diag(DIAG_WARN, "index_write", "path=%s error=\"%s\"", f->index_path, err_chain());
 }
 

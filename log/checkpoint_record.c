@@ -151,8 +151,13 @@ static enum err record_decode(struct bytes file, struct checkpoint_record *ret)
 enum err checkpoint_read(struct io *io, const char *path, struct checkpoint_record *ret_record)
 {
 	struct bytes file;
-	TRY(io_read_file(io, path, CHECKPOINT_BYTES_MAX, &file));
-	enum err e = record_decode(file, ret_record);
+	struct io_stat st;
+	enum err e = io_read_file(io, path, CHECKPOINT_BYTES_MAX, &file);
+	if (e == ERR_LIMIT && io_stat(io, path, &st) == ERR_OK &&
+	    st.size_bytes > CHECKPOINT_BYTES_MAX)
+		return err_note(ERR_CORRUPT, "%s: no record is that long", path);
+	TRY(e);
+	e = record_decode(file, ret_record);
 	mem_free((void *)(uintptr_t)file.ptr);
 	return e == ERR_OK ? ERR_OK : err_note(e, "%s", path);
 }

@@ -279,10 +279,15 @@ void trash_start(struct log *log)
 {
 	char dir[LOG_PATH_MAX], path[LOG_PATH_MAX];
 	struct io_names names;
-	if (engine_path(log, dir, "trash") != ERR_OK || io_list(log->io, dir, &names) != ERR_OK) {
-		err_clear();
-		return; /* no trash */
-	}
+	err_clear();
+	enum err e = engine_path(log, dir, "trash");
+	if (e == ERR_OK)
+		e = io_list(log->io, dir, &names);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
+		diag(DIAG_WARN, "trash", "dir=%s error=\"%s\"", dir, err_chain());
+	err_clear();
+	if (e != ERR_OK)
+		return;
 	for (size_t i = 0; i < names.count; i++)
 		if (engine_path(log, path, "trash/%s", names.name[i]) == ERR_OK)
 			trash_empty(log, path);
@@ -294,10 +299,15 @@ static void delete_run(struct pool_job *job)
 	struct partition_delete_req *req = CONTAINER_OF(job, struct partition_delete_req, job);
 	struct log_partition *p = req->partition;
 	char trash[LOG_PATH_MAX];
-	err_clear();
-	req->err = p->dir_exists ? trash_rename(p->log->io, p->log, p->dir, p->key, trash) : ERR_OK;
-	if (req->err != ERR_OK)
-		diag(DIAG_ERROR, "topic_delete", "partition=%s error=\"%s\"", p->dir, err_chain());
+	/* twice: a directory that stays keeps its name from the next topic until a start */
+	req->err = p->dir_exists ? ERR_AGAIN : ERR_OK;
+	for (int tries = 0; tries < 2 && req->err != ERR_OK; tries++) {
+		err_clear();
+		req->err = trash_rename(p->log->io, p->log, p->dir, p->key, trash);
+		if (req->err != ERR_OK)
+			diag(DIAG_ERROR, "topic_delete", "partition=%s error=\"%s\"", p->dir,
+			    err_chain());
+	}
 }
 
 static void delete_done(struct pool_job *job)

@@ -112,7 +112,7 @@ static enum err load_all(struct partition_load *l)
 		err_clear();
 		enum err e = load_snap(l, l->segments[--first].base_offset, &from);
 		found = e == ERR_OK;
-		if (e == ERR_CORRUPT) {
+		if (e != ERR_OK && e != ERR_NOT_FOUND) {
 			metric_add(METRIC_REBUILT_FILES, 1);
 			diag(DIAG_WARN, "rebuilt", "partition=%s what=snapshot error=\"%s\"",
 			    l->p->dir, err_chain());

@@ -110,12 +110,11 @@ static enum err read_slot(struct recovery *r, unsigned slot)
 	    path, sizeof(path), "%s/%s", r->log->journal_dir, checkpoint_file_name(slot, name));
 	ASSERT(n > 0 && n < LOG_PATH_MAX);
 	enum err e = checkpoint_read(r->log->io, path, &record);
-	if (e == ERR_NEWER_FORMAT || e == ERR_IO || e == ERR_NOMEM)
-		return e;
-	if (e != ERR_OK) {
+	if (e == ERR_NOT_FOUND || e == ERR_CORRUPT) {
 		err_clear();
-		return ERR_OK; /* torn while it was written: the other one holds */
+		return ERR_OK; /* torn while it was written: another one holds */
 	}
+	TRY(e); /* one that cannot be read may be the newest */
 	if (r->record_found && r->record.header.counter > record.header.counter) {
 		checkpoint_record_release(&record);
 		return ERR_OK;

@@ -188,7 +188,8 @@ enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t 
 	if (first) {
 		err_clear();
 		enum err e = index_adopt(r, s, fd, end);
-		if (e == ERR_IO || e == ERR_NOMEM || e == ERR_NEWER_FORMAT)
+		bool bad = e == ERR_NOT_FOUND || e == ERR_CORRUPT || e == ERR_EOF;
+		if (e != ERR_OK && !bad)
 			return e;
 	}
 	if (s->durable_size == end)

@@ -47,8 +47,8 @@ static enum err seen_add(struct seen_list *l, const struct seen *s)
 
 /*
  * Entries behind the checkpoint begin where the record says and fill the files in turn from their
- * starts. So a file whose first entry is older than that has nothing new, and in the record's own
- * file what is before the place is old.
+ * starts. So a file whose first entry is older than that has nothing new, but the record's own
+ * behind the place. (When nothing followed there, the journal may have come round to that file.)
  */
 static enum err skip_old(struct recovery *r, unsigned file, struct journal_iter *it, bool *ret_old)
 {
@@ -58,15 +58,13 @@ static enum err skip_old(struct recovery *r, unsigned file, struct journal_iter 
 	if (!r->record_found || r->journal_file >= JOURNAL_FILES ||
 	    r->journal_pos % JOURNAL_BLOCK != 0)
 		return ERR_OK;
-	if (file == r->journal_file) {
-		jf->last_number = r->number;
-		it->pos = r->journal_pos;
-		return ERR_OK;
-	}
 	enum err e = journal_iter_at(it, JOURNAL_BLOCK, &f);
-	*ret_old = e == ERR_OK && f.entry.number <= r->number;
-	if (*ret_old)
+	bool old = e == ERR_OK && f.entry.number <= r->number;
+	if (old || file == r->journal_file)
 		jf->last_number = r->number;
+	*ret_old = old && file != r->journal_file;
+	if (old && file == r->journal_file)
+		it->pos = r->journal_pos;
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 

@@ -7,6 +7,8 @@
 #include "log/engine.h"
 #include "log/partition_drop.h"
 
+#define MARK_NS (100 * MS_NS) /* from the last round to the entry that restates D */
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static void rounds_finish(struct mail *mail)
@@ -300,7 +302,7 @@ static void round_complete(struct round *r)
 	if (r->frame_count > 0) {
 		metric_add(METRIC_APPENDS, r->last_sequence - r->first_sequence + 1);
 		engine_durable(log, r->last_sequence, r->frames[r->frame_count - 1].append_ns);
-		loop_timer_set(log->loop, &rs->mark_timer, loop_now_ns(log->loop) + 100 * MS_NS);
+		loop_timer_set(log->loop, &rs->mark_timer, loop_now_ns(log->loop) + MARK_NS);
 	}
 }
 
@@ -635,7 +637,8 @@ void rounds_start(struct rounds *rs)
 	size_t longest = round_entry_bytes(r, 0, 0);
 	if (round_reserve(r, longest) != ERR_OK) {
 		ASSERT(r->frame_count == 0); /* admission made room for frames */
-		return;
+		loop_timer_set(log->loop, &rs->mark_timer, loop_now_ns(log->loop) + MARK_NS);
+		return; /* what waits for a round without frames would wait for ever */
 	}
 	/* recovery must find room for a copy of the entry with its DIRECT frames right behind it */
 	enum err e = journal_place(

@@ -96,7 +96,8 @@ static bool fail(struct io_req *req, int sys_errno)
 
 bool io_req_advance(struct io_req *req, int64_t outcome)
 {
-	if (outcome == -EINTR)
+	/* a socket's EAGAIN never comes here: the backend waits for its readiness */
+	if (outcome == -EINTR || (outcome == -EAGAIN && req->op <= IO_WRITEBACK))
 		return false;
 	if (outcome < 0)
 		return fail(req, (int)-outcome);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files and directories of the blocking half. What POSIX leaves to the caller is done here once:
- * short transfers and EINTR are continued, descriptors close on exec, files are 0600 and
- * directories 0700. A failed fsync is never repeated: the kernel may have marked the pages clean,
- * so a second one would lie.
+ * short transfers, EINTR and EAGAIN are continued, descriptors close on exec, files are 0600 and
+ * directories 0700. A failed fsync is never repeated (but one that a signal ended): the kernel may
+ * have marked the pages clean, so a second one would lie.
  */
 #include "io_posix.h"
 
@@ -21,6 +21,12 @@
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What a call says that has not begun, and that the next one need not say. */
+static bool is_over(int sys_errno)
+{
+	return sys_errno == EINTR || sys_errno == EAGAIN;
+}
 
 enum err posix_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 {
@@ -65,7 +71,7 @@ enum err posix_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
 	size_t done = 0;
 	while (done < len) {
 		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(pos + done));
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && is_over(errno))
 			continue;
 		if (n < 0)
 			return err_sys(
@@ -84,7 +90,7 @@ enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64
 	size_t done = 0;
 	while (done < len) {
 		ssize_t n = pwrite(fd, (const char *)buf + done, len - done, (off_t)(pos + done));
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && is_over(errno))
 			continue;
 		if (n < 0)
 			return err_sys(
@@ -97,16 +103,26 @@ enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64
 	return ERR_OK;
 }
 
+/* A signal ends the waiting, not the error that a write left behind: that is told by the next. */
+static int sync_whole(int fd, int (*sync)(int fd))
+{
+	int rc;
+	do {
+		rc = sync(fd);
+	} while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
 enum err posix_fdatasync(struct io *io, int fd)
 {
 	(void)io;
-	return fdatasync(fd) < 0 ? err_sys("fdatasync fd %d", fd) : ERR_OK;
+	return sync_whole(fd, fdatasync) < 0 ? err_sys("fdatasync fd %d", fd) : ERR_OK;
 }
 
 enum err posix_fsync(struct io *io, int fd)
 {
 	(void)io;
-	return fsync(fd) < 0 ? err_sys("fsync fd %d", fd) : ERR_OK;
+	return sync_whole(fd, fsync) < 0 ? err_sys("fsync fd %d", fd) : ERR_OK;
 }
 
 enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes)
@@ -202,7 +218,7 @@ enum err posix_fsync_dir(struct io *io, const char *path)
 {
 	int fd;
 	TRY(posix_open(io, path, IO_DIRECTORY, &fd));
-	enum err e = fsync(fd) < 0 ? err_sys("fsync directory %s", path) : ERR_OK;
+	enum err e = sync_whole(fd, fsync) < 0 ? err_sys("fsync directory %s", path) : ERR_OK;
 	if (close(fd) < 0 && errno != EINTR && e == ERR_OK)
 		e = err_sys("close directory %s", path);
 	return e;

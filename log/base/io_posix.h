@@ -56,7 +56,7 @@ void io_req_begin(struct io_req *req);
 int io_req_rest(struct io_req *req, const struct iovec **ret_iov);
 /*
  * Takes the outcome of one system call: bytes moved or -errno. True when the request has its
- * result; false when the rest must be submitted (a short transfer, or EINTR).
+ * result; false when the rest must be submitted (a short transfer, EINTR, EAGAIN of a file).
  */
 bool io_req_advance(struct io_req *req, int64_t outcome);
 void io_req_cancelled(struct io_req *req);

@@ -6,9 +6,11 @@
 #include "test/lib/log_fixture.h"
 #include "test/lib/xmalloc.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #define RUN_TABLE STR("__rows")
+enum { PROBES = 10 };
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -81,6 +83,70 @@ void run_world_kill(struct run_world *w)
 	*w = (struct run_world){.io = NULL};
 }
 
+/* ---- what fails ------------------------------------------------------------------------------ */
+
+static void problem(struct run *r, const char *fmt, ...) PRINTF(2, 3);
+static void problem(struct run *r, const char *fmt, ...)
+{
+	va_list args;
+	char text[sizeof(r->problem)];
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (!r->faulty)
+		fail_msg("%s", text);
+	if (!r->problem[0])
+		memcpy(r->problem, text, sizeof(text));
+}
+
+/* What a failed call may be answered with: never that the data are bad. */
+static bool excusable(enum err e)
+{
+	return e == ERR_IO || e == ERR_NOSPACE || e == ERR_NOMEM || e == ERR_AGAIN ||
+	       e == ERR_CLOSED || e == ERR_UNKNOWN_TOPIC || e == ERR_LIMIT;
+}
+
+void run_answer(struct run *r, enum err e, const char *what)
+{
+	if (e == ERR_OK || r->killing)
+		return;
+	r->refused++;
+	r->error = e;
+	if (!r->faulty || !excusable(e))
+		problem(r, "%s: %s: %s", what, err_name(e), err_chain());
+	err_clear();
+}
+
+void run_own_begin(struct run *r)
+{
+	r->allocations += mem_fail_count();
+	mem_fail_at(0);
+}
+
+void run_own_end(struct run *r)
+{
+	bool ahead = r->fault.allocation > r->allocations;
+	mem_fail_at(ahead ? r->fault.allocation - r->allocations : 0);
+}
+
+/* The fault of the run goes on in a new life. */
+static void arm(struct run *r)
+{
+	struct sim_fault f = r->fault.call;
+	if (f.nth > r->calls) {
+		f.nth -= r->calls;
+		sim_io_fault(r->io, f);
+	}
+}
+
+static void disarm(struct run *r)
+{
+	r->calls += sim_io_calls(r->io, r->fault.call.calls);
+	r->hits += sim_io_fault_hits(r->io);
+	if (sim_io_fault_hits(r->io) > 0)
+		r->struck = sim_io_fault_call(r->io);
+}
+
 /* ---- lives of the server that is recorded ---------------------------------------------------- */
 
 size_t run_now(const struct run *r)
@@ -126,9 +192,19 @@ static void look(struct run *r)
 void run_turns(struct run *r, int turns)
 {
 	while (turns-- > 0) {
-		assert_ok(loop_step(r->loop, 10 * MS_NS));
+		run_answer(r, loop_step(r->loop, 10 * MS_NS), "turn");
 		look(r);
 	}
+}
+
+/* A server that has given up ends, and is started again. */
+static void revive(struct run *r)
+{
+	if (!r->faulty || !r->log->failed)
+		return;
+	r->refused++;
+	run_kill(r);
+	run_start(r);
 }
 
 void run_drain(struct run *r)
@@ -137,6 +213,7 @@ void run_drain(struct run *r)
 		run_turns(r, 1);
 		ASSERT(i < 10000);
 	}
+	revive(r);
 }
 
 void run_rest(struct run *r, int64_t ns)
@@ -144,22 +221,6 @@ void run_rest(struct run *r, int64_t ns)
 	int64_t until = io_clock_ns(r->io, IO_CLOCK_MONOTONIC) + ns;
 	while (io_clock_ns(r->io, IO_CLOCK_MONOTONIC) < until)
 		run_turns(r, 1);
-}
-
-void run_start(struct run *r)
-{
-	struct sim_options o = r->sim;
-	ASSERT(!r->log && r->life_count < RUN_LIVES_MAX);
-	o.record = true;
-	o.seed = prng_u64(&r->prng);
-	r->life_ops[r->life_count] = r->life_count > 0 ? run_now(r) : 0;
-	assert_ok(sim_io_new(r->disk, &o, &r->io));
-	r->lives[r->life_count++] = r->io;
-	assert_ok(loop_new(r->io, 0, &r->loop));
-	assert_ok(log_open(r->loop, &r->options, &r->log));
-	memset(r->rows, 0, sizeof(r->rows));
-	if (r->with_table)
-		assert_ok(log_table_open(r->log, RUN_TABLE, 1, &row_ops, r->rows, &r->table));
 }
 
 static void life_end(struct run *r)
@@ -171,21 +232,57 @@ static void life_end(struct run *r)
 	r->log = NULL;
 	r->loop = NULL;
 	ASSERT(r->pending == 0);
+	disarm(r);
+}
+
+static bool life_begin(struct run *r)
+{
+	struct sim_options o = r->sim;
+	ASSERT(!r->log && r->life_count < RUN_LIVES_MAX);
+	o.record = !r->faulty;
+	o.seed = prng_u64(&r->prng);
+	r->life_ops[r->life_count] = r->life_count > 0 ? run_now(r) : 0;
+	assert_ok(sim_io_new(r->disk, &o, &r->io));
+	r->lives[r->life_count++] = r->io;
+	arm(r);
+	enum err e = loop_new(r->io, 0, &r->loop);
+	if (e == ERR_OK)
+		e = log_open(r->loop, &r->options, &r->log);
+	memset(r->rows, 0, sizeof(r->rows));
+	if (e == ERR_OK && r->with_table)
+		e = log_table_open(r->log, RUN_TABLE, 1, &row_ops, r->rows, &r->table);
+	if (e == ERR_OK)
+		return true;
+	run_answer(r, e, "start");
+	life_end(r);
+	if (sim_io_open_count(r->io) > 0)
+		problem(r, "start: %zu descriptors are left open", sim_io_open_count(r->io));
+	return false;
+}
+
+void run_start(struct run *r)
+{
+	/* one start fails at most: what failed does not fail again */
+	if (!life_begin(r) && !(r->faulty && life_begin(r)))
+		fail_msg("start: %s", r->problem);
 }
 
 void run_stop(struct run *r)
 {
 	run_drain(r);
 	life_end(r);
-	ASSERT(sim_io_open_count(r->io) == 0);
+	if (sim_io_open_count(r->io) > 0)
+		problem(r, "stop: %zu descriptors are left open", sim_io_open_count(r->io));
 }
+
+bool run_dying;
 
 void run_kill(struct run *r)
 {
-	r->killing = true;
+	r->killing = run_dying = true;
 	sim_io_unplug(r->io);
 	life_end(r);
-	r->killing = false;
+	r->killing = run_dying = false;
 }
 
 static void ops_collect(struct run *r)
@@ -200,7 +297,7 @@ static void ops_collect(struct run *r)
 	ASSERT(n == r->op_count);
 }
 
-struct run *run_play(const struct run_script *script, uint64_t seed)
+static struct run *run_new(const struct run_script *script, uint64_t seed)
 {
 	struct run *r = xcalloc(1, sizeof(*r));
 	r->seed = seed;
@@ -217,11 +314,56 @@ struct run *run_play(const struct run_script *script, uint64_t seed)
 	    .checkpoint_ns = S_NS,
 	    .open_files_max = script->open_files_max,
 	    .direct_bytes = script->direct_bytes};
+	return r;
+}
+
+struct run *run_play(const struct run_script *script, uint64_t seed)
+{
+	struct run *r = run_new(script, seed);
 	run_start(r);
 	script->play(r);
 	if (r->log)
 		run_kill(r);
 	ops_collect(r);
+	return r;
+}
+
+/* Whatever has failed: soon every partition takes appends again. */
+static void probe(struct run *r)
+{
+	for (int t = 0; t < r->topic_count; t++) {
+		for (int p = 0; p < r->topics[t].partitions; p++) {
+			for (int i = 0; r->topics[t].delete_asked == RUN_NEVER; i++) {
+				int tag = run_append(r, t, p, 1, 20);
+				run_drain(r);
+				if (r->batches[tag].acked != RUN_NEVER)
+					break;
+				if (i == PROBES)
+					problem(r, "%d-%d takes no appends any more: %s", t, p,
+					    err_name(r->error));
+				if (i == PROBES)
+					return;
+				run_rest(r, S_NS);
+			}
+		}
+	}
+}
+
+struct run *run_play_faulty(
+    const struct run_script *script, uint64_t seed, const struct run_fault *fault)
+{
+	struct run *r = run_new(script, seed);
+	r->faulty = true;
+	r->fault = *fault;
+	run_own_end(r);
+	run_start(r);
+	script->play(r);
+	if (!r->log)
+		run_start(r);
+	run_drain(r);
+	run_own_begin(r);
+	r->fault.allocation = 0;
+	probe(r);
 	return r;
 }
 
@@ -258,6 +400,22 @@ static void delete_done(struct log_topic_req *req)
 		t->deleted = run_now(t->run);
 }
 
+/* Asks, and when it is refused for something that has failed, once more. */
+static void topic_ask(struct run_topic *t)
+{
+	struct run *r = t->run;
+	for (int tries = 0; tries < 2; tries++) {
+		r->pending++;
+		t->req.err = ERR_OK;
+		log_topic_submit(r->log, &t->req);
+		run_drain(r);
+		if (t->req.err == ERR_OK || tries == 1)
+			break;
+		run_answer(r, t->req.err, t->name);
+		run_rest(r, S_NS);
+	}
+}
+
 int run_topic_create(struct run *r, const char *name, int partitions, const char *const *configs)
 {
 	ASSERT(r->topic_count < RUN_TOPICS_MAX && partitions <= RUN_PARTITIONS_MAX);
@@ -283,11 +441,14 @@ int run_topic_create(struct run *r, const char *name, int partitions, const char
 		t->pairs[t->req.config_count][1] = str_of(equals + 1);
 		t->lazy |= strncmp(text, "kappa.durability=", 17) == 0 && !strstr(text, "fsync");
 	}
-	r->pending++;
-	log_topic_submit(r->log, &t->req);
-	run_drain(r);
-	if (t->req.err != ERR_OK)
-		fail_msg("create %s: %s %s", name, err_name(t->req.err), t->req.message);
+	topic_ask(t);
+	if (t->req.err == ERR_TOPIC_EXISTS && r->refused > 0) { /* the first try was not in vain */
+		const struct log_topic *found = log_topic_find(r->log, t->req.name);
+		t->id = found->id;
+		t->created = run_now(r);
+	} else if (t->req.err != ERR_OK) {
+		problem(r, "create %s: %s %s", name, err_name(t->req.err), t->req.message);
+	}
 	return r->topic_count++;
 }
 
@@ -305,19 +466,40 @@ void run_topic_delete(struct run *r, int topic)
 {
 	run_topic_delete_start(r, topic);
 	run_drain(r);
-	assert_ok(r->topics[topic].req.err);
+	struct run_topic *t = &r->topics[topic];
+	if (t->req.err == ERR_OK)
+		return;
+	run_answer(r, t->req.err, t->name);
+	topic_ask(t);
+	if (t->req.err == ERR_UNKNOWN_TOPIC) /* the first try was not in vain */
+		t->deleted = run_now(r);
+	else if (t->req.err != ERR_OK)
+		problem(r, "delete %s: %s", t->name, err_name(t->req.err));
 }
 
 /* ---- appends --------------------------------------------------------------------------------- */
+
+static bool follows_a_lost_one(const struct run_batch *b)
+{
+	const struct run *r = b->run;
+	for (const struct run_batch *a = &r->batches[1]; r->faulty && a < b; a++) {
+		if (a->topic == b->topic && a->partition == b->partition &&
+		    a->producer == b->producer && a->acked == RUN_NEVER)
+			return true;
+	}
+	return false;
+}
 
 static void append_done(struct log_append *req)
 {
 	struct run_batch *b = CONTAINER_OF(req, struct run_batch, req);
 	b->run->pending--;
 	if (req->err != ERR_OK) {
-		/* a topic that is being deleted may refuse */
-		if (!b->run->killing && b->run->topics[b->topic].delete_asked == RUN_NEVER)
-			fail_msg("append: %s: %s", err_name(req->err), err_chain());
+		/* a topic that is being deleted may refuse, a batch that follows a lost one too */
+		if (b->run->topics[b->topic].delete_asked == RUN_NEVER &&
+		    !(req->err == ERR_OUT_OF_ORDER_SEQUENCE && follows_a_lost_one(b)) &&
+		    !(req->err == ERR_CANCELLED && b->set > 0 && b->run->faulty))
+			run_answer(b->run, req->err, "append");
 		return;
 	}
 	b->acked = run_now(b->run);
@@ -356,7 +538,9 @@ static void batch_send(struct run *r, struct run_batch *b)
 int run_append(struct run *r, int topic, int partition, int count, size_t value_len)
 {
 	struct run_batch *b = batch_new(r, topic, partition, count);
+	run_own_begin(r);
 	b->bytes = log_batch_new((uint64_t)r->batch_count, count, value_len, &b->len);
+	run_own_end(r);
 	batch_send(r, b);
 	return r->batch_count;
 }
@@ -366,7 +550,9 @@ void run_append_from(struct run *r, int topic, int partition, int64_t producer, 
 	struct run_batch *b = batch_new(r, topic, partition, 1);
 	b->producer = producer;
 	b->producer_sequence = sequence;
+	run_own_begin(r);
 	b->bytes = log_batch_from(producer, 0, sequence, (uint64_t)r->batch_count, 1, &b->len);
+	run_own_end(r);
 	batch_send(r, b);
 }
 
@@ -379,7 +565,9 @@ void run_append_set(struct run *r, const int *topics, int n, size_t value_len)
 		int t = topics[i];
 		struct run_batch *b = batch_new(r, t, i % r->topics[t].partitions, 1);
 		b->set = r->set_count;
+		run_own_begin(r);
 		b->bytes = log_batch_new((uint64_t)r->batch_count, 1, value_len, &b->len);
+		run_own_end(r);
 		b->req.batch = b->bytes;
 		b->req.batch_len = b->len;
 		reqs[i] = &b->req;
@@ -401,6 +589,8 @@ static void again_done(struct log_append *req)
 void run_append_again(struct run *r, int tag)
 {
 	const struct run_batch *b = &r->batches[tag];
+	if (b->acked == RUN_NEVER)
+		return;
 	struct again a = {.req = {.done = again_done, .batch_len = b->len}};
 	const struct log_topic *t = log_topic_by_id(r->log, r->topics[b->topic].id);
 	struct log_append *req = &a.req;
@@ -410,10 +600,12 @@ void run_append_again(struct run *r, int tag)
 	log_append(r->log, &req, 1, false);
 	while (!a.done)
 		run_turns(r, 1);
-	assert_ok(a.req.err);
-	assert_true(a.req.duplicate);
-	assert_int_equal(a.req.base_offset, b->offset);
+	run_answer(r, a.req.err, "append again");
+	if (a.req.err == ERR_OK && (!a.req.duplicate || a.req.base_offset != b->offset))
+		problem(r, "batch %d again: duplicate %d, offset %lld, was %lld", tag,
+		    a.req.duplicate, (long long)a.req.base_offset, (long long)b->offset);
 	free(a.req.batch);
+	revive(r);
 }
 
 /* ---- trims and rows -------------------------------------------------------------------------- */
@@ -424,6 +616,8 @@ static void trim_done(struct log_trim *req)
 	t->run->pending--;
 	if (req->err == ERR_OK)
 		t->done = run_now(t->run);
+	else if (req->err != ERR_OFFSET_OUT_OF_RANGE || t->run->refused == 0)
+		run_answer(t->run, req->err, "trim");
 }
 
 void run_trim(struct run *r, int topic, int partition, int64_t offset)
@@ -450,6 +644,7 @@ static void put_done(struct log_table_put *put)
 	p->run->pending--;
 	if (put->err == ERR_OK)
 		p->done = run_now(p->run);
+	run_answer(p->run, put->err, "put");
 }
 
 void run_put(struct run *r, int key, int64_t value)

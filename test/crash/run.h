@@ -21,7 +21,7 @@ enum {
 	RUN_PUTS_MAX = 128,
 	RUN_TRIMS_MAX = 16,
 	RUN_ENDS_MAX = 512,
-	RUN_LIVES_MAX = 8,
+	RUN_LIVES_MAX = 16,
 };
 
 /* One life of a topic: a name that is made again is another. */
@@ -73,6 +73,12 @@ struct run_end {
 	int64_t end;
 };
 
+/* A call or an allocation of a run that fails, counted over all its lives; see faults.h. */
+struct run_fault {
+	struct sim_fault call;
+	uint64_t allocation; /* 1 = the first; 0 = none */
+};
+
 struct run {
 	uint64_t seed;
 	struct prng prng;
@@ -100,6 +106,16 @@ struct run {
 	int batch_count, topic_count, trim_count, put_count, end_count, set_count;
 	int pending;  /* requests not answered */
 	bool killing; /* what is answered now may be an error */
+	/* a run in which something fails: refusals are answers, and who gave up is started again */
+	bool faulty;
+	struct run_fault fault;
+	uint64_t calls;       /* of the seam, in lives that have ended */
+	uint64_t hits;        /* the fault has struck */
+	enum sim_call struck; /* and what */
+	uint64_t allocations; /* counted so far, while not counting */
+	unsigned refused;     /* answers that were errors, and starts */
+	enum err error;       /* the last of them */
+	char problem[256];    /* what no failing call excuses; empty = nothing */
 };
 
 /* A script: a name and what it does between opening and the end of the run. */
@@ -117,6 +133,12 @@ extern const size_t run_script_count;
 
 /* Plays a script to its end. NULL for lack of nothing: a script that cannot be played is a bug. */
 struct run *run_play(const struct run_script *script, uint64_t seed);
+/*
+ * The same with something that fails, and without a record of the operations: all promises have
+ * time 0. It ends with a log that is open and takes appends again, or with a problem.
+ */
+struct run *run_play_faulty(
+    const struct run_script *script, uint64_t seed, const struct run_fault *fault);
 void run_free(struct run *run);
 /* Operations so far. */
 size_t run_now(const struct run *run);
@@ -155,4 +177,10 @@ void run_drain(struct run *run);            /* until everything is answered */
 void run_rest(struct run *run, int64_t ns); /* time passes with turns: checkpoints, marks */
 void run_stop(struct run *run);             /* clean; then run_start */
 void run_kill(struct run *run);
+extern bool run_dying; /* it is being killed: what the log says now is nobody's */
 void run_start(struct run *run);
+/* An answer of the log. ERR_OK, or a refusal that this run may take. */
+void run_answer(struct run *run, enum err err, const char *what);
+/* Between these nothing that is allocated is made to fail: it is the harness's own. */
+void run_own_begin(struct run *run);
+void run_own_end(struct run *run);

@@ -75,3 +75,5 @@ bool sweep_script(const struct run_script *script, uint64_t seed, const struct s
 /* For a program that sweeps: no diagnostics, a heap that keeps its memory, an end for a recovery
  * that has none. */
 void sweep_quiet(void);
+/* Something has come to its end, say those who do without sweep_ops. */
+void sweep_alive(void);

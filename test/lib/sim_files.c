@@ -132,7 +132,7 @@ enum err sim_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 {
 	struct sim_io *s = sim_of(io);
 	struct place at;
-	int failed = sim_call(s, SIM_CALL_OPEN);
+	int failed = sim_call_blocking(s, SIM_CALL_OPEN);
 	if (!failed && (flags & IO_DIRECT) && s->options.refuse_direct)
 		return err_note(ERR_UNSUPPORTED, "open %s: the file system refuses O_DIRECT", path);
 	if (!failed)
@@ -171,8 +171,8 @@ static bool aligned(const struct sim_fd *f, const void *buf, size_t len, uint64_
 	return !f->direct || (((uintptr_t)buf | len | pos) & (IO_DIRECT_ALIGN - 1)) == 0;
 }
 
-static int read_piece(struct sim_io *s, const struct sim_fd *f, struct iovec piece, uint64_t pos,
-    size_t *ret_len)
+static int read_piece(
+    struct sim_io *s, const struct sim_fd *f, struct iovec piece, uint64_t pos, size_t *ret_len)
 {
 	if (!aligned(f, piece.iov_base, piece.iov_len, pos))
 		return EINVAL;
@@ -194,12 +194,14 @@ static int write_fitting(struct sim_io *s, struct sim_op op)
 	return failed;
 }
 
-static int write_piece(struct sim_io *s, const struct sim_fd *f, struct iovec piece, uint64_t pos,
-    int fault)
+static int write_piece(
+    struct sim_io *s, const struct sim_fd *f, struct iovec piece, uint64_t pos, int fault)
 {
 	if (!aligned(f, piece.iov_base, piece.iov_len, pos))
 		return EINVAL;
-	struct sim_op op = {.kind = SIM_OP_WRITE, .inode = f->inode, .pos = pos,
+	struct sim_op op = {.kind = SIM_OP_WRITE,
+	    .inode = f->inode,
+	    .pos = pos,
 	    .data = bytes_of(piece.iov_base, piece.iov_len)};
 	if (!fault)
 		return write_fitting(s, op);
@@ -221,39 +223,71 @@ static int sync_inode(struct sim_io *s, uint32_t inode, int fault)
 	return fault ? fault : sim_apply(s, &op);
 }
 
+/* Of a transfer that is cut short: bytes that are moved, in whole blocks where it is direct. */
+static uint64_t short_of(struct sim_io *s, const struct sim_fd *f, uint64_t len)
+{
+	uint64_t unit = f->direct ? IO_DIRECT_ALIGN : 1, units = len / unit;
+	return units < 2 ? len : unit * (1 + prng_below(&s->prng, units - 1));
+}
+
+/* What is not moved yet, all of it or the beginning. */
+static int64_t transfer(struct sim_io *s, const struct sim_fd *f, struct io_req *req, int fault)
+{
+	uint64_t done = 0, skip = req->moved, most = UINT64_MAX, len = 0;
+	int failed = 0;
+	for (int i = 0; i < req->iov_count; i++)
+		len += req->iov[i].iov_len;
+	if (fault == SIM_SHORT) {
+		most = short_of(s, f, len - skip);
+		fault = 0;
+	}
+	for (int i = 0; i < req->iov_count && !failed && done < most; i++) {
+		struct iovec piece = req->iov[i];
+		uint64_t cut = skip < piece.iov_len ? skip : piece.iov_len;
+		skip -= cut;
+		piece.iov_base = (char *)piece.iov_base + cut;
+		piece.iov_len -= cut;
+		if (piece.iov_len > most - done)
+			piece.iov_len = (size_t)(most - done);
+		size_t got = piece.iov_len;
+		if (got == 0)
+			continue;
+		uint64_t pos = req->pos + req->moved + done;
+		if (req->op == IO_WRITE)
+			failed = write_piece(s, f, piece, pos, fault);
+		else
+			failed = fault ? fault : read_piece(s, f, piece, pos, &got);
+		done += failed ? 0 : got;
+		if (got < piece.iov_len)
+			break;
+	}
+	if (failed || req->op == IO_WRITE || most != UINT64_MAX)
+		return failed ? -failed : (int64_t)done;
+	/* a short read was the end of the file: said at once, not asked again */
+	req->moved += done;
+	req->result = (int64_t)req->moved;
+	return 0;
+}
+
 int64_t sim_file_effect(struct sim_io *s, struct io_req *req)
 {
 	int failed = 0;
 	struct sim_fd *f = file_of(s, req->fd, req->op == IO_WRITE, &failed);
 	if (!f)
 		return -failed;
-	if (req->op == IO_FDATASYNC && s->options.flush_lies)
-		return -sim_call(s, SIM_CALL_SYNC);
-	if (req->op == IO_FDATASYNC)
-		return -sync_inode(s, f->inode, sim_call(s, SIM_CALL_SYNC));
+	if (req->op == IO_FDATASYNC) {
+		int fate = sim_call(s, SIM_CALL_SYNC);
+		if (fate == EINTR || fate == EAGAIN)
+			return -fate; /* not begun */
+		fate = fate == SIM_SHORT ? 0 : fate;
+		return s->options.flush_lies ? -fate : -sync_inode(s, f->inode, fate);
+	}
 	if (req->op == IO_WRITEBACK)
 		return 0; /* a hint; F6 makes sectors durable at any time anyway */
 	int fault = sim_call(s, req->op == IO_READ ? SIM_CALL_READ : SIM_CALL_WRITE);
-	uint64_t done = 0;
-	for (int i = 0; i < req->iov_count && !failed; i++) {
-		size_t got = req->iov[i].iov_len;
-		if (got == 0)
-			continue;
-		if (req->op == IO_WRITE)
-			failed = write_piece(s, f, req->iov[i], req->pos + done, fault);
-		else
-			failed = fault ? fault
-			    : read_piece(s, f, req->iov[i], req->pos + done, &got);
-		done += failed ? 0 : got;
-		if (got < req->iov[i].iov_len)
-			break;
-	}
-	if (failed || req->op == IO_WRITE)
-		return failed ? -failed : (int64_t)done;
-	/* a short read was the end of the file: said at once, not asked again */
-	req->moved = done;
-	req->result = (int64_t)done;
-	return 0;
+	if (fault == EINTR || fault == EAGAIN)
+		return -fault;
+	return transfer(s, f, req, fault);
 }
 
 enum err sim_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len)
@@ -263,7 +297,7 @@ enum err sim_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, s
 	size_t got = 0;
 	struct sim_fd *f = file_of(s, fd, false, &failed);
 	if (f)
-		failed = sim_call(s, SIM_CALL_READ);
+		failed = sim_call_blocking(s, SIM_CALL_READ);
 	if (!failed)
 		failed = read_piece(s, f, (struct iovec){buf, len}, pos, &got);
 	if (!failed)
@@ -279,7 +313,7 @@ enum err sim_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t
 	struct iovec piece = {NULL, len};
 	memcpy(&piece.iov_base, &buf, sizeof(buf)); /* only read */
 	if (f && len > 0)
-		failed = write_piece(s, f, piece, pos, sim_call(s, SIM_CALL_WRITE));
+		failed = write_piece(s, f, piece, pos, sim_call_blocking(s, SIM_CALL_WRITE));
 	return fd_result(failed, "write", fd);
 }
 
@@ -289,7 +323,7 @@ enum err sim_sync(struct io *io, int fd)
 	struct sim_fd *f = sim_fd_get(s, fd);
 	if (!f || f->kind != SIM_FD_INODE)
 		return fd_result(EBADF, "fsync", fd);
-	return fd_result(sync_inode(s, f->inode, sim_call(s, SIM_CALL_SYNC)), "fsync", fd);
+	return fd_result(sync_inode(s, f->inode, sim_call_blocking(s, SIM_CALL_SYNC)), "fsync", fd);
 }
 
 enum err sim_truncate(struct io *io, int fd, uint64_t size_bytes)
@@ -298,7 +332,7 @@ enum err sim_truncate(struct io *io, int fd, uint64_t size_bytes)
 	int failed = 0;
 	struct sim_fd *f = file_of(s, fd, true, &failed);
 	if (f)
-		failed = sim_call(s, SIM_CALL_TRUNCATE);
+		failed = sim_call_blocking(s, SIM_CALL_TRUNCATE);
 	struct sim_op op = {.kind = SIM_OP_TRUNCATE, .inode = f ? f->inode : 0, .pos = size_bytes};
 	return fd_result(failed ? failed : sim_apply(s, &op), "truncate", fd);
 }
@@ -309,7 +343,7 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 	int failed = 0;
 	struct sim_fd *f = file_of(s, fd, true, &failed);
 	if (f)
-		failed = len == 0 ? EINVAL : sim_call(s, SIM_CALL_ALLOCATE);
+		failed = len == 0 ? EINVAL : sim_call_blocking(s, SIM_CALL_ALLOCATE);
 	struct sim_op op = {.kind = SIM_OP_ALLOCATE, .inode = f ? f->inode : 0, .pos = pos + len};
 	return fd_result(failed ? failed : sim_apply(s, &op), "allocate", fd);
 }
@@ -318,8 +352,8 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 
 static struct io_stat stat_of(const struct sim_inode *n)
 {
-	struct io_stat st = {.is_directory = n->kind == SIM_DIRECTORY,
-	    .is_link = n->kind == SIM_LINK};
+	struct io_stat st = {
+	    .is_directory = n->kind == SIM_DIRECTORY, .is_link = n->kind == SIM_LINK};
 	if (n->kind == SIM_FILE) {
 		st.size_bytes = n->cached->size_bytes;
 		st.allocated_bytes = sim_content_blocks(n->cached) * SIM_BLOCK;
@@ -331,7 +365,7 @@ enum err sim_stat(struct io *io, const char *path, struct io_stat *ret_stat)
 {
 	struct sim_io *s = sim_of(io);
 	struct place link, at;
-	int failed = sim_call(s, SIM_CALL_STAT);
+	int failed = sim_call_blocking(s, SIM_CALL_STAT);
 	if (!failed)
 		failed = find(s, path, false, &link);
 	if (!failed && !link.inode)
@@ -350,7 +384,7 @@ enum err sim_fstat(struct io *io, int fd, struct io_stat *ret_stat)
 {
 	struct sim_io *s = sim_of(io);
 	struct sim_fd *f = sim_fd_get(s, fd);
-	int failed = f && f->kind == SIM_FD_INODE ? sim_call(s, SIM_CALL_STAT) : EBADF;
+	int failed = f && f->kind == SIM_FD_INODE ? sim_call_blocking(s, SIM_CALL_STAT) : EBADF;
 	if (!failed)
 		*ret_stat = stat_of(&s->disk->inode[f->inode]);
 	return fd_result(failed, "stat", fd);
@@ -360,7 +394,7 @@ enum err sim_lock(struct io *io, int fd)
 {
 	struct sim_io *s = sim_of(io);
 	struct sim_fd *f = sim_fd_get(s, fd);
-	int failed = f && f->kind == SIM_FD_INODE ? sim_call(s, SIM_CALL_LOCK) : EBADF;
+	int failed = f && f->kind == SIM_FD_INODE ? sim_call_blocking(s, SIM_CALL_LOCK) : EBADF;
 	if (failed)
 		return fd_result(failed, "lock", fd);
 	for (size_t i = 0; i < s->fd_count; i++) {
@@ -373,12 +407,12 @@ enum err sim_lock(struct io *io, int fd)
 	return ERR_OK;
 }
 
-enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
-    uint64_t *ret_total_bytes)
+enum err sim_space(
+    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes)
 {
 	struct sim_io *s = sim_of(io);
 	struct place at;
-	int failed = sim_call(s, SIM_CALL_SPACE);
+	int failed = sim_call_blocking(s, SIM_CALL_SPACE);
 	if (!failed)
 		failed = find_existing(s, path, &at);
 	if (failed)
@@ -395,7 +429,7 @@ enum err sim_space(struct io *io, const char *path, uint64_t *ret_free_bytes,
 static int change_name(struct sim_io *s, const char *path, enum sim_op_kind kind, struct bytes data)
 {
 	struct place at;
-	int failed = sim_call(s, SIM_CALL_NAMES);
+	int failed = sim_call_blocking(s, SIM_CALL_NAMES);
 	if (!failed)
 		failed = find(s, path, false, &at);
 	if (failed)
@@ -408,8 +442,8 @@ static int change_name(struct sim_io *s, const char *path, enum sim_op_kind kind
 
 enum err sim_mkdir(struct io *io, const char *path)
 {
-	return result(change_name(sim_of(io), path, SIM_OP_MKDIR, bytes_of(NULL, 0)), "mkdir",
-	    path);
+	return result(
+	    change_name(sim_of(io), path, SIM_OP_MKDIR, bytes_of(NULL, 0)), "mkdir", path);
 }
 
 enum err sim_symlink(struct io *io, const char *target, const char *path)
@@ -420,21 +454,21 @@ enum err sim_symlink(struct io *io, const char *target, const char *path)
 
 enum err sim_unlink(struct io *io, const char *path)
 {
-	return result(change_name(sim_of(io), path, SIM_OP_UNLINK, bytes_of(NULL, 0)), "unlink",
-	    path);
+	return result(
+	    change_name(sim_of(io), path, SIM_OP_UNLINK, bytes_of(NULL, 0)), "unlink", path);
 }
 
 enum err sim_rmdir(struct io *io, const char *path)
 {
-	return result(change_name(sim_of(io), path, SIM_OP_RMDIR, bytes_of(NULL, 0)), "rmdir",
-	    path);
+	return result(
+	    change_name(sim_of(io), path, SIM_OP_RMDIR, bytes_of(NULL, 0)), "rmdir", path);
 }
 
 enum err sim_rename(struct io *io, const char *from, const char *to)
 {
 	struct sim_io *s = sim_of(io);
 	struct place a, b;
-	int failed = sim_call(s, SIM_CALL_NAMES);
+	int failed = sim_call_blocking(s, SIM_CALL_NAMES);
 	if (!failed)
 		failed = find(s, from, false, &a);
 	if (!failed)
@@ -443,7 +477,10 @@ enum err sim_rename(struct io *io, const char *from, const char *to)
 		failed = EBUSY;
 	if (failed)
 		return result(failed, "rename", from);
-	struct sim_op op = {.kind = SIM_OP_RENAME, .inode = a.dir, .name = a.name, .to_dir = b.dir,
+	struct sim_op op = {.kind = SIM_OP_RENAME,
+	    .inode = a.dir,
+	    .name = a.name,
+	    .to_dir = b.dir,
 	    .to_name = b.name};
 	return result(sim_apply(s, &op), "rename", from);
 }
@@ -452,7 +489,7 @@ enum err sim_fsync_dir(struct io *io, const char *path)
 {
 	struct sim_io *s = sim_of(io);
 	struct place at;
-	int fault = sim_call(s, SIM_CALL_SYNC_DIR);
+	int fault = sim_call_blocking(s, SIM_CALL_SYNC_DIR);
 	int failed = find_existing(s, path, &at);
 	if (!failed && s->disk->inode[at.inode].kind != SIM_DIRECTORY)
 		failed = ENOTDIR;
@@ -465,7 +502,7 @@ enum err sim_list(struct io *io, const char *path, struct io_names *ret_names)
 {
 	struct sim_io *s = sim_of(io);
 	struct place at;
-	int failed = sim_call(s, SIM_CALL_LIST);
+	int failed = sim_call_blocking(s, SIM_CALL_LIST);
 	if (!failed)
 		failed = find_existing(s, path, &at);
 	if (!failed && s->disk->inode[at.inode].kind != SIM_DIRECTORY)

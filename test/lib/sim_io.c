@@ -57,11 +57,18 @@ int sim_call(struct sim_io *s, enum sim_call call)
 			f->nth--;
 		if (strikes) {
 			s->fault_hits++;
+			s->fault_call = call;
 			return f->sys_errno;
 		}
 	}
 	bool chaos = s->options.chaos_ppm > 0 && (call & SIM_CALL_FILES);
 	return chaos && prng_below(&s->prng, 1000000) < s->options.chaos_ppm ? EIO : 0;
+}
+
+int sim_call_blocking(struct sim_io *s, enum sim_call call)
+{
+	int fate = sim_call(s, call);
+	return fate == EINTR || fate == EAGAIN || fate == SIM_SHORT ? 0 : fate;
 }
 
 size_t sim_part(struct sim_io *s, size_t len)
@@ -75,11 +82,17 @@ void sim_io_fault(struct io *io, struct sim_fault fault)
 {
 	sim_of(io)->fault = fault;
 	sim_of(io)->fault_hits = 0;
+	sim_of(io)->fault_call = (enum sim_call)0;
 }
 
 uint64_t sim_io_fault_hits(struct io *io)
 {
 	return sim_of(io)->fault_hits;
+}
+
+enum sim_call sim_io_fault_call(struct io *io)
+{
+	return sim_of(io)->fault_call;
 }
 
 uint64_t sim_io_calls(struct io *io, unsigned calls)
@@ -187,7 +200,7 @@ static enum err sim_close(struct io *io, int fd)
 {
 	struct sim_io *s = sim_of(io);
 	struct sim_fd *f = sim_fd_get(s, fd);
-	errno = f ? sim_call(s, SIM_CALL_CLOSE) : EBADF;
+	errno = f ? sim_call_blocking(s, SIM_CALL_CLOSE) : EBADF;
 	if (f)
 		close_fd(s, f);
 	return errno ? err_sys("close fd %d", fd) : ERR_OK;

@@ -77,6 +77,12 @@ enum sim_call {
 	SIM_CALL_FILES = (1 << 13) - 1,
 	SIM_CALL_ANY = (1 << 17) - 1,
 };
+/*
+ * In place of an errno: READ and WRITE move a part of their bytes and say so. Like EINTR and EAGAIN
+ * it is for the requests; the blocking calls go on by themselves, as those of io_posix.c do
+ * (test/base/io_fault_test.c), so there it strikes without effect.
+ */
+enum { SIM_SHORT = 1 << 16 };
 struct sim_fault {
 	unsigned calls; /* set of enum sim_call */
 	uint64_t nth;   /* the nth such call from now fails (1 = the next); 0 = no fault */
@@ -89,6 +95,8 @@ void sim_io_fault(struct io *io, struct sim_fault fault);
  * How often the armed fault has struck. A test over all call sites raises nth until this stays 0.
  */
 uint64_t sim_io_fault_hits(struct io *io);
+/* The kind of the call that it struck last; 0 = none. */
+enum sim_call sim_io_fault_call(struct io *io);
 /* Calls of these kinds so far. */
 uint64_t sim_io_calls(struct io *io, unsigned calls);
 

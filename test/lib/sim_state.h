@@ -52,6 +52,7 @@ struct sim_io {
 	size_t pending; /* requests between submit and done, in flight or waiting for a socket */
 	struct sim_fault fault;
 	uint64_t fault_hits;
+	enum sim_call fault_call;
 	uint64_t calls[32]; /* by bit of enum sim_call */
 	struct sim_oplog log;
 	uint16_t next_port;
@@ -69,8 +70,10 @@ static inline struct sim_io *sim_of(struct io *io)
 /* No number of a real descriptor, so that a stray system call fails. */
 enum { SIM_FD_FIRST = 1000 };
 
-/* Counts the call and decides its fate: 0, or the errno it must fail with. */
+/* Counts the call of a request and decides its fate: 0, or the errno it must fail with. */
 int sim_call(struct sim_io *s, enum sim_call call);
+/* The same for a blocking call, which goes on after what is over by itself. */
+int sim_call_blocking(struct sim_io *s, enum sim_call call);
 /* Applies to the disk and records. 0 or errno. */
 int sim_apply(struct sim_io *s, const struct sim_op *op);
 /* The open descriptor, or NULL. */
