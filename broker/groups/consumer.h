@@ -188,6 +188,9 @@ MUST_USE enum err consumer_may_commit(
     const struct consumer_member *m, int32_t epoch, struct log_uuid topic, int32_t partition);
 /* Timers: call when now_ms >= next_due_ms. */
 void consumer_tick(struct consumer_group *c, int64_t now_ms);
+/* Whether a pattern may find it: like Kafka's own internal topics, but not the tables of this
+ * server. */
+bool consumer_pattern_sees(const struct log_topic *topic);
 bool consumer_is_subscribed(const struct consumer_group *c, const struct log_topic *topic);
 struct consumer_member *consumer_find(const struct consumer_group *c, struct str member_id);
 /* The assignor that most members ask for. */

@@ -180,6 +180,13 @@ void consumer_unsubscribe(struct consumer_group *c, struct consumer_subscription
 	c->topics_stale = true;
 }
 
+bool consumer_pattern_sees(const struct log_topic *topic)
+{
+	static const char ours[] = "__kappa_";
+	size_t len = sizeof ours - 1;
+	return !topic->internal || topic->name.len < len || memcmp(topic->name.ptr, ours, len) != 0;
+}
+
 bool consumer_is_subscribed(const struct consumer_group *c, const struct log_topic *topic)
 {
 	LIST_EACH (&c->subscriptions, node, tmp) {
@@ -188,7 +195,7 @@ bool consumer_is_subscribed(const struct consumer_group *c, const struct log_top
 		bool matches = false;
 		if (bsearch(&topic->name, s->names, s->name_count, sizeof(*s->names), by_name))
 			return true;
-		if (s->regex && !topic->internal &&
+		if (s->regex && consumer_pattern_sees(topic) &&
 		    (topic_regex_match(s->regex, topic->name, &matches) != ERR_OK || matches))
 			return true; /* who cannot say rather refuses */
 	}
@@ -323,8 +330,7 @@ static enum err gather_one(
 	}
 	while (s->regex && (topic = c->ops->topic_next(c, &cursor))) {
 		bool matches = false;
-		if (topic->internal) /* never by a pattern: who reads its own commits reads for ever
-		                      */
+		if (!consumer_pattern_sees(topic))
 			continue;
 		TRY(pattern_matches(s, topic->name, &matches));
 		if (matches)

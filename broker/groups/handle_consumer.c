@@ -69,7 +69,7 @@ static enum err check_pattern(const struct request *req, struct str pattern)
 	TRY(topic_regex_new(pattern, &x));
 	while (e == ERR_OK && (topic = log_topic_next(req->log, &cursor))) {
 		bool matches = false;
-		if (topic->internal)
+		if (!consumer_pattern_sees(topic))
 			continue;
 		e = topic_regex_match(x, topic->name, &matches);
 		if (e == ERR_OK && matches)

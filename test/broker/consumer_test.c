@@ -8,7 +8,7 @@
 static struct {
 	struct consumer_group group;
 	struct consumer_limits limits;
-	struct log_topic topic[3];
+	struct log_topic topic[4];
 	uint64_t version;
 	int64_t now;
 	struct consumer_answer answer;
@@ -343,14 +343,21 @@ static void topics_are_followed_as_they_come_grow_and_go(void **state)
 	assert_false(consumer_is_subscribed(&t.group, &t.topic[2]));
 }
 
-static void a_pattern_finds_topics_but_no_internal_ones(void **state)
+static void a_pattern_finds_internal_topics_as_in_kafka_but_none_of_ours(void **state)
 {
 	(void)state;
 	struct consumer_beat b = join_of("x");
+	t.topic[2].name = STR("__kappa_secret");
 	b.names = NULL;
 	b.pattern = STR(".*");
 	assert_int_equal(send(&b), ERR_OK);
 	assert_int_equal(t.answer.member->assigned.count, 6);
+	assert_false(consumer_is_subscribed(&t.group, &t.topic[2]));
+	t.topic[2].name = STR("__consumer_offsets");
+	t.version++;
+	assert_int_equal(send(&b), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 7);
+	assert_true(consumer_is_subscribed(&t.group, &t.topic[2]));
 	b.pattern = STR("[b-z]");
 	assert_int_equal(send(&b), ERR_OK);
 	assert_int_equal(t.answer.member->assigned.count, 2);
@@ -532,7 +539,7 @@ int main(int argc, char **argv)
 	    ONE(an_administrator_removes_a_static_member),
 	    ONE(an_older_epoch_is_good_for_what_was_assigned_then),
 	    ONE(topics_are_followed_as_they_come_grow_and_go),
-	    ONE(a_pattern_finds_topics_but_no_internal_ones),
+	    ONE(a_pattern_finds_internal_topics_as_in_kafka_but_none_of_ours),
 	    ONE(patterns_are_those_of_re2),
 	    ONE(a_pattern_that_explodes_does_not),
 	    ONE(uniform_shares_evenly_and_moves_little),
