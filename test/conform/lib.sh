@@ -23,6 +23,7 @@ need() {
 # server_start [SERVE OPTIONS...]: BOOTSTRAP, HTTP, SERVER_PID; its data goes when the suite ends
 server_start() {
 	DATA=$(mktemp -d "${TMPDIR:-/var/tmp}/kappa-conform.XXXXXX") || exit 1
+	: >"$OUT/server.log" # an earlier server's must not be taken for this one's
 	"$KAPPA" serve --data "$DATA" --listen 127.0.0.1:0 --http http://127.0.0.1:0 "$@" 2>"$OUT/server.log" &
 	SERVER_PID=$!
 	local i
@@ -87,6 +88,59 @@ conform_case() {
 		tail -n 20 "$OUT/server.log" >&2
 		die "the server ended during $name"
 	fi
+}
+
+# counted STATUS NAME [TEXT]: a line for a case that ran inside a larger run
+counted() {
+	local reason
+	reason=$(reason_of "$2")
+	case $1 in
+	ok) passed=$((passed + 1)) ;;
+	FAIL)
+		if [ -n "$reason" ] && [ -z "${CONFORM_ALL:-}" ]; then
+			skipped=$((skipped + 1))
+			printf 'skip %-12s %-52s %s\n' "$SUITE" "$2" "$reason"
+			return
+		fi
+		failed=$((failed + 1))
+		;;
+	*) skipped=$((skipped + 1)) ;;
+	esac
+	printf '%-4s %-12s %-52s %s\n' "$1" "$SUITE" "$2" "${3:-}"
+}
+
+# conform_run NAME PARSER COMMAND...: one run of a foreign test program with many cases, at most RUN_TIMEOUT seconds.
+# PARSER reads its output and prints "ok|FAIL|skip NAME [TEXT]" for each case. A run that ends badly without a failed
+# case, or without any case, is a failure of its own.
+conform_run() {
+	local name=$1 parser=$2 rc status case text bad=0 cases=0
+	shift 2
+	timeout -k 10 "${RUN_TIMEOUT:-1200}" "$@" >"$OUT/$name.log" 2>&1 </dev/null
+	rc=$?
+	while read -r status case text; do
+		cases=$((cases + 1))
+		[ "$status" != FAIL ] || bad=1
+		counted "$status" "$case" "$text"
+	done < <("$parser" <"$OUT/$name.log")
+	if { [ $rc != 0 ] && [ $bad = 0 ]; } || [ $cases = 0 ]; then
+		counted FAIL "$name" "(exit $rc, $OUT/$name.log)"
+	fi
+	if [ -n "$SERVER_PID" ] && ! kill -0 "$SERVER_PID" 2>/dev/null; then
+		tail -n 20 "$OUT/server.log" >&2
+		die "the server ended during $name"
+	fi
+}
+
+# left_out: the names in the .skip file, as a pattern a|b|c; empty with CONFORM_ALL
+left_out() {
+	[ -z "${CONFORM_ALL:-}" ] && [ -f "$HERE/$SUITE.skip" ] || return 0
+	sed 's/ .*//' "$HERE/$SUITE.skip" | paste -sd '|'
+}
+
+# go_results: of `go test -v`
+go_results() {
+	sed -nE 's/^--- PASS: ([^ ]+) .*/ok \1/p; s/^--- FAIL: ([^ ]+) .*/FAIL \1/p; s/^--- SKIP: ([^ ]+) .*/skip \1 by itself/p
+		s/^\t(Test[A-Za-z0-9_]+) \([0-9.ms]+\)$/FAIL \1 timed out/p'
 }
 
 conform_end() {
