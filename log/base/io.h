@@ -208,11 +208,13 @@ MUST_USE enum err io_space(
     struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 /*
  * Listens on host:port: a name or numeric address, "" for all interfaces; port 0 = any free one.
- * ERR_ADDRESS_IN_USE.
+ * A host that begins with '/' is the path of a local socket (mode 0600, the port is 0): one that
+ * nobody listens on any more is replaced; who closes it unlinks the path. ERR_ADDRESS_IN_USE,
+ * ERR_INVALID (path too long).
  */
 MUST_USE enum err io_listen(
     struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
-/* Our end of a socket (peer false) or the other one. */
+/* Our end of a socket (peer false) or the other one; a local socket's has no host. */
 MUST_USE enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
 int64_t io_clock_ns(struct io *io, enum io_clock clock);
 void io_random(struct io *io, void *buf, size_t len); /* from the kernel; aborts if it cannot */

@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { LISTEN_BACKLOG = 1024 };
@@ -67,10 +69,70 @@ static uint16_t port_of(const struct sockaddr_storage *sa)
 	return ntohs(v4.sin_port);
 }
 
+/* ---- local sockets --------------------------------------------------------------------------- */
+
+/* True when the path is a socket that nobody answers at: left behind by one that was killed. */
+static bool is_stale(const struct sockaddr_un *sa)
+{
+	struct stat st;
+	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	bool stale =
+	    connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 && errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int bind_path(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	/* before bind: the name never stands there with more rights */
+	if (fchmod(fd, S_IRUSR | S_IWUSR) == 0 &&
+	    bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 &&
+	    listen(fd, LISTEN_BACKLOG) == 0)
+		return fd;
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static enum err listen_path(const char *path, int *ret_fd)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t len = strlen(path);
+	if (len >= sizeof(sa.sun_path))
+		return err_note(ERR_INVALID,
+		    "listen on %s: a local socket's path has at most %zu bytes", path,
+		    sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, path, len + 1);
+	int fd = bind_path(&sa);
+	if (fd < 0 && errno == EADDRINUSE && is_stale(&sa) && unlink(path) == 0)
+		fd = bind_path(&sa);
+	else if (fd < 0 && errno != EADDRINUSE)
+		return err_sys("listen on %s", path);
+	if (fd < 0)
+		return err_note(ERR_ADDRESS_IN_USE, "listen on %s", path);
+	*ret_fd = fd;
+	return ERR_OK;
+}
+
+/* ---- seam ------------------------------------------------------------------------------------ */
+
 enum err posix_listen(
     struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port)
 {
 	(void)io;
+	if (host[0] == '/') {
+		TRY(listen_path(host, ret_fd));
+		*ret_port = 0;
+		return ERR_OK;
+	}
 	char service[8];
 	snprintf(service, sizeof(service), "%u", (unsigned)port);
 	bool any = host[0] == '\0';
@@ -113,6 +175,10 @@ enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_
 	              : getsockname(fd, (struct sockaddr *)&sa, &len);
 	if (rc < 0)
 		return err_sys("address of fd %d", fd);
+	if (sa.ss_family == AF_UNIX) {
+		*ret_address = (struct io_address){.port = 0};
+		return ERR_OK;
+	}
 	struct io_address address = {.port = port_of(&sa)};
 	char host[NI_MAXHOST];
 	rc = getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST);

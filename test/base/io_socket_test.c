@@ -10,7 +10,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 struct pair {
 	int listener;
@@ -413,6 +417,66 @@ static void accepted_sockets_do_not_delay_or_leak_or_block_the_loop(struct io_fi
 	close_pair(f, &p);
 }
 
+/* ---- local sockets --------------------------------------------------------------------------- */
+
+static int connect_path(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	assert_true(strlen(path) < sizeof(sa.sun_path));
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void a_local_socket_is_its_user_s_and_replaces_a_dead_one(struct io_fixture *f)
+{
+	const char *path = io_path(f, "local");
+	struct io_address address;
+	struct stat st;
+	uint16_t port = 1;
+	int first, second;
+	assert_ok(io_listen(f->io, path, 0, &first, &port));
+	assert_int_equal(port, 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(io_listen(f->io, path, 0, &second, &port), ERR_ADDRESS_IN_USE);
+	err_clear();
+	int client = connect_path(path);
+	assert_true(client >= 0);
+	int server = accept_one(f, first);
+	assert_ok(io_address(f->io, server, true, &address));
+	assert_string_equal(address.host, "");
+	assert_int_equal(address.port, 0);
+	assert_ok(io_close(f->io, server));
+	close(client);
+	/* as if the server had been killed: its path stays */
+	assert_ok(io_close(f->io, first));
+	assert_ok(io_listen(f->io, path, 0, &second, &port));
+	client = connect_path(path);
+	assert_true(client >= 0);
+	close(client);
+	assert_ok(io_close(f->io, second));
+	assert_ok(io_unlink(f->io, path));
+}
+
+static void a_file_or_a_long_path_is_no_local_socket(struct io_fixture *f)
+{
+	char path[200];
+	uint16_t port;
+	int fd;
+	snprintf(path, sizeof(path), "%s", io_path(f, "file"));
+	assert_ok(io_write_file(f->io, path, str_bytes(STR("precious"))));
+	assert_int_equal(io_listen(f->io, path, 0, &fd, &port), ERR_ADDRESS_IN_USE);
+	assert_int_equal(access(path, F_OK), 0);
+	memset(path + 1, 'x', 150);
+	path[151] = 0;
+	assert_int_equal(io_listen(f->io, path, 0, &fd, &port), ERR_INVALID);
+	err_clear();
+}
+
 int main(void)
 {
 	static const struct io_case cases[] = {
@@ -432,6 +496,8 @@ int main(void)
 	    IO_CASE(a_host_that_does_not_exist_is_refused),
 	    IO_CASE(all_interfaces_include_loopback),
 	    IO_CASE_REAL(accepted_sockets_do_not_delay_or_leak_or_block_the_loop),
+	    IO_CASE_REAL(a_local_socket_is_its_user_s_and_replaces_a_dead_one),
+	    IO_CASE_REAL(a_file_or_a_long_path_is_no_local_socket),
 	    IO_CASES_END,
 	};
 	return io_cases_main(cases);
