@@ -14,7 +14,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
 DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev \
   libsnappy-dev libsqlite3-dev libpg-query-dev libprotobuf-c-dev libmicrohttpd-dev librdkafka-dev \
   libssl-dev libpcre2-dev libcurl4-openssl-dev libinih-dev
-DEPS_TEST  := libcmocka-dev libjson-c-dev kcat python3 python3-confluent-kafka python3-kafka \
+DEPS_TEST  := libcmocka-dev libjson-c-dev libnng-dev kcat python3 python3-confluent-kafka python3-kafka \
   python3-snappy python3-lz4 python3-zstandard postgresql curl procps
 DEPS_DEV   := clang clang-format clang-tidy cppcheck fio valgrind
 
@@ -45,7 +45,7 @@ LIBS_tools  := -lrdkafka -lcurl -linih
 SRC_base   := $(wildcard log/base/*.c)
 SRC_log    := $(wildcard log/*.c)
 SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/groups/*.c broker/transactions/*.c \
-              broker/auth/*.c broker/http/*.c)
+              broker/auth/*.c broker/http/*.c broker/native/*.c)
 SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c processor/io/*.c)
 SRC_replay := $(wildcard replay/*.c)
 SRC_tools  := $(wildcard tools/*.c)
@@ -74,8 +74,14 @@ L_sim    := $(LIBS_broker) $(L_proc)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-## all: build the kappa program
-all: $(B)/kappa
+## all: build the kappa program and libkappa.a
+all: $(B)/kappa $(B)/libkappa.a
+
+# the client library is one object that shows nothing but kappa_*
+OBJ_libkappa := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/example.c,$(wildcard broker/libkappa/*.c)))
+$(B)/libkappa.a: $(OBJ_libkappa) $(A_broker)
+	$(call say,AR,$@)rm -f $@; $(LD) -r -o $(B)/obj/libkappa.o $^
+	$(Q)objcopy -w --keep-global-symbol='kappa_*' $(B)/obj/libkappa.o && ar qcs $@ $(B)/obj/libkappa.o
 
 $(B)/kappa: $(A_tools)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $(A_tools) $(L_tools)
@@ -155,6 +161,8 @@ $(B)/test/base/json_peer_test: L_base += -ljson-c
 # system calls that are bent at link time
 $(B)/test/base/io_fault_test: LDFLAGS_ALL += $(foreach f,pread pwrite preadv pwritev fdatasync \
   fsync ftruncate,-Wl,--wrap=$f)
+# the native door's peer is nng itself
+$(B)/test/broker/native_test: L_broker += -lnng
 # ---- simulation: the whole server in one thread, see test/README.md
 SIM := $(B)/test/sim/sim
 export KAPPA_COMMIT := $(shell git describe --always --dirty 2>/dev/null)

@@ -36,10 +36,20 @@ struct broker_listener {
 	uint16_t advertised_port;    /* 0 = the port it connected to */
 };
 
+/*
+ * The native door: the same requests in nng's framing (REQ/REP), and feeds (PUB/SUB), at
+ * ipc:///PATH or tcp://LOOPBACK:PORT. broker/native/README.md.
+ */
+struct broker_native {
+	const char *requests, *feeds; /* NULL: not served */
+	bool sasl; /* clients have to say who they are, as at a SASL_PLAINTEXT listener */
+};
+
 struct broker_options {
 	/* NULL = one PLAINTEXT listener on a free port of 127.0.0.1 */
 	const struct broker_listener *listeners;
 	size_t listener_count;
+	struct broker_native native;
 	int32_t node_id; /* 0 = 1 */
 	/* kappa.test.brokers: the second listener of a protocol is seen as broker node_id + 1, and
 	 * so on, all of them as one cluster. For test suites that expect one; no record is safer
@@ -76,7 +86,8 @@ struct broker_options {
 
 /*
  * Listens and serves. Blocks while internal tables are read. The options are copied. Errors:
- * ADDRESS_IN_USE, PERMISSION, INVALID (host), and those of log_table_open.
+ * ADDRESS_IN_USE, PERMISSION, INVALID (host, address), REFUSED (native and not local), and those of
+ * log_table_open.
  */
 MUST_USE enum err broker_open(struct loop *loop, struct log *log,
     const struct broker_options *options, struct broker **ret_broker);
@@ -87,6 +98,17 @@ MUST_USE enum err broker_open(struct loop *loop, struct log *log,
 void broker_close(struct broker *broker);
 /* The port that the listener `index` of the options listens on. */
 uint16_t broker_port(const struct broker *broker, size_t index);
+
+/* Where the native door is, with the port it got; NULL when it is not served. */
+const char *broker_native_requests(const struct broker *broker);
+const char *broker_native_feeds(const struct broker *broker);
+/*
+ * Gives `payload` to those who have subscribed to a prefix of `topic` ("view/...", "progress/...",
+ * "events/..."). Never waits: who is too slow misses it. Any thread, until broker_close.
+ */
+void broker_publish(struct broker *broker, struct str topic, struct bytes payload);
+/* Whether anybody would get it. Any thread. */
+bool broker_has_subscribers(const struct broker *broker);
 
 /*
  * Serves /v1/topics.., /v1/groups.. and the metrics of topics and groups on the HTTP door. The

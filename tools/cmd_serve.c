@@ -12,6 +12,7 @@
 #include "tools/port_owner.h"
 #include "tools/serve.h"
 #include "log/base/json_write.h"
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -54,7 +55,8 @@ static enum err write_endpoints(struct serve *s)
 	json_object_begin(&j);
 	json_key_str(&j, "kafka", str_of(s->kafka_address));
 	json_key_str(&j, "http", str_of(http_address(s->http)));
-	json_key_str(&j, "ipc", (struct str){0}); /* the native door does not exist yet */
+	json_key_str(&j, "ipc", str_of(broker_native_requests(s->broker)));
+	json_key_str(&j, "feed", str_of(broker_native_feeds(s->broker)));
 	json_key_i64(&j, "pid", getpid());
 	json_key(&j, STR("listeners"));
 	json_array_begin(&j);
@@ -161,13 +163,49 @@ static enum err open_acl(const struct config *c, int *ret_allow)
 	return ERR_OK;
 }
 
+/* An address of the native door in `buf`; NULL: not served. */
+static const char *native_address(
+    const struct serve *s, enum config_key key, const char *file, char *buf, size_t len)
+{
+	const char *text = config_get(&s->config, key);
+	struct sockaddr_un a;
+	char dir[PATH_MAX];
+	if (strcmp(text, "off") == 0)
+		return NULL;
+	if (strcmp(text, "ipc") != 0)
+		return text;
+	if (!realpath(s->data_dir, dir) || strlen(dir) + strlen(file) + 2 > sizeof a.sun_path) {
+		diag(DIAG_WARN, "native_door_off",
+		    "reason=\"the data directory's path is too long for a socket in it\" "
+		    "next=\"give "
+		    "%s=ipc:///SHORTER\"",
+		    key == CONFIG_NATIVE ? "kappa.native" : "kappa.native.feed");
+		return NULL;
+	}
+	snprintf(buf, len, "ipc://%s/%s", dir, file);
+	return buf;
+}
+
+/* Who has to say who he is elsewhere has to do so here. */
+static bool native_sasl(const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->at[i].protocol == BROKER_PLAINTEXT)
+			return false;
+	return true;
+}
+
 static enum err open_kafka(struct serve *s)
 {
 	const struct config *c = &s->config;
+	char requests[PATH_MAX + 64], feeds[PATH_MAX + 64];
 	int32_t delay_ms = (int32_t)config_number(c, CONFIG_REBALANCE_DELAY);
 	struct broker_options options = {.listeners = s->listeners.at,
 	    .listener_count = s->listeners.count,
 	    .test_brokers = config_bool(c, CONFIG_TEST_BROKERS),
+	    .native = {native_address(s, CONFIG_NATIVE, "kappa.ipc", requests, sizeof requests),
+	        native_address(s, CONFIG_NATIVE_FEED, "kappa-feed.ipc", feeds, sizeof feeds),
+	        native_sasl(&s->listeners)},
 	    .data_dir = s->data_dir,
 	    .no_auto_create = !config_bool(c, CONFIG_AUTO_CREATE),
 	    .default_partitions = (int32_t)config_number(c, CONFIG_NUM_PARTITIONS),

@@ -20,6 +20,8 @@ static const struct cli_option serve_options[] = {
     {"listen", 0, "HOST:PORT", "Kafka door (default 127.0.0.1:9092; port 0 picks a free one)"},
     {"advertise", 0, "HOST:PORT",
         "address told to clients; default: the one each client connected to"},
+    {"native", 0, "ipc|off|URL",
+        "native door: ipc:///PATH or tcp://LOOPBACK:PORT (default ipc: DIR/kappa.ipc)"},
     {"io", 0, "auto|uring|threads", "I/O backend"},
     {"config", 'c', "FILE", "configuration (default DIR/kappa.conf, else /etc/kappa/kappa.conf)"},
     {"set", 0, "KEY=VALUE", "one configuration key; may be repeated"},

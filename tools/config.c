@@ -145,7 +145,7 @@ static enum err load_flags(struct config *c, const struct cli *cli)
 		const char *flag;
 		enum config_key key;
 	} flags[] = {{"data", CONFIG_LOG_DIRS}, {"listen", CONFIG_LISTENERS}, {"http", CONFIG_HTTP},
-	    {"io", CONFIG_IO}, {"advertise", CONFIG_ADVERTISED}};
+	    {"io", CONFIG_IO}, {"native", CONFIG_NATIVE}, {"advertise", CONFIG_ADVERTISED}};
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
 		if (cli_has(cli, flags[i].flag))
 			TRY(set(c, flags[i].key, cli_get(cli, flags[i].flag, ""), "flag"));

@@ -15,6 +15,7 @@
  */
 #include "broker/auth/auth.h"
 #include "broker/kafka/server.h"
+#include <stdio.h>
 
 static struct request *request_of(struct list_node *n)
 {
@@ -121,8 +122,28 @@ static size_t ready_pieces(const struct conn *c)
 	return pieces < IO_IOV_MAX ? pieces : IO_IOV_MAX;
 }
 
+/* The native door's handshake: each side sends its greeting at once. */
+static void send_greeting(struct conn *c)
+{
+	c->send_iov = mem_alloc(sizeof(*c->send_iov));
+	if (!c->send_iov) {
+		conn_close(c, ERR_NOMEM, "no memory to send");
+		return;
+	}
+	*c->send_iov = (struct iovec){sp_greeting(SP_REP), SP_GREETING_BYTES};
+	c->greeting_sent = c->sending = true;
+	c->send_ns = loop_now_ns(c->broker->loop);
+	c->send = (struct io_req){
+	    .op = IO_SEND, .fd = c->fd, .iov = c->send_iov, .iov_count = 1, .done = on_sent};
+	io_submit(c->broker->io, &c->send);
+}
+
 static void flush(struct conn *c)
 {
+	if (!c->greeting_sent && conn_framing(c) != SP_NONE) {
+		send_greeting(c);
+		return;
+	}
 	struct list_node *first = list_first(&c->requests);
 	if (c->sending || !first || !request_of(first)->answered)
 		return;
@@ -223,25 +244,58 @@ static void receive(struct conn *c)
 	io_submit(c->broker->io, &c->recv);
 }
 
+static void refuse_frame(struct conn *c, const char *reason)
+{
+	metric_add(METRIC_BAD_FRAMES, 1);
+	conn_close(c, ERR_INVALID_REQUEST, reason);
+}
+
+/* What stands before a request's bytes. False: more bytes are needed, or it was refused. */
+static bool read_head(struct conn *c, size_t *ret_head, uint64_t *ret_len)
+{
+	struct bytes in = bytes_of(c->head + c->head_pos, c->head_len - c->head_pos);
+	enum sp_framing framing = conn_framing(c);
+	if (framing == SP_NONE && in.len >= 4) {
+		*ret_head = 4;
+		*ret_len = get_u32_be(in.ptr);
+		return true;
+	}
+	if (framing != SP_NONE && !c->greeted && in.len >= SP_GREETING_BYTES) {
+		c->greeted = sp_greeting_is(in, SP_REQ);
+		if (!c->greeted) {
+			refuse_frame(c, "it does not speak REQ");
+			return false;
+		}
+		c->head_pos += SP_GREETING_BYTES;
+		in = bytes_slice(in, SP_GREETING_BYTES, in.len);
+	}
+	if (framing == SP_NONE || !c->greeted)
+		return false;
+	enum err err = sp_head_read(framing, in, ret_head, ret_len, &c->trace);
+	if (err == ERR_INVALID_REQUEST)
+		refuse_frame(c, "not a message of REQ");
+	return err == ERR_OK;
+}
+
 /* Starts a frame from the bytes in the head. False: more bytes or memory are needed, or it was
  * refused. */
 static bool start_frame(struct conn *c)
 {
-	size_t left = c->head_len - c->head_pos;
-	if (left < 4)
+	size_t head;
+	uint64_t len;
+	if (!read_head(c, &head, &len))
 		return false;
-	uint32_t len = get_u32_be(c->head + c->head_pos);
 	if (len < 8 || len > c->broker->options.request_bytes_max) {
-		metric_add(METRIC_BAD_FRAMES, 1);
-		conn_close(c, ERR_INVALID_REQUEST, "a length that no request has");
+		refuse_frame(c, "a length that no request has");
 		return false;
 	}
 	c->frame = (struct frame){.len = len};
 	if (!frame_has_room(c))
 		return false;
-	c->head_pos += 4;
+	c->head_pos += head;
+	size_t left = c->head_len - c->head_pos;
 	c->frame_ns = loop_now_ns(c->broker->loop);
-	size_t part = left - 4 < len ? left - 4 : len;
+	size_t part = left < len ? left : len;
 	ASSERT(part <= c->frame.capacity);
 	memcpy(c->frame.ptr, c->head + c->head_pos, part);
 	c->head_pos += part;
@@ -331,7 +385,13 @@ void conn_wake(struct conn *c)
 
 const struct listener *conn_listener(const struct conn *c)
 {
-	return c->listener ? c->listener : &c->broker->listeners[0];
+	bool kafka = c->listener && c->listener->framing == SP_NONE;
+	return kafka ? c->listener : &c->broker->listeners[0];
+}
+
+enum sp_framing conn_framing(const struct conn *c)
+{
+	return c->listener ? c->listener->framing : SP_NONE;
 }
 
 struct str conn_principal(const struct conn *c)
@@ -357,6 +417,27 @@ void request_when_first(struct request *req, void (*turn)(struct request *req))
 		req->turn = turn;
 }
 
+/* Access lists and Metadata know hosts: who comes by a local socket is on this one, and is told
+ * where the Kafka door is for clients on it. */
+static void read_addresses(struct conn *c)
+{
+	/* without addresses (the client has gone already) it is served all the same, and ends by
+	 * itself */
+	if (io_address(c->broker->io, c->fd, true, &c->peer) != ERR_OK ||
+	    io_address(c->broker->io, c->fd, false, &c->local) != ERR_OK)
+		err_clear();
+	if (conn_framing(c) == SP_NONE)
+		return;
+	const struct listener *kafka = conn_listener(c);
+	if (!c->peer.host[0])
+		snprintf(c->peer.host, sizeof(c->peer.host), "127.0.0.1");
+	c->local.port = kafka->port;
+	snprintf(c->local.host, sizeof(c->local.host), "%s", kafka->options.host);
+	if (!c->local.host[0] || strcmp(c->local.host, "0.0.0.0") == 0 ||
+	    strcmp(c->local.host, "::") == 0)
+		snprintf(c->local.host, sizeof(c->local.host), "127.0.0.1");
+}
+
 enum err conn_open(struct listener *l, int fd)
 {
 	struct broker *b = l->broker;
@@ -371,11 +452,7 @@ enum err conn_open(struct listener *l, int fd)
 	list_init(&c->produces);
 	list_node_init(&c->node);
 	list_node_init(&c->hungry);
-	/* without addresses (the client has gone already) it is served all the same, and ends by
-	 * itself */
-	if (io_address(b->io, fd, true, &c->peer) != ERR_OK ||
-	    io_address(b->io, fd, false, &c->local) != ERR_OK)
-		err_clear();
+	read_addresses(c);
 	list_push_back(&b->conns, &c->node);
 	b->conn_count++;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);

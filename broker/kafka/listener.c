@@ -37,7 +37,9 @@ static void on_accepted(struct io_req *io)
 	if (full)
 		diag(DIAG_WARN, "kafka_connection_refused", "reason=connections_max limit=%u",
 		    b->options.connections_max);
-	if (full || b->closing || conn_open(l, fd) != ERR_OK) {
+	bool refused =
+	    full || b->closing || (l->feed ? feed_open(l, fd) : conn_open(l, fd)) != ERR_OK;
+	if (refused) {
 		enum err err = io_close(b->io, fd); /* nothing can be done about a failure */
 		(void)err;
 	}
@@ -86,12 +88,16 @@ const char *broker_protocol_name(enum broker_protocol p)
 	return names[p];
 }
 
-static enum err listener_open(struct broker *b, const struct broker_listener *from)
+enum err listener_add(struct broker *b, const struct broker_listener *from, enum sp_framing framing,
+    struct listener **ret_listener)
 {
-	ASSERT(b->listener_count < BROKER_LISTENERS_MAX);
+	ASSERT(b->listener_count < sizeof(b->listeners) / sizeof(b->listeners[0]));
 	struct listener *l = &b->listeners[b->listener_count++];
-	*l = (struct listener){
-	    .broker = b, .options = *from, .node_id = b->options.node_id, .fd = -1};
+	*l = (struct listener){.broker = b,
+	    .options = *from,
+	    .framing = framing,
+	    .node_id = b->options.node_id,
+	    .fd = -1};
 	for (size_t i = 0; b->options.test_brokers && i + 1 < b->listener_count; i++)
 		l->node_id += b->listeners[i].options.protocol == from->protocol;
 	l->options.host = l->options.advertised_host = NULL;
@@ -99,6 +105,7 @@ static enum err listener_open(struct broker *b, const struct broker_listener *fr
 	TRY(copy_string(from->host ? from->host : "127.0.0.1", &l->options.host));
 	TRY(copy_string(from->advertised_host, &l->options.advertised_host));
 	TRY(io_listen(b->io, l->options.host, from->port, &l->fd, &l->port));
+	*ret_listener = l;
 	return ERR_OK;
 }
 
@@ -114,6 +121,8 @@ static void listener_release(struct listener *l)
 	ASSERT(!l->accepting);
 	if (l->fd >= 0) {
 		enum err err = io_close(l->broker->io, l->fd); /* nothing can be done about it */
+		if (l->options.host[0] == '/')
+			err = io_unlink(l->broker->io, l->options.host);
 		(void)err;
 	}
 	free_string(l->options.host);
@@ -128,9 +137,10 @@ static enum err open_listeners(struct broker *b, const struct broker_options *o)
 	if (count > BROKER_LISTENERS_MAX)
 		return err_note(
 		    ERR_INVALID, "%zu listeners, at most %d", count, BROKER_LISTENERS_MAX);
+	struct listener *l;
 	for (size_t i = 0; i < count; i++)
-		TRY(listener_open(b, &at[i]));
-	return ERR_OK;
+		TRY(listener_add(b, &at[i], SP_NONE, &l));
+	return native_open(b, &o->native);
 }
 
 /* ---- sweep ----------------------------------------------------------------------------------- */
@@ -160,6 +170,7 @@ static void on_sweep(struct loop_timer *timer)
 		if (reason)
 			conn_close(c, c->in_flight || c->frame.ptr ? ERR_TIMEOUT : ERR_OK, reason);
 	}
+	feed_sweep(b, now);
 	loop_timer_set(b->loop, &b->sweep, now + SWEEP_NS);
 }
 
@@ -183,6 +194,7 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 	*o = *from;
 	o->cluster_id = o->data_dir = o->super_users = NULL;
 	o->listeners = NULL;
+	o->native = (struct broker_native){NULL, NULL, false};
 	o->listener_count = 0;
 	TRY(copy_string(from->cluster_id, &o->cluster_id));
 	TRY(copy_string(from->data_dir, &o->data_dir));
@@ -223,6 +235,8 @@ static void broker_free(struct broker *b)
 	auth_close(b->auth);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_release(&b->listeners[i]);
+	mem_free(b->native_requests);
+	mem_free(b->native_feeds);
 	free_string(b->options.cluster_id);
 	free_string(b->options.data_dir);
 	frame_pool_release(&b->frames);
@@ -291,6 +305,7 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	list_init(&b->fetch_waiting);
 	fetch_sessions_init(&b->fetch_sessions);
 	list_init(&b->append_waiting);
+	list_init(&b->feed.subscribers);
 	loop_timer_init(&b->sweep, on_sweep);
 	enum err err = start(b, options);
 	if (err != ERR_OK) {
@@ -320,7 +335,8 @@ void broker_close(struct broker *b)
 		listener_stop(&b->listeners[i]);
 	LIST_EACH (&b->conns, n, tmp)
 		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
-	while (accepts(b) || b->conn_count > 0 || b->fetch_wake_queued)
+	feed_close_all(b);
+	while (accepts(b) || b->conn_count > 0 || b->fetch_wake_queued || feed_is_busy(b))
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
 	broker_free(b);
 }

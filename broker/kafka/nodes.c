@@ -11,8 +11,8 @@
 
 static bool is_node(const struct listener *l, const struct listener *of)
 {
-	return l == of ||
-	       (l->broker->options.test_brokers && l->options.protocol == of->options.protocol);
+	bool more = l->broker->options.test_brokers && l->framing == SP_NONE;
+	return l == of || (more && l->options.protocol == of->options.protocol);
 }
 
 static struct endpoint endpoint_of(const struct request *req, const struct listener *l)

@@ -27,6 +27,7 @@ struct request *request_open(struct conn *c, struct frame *frame)
 	req->principal = c->principal;
 	req->peer = str_of(c->peer.host);
 	req->received_ns = loop_now_ns(req->loop);
+	req->trace = c->trace;
 	req->frame = frame->ptr;
 	req->frame_len = frame->len;
 	req->frame_capacity = frame->capacity;
@@ -151,21 +152,41 @@ void request_dispatch(struct request *req)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+/* The head of a frame; the length is not known yet. */
+static void begin_frame(struct request *req)
+{
+	enum sp_framing framing = conn_framing(req->conn);
+	if (framing == SP_NONE)
+		write_u32_be(&req->out.w, 0);
+	else
+		sp_head_write(&req->out.w, framing, &req->trace);
+}
+
+static enum err end_frame(struct request *req)
+{
+	enum sp_framing framing = conn_framing(req->conn);
+	size_t len = msg_out_len(&req->out);
+	if (req->out.w.err != ERR_OK || len > INT32_MAX)
+		return req->out.w.err != ERR_OK ? req->out.w.err : ERR_LIMIT;
+	if (framing == SP_NONE)
+		writer_patch_u32_be(&req->out.w, 0, (uint32_t)(len - 4));
+	else
+		sp_head_patch(&req->out.w, framing, len);
+	return ERR_OK;
+}
+
 static enum err encode(struct request *req)
 {
 	struct writer *w = &req->out.w;
 	/* version -1: see is_future_api_versions */
 	int16_t version = req->version < 0 ? 0 : req->version;
 	struct msg_form form = msg_response_form(req->api, version);
-	write_u32_be(w, 0);
+	begin_frame(req);
 	write_u32_be(w, (uint32_t)req->correlation_id);
 	if (form.flexible && req->api->key != API_API_VERSIONS)
 		write_u8(w, 0);
 	TRY(msg_encode(form, req->response, &req->out));
-	if (msg_out_len(&req->out) > INT32_MAX)
-		return ERR_LIMIT;
-	writer_patch_u32_be(w, 0, (uint32_t)(msg_out_len(&req->out) - 4));
-	return ERR_OK;
+	return end_frame(req);
 }
 
 void request_answer(struct request *req)
@@ -192,6 +213,14 @@ void request_answer(struct request *req)
 void request_end_silently(struct request *req)
 {
 	ASSERT(!req->answered);
+	/* the other end of REQ/REP waits for a reply, even where Kafka has none */
+	if (conn_framing(req->conn) != SP_NONE && !req->conn->closing) {
+		begin_frame(req);
+		if (end_frame(req) != ERR_OK) {
+			request_fail(req, ERR_NOMEM);
+			return;
+		}
+	}
 	req->answered = true;
 	req->turn = NULL;
 	give_frame(req);

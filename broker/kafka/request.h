@@ -12,6 +12,7 @@
  * order of arrival. Thread: the loop's, like everything in broker/kafka.
  */
 #include "broker/kafka/codec.h"
+#include "broker/native/sp.h"
 
 struct broker;
 struct conn;
@@ -48,7 +49,8 @@ struct request {
 
 	/* the connection's own */
 	struct list_node node;
-	uint8_t *frame; /* header and body, borrowed by `body`; given back when answered */
+	struct sp_trace trace; /* native door: goes back with the answer */
+	uint8_t *frame;        /* header and body, borrowed by `body`; given back when answered */
 	size_t frame_len, frame_capacity;
 	struct msg_out out; /* length prefix, header, body */
 	bool answered;      /* `out` is complete; empty when nothing is to be sent */

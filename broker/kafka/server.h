@@ -6,6 +6,8 @@
  */
 #include "broker/broker.h"
 #include "broker/kafka/fetch_session.h"
+#include "broker/kafka/request.h"
+#include "broker/native/feed.h"
 
 /* ---- buffers for request frames -------------------------------------------------------------- */
 /*
@@ -46,6 +48,8 @@ void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
 /* ---- listener -------------------------------------------------------------------------------- */
 struct listener {
 	struct broker *broker;
+	enum sp_framing framing;
+	bool feed;                      /* connections are subscribers */
 	struct broker_listener options; /* strings are copies */
 	int32_t node_id;
 	int fd; /* -1: not open */
@@ -69,8 +73,9 @@ struct conn {
 	bool mailed;
 	bool closing;
 	bool receiving, sending;
-	int fd;             /* -1 once closed */
-	uint32_t in_flight; /* requests in the list */
+	bool greeted, greeting_sent; /* of the native door's handshake */
+	int fd;                      /* -1 once closed */
+	uint32_t in_flight;          /* requests in the list */
 	uint32_t principal;
 	char *user;           /* "User:NAME"; NULL: has not said who it is */
 	struct list requests; /* struct request, in order of arrival; freed when sent */
@@ -86,6 +91,7 @@ struct conn {
 	size_t send_piece, send_pos;
 	size_t sent_after; /* requests that the send under way completes */
 	struct frame frame;
+	struct sp_trace trace; /* of `frame` */
 	size_t head_pos, head_len;
 	struct io_address local, peer;
 	uint8_t head[CONN_HEAD_BYTES];
@@ -106,6 +112,9 @@ struct str conn_principal(const struct conn *c);
 /* Its request has been answered. */
 void conn_answered(struct request *req);
 
+/* The listener's, also for what it sends. */
+enum sp_framing conn_framing(const struct conn *c);
+
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct auth;
 struct groups;
@@ -122,8 +131,10 @@ struct broker {
 		struct shared_u64 beat_ns, failed, damaged;
 	} health;                      /* what the HTTP door says of the loop */
 	struct broker_options options; /* with defaults filled in; strings are copies */
-	struct listener listeners[BROKER_LISTENERS_MAX];
-	size_t listener_count;
+	struct listener listeners[BROKER_LISTENERS_MAX + 2];
+	size_t listener_count; /* those of the options, then the native ones */
+	struct feed feed;
+	char *native_requests, *native_feeds; /* addresses; NULL: not served */
 	bool closing;
 	struct loop_timer sweep;
 	struct list conns;
@@ -138,6 +149,14 @@ struct broker {
 	struct list append_waiting; /* produce requests whose turn with the log has not come */
 	size_t append_bytes;        /* given to the log and not yet answered by it */
 };
+
+/*
+ * Listens on one more address; nobody is accepted before start. The strings of `from` are copied.
+ */
+MUST_USE enum err listener_add(struct broker *b, const struct broker_listener *from,
+    enum sp_framing framing, struct listener **ret_listener);
+/* Adds the listeners of the native door. INVALID, REFUSED and the errors of io_listen. */
+MUST_USE enum err native_open(struct broker *b, const struct broker_native *options);
 
 /* Fills in options.cluster_id from the log, where it is made at the first start. Blocks. */
 MUST_USE enum err cluster_id_open(struct broker *b);
