@@ -66,17 +66,15 @@ static void snapshot_rows(void *ctx, int32_t partition,
 
 const struct catalog_kept *catalog_kept(const struct catalog *c, const struct row_name *name)
 {
-	struct writer key;
-	writer_init(&key, KIB);
-	row_name_write(&key, name);
 	/*
-	 * a name that could not be written would be taken for absent: the next start would lose a
-	 * log_start
+	 * no memory is taken: a name that could not be written would be taken for absent, and a
+	 * log_start would be lost
 	 */
+	uint8_t room[KIB];
+	struct writer key = {.ptr = room, .capacity = sizeof(room), .limit = sizeof(room)};
+	row_name_write(&key, name);
 	ASSERT(key.err == ERR_OK);
-	const struct catalog_kept *kept = map_get(&c->rows, writer_bytes(&key));
-	writer_release(&key);
-	return kept;
+	return map_get(&c->rows, writer_bytes(&key));
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */

@@ -212,7 +212,8 @@ void engine_stop(struct log *log)
 	rounds_abort(&log->rounds, ERR_CLOSED);
 	producer_ids_abort(log);
 	enum err e = engine_drain(log);
-	if (e == ERR_OK && log->recovered && !log->failed)
+	bool served = log->recovered && !log->recovery; /* recovery_free: engine_serve */
+	if (e == ERR_OK && served && !log->failed)
 		e = stop_clean(log);
 	while (log->checkpointer.state != CHECKPOINT_IDLE &&
 	       loop_step(log->loop, 10 * MS_NS) == ERR_OK)

@@ -36,15 +36,16 @@ static enum err unlink_piecemeal(struct io *io, const char *path)
 	int fd;
 	TRY(io_open(io, path, 0, &fd));
 	enum err e = io_fstat(io, fd, &st);
+	/* the name first: a segment that is half gone must not be found by a start */
+	if (e == ERR_OK)
+		e = io_unlink(io, path);
 	uint64_t size = e == ERR_OK ? st.size_bytes : 0;
 	while (e == ERR_OK && size > PIECE_MIB * MIB) {
 		size -= PIECE_MIB * MIB;
 		e = io_truncate(io, fd, size);
 	}
 	enum err closed = io_close(io, fd);
-	TRY(e);
-	TRY(closed);
-	return io_unlink(io, path);
+	return e == ERR_OK ? closed : e;
 }
 
 static void drop_run(struct pool_job *job)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each call site of each script fails once (faults.h).
+ * Each call site and each allocation of each script fails once (faults.h).
  *
  *   FAULT_STRIDE=1   every site, even in a sanitizer build (make faults); else there a sample
  *   FAULT_SCRIPT=NAME FAULT_KIND=NAME FAULT_SITE=N   only these; FAULT_VERBOSE: what the log says
@@ -84,6 +84,46 @@ static void any_open_may_fail_for_lack_of_descriptors(void **state)
 
 /* ---- found by the sweeps --------------------------------------------------------------------- */
 
+/* Each site of one script and kind. */
+static void no_site_breaks(const char *name, enum fault_kind kind)
+{
+	struct fault_totals t = {.sites = 0};
+	unsigned failures = 1;
+	for (size_t i = 0; i < run_script_count; i++) {
+		if (strcmp(run_scripts[i].name, name) == 0)
+			failures = faults_sweep(&run_scripts[i], kind, 1, 1, &t);
+	}
+	assert_int_equal(failures, 0);
+}
+
+/*
+ * The newest checkpoint record could not be opened, and the one before it was believed: what had
+ * been acknowledged between them was cut as torn.
+ */
+static void a_record_that_cannot_be_read_is_not_taken_for_torn(void **state)
+{
+	(void)state;
+	no_site_breaks("producers", FAULT_EMFILE);
+}
+
+/* A directory that stayed where it was refused appends to the next topic of its name: EXISTS. */
+static void a_topic_that_is_deleted_gives_its_name_back(void **state)
+{
+	(void)state;
+	no_site_breaks("topics", FAULT_EIO);
+}
+
+/*
+ * The stop of a start that had come through recovery, and not through the catalog, wrote a record
+ * with the ends from before recovery: the next start cut what the journal had put back, the row of
+ * a log start whose segments were gone already.
+ */
+static void a_start_that_is_refused_behind_recovery_writes_no_record(void **state)
+{
+	(void)state;
+	no_site_breaks("trims", FAULT_MEMORY);
+}
+
 enum { LAP_FILE = 7 }; /* entries of 4 KiB in a file of the journal */
 
 /* A lap and more of the journal behind a checkpoint, at each place of it. */
@@ -121,6 +161,12 @@ static void a_journal_that_comes_round_to_the_checkpoints_file_is_read(void **st
 	}
 }
 
+static void any_allocation_may_fail(void **state)
+{
+	(void)state;
+	sweep_kind(FAULT_MEMORY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -130,6 +176,10 @@ int main(void)
 	    cmocka_unit_test(any_call_may_fail_with_eio),
 	    cmocka_unit_test(any_call_may_fail_with_enospc),
 	    cmocka_unit_test(any_open_may_fail_for_lack_of_descriptors),
+	    cmocka_unit_test(any_allocation_may_fail),
+	    cmocka_unit_test(a_record_that_cannot_be_read_is_not_taken_for_torn),
+	    cmocka_unit_test(a_topic_that_is_deleted_gives_its_name_back),
+	    cmocka_unit_test(a_start_that_is_refused_behind_recovery_writes_no_record),
 	    cmocka_unit_test(a_journal_that_comes_round_to_the_checkpoints_file_is_read),
 	};
 	sweep_quiet();

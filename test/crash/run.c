@@ -416,8 +416,20 @@ static void topic_ask(struct run_topic *t)
 	}
 }
 
+/* A deletion that was refused comes before the next topic of the name. */
+static void delete_leftover(struct run *r, const char *name)
+{
+	for (int i = 0; r->faulty && i < r->topic_count; i++) {
+		struct run_topic *t = &r->topics[i];
+		if (strcmp(t->name, name) == 0 && t->delete_asked != RUN_NEVER &&
+		    t->deleted == RUN_NEVER)
+			run_topic_delete(r, i);
+	}
+}
+
 int run_topic_create(struct run *r, const char *name, int partitions, const char *const *configs)
 {
+	delete_leftover(r, name);
 	ASSERT(r->topic_count < RUN_TOPICS_MAX && partitions <= RUN_PARTITIONS_MAX);
 	struct run_topic *t = &r->topics[r->topic_count];
 	*t = (struct run_topic){.partitions = partitions,
