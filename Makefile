@@ -234,6 +234,12 @@ bench-log: $(LOG_BENCH)
 	$(Q)test/log/bench_log.py $(LOG_BENCH) $(or $(BENCH_DIR),/var/tmp) $(if $(ROWS),--rows $(ROWS)) $(if $(READY),--ready)
 .PHONY: bench-log
 
+$(B)/test/broker/codec_peer: $(B)/obj/test/broker/codec_peer.o $(B)/libtest.a $(A_broker)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(B)/libtest.a $(A_broker) $(L_broker)
+ifneq ($(filter codec,$(or $(S),codec)),)
+conform: $(B)/test/broker/codec_peer
+endif
 ## conform: other people's clients and suites against the server, fetched and built outside the tree; S=SUITE T=CASE narrow
 conform: all
 	$(Q)rc=0; for s in $(if $(S),test/conform/$(S)_test.sh,$(sort $(wildcard test/conform/*_test.sh))); do \

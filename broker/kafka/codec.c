@@ -79,12 +79,21 @@ static void init_number(const struct msg_field *f, void *at)
 		*(int64_t *)at = v;
 }
 
+/* Only there it matters whether an array is null or empty before anybody has written to it. */
+static bool is_tagged_nullable(const struct msg_field *f)
+{
+	return f->tag >= 0 && f->null_from <= f->null_to;
+}
+
 void msg_init(const struct msg_shape *shape, void *ret_message)
 {
+	static char empty[1];
 	memset(ret_message, 0, shape->size);
 	for (size_t i = 0; i < shape->field_count; i++) {
 		const struct msg_field *f = &shape->fields[i];
 		void *at = (char *)ret_message + f->offset;
+		if (f->array && is_tagged_nullable(f) && !f->default_null)
+			((struct msg_array *)at)->at = empty;
 		if (f->array || is_pointer(f))
 			continue;
 		if (f->type == MSG_STRUCT)
@@ -133,8 +142,10 @@ static int64_t number_at(const struct msg_field *f, const void *at)
 bool msg_field_is_default(const struct msg_field *f, const void *message)
 {
 	const char *at = (const char *)message + f->offset;
-	if (f->array || f->type == MSG_SLICES)
-		return ((const struct msg_array *)(const void *)at)->count == 0;
+	if (f->array || f->type == MSG_SLICES) {
+		const struct msg_array *a = (const void *)at;
+		return a->count == 0 && (!is_tagged_nullable(f) || !a->at == f->default_null);
+	}
 	switch ((enum msg_type)f->type) {
 	case MSG_UUID:
 		return log_uuid_is_zero(*(const struct log_uuid *)(const void *)at);

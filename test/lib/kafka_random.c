@@ -18,7 +18,7 @@ static struct bytes random_bytes(const struct kafka_random *k, size_t max)
 
 static struct bytes random_slice(const struct kafka_random *k, const struct msg_field *f)
 {
-	if (f->type == MSG_STRING && k->name_count > 0 && below(k, 8) > 0)
+	if (f->type == MSG_STRING && k->name_count > 0 && (k->names_only || below(k, 8) > 0))
 		return str_bytes(k->names[below(k, k->name_count)]);
 	if (f->type == MSG_RECORDS && k->records_count > 0 && below(k, 8) > 0)
 		return k->records[below(k, k->records_count)];

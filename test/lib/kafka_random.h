@@ -8,6 +8,7 @@ struct kafka_random {
 	struct arena *arena;         /* of what the message points to */
 	const struct str *names;     /* strings are often one of these */
 	size_t name_count;           /* 0: only random bytes */
+	bool names_only;             /* never random bytes: they would be no UTF-8 */
 	const struct bytes *records; /* likewise for records */
 	size_t records_count;
 	bool tame; /* numbers are mostly small */

@@ -258,8 +258,8 @@ static void parse_field(int owner, int root, char **word, int n)
 	f->versions = parse_range(word[2]);
 	parse_options(f, word, n);
 	const struct type *t = type_find(f->type);
-	if (f->default_null && (f->nullable.from > f->nullable.to || f->array))
-		fail("%s: default null needs a nullable string, bytes or structure", f->name);
+	if (f->default_null && f->nullable.from > f->nullable.to)
+		fail("%s: default null needs a nullable type", f->name);
 	if (f->default_number && (!t || !t->number || f->array))
 		fail("%s: only numbers have a default", f->name);
 	for (int i = 0; i < s->field_count; i++) {
