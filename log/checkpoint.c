@@ -6,6 +6,8 @@
 #include "log/recovery.h"
 #include <stdio.h>
 
+#define CHECKPOINT_RETRY_NS   (100 * MS_NS)
+#define CHECKPOINT_ROOM_BYTES (64 * KIB) /* of each record's file, at least */
 enum { FLUSH_JOBS = 4 /* at once */ };
 
 struct checkpoint_flush {
@@ -184,6 +186,37 @@ static enum err record_write(struct checkpointer *c)
 	                                             : ERR_OK;
 }
 
+static enum err reserve_slot(struct log *log, unsigned slot, uint64_t len)
+{
+	struct io *io = log->io;
+	char path[LOG_PATH_MAX], name[16];
+	int fd;
+	int n = snprintf(
+	    path, sizeof(path), "%s/%s", log->journal_dir, checkpoint_file_name(slot, name));
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return err_note(ERR_LIMIT, "%s: path too long", log->journal_dir);
+	TRY(io_open(io, path, IO_CREATE, &fd));
+	enum err e = io_fallocate(io, fd, 0, len);
+	if (e == ERR_UNSUPPORTED) { /* then a full disk is met when it is there */
+		err_clear();
+		e = ERR_OK;
+	}
+	if (e == ERR_OK)
+		e = io_fsync(io, fd);
+	enum err closed = io_close(io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
+enum err checkpoint_reserve(struct log *log, uint64_t rows)
+{
+	uint64_t len = CHECKPOINT_HEADER_BYTES + 2 * rows * CHECKPOINT_ROW_BYTES;
+	if (len < CHECKPOINT_ROOM_BYTES)
+		len = CHECKPOINT_ROOM_BYTES;
+	for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++)
+		TRY(reserve_slot(log, slot, len));
+	return io_fsync_dir(log->io, log->journal_dir);
+}
+
 static void record_run(struct pool_job *job)
 {
 	struct checkpointer *c = CONTAINER_OF(job, struct checkpointer, job);
@@ -195,7 +228,9 @@ static void checkpoint_end(struct checkpointer *c)
 {
 	c->state = CHECKPOINT_IDLE;
 	rounds_kick(&c->log->rounds);
-	if (c->wanted)
+	if (c->no_room)
+		loop_timer_set(c->log->loop, &c->timer, c->retry_ns);
+	else if (c->wanted)
 		checkpoint_start(c);
 	else if (!list_empty(&c->dirty))
 		loop_timer_set(c->log->loop, &c->timer,
@@ -209,10 +244,14 @@ static void record_done(struct pool_job *job)
 		c->counter = c->header.counter;
 		c->recorded_sequence = c->header.sequence;
 		c->recorded_clean = c->header.clean;
+		c->no_room = false;
 		c->log->journal.checkpoint_number = c->header.number;
 	} else if (c->err == ERR_NOSPACE) {
-		diag(DIAG_WARN, "checkpoint", "error=%s",
-		    err_name(c->err)); /* the older record holds; the next tries again */
+		if (!c->no_room) /* the older record holds; the next tries again */
+			diag(DIAG_WARN, "checkpoint", "error=%s dir=%s", err_name(c->err),
+			    c->log->journal_dir);
+		c->no_room = true;
+		c->retry_ns = loop_now_ns(c->log->loop) + CHECKPOINT_RETRY_NS;
 		rounds_space_lost(&c->log->rounds);
 	} else {
 		engine_fail(c->log, c->err, "checkpoint record");
@@ -384,6 +423,11 @@ void checkpoint_start(struct checkpointer *c)
 	 * rows of encode_missing: its record would cut them */
 	if (log->failed || (log->closing && log->recovery))
 		return;
+	if (c->no_room && c->state == CHECKPOINT_IDLE && loop_now_ns(log->loop) < c->retry_ns) {
+		c->wanted = false;
+		loop_timer_set(log->loop, &c->timer, c->retry_ns);
+		return;
+	}
 	c->wanted = c->state != CHECKPOINT_IDLE || log->rounds.busy;
 	if (c->wanted)
 		return;

@@ -97,9 +97,16 @@ struct checkpointer {
 	bool clean;
 	bool recorded_clean; /* the newest record says so */
 	bool retreated;      /* some segment could not be flushed now: no record */
+	bool no_room; /* the last record met a full disk: appends wait, no try before retry_ns */
+	int64_t retry_ns;
 };
 void checkpointer_init(struct checkpointer *c, struct log *log);
 void checkpointer_release(struct checkpointer *c);
+/*
+ * Room for the records of a journal on a disk of its own, so that nobody else can take it: they are
+ * written over in place. Before the journal's files, at each start. ERR_NOSPACE.
+ */
+MUST_USE enum err checkpoint_reserve(struct log *log, uint64_t rows);
 /* Starts one, unless a round is in flight (then between it and the next) or one is under way (then
  * another follows). */
 void checkpoint_start(struct checkpointer *c);

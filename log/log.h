@@ -31,7 +31,7 @@ static inline bool log_uuid_is_zero(struct log_uuid a)
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
 struct log_options {
-	const char *data_dir;    /* created if missing; locked */
+	const char *data_dir; /* created if missing; locked */
 	/* An absolute path; NULL = where the last start had it, at first data_dir/journal. A
 	 * directory outside of data_dir is locked and marked as this log's (journal_where.h). */
 	const char *journal_dir;
@@ -310,6 +310,12 @@ struct log_append {
  * Requests that fail their checks do not stop the others unless all_or_none. */
 void log_append(struct log *log, struct log_append *const *reqs, size_t count, bool all_or_none);
 
+/*
+ * The caller refuses a batch in its place, for now: what its producer has sent behind it must not
+ * be taken before it has come again. (The log notes by itself what it refuses.)
+ */
+void log_append_refused(struct log_partition *p, struct bytes batch, enum err why);
+
 /* A fresh producer id, unique for the life of the data directory (reserved durably in blocks).
  * `done` on the loop. */
 struct log_producer_id_req {
@@ -545,8 +551,8 @@ struct log_dump_options {
 MUST_USE enum err log_dump_file(struct io *io, const char *path,
     const struct log_dump_options *options, log_print print, void *ctx);
 struct log_fsck_options {
-	bool repair_caches; /* rebuild .idx and .snap that are bad */
-	bool json;          /* lines are JSON objects */
+	bool repair_caches;      /* rebuild .idx and .snap that are bad */
+	bool json;               /* lines are JSON objects */
 	const char *journal_dir; /* by configuration; NULL = as the data directory says */
 	/* called now and then, may be NULL: bytes of segments read, and of all */
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);

@@ -227,6 +227,8 @@ static enum err recover(struct recovery *r)
 	struct log *log = r->log;
 	TRY(read_record(r));
 	TRY(recovery_scan(r));
+	if (log->journal_lock_fd >= 0)
+		TRY(checkpoint_reserve(log, r->record.header.row_count));
 	if (!r->record_found && !data_there(log)) {
 		/* The first start, or one before it that did not come as far as its first record.
 		 */

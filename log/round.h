@@ -171,6 +171,7 @@ struct rounds {
 	bool space_fresh;    /* nothing was taken since the last look */
 	int64_t space_bytes; /* what may still be taken before the next look */
 	int64_t space_seen;  /* what the last look gave */
+	int64_t space_looked_ns;
 	int64_t space_spare; /* of the reserve, for what the server itself writes while clients are
 	                        refused */
 	struct pool_job space_job;

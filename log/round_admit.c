@@ -574,7 +574,7 @@ void rounds_abort(struct rounds *rs, enum err err)
 	while ((n = list_pop_front(&rs->waiting))) {
 		struct log_append *req = req_of(n);
 		req->partition->queued--;
-		rounds_answer(rs, req, err);
+		req_refuse(rs, req, err);
 		partition_delete_ready(req->partition);
 	}
 }
@@ -596,6 +596,12 @@ static enum err append_refused(const struct log *log, size_t bytes, size_t count
 	if (rs->accepted_bytes > 0 && bytes > log->options.append_queue_bytes - rs->accepted_bytes)
 		return ERR_AGAIN;
 	return ERR_OK;
+}
+
+void log_append_refused(struct log_partition *p, struct bytes batch, enum err why)
+{
+	loop_assert_owner(p->log->loop);
+	partition_note_refused(p, batch, why);
 }
 
 /* True when nothing that waits must come first. */

@@ -10,6 +10,7 @@
 #include "log/engine.h"
 
 #define SPACE_LOOK_NS  (100 * MS_NS)
+#define SPACE_AGE_NS   S_NS /* others fill the disk too: no look is believed for longer */
 #define SPACE_STEP_MAX ((int64_t)256 << 20) /* taken from one look at most: others write too */
 
 /* Kept free: 1/16 of the file system, 64 MiB at most. */
@@ -55,7 +56,8 @@ static void space_done(struct pool_job *job)
 	rs->space_seen = rs->space_bytes;
 	/* Appends come back when there is room for a full round, so that the state does not
 	 * flicker. */
-	bool enough = rs->space_bytes > (int64_t)(rs->no_space ? 2 * rs->round_bytes : 0);
+	bool enough = rs->space_bytes > (int64_t)(rs->no_space ? 2 * rs->round_bytes : 0) &&
+	              !log->checkpointer.no_room;
 	if (!list_empty(&rs->retry) && !log->failed)
 		space_retry(rs);
 	if (enough && rs->no_space) {
@@ -74,6 +76,7 @@ static void space_look(struct rounds *rs)
 	if (rs->space_checking)
 		return;
 	rs->space_fresh = false;
+	rs->space_looked_ns = loop_now_ns(rs->log->loop);
 	rs->space_job = (struct pool_job){.run = space_run, .done = space_done};
 	if (pool_submit(rs->log->loop, &rs->space_job) == ERR_OK)
 		rs->space_checking = true;
@@ -122,7 +125,9 @@ enum err rounds_space_take(struct rounds *rs, size_t len, bool internal)
 	if ((int64_t)len <= rs->space_bytes) {
 		rs->space_bytes -= (int64_t)len;
 		rs->space_fresh = false;
-		if (rs->space_bytes < SPACE_STEP_MAX / 4 && rs->space_bytes < rs->space_seen / 4)
+		bool low =
+		    rs->space_bytes < SPACE_STEP_MAX / 4 && rs->space_bytes < rs->space_seen / 4;
+		if (low || loop_now_ns(rs->log->loop) - rs->space_looked_ns > SPACE_AGE_NS)
 			space_look(rs);
 		return ERR_OK;
 	}

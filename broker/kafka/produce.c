@@ -191,12 +191,26 @@ static void append_part(struct produce_part *part)
 	log_append(req->log, &one, 1, false);
 }
 
+/* Refused here and not by the log, and it will come again: what was sent behind it waits. */
+static void note_refused(const struct produce_part *part)
+{
+	const struct request *req = part->owner->req;
+	const struct log_topic *t = log_topic_by_id(req->log, part->topic_id);
+	struct log_partition *partition =
+	    t ? log_partition_find(req->log, t, part->out->index) : NULL;
+	if (partition && err_retriable(part->err))
+		log_append_refused(partition, part->batch, part->err);
+}
+
 static void submit(struct produce *p)
 {
 	p->pending = 1;
 	for (uint32_t i = 0; i < p->count; i++) {
-		if (p->part[i].err == ERR_OK)
-			append_part(&p->part[i]);
+		struct produce_part *part = &p->part[i];
+		if (part->err == ERR_OK)
+			append_part(part);
+		if (part->err != ERR_OK)
+			note_refused(part);
 	}
 	if (--p->pending == 0)
 		finish(p);

@@ -250,6 +250,45 @@ static void what_was_sent_behind_a_refused_batch_waits_for_it(void **state)
 	assert_int_equal(w.f.partitions[0][0]->refusals.map.count, 0);
 }
 
+/* Waiting for their segment when the disk is found full: all are refused, the first is noted. */
+static void what_waited_when_the_disk_became_full_keeps_its_order(void **state)
+{
+	struct log_put put[3];
+	size_t len;
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		uint8_t *batch = log_batch_from(7, 0, i * 2, (uint64_t)i + 1, 2, &len);
+		log_put_init(&put[i], &w.f, 0, 0, batch, len);
+		struct log_append *req = &put[i].req;
+		log_append(w.f.log, &req, 1, false);
+	}
+	rounds_space_lost(&w.f.log->rounds);
+	for (int i = 0; i < 3; i++) {
+		log_put_await(&put[i]);
+		assert_int_equal(put[i].req.err, ERR_NOSPACE);
+		log_put_release(&put[i]);
+	}
+	while (w.f.log->rounds.no_space)
+		log_fixture_turn(&w.f);
+	assert_int_equal(produce(0, 7, 0, 4, 2, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(produce(0, 7, 0, 2, 2, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 7, 0, 0, 2, NULL));
+	assert_ok(produce(0, 7, 0, 2, 2, NULL));
+	assert_ok(produce(0, 7, 0, 4, 2, NULL));
+}
+
+static void the_caller_may_refuse_a_batch_in_its_place(void **state)
+{
+	size_t len;
+	(void)state;
+	uint8_t *batch = log_batch_from(7, 0, 0, 1, 2, &len);
+	log_append_refused(w.f.partitions[0][0], bytes_of(batch, len), ERR_LIMIT);
+	mem_free(batch);
+	assert_int_equal(produce(0, 7, 0, 2, 2, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 7, 0, 0, 2, NULL));
+	assert_ok(produce(0, 7, 0, 2, 2, NULL));
+}
+
 static void a_new_epoch_does_not_wait_for_a_refused_batch(void **state)
 {
 	(void)state;
@@ -367,6 +406,8 @@ int main(void)
 		TEST(a_silent_producer_is_forgotten_after_a_day),
 		TEST(too_many_producers_push_out_the_oldest),
 		TEST(what_was_sent_behind_a_refused_batch_waits_for_it),
+		TEST(what_waited_when_the_disk_became_full_keeps_its_order),
+		TEST(the_caller_may_refuse_a_batch_in_its_place),
 		TEST(a_new_epoch_does_not_wait_for_a_refused_batch),
 		TEST(of_refused_batches_the_first_is_waited_for),
 		TEST(the_state_outlives_its_records_at_a_power_cut),
