@@ -118,7 +118,7 @@ void segment_header_encode(const struct segment_header *h, uint8_t *out)
 		memcpy(out + SEG_NAME, h->topic_name.ptr, h->topic_name.len);
 	if (h->format_version >= SEGMENT_VERSION_REWRITTEN)
 		rewrite_encode(&h->rewrite, out);
-	put_u64_le(out + SEG_HASH, XXH3_64bits_withSeed(out, SEG_HASH, SEGMENT_SEED));
+	put_u64_le(out + SEG_HASH, checksum64(out, SEG_HASH, SEGMENT_SEED));
 }
 
 static bool all_zero(struct bytes b)
@@ -163,7 +163,7 @@ enum err segment_header_decode(const uint8_t *in, struct segment_header *ret_hea
 	};
 	if (get_u64_le(in + SEG_MAGIC) != SEGMENT_MAGIC)
 		return err_note(ERR_CORRUPT, "segment header: not a segment file");
-	if (XXH3_64bits_withSeed(in, SEG_HASH, SEGMENT_SEED) != get_u64_le(in + SEG_HASH))
+	if (checksum64(in, SEG_HASH, SEGMENT_SEED) != get_u64_le(in + SEG_HASH))
 		return err_note(ERR_CORRUPT, "segment header: checksum does not verify");
 	if (h.format_version > SEGMENT_VERSION_REWRITTEN)
 		return err_note(ERR_NEWER_FORMAT, "segment format %u, this program reads up to %u",

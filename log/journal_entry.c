@@ -39,7 +39,7 @@ void journal_header_encode(const struct journal_header *h, uint8_t *out)
 	put_u32_le(out + 8, h->file);
 	put_u64_le(out + 16, h->file_bytes);
 	memcpy(out + 24, h->secret, sizeof(h->secret));
-	put_u64_le(out + FILE_HASH, XXH3_64bits_withSeed(out, FILE_HASH, JOURNAL_FILE_SEED));
+	put_u64_le(out + FILE_HASH, checksum64(out, FILE_HASH, JOURNAL_FILE_SEED));
 }
 
 enum err journal_header_decode(const uint8_t *in, struct journal_header *ret_header)
@@ -51,7 +51,7 @@ enum err journal_header_decode(const uint8_t *in, struct journal_header *ret_hea
 	};
 	if (get_u32_le(in) != JOURNAL_MAGIC)
 		return err_note(ERR_CORRUPT, "journal header: not a journal file");
-	if (get_u64_le(in + FILE_HASH) != XXH3_64bits_withSeed(in, FILE_HASH, JOURNAL_FILE_SEED))
+	if (get_u64_le(in + FILE_HASH) != checksum64(in, FILE_HASH, JOURNAL_FILE_SEED))
 		return err_note(ERR_CORRUPT, "journal header: checksum does not verify");
 	if (h.version > JOURNAL_VERSION)
 		return err_note(ERR_NEWER_FORMAT, "journal format %u, this program reads up to %u",

@@ -73,8 +73,9 @@ struct log_partition {
 	 * flight */
 	uint32_t next_pos;
 	uint64_t next_link;
-	unsigned queued;         /* requests in rounds.waiting */
-	unsigned frames_pending; /* stamped, their round not complete */
+	unsigned queued;          /* requests in rounds.waiting */
+	unsigned frames_pending;  /* stamped, their round not complete */
+	unsigned markers_pending; /* of these: how their transactions end is noted only then */
 	unsigned drops; /* segments being unlinked: the directory keeps its name until then */
 	uint64_t blocked_pass;         /* rounds.c: pass in which it was found blocked */
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */

@@ -25,7 +25,7 @@ struct partition_create {
 	char topic_name[TOPIC_NAME_MAX + 1];
 	char topics[LOG_PATH_MAX]; /* parent of dir */
 	char dir[LOG_PATH_MAX];
-	bool make_dir;
+	bool make_dir, dir_made;
 	struct writer snap;
 	struct segment *segment;
 	int fd;
@@ -91,6 +91,7 @@ static enum err create_files(struct io *io, struct partition_create *c)
 		    e != ERR_EXISTS) /* left by a crash between mkdir and the first segment */
 			return e;
 		TRY(io_fsync_dir(io, c->topics));
+		c->dir_made = true;
 	}
 	if (c->snap.len > 0)
 		snap_write(io, c);
@@ -148,6 +149,7 @@ static void create_done(struct pool_job *job)
 	struct partition_create *c = CONTAINER_OF(job, struct partition_create, job);
 	struct log_partition *p = c->p;
 	enum err e = c->err;
+	p->dir_exists |= c->dir_made; /* also when the rest failed: it goes with its topic */
 	if (e == ERR_OK && p->state == PARTITION_OPEN) {
 		create_adopt(c);
 	} else if (e == ERR_OK) { /* deleted meanwhile: the file goes with its directory */
@@ -328,8 +330,12 @@ enum err partition_ready(struct log_partition *p, size_t len, bool idempotent, b
 	if (p->tasks & (PARTITION_CREATING | PARTITION_OPENING))
 		return ERR_AGAIN;
 	struct segment *s = partition_active(p);
-	if (!s || roll_due(p, s, len))
-		return create_start(p);
+	if (!s || roll_due(p, s, len)) {
+		/* the snapshot at the roll says which transactions are open, and which were
+		 * aborted: of those that are just ending it would know neither. The end of their
+		 * round looks here again. */
+		return p->markers_pending > 0 ? ERR_AGAIN : create_start(p);
+	}
 	if (idempotent && !p->producers.loaded)
 		return p->tasks & PARTITION_LOADING ? ERR_AGAIN : load_start(p);
 	if (s->file.state != DESCRIPTOR_OPEN)

@@ -239,11 +239,13 @@ static void stretch_durable(struct round_stretch *st)
 		const struct round_frame *f = &r->frames[i];
 		p->frames_pending--;
 		st->segment->frames_pending--;
-		if (f->control)
+		if (f->control) {
+			p->markers_pending--;
 			partition_note_marker(p,
 			    bytes_of(
 			        r->buf + f->at + FRAME_HEADER_BYTES, f->len - FRAME_HEADER_BYTES),
 			    f->base_offset);
+		}
 		if (!(f->flags & FRAME_PAD))
 			st->segment->durable_sequence = f->sequence;
 	}
@@ -318,6 +320,7 @@ static void round_failed(struct round *r)
 	for (uint32_t i = 0; i < r->frame_count; i++) {
 		struct round_stretch *st = r->frames[i].stretch;
 		st->partition->frames_pending--;
+		st->partition->markers_pending -= r->frames[i].control;
 		st->segment->frames_pending--;
 		if (!st->visible && !(r->frames[i].flags & FRAME_PAD))
 			st->segment->index.promised--;

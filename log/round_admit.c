@@ -365,6 +365,7 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_he
 		r->first_sequence = f.sequence;
 	r->last_sequence = f.sequence;
 	rf->control = (h->attributes & BATCH_ATTR_CONTROL) != 0;
+	st->partition->markers_pending += rf->control;
 	ASSERT(!rf->control || !st->direct); /* its bytes are looked at when it is durable */
 	if (st->direct)
 		pad_stamp(rs, st, out + FRAME_HEADER_BYTES + f.length);

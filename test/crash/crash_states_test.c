@@ -79,6 +79,27 @@ static void a_torn_entry_gives_its_file_back(void **state)
 	sweep_lightly("appends");
 }
 
+/*
+ * A snapshot of producers and transactions was taken at a roll while a marker was in flight: of
+ * that transaction it knew no end, and after a start readers of committed data were shown what had
+ * been aborted.
+ */
+static void what_was_aborted_at_a_roll_is_not_shown(void **state)
+{
+	(void)state;
+	sweep_lightly("transactions");
+}
+
+/*
+ * When compaction had taken an aborted transaction with its marker, readers of committed data were
+ * told of it all the same, waited for the marker and passed over what its producer committed later.
+ */
+static void what_is_committed_behind_a_compacted_abort_is_shown(void **state)
+{
+	(void)state;
+	sweep_lightly("compacted_transactions");
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 /* All scripts with one seed after the other, until there are enough. */
@@ -92,7 +113,7 @@ static void every_cut_keeps_what_was_promised(void **state)
 		uint64_t before = t.states;
 		for (size_t i = 0; i < run_script_count && t.states < want; i++) {
 			char report[1024];
-			struct sweep_limits limits = sweep_limits_default;
+			struct sweep_limits limits = *sweep_limits_of(i, seed);
 			limits.states = want - t.states;
 			if (selected(&run_scripts[i]) && !sweep_script(&run_scripts[i], seed,
 			                                     &limits, &t, report, sizeof(report)))
@@ -113,6 +134,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_start_has_room_for_the_copy_of_the_last_entry),
 	    cmocka_unit_test(a_torn_entry_gives_its_file_back),
+	    cmocka_unit_test(what_was_aborted_at_a_roll_is_not_shown),
+	    cmocka_unit_test(what_is_committed_behind_a_compacted_abort_is_shown),
 	    cmocka_unit_test(every_cut_keeps_what_was_promised),
 	};
 	return cmocka_run_group_tests_name("crash_states", tests, group_setup, NULL);

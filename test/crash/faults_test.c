@@ -34,7 +34,7 @@ static void sweep_kind(enum fault_kind kind)
 	unsigned failures = 0;
 	for (size_t i = 0; i < run_script_count; i++) {
 		const struct run_script *s = &run_scripts[i];
-		if (!selected("FAULT_SCRIPT", s->name) ||
+		if (s->faultless || !selected("FAULT_SCRIPT", s->name) ||
 		    !selected("FAULT_KIND", fault_names[kind]))
 			continue;
 		uint64_t first = stride ? 1 + turn++ % stride : 1;

@@ -12,7 +12,7 @@ def find(name):
         for line in table:
             line = line.rstrip("\n")
             if line.startswith("mutant "):
-                mutant = line.split()[1:] + [None, None]
+                mutant = line.split()[1:3] + [None, None]
             elif line.startswith("- ") and mutant:
                 mutant[2] = line[2:]
             elif line.startswith("+ ") and mutant:

@@ -154,18 +154,29 @@ size_t run_now(const struct run *r)
 	return r->life_ops[r->life_count - 1] + sim_io_op_count(r->io);
 }
 
-static void see_end(struct run *r, int topic, int partition, int64_t end)
+static void see_end(struct run *r, int topic, int partition, bool stable, int64_t end)
 {
 	for (int i = r->end_count; i-- > 0;) {
 		const struct run_end *e = &r->ends[i];
-		if (e->topic == topic && e->partition == partition) {
+		if (e->topic == topic && e->partition == partition && e->stable == stable) {
 			if (e->end >= end)
 				return;
 			break;
 		}
 	}
 	ASSERT(r->end_count < RUN_ENDS_MAX);
-	r->ends[r->end_count++] = (struct run_end){topic, partition, run_now(r), end};
+	r->ends[r->end_count++] = (struct run_end){topic, partition, stable, run_now(r), end};
+}
+
+/* Batches below a flush are kept, whatever the topic promised. */
+static void keep_below(struct run *r, int topic, int partition, int64_t end)
+{
+	for (int tag = 1; tag <= r->batch_count; tag++) {
+		struct run_batch *b = &r->batches[tag];
+		if (b->topic == topic && b->partition == partition && b->kept_from == RUN_NEVER &&
+		    b->acked != RUN_NEVER && !b->in_doubt && b->offset + b->count <= end)
+			b->kept_from = run_now(r);
+	}
 }
 
 /* What a reader or a watcher could learn now. */
@@ -173,18 +184,24 @@ static void look(struct run *r)
 {
 	struct log_status st;
 	log_status(r->log, &st);
-	see_end(r, RUN_D, 0, (int64_t)st.durable_sequence);
-	see_end(r, RUN_EPOCH, 0, st.server_epoch);
+	see_end(r, RUN_D, 0, false, (int64_t)st.durable_sequence);
+	see_end(r, RUN_EPOCH, 0, false, st.server_epoch);
 	for (int t = 0; t < r->topic_count; t++) {
 		const struct run_topic *topic = &r->topics[t];
-		const struct log_topic *found = topic->created == RUN_NEVER || topic->lazy
-		                                    ? NULL
-		                                    : log_topic_by_id(r->log, topic->id);
+		const struct log_topic *found =
+		    topic->created == RUN_NEVER ? NULL : log_topic_by_id(r->log, topic->id);
 		for (int p = 0; found && p < topic->partitions; p++) {
 			struct log_partition_status ps;
 			log_partition_status(log_partition_find(r->log, found, p), &ps);
-			if (ps.visible_end > 0)
-				see_end(r, t, p, ps.visible_end);
+			/* of a topic that opted out: what is behind the last flush may go */
+			int64_t end = topic->lazy ? ps.durable_end : ps.visible_end;
+			if (topic->lazy)
+				keep_below(r, t, p, end);
+			int64_t stable = ps.stable_end < end ? ps.stable_end : end;
+			if (end > 0)
+				see_end(r, t, p, false, end);
+			if (stable > 0)
+				see_end(r, t, p, true, stable);
 		}
 	}
 }
@@ -273,6 +290,10 @@ void run_stop(struct run *r)
 	life_end(r);
 	if (sim_io_open_count(r->io) > 0)
 		problem(r, "stop: %zu descriptors are left open", sim_io_open_count(r->io));
+	for (int t = 0; t < r->topic_count; t++) {
+		for (int p = 0; p < r->topics[t].partitions; p++)
+			keep_below(r, t, p, INT64_MAX);
+	}
 }
 
 bool run_dying;
@@ -283,6 +304,10 @@ void run_kill(struct run *r)
 	sim_io_unplug(r->io);
 	life_end(r);
 	r->killing = run_dying = false;
+	for (int tag = 1; tag <= r->batch_count; tag++) {
+		struct run_batch *b = &r->batches[tag];
+		b->in_doubt |= b->kept_from == RUN_NEVER;
+	}
 }
 
 static void ops_collect(struct run *r)
@@ -304,6 +329,7 @@ static struct run *run_new(const struct run_script *script, uint64_t seed)
 	prng_init(&r->prng, seed);
 	map_set_seed(seed);
 	r->disk = sim_disk_new(0);
+	r->compact_asked = RUN_NEVER;
 	r->with_table = script->table;
 	r->sim = (struct sim_options){.seed = seed,
 	    .latency_min_ns = 10 * US_NS,
@@ -445,6 +471,7 @@ int run_topic_create(struct run *r, const char *name, int partitions, const char
 	    .configs = (const struct str(*)[2])t->pairs,
 	    .done = create_done};
 	for (; configs && configs[t->req.config_count]; t->req.config_count++) {
+		ASSERT(t->req.config_count < RUN_CONFIGS_MAX);
 		char *text = t->config[t->req.config_count];
 		snprintf(text, sizeof(t->config[0]), "%s", configs[t->req.config_count]);
 		const char *equals = strchr(text, '=');
@@ -452,6 +479,9 @@ int run_topic_create(struct run *r, const char *name, int partitions, const char
 		t->pairs[t->req.config_count][0] = str_from(text, (size_t)(equals - text));
 		t->pairs[t->req.config_count][1] = str_of(equals + 1);
 		t->lazy |= strncmp(text, "kappa.durability=", 17) == 0 && !strstr(text, "fsync");
+		t->compacted |=
+		    strncmp(text, "cleanup.policy=", 15) == 0 && strstr(text, "compact");
+		t->rewritten |= t->compacted || strncmp(text, "compression.type=", 17) == 0;
 	}
 	topic_ask(t);
 	if (t->req.err == ERR_TOPIC_EXISTS && r->refused > 0) { /* the first try was not in vain */
@@ -519,7 +549,7 @@ static void append_done(struct log_append *req)
 	b->sequence = req->sequence;
 }
 
-static struct run_batch *batch_new(struct run *r, int topic, int partition, int count)
+struct run_batch *run_batch_new(struct run *r, int topic, int partition, int count)
 {
 	ASSERT(r->batch_count < RUN_BATCHES_MAX);
 	struct run_batch *b = &r->batches[++r->batch_count];
@@ -531,14 +561,16 @@ static struct run_batch *batch_new(struct run *r, int topic, int partition, int 
 	    .count = count,
 	    .sent = run_now(r),
 	    .acked = RUN_NEVER,
+	    .kept_from = RUN_NEVER,
 	    .offset = -1,
-	    .producer = -1};
+	    .producer = -1,
+	    .producer_sequence = -1};
 	b->req = (struct log_append){
 	    .partition = log_partition_find(r->log, t, partition), .done = append_done};
 	return b;
 }
 
-static void batch_send(struct run *r, struct run_batch *b)
+void run_batch_send(struct run *r, struct run_batch *b)
 {
 	struct log_append *req = &b->req;
 	b->req.batch = b->bytes;
@@ -549,23 +581,23 @@ static void batch_send(struct run *r, struct run_batch *b)
 
 int run_append(struct run *r, int topic, int partition, int count, size_t value_len)
 {
-	struct run_batch *b = batch_new(r, topic, partition, count);
+	struct run_batch *b = run_batch_new(r, topic, partition, count);
 	run_own_begin(r);
 	b->bytes = log_batch_new((uint64_t)r->batch_count, count, value_len, &b->len);
 	run_own_end(r);
-	batch_send(r, b);
+	run_batch_send(r, b);
 	return r->batch_count;
 }
 
 void run_append_from(struct run *r, int topic, int partition, int64_t producer, int32_t sequence)
 {
-	struct run_batch *b = batch_new(r, topic, partition, 1);
+	struct run_batch *b = run_batch_new(r, topic, partition, 1);
 	b->producer = producer;
 	b->producer_sequence = sequence;
 	run_own_begin(r);
 	b->bytes = log_batch_from(producer, 0, sequence, (uint64_t)r->batch_count, 1, &b->len);
 	run_own_end(r);
-	batch_send(r, b);
+	run_batch_send(r, b);
 }
 
 void run_append_set(struct run *r, const int *topics, int n, size_t value_len)
@@ -575,7 +607,7 @@ void run_append_set(struct run *r, const int *topics, int n, size_t value_len)
 	r->set_count++;
 	for (int i = 0; i < n; i++) {
 		int t = topics[i];
-		struct run_batch *b = batch_new(r, t, i % r->topics[t].partitions, 1);
+		struct run_batch *b = run_batch_new(r, t, i % r->topics[t].partitions, 1);
 		b->set = r->set_count;
 		run_own_begin(r);
 		b->bytes = log_batch_new((uint64_t)r->batch_count, 1, value_len, &b->len);
@@ -659,9 +691,9 @@ static void put_done(struct log_table_put *put)
 	run_answer(p->run, put->err, "put");
 }
 
-void run_put(struct run *r, int key, int64_t value)
+struct run_put *run_put_new(struct run *r, int key, int64_t value)
 {
-	ASSERT(r->put_count < RUN_PUTS_MAX);
+	ASSERT(r->put_count < RUN_PUTS_MAX && key < RUN_KEYS);
 	struct run_put *p = &r->puts[r->put_count++];
 	*p = (struct run_put){
 	    .run = r, .key = key, .value = value, .asked = run_now(r), .done = RUN_NEVER};
@@ -669,6 +701,12 @@ void run_put(struct run *r, int key, int64_t value)
 	row_text(p->text, sizeof(p->text), value);
 	p->row.key = bytes_of(p->key_text, (size_t)n);
 	p->row.value = value ? bytes_of(p->text, sizeof(p->text)) : (struct bytes){NULL, 0};
+	return p;
+}
+
+void run_put(struct run *r, int key, int64_t value)
+{
+	struct run_put *p = run_put_new(r, key, value);
 	p->put = (struct log_table_put){.rows = &p->row, .row_count = 1, .done = put_done};
 	r->pending++;
 	log_table_put(r->table, &p->put);

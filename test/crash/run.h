@@ -22,32 +22,61 @@ enum {
 	RUN_TRIMS_MAX = 16,
 	RUN_ENDS_MAX = 512,
 	RUN_LIVES_MAX = 16,
+	RUN_RECORDS_MAX = 8, /* of a keyed batch */
+	RUN_PRODUCERS = 3,   /* with transactions */
+	RUN_COMMITS_MAX = 16,
+	RUN_CONFIGS_MAX = 5,
 };
 
 /* One life of a topic: a name that is made again is another. */
 struct run_topic {
 	char name[16];
-	char config[3][32]; /* "key=value" */
+	char config[RUN_CONFIGS_MAX][32]; /* "key=value" */
 	int partitions;
-	bool lazy; /* its acknowledgement promises less */
+	bool lazy;      /* its acknowledgement promises less */
+	bool compacted; /* records may go once run_compact was asked for */
+	bool rewritten; /* compacted, or its batches may get another codec */
 	size_t create_asked, created, delete_asked, deleted;
 	struct log_uuid id; /* once created */
 	struct log_topic_req req;
-	struct str pairs[3][2];
+	struct str pairs[RUN_CONFIGS_MAX][2];
 	struct run *run;
 };
+enum run_marker { RUN_DATA, RUN_ABORT, RUN_COMMIT };
 struct run_batch {
 	struct run *run;
 	int topic, partition, count;
-	int set; /* > 0: all or none with the others of this number */
+	int set;                        /* > 0: all or none with the others of this number */
+	char keys[RUN_RECORDS_MAX + 1]; /* of its records, capitals: tombstones; "" = not keyed */
+	bool transactional;
+	enum run_marker marker;
+	int ended_by; /* the marker that ends its transaction: tag; 0 = none */
 	size_t sent, acked;
+	size_t kept_from; /* of a lazy topic: from here on it is durable all the same */
+	bool in_doubt; /* of a lazy topic: a kill may have taken it, and its offset been given again
+	                */
 	int64_t offset;
 	uint64_t sequence;
 	uint8_t *bytes; /* as the log has stamped them */
 	size_t len;
 	int64_t producer; /* -1 = none */
+	int16_t producer_epoch;
 	int32_t producer_sequence;
 	struct log_append req;
+};
+/* A producer with transactions, and the end of one: markers, and a row about it, in one round. */
+struct run_producer {
+	int16_t epoch;
+	int32_t next[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX];
+	bool open[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX];
+	int64_t ended; /* transactions; the value of its row */
+};
+struct run_commit {
+	struct run *run;
+	struct log_commit commit;
+	struct log_append appends[RUN_TOPICS_MAX * RUN_PARTITIONS_MAX];
+	int tags[RUN_TOPICS_MAX * RUN_PARTITIONS_MAX];
+	int put; /* -1 = no table */
 };
 struct run_trim {
 	struct run *run;
@@ -58,7 +87,7 @@ struct run_trim {
 };
 struct run_put {
 	struct run *run;
-	int key;
+	int key, set;  /* set: as of batches */
 	int64_t value; /* 0 = tombstone */
 	size_t asked, done;
 	char key_text[8], text[400];
@@ -69,6 +98,7 @@ struct run_put {
 enum { RUN_D = -1, RUN_EPOCH = -2 };
 struct run_end {
 	int topic, partition;
+	bool stable; /* the last stable offset */
 	size_t at;
 	int64_t end;
 };
@@ -103,9 +133,12 @@ struct run {
 	struct run_trim trims[RUN_TRIMS_MAX];
 	struct run_put puts[RUN_PUTS_MAX];
 	struct run_end ends[RUN_ENDS_MAX];
-	int batch_count, topic_count, trim_count, put_count, end_count, set_count;
-	int pending;  /* requests not answered */
-	bool killing; /* what is answered now may be an error */
+	struct run_producer producers[RUN_PRODUCERS];
+	struct run_commit commits[RUN_COMMITS_MAX];
+	int batch_count, topic_count, trim_count, put_count, end_count, set_count, commit_count;
+	size_t compact_asked; /* the first time */
+	int pending;          /* requests not answered */
+	bool killing;         /* what is answered now may be an error */
 	/* a run in which something fails: refusals are answers, and who gave up is started again */
 	bool faulty;
 	struct run_fault fault;
@@ -123,6 +156,8 @@ struct run_script {
 	const char *name;
 	void (*play)(struct run *run);
 	bool table;             /* opens the table */
+	bool rare;              /* whole only with every fourth seed, else little of it */
+	bool faultless;         /* takes no refusals: not for runs in which something fails */
 	uint64_t journal_bytes; /* 0 = 64 KiB */
 	size_t open_files_max;  /* 0 = default */
 	size_t direct_bytes;    /* 0 = default: no batch is that large */
@@ -157,7 +192,7 @@ void run_world_kill(struct run_world *world);
 
 /* ---- what scripts do ------------------------------------------------------------------------- */
 
-/* configs: up to three "key=value", NULL-terminated; waits. */
+/* configs: some "key=value", NULL-terminated; waits. */
 int run_topic_create(struct run *run, const char *name, int partitions, const char *const *configs);
 void run_topic_delete(struct run *run, int topic);
 /* Asks and goes on; run_drain waits. */
@@ -168,10 +203,23 @@ void run_append_set(struct run *run, const int *topics, int n, size_t value_len)
 void run_append_from(struct run *run, int topic, int partition, int64_t producer, int32_t sequence);
 /* Sends batch `tag` once more: the answer must be the first one's. */
 void run_append_again(struct run *run, int tag);
+/* Records with these keys, one letter each; a capital is a tombstone. */
+int run_append_keys(struct run *run, int topic, int partition, const char *keys);
+/* The same within the transaction of producer 0..RUN_PRODUCERS - 1, which it begins if need be. */
+int run_append_txn(struct run *run, int producer, int topic, int partition, const char *keys);
+/* A marker into each partition of its transaction and, with a table, a row: one log_commit. */
+void run_txn_end(struct run *run, int producer, bool commit);
+void run_compact(struct run *run); /* everything that is due; waits */
+void run_compact_start(struct run *run);
+void run_retain(struct run *run, int topic, int partition); /* a pass of retention; waits */
 void run_trim(struct run *run, int topic, int partition, int64_t offset);
 void run_put(struct run *run, int key, int64_t value);
 /* The table's next put goes into a new segment, and a snapshot follows. */
 void run_roll_table(struct run *run);
+struct run_batch *run_batch_new(struct run *run, int topic, int partition, int count);
+void run_batch_send(struct run *run, struct run_batch *batch);
+/* Takes a place for a put of this row, which the caller submits. */
+struct run_put *run_put_new(struct run *run, int key, int64_t value);
 void run_turns(struct run *run, int turns);
 void run_drain(struct run *run);            /* until everything is answered */
 void run_rest(struct run *run, int64_t ns); /* time passes with turns: checkpoints, marks */

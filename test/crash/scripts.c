@@ -286,13 +286,273 @@ static void direct_rolls(struct run *r)
 	run_drain(r);
 }
 
+/* ---- segments written anew ------------------------------------------------------------------- */
+
+static const char *const compacted[] = {"cleanup.policy=compact", "segment.bytes=5000",
+    "min.cleanable.dirty.ratio=0", "delete.retention.ms=0", NULL};
+
+/* Old generations go when the new one is durable; a second pass takes tombstones and merges. */
+static void compactions(struct run *r)
+{
+	static const char *const keys[] = {"ab", "c", "aB", "cd", "e", "aC", "b", "dE", "f", "a"};
+	int a = run_topic_create(r, "a", 1, compacted), b = run_topic_create(r, "b", 1, NULL);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		run_append_keys(r, a, 0, keys[i]);
+		run_append_keys(r, a, 0, keys[(i * 7 + 3) % 10]);
+		if (i % 3 == 2)
+			run_append(r, b, 0, 1, 200);
+		run_drain(r);
+	}
+	run_compact(r);
+	run_append_keys(r, a, 0, "ag");
+	run_append(r, b, 0, 1, 60);
+	run_append_keys(r, a, 0, "bcdeaf");
+	run_append_keys(r, a, 0, "bcdeaf");
+	run_drain(r);
+	run_compact(r);
+	run_kill(r);
+	run_start(r);
+	run_append_keys(r, a, 0, "c");
+	run_drain(r);
+	run_compact(r);
+}
+
+/* Appends, a trim and a kill while a new generation is written. */
+static void compacting(struct run *r)
+{
+	static const char *const both[] = {"cleanup.policy=compact,delete", "segment.bytes=4900",
+	    "min.cleanable.dirty.ratio=0", "delete.retention.ms=0", NULL};
+	int a = run_topic_create(r, "a", 1, both);
+	for (int i = 0; i < 9; i++) {
+		run_append_keys(r, a, 0, i % 2 ? "abC" : "acdb");
+		run_drain(r);
+	}
+	run_rest(r, 1200 * MS_NS); /* a checkpoint: the compaction begins at once */
+	run_compact_start(r);
+	for (int i = 0; i < 6; i++) {
+		run_append_keys(r, a, 0, "ad");
+		run_turns(r, 2);
+		if (i == 2)
+			run_trim(r, a, 0, 5);
+	}
+	run_drain(r);
+	run_compact(r);
+	run_compact_start(r);
+	run_append_keys(r, a, 0, "b");
+	run_turns(r, 6);
+	run_kill(r);
+	run_start(r);
+	run_append_keys(r, a, 0, "e");
+	run_drain(r);
+}
+
+/* Sealed segments get another codec; nothing is taken. */
+static void recompressions(struct run *r)
+{
+	static const char *const lz4[] = {"compression.type=lz4", "segment.bytes=5600", NULL};
+	int a = run_topic_create(r, "a", 1, lz4);
+	for (int i = 0; i < 6; i++) {
+		run_append_keys(r, a, 0, "abcdefgh");
+		run_append(r, a, 0, 1, 30);
+		run_drain(r);
+	}
+	run_compact(r);
+	run_trim(r, a, 0, 10);
+	run_append_keys(r, a, 0, "abcdefgh");
+	run_drain(r);
+	run_kill(r);
+	run_start(r);
+	run_append_keys(r, a, 0, "a");
+	run_drain(r);
+	run_compact(r);
+}
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+/* Markers into all partitions and the row about them in one round; some end at once, some later. */
+static void transactions(struct run *r)
+{
+	int a = run_topic_create(r, "a", 2, NULL), b = run_topic_create(r, "b", 1, tiny_segments);
+	run_append_txn(r, 0, a, 0, "ab");
+	run_append_txn(r, 0, b, 0, "c");
+	run_append_txn(r, 1, a, 0, "d");
+	run_append(r, a, 0, 1, 50);
+	run_drain(r);
+	run_txn_end(r, 0, true);
+	run_turns(r, 1);
+	run_append_txn(r, 1, b, 0, "e"); /* perhaps in the round of the markers */
+	run_txn_end(r, 1, false);
+	run_drain(r);
+	run_append_txn(r, 0, a, 1, "f");
+	run_append_txn(r, 1, a, 1, "g");
+	run_append_txn(r, 2, b, 0, "hijklm");
+	run_txn_end(r, 1, true); /* in the round of its data */
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS); /* what is open is in the checkpoint record */
+	run_append_txn(r, 0, b, 0, "n");
+	run_drain(r);
+	run_kill(r); /* two are open */
+	run_start(r);
+	run_append(r, b, 0, 1, 40);
+	run_txn_end(r, 2, false);
+	run_drain(r);
+	run_txn_end(r, 0, true);
+	run_append_txn(r, 2, a, 1, "o");
+	run_drain(r);
+	run_stop(r); /* one is open; snapshots know who was aborted */
+	run_start(r);
+	run_txn_end(r, 2, true);
+	run_drain(r);
+}
+
+/* Aborted records and markers of a compacted topic; what is open stops the compaction. */
+static void compacted_transactions(struct run *r)
+{
+	int a = run_topic_create(r, "a", 1, compacted);
+	for (int i = 0; i < 4; i++) {
+		run_append_txn(r, 0, a, 0, "ab");
+		run_append_txn(r, 1, a, 0, "ac");
+		run_append_keys(r, a, 0, "d");
+		run_txn_end(r, 0, i % 2);
+		run_txn_end(r, 1, !(i % 2));
+		run_drain(r);
+	}
+	run_append_txn(r, 2, a, 0, "a");
+	run_drain(r);
+	for (int i = 0; i < 5; i++) {
+		run_append_keys(r, a, 0, "bd");
+		run_append_keys(r, a, 0, "bD");
+		run_drain(r);
+	}
+	run_compact(r); /* up to the open one */
+	run_txn_end(r, 2, false);
+	run_append_keys(r, a, 0, "e");
+	run_drain(r);
+	run_rest(r, 1200 * MS_NS);
+	run_kill(r);
+	run_start(r);
+	run_append_keys(r, a, 0, "bdbd");
+	run_append_keys(r, a, 0, "bdbd");
+	run_drain(r);
+	run_compact(r);
+}
+
+/* ---- taking away ----------------------------------------------------------------------------- */
+
+/* A pass of retention by size and one by time, with a trim between. */
+static void retention(struct run *r)
+{
+	static const char *const small[] = {
+	    "segment.bytes=5000", "retention.bytes=11000", "retention.ms=3000", NULL};
+	int a = run_topic_create(r, "a", 1, small);
+	for (int i = 0; i < 12; i++) {
+		run_append(r, a, 0, 2, 160);
+		run_drain(r);
+	}
+	run_retain(r, a, 0);
+	run_append(r, a, 0, 1, 100);
+	run_trim(r, a, 0, 21);
+	run_drain(r);
+	run_rest(r, 3500 * MS_NS);
+	run_append(r, a, 0, 1, 100);
+	run_drain(r);
+	run_retain(r, a, 0);
+	run_kill(r);
+	run_start(r);
+	run_append(r, a, 0, 1, 100);
+	run_drain(r);
+	run_retain(r, a, 0);
+}
+
+/* Directories go to the trash and are emptied behind; a transaction and a compaction go with them.
+ */
+static void deletions(struct run *r)
+{
+	int a = run_topic_create(r, "a", 3, tiny_segments);
+	int b = run_topic_create(r, "b", 1, compacted), c = run_topic_create(r, "c", 1, NULL);
+	for (int i = 0; i < 8; i++) {
+		run_append(r, a, i % 3, 1, 500);
+		run_append_keys(r, b, 0, "abab");
+		run_drain(r);
+	}
+	run_append_txn(r, 0, a, 1, "a");
+	run_append(r, c, 0, 1, 50);
+	run_drain(r);
+	run_topic_delete_start(r, a);
+	run_turns(r, 4);
+	run_kill(r); /* in the middle of it */
+	run_start(r);
+	run_rest(r, 50 * MS_NS);
+	run_compact_start(r);
+	run_turns(r, 5);
+	run_topic_delete(r, b);
+	int d = run_topic_create(r, "b", 2, NULL);
+	run_append(r, d, 1, 1, 50);
+	run_append(r, c, 0, 1, 50);
+	run_drain(r);
+}
+
+/*
+ * What opted out beside what did not, over several lives: a flush keeps it, a clean stop keeps it,
+ * a cut takes what is behind the last flush and says so.
+ */
+static void lazy_lives(struct run *r)
+{
+	static const char *const none[] = {"kappa.durability=none", "segment.bytes=5200", NULL};
+	static const char *const interval[] = {"kappa.durability=interval", NULL};
+	int n = run_topic_create(r, "n", 2, none), i = run_topic_create(r, "i", 1, interval);
+	int f = run_topic_create(r, "f", 1, NULL);
+	for (int life = 0; life < 4; life++) {
+		for (int k = 0; k < 3; k++) {
+			run_append(r, n, k % 2, 1, 300);
+			run_append_txn(r, 0, i, 0, "a");
+			run_append(r, k == 1 ? f : n, 0, 1, 30);
+			run_turns(r, 2);
+		}
+		run_txn_end(r, 0, life % 2);
+		if (life % 2) {
+			run_drain(r);
+			run_stop(r);
+		} else {
+			run_drain(r);
+			run_append(r, n, 0, 1, 300);
+			run_turns(r, 1);
+			run_kill(r);
+		}
+		run_start(r);
+	}
+	run_append(r, f, 0, 1, 30);
+	run_drain(r);
+}
+
 /* Those that differ most come first. */
 const struct run_script run_scripts[] = {
     {.name = "appends", .play = appends},
     {.name = "directs", .play = directs, .direct_bytes = 1000, .journal_bytes = 512 * KIB},
     {.name = "lazies", .play = lazies},
+    {.name = "compactions", .play = compactions, .rare = true, .faultless = true},
+    {.name = "transactions",
+        .play = transactions,
+        .rare = true,
+        .faultless = true,
+        .table = true,
+        .journal_bytes = 128 * KIB},
+    {.name = "retention", .play = retention, .rare = true, .faultless = true},
     {.name = "trims", .play = trims},
     {.name = "starts", .play = starts},
+    {.name = "lazy_lives",
+        .play = lazy_lives,
+        .rare = true,
+        .faultless = true,
+        .table = true,
+        .journal_bytes = 128 * KIB},
+    {.name = "deletions", .play = deletions, .rare = true, .faultless = true},
+    {.name = "recompressions", .play = recompressions, .rare = true, .faultless = true},
+    {.name = "compacted_transactions",
+        .play = compacted_transactions,
+        .rare = true,
+        .faultless = true},
+    {.name = "compacting", .play = compacting, .rare = true, .faultless = true},
     {.name = "laps", .play = laps},
     {.name = "rolls", .play = rolls},
     {.name = "topics", .play = topics},

@@ -135,9 +135,11 @@ static bool reads_same(const struct outcome *a, const struct outcome *b)
 {
 	return a->durable_sequence <= b->durable_sequence && a->gap_count == b->gap_count &&
 	       memcmp(a->present, b->present, sizeof(a->present)) == 0 &&
+	       memcmp(a->kept, b->kept, sizeof(a->kept)) == 0 &&
 	       memcmp(a->there, b->there, sizeof(a->there)) == 0 &&
 	       memcmp(a->start, b->start, sizeof(a->start)) == 0 &&
 	       memcmp(a->end, b->end, sizeof(a->end)) == 0 &&
+	       memcmp(a->stable, b->stable, sizeof(a->stable)) == 0 &&
 	       memcmp(a->rows, b->rows, sizeof(a->rows)) == 0 &&
 	       memcmp(a->gaps, b->gaps, sizeof(a->gaps)) == 0;
 }
@@ -319,6 +321,12 @@ const struct sweep_limits sweep_limits_default = {
 
 const struct sweep_limits sweep_limits_light = {
     .exhaustive_max = 4, .states_per_op = 12, .sample = 64, .recursion = 1};
+
+const struct sweep_limits *sweep_limits_of(size_t index, uint64_t seed)
+{
+	bool whole = !run_scripts[index].rare || (seed + index) % 4 == 0;
+	return whole ? &sweep_limits_default : &sweep_limits_light;
+}
 
 static const char *const op_names[] = {[SIM_OP_CREATE] = "create",
     [SIM_OP_MKDIR] = "mkdir",

@@ -63,6 +63,8 @@ double sweep_clock(void);
 extern const struct sweep_limits sweep_limits_default;
 /* Little, but after every operation: what most mistakes do not survive. */
 extern const struct sweep_limits sweep_limits_light;
+/* Of script number `index`, with this seed. */
+const struct sweep_limits *sweep_limits_of(size_t index, uint64_t seed);
 struct sweep_totals {
 	uint64_t states, recoveries, outcomes, recovery_cuts;
 };
