@@ -28,7 +28,7 @@ checks+=',-bugprone-macro-parentheses,-bugprone-sizeof-expression'
 # be empty whose count is not. The findings that were read were all of that kind. gcc's -Wmaybe-uninitialized and
 # -Wnull-dereference at -O2, cppcheck and the sanitizers look for the same
 checks+=',-clang-analyzer-core.uninitialized.*,-clang-analyzer-core.UndefinedBinaryOperatorResult'
-checks+=',-clang-analyzer-core.NullDereference,-clang-analyzer-core.CallAndMessage'
+checks+=',-clang-analyzer-core.NullDereference,-clang-analyzer-core.NonNullParamChecker,-clang-analyzer-core.CallAndMessage'
 # strings here are counted (struct str), not terminated
 checks+=',-bugprone-not-null-terminated-result'
 # wants memcpy_s, which glibc has not; wants fields ordered by size, not by meaning
