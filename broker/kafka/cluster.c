@@ -102,6 +102,49 @@ static bool fill_features(struct request *req)
 	return true;
 }
 
+/* Levels stand: what is asked for must be what is there. */
+static enum err update_check(const struct update_features_request_update *u)
+{
+	for (size_t i = 0; i < FEATURE_COUNT; i++) {
+		if (!str_equal(u->feature, features[i].name))
+			continue;
+		if (u->max_version_level == features[i].level)
+			return ERR_OK;
+		return err_note(ERR_UPDATE_VERSION,
+		    STR_FMT " stays at %d in this version of the server", STR_ARG(u->feature),
+		    features[i].level);
+	}
+	return err_note(
+	    ERR_UPDATE_VERSION, "feature " STR_FMT " is not known", STR_ARG(u->feature));
+}
+
+void handle_update_features(struct request *req)
+{
+	const struct update_features_request *body = req->body;
+	struct update_features_response *r = req->response;
+	uint32_t count = body->feature_updates.count;
+	r->results.at = request_new(req, &update_features_response_result_shape, count);
+	if (!r->results.at) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct update_features_response_result *out = &r->results.at[r->results.count++];
+		enum err err = update_check(&body->feature_updates.at[i]);
+		out->feature = body->feature_updates.at[i].feature;
+		if (err == ERR_OK)
+			continue;
+		out->error_code = err_kafka(err);
+		out->error_message = request_error_text(req, err);
+		err_clear();
+		if (req->version >= 2) { /* which has no results */
+			r->error_code = out->error_code;
+			r->error_message = out->error_message;
+		}
+	}
+	request_answer(req);
+}
+
 void handle_api_versions(struct request *req)
 {
 	const struct api_versions_request *body = req->body;

@@ -42,6 +42,8 @@ size_t msg_type_size(const struct msg_field *f)
 		return sizeof(int32_t);
 	case MSG_I64:
 		return sizeof(int64_t);
+	case MSG_F64:
+		return sizeof(double);
 	case MSG_UUID:
 		return sizeof(struct log_uuid);
 	case MSG_STRING:
@@ -116,6 +118,7 @@ void *msg_new_array(const struct msg_shape *shape, size_t count, struct arena *a
 
 static int64_t number_at(const struct msg_field *f, const void *at)
 {
+	int64_t bits;
 	switch ((enum msg_type)f->type) {
 	case MSG_BOOL:
 		return *(const bool *)at;
@@ -127,6 +130,9 @@ static int64_t number_at(const struct msg_field *f, const void *at)
 		return *(const int32_t *)at;
 	case MSG_I64:
 		return *(const int64_t *)at;
+	case MSG_F64:
+		memcpy(&bits, at, sizeof(bits));
+		return bits;
 	case MSG_UUID:
 	case MSG_STRING:
 	case MSG_BYTES:
@@ -171,6 +177,7 @@ bool msg_field_is_default(const struct msg_field *f, const void *message)
 	case MSG_I16:
 	case MSG_I32:
 	case MSG_I64:
+	case MSG_F64:
 	case MSG_SLICES:
 		break;
 	}
@@ -220,6 +227,7 @@ static bool value_equal(
 	case MSG_I16:
 	case MSG_I32:
 	case MSG_I64:
+	case MSG_F64:
 		break;
 	}
 	return number_at(f, a) == number_at(f, b);

@@ -18,6 +18,7 @@ enum msg_type {
 	MSG_I16,
 	MSG_I32,
 	MSG_I64,
+	MSG_F64, /* big-endian IEEE 754 */
 	MSG_UUID,
 	MSG_STRING,
 	MSG_BYTES,

@@ -172,7 +172,8 @@ static void flush(struct conn *c)
 
 static bool paused(const struct conn *c)
 {
-	return c->closing || c->in_flight >= KAFKA_PIPELINE_MAX || c->out_bytes >= CONN_OUT_HIGH;
+	return c->closing || c->resting || c->in_flight >= KAFKA_PIPELINE_MAX ||
+	       c->out_bytes >= CONN_OUT_HIGH;
 }
 
 static void on_received(struct io_req *io)
@@ -438,6 +439,22 @@ static void read_addresses(struct conn *c)
 		snprintf(c->local.host, sizeof(c->local.host), "127.0.0.1");
 }
 
+static void on_rested(struct loop_timer *timer)
+{
+	struct conn *c = CONTAINER_OF(timer, struct conn, rest);
+	c->resting = false;
+	c->active_ns = c->frame_ns = loop_now_ns(c->broker->loop);
+	conn_wake(c);
+}
+
+void conn_rest(struct conn *c, int64_t until_ns)
+{
+	if (c->closing || (c->resting && c->rest.due_ns >= until_ns))
+		return;
+	c->resting = true;
+	loop_timer_set(c->broker->loop, &c->rest, until_ns);
+}
+
 enum err conn_open(struct listener *l, int fd)
 {
 	struct broker *b = l->broker;
@@ -452,6 +469,7 @@ enum err conn_open(struct listener *l, int fd)
 	list_init(&c->produces);
 	list_node_init(&c->node);
 	list_node_init(&c->hungry);
+	loop_timer_init(&c->rest, on_rested);
 	read_addresses(c);
 	list_push_back(&b->conns, &c->node);
 	b->conn_count++;
@@ -494,6 +512,7 @@ void conn_close(struct conn *c, enum err why, const char *reason)
 	}
 	err_clear();
 	list_remove(&c->hungry);
+	loop_timer_cancel(c->broker->loop, &c->rest);
 	if (c->receiving)
 		io_cancel(c->broker->io, &c->recv);
 	if (c->sending)

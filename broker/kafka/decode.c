@@ -39,6 +39,7 @@ static size_t min_bytes(const struct decoder *d, const struct msg_field *f)
 	case MSG_I32:
 		return 4;
 	case MSG_I64:
+	case MSG_F64:
 		return 8;
 	case MSG_UUID:
 		return 16;
@@ -121,9 +122,12 @@ static enum err decode_number(struct decoder *d, const struct msg_field *f, void
 		*(int16_t *)out = read_i16_be(d->r);
 	} else if (f->type == MSG_I32) {
 		*(int32_t *)out = read_i32_be(d->r);
-	} else {
-		ASSERT(f->type == MSG_I64);
+	} else if (f->type == MSG_I64) {
 		*(int64_t *)out = read_i64_be(d->r);
+	} else {
+		ASSERT(f->type == MSG_F64);
+		int64_t bits = read_i64_be(d->r);
+		memcpy(out, &bits, sizeof(bits));
 	}
 	return d->r->bad ? malformed(d, f, "message too short") : ERR_OK;
 }
@@ -155,6 +159,7 @@ static enum err decode_value(struct decoder *d, const struct msg_field *f, bool 
 	case MSG_I16:
 	case MSG_I32:
 	case MSG_I64:
+	case MSG_F64:
 		break;
 	}
 	return decode_number(d, f, out);

@@ -9,6 +9,7 @@
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/kafka/transactions.h"
+#include "broker/quotas/handlers.h"
 
 static const struct dispatch_row rows[] = {
     {API_PRODUCE, 3, 13, 0, handle_produce},
@@ -45,6 +46,9 @@ static const struct dispatch_row rows[] = {
     {API_DELETE_GROUPS, 0, 2, 0, handle_delete_groups},
     {API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, handle_incremental_alter_configs},
     {API_OFFSET_DELETE, 0, 0, 0, handle_offset_delete},
+    {API_DESCRIBE_CLIENT_QUOTAS, 0, 1, 0, handle_describe_client_quotas},
+    {API_ALTER_CLIENT_QUOTAS, 0, 1, 0, handle_alter_client_quotas},
+    {API_UPDATE_FEATURES, 0, 2, 0, handle_update_features},
     {API_DESCRIBE_CLUSTER, 0, 2, 0, handle_describe_cluster},
     {API_DESCRIBE_PRODUCERS, 0, 0, 0, handle_describe_producers},
     {API_DESCRIBE_TRANSACTIONS, 0, 0, 0, handle_describe_transactions},

@@ -94,6 +94,7 @@ static enum err encode_value(
     struct encoder *e, const struct msg_field *f, bool nullable, const void *at)
 {
 	struct writer *w = &e->out->w;
+	uint64_t bits;
 	switch ((enum msg_type)f->type) {
 	case MSG_BOOL:
 		write_u8(w, *(const bool *)at ? 1 : 0);
@@ -110,6 +111,10 @@ static enum err encode_value(
 		return ERR_OK;
 	case MSG_I64:
 		write_u64_be(w, (uint64_t) * (const int64_t *)at);
+		return ERR_OK;
+	case MSG_F64:
+		memcpy(&bits, at, sizeof(bits));
+		write_u64_be(w, bits);
 		return ERR_OK;
 	case MSG_UUID:
 		write_bytes(w, bytes_of(at, sizeof(struct log_uuid)));

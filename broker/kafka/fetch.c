@@ -16,6 +16,7 @@
  */
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/handlers.h"
+#include "broker/quotas/quotas.h"
 
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
 static const int64_t MAX_WAIT_NS =
@@ -120,6 +121,7 @@ static bool build(struct fetch *f)
 	const struct fetch_part *before = NULL;
 	if (!topics || !parts)
 		return false;
+	r->throttle_time_ms = request_charge(req, QUOTA_FETCH, f->total);
 	r->session_id = f->session ? f->session->id : 0;
 	r->responses.at = topics;
 	for (uint32_t i = 0; i < f->count; i++) {

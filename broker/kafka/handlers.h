@@ -7,6 +7,7 @@
 #include "broker/kafka/server.h"
 
 void handle_api_versions(struct request *req);
+void handle_update_features(struct request *req);
 void handle_metadata(struct request *req);
 void handle_produce(struct request *req);
 void handle_fetch(struct request *req);

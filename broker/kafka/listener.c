@@ -6,6 +6,7 @@
 #include "broker/auth/auth.h"
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
+#include "broker/quotas/quotas.h"
 #include "broker/transactions/transactions.h"
 
 static const int64_t ACCEPT_PAUSE_NS =
@@ -151,6 +152,8 @@ static const char *overdue(const struct broker *b, const struct conn *c, int64_t
 	int64_t stall = b->options.stall_ns;
 	if (c->sending && now - c->send_ns > stall)
 		return "does not read its answers";
+	if (c->resting)
+		return NULL;
 	if (c->frame.ptr && now - c->frame_ns > stall + (int64_t)c->frame.len * FRAME_BYTE_NS)
 		return "stopped in the middle of a request";
 	if (list_linked(&c->hungry) && now - c->active_ns > stall)
@@ -233,6 +236,7 @@ static void broker_free(struct broker *b)
 	transactions_close(b->transactions);
 	groups_close(b->groups);
 	auth_close(b->auth);
+	quotas_close(b->quotas);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_release(&b->listeners[i]);
 	mem_free(b->native_requests);
@@ -282,6 +286,7 @@ static enum err start(struct broker *b, const struct broker_options *options)
 	b->fetch_sessions.max = b->options.fetch_sessions_max;
 	TRY(cluster_id_open(b));
 	TRY(open_auth(b, options));
+	TRY(quotas_open(b->log, &b->quotas));
 	TRY(open_groups(b));
 	TRY(open_transactions(b));
 	TRY(open_listeners(b, options));

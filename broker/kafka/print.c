@@ -71,6 +71,9 @@ static void print_value(
 	case MSG_I64:
 		write_printf(out, "%lld", (long long)*(const int64_t *)at);
 		break;
+	case MSG_F64:
+		write_printf(out, "%.17g", *(const double *)at);
+		break;
 	case MSG_UUID:
 		print_hex(out, bytes_of(at, sizeof(struct log_uuid)));
 		break;

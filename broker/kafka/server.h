@@ -73,6 +73,8 @@ struct conn {
 	bool mailed;
 	bool closing;
 	bool receiving, sending;
+	bool resting; /* over a quota: nothing is read until `rest` fires */
+	struct loop_timer rest;
 	bool greeted, greeting_sent; /* of the native door's handshake */
 	int fd;                      /* -1 once closed */
 	uint32_t in_flight;          /* requests in the list */
@@ -105,6 +107,8 @@ MUST_USE enum err conn_open(struct listener *l, int fd);
 void conn_close(struct conn *c, enum err why, const char *reason);
 /* Lets it go on: something it may wait for has happened. */
 void conn_wake(struct conn *c);
+/* Reads nothing more from it until then (KIP-219). */
+void conn_rest(struct conn *c, int64_t until_ns);
 /* Where its client came in, or would have: the first. */
 const struct listener *conn_listener(const struct conn *c);
 /* Who the client is, as access lists name it. */
@@ -118,6 +122,7 @@ enum sp_framing conn_framing(const struct conn *c);
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct auth;
 struct groups;
+struct quotas;
 struct transactions;
 struct broker {
 	struct loop *loop;
@@ -126,6 +131,7 @@ struct broker {
 	struct groups *groups;
 	struct transactions *transactions;
 	struct auth *auth;
+	struct quotas *quotas;
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;

@@ -72,6 +72,18 @@ cluster() {
 	"$KAFKA_PATH/bin/kafka-cluster.sh" list-endpoints --bootstrap-server "$BOOTSTRAP" | expect 127.0.0.1
 	k features describe
 }
+quotas() {
+	k configs --alter --add-config producer_byte_rate=1000000,consumer_byte_rate=2000000 --entity-type clients --entity-name slow
+	k configs --describe --entity-type clients --entity-name slow | expect 'producer_byte_rate=1000000'
+	k configs --alter --add-config consumer_byte_rate=5 --entity-type clients --entity-default
+	k configs --describe --entity-type clients | expect 'consumer_byte_rate=5'
+	k configs --alter --delete-config consumer_byte_rate --entity-type clients --entity-default
+	! k configs --describe --entity-type clients --entity-default | grep -q consumer_byte_rate
+	k topics --create --topic slow --partitions 1
+	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic slow --num-records 40000 --record-size 100 --throughput -1 \
+		--producer-props "bootstrap.servers=$BOOTSTRAP" client.id=slow --print-metrics |
+		awk '{ print } /produce-throttle-time-avg/ { t = $NF } / MB\/sec/ { gsub(/.*\(/, ""); r = $1 } END { exit !(t > 0 && r < 2) }'
+}
 producer_perf() {
 	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic perf --num-records 500000 --record-size 100 --throughput -1 \
 		--producer-props "bootstrap.servers=$BOOTSTRAP" acks=all batch.size=65536 linger.ms=5 | expect '500000 records sent'
@@ -149,14 +161,14 @@ connect() {
 	wait $pid || true
 	sort -n "$OUT/connect/out" | cmp - "$OUT/connect/in"
 }
-export -f api_versions topics configs console groups offsets cluster producer_perf verifiable group_protocol_consumer \
+export -f api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
 	transactional_perf transactional_copier connect
 
 conform_begin
 kafka_tools || die "no Java tools: ../shared/peers/kafka.sh install failed"
 server_start
 export OUT PEERS KAFKA_PATH
-for name in api_versions topics configs console groups offsets cluster producer_perf verifiable group_protocol_consumer \
+for name in api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
 	transactional_perf transactional_copier connect; do
 	case_of $name
 done

@@ -44,8 +44,10 @@ static void fill_number(const struct kafka_random *k, const struct msg_field *f,
 		*(int16_t *)at = (int16_t)number;
 	else if (f->type == MSG_I32)
 		*(int32_t *)at = (int32_t)number;
-	else
+	else if (f->type == MSG_I64)
 		*(int64_t *)at = (int64_t)number;
+	else
+		*(double *)at = (double)(int64_t)number / 8;
 }
 
 static void fill_value(
@@ -80,6 +82,7 @@ static void fill_value(
 	case MSG_I16:
 	case MSG_I32:
 	case MSG_I64:
+	case MSG_F64:
 		fill_number(k, f, at);
 		break;
 	}

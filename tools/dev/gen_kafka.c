@@ -6,12 +6,12 @@
  * broker/PROTOCOL.md
  *
  * Grammar, line by line, nesting by tabs, '#' starts a comment:
- *   api NAME KEY versions A-B flexible F|none     then `request` and `response`, each followed by
- * fields data NAME versions A-B flexible F|none        fields follow directly <tabs>NAME TYPE
- * VERSIONS [null VERSIONS] [default VALUE] [tag N] TYPE is bool int8 int16 int32 int64 uuid string
- * bytes records (one slice, borrowed) or slices (many, sent without copying), or a word that names
- * a nested structure whose fields follow one tab deeper; [] before it makes an array. VERSIONS is
- * N, A-B or A+. A tagged field is in the tagged section of flexible versions.
+ *   api NAME KEY versions A-B flexible F|none     then `request` and `response`, each with fields
+ *   data NAME versions A-B flexible F|none        fields follow directly
+ *   <tabs>NAME TYPE VERSIONS [null VERSIONS] [default VALUE] [tag N]
+ * TYPE is bool int8 int16 int32 int64 float64 uuid string bytes records (one slice, borrowed) or
+ * slices (many, sent without copying), or a word that names a nested structure whose fields follow
+ * one tab deeper; [] before it makes an array. VERSIONS is N, A-B or A+. A tagged field is in the tagged section of flexible versions.
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -91,6 +91,7 @@ static const struct type {
     {"int16", "int16_t ", "MSG_I16", true},
     {"int32", "int32_t ", "MSG_I32", true},
     {"int64", "int64_t ", "MSG_I64", true},
+    {"float64", "double ", "MSG_F64", true},
     {"uuid", "struct log_uuid ", "MSG_UUID", false},
     {"string", "struct str ", "MSG_STRING", false},
     {"bytes", "struct bytes ", "MSG_BYTES", false},

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of quotas, which one holds for a client, and the buckets. See quotas.h. */
+#include "broker/quotas/quotas.h"
+#include "broker/kafka/server.h"
+
+enum { ROW_VERSION = 0 };
+
+struct quota_bucket {
+	double tokens; /* bytes that may still come now; below 0: owed */
+	double rate;   /* and what it holds at most: one second's */
+	int64_t at_ns;
+	size_t key_len;
+	uint8_t key[]; /* kind, then as quota.key */
+};
+
+const char *quota_kind_name(enum quota_kind kind)
+{
+	return kind == QUOTA_PRODUCE ? "producer_byte_rate" : "consumer_byte_rate";
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static size_t put_half(uint8_t *at, enum quota_who who, struct str name)
+{
+	size_t len = who != QUOTA_NAMED ? 0 : name.len < QUOTA_NAME_MAX ? name.len : QUOTA_NAME_MAX;
+	at[0] = (uint8_t)who;
+	at[1] = (uint8_t)len;
+	if (len > 0)
+		memcpy(at + 2, name.ptr, len);
+	return 2 + len;
+}
+
+static size_t put_entity(uint8_t *at, const struct quota_entity *who)
+{
+	size_t len = put_half(at, who->user_is, who->user);
+	return len + put_half(at + len, who->client_is, who->client);
+}
+
+void quota_row_key(struct writer *w, enum quota_kind kind, const struct quota_entity *who)
+{
+	uint8_t key[2 * (2 + QUOTA_NAME_MAX)];
+	write_u8(w, ROW_VERSION);
+	write_u8(w, (uint8_t)kind);
+	write_bytes(w, bytes_of(key, put_entity(key, who)));
+}
+
+void quota_row_value(struct writer *w, double rate)
+{
+	uint64_t bits;
+	memcpy(&bits, &rate, sizeof(bits));
+	write_u8(w, ROW_VERSION);
+	write_u64_be(w, bits);
+}
+
+static bool read_half(struct reader *r, enum quota_who *ret_who, struct str *ret_name)
+{
+	uint8_t who = read_u8(r), len = read_u8(r);
+	*ret_name = bytes_str(read_bytes(r, len));
+	*ret_who = (enum quota_who)who;
+	return !r->bad && who <= QUOTA_NAMED && (who == QUOTA_NAMED) == (len > 0);
+}
+
+static enum err row_read(struct bytes key, struct bytes value, enum quota_kind *ret_kind,
+    struct quota_entity *ret_who, double *ret_rate)
+{
+	struct reader k = reader_of(key), v = reader_of(value);
+	uint8_t version = read_u8(&k), kind = read_u8(&k);
+	if (!k.bad && version != ROW_VERSION)
+		return err_note(ERR_NEWER_FORMAT, "quota of version %u", version);
+	bool good = read_half(&k, &ret_who->user_is, &ret_who->user) &&
+	            read_half(&k, &ret_who->client_is, &ret_who->client) && reader_left(&k) == 0 &&
+	            kind < QUOTA_KINDS;
+	*ret_kind = (enum quota_kind)kind;
+	*ret_rate = 0;
+	if (good && value.ptr) {
+		version = read_u8(&v);
+		uint64_t bits = (uint64_t)read_i64_be(&v);
+		memcpy(ret_rate, &bits, sizeof(bits));
+		good = !v.bad && version == ROW_VERSION && *ret_rate > 0;
+	}
+	return good ? ERR_OK : err_note(ERR_CORRUPT, "quota of %zu bytes", key.len);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+const struct quota *quota_at(const struct quotas *q, const struct quota_entity *who)
+{
+	uint8_t key[2 * (2 + QUOTA_NAME_MAX)];
+	return map_get(&q->at, bytes_of(key, put_entity(key, who)));
+}
+
+static enum err quota_make(
+    struct quotas *q, const struct quota_entity *who, struct quota **ret_quota)
+{
+	struct quota *at = (struct quota *)(uintptr_t)quota_at(q, who);
+	*ret_quota = at;
+	if (at)
+		return ERR_OK;
+	at = mem_calloc(1, sizeof(*at));
+	if (!at)
+		return ERR_NOMEM;
+	at->key_len = put_entity(at->key, who);
+	struct reader r = reader_of(bytes_of(at->key, at->key_len));
+	bool good = read_half(&r, &at->who.user_is, &at->who.user) &&
+	            read_half(&r, &at->who.client_is, &at->who.client);
+	ASSERT(good);
+	enum err err = map_put(&q->at, bytes_of(at->key, at->key_len), at);
+	if (err != ERR_OK) {
+		mem_free(at);
+		return err;
+	}
+	*ret_quota = at;
+	return ERR_OK;
+}
+
+static void buckets_clear(struct quotas *q)
+{
+	struct quota_bucket *b;
+	size_t cursor = 0;
+	while ((b = map_next(&q->buckets, &cursor))) {
+		(void)map_remove(&q->buckets, bytes_of(b->key, b->key_len));
+		mem_free(b);
+	}
+}
+
+static enum err apply(
+    void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
+{
+	struct quotas *q = ctx;
+	struct quota_entity who;
+	struct quota *at;
+	enum quota_kind kind = QUOTA_PRODUCE;
+	double rate = 0;
+	(void)partition;
+	(void)timestamp_ms;
+	TRY(row_read(key, value, &kind, &who, &rate));
+	if (rate == 0 && !quota_at(q, &who))
+		return ERR_OK;
+	TRY(quota_make(q, &who, &at));
+	q->set[kind] += (size_t)(rate > 0);
+	q->set[kind] -= (size_t)(at->rate[kind] > 0);
+	at->rate[kind] = rate;
+	if (at->rate[QUOTA_PRODUCE] == 0 && at->rate[QUOTA_FETCH] == 0) {
+		(void)map_remove(&q->at, bytes_of(at->key, at->key_len));
+		mem_free(at);
+	}
+	if (q->at.count == 0)
+		buckets_clear(q);
+	return ERR_OK;
+}
+
+static void snapshot(void *ctx, int32_t partition,
+    void (*emit)(void *emit_ctx, struct bytes key, struct bytes value), void *emit_ctx)
+{
+	const struct quotas *q = ctx;
+	const struct quota *at;
+	struct writer key, value;
+	size_t cursor = 0;
+	(void)partition;
+	writer_init(&key, 64 * KIB);
+	writer_init(&value, 64 * KIB);
+	while ((at = map_next(&q->at, &cursor)))
+		for (int kind = 0; kind < QUOTA_KINDS; kind++) {
+			if (at->rate[kind] == 0)
+				continue;
+			writer_clear(&key);
+			writer_clear(&value);
+			quota_row_key(&key, (enum quota_kind)kind, &at->who);
+			quota_row_value(&value, at->rate[kind]);
+			ASSERT(key.err == ERR_OK && value.err == ERR_OK);
+			emit(emit_ctx, writer_bytes(&key), writer_bytes(&value));
+		}
+	writer_release(&key);
+	writer_release(&value);
+}
+
+enum err quotas_open(struct log *log, struct quotas **ret_quotas)
+{
+	static const struct log_table_ops ops = {.apply = apply, .snapshot = snapshot};
+	struct quotas *q = mem_calloc(1, sizeof(*q));
+	if (!q)
+		return ERR_NOMEM;
+	map_init(&q->at);
+	map_init(&q->buckets);
+	enum err err = log_table_open(log, STR("__kappa_quotas"), 1, &ops, q, &q->table);
+	if (err != ERR_OK) {
+		quotas_close(q);
+		return err;
+	}
+	*ret_quotas = q;
+	return ERR_OK;
+}
+
+void quotas_close(struct quotas *q)
+{
+	struct quota *at;
+	size_t cursor = 0;
+	if (!q)
+		return;
+	if (q->table)
+		log_table_close(q->table);
+	while ((at = map_next(&q->at, &cursor)))
+		mem_free(at);
+	map_release(&q->at);
+	buckets_clear(q);
+	map_release(&q->buckets);
+	mem_free(q);
+}
+
+/* ---- which one holds ------------------------------------------------------------------------- */
+
+const struct quota *quota_of(
+    const struct quotas *q, enum quota_kind kind, struct str user, struct str client)
+{
+	static const enum quota_who order[][2] = {
+	    {QUOTA_NAMED, QUOTA_NAMED},
+	    {QUOTA_NAMED, QUOTA_DEFAULT},
+	    {QUOTA_NAMED, QUOTA_ABSENT},
+	    {QUOTA_DEFAULT, QUOTA_NAMED},
+	    {QUOTA_DEFAULT, QUOTA_DEFAULT},
+	    {QUOTA_DEFAULT, QUOTA_ABSENT},
+	    {QUOTA_ABSENT, QUOTA_NAMED},
+	    {QUOTA_ABSENT, QUOTA_DEFAULT},
+	};
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		struct quota_entity who = {order[i][0], order[i][1], user, client};
+		bool nameless =
+		    (who.user_is == QUOTA_NAMED && (user.len == 0 || user.len > QUOTA_NAME_MAX)) ||
+		    (who.client_is == QUOTA_NAMED &&
+		        (client.len == 0 || client.len > QUOTA_NAME_MAX));
+		const struct quota *at = nameless ? NULL : quota_at(q, &who);
+		if (at && at->rate[kind] > 0)
+			return at;
+	}
+	return NULL;
+}
+
+/* ---- buckets --------------------------------------------------------------------------------- */
+
+static void bucket_fill(struct quota_bucket *b, double rate, int64_t now_ns)
+{
+	b->tokens += rate * (double)(now_ns - b->at_ns) / (double)S_NS;
+	b->tokens = b->tokens < rate ? b->tokens : rate;
+	b->rate = rate;
+	b->at_ns = now_ns;
+}
+
+/* Drops those that are full: a new one would be the same. */
+static void buckets_sweep(struct quotas *q, int64_t now_ns)
+{
+	struct quota_bucket *b;
+	size_t cursor = 0;
+	while ((b = map_next(&q->buckets, &cursor))) {
+		bucket_fill(b, b->rate, now_ns);
+		if (b->tokens < b->rate)
+			continue;
+		(void)map_remove(&q->buckets, bytes_of(b->key, b->key_len));
+		mem_free(b);
+	}
+}
+
+/* NULL: no memory. */
+static struct quota_bucket *bucket_at(
+    struct quotas *q, struct bytes key, double rate, int64_t now_ns)
+{
+	struct quota_bucket *b = map_get(&q->buckets, key);
+	if (b)
+		return b;
+	b = mem_calloc(1, sizeof(*b) + key.len);
+	if (!b)
+		return NULL;
+	b->tokens = b->rate = rate;
+	b->at_ns = now_ns;
+	b->key_len = key.len;
+	memcpy(b->key, key.ptr, key.len);
+	if (map_put(&q->buckets, bytes_of(b->key, b->key_len), b) != ERR_OK) {
+		mem_free(b);
+		return NULL;
+	}
+	return b;
+}
+
+static struct quota_bucket *bucket_of(struct quotas *q, enum quota_kind kind,
+    const struct quota *at, struct str user, struct str client, int64_t now_ns)
+{
+	struct quota_entity who = {at->who.user_is == QUOTA_ABSENT ? QUOTA_ABSENT : QUOTA_NAMED,
+	    at->who.client_is == QUOTA_ABSENT ? QUOTA_ABSENT : QUOTA_NAMED, user, client};
+	uint8_t key[1 + 2 * (2 + QUOTA_NAME_MAX)] = {(uint8_t)kind};
+	struct bytes mine = bytes_of(key, 1 + put_entity(key + 1, &who));
+	if (map_get(&q->buckets, mine))
+		return map_get(&q->buckets, mine);
+	if (q->buckets.count >= QUOTA_BUCKETS_MAX)
+		buckets_sweep(q, now_ns);
+	if (q->buckets.count >= QUOTA_BUCKETS_MAX)
+		mine = bytes_of(key, 1 + put_entity(key + 1, &at->who));
+	return bucket_at(q, mine, at->rate[kind], now_ns);
+}
+
+int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
+    size_t len, int64_t now_ns)
+{
+	if (q->set[kind] == 0)
+		return 0;
+	const struct quota *at = quota_of(q, kind, user, client);
+	if (!at)
+		return 0;
+	struct quota_bucket *b = bucket_of(q, kind, at, user, client, now_ns);
+	if (!b)
+		return S_NS; /* no memory: nobody gets more for that */
+	bucket_fill(b, at->rate[kind], now_ns);
+	b->tokens -= (double)len;
+	if (b->tokens >= 0)
+		return 0;
+	double wait_ns = -b->tokens / at->rate[kind] * (double)S_NS;
+	return wait_ns < (double)QUOTA_WAIT_MAX_NS ? (int64_t)wait_ns + 1 : QUOTA_WAIT_MAX_NS;
+}
+
+int32_t request_charge(struct request *req, enum quota_kind kind, size_t len)
+{
+	struct str user = conn_principal(req->conn);
+	int64_t now_ns = loop_now_ns(req->loop);
+	if (user.len > 5)
+		user = str_from(user.ptr + 5, user.len - 5); /* "User:" */
+	int64_t wait_ns =
+	    quota_charge(req->broker->quotas, kind, user, req->client_id, len, now_ns);
+	if (wait_ns == 0)
+		return 0;
+	conn_rest(req->conn, now_ns + wait_ns);
+	return (int32_t)((wait_ns + MS_NS - 1) / MS_NS);
+}

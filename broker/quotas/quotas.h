@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * How many bytes a client may produce and fetch per second. The truth is the internal topic
+ * __kappa_quotas; what is in memory was made by reading it.
+ *
+ * A quota stands at an entity: a user, a client id, or both, each by name or as the default of
+ * those without one. The most specific entity counts, in Kafka's order: the user before the client
+ * id, a name before a default. A client over its quota is answered at once, with the time it has to
+ * wait (KIP-219), and nothing is read from its connection that long. The bytes are those of Produce
+ * requests and of fetched batches; one second's worth may come at once.
+ *
+ * Quotas of request time, of controller mutations and per address do not exist here: setting one is
+ * refused.
+ *
+ * Invariants
+ *   Q1 connections of one user (client id, pair) share one bucket: more of them get no more
+ *   Q2 there are QUOTA_BUCKETS_MAX buckets at most; who finds no free one shares his quota's own
+ *
+ * Thread: the loop's.
+ */
+#include "broker/kafka/request.h"
+#include "log/log.h"
+
+enum { QUOTA_NAME_MAX = 255, QUOTA_BUCKETS_MAX = 16384, QUOTAS_MAX = 10000 };
+#define QUOTA_WAIT_MAX_NS (3600 * S_NS)
+
+enum quota_kind { QUOTA_PRODUCE, QUOTA_FETCH, QUOTA_KINDS };
+const char *quota_kind_name(enum quota_kind kind); /* Kafka's key, "producer_byte_rate" */
+
+/* One half of an entity. */
+enum quota_who { QUOTA_ABSENT, QUOTA_DEFAULT, QUOTA_NAMED };
+struct quota_entity {
+	enum quota_who user_is, client_is;
+	struct str user, client; /* when named */
+};
+struct quota {
+	struct quota_entity who;  /* its names stand behind this struct */
+	double rate[QUOTA_KINDS]; /* bytes per second; 0 = not set */
+	uint8_t key[2 * (2 + QUOTA_NAME_MAX)];
+	size_t key_len;
+};
+struct quotas {
+	struct log_table *table;
+	struct map at;           /* quota.key -> struct quota */
+	struct map buckets;      /* entity of the client -> struct quota_bucket */
+	size_t set[QUOTA_KINDS]; /* quotas of that kind */
+};
+
+/* Reads the table; blocks. The errors of log_table_open. */
+MUST_USE enum err quotas_open(struct log *log, struct quotas **ret_quotas);
+void quotas_close(struct quotas *q);
+
+/* NULL when there is none. */
+const struct quota *quota_at(const struct quotas *q, const struct quota_entity *who);
+/* The quota of `kind` that holds for a client; NULL: none. user without "User:". */
+const struct quota *quota_of(
+    const struct quotas *q, enum quota_kind kind, struct str user, struct str client);
+/*
+ * Charges the client `len` bytes at `now_ns`; the time it has to wait, 0 when it is within its
+ * quota.
+ */
+int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
+    size_t len, int64_t now_ns);
+/* The same for the client of `req`, whose connection then rests; milliseconds, for
+ * throttle_time_ms. */
+int32_t request_charge(struct request *req, enum quota_kind kind, size_t len);
+
+/* Rows of __kappa_quotas. Key: version u8 = 0, kind u8, then user and client: who u8, length u8,
+ * name. Value: version u8 = 0, bytes per second as a big-endian double. A tombstone removes. */
+void quota_row_key(struct writer *w, enum quota_kind kind, const struct quota_entity *who);
+void quota_row_value(struct writer *w, double rate);

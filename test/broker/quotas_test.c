@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Quotas: which one holds for a client, how buckets fill, and over loopback what a client over its
+ * quota is told and that nothing is read from it in the meantime. The test client is User:ANONYMOUS
+ * with the client id "test".
+ */
+#include "broker/quotas/quotas.h"
+#include "test/lib/kafka_calls.h"
+#include "test/lib/log_server.h"
+#include <stdio.h>
+#include <time.h>
+
+static struct kafka_server server;
+static struct kafka_client c;
+
+static int start(void **state)
+{
+	(void)state;
+	kafka_server_start(&server, "uring", NULL);
+	kafka_connect(&c, &server);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	kafka_disconnect(&c);
+	kafka_server_remove(&server);
+	return 0;
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+#define DEFAULT_NAME "<default>" /* of an entity */
+#define PRODUCER     "producer_byte_rate"
+#define CONSUMER     "consumer_byte_rate"
+
+static struct str name_of(const char *name)
+{
+	return strcmp(name, DEFAULT_NAME) == 0 ? (struct str){NULL, 0} : str_of(name);
+}
+
+/* NULL: without that half. value 0: remove. */
+static const struct alter_client_quotas_response_entry *alter(
+    const char *user, const char *client, const char *key, double value, bool validate_only)
+{
+	struct alter_client_quotas_request_entity who[2];
+	struct alter_client_quotas_request_op op = {
+	    .key = str_of(key), .value = value, .remove = value == 0};
+	struct alter_client_quotas_request_entry entry = {.entity = {who, 0}, .ops = {&op, 1}};
+	struct alter_client_quotas_request body = {
+	    .entries = {&entry, 1}, .validate_only = validate_only};
+	if (user)
+		who[entry.entity.count++] =
+		    (struct alter_client_quotas_request_entity){STR("user"), name_of(user)};
+	if (client)
+		who[entry.entity.count++] =
+		    (struct alter_client_quotas_request_entity){STR("client-id"), name_of(client)};
+	const struct alter_client_quotas_response *r =
+	    kafka_call(&c, API_ALTER_CLIENT_QUOTAS, 1, &body);
+	assert_int_equal(r->entries.count, 1);
+	return &r->entries.at[0];
+}
+
+static void set(const char *user, const char *client, const char *key, double value)
+{
+	const struct alter_client_quotas_response_entry *e = alter(user, client, key, value, false);
+	if (e->error_code != 0)
+		fail_msg("%d " STR_FMT, e->error_code, STR_ARG(e->error_message));
+}
+
+struct component {
+	const char *type;
+	int8_t match;
+	const char *name;
+};
+static const struct describe_client_quotas_response *describe(
+    const struct component *parts, uint32_t count, bool strict)
+{
+	struct describe_client_quotas_request_component at[3];
+	struct describe_client_quotas_request body = {.components = {at, count}, .strict = strict};
+	for (uint32_t i = 0; i < count; i++)
+		at[i] = (struct describe_client_quotas_request_component){str_of(parts[i].type),
+		    parts[i].match, parts[i].name ? str_of(parts[i].name) : (struct str){NULL, 0}};
+	return kafka_call(&c, API_DESCRIBE_CLIENT_QUOTAS, 1, &body);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * S_NS + ts.tv_nsec;
+}
+
+static int64_t elapsed_ms(int64_t since_ns)
+{
+	return (now_ns() - since_ns) / MS_NS;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void what_is_set_is_described_and_survives(void **state)
+{
+	(void)state;
+	set("ann", NULL, PRODUCER, 1000);
+	set("ann", NULL, CONSUMER, 2000.5);
+	set("ann", "app", CONSUMER, 3000);
+	set(NULL, DEFAULT_NAME, PRODUCER, 4000);
+	kafka_disconnect(&c);
+	kafka_server_stop(&server);
+	kafka_server_start(&server, "uring", NULL);
+	kafka_connect(&c, &server);
+	const struct describe_client_quotas_response *r = describe(NULL, 0, false);
+	assert_int_equal(r->entries.count, 3);
+	r = describe(&(struct component){"user", 0, "ann"}, 1, true);
+	assert_int_equal(r->entries.count, 1);
+	assert_int_equal(r->entries.at[0].entity.count, 1);
+	assert_true(str_equal(r->entries.at[0].entity.at[0].entity_name, STR("ann")));
+	assert_int_equal(r->entries.at[0].values.count, 2);
+	assert_true(r->entries.at[0].values.at[0].value == 1000);
+	assert_true(r->entries.at[0].values.at[1].value == 2000.5);
+	assert_int_equal(
+	    describe(&(struct component){"user", 0, "ann"}, 1, false)->entries.count, 2);
+	assert_int_equal(
+	    describe(&(struct component){"user", 2, NULL}, 1, false)->entries.count, 2);
+	r = describe(&(struct component){"client-id", 1, NULL}, 1, false);
+	assert_int_equal(r->entries.count, 1);
+	assert_null(r->entries.at[0].entity.at[0].entity_name.ptr);
+	assert_int_equal(describe(&(struct component){"ip", 2, NULL}, 1, false)->entries.count, 0);
+	set("ann", NULL, PRODUCER, 0);
+	set("ann", NULL, CONSUMER, 0);
+	set("ann", NULL, CONSUMER, 0); /* once more: nothing there */
+	assert_int_equal(
+	    describe(&(struct component){"user", 0, "ann"}, 1, true)->entries.count, 0);
+}
+
+static void what_does_not_exist_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(alter("ann", NULL, "request_percentage", 50, false)->error_code, 42);
+	assert_int_equal(alter("ann", NULL, PRODUCER, -1, false)->error_code, 42);
+	assert_int_equal(alter("ann", NULL, PRODUCER, 0.5, false)->error_code, 42);
+	assert_int_equal(alter("", NULL, PRODUCER, 5, false)->error_code, 42);
+	assert_int_equal(alter(NULL, NULL, PRODUCER, 5, false)->error_code, 42);
+	assert_int_equal(alter("ann", NULL, PRODUCER, 5, true)->error_code, 0);
+	assert_int_equal(describe(NULL, 0, false)->entries.count, 0);
+	assert_int_equal(describe(&(struct component){"group", 2, NULL}, 1, false)->error_code, 35);
+	assert_int_equal(describe(&(struct component){"user", 7, NULL}, 1, false)->error_code, 42);
+	assert_int_equal(describe(&(struct component){"user", 0, NULL}, 1, false)->error_code, 42);
+	const struct component twice[] = {{"user", 2, NULL}, {"user", 1, NULL}};
+	assert_int_equal(describe(twice, 2, false)->error_code, 42);
+	struct alter_client_quotas_request_entity ip = {STR("ip"), STR("10.0.0.1")};
+	struct alter_client_quotas_request_op op = {
+	    .key = STR("connection_creation_rate"), .value = 5};
+	struct alter_client_quotas_request_entry entry = {{&ip, 1}, {&op, 1}};
+	struct alter_client_quotas_request body = {.entries = {&entry, 1}};
+	const struct alter_client_quotas_response *r =
+	    kafka_call(&c, API_ALTER_CLIENT_QUOTAS, 0, &body);
+	assert_int_equal(r->entries.at[0].error_code, 35);
+}
+
+/* ---- which one holds, and buckets ------------------------------------------------------------ */
+
+static struct log_server log_server;
+static struct quotas *quotas;
+
+static int quotas_start(void **state)
+{
+	(void)state;
+	log_server_init(&log_server);
+	assert_int_equal(quotas_open(log_server.log, &quotas), ERR_OK);
+	return 0;
+}
+
+static int quotas_stop(void **state)
+{
+	(void)state;
+	quotas_close(quotas);
+	log_server_release(&log_server);
+	return 0;
+}
+
+static struct quota_entity entity(const char *user, const char *client)
+{
+	struct quota_entity who = {0};
+	if (user)
+		who = (struct quota_entity){
+		    *user ? QUOTA_NAMED : QUOTA_DEFAULT, QUOTA_ABSENT, str_of(user), {0}};
+	if (client) {
+		who.client_is = *client ? QUOTA_NAMED : QUOTA_DEFAULT;
+		who.client = str_of(client);
+	}
+	return who;
+}
+
+/* "" is the default. */
+static void put(const char *user, const char *client, double rate)
+{
+	struct quota_entity who = entity(user, client);
+	struct writer key, value;
+	writer_init(&key, KIB);
+	writer_init(&value, KIB);
+	quota_row_key(&key, QUOTA_PRODUCE, &who);
+	quota_row_value(&value, rate);
+	struct log_row row = {.key = writer_bytes(&key), .value = writer_bytes(&value)};
+	if (rate == 0)
+		row.value = (struct bytes){NULL, 0};
+	assert_int_equal(log_table_put_wait(quotas->table, 0, &row, 1), ERR_OK);
+	writer_release(&key);
+	writer_release(&value);
+}
+
+static double rate_of(const char *user, const char *client)
+{
+	return quota_of(quotas, QUOTA_PRODUCE, str_of(user), str_of(client))->rate[QUOTA_PRODUCE];
+}
+
+static void the_most_specific_one_holds(void **state)
+{
+	static const char *const at[][2] = {{NULL, ""}, {NULL, "app"}, {"", NULL}, {"", ""},
+	    {"", "app"}, {"ann", NULL}, {"ann", ""}, {"ann", "app"}};
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		put(at[i][0], at[i][1], 8 - i);
+		assert_true(rate_of("ann", "app") == 8 - i);
+		assert_null(quota_of(quotas, QUOTA_FETCH, STR("ann"), STR("app")));
+	}
+	assert_true(rate_of("ann", "x") == 2);
+	assert_true(rate_of("bob", "app") == 4);
+	assert_true(rate_of("bob", "") == 5);
+	put("ann", "app", 0);
+	assert_true(rate_of("ann", "app") == 2);
+}
+
+static int64_t charge(const char *user, const char *client, size_t len, int64_t t)
+{
+	return quota_charge(quotas, QUOTA_PRODUCE, str_of(user), str_of(client), len, t);
+}
+
+static void buckets_fill_with_time_and_are_shared(void **state)
+{
+	int64_t t = S_NS;
+	(void)state;
+	put(NULL, "", 1000);
+	assert_int_equal(charge("u", "a", 1000, t), 0);
+	assert_in_range(charge("u", "a", 500, t), 500 * MS_NS, 501 * MS_NS);
+	assert_in_range(charge("v", "a", 500, t), S_NS, S_NS + MS_NS); /* the same bucket */
+	assert_int_equal(charge("u", "b", 1000, t), 0);                /* another client */
+	t += 10 * S_NS;                                                /* full again, not fuller */
+	assert_int_equal(charge("u", "a", 1000, t), 0);
+	assert_true(charge("u", "a", 100, t) > 0);
+	assert_int_equal(quota_charge(quotas, QUOTA_FETCH, STR("u"), STR("a"), 1 << 30, t), 0);
+	assert_int_equal(charge("u", "a", 1000000000, t), QUOTA_WAIT_MAX_NS);
+}
+
+static void very_many_clients_share_what_buckets_there_are(void **state)
+{
+	int64_t t = S_NS;
+	char name[16];
+	(void)state;
+	put(NULL, "", 1000);
+	for (int i = 0; i < QUOTA_BUCKETS_MAX + 100; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		(void)charge("u", name, 600, t);
+	}
+	assert_in_range(quotas->buckets.count, QUOTA_BUCKETS_MAX, QUOTA_BUCKETS_MAX + 1);
+	assert_true(charge("u", "fresh", 1, t) > 0);
+	t += S_NS; /* the full ones make room */
+	assert_int_equal(charge("u", "fresh too", 1000, t), 0);
+	assert_in_range(quotas->buckets.count, 1, 2);
+	put(NULL, "", 0);
+	assert_int_equal(quotas->buckets.count, 0);
+	assert_int_equal(charge("u", "fresh too", 1000, t), 0);
+}
+
+/* ---- over the wire --------------------------------------------------------------------------- */
+
+static const struct produce_response *produce_bulk(size_t total)
+{
+	struct produce_request_partition p = {0, kafka_bulk(&c, 1000, total)};
+	struct produce_request_topic t = {.name = STR("t"), .partition_data = {&p, 1}};
+	struct produce_request body = {.acks = -1, .timeout_ms = 5000, .topic_data = {&t, 1}};
+	return kafka_call(&c, API_PRODUCE, 9, &body);
+}
+
+static void a_producer_over_its_quota_is_told_and_rests(void **state)
+{
+	struct kafka_client other;
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	set(NULL, "test", PRODUCER, 100000);
+	const struct produce_response *r = produce_bulk(50000);
+	assert_int_equal(r->throttle_time_ms, 0);
+	r = produce_bulk(150000);
+	assert_int_equal(
+	    r->responses.at[0].partition_responses.at[0].error_code, 0); /* it is stored */
+	assert_in_range(r->throttle_time_ms, 500, 1100);
+	int32_t told_ms = r->throttle_time_ms;
+	int64_t since = now_ns();
+	kafka_connect(&other, &server); /* another connection is served: it only produces no more */
+	(void)kafka_topic_id(&other, "t");
+	assert_true(elapsed_ms(since) < told_ms);
+	kafka_disconnect(&other);
+	(void)kafka_topic_id(&c, "t");
+	assert_true(elapsed_ms(since) >= told_ms - 20);
+}
+
+static void a_consumer_over_its_quota_is_told_and_rests(void **state)
+{
+	struct fetch_request_partition p;
+	struct fetch_request_topic t = {.topic = STR("t"), .partitions = {&p, 1}};
+	struct fetch_request body;
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	produce_bulk(200000);
+	set("ANONYMOUS", NULL, CONSUMER, 100000);
+	msg_init(&fetch_request_partition_shape, &p);
+	msg_init(&fetch_request_shape, &body);
+	p.partition_max_bytes = MIB;
+	body.max_bytes = MIB;
+	body.topics.at = &t;
+	body.topics.count = 1;
+	const struct fetch_response *r = kafka_call(&c, API_FETCH, 11, &body);
+	int64_t since = now_ns();
+	assert_in_range(r->throttle_time_ms, 900, 1200);
+	assert_true(r->responses.at[0].partitions.at[0].records.count > 0);
+	int32_t told_ms = r->throttle_time_ms;
+	(void)kafka_topic_id(&c, "t");
+	assert_true(elapsed_ms(since) >= told_ms - 20);
+}
+
+static void a_resting_client_that_leaves_is_forgotten(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	set(NULL, DEFAULT_NAME, PRODUCER, 1);
+	assert_true(produce_bulk(5000)->throttle_time_ms > 1000000);
+	kafka_disconnect(&c);
+	kafka_connect(&c, &server);
+	assert_int_equal(describe(NULL, 0, false)->entries.count, 1);
+}
+
+static void features_stay_at_their_level(void **state)
+{
+	struct update_features_request_update u = {
+	    .feature = STR("group.version"), .max_version_level = 1, .upgrade_type = 1};
+	struct update_features_request body = {.feature_updates = {&u, 1}};
+	(void)state;
+	for (int16_t v = 0; v <= 2; v++) {
+		u.max_version_level = 1;
+		const struct update_features_response *r =
+		    kafka_call(&c, API_UPDATE_FEATURES, v, &body);
+		assert_int_equal(r->error_code, 0);
+		u.max_version_level = 0;
+		r = kafka_call(&c, API_UPDATE_FEATURES, v, &body);
+		assert_int_equal(v < 2 ? r->results.at[0].error_code : r->error_code, 95);
+	}
+	u.feature = STR("no.such");
+	const struct update_features_response *r = kafka_call(&c, API_UPDATE_FEATURES, 2, &body);
+	assert_int_equal(r->error_code, 95);
+}
+
+#define EACH(fn) cmocka_unit_test_setup_teardown(fn, start, stop)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    EACH (what_is_set_is_described_and_survives),
+	    EACH (what_does_not_exist_is_refused),
+	    cmocka_unit_test_setup_teardown(the_most_specific_one_holds, quotas_start, quotas_stop),
+	    cmocka_unit_test_setup_teardown(
+	        buckets_fill_with_time_and_are_shared, quotas_start, quotas_stop),
+	    cmocka_unit_test_setup_teardown(
+	        very_many_clients_share_what_buckets_there_are, quotas_start, quotas_stop),
+	    EACH (a_producer_over_its_quota_is_told_and_rests),
+	    EACH (a_consumer_over_its_quota_is_told_and_rests),
+	    EACH (a_resting_client_that_leaves_is_forgotten),
+	    EACH (features_stay_at_their_level),
+	};
+	return cmocka_run_group_tests_name("quotas", tests, NULL, NULL);
+}
