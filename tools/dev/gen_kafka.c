@@ -11,7 +11,8 @@
  *   <tabs>NAME TYPE VERSIONS [null VERSIONS] [default VALUE] [tag N]
  * TYPE is bool int8 int16 int32 int64 float64 uuid string bytes records (one slice, borrowed) or
  * slices (many, sent without copying), or a word that names a nested structure whose fields follow
- * one tab deeper; [] before it makes an array. VERSIONS is N, A-B or A+. A tagged field is in the tagged section of flexible versions.
+ * one tab deeper; [] before it makes an array. VERSIONS is N, A-B or A+. A tagged field is in the
+ * tagged section of flexible versions.
  */
 #include <ctype.h>
 #include <stdarg.h>
