@@ -65,17 +65,22 @@ void checkpointer_release(struct checkpointer *c)
 
 /* ---- marking --------------------------------------------------------------------------------- */
 
+static void dirty_add(struct checkpointer *c, struct segment *s)
+{
+	if (list_empty(&c->dirty))
+		loop_timer_set(c->log->loop, &c->timer,
+		    loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
+	list_push_back(&c->dirty, &s->dirty_node);
+	c->dirty_count++;
+}
+
 static void mark_dirty(struct checkpointer *c, struct segment *s)
 {
 	if (s->dirty)
 		return;
 	s->dirty = true;
 	descriptor_hold(&s->file);
-	if (list_empty(&c->dirty))
-		loop_timer_set(c->log->loop, &c->timer,
-		    loop_now_ns(c->log->loop) + c->log->options.checkpoint_ns);
-	list_push_back(&c->dirty, &s->dirty_node);
-	c->dirty_count++;
+	dirty_add(c, s);
 }
 
 void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len)
@@ -84,6 +89,28 @@ void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len)
 	c->dirty_bytes += len;
 	if (c->dirty_bytes >= c->log->options.checkpoint_bytes)
 		checkpoint_start(c);
+}
+
+void checkpoint_forget(struct checkpointer *c, struct segment *s)
+{
+	if (!s->dirty)
+		return;
+	list_remove(&s->dirty_node);
+	c->dirty_count--;
+	s->dirty = false;
+	behind_forget(&c->log->behind, s);
+	descriptor_unpin(&s->file);
+}
+
+void checkpoint_take_back(struct checkpointer *c, struct segment *s)
+{
+	ASSERT(s->dirty && !list_linked(&s->dirty_node));
+	if (s->index.fresh.count > 0 || (s->sealed && !s->index_sealed)) {
+		dirty_add(c, s);
+		return;
+	}
+	s->dirty = false;
+	descriptor_unpin(&s->file);
 }
 
 void checkpoint_seal(struct checkpointer *c, struct segment *s)
@@ -299,6 +326,7 @@ static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 		h.count = count;
 		h.segment_bytes = s->size;
 		h.last_append_ns = s->last_append_ns;
+		h.end_offset = s->end_offset;
 		e = index_file_hash(io, fd, count, &h.entries_hash);
 		if (e == ERR_OK) {
 			index_header_encode(&h, head);

@@ -115,7 +115,12 @@ void checkpoint_between(struct checkpointer *c);
 /* A round wrote `len` bytes to `s`. */
 struct segment;
 void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len);
+/* Its file goes, or is gone: it is not flushed. */
+void checkpoint_forget(struct checkpointer *c, struct segment *s);
 /* `s` is sealed and was not dirty: its index is to be sealed with the next checkpoint. */
 void checkpoint_seal(struct checkpointer *c, struct segment *s);
+/* `s` is dirty and in no list (recovery held it back): its index, if that lacks something, is
+ * written with the next checkpoint. */
+void checkpoint_take_back(struct checkpointer *c, struct segment *s);
 /* Blocks (turns the loop) until everything is flushed and recorded; start-up and stop. */
 MUST_USE enum err checkpoint_finish(struct checkpointer *c, bool clean);

@@ -150,7 +150,8 @@ static enum err index_end(struct segment_out *o)
 	    .count = o->entry_count,
 	    .segment_bytes = o->size,
 	    .generation = o->header.generation,
-	    .last_append_ns = o->last_append_ns};
+	    .last_append_ns = o->last_append_ns,
+	    .end_offset = o->header.rewrite.end_offset};
 	TRY(index_file_hash(o->io, o->idx, o->entry_count, &h.entries_hash));
 	index_header_encode(&h, head);
 	TRY(io_pwrite(o->io, o->idx, head, sizeof(head), 0));

@@ -282,6 +282,7 @@ static enum err dump_index_file(struct dump *d, int fd, struct bytes file)
 	dump_u64(d, "count", h.count);
 	dump_u64(d, "segment_bytes", h.segment_bytes);
 	dump_i64(d, "last_append_ns", h.last_append_ns);
+	dump_i64(d, "end_offset", h.end_offset);
 	dump_hash(d, "entries_hash", h.entries_hash);
 	TRY(dump_end(d));
 	if (h.flags & INDEX_SEALED)

@@ -4,9 +4,9 @@
  * in the file.
  *
  *   file header  magic u32 | version u16 | flags u16 | base offset i64 | count u64 | segment bytes
- * u32 | generation u32 | last append i64 | entries XXH3 u64 | header XXH3 u64; count to entries
- * hash are 0 until the segment is sealed entry        base offset i64 | pos u32 | len u32 | running
- * maximum timestamp i64 | sequence u64
+ * u32 | generation u32 | last append i64 | entries XXH3 u64 | end offset i64 | header XXH3 u64;
+ * count to end offset are 0 until the segment is sealed
+ *   entry        base offset i64 | pos u32 | len u32 | running maximum timestamp i64 | sequence u64
  */
 #include "log/index.h"
 #define XXH_INLINE_ALL
@@ -30,6 +30,7 @@ void index_header_encode(const struct index_header *h, uint8_t *out)
 	put_u32_le(out + 28, h->generation);
 	put_u64_le(out + 32, (uint64_t)h->last_append_ns);
 	put_u64_le(out + 40, h->entries_hash);
+	put_u64_le(out + 48, (uint64_t)h->end_offset);
 	put_u64_le(out + INDEX_HASH, XXH3_64bits_withSeed(out, INDEX_HASH, INDEX_SEED));
 }
 
@@ -44,6 +45,7 @@ enum err index_header_decode(const uint8_t *in, struct index_header *ret_header)
 	    .generation = get_u32_le(in + 28),
 	    .last_append_ns = (int64_t)get_u64_le(in + 32),
 	    .entries_hash = get_u64_le(in + 40),
+	    .end_offset = (int64_t)get_u64_le(in + 48),
 	};
 	if (get_u32_le(in) != INDEX_MAGIC)
 		return err_note(ERR_CORRUPT, "index header: not an index file");
@@ -74,6 +76,11 @@ struct index_entry index_entry_decode(const uint8_t *in)
 	    .max_timestamp_ms = (int64_t)get_u64_le(in + 16),
 	    .sequence = get_u64_le(in + 24),
 	};
+}
+
+uint64_t index_bytes_hash(struct bytes entries)
+{
+	return XXH3_64bits_withSeed(entries.ptr, entries.len, INDEX_SEED);
 }
 
 enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_hash)

@@ -25,6 +25,7 @@ struct index_header {
 	uint32_t generation;    /* of the segment it belongs to */
 	int64_t last_append_ns; /* append time of its last frame, when sealed */
 	uint64_t entries_hash;  /* XXH3-64 of all entries, when sealed */
+	int64_t end_offset;     /* exclusive, of its last frame, when sealed; 0 = not said */
 };
 void index_header_encode(const struct index_header *h, uint8_t *out);
 MUST_USE enum err index_header_decode(
@@ -75,6 +76,8 @@ MUST_USE enum err index_write(
 /* [any thread] XXH3-64 of the first `count` entries of an open index file, as in its sealed header.
  */
 MUST_USE enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_hash);
+/* The same of entries in memory. */
+uint64_t index_bytes_hash(struct bytes entries);
 
 enum index_key { INDEX_BY_OFFSET, INDEX_BY_TIMESTAMP, INDEX_BY_SEQUENCE };
 /*

@@ -26,11 +26,35 @@ static enum err iter_read_header(struct journal_iter *it, const char *path)
 	return ERR_OK;
 }
 
+/* Past the page cache, which has nothing of what was written past it and would read it in small
+ * pieces; a file of odd length through it. */
+static enum err iter_open_file(struct io *io, const char *path, int *ret_fd)
+{
+	struct io_stat st;
+	int fd;
+	size_t mark = err_mark();
+	enum err e = io_open(io, path, IO_READONLY | IO_DIRECT, &fd);
+	if (e == ERR_UNSUPPORTED) {
+		err_rewind(mark);
+		return io_open(io, path, IO_READONLY, ret_fd);
+	}
+	TRY(e);
+	e = io_fstat(io, fd, &st);
+	if (e == ERR_OK && st.size_bytes % IO_DIRECT_ALIGN == 0) {
+		*ret_fd = fd;
+		return ERR_OK;
+	}
+	enum err closed = io_close(io, fd);
+	TRY(e);
+	TRY(closed);
+	return io_open(io, path, IO_READONLY, ret_fd);
+}
+
 enum err journal_iter_open(struct journal_iter *it, struct io *io, const char *path, uint64_t from)
 {
 	ASSERT(from % JOURNAL_BLOCK == 0);
 	*it = (struct journal_iter){.io = io, .fd = -1, .pos = from ? from : JOURNAL_BLOCK};
-	enum err e = io_open(io, path, IO_READONLY, &it->fd);
+	enum err e = iter_open_file(io, path, &it->fd);
 	if (e == ERR_OK)
 		e = iter_read_header(it, path);
 	if (e != ERR_OK)

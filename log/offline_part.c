@@ -98,6 +98,7 @@ static enum err index_fill(struct offline_part *part, int fd, bool seal)
 		h.count = part->index.writing.count;
 		h.segment_bytes = part->pos;
 		h.last_append_ns = part->append_ns;
+		h.end_offset = part->next_offset;
 		TRY(index_file_hash(part->io, fd, h.count, &h.entries_hash));
 	}
 	index_header_encode(&h, head);

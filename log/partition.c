@@ -21,8 +21,12 @@ static void partition_free(struct log_partition *p)
 	ASSERT(p->refs == 0 && p->tasks == 0 && p->queued == 0);
 	while (list_pop_front(&p->waiters))
 		;
-	while ((n = list_pop_front(&p->segments)))
-		segment_free(CONTAINER_OF(n, struct segment, node));
+	while ((n = list_pop_front(&p->segments))) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		checkpoint_forget(&p->log->checkpointer, s); /* recovery wrote to what the catalog
+		                                                knows as deleted */
+		segment_free(s);
+	}
 	list_remove(&p->txn_node);
 	producers_release(&p->producers);
 	refusals_release(&p->refusals);

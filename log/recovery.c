@@ -222,11 +222,34 @@ static bool data_there(struct log *log)
 	return map_next(&log->partitions, &cursor) != NULL;
 }
 
+static void step_ended(struct recovery *r, enum recovery_step step)
+{
+	r->step_ns[step] = io_clock_ns(r->log->io, IO_CLOCK_MONOTONIC);
+}
+
+static long long step_ms(const struct recovery *r, enum recovery_step step)
+{
+	return (long long)((r->step_ns[step] - r->step_ns[step - 1]) / MS_NS);
+}
+
+static void report(const struct recovery *r)
+{
+	diag(DIAG_INFO, "recovered",
+	    "scan_ms=%lld journal_ms=%lld settle_ms=%lld flush_ms=%lld record_ms=%lld "
+	    "frames=%llu bytes=%llu epoch=%u",
+	    step_ms(r, RECOVERY_SCANNED), step_ms(r, RECOVERY_REPLAYED),
+	    step_ms(r, RECOVERY_SETTLED), step_ms(r, RECOVERY_FLUSHED),
+	    step_ms(r, RECOVERY_RECORDED), (unsigned long long)r->frames,
+	    (unsigned long long)r->bytes, r->log->epoch);
+}
+
 static enum err recover(struct recovery *r)
 {
 	struct log *log = r->log;
+	step_ended(r, RECOVERY_BEGIN);
 	TRY(read_record(r));
 	TRY(recovery_scan(r));
+	step_ended(r, RECOVERY_SCANNED);
 	if (log->journal_lock_fd >= 0)
 		TRY(checkpoint_reserve(log, r->record.header.row_count));
 	if (!r->record_found && !data_there(log)) {
@@ -238,14 +261,21 @@ static enum err recover(struct recovery *r)
 		TRY(journal_open(&log->journal, log));
 		TRY(recovery_journal(r));
 	}
+	step_ended(r, RECOVERY_REPLAYED);
 	TRY(settle_all(r));
+	step_ended(r, RECOVERY_SETTLED);
+	TRY(recovery_flush_segments(r));
+	step_ended(r, RECOVERY_FLUSHED);
 	adopt_state(r);
 	if (r->frames > 0)
 		recovery_verdict(ERR_DISTRUST, "frames=%llu bytes=%llu",
 		    (unsigned long long)r->frames, (unsigned long long)r->bytes);
 	/* The new epoch, durable before the first append, and with it the end of this recovery. */
 	TRY(checkpoint_finish(&log->checkpointer, false));
-	return rounds_write_mark(&log->rounds);
+	TRY(rounds_write_mark(&log->rounds));
+	step_ended(r, RECOVERY_RECORDED);
+	report(r);
+	return ERR_OK;
 }
 
 enum err recovery_run(struct log *log)
@@ -256,7 +286,12 @@ enum err recovery_run(struct log *log)
 	log->recovery = r;
 	r->log = log;
 	map_init(&r->rows);
-	return recover(r);
+	list_init(&r->flushed);
+	enum err e = recover(r);
+	recovery_flushed_return(r);
+	if (e != ERR_OK) /* no checkpoint of what was not recovered */
+		loop_timer_cancel(log->loop, &log->checkpointer.timer);
+	return e;
 }
 
 void recovery_free(struct recovery *r)

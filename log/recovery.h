@@ -17,6 +17,15 @@
 #include "log/checkpoint.h"
 #include "log/partition.h"
 
+enum recovery_step {
+	RECOVERY_BEGIN,
+	RECOVERY_SCANNED,
+	RECOVERY_REPLAYED,
+	RECOVERY_SETTLED,
+	RECOVERY_FLUSHED,
+	RECOVERY_RECORDED,
+	RECOVERY_STEPS
+};
 struct recovery {
 	struct log *log;
 	struct checkpoint_record record;
@@ -34,6 +43,8 @@ struct recovery {
 	uint32_t epoch;         /* greatest seen */
 	uint64_t frames, bytes; /* put back */
 	size_t buffered;        /* bytes in replay buffers */
+	struct list flushed;    /* struct segment: durable, but for their indexes: still dirty */
+	int64_t step_ns[RECOVERY_STEPS]; /* when each step ended */
 };
 
 /* What is known of a partition's durable end before the journal is looked at. */
@@ -87,10 +98,21 @@ MUST_USE enum err recovery_flush(struct recovery *r);
 /* partition_txn.c: finds the open transactions, none of which begins before `from`. */
 MUST_USE enum err recovery_transactions(struct recovery *r, struct log_partition *p, int64_t from);
 MUST_USE enum err recovery_settle(struct recovery *r, struct log_partition *p);
+/* recovery_flush.c: makes every dirty segment durable, all at once. Their indexes are written by
+ * the first checkpoint after the start: recovery_flushed_return makes it theirs again. */
+MUST_USE enum err recovery_flush_segments(struct recovery *r);
+void recovery_flushed_return(struct recovery *r);
+/* Or lets go of them: there are more than descriptors. */
+void recovery_flushed_forget(struct recovery *r);
 /* recovery_index.c: makes the index of `s` cover its frames up to `end`, from its file as far as
  * that is right, else from the frames (REBUILT). A frame that does not verify becomes an entry all
  * the same, and the partition is DAMAGED. */
 MUST_USE enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t end);
+/*
+ * A sealed segment whose index file says all of it: ends and links are taken from there and from
+ * the header of the segment behind it, no frame is read. False: recovery_index is to be asked.
+ */
+MUST_USE enum err recovery_index_sealed(struct segment *s, uint32_t end, bool *ret_taken);
 /* Adds the entry of one frame to the index in memory; padding only moves the end. */
 MUST_USE enum err recovery_index_frame(
     struct segment *s, const struct frame *f, int64_t max_timestamp_ms, uint32_t pos);
@@ -104,6 +126,8 @@ MUST_USE enum err recovery_index_hole(struct segment *s, uint32_t pos, uint32_t 
 MUST_USE enum err recovery_direct_frame(struct recovery *r, struct segment *s,
     const struct journal_item *item, bool deep, struct frame *ret_frame,
     struct batch_header *ret_batch);
+/* What replaying this entry will read of its DIRECT frames: the disk begins with it. */
+MUST_USE enum err recovery_direct_ahead(struct recovery *r, const struct journal_found *f);
 /* The DIRECT frames of the last entry: ERR_CORRUPT when one does not verify (TORN_ROUND). */
 MUST_USE enum err recovery_direct_last(struct recovery *r, const struct journal_found *f);
 /* How much longer a COPY of the entry is, which has the bytes of DIRECT frames too. */

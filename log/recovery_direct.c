@@ -61,6 +61,31 @@ static struct segment *direct_segment(struct recovery *r, const struct journal_i
 	return recovery_segment(p, item->segment);
 }
 
+enum err recovery_direct_ahead(struct recovery *r, const struct journal_found *found)
+{
+	const struct segment *open = NULL;
+	enum err e = ERR_OK;
+	int fd = -1;
+	for (uint32_t i = 0; i < found->entry.item_count && e == ERR_OK; i++) {
+		struct journal_item item = journal_found_item(found, i);
+		const struct segment *s = direct_segment(r, &item);
+		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+		if (!s)
+			continue;
+		if (s != open && fd >= 0)
+			e = io_close(r->log->io, fd);
+		if (s != open && e == ERR_OK)
+			e = partition_path(s->partition, segment_file_name(s, ".log", name), path);
+		if (s != open && e == ERR_OK)
+			e = io_open(r->log->io, path, IO_READONLY, &fd);
+		open = s;
+		if (e == ERR_OK)
+			io_prefetch(r->log->io, fd, item.pos, IO_DIRECT_ALIGN);
+	}
+	enum err closed = open && e == ERR_OK ? io_close(r->log->io, fd) : ERR_OK;
+	return e == ERR_OK ? closed : e;
+}
+
 enum err recovery_direct_last(struct recovery *r, const struct journal_found *found)
 {
 	for (uint32_t i = 0; i < found->entry.item_count; i++) {

@@ -4,10 +4,18 @@
  * it, and end_offset, last_sequence, last_link belong to the frame before that. An index file is
  * believed as far as its last entry in range agrees with the frame it points to; what is missing is
  * made from the frames.
+ *
+ * A start with thousands of small segments must not wait for a frame of each of them to come from
+ * the disk. A sealed index was written after its segment was durable, and has a checksum over all
+ * of it: when that and the size of the segment are right, it is believed without a look at the
+ * frames. Their rot is found as in the middle of any segment: by who reads them, and by the
+ * scrubber.
  */
 #include "log/batch.h"
 #include "log/engine.h"
 #include "log/recovery.h"
+
+enum { INDEX_READ_BYTES = 16384 };
 
 int64_t recovery_max_timestamp(const struct frame *f, struct bytes batch)
 {
@@ -85,31 +93,42 @@ static enum err index_walk(
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static enum err entry_read(struct io *io, int fd, uint64_t number, struct index_entry *ret)
+/* An open index file, and its beginning: of thousands of small segments that is all of it. */
+struct index_file {
+	struct io *io;
+	int fd;
+	size_t len; /* of `head` */
+	uint8_t head[INDEX_READ_BYTES];
+};
+
+static enum err entry_read(const struct index_file *x, uint64_t number, struct index_entry *ret)
 {
+	uint64_t at = INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES;
 	uint8_t raw[INDEX_ENTRY_BYTES];
-	TRY(io_pread_all(
-	    io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
+	if (at + sizeof(raw) <= x->len)
+		memcpy(raw, x->head + at, sizeof(raw));
+	else
+		TRY(io_pread_all(x->io, x->fd, raw, sizeof(raw), at));
 	*ret = index_entry_decode(raw);
 	return ERR_OK;
 }
 
 /* How many entries lie before `end`; the last of them. */
-static enum err entries_before(struct io *io, int fd, uint64_t count, uint32_t end,
+static enum err entries_before(const struct index_file *x, uint64_t count, uint32_t end,
     uint64_t *ret_count, struct index_entry *ret_last)
 {
 	uint64_t low = 0, high = count;
 	struct index_entry e;
 	while (low < high) {
 		uint64_t mid = low + (high - low) / 2;
-		TRY(entry_read(io, fd, mid, &e));
+		TRY(entry_read(x, mid, &e));
 		if (e.pos < end && e.len <= end - e.pos)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	if (low > 0)
-		TRY(entry_read(io, fd, low - 1, ret_last));
+		TRY(entry_read(x, low - 1, ret_last));
 	*ret_count = low;
 	return ERR_OK;
 }
@@ -130,23 +149,26 @@ static enum err entry_agrees(
 static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int idx, uint32_t end)
 {
 	struct io *io = r->log->io;
-	uint8_t head[INDEX_HEADER_BYTES];
+	struct index_file x = {.io = io, .fd = idx};
 	struct index_header h;
 	struct index_entry last = {0}, first;
 	struct frame f;
-	struct io_stat st;
 	uint64_t count;
 
-	TRY(io_pread_all(io, idx, head, sizeof(head), 0));
-	TRY(index_header_decode(head, &h));
-	TRY(io_fstat(io, idx, &st));
+	TRY(io_pread(io, idx, x.head, sizeof(x.head), 0, &x.len));
+	if (x.len < INDEX_HEADER_BYTES)
+		return err_note(ERR_EOF, "index is shorter than its header");
+	TRY(index_header_decode(x.head, &h));
+	struct io_stat st = {.size_bytes = x.len};
+	if (x.len == sizeof(x.head))
+		TRY(io_fstat(io, idx, &st));
 	uint64_t all = (st.size_bytes - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES;
 	if (h.base_offset != s->base_offset || h.generation != s->generation ||
 	    ((h.flags & INDEX_SEALED) && h.count != all))
 		return err_note(ERR_CORRUPT, "index is of another segment or cut");
-	TRY(entries_before(io, idx, all, end, &count, &last));
+	TRY(entries_before(&x, all, end, &count, &last));
 	if (count > 0) {
-		TRY(entry_read(io, idx, 0, &first));
+		TRY(entry_read(&x, 0, &first));
 		if (first.pos < SEGMENT_HEADER_BYTES || first.base_offset != s->base_offset)
 			return err_note(ERR_CORRUPT, "index does not begin where the segment does");
 		TRY(entry_agrees(r, s, fd, &last, &f));
@@ -166,12 +188,76 @@ static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int id
 	return ERR_OK;
 }
 
-static enum err index_adopt(struct recovery *r, struct segment *s, int fd, uint32_t end)
+static enum err index_open(struct io *io, const struct segment *s, unsigned flags, int *ret_fd)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	int idx;
 	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
-	enum err e = io_open(r->log->io, path, 0, &idx);
+	return io_open(io, path, flags, ret_fd);
+}
+
+/* The header and the last entry of a whole sealed index; *ret_whole false: it is not one, or too
+ * large for one read. */
+static enum err sealed_read(struct index_file *x, bool *ret_whole, struct index_header *ret_header,
+    struct index_entry *ret_last)
+{
+	struct index_header h;
+	*ret_whole = false;
+	TRY(io_pread(x->io, x->fd, x->head, sizeof(x->head), 0, &x->len));
+	if (x->len < INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES || x->len == sizeof(x->head))
+		return ERR_OK;
+	struct bytes entries = bytes_of(x->head + INDEX_HEADER_BYTES, x->len - INDEX_HEADER_BYTES);
+	if (index_header_decode(x->head, &h) != ERR_OK || !(h.flags & INDEX_SEALED) ||
+	    entries.len / INDEX_ENTRY_BYTES != h.count || entries.len % INDEX_ENTRY_BYTES != 0 ||
+	    index_bytes_hash(entries) != h.entries_hash)
+		return ERR_OK; /* recovery_index says what is wrong with it */
+	*ret_last = index_entry_decode(entries.ptr + entries.len - INDEX_ENTRY_BYTES);
+	*ret_header = h;
+	*ret_whole = true;
+	return ERR_OK;
+}
+
+enum err recovery_index_sealed(struct segment *s, uint32_t end, bool *ret_taken)
+{
+	struct index_file x = {.io = s->partition->log->io};
+	struct index_header h = {0};
+	struct index_entry last = {0};
+	bool whole;
+	*ret_taken = false;
+	if (!s->sealed || end != s->size || s->durable_size != SEGMENT_HEADER_BYTES)
+		return ERR_OK;
+	const struct segment *next = CONTAINER_OF(s->node.next, struct segment, node);
+	size_t mark = err_mark();
+	enum err e = index_open(x.io, s, IO_READONLY, &x.fd);
+	if (e == ERR_NOT_FOUND) {
+		err_rewind(mark);
+		return ERR_OK;
+	}
+	TRY(e);
+	e = sealed_read(&x, &whole, &h, &last);
+	enum err closed = io_close(x.io, x.fd);
+	TRY(e);
+	TRY(closed);
+	err_rewind(mark);
+	if (!whole || h.base_offset != s->base_offset || h.generation != s->generation ||
+	    h.segment_bytes != end || h.end_offset <= last.base_offset ||
+	    h.end_offset != next->base_offset)
+		return ERR_OK;
+	s->index.file_count = h.count;
+	s->index.max_timestamp_ms = last.max_timestamp_ms;
+	s->index_sealed = true;
+	s->durable_size = end;
+	s->end_offset = h.end_offset;
+	s->last_sequence = last.sequence;
+	s->last_link = next->previous_link;
+	s->last_append_ns = h.last_append_ns;
+	*ret_taken = true;
+	return ERR_OK;
+}
+
+static enum err index_adopt(struct recovery *r, struct segment *s, int fd, uint32_t end)
+{
+	int idx;
+	enum err e = index_open(r->log->io, s, 0, &idx);
 	if (e != ERR_OK)
 		return e;
 	e = file_adopt(r, s, fd, idx, end);

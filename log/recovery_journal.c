@@ -82,6 +82,8 @@ static enum err read_entries(
 			l->checkpoint = f.entry.checkpoint_number;
 		if (f.entry.number >= it->check_from)
 			TRY(seen_add(l, &s));
+		if (f.good && f.entry.number >= it->check_from)
+			TRY(recovery_direct_ahead(r, &f));
 	}
 	return e == ERR_EOF ? ERR_OK : e;
 }

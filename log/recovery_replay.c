@@ -18,17 +18,9 @@
  */
 static enum err release_all(struct recovery *r)
 {
-	struct checkpointer *c = &r->log->checkpointer;
-	struct list_node *n;
 	TRY(recovery_flush(r));
-	while ((n = list_pop_front(&c->dirty))) {
-		struct segment *s = CONTAINER_OF(n, struct segment, dirty_node);
-		s->dirty = false;
-		enum err e = io_fdatasync(r->log->io, s->file.fd);
-		descriptor_unpin(&s->file);
-		TRY(e);
-	}
-	c->dirty_count = 0;
+	TRY(recovery_flush_segments(r));
+	recovery_flushed_forget(r);
 	return ERR_OK;
 }
 
@@ -76,10 +68,14 @@ enum err recovery_flush(struct recovery *r)
 		struct replay *rp = p->replay;
 		if (!rp || rp->buf.len == 0)
 			continue;
-		/* not through replay_write: that may come here again */
+		/* when there is no descriptor left not through recovery_open: that comes here again
+		 */
 		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-		int fd = rp->segment->file.fd;
-		bool mine = rp->segment->file.state != DESCRIPTOR_OPEN;
+		int fd;
+		bool mine = rp->segment->file.state != DESCRIPTOR_OPEN &&
+		            descriptors_full(&r->log->descriptors);
+		if (!mine)
+			TRY(recovery_open(r, rp->segment, &fd));
 		if (mine) {
 			TRY(partition_path(p, segment_file_name(rp->segment, ".log", name), path));
 			TRY(io_open(r->log->io, path, 0, &fd));
@@ -98,10 +94,11 @@ enum err recovery_flush(struct recovery *r)
 
 struct segment *recovery_segment(const struct log_partition *p, int64_t base_offset)
 {
-	LIST_EACH (&p->segments, n, next) {
+	/* from the newest: what the journal has is among the last of thousands */
+	for (struct list_node *n = p->segments.head.prev; n != &p->segments.head; n = n->prev) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		if (s->base_offset == base_offset)
-			return s;
+		if (s->base_offset <= base_offset)
+			return s->base_offset == base_offset ? s : NULL;
 	}
 	return NULL;
 }
@@ -349,14 +346,16 @@ static enum err lost_suffix(struct recovery *r, struct segment *s, uint32_t end)
 	return ERR_OK;
 }
 
-static enum err settle_segment(struct recovery *r, struct segment *s)
+/* Indexes the frames of `s` up to where it is known to end, or as far as they go. */
+static enum err settle_frames(struct recovery *r, struct segment *s, uint32_t end)
 {
-	uint32_t end = known_end(r, s);
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	int fd;
-	if (end > s->size && !s->replayed)
-		TRY(lost_suffix(r, s, end));
-	bool lost = end > s->size && !s->replayed;
+	bool lost = end > s->size && !s->replayed, taken = false;
+	if (!lost && end > 0)
+		TRY(recovery_index_sealed(s, end, &taken));
+	if (taken)
+		return ERR_OK;
 	TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 	enum err e = ERR_OK;
@@ -366,7 +365,16 @@ static enum err settle_segment(struct recovery *r, struct segment *s)
 		e = walk_on(r, s, fd);
 	enum err closed = io_close(r->log->io, fd);
 	TRY(e);
-	TRY(closed);
+	return closed;
+}
+
+static enum err settle_segment(struct recovery *r, struct segment *s)
+{
+	uint32_t end = known_end(r, s);
+	int fd;
+	if (end > s->size && !s->replayed)
+		TRY(lost_suffix(r, s, end));
+	TRY(settle_frames(r, s, end));
 	if (s->size > s->durable_size && end == 0)
 		partition_damaged(
 		    s->partition, s, s->durable_size, "end unknown: no checkpoint record");
@@ -387,19 +395,13 @@ static enum err drop_unborn(struct recovery *r, struct segment *s)
 {
 	struct log_partition *p = s->partition;
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	struct checkpointer *c = &r->log->checkpointer;
 	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
 	TRY(io_unlink(r->log->io, path));
 	TRY(partition_path(p, segment_name(s->base_offset, ".snap", name), path));
 	enum err e = io_unlink(r->log->io, path);
 	if (e != ERR_OK && e != ERR_NOT_FOUND)
 		return e;
-	if (s->dirty) {
-		list_remove(&s->dirty_node);
-		c->dirty_count--;
-		s->dirty = false;
-		descriptor_unpin(&s->file);
-	}
+	checkpoint_forget(&r->log->checkpointer, s);
 	list_remove(&s->node);
 	p->segment_count--;
 	segment_free(s);

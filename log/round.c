@@ -235,8 +235,10 @@ static void stretch_durable(struct round_stretch *st)
 	struct round *r = st->round;
 	if (!st->visible)
 		stretch_visible(st);
+	uint64_t replay_bytes = 0;
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next) {
 		const struct round_frame *f = &r->frames[i];
+		replay_bytes += st->direct ? ROUND_DIRECT_REPLAY : f->len;
 		p->frames_pending--;
 		st->segment->frames_pending--;
 		if (f->control) {
@@ -254,9 +256,10 @@ static void stretch_durable(struct round_stretch *st)
 	p->durable_end = last->base_offset + last->records;
 	st->segment->durable_size = st->to;
 	st->segment->durable_link = last->link;
-	/* what is DIRECT is durable: only its index entries wait for the checkpoint */
+	/* what is DIRECT is durable: only its index entries wait for the checkpoint, and a start
+	 * after a kill would look at each frame */
 	struct log *log = r->rounds->log;
-	checkpoint_dirty(&log->checkpointer, st->segment, st->direct ? 0 : st->to - st->from);
+	checkpoint_dirty(&log->checkpointer, st->segment, replay_bytes);
 	if (!st->direct && st->segment->dirty)
 		behind_add(&log->behind, st->segment);
 }

@@ -59,6 +59,8 @@ enum { ROUND_PAD_MAX = ROUND_TAIL_BLOCK + FRAME_HEADER_BYTES }; /* padding is sh
 #define ROUND_DIRECT_BYTES (256 * KIB)                          /* measured: log/README.md */
 /* when the round before was that large, batches of a quarter of it go DIRECT too */
 enum { ROUND_DIRECT_BUSY = 4 };
+/* what replaying one costs a start, as bytes towards the next checkpoint: 4,096 in 64 MiB */
+#define ROUND_DIRECT_REPLAY (16 * KIB)
 /* in one round unless one is larger; at most a quarter of a journal file */
 #define ROUND_DIRECT_MAX (8 * MIB)
 #define ROUND_NO_FRAME   UINT32_MAX

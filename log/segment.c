@@ -138,7 +138,7 @@ enum err segment_new(
 	s->rewrite = header->rewrite;
 	memcpy(s->secret, header->seed, sizeof(s->secret));
 	s->seed = frame_seed_of(header->seed);
-	s->last_link = s->durable_link = header->previous_link;
+	s->previous_link = s->last_link = s->durable_link = header->previous_link;
 	list_node_init(&s->node);
 	list_node_init(&s->dirty_node);
 	list_node_init(&s->behind_node);

@@ -30,7 +30,8 @@ struct segment {
 	struct segment_rewrite rewrite; /* what its header says of it, generation > 0 */
 	uint8_t secret[16];
 	struct frame_seed seed;
-	uint64_t last_link; /* of its last visible frame, else the header's previous_link */
+	uint64_t previous_link; /* of its header */
+	uint64_t last_link;     /* of its last visible frame, else the header's previous_link */
 	/* the same for what is durable: behind it only for topics that opted out */
 	uint32_t durable_size;
 	uint64_t durable_sequence, durable_link;

@@ -190,6 +190,11 @@ enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 	return io->ops->fallocate(io, fd, pos, len);
 }
 
+void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
+{
+	io->ops->prefetch(io, fd, pos, len);
+}
+
 enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat)
 {
 	return io->ops->stat(io, path, ret_stat);

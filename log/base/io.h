@@ -107,6 +107,7 @@ struct io_ops {
 	enum err (*fsync)(struct io *io, int fd);
 	enum err (*truncate)(struct io *io, int fd, uint64_t size_bytes);
 	enum err (*fallocate)(struct io *io, int fd, uint64_t pos, uint64_t len);
+	void (*prefetch)(struct io *io, int fd, uint64_t pos, size_t len);
 	enum err (*stat)(struct io *io, const char *path, struct io_stat *ret_stat);
 	enum err (*fstat)(struct io *io, int fd, struct io_stat *ret_stat);
 	enum err (*mkdir)(struct io *io, const char *path);
@@ -187,6 +188,8 @@ MUST_USE enum err io_fdatasync(struct io *io, int fd);
 MUST_USE enum err io_fsync(struct io *io, int fd);
 MUST_USE enum err io_truncate(struct io *io, int fd, uint64_t size_bytes);
 MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
+/* A hint: begin to read [pos, pos + len) into the page cache, so that io_pread need not wait. */
+void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len);
 /* ERR_NOT_FOUND when there is nothing. */
 MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat);
 MUST_USE enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat);

@@ -150,6 +150,12 @@ enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len
 	return ERR_OK;
 }
 
+void posix_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
+{
+	(void)io;
+	(void)posix_fadvise(fd, (off_t)pos, (off_t)len, POSIX_FADV_WILLNEED); /* a hint */
+}
+
 static struct io_stat stat_of(const struct stat *st)
 {
 	return (struct io_stat){

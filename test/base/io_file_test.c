@@ -69,8 +69,8 @@ static void opening_says_what_is_missing_or_in_the_way(struct io_fixture *f)
 	assert_non_null(strstr(err_chain(), "missing"));
 	assert_int_equal(io_open(f->io, io_path(f, "no/such"), IO_CREATE, &fd), ERR_NOT_FOUND);
 	write_text(f, "there", "x");
-	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd),
-	    ERR_EXISTS);
+	assert_int_equal(
+	    io_open(f->io, io_path(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd), ERR_EXISTS);
 	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_DIRECTORY, &fd), ERR_NOT_FOUND);
 	assert_int_equal(io_open(f->io, io_path(f, "there/below"), 0, &fd), ERR_NOT_FOUND);
 	assert_int_equal(io_open(f->io, f->dir, 0, &fd), ERR_REFUSED);
@@ -102,6 +102,19 @@ static void truncation_cuts_and_extends_with_zeros(struct io_fixture *f)
 	assert_ok(io_pread_all(f->io, fd, buf, 5, 0));
 	assert_memory_equal(buf, "abc\0\0", 5);
 	assert_ok(io_close(f->io, fd));
+}
+
+static void prefetch_changes_nothing(struct io_fixture *f)
+{
+	char got[5] = {0};
+	size_t len;
+	int fd = open_file(f, "ahead", IO_CREATE);
+	assert_int_equal(io_pwrite(f->io, fd, "bytes", 5, 0), ERR_OK);
+	io_prefetch(f->io, fd, 0, 4096);
+	io_prefetch(f->io, fd, 1 << 20, 4096);
+	assert_int_equal(io_pread(f->io, fd, got, 5, 0, &len), ERR_OK);
+	assert_memory_equal(got, "bytes", 5);
+	assert_int_equal(io_close(f->io, fd), ERR_OK);
 }
 
 static void fallocate_extends_and_keeps_what_is_there(struct io_fixture *f)
@@ -305,16 +318,16 @@ static void space_is_known(struct io_fixture *f)
 	uint64_t free_bytes = 0, total_bytes = 0;
 	assert_ok(io_space(f->io, f->dir, &free_bytes, &total_bytes));
 	assert_true(total_bytes > 0 && free_bytes <= total_bytes);
-	assert_int_equal(io_space(f->io, io_path(f, "missing"), &free_bytes, &total_bytes),
-	    ERR_NOT_FOUND);
+	assert_int_equal(
+	    io_space(f->io, io_path(f, "missing"), &free_bytes, &total_bytes), ERR_NOT_FOUND);
 	err_clear();
 }
 
 static void direct_files_take_aligned_blocks(struct io_fixture *f)
 {
 	int fd = -1;
-	enum err e = io_open(f->io, io_path(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT,
-	    &fd);
+	enum err e =
+	    io_open(f->io, io_path(f, "direct"), IO_CREATE | IO_EXCLUSIVE | IO_DIRECT, &fd);
 	if (e == ERR_UNSUPPORTED) {
 		/* refused: nothing may be left in the way of a buffered file */
 		fd = open_file(f, "direct", IO_CREATE | IO_EXCLUSIVE);
@@ -369,6 +382,7 @@ int main(void)
 	    IO_CASE(opening_says_what_is_missing_or_in_the_way),
 	    IO_CASE(a_read_only_descriptor_refuses_writes),
 	    IO_CASE(truncation_cuts_and_extends_with_zeros),
+	    IO_CASE(prefetch_changes_nothing),
 	    IO_CASE(fallocate_extends_and_keeps_what_is_there),
 	    IO_CASE(a_listing_is_sorted_and_without_dots),
 	    IO_CASE(listing_many_names_survives_each_failed_allocation),

@@ -198,6 +198,8 @@ def read_index(d, segment):
     _, sealed, _, count, segment_bytes = struct.unpack_from("<HHqQI", d, 4)
     need("index is sealed", sealed == 1 and count == len(segment["frames"]) and segment_bytes == segment["bytes"])
     need("index entries' checksum", u64(d, 40) == xxh3(s, d[64:]))
+    last = segment["frames"][-1]
+    need("index end offset", u64(d, 48) == last["base_offset"] + len(last["records"]))
     newest = -1
     for i, f in enumerate(segment["frames"]):
         newest = max(newest, f["max_ms"])

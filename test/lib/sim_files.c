@@ -348,6 +348,14 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 	return fd_result(failed ? failed : sim_apply(s, &op), "allocate", fd);
 }
 
+void sim_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
+{
+	int failed = 0;
+	ASSERT(file_of(sim_of(io), fd, false, &failed));
+	(void)pos;
+	(void)len;
+}
+
 /* ---- state ----------------------------------------------------------------------------------- */
 
 static struct io_stat stat_of(const struct sim_inode *n)

@@ -172,6 +172,8 @@ static void make_index(struct writer *out)
 	    .last_append_ns = placed[FRAMES - 1].frame.append_time_ns,
 	    .entries_hash = XXH3_64bits_withSeed(out->ptr + INDEX_HEADER_BYTES,
 	        (size_t)FRAMES * INDEX_ENTRY_BYTES, UINT64_C(0x786469617070616b)),
+	    .end_offset = placed[FRAMES - 1].frame.base_offset +
+	                  (int64_t)placed[FRAMES - 1].frame.last_offset_delta + 1,
 	};
 	index_header_encode(&h, out->ptr);
 	writer_release(&segment);

@@ -505,6 +505,80 @@ static void a_bad_index_is_rebuilt(void **state)
 	assert_no_event("rebuilt");
 }
 
+#define SEALED       "/data/topics/topic1-0/00000000000000000000.log"
+#define SEALED_INDEX "/data/topics/topic1-0/00000000000000000000.idx"
+
+/* The last entry of the sealed segment's index. */
+static struct index_entry sealed_last(void)
+{
+	uint8_t raw[INDEX_ENTRY_BYTES];
+	int fd;
+	assert_ok(io_open(w.io, SEALED_INDEX, IO_READONLY, &fd));
+	assert_ok(io_pread_all(w.io, fd, raw, sizeof(raw), file_bytes(SEALED_INDEX) - sizeof(raw)));
+	assert_ok(io_close(w.io, fd));
+	return index_entry_decode(raw);
+}
+
+static const struct segment *sealed_segment(void)
+{
+	struct list_node *first = list_first(&w.f.partitions[1][0]->segments);
+	assert_non_null(first);
+	ASSERT(first);
+	return CONTAINER_OF(first, struct segment, node);
+}
+
+static void a_sealed_segment_ends_where_its_index_says(void **state)
+{
+	struct log_read r;
+	(void)state;
+	fill(1, 0, 40);
+	stop(true);
+	struct index_entry last = sealed_last();
+	file_flip(SEALED, last.pos + 20); /* a start does not read it */
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("damaged");
+	assert_int_equal(end_of(1), 40);
+	const struct segment *s = sealed_segment();
+	assert_int_equal(s->end_offset, last.base_offset + 1);
+	assert_int_equal(s->last_sequence, last.sequence);
+	assert_int_equal(s->durable_link, CONTAINER_OF(s->node.next, struct segment, node)->previous_link);
+	assert_int_equal(log_read_wait(&w.f, 1, 0, last.base_offset, 1, &r), ERR_CORRUPT); /* a reader does */
+	log_read_release(&r);
+	assert_event("damaged");
+}
+
+static void the_index_of_a_sealed_segment_that_was_cut_is_not_believed(void **state)
+{
+	(void)state;
+	fill(1, 0, 40);
+	stop(true);
+	file_truncate(SEALED, sealed_last().pos + 10);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("damaged");
+	assert_int_equal(append_one(1), ERR_DAMAGED);
+}
+
+static void indexes_of_what_was_put_back_are_written_while_serving(void **state)
+{
+	struct io_stat st;
+	(void)state;
+	fill(1, 0, 40);
+	stop(false); /* before any checkpoint */
+	assert_int_equal(io_stat(w.io, SEALED_INDEX, &st), ERR_NOT_FOUND);
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("distrust");
+	assert_int_equal(io_stat(w.io, SEALED_INDEX, &st), ERR_NOT_FOUND);
+	assert_readable(1, 0, 40); /* from memory */
+	for (int64_t end = loop_now_ns(w.f.loop) + 6 * S_NS; loop_now_ns(w.f.loop) < end;)
+		log_fixture_turn(&w.f);
+	assert_int_equal(sealed_last().base_offset, sealed_segment()->end_offset - 1);
+	assert_readable(1, 0, 40);
+	stop(false);
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("rebuilt");
+	assert_readable(1, 0, 40);
+}
+
 static void sequences_that_were_told_too_early_are_burnt_by_name(void **state)
 {
 	(void)state;
@@ -605,6 +679,9 @@ int main(void)
 		TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
 		TEST(overlapping_segments_are_refused),
 		TEST(a_bad_index_is_rebuilt),
+		TEST(a_sealed_segment_ends_where_its_index_says),
+		TEST(the_index_of_a_sealed_segment_that_was_cut_is_not_believed),
+		TEST(indexes_of_what_was_put_back_are_written_while_serving),
 		TEST(sequences_that_were_told_too_early_are_burnt_by_name),
 		TEST(a_clean_stop_burns_nothing),
 		TEST(data_that_nobody_opens_are_orphans),
