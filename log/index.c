@@ -259,20 +259,28 @@ enum err index_find_memory(const struct index *x, struct index_probe probe,
 	return ERR_OK;
 }
 
+struct index_source {
+	struct io *io;
+	int fd;
+	bool now; /* only what the page cache has */
+};
+
 /* Reads entries [from, from + count) of the file. */
 static enum err page_read(
-    struct io *io, int fd, uint64_t from, size_t count, struct index_entry *ret)
+    const struct index_source *x, uint64_t from, size_t count, struct index_entry *ret)
 {
 	uint8_t raw[INDEX_PAGE * INDEX_ENTRY_BYTES];
 	ASSERT(count <= INDEX_PAGE);
-	TRY(io_pread_all(
-	    io, fd, raw, count * INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES + from * INDEX_ENTRY_BYTES));
+	size_t len = count * INDEX_ENTRY_BYTES;
+	uint64_t pos = INDEX_HEADER_BYTES + from * INDEX_ENTRY_BYTES;
+	TRY(x->now ? io_pread_now(x->io, x->fd, raw, len, pos)
+	           : io_pread_all(x->io, x->fd, raw, len, pos));
 	for (size_t i = 0; i < count; i++)
 		ret[i] = index_entry_decode(raw + i * INDEX_ENTRY_BYTES);
 	return ERR_OK;
 }
 
-enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_probe probe,
+static enum err source_find(const struct index_source *x, uint64_t count, struct index_probe probe,
     struct index_entry *ret_entry, uint64_t *ret_number)
 {
 	struct index_entry page[INDEX_PAGE];
@@ -280,21 +288,35 @@ enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_pro
 
 	while (high - low > INDEX_PAGE) {
 		uint64_t mid = low + (high - low) / 2;
-		TRY(page_read(io, fd, mid, 1, page));
+		TRY(page_read(x, mid, 1, page));
 		if (probe_at_or_before(probe, page))
 			high = mid;
 		else
 			low = mid + 1;
 	}
-	TRY(page_read(io, fd, low, (size_t)(high - low), page));
+	TRY(page_read(x, low, (size_t)(high - low), page));
 	uint64_t number;
 	TRY(probe_number(
 	    probe, low + probe_count(probe, page, (size_t)(high - low)), count, &number));
 	if (number < low || number >= high)
-		TRY(page_read(io, fd, number, 1, page));
+		TRY(page_read(x, number, 1, page));
 	*ret_entry = number < low || number >= high ? page[0] : page[number - low];
 	*ret_number = number;
 	return ERR_OK;
+}
+
+enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_probe probe,
+    struct index_entry *ret_entry, uint64_t *ret_number)
+{
+	return source_find(
+	    &(struct index_source){io, fd, false}, count, probe, ret_entry, ret_number);
+}
+
+enum err index_find_now(struct io *io, int fd, uint64_t count, struct index_probe probe,
+    struct index_entry *ret_entry, uint64_t *ret_number)
+{
+	return source_find(
+	    &(struct index_source){io, fd, true}, count, probe, ret_entry, ret_number);
 }
 
 enum err index_write(struct io *io, int fd, uint64_t file_count, const struct index_run *run)

@@ -97,3 +97,6 @@ MUST_USE enum err index_find_memory(const struct index *x, struct index_probe pr
 /* [any thread] Searches the first `count` entries of an open index file. ERR_NOT_FOUND, ERR_IO. */
 MUST_USE enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_probe probe,
     struct index_entry *ret_entry, uint64_t *ret_number);
+/* The same as far as the page cache has it, without waiting: ERR_AGAIN. The loop may call it. */
+MUST_USE enum err index_find_now(struct io *io, int fd, uint64_t count, struct index_probe probe,
+    struct index_entry *ret_entry, uint64_t *ret_number);

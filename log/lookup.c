@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Index lookups: memory first, then the file on the pool. */
+/* Index lookups: memory first, then the file as far as it is cached, then the file on the pool. */
 #include "log/lookup.h"
 #include "log/engine.h"
 
@@ -24,25 +24,32 @@ static void lookup_run(struct pool_job *job)
 
 static bool lookup_submit(struct lookup *l);
 
+/*
+ * An answer from the file. False: it is not among those that the file had, and a checkpoint moved
+ * some there meanwhile: the search goes on.
+ */
+static bool lookup_judge(struct lookup *l)
+{
+	if (l->err != ERR_NOT_FOUND || l->probe.by == INDEX_BY_OFFSET)
+		return true;
+	if (l->file_count < l->segment->index.file_count)
+		return lookup_submit(l);
+	/* the first behind them, if there is one */
+	struct index_probe all = {INDEX_BY_SEQUENCE, 0};
+	struct index memory = l->segment->index;
+	memory.file_count = 0;
+	l->err = index_find_memory(&memory, all, &l->entry, &l->number);
+	l->number += l->segment->index.file_count;
+	return true;
+}
+
 static void lookup_done(struct pool_job *job)
 {
 	struct lookup *l = CONTAINER_OF(job, struct lookup, job);
 	mem_free(l->path);
 	l->path = NULL;
-	if (l->err == ERR_NOT_FOUND && l->probe.by != INDEX_BY_OFFSET) {
-		/* Not among those in the file: the first behind them, if there is one. */
-		if (l->file_count < l->segment->index.file_count) {
-			if (!lookup_submit(l)) /* a checkpoint moved some there meanwhile */
-				return;
-		} else {
-			struct index_probe all = {INDEX_BY_SEQUENCE, 0};
-			struct index memory = l->segment->index;
-			memory.file_count = 0;
-			l->err = index_find_memory(&memory, all, &l->entry, &l->number);
-			l->number += l->segment->index.file_count;
-		}
-	}
-	l->done(l);
+	if (lookup_judge(l))
+		l->done(l);
 }
 
 /* True when it ended here (with an error). */
@@ -66,10 +73,36 @@ static bool lookup_submit(struct lookup *l)
 	return true;
 }
 
+/* The index file is open and pinned. True when it ended here. */
+static bool lookup_now(struct lookup *l)
+{
+	struct segment *s = l->segment;
+	l->file_count = s->index.file_count;
+	l->err = index_find_now(s->partition->log->io, s->index_file.fd, l->file_count, l->probe,
+	    &l->entry, &l->number);
+	descriptor_unpin(&s->index_file);
+	return l->err == ERR_AGAIN ? lookup_submit(l) : lookup_judge(l);
+}
+
+static void lookup_opened(struct descriptor_pin *pin)
+{
+	struct lookup *l = CONTAINER_OF(pin, struct lookup, pin);
+	l->err = pin->err;
+	if (l->err != ERR_OK || lookup_now(l))
+		l->done(l);
+}
+
 bool lookup_start(
     struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l))
 {
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	*l = (struct lookup){.segment = s, .probe = probe, .done = done};
 	l->err = index_find_memory(&s->index, probe, &l->entry, &l->number);
-	return l->err != ERR_AGAIN || lookup_submit(l);
+	if (l->err != ERR_AGAIN)
+		return true;
+	l->err = partition_path(s->partition, segment_file_name(s, ".idx", name), path);
+	if (l->err != ERR_OK)
+		return true;
+	l->pin.done = lookup_opened;
+	return descriptor_pin(&s->index_file, path, &l->pin) && lookup_now(l);
 }

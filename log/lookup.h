@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Finding an index entry of a segment from the loop: at once when it is in memory, else on the pool
- * from the index file. Caller-owned, `done` exactly once when lookup_start returned false.
+ * Finding an index entry of a segment from the loop: at once when it is in memory or in what the
+ * page cache has of the open index file, else on the pool. Caller-owned, `done` exactly once when
+ * lookup_start returned false.
  */
 #include "log/segment.h"
 
 struct lookup {
 	struct pool_job job;
+	struct descriptor_pin pin;
 	struct segment *segment; /* held by the caller until done */
 	struct index_probe probe;
 	uint64_t file_count;

@@ -105,6 +105,7 @@ static void segment_drop(struct segment *s)
 	ASSERT(s->gone && s->holds == 0 && !s->dirty);
 	descriptor_discard(&s->file);
 	descriptor_discard(&s->direct);
+	descriptor_discard(&s->index_file);
 	if (p->state == PARTITION_OPEN) /* else it went to the trash with its directory */
 		d = mem_calloc(1, sizeof(*d));
 	if (!d || engine_path(p->log, d->dir, "topics/%s", p->dir) != ERR_OK) {

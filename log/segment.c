@@ -145,6 +145,7 @@ enum err segment_new(
 	index_init(&s->index);
 	descriptor_init(&s->file, &p->log->descriptors, 0);
 	descriptor_init(&s->direct, &p->log->descriptors, IO_DIRECT);
+	descriptor_init(&s->index_file, &p->log->descriptors, IO_READONLY);
 	*ret_segment = s;
 	return ERR_OK;
 }
@@ -158,6 +159,7 @@ void segment_free(struct segment *s)
 	tail_forget(&s->partition->log->tail, s);
 	descriptor_release(&s->file);
 	descriptor_release(&s->direct);
+	descriptor_release(&s->index_file);
 	index_release(&s->index);
 	mem_free(s);
 }

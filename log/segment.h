@@ -39,11 +39,12 @@ struct segment {
 	uint64_t tail_number; /* journal entry with the newest image of its last block (round.h) */
 	int64_t created_ns;   /* wall clock: segment.ms counts from here */
 	struct index index;
-	struct descriptor file;   /* through the page cache */
-	struct descriptor direct; /* past it: DIRECT frames */
-	uint64_t direct_round;    /* number of the last one that flushed it for DIRECT frames */
-	unsigned holds;           /* leases and reads in flight */
-	unsigned frames_pending;  /* stamped, their round not complete */
+	struct descriptor file;       /* through the page cache */
+	struct descriptor direct;     /* past it: DIRECT frames */
+	struct descriptor index_file; /* for lookups */
+	uint64_t direct_round;        /* number of the last one that flushed it for DIRECT frames */
+	unsigned holds;               /* leases and reads in flight */
+	unsigned frames_pending;      /* stamped, their round not complete */
 	bool keep_snap;      /* gone, but its snapshot stays: another generation has its base */
 	int codec_seen;      /* recompress.c: 1 + the codec that none of its batches lacks */
 	uint32_t scrub_pass; /* the last one that has seen it: scrub.c */

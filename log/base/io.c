@@ -190,6 +190,11 @@ enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 	return io->ops->fallocate(io, fd, pos, len);
 }
 
+enum err io_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos)
+{
+	return io->ops->pread_now(io, fd, buf, len, pos);
+}
+
 void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
 {
 	io->ops->prefetch(io, fd, pos, len);

@@ -107,6 +107,7 @@ struct io_ops {
 	enum err (*fsync)(struct io *io, int fd);
 	enum err (*truncate)(struct io *io, int fd, uint64_t size_bytes);
 	enum err (*fallocate)(struct io *io, int fd, uint64_t pos, uint64_t len);
+	enum err (*pread_now)(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 	void (*prefetch)(struct io *io, int fd, uint64_t pos, size_t len);
 	enum err (*stat)(struct io *io, const char *path, struct io_stat *ret_stat);
 	enum err (*fstat)(struct io *io, int fd, struct io_stat *ret_stat);
@@ -188,6 +189,11 @@ MUST_USE enum err io_fdatasync(struct io *io, int fd);
 MUST_USE enum err io_fsync(struct io *io, int fd);
 MUST_USE enum err io_truncate(struct io *io, int fd, uint64_t size_bytes);
 MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
+/*
+ * Reads exactly len bytes if the page cache has them all, without waiting for the disk: ERR_AGAIN
+ * otherwise, and where the system cannot tell. The loop's thread may call it at any time.
+ */
+MUST_USE enum err io_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 /* A hint: begin to read [pos, pos + len) into the page cache, so that io_pread need not wait. */
 void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len);
 /* ERR_NOT_FOUND when there is nothing. */

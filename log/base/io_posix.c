@@ -150,6 +150,15 @@ enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len
 	return ERR_OK;
 }
 
+enum err posix_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos)
+{
+	struct iovec iov = {buf, len};
+	(void)io;
+	/* whatever it says but "all of it", a read that may wait says better */
+	ssize_t n = preadv2(fd, &iov, 1, (off_t)pos, RWF_NOWAIT);
+	return n == (ssize_t)len ? ERR_OK : ERR_AGAIN;
+}
+
 void posix_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
 {
 	(void)io;

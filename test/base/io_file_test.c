@@ -117,6 +117,20 @@ static void prefetch_changes_nothing(struct io_fixture *f)
 	assert_int_equal(io_close(f->io, fd), ERR_OK);
 }
 
+static void pread_now_has_all_or_says_again(struct io_fixture *f)
+{
+	char got[5] = {0};
+	int fd = open_file(f, "now", IO_CREATE);
+	assert_int_equal(io_pwrite(f->io, fd, "bytes", 5, 0), ERR_OK);
+	enum err e = io_pread_now(f->io, fd, got, 5, 0);
+	assert_true(e == ERR_OK || e == ERR_AGAIN); /* AGAIN: the file system cannot tell */
+	if (e == ERR_OK)
+		assert_memory_equal(got, "bytes", 5);
+	assert_int_equal(io_pread_now(f->io, fd, got, 5, 1), ERR_AGAIN);
+	assert_int_equal(io_pread_now(f->io, fd, got, 5, 4096), ERR_AGAIN);
+	assert_int_equal(io_close(f->io, fd), ERR_OK);
+}
+
 static void fallocate_extends_and_keeps_what_is_there(struct io_fixture *f)
 {
 	int fd = open_file(f, "alloc", IO_CREATE);
@@ -383,6 +397,7 @@ int main(void)
 	    IO_CASE(a_read_only_descriptor_refuses_writes),
 	    IO_CASE(truncation_cuts_and_extends_with_zeros),
 	    IO_CASE(prefetch_changes_nothing),
+	    IO_CASE(pread_now_has_all_or_says_again),
 	    IO_CASE(fallocate_extends_and_keeps_what_is_there),
 	    IO_CASE(a_listing_is_sorted_and_without_dots),
 	    IO_CASE(listing_many_names_survives_each_failed_allocation),

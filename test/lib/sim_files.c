@@ -348,6 +348,13 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 	return fd_result(failed ? failed : sim_apply(s, &op), "allocate", fd);
 }
 
+enum err sim_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos)
+{
+	size_t got = 0;
+	TRY(sim_pread(io, fd, buf, len, pos, &got));
+	return got == len ? ERR_OK : ERR_AGAIN;
+}
+
 void sim_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
 {
 	int failed = 0;

@@ -492,6 +492,7 @@ static const struct io_ops sim_ops = {
     .fsync = sim_sync,
     .truncate = sim_truncate,
     .fallocate = sim_fallocate,
+    .pread_now = sim_pread_now,
     .prefetch = sim_prefetch,
     .stat = sim_stat,
     .fstat = sim_fstat,
