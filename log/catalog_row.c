@@ -227,3 +227,12 @@ void gap_row_write(struct writer *w, const struct catalog_partition_row *row)
 	    (long long)row->gap_to, (unsigned long long)row->gap_first_sequence,
 	    (unsigned long long)row->gap_last_sequence);
 }
+
+enum err gap_row_parse(
+    struct bytes value, uint64_t *ret_first_sequence, uint64_t *ret_last_sequence)
+{
+	if (!str_to_u64(line_of(value, "first_sequence"), ret_first_sequence) ||
+	    !str_to_u64(line_of(value, "last_sequence"), ret_last_sequence))
+		return bad_row("gap", "sequences");
+	return ERR_OK;
+}

@@ -92,6 +92,7 @@ static enum err run(struct fsck *f)
 		TRY(f->sink->journal(f->sink->ctx, f));
 	TRY(fsck_partitions(f));
 	TRY(fsck_catalog(f));
+	TRY(fsck_sequences(f));
 	TRY(fsck_quarantine(f));
 	if (f->sink && f->sink->finish)
 		TRY(f->sink->finish(f->sink->ctx, f));
@@ -115,6 +116,7 @@ static void release(struct fsck *f)
 		mem_free(end);
 	map_release(&f->ends);
 	fsck_catalog_release(f);
+	fsck_sequences_release(f);
 	checkpoint_record_release(&f->record);
 	mem_free(f->frames);
 	mem_free(f->images);

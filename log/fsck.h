@@ -7,6 +7,7 @@
  *                    that a start would put back                              fsck_journal.c
  *   fsck_partitions  every segment, frame by frame, with its index and snapshot   fsck_partition.c
  *   fsck_catalog     topics: what has no data, and what data has no topic         fsck_catalog.c
+ *   fsck_sequences   over all partitions: given once, and every hole named   fsck_sequence.c
  *   fsck_quarantine  what earlier starts cut and kept                              fsck_report.c
  *
  * Salvage, the new journal and the adoption of orphans are the same walk with a sink that is shown
@@ -95,6 +96,16 @@ struct fsck_sink {
 	bool ends_unknown; /* take every frame that verifies: nothing is torn */
 };
 
+/* Which sequences somebody has, over all partitions. */
+struct fsck_sequences {
+	uint64_t **chunks; /* a bit each; NULL = nobody has any of these */
+	size_t chunk_count;
+	uint64_t count, last, twice, beyond;
+	struct checkpoint_gap *holes; /* what HOLE frames and gaps name */
+	size_t hole_count, hole_capacity;
+	bool deleted; /* records or topics were, so holes need no name */
+};
+
 struct fsck {
 	struct io *io;
 	const char *data_dir;
@@ -121,6 +132,7 @@ struct fsck {
 	struct map topics; /* struct fsck_topic by id, those in trash too */
 	struct map rows;   /* struct fsck_row by key */
 	bool catalog_read;
+	struct fsck_sequences sequences;
 	/* partitions whose directories are there */
 	struct fsck_found {
 		struct partition_key key;
@@ -171,6 +183,13 @@ MUST_USE enum err fsck_direct(struct fsck *f, uint64_t number, bool *ret_holds);
 struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
 
 MUST_USE enum err fsck_partitions(struct fsck *f);
+/* A batch has this sequence. ERR_NOMEM. */
+MUST_USE enum err fsck_sequence(struct fsck *f, const char *dir, uint64_t sequence);
+/* Something names these as a hole. ERR_NOMEM. */
+MUST_USE enum err fsck_sequence_hole(struct fsck *f, uint64_t first, uint64_t last);
+/* After partitions and catalog: what nobody has, and what somebody has twice. */
+MUST_USE enum err fsck_sequences(struct fsck *f);
+void fsck_sequences_release(struct fsck *f);
 /* `len` more bytes of segments are done. */
 void fsck_progress(struct fsck *f, uint64_t len);
 /* The size of all segment files, for progress. */

@@ -18,6 +18,8 @@ static enum err put_row(struct fsck *f, const struct record *r)
 		row->key = bytes_of(row->data, r->key.len);
 		row->value = bytes_of(row->data + r->key.len, r->value.len);
 	}
+	if (!row && row_name_parse(r->key).kind == ROW_TOPIC)
+		f->sequences.deleted = true;
 	mem_free(map_remove(&f->rows, r->key));
 	if (!row)
 		return ERR_OK;

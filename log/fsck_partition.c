@@ -266,6 +266,18 @@ static enum err show(
 	return sink->frame(sink->ctx, &seen);
 }
 
+/* Its sequences, among those of all partitions. */
+static enum err account(struct chain *c, const struct frame *frame, struct bytes body)
+{
+	struct frame_hole hole;
+	if (!(frame->flags & FRAME_HOLE))
+		return fsck_sequence(c->f, c->dir, frame->sequence);
+	if (frame_hole_decode(frame, body, &hole) == ERR_OK)
+		return fsck_sequence_hole(c->f, hole.first_sequence, frame->sequence);
+	err_clear(); /* told as a fault */
+	return ERR_OK;
+}
+
 /* A frame whose checksums verify. */
 static enum err take(struct chain *c, const struct frame *frame, struct bytes batch)
 {
@@ -279,6 +291,7 @@ static enum err take(struct chain *c, const struct frame *frame, struct bytes ba
 	if (fault)
 		damaged(c, frame, fault);
 	TRY(show(c, frame, batch, fault));
+	TRY(account(c, frame, batch));
 	index_check(c, frame, fault ? NULL : &h);
 	step(c, frame);
 	c->f->frames_read++;
@@ -411,6 +424,7 @@ static enum err bad_place(struct chain *c, const struct frame *frame, bool *ret_
 		static const char fault[] = "body checksum does not verify";
 		damaged(c, frame, fault);
 		TRY(show(c, frame, (struct bytes){NULL, 0}, fault));
+		TRY(fsck_sequence(c->f, c->dir, frame->sequence));
 		index_check(c, frame, NULL);
 		step(c, frame);
 		return ERR_OK;
@@ -601,6 +615,7 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 	c->key = (struct partition_key){h->topic_id, h->partition};
 	c->end = fsck_end_of(c->f, c->key);
 	TRY(fsck_log_start(c->f, c->key, &c->log_start));
+	c->f->sequences.deleted |= c->log_start > 0;
 	static const struct fsck_end nothing;
 	if (c->f->sink && c->f->sink->ends_unknown)
 		c->end = NULL;
@@ -653,6 +668,7 @@ static enum err check_files(struct chain *c, const struct io_names *names)
 	TRY(generations_read(c->f->io, path, names, &g));
 	const struct fsck_sink *sink = c->f->sink;
 	enum err err = ERR_OK;
+	c->f->sequences.deleted |= g.count > 0 && g.files[0].base_offset > 0;
 	if (g.count > 0 && sink && sink->partition)
 		err = sink->partition(sink->ctx, c->f, c->dir, g.files[0].base_offset);
 	for (size_t i = 0; i < g.count && err == ERR_OK; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log/catalog.h"
+#include "log/engine.h"
 #include "log/frame.h"
 #include "test/lib/log_server.h"
 #include "test/lib/seed.h"
@@ -387,10 +388,73 @@ static void every_sampled_bit_of_every_file_is_told(void **state)
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+/* ---- sequences over all partitions ---- */
+
+static void says(const char *text)
+{
+	if (!strstr(lines, text))
+		fail_msg("no \"%s\" in:\n%s", text, lines);
+}
+
+static void every_sequence_is_a_batch_or_named(void **state)
+{
+	static const char *const none[] = {"kappa.durability=none", NULL};
+	(void)state;
+	assert_int_equal(fsck(), ERR_OK);
+	says("verdict=OK sequences=27 last=27 missing=0 in_holes=0 deleted_or_lost=0");
+	log_server_open(&server);
+	log_server_create(&server, "fast", 1, none);
+	log_server_append(&server, "fast", 0, "a");
+	log_server_crash(&server); /* burns what it had reserved */
+	log_server_append(&server, "u", 0, "b");
+	log_server_close(&server);
+	assert_int_equal(fsck(), ERR_OK);
+	says(" deleted_or_lost=0");
+	assert_null(strstr(lines, "missing=0 "));
+	says(" findings=0");
+}
+
+static void a_hole_that_nothing_names_is_told(void **state)
+{
+	(void)state;
+	log_server_open(&server);
+	server.log->rounds.next_sequence += 5;
+	log_server_append(&server, "u", 0, "behind the hole");
+	log_server_close(&server);
+	assert_int_equal(fsck(), ERR_OK);
+	says("verdict=GAP sequences=5 behind=1 reason=");
+	says(" missing=5 in_holes=0 deleted_or_lost=5");
+	log_server_open(&server);
+	struct log_topic_req req;
+	assert_int_equal(
+	    log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, &req), ERR_OK);
+	log_server_close(&server);
+	assert_int_equal(fsck(), ERR_OK); /* now they may have been of records that were deleted */
+	assert_null(strstr(lines, "verdict=GAP"));
+}
+
+static void a_sequence_that_two_have_is_damage(void **state)
+{
+	(void)state;
+	struct bytes file;
+	assert_int_equal(io_mkdir(server.io, path_of("topics/copy-0")), ERR_OK);
+	assert_int_equal(io_read_file(server.io, path_of(segment(0, ".log")), MIB, &file), ERR_OK);
+	assert_int_equal(
+	    io_write_file(server.io, path_of("topics/copy-0/00000000000000000000.log"), file),
+	    ERR_OK);
+	mem_free((void *)(uintptr_t)file.ptr);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	says("reason=\"another batch has this sequence\"");
+	says("verdict=DAMAGED partition=");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_clean_directory_has_no_findings),
+	    TEST(every_sequence_is_a_batch_or_named),
+	    TEST(a_hole_that_nothing_names_is_told),
+	    TEST(a_sequence_that_two_have_is_damage),
 	    TEST(a_served_directory_is_left_alone),
 	    TEST(another_directory_is_refused),
 	    TEST(a_crash_leaves_only_what_the_next_start_puts_right),
