@@ -28,8 +28,9 @@ OPT_debug   := -O0 -g3
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread
 OPT_cov     := -O0 -g --coverage
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifeq ($(OPT_$(CONFIG)),)
-$(error CONFIG=$(CONFIG): choose release, debug, asan, tsan or cov)
+$(error CONFIG=$(CONFIG): choose release, debug, asan, tsan, cov or fuzz)
 endif
 VERSION := 0.1.0
 CFLAGS_ALL  := -std=gnu17 -D_GNU_SOURCE -DKAPPA_VERSION='"$(VERSION)"' $(WARN) $(HARDEN) $(OPT_$(CONFIG)) \
@@ -61,6 +62,7 @@ A_broker := $(B)/libbroker.a $(A_log)
 A_proc   := $(B)/libproc.a $(A_log)
 A_replay := $(B)/libreplay.a $(A_proc)
 A_tools  := $(B)/libtools.a $(B)/libbroker.a $(A_replay)
+A_fuzz   := $(B)/libfuzz.a $(B)/libtest.a $(B)/libbroker.a $(A_proc)
 A_sim    := $(B)/libsim.a $(B)/libtest.a $(B)/libbroker.a $(A_replay)
 L_base   := $(LIBS_base)
 L_log    := $(LIBS_log) $(L_base)
@@ -69,6 +71,7 @@ L_proc   := $(LIBS_proc) $(L_log)
 L_replay := $(L_proc)
 L_tools  := $(LIBS_tools) $(LIBS_broker) $(L_proc)
 L_sim    := $(LIBS_broker) $(L_proc)
+L_fuzz   := $(L_sim)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -127,6 +130,24 @@ $(eval $(call unit,replay,replay))
 $(eval $(call unit,tools,tools))
 $(eval $(call unit,sim,sim))
 $(eval $(call unit,crash,log))
+$(eval $(call unit,fuzz,fuzz))
+# fuzz targets: libFuzzer of clang runs them, replay_test what is kept
+OBJ_fuzz := $(patsubst %.c,$(B)/obj/%.o,$(wildcard test/fuzz/*_fuzz.c) test/fuzz/fuzz.c)
+$(B)/libfuzz.a: $(OBJ_fuzz)
+	$(call say,AR,$@)rm -f $@; mkdir -p $(@D); ar qcs $@ $^
+$(B)/test/fuzz/fuzz: $(B)/obj/test/fuzz/fuzz_main.o $(A_fuzz)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ -lcmocka $(L_fuzz)
+FUZZ_CC ?= $(firstword $(foreach c,clang clang-14,$(if $(shell command -v $c),$c)) clang)
+## fuzz: look for inputs that break T=TARGET (see test/fuzz/fuzz.c) for SECONDS=60, with clang; needs make deps-dev
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CONFIG=fuzz CC="$(FUZZ_WRAP) $(FUZZ_CC)" build/fuzz/test/fuzz/fuzz
+	$(Q)$(MAKE) --no-print-directory $(B)/test/fuzz/replay_test
+	$(Q)for t in $(or $(T),$$(sed -n 's/^    {"\([a-z]*\)".*/\1/p' test/fuzz/fuzz.c)); do \
+	  mkdir -p build/fuzz/found/$$t && $(B)/test/fuzz/replay_test unpack $$t build/fuzz/found/$$t && \
+	  KAPPA_FUZZ=$$t build/fuzz/test/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=25 -rss_limit_mb=4096 \
+	    -max_len=4096 -artifact_prefix=build/fuzz/$$t- -print_final_stats=1 -verbosity=0 build/fuzz/found/$$t || exit 1; done
+.PHONY: fuzz
 # what the programs of test/crash share
 OBJ_crash := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %_test.c %_main.c,$(wildcard test/crash/*.c)))
 $(B)/libcrash.a: $(OBJ_crash)

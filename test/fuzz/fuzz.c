@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test/fuzz/fuzz.h"
+
+const struct fuzz_target fuzz_targets[] = {
+    {"decoder", decoder_fuzz, decoder_seeds, 20},
+    {"batch", batch_fuzz, batch_seeds, 300},
+    {"log", log_fuzz, log_seeds, 300},
+    {"sql", sql_fuzz, sql_seeds, 60},
+    {"json", json_fuzz, json_seeds, 300},
+    {"http", http_fuzz, http_seeds, 10},
+    {"native", native_fuzz, native_seeds, 2},
+    {"scram", scram_fuzz, scram_seeds, 300},
+};
+const size_t fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
+
+const struct fuzz_target *fuzz_target_find(const char *name)
+{
+	for (size_t i = 0; i < fuzz_target_count; i++) {
+		if (strcmp(fuzz_targets[i].name, name) == 0)
+			return &fuzz_targets[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Fuzz targets: each takes any bytes, and neither crashes, hangs, nor takes more memory than it
+ * may. `make fuzz T=NAME SECONDS=n` lets clang's libFuzzer look for inputs (fuzz_main.c);
+ * replay_test.c runs those that are kept in test/fuzz/corpus, and small changes of them.
+ */
+#include "log/base/base.h"
+
+struct fuzz_target {
+	const char *name;
+	void (*run)(struct bytes in);
+	/* Writes first inputs, one emit each; NULL: none. */
+	void (*seeds)(void (*emit)(void *ctx, struct bytes in), void *ctx);
+	unsigned changes; /* of each kept input in replay_test: fewer where a run is slow */
+};
+extern const struct fuzz_target fuzz_targets[];
+extern const size_t fuzz_target_count;
+const struct fuzz_target *fuzz_target_find(const char *name);
+
+#define FUZZ_TARGET(name)                                                                          \
+	void name##_fuzz(struct bytes in);                                                         \
+	void name##_seeds(void (*emit)(void *ctx, struct bytes in), void *ctx)
+FUZZ_TARGET(decoder);
+FUZZ_TARGET(batch);
+FUZZ_TARGET(log);
+FUZZ_TARGET(sql);
+FUZZ_TARGET(json);
+FUZZ_TARGET(http);
+FUZZ_TARGET(native);
+FUZZ_TARGET(scram);
