@@ -288,6 +288,7 @@ static enum err wait_for_end(struct serve *s, const sigset_t *signals)
 static void close_all(struct serve *s)
 {
 	notify_systemd("STOPPING=1");
+	serve_feed_close(s);
 	http_close(s->http);
 	if (s->broker)
 		broker_http_detach(s->broker);
@@ -317,6 +318,7 @@ static enum err serve_run(struct serve *s)
 	TRY(open_all(s));
 	loop_disown(s->loop);
 	TRY(thread_start(&s->loop_thread, "kappa-loop", run_loop, s));
+	TRY(serve_feed_open(s));
 	http_set_ready(s->http, true);
 	announce(s);
 	return wait_for_end(s, &signals);

@@ -7,6 +7,7 @@
 #include "tools/config.h"
 #include "tools/listeners.h"
 
+struct serve_feed;
 struct serve {
 	struct config config;
 	struct listeners listeners;
@@ -18,8 +19,12 @@ struct serve {
 	struct replay *replay;
 	struct http *http;
 	struct broker *broker;
+	struct serve_feed *feed;
 	struct thread loop_thread;
 	char kafka_address[300];
 };
 /* /v1/sql, /v1/views..., /v1/dlq...: handlers over processor and replay. */
 MUST_USE enum err serve_view_routes(struct serve *s);
+/* Feeds of the native door (serve_feed.c); the loop runs between the two. */
+MUST_USE enum err serve_feed_open(struct serve *s);
+void serve_feed_close(struct serve *s);

@@ -5,6 +5,7 @@ import re
 import signal
 import stat
 import subprocess
+import time
 import json
 import harness
 
@@ -85,6 +86,26 @@ def test_the_door_can_be_off_or_on_a_loopback_port(t):
                               "--http", "127.0.0.1:0", "--native", "tcp://0.0.0.0:0"], capture_output=True, text=True,
                              timeout=60)
     assert refused.returncode == 4 and "loopback" in refused.stderr, refused.stderr
+
+
+def test_a_subscriber_hears_of_a_new_view(t):
+    program = build(t)
+    s = t.server()
+    s.ok("topic", "create", "o")
+    s.sql("CREATE TABLE o (id bigint NOT NULL) WITH (topic = 'o')")
+    p = subprocess.Popen([program, endpoints(s)["ipc"], endpoints(s)["feed"], "events/"], stdout=subprocess.PIPE, text=True)
+    try:
+        while p.stdout.readline() != "subscribed\n":
+            assert p.poll() is None
+        time.sleep(2.5)  # what there was before it came is no event
+        s.sql("CREATE MATERIALIZED VIEW v AS SELECT id, count(*) AS n FROM o GROUP BY id")
+        topic, event = p.stdout.readline().split(" ", 1)
+        event = json.loads(event)
+        assert topic == "events/view" and event["view"] == "v" and event["version"] == 1, event
+        assert p.wait(timeout=30) == 0
+    finally:
+        p.kill()
+        p.wait()
 
 
 harness.main(globals())
