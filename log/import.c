@@ -13,6 +13,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define IMPORT_BUFFER_BYTES (256 * MIB) /* of all partitions together, reading and writing */
+#define IMPORT_BUFFER_LEAST (8 * KIB)
 enum { IMPORT_PRODUCER_IDS = 1000 };
 
 struct import_part {
@@ -32,6 +34,9 @@ struct import {
 	struct log_uuid id;
 	struct import_part **parts; /* sorted by nothing; one per directory found */
 	size_t count, capacity;
+	struct import_part **heap; /* those with a batch, the oldest first */
+	size_t heap_count;
+	uint64_t bytes_done, bytes_total; /* of Kafka's files */
 	int32_t partitions;
 	struct offline_record record;
 	struct journal_where where;
@@ -112,23 +117,60 @@ static void release_parts(struct import *m)
 		mem_free(m->parts[i]);
 	}
 	mem_free(m->parts);
-	m->parts = NULL;
+	mem_free(m->heap);
+	m->parts = m->heap = NULL;
 	m->count = m->capacity = 0;
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* The part whose next batch is the oldest; NULL at the end of all. */
-static struct import_part *oldest(const struct import *m)
+/* Ascending by the next batch's time; of the same time by partition, so that the order is one. */
+static bool comes_before(const struct import_part *a, const struct import_part *b)
 {
-	struct import_part *least = NULL;
-	for (size_t i = 0; i < m->count; i++) {
-		struct import_part *p = m->parts[i];
-		if (p->source.have && (!least || p->source.header.max_timestamp_ms <
-		                                     least->source.header.max_timestamp_ms))
-			least = p;
+	int64_t x = a->source.header.max_timestamp_ms, y = b->source.header.max_timestamp_ms;
+	return x != y ? x < y : a->source.partition < b->source.partition;
+}
+
+static void heap_sink(struct import *m, size_t at)
+{
+	struct import_part *part = m->heap[at];
+	for (size_t child; (child = 2 * at + 1) < m->heap_count; at = child) {
+		if (child + 1 < m->heap_count && comes_before(m->heap[child + 1], m->heap[child]))
+			child++;
+		if (!comes_before(m->heap[child], part))
+			break;
+		m->heap[at] = m->heap[child];
 	}
-	return least;
+	m->heap[at] = part;
+}
+
+/* All parts that have a batch. */
+static enum err heap_make(struct import *m)
+{
+	m->heap = mem_calloc(m->count + 1, sizeof(struct import_part *));
+	if (!m->heap)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < m->count; i++)
+		if (m->parts[i]->source.have)
+			m->heap[m->heap_count++] = m->parts[i];
+	for (size_t i = m->heap_count; i > 0; i--)
+		heap_sink(m, i - 1);
+	return ERR_OK;
+}
+
+/* The first part of the heap goes on to its next batch. */
+static enum err heap_advance(struct import *m)
+{
+	struct import_part *part = m->heap[0];
+	m->bytes_done += part->source.batch.len;
+	TRY(import_source_next(&part->source));
+	if (!part->source.have)
+		m->heap[0] = m->heap[--m->heap_count];
+	if (m->heap_count > 0)
+		heap_sink(m, 0);
+	if (m->options->progress)
+		m->options->progress(m->options->progress_ctx, m->bytes_done, m->bytes_total);
+	return ERR_OK;
 }
 
 /* Offsets that the Kafka log does not have; each piece of the hole takes a sequence. */
@@ -180,6 +222,9 @@ static enum err open_import(struct import *m)
 static enum err open_outputs(struct import *m)
 {
 	char dir[LOG_PATH_MAX], name[TOPIC_NAME_MAX + 16];
+	size_t share = IMPORT_BUFFER_BYTES / 2 / (m->count + 1);
+	share = share < IMPORT_BUFFER_LEAST ? IMPORT_BUFFER_LEAST : share;
+	uint64_t bytes;
 	TRY(path_of(m, dir, "import", NULL));
 	for (size_t i = 0; i < m->count; i++) {
 		struct import_part *p = m->parts[i];
@@ -189,6 +234,10 @@ static enum err open_outputs(struct import *m)
 		TRY(offline_part_open(
 		    &p->out, m->io, dir, name, key, str_of(m->topic), p->source.first_offset));
 		p->out.epoch = m->record.record.header.epoch;
+		p->out.write_bytes = share < p->out.write_bytes ? share : p->out.write_bytes;
+		p->source.read_bytes = share < p->source.read_bytes ? share : p->source.read_bytes;
+		TRY(import_source_bytes(&p->source, &bytes));
+		m->bytes_total += bytes;
 		TRY(import_source_next(&p->source));
 	}
 	return ERR_OK;
@@ -221,11 +270,11 @@ static enum err close_outputs(struct import *m)
 
 static enum err copy_batches(struct import *m)
 {
-	struct import_part *p;
 	TRY(open_outputs(m));
-	while ((p = oldest(m))) {
-		TRY(put_batch(m, p));
-		TRY(import_source_next(&p->source));
+	TRY(heap_make(m));
+	while (m->heap_count > 0) {
+		TRY(put_batch(m, m->heap[0]));
+		TRY(heap_advance(m));
 	}
 	return close_outputs(m);
 }

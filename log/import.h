@@ -8,7 +8,8 @@
  *
  * Batches stay byte for byte, with offset, leader epoch and CRC. Offsets that the Kafka log does
  * not have (compaction, transactions' ends) become HOLE frames. Order between partitions of a
- * topic is that of their greatest timestamps, since Kafka keeps none.
+ * topic is that of their greatest timestamps, since Kafka keeps none: a heap of the partitions by
+ * their next batch, and buffers that share IMPORT_BUFFER_BYTES, however many partitions there are.
  */
 #include "log/batch.h"
 #include "log/offline.h"
@@ -22,6 +23,7 @@ struct import_source {
 	size_t file_count, file; /* the one that is read; file_count = at the end */
 	int fd;
 	uint64_t file_bytes, pos; /* of the next batch */
+	size_t read_bytes;        /* at a time; more when a batch is larger */
 	uint8_t *buf;
 	size_t capacity, len;
 	uint64_t buf_pos;
@@ -40,6 +42,8 @@ struct import_source {
 MUST_USE enum err import_source_open(
     struct import_source *s, struct io *io, const char *dir, int32_t partition);
 void import_source_release(struct import_source *s);
+/* The length of all its files. */
+MUST_USE enum err import_source_bytes(const struct import_source *s, uint64_t *ret_bytes);
 /*
  * Makes the next batch `have`, false at the end. ERR_CORRUPT: a bad batch that is not the torn end
  * of the last file; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0 or 1.

@@ -4,7 +4,7 @@
 #include "log/import.h"
 #include <stdio.h>
 
-#define SOURCE_READ_BYTES (256 * KIB)
+#define SOURCE_READ_BYTES (256 * KIB) /* unless there are many partitions */
 enum { BATCH_MAGIC_AT = 16, BATCH_CRC_FROM = 21 };
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -13,7 +13,8 @@ enum err import_source_open(
     struct import_source *s, struct io *io, const char *dir, int32_t partition)
 {
 	int64_t base;
-	*s = (struct import_source){.io = io, .partition = partition, .fd = -1};
+	*s = (struct import_source){
+	    .io = io, .partition = partition, .fd = -1, .read_bytes = SOURCE_READ_BYTES};
 	int n = snprintf(s->dir, sizeof(s->dir), "%s", dir);
 	if (n < 0 || (size_t)n >= sizeof(s->dir))
 		return err_note(ERR_LIMIT, "%s: path too long", dir);
@@ -29,6 +30,22 @@ enum err import_source_open(
 	bool parsed = segment_name_parse(s->names.name[s->files[0]], ".log", &s->first_offset);
 	ASSERT(parsed);
 	s->next_offset = s->first_offset;
+	return ERR_OK;
+}
+
+enum err import_source_bytes(const struct import_source *s, uint64_t *ret_bytes)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < s->file_count; i++) {
+		char path[LOG_PATH_MAX];
+		struct io_stat stat;
+		int n = snprintf(path, sizeof(path), "%s/%s", s->dir, s->names.name[s->files[i]]);
+		if (n < 0 || (size_t)n >= sizeof(path))
+			return err_note(ERR_LIMIT, "%s: path too long", s->dir);
+		TRY(io_stat(s->io, path, &stat));
+		bytes += stat.size_bytes;
+	}
+	*ret_bytes = bytes;
 	return ERR_OK;
 }
 
@@ -72,7 +89,7 @@ static enum err need(struct import_source *s, size_t len, const uint8_t **ret)
 	if (len > s->file_bytes - s->pos)
 		return ERR_OK;
 	if (s->pos < s->buf_pos || s->pos + len > s->buf_pos + s->len) {
-		size_t want = len > SOURCE_READ_BYTES ? len : SOURCE_READ_BYTES;
+		size_t want = len > s->read_bytes ? len : s->read_bytes;
 		if (want > s->capacity) {
 			mem_free(s->buf);
 			s->buf = mem_alloc(want);

@@ -608,6 +608,10 @@ struct log_import_options {
 	size_t config_count;
 	uint64_t journal_bytes; /* of a new directory; 0 = default */
 	bool json;
+	/* called now and then, may be NULL: bytes of Kafka segments read, and of all of the topic
+	 */
+	void (*progress)(void *ctx, uint64_t done, uint64_t total);
+	void *progress_ctx;
 };
 MUST_USE enum err log_import(struct io *io, const char *path, const char *data_dir,
     const struct log_import_options *options, log_print print, void *ctx);

@@ -36,7 +36,8 @@ struct offline_part {
 	uint32_t base_generation;
 	uint32_t pos;
 	struct frame_seed seed;
-	struct writer buf; /* the file's bytes from buf_pos on */
+	struct writer buf;  /* the file's bytes from buf_pos on */
+	size_t write_bytes; /* at a time; the caller may set less */
 	uint32_t buf_pos;
 	struct index index;
 	struct txns txns; /* those that are open at next_offset */

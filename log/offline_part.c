@@ -16,6 +16,7 @@ enum err offline_part_open(struct offline_part *part, struct io *io, const char 
 	    .epoch = 1,
 	    .generation = 1,
 	    .next_offset = start_offset,
+	    .write_bytes = PART_WRITE_BYTES,
 	    .fd = -1};
 	memcpy(part->topic, topic_name.ptr, topic_name.len);
 	writer_init(&part->buf, SIZE_MAX);
@@ -172,7 +173,7 @@ static enum err part_append(
 	part->last_sequence = f->sequence;
 	part->append_ns = f->append_time_ns;
 	part->next_offset = f->base_offset + (int64_t)f->last_offset_delta + 1;
-	return part->buf.len >= PART_WRITE_BYTES ? part_write(part) : ERR_OK;
+	return part->buf.len >= part->write_bytes ? part_write(part) : ERR_OK;
 }
 
 enum err offline_part_frame(struct offline_part *part, const struct frame *meta, struct bytes batch)

@@ -16,12 +16,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { POOL_THREADS = 2, HEALTH_CHECK_MS = 200 };
+enum { POOL_THREADS = 2, HEALTH_CHECK_MS = 200, DESCRIPTORS_NEEDED = 1024 };
 
 /* ---- telling where we are -------------------------------------------------------------------- */
 
@@ -108,6 +109,21 @@ static void announce(struct serve *s)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Segments, sockets and view files: as many descriptors as the system allows. */
+static enum err raise_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return err_sys("getrlimit");
+	if (limit.rlim_max < DESCRIPTORS_NEEDED)
+		return err_note(ERR_LIMIT,
+		    "at most %llu open files are allowed, and %d are needed: raise the limit "
+		    "(ulimit -Hn, LimitNOFILE=)",
+		    (unsigned long long)limit.rlim_max, DESCRIPTORS_NEEDED);
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? ERR_OK : err_sys("setrlimit");
+}
+
 static enum err open_log(struct serve *s)
 {
 	const struct config *c = &s->config;
@@ -121,6 +137,7 @@ static enum err open_log(struct serve *s)
 	if (strcmp(io, "auto") != 0 && strcmp(io, "uring") != 0 && strcmp(io, "threads") != 0)
 		return err_note(ERR_INVALID, "--io %s: auto, uring or threads", io);
 	TRY(io_new(io, &s->io));
+	TRY(raise_descriptors());
 	TRY(loop_new(s->io, POOL_THREADS, &s->loop));
 	TRY(io_mkdir_all(s->io, s->data_dir));
 	TRY(log_open(s->loop, &options, &s->log));

@@ -72,8 +72,17 @@ static int take_configs(const struct cli *cli, struct str (*configs)[2])
 	return n;
 }
 
+static void show_progress(void *ctx, uint64_t done, uint64_t total)
+{
+	struct progress *p = ctx;
+	int64_t now = progress_elapsed_ns(p);
+	double rate = now > 0 ? (double)done * (double)S_NS / (double)now : 0;
+	progress_update(p, done, total, rate, done);
+}
+
 enum exit_code cmd_import(struct cli *cli)
 {
+	struct progress progress;
 	struct str configs[IMPORT_CONFIGS_MAX][2];
 	struct io *io;
 	const char *data = cli_get(cli, "data", NULL), *path = cli->args[0];
@@ -88,11 +97,15 @@ enum exit_code cmd_import(struct cli *cli)
 	    .configs = (const struct str(*)[2])configs,
 	    .config_count = (size_t)count,
 	    .json = cli->json,
+	    .progress = show_progress,
+	    .progress_ctx = &progress,
 	};
 	enum err e = io_new("threads", &io);
 	if (e != ERR_OK)
 		return cli_fail(e, NULL, "import %s", path);
+	progress_begin(&progress, cli, "import", "path=%s", path);
 	e = log_import(io, path, data, &options, print_line, NULL);
+	progress_end(&progress);
 	io_free(io);
 	if (e != ERR_OK)
 		return cli_fail(e, NULL, "import %s into %s", path, data);
