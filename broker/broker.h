@@ -45,6 +45,19 @@ struct broker_native {
 	bool sasl; /* clients have to say who they are, as at a SASL_PLAINTEXT listener */
 };
 
+/* sasl.enabled.mechanisms, any combination. */
+enum {
+	BROKER_SASL_PLAIN = 1,
+	BROKER_SASL_SCRAM_256 = 2,
+	BROKER_SASL_SCRAM_512 = 4,
+};
+struct broker_sasl_options {
+	unsigned mechanisms;      /* 0 = all */
+	bool plain_without_tls;   /* offer PLAIN on SASL_PLAINTEXT: passwords cross the net */
+	int64_t refusal_delay_ns; /* connection.failed.authentication.delay.ms; 0 = 100 ms */
+	int64_t session_ns;       /* connections.max.reauth.ms; 0 = no end */
+};
+
 struct broker_options {
 	/* NULL = one PLAINTEXT listener on a free port of 127.0.0.1 */
 	const struct broker_listener *listeners;
@@ -68,7 +81,9 @@ struct broker_options {
 	uint32_t fetch_sessions_max; /* max.incremental.fetch.session.cache.slots; 0 = 1,000 */
 	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
 	                            queue */
-	int64_t idle_ns;         /* connections without traffic are closed; 0 = 10 minutes */
+	struct broker_sasl_options sasl;
+	int64_t authentication_ns; /* a client may take to say who it is; 0 = 30 s */
+	int64_t idle_ns;           /* connections without traffic are closed; 0 = 10 minutes */
 	int64_t stall_ns; /* those that stop in the middle of a request or answer; 0 = 30 s */
 	int32_t group_initial_delay_ms; /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
 	int32_t group_session_min_ms;   /* group.min.session.timeout.ms; 0 = 6000 */

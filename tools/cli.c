@@ -31,8 +31,8 @@ enum exit_code exit_of(enum err e)
 		return EXIT_OK;
 	if (e == ERR_CONNECT || e == ERR_TIMEOUT || e == ERR_CLOSED)
 		return EXIT_CONNECT;
-	if (e == ERR_NOT_FOUND || e == ERR_UNKNOWN_TOPIC || e == ERR_UNKNOWN_TOPIC_ID ||
-	    e == ERR_GROUP_NOT_FOUND)
+	if (e == ERR_NOT_FOUND || e == ERR_RESOURCE_NOT_FOUND || e == ERR_UNKNOWN_TOPIC ||
+	    e == ERR_UNKNOWN_TOPIC_ID || e == ERR_GROUP_NOT_FOUND)
 		return EXIT_NOT_FOUND;
 	if (e == ERR_REFUSED || e == ERR_EXISTS || e == ERR_TOPIC_EXISTS || e == ERR_LOCKED ||
 	    e == ERR_NON_EMPTY_GROUP || e == ERR_DIFFERENT_INPUT)

@@ -230,6 +230,7 @@ static enum err open_kafka(struct serve *s)
 	    .offsets_retention_ms = config_number(c, CONFIG_OFFSETS_RETENTION) * 60000};
 	options.super_users = config_get(c, CONFIG_SUPER_USERS);
 	TRY(open_acl(c, &options.allow_if_no_acl));
+	TRY(security_options(c, &s->listeners, &options));
 	enum err e = broker_open(s->loop, s->log, &options, &s->broker);
 	if (e != ERR_OK)
 		return err_note(e, "Kafka door %s", config_get(c, CONFIG_LISTENERS));

@@ -209,6 +209,11 @@ static const struct cli_option acl_options[] = {
     {"principal", 0, "User:NAME", "list and remove: allowed or denied"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_option user_options[] = {
+    {"mechanism", 0, "MECHANISM", "SCRAM-SHA-256 or SCRAM-SHA-512; may be repeated (default both)"},
+    {"iterations", 0, "N", "of the hash, 4096 to 16384 (default 4096)"},
+    {NULL, 0, NULL, NULL},
+};
 
 const struct command command_table[] = {
     {"demo", "events", "", 0, 0, demo_event_options, cmd_demo_events,
@@ -240,6 +245,11 @@ const struct command command_table[] = {
     {"acl", "list", "", 0, 0, acl_options, cmd_acl_list, "who may do what"},
     {"acl", "add", "", 0, 0, acl_options, cmd_acl_add, "allow or deny somebody something"},
     {"acl", "remove", "", 0, 0, acl_options, cmd_acl_remove, "take entries back"},
+    {"user", "create", "USER", 1, 1, user_options, cmd_user_create,
+        "somebody who can log in; the password is asked for, or read from standard input"},
+    {"user", "alter", "USER", 1, 1, user_options, cmd_user_alter, "another password"},
+    {"user", "delete", "USER", 1, 1, execute_options, cmd_user_delete, "no longer"},
+    {"user", "list", "", 0, 0, NULL, cmd_user_list, "who can log in, and how"},
     {"sql", NULL, "[STATEMENT]", 0, 1, sql_options, cmd_sql,
         "run statements: tables, views, queries"},
     {"view", "list", "", 0, 0, NULL, cmd_view_list, "views and their versions"},

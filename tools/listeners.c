@@ -6,8 +6,7 @@ enum { TEXT_MAX = 4096 };
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* The next of "a,b,c" without the spaces around it; false at the end. */
-static bool next_item(struct str *rest, char *buf, size_t len)
+bool list_next(struct str *rest, char *buf, size_t len)
 {
 	size_t n = 0, from = 0;
 	if (rest->len == 0)
@@ -41,7 +40,7 @@ static enum err protocol_of(
 {
 	char item[TEXT_MAX];
 	struct str rest = str_of(config_get(c, CONFIG_PROTOCOL_MAP));
-	while (next_item(&rest, item, sizeof item)) {
+	while (list_next(&rest, item, sizeof item)) {
 		char *colon = strchr(item, ':');
 		enum broker_protocol p;
 		if (!colon || !protocol_named(colon + 1, &p))
@@ -124,12 +123,12 @@ enum err listeners_parse(const struct config *c, struct listeners *l)
 	char item[TEXT_MAX];
 	struct str rest = str_of(config_get(c, CONFIG_LISTENERS));
 	l->count = 0;
-	while (next_item(&rest, item, sizeof item))
+	while (list_next(&rest, item, sizeof item))
 		TRY(add_listener(c, l, item));
 	if (l->count == 0)
 		return err_note(ERR_INVALID_CONFIG, "listeners: there is none");
 	rest = str_of(config_get(c, CONFIG_ADVERTISED));
-	while (next_item(&rest, item, sizeof item))
+	while (list_next(&rest, item, sizeof item))
 		TRY(add_advertised(l, item));
 	return ERR_OK;
 }
@@ -148,13 +147,13 @@ enum err listeners_check_exposure(const struct config *c, const struct listeners
 {
 	(void)c;
 	for (size_t i = 0; i < l->count; i++) {
-		if (l->at[i].protocol != BROKER_PLAINTEXT)
-			return err_note(
-			    ERR_NOT_YET, "%s: only PLAINTEXT listeners exist yet", l->name[i]);
-		if (!host_is_loopback(l->host[i]))
+		if (broker_protocol_tls(l->at[i].protocol))
+			return err_note(ERR_NOT_YET, "%s: there is no TLS yet", l->name[i]);
+		if (!host_is_loopback(l->host[i]) && !broker_protocol_sasl(l->at[i].protocol))
 			return err_note(ERR_REFUSED,
-			    "%s is not a loopback address, and there is no authentication yet",
-			    l->host[i]);
+			    "%s is not a loopback address, and clients of %s do not say who they "
+			    "are: SASL_PLAINTEXT://%s:%u asks them",
+			    l->host[i], l->name[i], l->host[i], l->at[i].port);
 	}
 	return ERR_OK;
 }

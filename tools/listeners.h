@@ -15,6 +15,8 @@ struct listeners {
 	char name[BROKER_LISTENERS_MAX][64];
 	char host[BROKER_LISTENERS_MAX][256], advertised[BROKER_LISTENERS_MAX][256];
 };
+/* The next of "a,b,c" without the spaces around it; false at the end. */
+bool list_next(struct str *rest, char *buf, size_t len);
 /* INVALID_CONFIG, with what to write instead on the chain. */
 MUST_USE enum err listeners_parse(const struct config *c, struct listeners *ret_listeners);
 /* REFUSED when somebody from elsewhere could come in without saying who he is. */

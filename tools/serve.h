@@ -5,7 +5,7 @@
 #include "broker/http.h"
 #include "replay/replay.h"
 #include "tools/config.h"
-#include "tools/listeners.h"
+#include "tools/security.h"
 
 struct serve_feed;
 struct serve {

@@ -45,6 +45,8 @@ static const struct access_rule rules[] = {
     {API_DESCRIBE_GROUPS, ACCESS_PARTS, .group = ACL_DESCRIBE},
     {API_LIST_GROUPS, ACCESS_PARTS, .group = ACL_DESCRIBE, .cluster = ACL_DESCRIBE},
     {.key = API_API_VERSIONS, .way = ACCESS_FREE},
+    {.key = API_SASL_HANDSHAKE, .way = ACCESS_FREE}, /* sasl.h says when */
+    {.key = API_SASL_AUTHENTICATE, .way = ACCESS_FREE},
     {API_CREATE_TOPICS, ACCESS_PARTS, .topic = ACL_CREATE, .cluster = ACL_CREATE},
     {API_DELETE_TOPICS, ACCESS_PARTS, .topic = ACL_DELETE},
     {API_DELETE_RECORDS, ACCESS_PARTS, .topic = ACL_DELETE},
@@ -81,6 +83,9 @@ static const struct access_rule rules[] = {
     {API_DESCRIBE_TRANSACTIONS, ACCESS_PARTS, .transactional_id = ACL_DESCRIBE},
     {API_LIST_TRANSACTIONS, ACCESS_PARTS, .transactional_id = ACL_DESCRIBE},
     {.key = API_DESCRIBE_CLUSTER, .way = ACCESS_FREE},
+    {API_DESCRIBE_USER_SCRAM_CREDENTIALS, ACCESS_CLUSTER, .cluster = ACL_DESCRIBE,
+        ERROR_AT(describe_user_scram_credentials_response)},
+    {API_ALTER_USER_SCRAM_CREDENTIALS, ACCESS_PARTS, .cluster = ACL_ALTER},
     {API_CONSUMER_GROUP_HEARTBEAT, ACCESS_GROUP, .group = ACL_READ, .topic = ACL_DESCRIBE,
         GROUP_AT(consumer_group_heartbeat_request), ERROR_AT(consumer_group_heartbeat_response)},
     {API_CONSUMER_GROUP_DESCRIBE, ACCESS_PARTS, .group = ACL_DESCRIBE, .topic = ACL_DESCRIBE},
@@ -158,9 +163,16 @@ static bool ruled(
 	return access_allows(req, operation, resource, name);
 }
 
+/* With what is in there, passwords could be tried out at leisure: the log's own, whoever asks. */
+static bool is_secret(const struct request *req, struct str name)
+{
+	return req->api->key == API_FETCH && str_equal(name, USERS_TOPIC);
+}
+
 enum err access_topic(const struct request *req, struct str name)
 {
-	bool ok = ruled(req, offsetof(struct access_rule, topic), ACL_TOPIC, name);
+	bool ok = !is_secret(req, name) &&
+	          ruled(req, offsetof(struct access_rule, topic), ACL_TOPIC, name);
 	return ok ? ERR_OK : ERR_TOPIC_DENIED;
 }
 

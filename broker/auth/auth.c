@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening the access lists, their rows, and the verdict over a principal. See auth.h. */
+/* Opening the access lists and users, the lists' rows, and the verdict over a principal. See
+ * auth.h. */
 #include "broker/auth/auth.h"
 
 enum { ACL_ROW_VERSION = 0 };
@@ -120,7 +121,9 @@ static enum err start(struct auth *auth, const struct auth_options *o)
 	static const struct log_table_ops ops = {.apply = apply, .snapshot = snapshot};
 	auth->open = o->allow_if_no_acl == 0 ? !o->authenticated : o->allow_if_no_acl > 0;
 	TRY(take_super_users(auth, o->super_users ? o->super_users : ""));
-	return log_table_open(auth->log, STR("__kappa_acls"), 1, &ops, auth, &auth->acl_table);
+	TRY(log_table_open(auth->log, STR("__kappa_acls"), 1, &ops, auth, &auth->acl_table));
+	TRY(users_open(&auth->users, auth->log));
+	return o->authenticated ? users_make_secret(&auth->users, o->io) : ERR_OK;
 }
 
 enum err auth_open(struct log *log, const struct auth_options *options, struct auth **ret_auth)
@@ -144,6 +147,7 @@ void auth_close(struct auth *auth)
 		return;
 	if (auth->acl_table)
 		log_table_close(auth->acl_table);
+	users_close(&auth->users);
 	acl_set_release(&auth->acls);
 	mem_free(auth->super_users);
 	mem_free(auth);

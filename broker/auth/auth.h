@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Who may do what. The truth is the internal topic __kappa_acls; what is in memory was made by
- * reading it.
+ * Who may do what, and who there is (users.h). The truth is the internal topics __kappa_acls and
+ * __kappa_users; what is in memory was made by reading them.
  *
  * Principals are "User:NAME"; a connection that did not authenticate is User:ANONYMOUS. Super users
  * may do everything. Else the access lists decide (acl.h); a resource that no entry speaks of is
@@ -16,6 +16,7 @@
  * Thread: the loop's.
  */
 #include "broker/auth/acl.h"
+#include "broker/auth/users.h"
 #include "log/log.h"
 
 struct auth_options {
@@ -23,9 +24,11 @@ struct auth_options {
 	int allow_if_no_acl; /* allow.everyone.if.no.acl.found: 1, -1 = no, 0 = unless authenticated
 	                      */
 	const char *super_users; /* "User:a;User:b"; NULL = none */
+	struct io *io;           /* for what is random */
 };
 struct auth {
 	struct log *log;
+	struct users users;
 	struct acl_set acls;
 	struct log_table *acl_table;
 	char *super_users;

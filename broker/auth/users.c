@@ -12,19 +12,21 @@ enum { USER_ROW_VERSION = 0, USER_ROW_MAX = 512, SECRET_MECHANISM = 0 };
 enum err user_check(struct str name, const struct scram_credential *c)
 {
 	if (name.len == 0 || name.len > SCRAM_USER_MAX || !str_is_utf8(name))
-		return err_note(ERR_INVALID, "a user name has 1 to %d bytes", SCRAM_USER_MAX);
+		return err_note(
+		    ERR_UNACCEPTABLE_CREDENTIAL, "a user name has 1 to %d bytes", SCRAM_USER_MAX);
 	for (size_t i = 0; i < name.len; i++) {
 		if ((uint8_t)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
-			return err_note(ERR_INVALID, "a user name with a control character");
+			return err_note(
+			    ERR_UNACCEPTABLE_CREDENTIAL, "a user name with a control character");
 	}
 	if (c->mechanism != SCRAM_SHA_256 && c->mechanism != SCRAM_SHA_512)
-		return err_note(ERR_INVALID, "unknown mechanism %d", c->mechanism);
+		return err_note(ERR_SASL_MECHANISM, "unknown mechanism %d", c->mechanism);
 	if (c->iterations < SCRAM_ITERATIONS_MIN || c->iterations > SCRAM_ITERATIONS_MAX)
-		return err_note(ERR_INVALID, "%u iterations: %d to %d", c->iterations,
-		    SCRAM_ITERATIONS_MIN, SCRAM_ITERATIONS_MAX);
+		return err_note(ERR_UNACCEPTABLE_CREDENTIAL, "%u iterations: %d to %d",
+		    c->iterations, SCRAM_ITERATIONS_MIN, SCRAM_ITERATIONS_MAX);
 	if (c->salt_len == 0 || c->salt_len > SCRAM_SALT_MAX)
-		return err_note(
-		    ERR_INVALID, "a salt of %zu bytes: 1 to %d", c->salt_len, SCRAM_SALT_MAX);
+		return err_note(ERR_UNACCEPTABLE_CREDENTIAL, "a salt of %zu bytes: 1 to %d",
+		    c->salt_len, SCRAM_SALT_MAX);
 	return ERR_OK;
 }
 
@@ -93,6 +95,11 @@ const struct user *users_find(
 {
 	size_t i = lower_bound(u, name, mechanism);
 	return is_at(u, i, name, mechanism) ? u->at[i] : NULL;
+}
+
+size_t users_first(const struct users *u, struct str name)
+{
+	return lower_bound(u, name, (enum scram_mechanism)0);
 }
 
 static enum err insert(
@@ -166,7 +173,8 @@ static void snapshot(void *ctx, int32_t partition,
 	writer_init(&key, USER_ROW_MAX);
 	writer_init(&value, USER_ROW_MAX);
 	user_row_key(&key, STR(""), (enum scram_mechanism)SECRET_MECHANISM);
-	emit(emit_ctx, writer_bytes(&key), bytes_of(u->secret, sizeof(u->secret)));
+	if (u->has_secret)
+		emit(emit_ctx, writer_bytes(&key), bytes_of(u->secret, sizeof(u->secret)));
 	for (size_t i = 0; i < u->count; i++) {
 		writer_clear(&key);
 		writer_clear(&value);
@@ -181,11 +189,15 @@ static void snapshot(void *ctx, int32_t partition,
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
-enum err users_open(struct users *u, struct log *log, struct io *io)
+enum err users_open(struct users *u, struct log *log)
 {
 	static const struct log_table_ops ops = {.apply = apply, .snapshot = snapshot};
+	return log_table_open(log, USERS_TOPIC, 1, &ops, u, &u->table);
+}
+
+enum err users_make_secret(struct users *u, struct io *io)
+{
 	static const uint8_t key[2] = {USER_ROW_VERSION, SECRET_MECHANISM};
-	TRY(log_table_open(log, USERS_TOPIC, 1, &ops, u, &u->table));
 	if (u->has_secret)
 		return ERR_OK;
 	uint8_t secret[USERS_SECRET_BYTES];

@@ -25,20 +25,24 @@ struct users {
 	uint8_t secret[USERS_SECRET_BYTES];
 	bool has_secret;
 };
-/* Reads the table; blocks. `io` makes the secret at the first start. */
-MUST_USE enum err users_open(struct users *users, struct log *log, struct io *io);
+/* Reads the table; blocks. */
+MUST_USE enum err users_open(struct users *users, struct log *log);
+/* Once, before somebody can ask for a user that does not exist; blocks. */
+MUST_USE enum err users_make_secret(struct users *users, struct io *io);
 /* Of one that was never opened too. */
 void users_close(struct users *users);
 
 /* NULL: nobody has that name, or not by this mechanism. */
 const struct user *users_find(
     const struct users *users, struct str name, enum scram_mechanism mechanism);
+/* Where the credentials of `name` begin in `at`, or would. */
+size_t users_first(const struct users *users, struct str name);
 /* A credential for a user that does not exist: always the same one for a name, and no password
  * fits. */
 void users_invent(const struct users *users, struct str name, enum scram_mechanism mechanism,
     struct scram_credential *ret_credential);
 
-/* INVALID with a note: not one that can be stored. */
+/* UNACCEPTABLE_CREDENTIAL or SASL_MECHANISM with a note: not one that can be stored. */
 MUST_USE enum err user_check(struct str name, const struct scram_credential *credential);
 void user_row_key(struct writer *w, struct str name, enum scram_mechanism mechanism);
 void user_row_value(struct writer *w, const struct scram_credential *credential);

@@ -52,6 +52,7 @@ enum err broker_http_attach(struct broker *b, struct http *http)
 	TRY(api_records_routes(b, http));
 	TRY(api_groups_routes(b, http));
 	TRY(api_reset_routes(b, http));
+	TRY(api_users_routes(b, http));
 	loop_call(b->loop, beat_start, b);
 	http_set_health(http, health, b);
 	metric_collector_add(exporter_collect, b);

@@ -7,6 +7,7 @@
  * topic, partition, offset, timestamp (unix ms), key or key_base64, value (as JSON where it is
  * JSON) or value_base64, headers [{key, value or value_base64}].
  */
+#include "broker/auth/users.h"
 #include "broker/http/observe.h"
 #include "log/base/json_write.h"
 #include "log/base/json.h"
@@ -226,6 +227,8 @@ static enum err get_records(void *ctx, struct http_request *request, struct http
 	struct arena arena;
 	struct seen_topic *t = NULL;
 	int64_t only = -1;
+	if (str_equal(http_param(request, "topic"), USERS_TOPIC))
+		return err_note(ERR_PERMISSION, "credentials are shown to nobody");
 	TRY(parse_query(&w, &only));
 	arena_init(&arena, OBSERVE_BYTES_MAX);
 	writer_init(&w.line, LINE_BYTES_MAX);

@@ -71,6 +71,7 @@ MUST_USE enum err observe_time(
 MUST_USE enum err api_topics_routes(struct broker *b, struct http *http);
 MUST_USE enum err api_records_routes(struct broker *b, struct http *http);
 MUST_USE enum err api_groups_routes(struct broker *b, struct http *http);
+MUST_USE enum err api_users_routes(struct broker *b, struct http *http);
 MUST_USE enum err api_reset_routes(struct broker *b, struct http *http);
 /* A metric_collector; ctx is the broker. */
 void exporter_collect(void *ctx, struct writer *out);

@@ -11,11 +11,15 @@
  *   C1  answers leave in the order in which requests arrived: only a run of answered requests at
  * the head of `requests` is sent. C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX
  * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, or no memory is to be had for the
- * frame under way (`hungry`). C3  the connection outlives its requests and its io_reqs.
+ * frame under way (`hungry`), or while it is being decided whether the client is who it says
+ * (sasl.h). C3  the connection outlives its requests and its io_reqs.
  */
 #include "broker/auth/auth.h"
+#include "broker/auth/sasl.h"
 #include "broker/kafka/server.h"
 #include <stdio.h>
+
+enum { REQUEST_HEADER_MIN = 8 };
 
 static struct request *request_of(struct list_node *n)
 {
@@ -172,7 +176,8 @@ static void flush(struct conn *c)
 
 static bool paused(const struct conn *c)
 {
-	return c->closing || c->resting || c->in_flight >= KAFKA_PIPELINE_MAX ||
+	return c->closing || c->resting || c->last || sasl_decides(c) ||
+	       c->in_flight >= KAFKA_PIPELINE_MAX ||
 	       c->out_bytes >= CONN_OUT_HIGH;
 }
 
@@ -286,7 +291,9 @@ static bool start_frame(struct conn *c)
 	uint64_t len;
 	if (!read_head(c, &head, &len))
 		return false;
-	if (len < 8 || len > c->broker->options.request_bytes_max) {
+	uint32_t min = sasl_expects_token(c) ? 1 : REQUEST_HEADER_MIN;
+	size_t max = c->admitted ? c->broker->options.request_bytes_max : REQUEST_PREAUTH_MAX;
+	if (len < min || len > max) {
 		refuse_frame(c, "a length that no request has");
 		return false;
 	}
@@ -358,6 +365,7 @@ static void reap(struct conn *c)
 	list_remove(&c->node);
 	b->conn_count--;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);
+	sasl_free(c->sasl);
 	mem_free(c->user);
 	mem_free(c);
 }
@@ -371,6 +379,8 @@ static void conn_step(struct mail *mail)
 		parse(c);
 		receive(c);
 	}
+	if (c->last && list_empty(&c->requests))
+		conn_close(c, ERR_OK, "nothing more is said to it");
 	if (c->closing && !c->mailed)
 		reap(c);
 }
@@ -464,7 +474,8 @@ enum err conn_open(struct listener *l, int fd)
 	c->broker = b;
 	c->listener = l;
 	c->fd = fd;
-	c->active_ns = loop_now_ns(b->loop);
+	c->admitted = !broker_protocol_sasl(l->options.protocol);
+	c->active_ns = c->opened_ns = loop_now_ns(b->loop);
 	list_init(&c->requests);
 	list_init(&c->produces);
 	list_node_init(&c->node);

@@ -6,6 +6,7 @@
  * need JoinGroup 0.
  */
 #include "broker/auth/handlers.h"
+#include "broker/auth/sasl.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/kafka/transactions.h"
@@ -25,6 +26,7 @@ static const struct dispatch_row rows[] = {
     {API_SYNC_GROUP, 0, 5, 0, handle_sync_group},
     {API_DESCRIBE_GROUPS, 0, 6, 0, handle_describe_groups},
     {API_LIST_GROUPS, 0, 5, 0, handle_list_groups},
+    {API_SASL_HANDSHAKE, 0, 1, 0, handle_sasl_handshake},
     {API_API_VERSIONS, 0, 4, 0, handle_api_versions},
     {API_CREATE_TOPICS, 2, 7, 2, handle_create_topics},
     {API_DELETE_TOPICS, 1, 6, 1, handle_delete_topics},
@@ -42,12 +44,15 @@ static const struct dispatch_row rows[] = {
     {API_DESCRIBE_CONFIGS, 1, 4, 1, handle_describe_configs},
     {API_ALTER_CONFIGS, 0, 2, 0, handle_alter_configs},
     {API_DESCRIBE_LOG_DIRS, 1, 5, 1, handle_describe_log_dirs},
+    {API_SASL_AUTHENTICATE, 0, 2, 0, handle_sasl_authenticate},
     {API_CREATE_PARTITIONS, 0, 3, 0, handle_create_partitions},
     {API_DELETE_GROUPS, 0, 2, 0, handle_delete_groups},
     {API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, handle_incremental_alter_configs},
     {API_OFFSET_DELETE, 0, 0, 0, handle_offset_delete},
     {API_DESCRIBE_CLIENT_QUOTAS, 0, 1, 0, handle_describe_client_quotas},
     {API_ALTER_CLIENT_QUOTAS, 0, 1, 0, handle_alter_client_quotas},
+    {API_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, 0, 0, handle_describe_users},
+    {API_ALTER_USER_SCRAM_CREDENTIALS, 0, 0, 0, handle_alter_users},
     {API_UPDATE_FEATURES, 0, 2, 0, handle_update_features},
     {API_DESCRIBE_CLUSTER, 0, 2, 0, handle_describe_cluster},
     {API_DESCRIBE_PRODUCERS, 0, 0, 0, handle_describe_producers},

@@ -150,6 +150,8 @@ static enum err open_listeners(struct broker *b, const struct broker_options *o)
 static const char *overdue(const struct broker *b, const struct conn *c, int64_t now)
 {
 	int64_t stall = b->options.stall_ns;
+	if (!c->admitted && now - c->opened_ns > b->options.authentication_ns)
+		return "has not said who it is";
 	if (c->sending && now - c->send_ns > stall)
 		return "does not read its answers";
 	if (c->resting)
@@ -224,6 +226,13 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 		o->fetch_sessions_max = 1000;
 	if (o->append_bytes_max == 0)
 		o->append_bytes_max = 48 * MIB;
+	if (o->sasl.mechanisms == 0)
+		o->sasl.mechanisms =
+		    BROKER_SASL_PLAIN | BROKER_SASL_SCRAM_256 | BROKER_SASL_SCRAM_512;
+	if (o->sasl.refusal_delay_ns == 0)
+		o->sasl.refusal_delay_ns = 100 * MS_NS;
+	if (o->authentication_ns == 0)
+		o->authentication_ns = 30 * S_NS;
 	if (o->idle_ns == 0)
 		o->idle_ns = 600 * S_NS;
 	if (o->stall_ns == 0)
@@ -273,8 +282,11 @@ static enum err open_transactions(struct broker *b)
 
 static enum err open_auth(struct broker *b, const struct broker_options *options)
 {
-	struct auth_options o = {
-	    .allow_if_no_acl = options->allow_if_no_acl, .super_users = options->super_users};
+	struct auth_options o = {.allow_if_no_acl = options->allow_if_no_acl,
+	    .super_users = options->super_users,
+	    .io = b->io};
+	for (size_t i = 0; i < options->listener_count; i++)
+		o.authenticated |= broker_protocol_sasl(options->listeners[i].protocol);
 	return auth_open(b->log, &o, &b->auth);
 }
 
@@ -311,6 +323,7 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	fetch_sessions_init(&b->fetch_sessions);
 	list_init(&b->append_waiting);
 	list_init(&b->feed.subscribers);
+	crypto_queue_init(&b->crypto, loop);
 	loop_timer_init(&b->sweep, on_sweep);
 	enum err err = start(b, options);
 	if (err != ERR_OK) {

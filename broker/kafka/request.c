@@ -4,6 +4,7 @@
  * (request.h).
  */
 #include "broker/auth/access.h"
+#include "broker/auth/sasl.h"
 #include "broker/kafka/server.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,6 +104,7 @@ static enum err decode(struct request *req, const struct dispatch_row **ret_row)
 	const struct dispatch_row *row = dispatch_find(key);
 	if (r.bad || !req->api || !row)
 		return err_note(ERR_UNSUPPORTED_VERSION, "api key %d is not served", key);
+	TRY(sasl_admits(req->conn, key));
 	bool future = is_future_api_versions(key, req->version, row);
 	if (!future && (req->version < row->min || req->version > row->max))
 		return err_note(ERR_UNSUPPORTED_VERSION, "%s version %d is not served",
@@ -130,6 +132,10 @@ void request_dispatch(struct request *req)
 {
 	const struct dispatch_row *row = NULL;
 	err_clear();
+	if (sasl_expects_token(req->conn)) {
+		sasl_token(req);
+		return;
+	}
 	enum err err = decode(req, &row);
 	if (err != ERR_OK) {
 		metric_add(METRIC_BAD_FRAMES, 1);
@@ -205,6 +211,20 @@ void request_answer(struct request *req)
 	if (req->out.has_error)
 		metric_add(METRIC_REQUEST_ERRORS, 1);
 	metric_observe_ns(METRIC_REQUEST, loop_now_ns(req->loop) - req->received_ns);
+	req->answered = true;
+	give_frame(req);
+	conn_answered(req);
+}
+
+void request_answer_raw(struct request *req, struct bytes token)
+{
+	ASSERT(!req->answered && token.len <= INT32_MAX);
+	write_u32_be(&req->out.w, (uint32_t)token.len);
+	write_bytes(&req->out.w, token);
+	if (req->out.w.err != ERR_OK) {
+		request_fail(req, req->out.w.err);
+		return;
+	}
 	req->answered = true;
 	give_frame(req);
 	conn_answered(req);

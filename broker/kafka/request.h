@@ -62,6 +62,8 @@ void request_answer(struct request *req);
 /* For when no answer can be built or deserved: closes the connection with one diag line naming
  * `why`. Counts as the answer. */
 void request_fail(struct request *req, enum err why);
+/* Answers with these bytes behind a length, without header: SASL tokens of old clients. */
+void request_answer_raw(struct request *req, struct bytes token);
 /* Produce with acks = 0: the request ends without a response. */
 void request_end_silently(struct request *req);
 

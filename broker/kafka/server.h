@@ -4,6 +4,7 @@
  * The Kafka door from inside: the broker, its connections and the memory they share. Private to
  * broker/. Thread: the loop's.
  */
+#include "broker/auth/crypto_queue.h"
 #include "broker/broker.h"
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/request.h"
@@ -79,7 +80,14 @@ struct conn {
 	int fd;                      /* -1 once closed */
 	uint32_t in_flight;          /* requests in the list */
 	uint32_t principal;
-	char *user;           /* "User:NAME"; NULL: has not said who it is */
+	char *user;             /* "User:NAME"; NULL: has not said who it is */
+	bool admitted;          /* requests of every kind are served; else see sasl.h */
+	bool last;              /* closes when what is answered has been sent */
+	unsigned mechanism;     /* BROKER_SASL_: how it was admitted */
+	struct sasl *sasl;      /* NULL: no conversation is under way */
+	int64_t session_end_ns; /* 0 = none */
+	int64_t again_ns;       /* start of the last conversation */
+	int64_t opened_ns;
 	struct list requests; /* struct request, in order of arrival; freed when sent */
 	struct list produces; /* struct produce, in order of arrival, until given to the log */
 	size_t out_bytes;     /* answered, not sent */
@@ -132,6 +140,7 @@ struct broker {
 	struct transactions *transactions;
 	struct auth *auth;
 	struct quotas *quotas;
+	struct crypto_queue crypto;
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;

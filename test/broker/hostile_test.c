@@ -14,11 +14,22 @@
 static struct kafka_server server;
 static struct prng rng;
 static const char *backend = "uring";
+static const struct broker_listener closed_door = {.protocol = BROKER_SASL_PLAINTEXT};
 
 static int start(void **state)
 {
 	(void)state;
 	kafka_server_start(&server, backend, NULL);
+	return 0;
+}
+
+static int start_closed(void **state)
+{
+	(void)state;
+	kafka_server_start(&server, backend,
+	    &(struct broker_options){.listeners = &closed_door,
+	        .listener_count = 1,
+	        .sasl = {.plain_without_tls = true, .refusal_delay_ns = -1}});
 	return 0;
 }
 
@@ -129,6 +140,13 @@ static void bent_requests_leave_the_server_alive(void **state)
 	run(1000, bend);
 }
 
+static void strangers_leave_the_server_alive(void **state)
+{
+	(void)state;
+	run(500, NULL);
+	run(500, bend);
+}
+
 static void random_bytes_leave_the_server_alive(void **state)
 {
 	(void)state;
@@ -155,9 +173,10 @@ static void random_bytes_leave_the_server_alive(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    EACH(random_requests_leave_the_server_alive),
-	    EACH(bent_requests_leave_the_server_alive),
-	    EACH(random_bytes_leave_the_server_alive),
+	    EACH (random_requests_leave_the_server_alive),
+	    EACH (bent_requests_leave_the_server_alive),
+	    EACH (random_bytes_leave_the_server_alive),
+	    cmocka_unit_test_setup_teardown(strangers_leave_the_server_alive, start_closed, stop),
 	};
 	prng_init(&rng, test_seed(20250301));
 	diag_set_level(DIAG_ERROR);

@@ -131,7 +131,7 @@ void kafka_send(struct kafka_client *c, int16_t key, int16_t version, const void
 	msg_out_release(&out);
 }
 
-static void receive_all(struct kafka_client *c, uint8_t *at, size_t len)
+void kafka_receive_raw(struct kafka_client *c, uint8_t *at, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = recv(c->fd, at, len, 0);
@@ -147,13 +147,13 @@ void *kafka_receive(struct kafka_client *c, int16_t key, int16_t version)
 	const struct msg_api *api = msg_api_find(key);
 	struct msg_form form = msg_response_form(api, version);
 	uint8_t prefix[4];
-	receive_all(c, prefix, sizeof(prefix));
+	kafka_receive_raw(c, prefix, sizeof(prefix));
 	uint32_t len = get_u32_be(prefix);
 	assert_true(len >= 4 && len < 256 * MIB);
 	uint8_t *frame = arena_alloc(&c->arena, len);
 	void *message = arena_calloc(&c->arena, 1, api->response->size);
 	assert_non_null(frame);
-	receive_all(c, frame, len);
+	kafka_receive_raw(c, frame, len);
 	struct reader r = reader_of(bytes_of(frame, len));
 	c->received_id = read_i32_be(&r);
 	if (form.flexible && key != API_API_VERSIONS)

@@ -40,6 +40,7 @@ void kafka_connect(struct kafka_client *c, const struct kafka_server *s);
 void kafka_disconnect(struct kafka_client *c);
 void kafka_client_clear(struct kafka_client *c);
 void kafka_send_raw(struct kafka_client *c, struct bytes b);
+void kafka_receive_raw(struct kafka_client *c, uint8_t *at, size_t len);
 void kafka_send(struct kafka_client *c, int16_t key, int16_t version, const void *body);
 /* The next response, which must be one of this kind; lives until kafka_client_clear. */
 void *kafka_receive(struct kafka_client *c, int16_t key, int16_t version);

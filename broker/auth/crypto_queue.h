@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Arithmetic that takes milliseconds (PBKDF2, TLS handshakes) on the service pool, one piece at a
+ * time: strangers can ask for it, and the pool has other work. Thread: the loop's, but for `run`.
+ */
+#include "log/base/base.h"
+
+struct crypto_queue {
+	struct loop *loop;
+	struct list waiting; /* struct crypto_work */
+	bool running;
+};
+/* Caller-owned; stays until `done`. At most one per connection, so the queue is bounded. */
+struct crypto_work {
+	struct crypto_queue *queue;
+	struct list_node node;
+	struct pool_job job;
+	enum err err;                          /* not ERR_OK: `run` was not called */
+	void (*run)(struct crypto_work *work); /* [pool thread] */
+	void (*done)(struct crypto_work *work);
+};
+void crypto_queue_init(struct crypto_queue *q, struct loop *loop);
+/* `done` may come before this returns. */
+void crypto_submit(struct crypto_queue *q, struct crypto_work *work);
+/* True when it had not begun: neither `run` nor `done` will be called. */
+bool crypto_withdraw(struct crypto_work *work);
