@@ -15,7 +15,7 @@ DEPS_BUILD := gcc make pkg-config liburing-dev libxxhash-dev liblz4-dev libzstd-
   libsnappy-dev libsqlite3-dev libpg-query-dev libprotobuf-c-dev libmicrohttpd-dev librdkafka-dev \
   libssl-dev libpcre2-dev libcurl4-openssl-dev libinih-dev
 DEPS_TEST  := libcmocka-dev libjson-c-dev libnng-dev kcat python3 python3-confluent-kafka python3-kafka \
-  python3-snappy python3-lz4 python3-zstandard postgresql curl procps
+  openssl python3-snappy python3-lz4 python3-zstandard postgresql curl procps
 DEPS_DEV   := clang clang-format clang-tidy cppcheck fio valgrind
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ CFLAGS_ALL  := -std=gnu17 -D_GNU_SOURCE -DKAPPA_VERSION='"$(VERSION)"' $(WARN) $
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% --coverage,$(OPT_$(CONFIG))) $(LDFLAGS)
 LIBS_base   := -luring -lpthread
 LIBS_log    := -llz4 -lzstd -lz -lsnappy
-LIBS_broker := -lmicrohttpd -lcrypto -lpcre2-8
+LIBS_broker := -lmicrohttpd -lssl -lcrypto -lpcre2-8
 LIBS_proc   := -lsqlite3 -lpg_query -lprotobuf-c -lpcre2-8 -lcrypto -lm
 LIBS_tools  := -lrdkafka -lcurl -linih
 

@@ -58,6 +58,21 @@ struct broker_sasl_options {
 	int64_t session_ns;       /* connections.max.reauth.ms; 0 = no end */
 };
 
+enum broker_client_auth {
+	BROKER_CLIENT_AUTH_NONE,
+	BROKER_CLIENT_AUTH_REQUESTED, /* one that is shown has to be good */
+	BROKER_CLIENT_AUTH_REQUIRED,
+};
+/* Files in PEM. client_auth is for SSL listeners; who comes in at SASL_SSL is what SASL proves. */
+struct broker_tls_options {
+	const char *certificate_path; /* the server's, then its chain; NULL: no TLS */
+	const char *key_path;
+	const char *key_password;     /* NULL = none */
+	const char *authorities_path; /* who signs clients' certificates; NULL = nobody */
+	enum broker_client_auth client_auth;
+	bool only_1_2, only_1_3;
+};
+
 struct broker_options {
 	/* NULL = one PLAINTEXT listener on a free port of 127.0.0.1 */
 	const struct broker_listener *listeners;
@@ -82,6 +97,7 @@ struct broker_options {
 	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
 	                            queue */
 	struct broker_sasl_options sasl;
+	struct broker_tls_options tls;
 	int64_t authentication_ns; /* a client may take to say who it is; 0 = 30 s */
 	int64_t idle_ns;           /* connections without traffic are closed; 0 = 10 minutes */
 	int64_t stall_ns; /* those that stop in the middle of a request or answer; 0 = 30 s */
@@ -111,6 +127,12 @@ MUST_USE enum err broker_open(struct loop *loop, struct log *log,
  * way. Call it before log_close.
  */
 void broker_close(struct broker *broker);
+/*
+ * Reads key and certificates of TLS again: new connections have them, those that are open stay.
+ * Where something is wrong with them, the old ones stay, and a diag line says why. Returns at once.
+ * [any thread, while the loop runs]
+ */
+void broker_reload(struct broker *broker);
 /* The port that the listener `index` of the options listens on. */
 uint16_t broker_port(const struct broker *broker, size_t index);
 

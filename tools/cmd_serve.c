@@ -284,7 +284,8 @@ static void read_status(void *arg)
 	log_status(q->log, &q->status);
 }
 
-/* Until SIGTERM or SIGINT, or until the log can acknowledge nothing any more. */
+/* SIGHUP: key and certificates again. Until SIGTERM or SIGINT, or until the log can acknowledge
+ * nothing any more. */
 static enum err wait_for_end(struct serve *s, const sigset_t *signals)
 {
 	struct {
@@ -296,6 +297,8 @@ static enum err wait_for_end(struct serve *s, const sigset_t *signals)
 		int sig = sigtimedwait(signals, NULL, &tick);
 		if (sig == SIGTERM || sig == SIGINT)
 			return ERR_OK;
+		if (sig == SIGHUP)
+			broker_reload(s->broker);
 		loop_call(s->loop, read_status, &q);
 		if (q.status.failed)
 			return err_note(ERR_IO, "a flush failed: nothing is acknowledged any more; "

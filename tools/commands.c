@@ -22,6 +22,8 @@ static const struct cli_option serve_options[] = {
         "address told to clients; default: the one each client connected to"},
     {"native", 0, "ipc|off|URL",
         "native door: ipc:///PATH or tcp://LOOPBACK:PORT (default ipc: DIR/kappa.ipc)"},
+    {"insecure-listen", 0, NULL,
+        "serve everybody on addresses that are not loopback, without asking who it is"},
     {"io", 0, "auto|uring|threads", "I/O backend"},
     {"config", 'c', "FILE", "configuration (default DIR/kappa.conf, else /etc/kappa/kappa.conf)"},
     {"set", 0, "KEY=VALUE", "one configuration key; may be repeated"},

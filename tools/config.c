@@ -84,7 +84,7 @@ static enum err set_by_key(struct config *c, const char *key, const char *value,
 	for (size_t i = 0; refused[i]; i++)
 		if (strncmp(key, refused[i], strlen(refused[i])) == 0)
 			return err_note(ERR_NOT_YET,
-			    "%s: security is not there yet; kappa listens on loopback only", key);
+			    "%s is not obeyed; broker/SECURITY.md has the keys that are", key);
 	const char *like = nearest(key);
 	return err_note(ERR_INVALID_CONFIG, "unknown key %s%s%s%s", key,
 	    like ? "; did you mean " : "", like ? like : "", like ? "?" : "");
@@ -149,6 +149,8 @@ static enum err load_flags(struct config *c, const struct cli *cli)
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
 		if (cli_has(cli, flags[i].flag))
 			TRY(set(c, flags[i].key, cli_get(cli, flags[i].flag, ""), "flag"));
+	if (cli_has(cli, "insecure-listen"))
+		TRY(set(c, CONFIG_INSECURE_LISTEN, "true", "flag"));
 	const char *pair;
 	for (int i = 0; (pair = cli_nth(cli, "set", i)); i++) {
 		char key[128];
@@ -191,6 +193,11 @@ void config_release(struct config *c)
 		mem_free(c->value[k]);
 		c->value[k] = NULL;
 	}
+}
+
+const char *config_name(enum config_key key)
+{
+	return keys[key].key;
 }
 
 const char *config_get(const struct config *c, enum config_key key)

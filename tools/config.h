@@ -25,6 +25,8 @@ struct config {
  * chain. */
 MUST_USE enum err config_load(struct config *c, const struct cli *cli);
 void config_release(struct config *c);
+/* "log.segment.bytes" */
+const char *config_name(enum config_key key);
 const char *config_get(const struct config *c, enum config_key key);
 /* Checked at load: these cannot fail. */
 int64_t config_number(const struct config *c, enum config_key key);

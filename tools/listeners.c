@@ -143,17 +143,24 @@ bool host_is_loopback(const char *host)
 	return strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
+/* Whether everybody who comes in there has said who he is. */
+static bool asks(const struct config *c, enum broker_protocol p)
+{
+	return broker_protocol_sasl(p) ||
+	       (p == BROKER_SSL && strcmp(config_get(c, CONFIG_SSL_CLIENT_AUTH), "required") == 0);
+}
+
 enum err listeners_check_exposure(const struct config *c, const struct listeners *l)
 {
-	(void)c;
 	for (size_t i = 0; i < l->count; i++) {
-		if (broker_protocol_tls(l->at[i].protocol))
-			return err_note(ERR_NOT_YET, "%s: there is no TLS yet", l->name[i]);
-		if (!host_is_loopback(l->host[i]) && !broker_protocol_sasl(l->at[i].protocol))
-			return err_note(ERR_REFUSED,
-			    "%s is not a loopback address, and clients of %s do not say who they "
-			    "are: SASL_PLAINTEXT://%s:%u asks them",
-			    l->host[i], l->name[i], l->host[i], l->at[i].port);
+		if (host_is_loopback(l->host[i]) || asks(c, l->at[i].protocol) ||
+		    config_bool(c, CONFIG_INSECURE_LISTEN))
+			continue;
+		return err_note(ERR_REFUSED,
+		    "%s is not a loopback address, and clients of %s need not say who they are: "
+		    "use SASL_SSL (or SASL_PLAINTEXT) and `kappa user create`, or SSL with "
+		    "ssl.client.auth=required; --insecure-listen lets everybody in",
+		    l->host[i], l->name[i]);
 	}
 	return ERR_OK;
 }

@@ -45,10 +45,91 @@ static enum err sasl_options(
 	return ERR_OK;
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+static const char *text_or_null(const struct config *c, enum config_key key)
+{
+	const char *text = config_get(c, key);
+	return *text ? text : NULL;
+}
+
+static enum err check_is(const struct config *c, enum config_key key, const char *only)
+{
+	if (strcmp(config_get(c, key), only) == 0)
+		return ERR_OK;
+	return err_note(ERR_INVALID_CONFIG, "%s=%s: only %s is there", config_name(key),
+	    config_get(c, key), only);
+}
+
+static enum err client_auth(const struct config *c, enum broker_client_auth *ret_auth)
+{
+	static const char *const names[] = {[BROKER_CLIENT_AUTH_NONE] = "none",
+	    [BROKER_CLIENT_AUTH_REQUESTED] = "requested",
+	    [BROKER_CLIENT_AUTH_REQUIRED] = "required"};
+	const char *text = config_get(c, CONFIG_SSL_CLIENT_AUTH);
+	for (int i = 0; i < 3; i++) {
+		if (strcmp(names[i], text) != 0)
+			continue;
+		*ret_auth = (enum broker_client_auth)i;
+		return ERR_OK;
+	}
+	return err_note(
+	    ERR_INVALID_CONFIG, "ssl.client.auth=%s: none, requested or required", text);
+}
+
+static enum err protocols(const struct config *c, struct broker_tls_options *o)
+{
+	char name[64];
+	bool v2 = false, v3 = false;
+	struct str rest = str_of(config_get(c, CONFIG_SSL_PROTOCOLS));
+	while (list_next(&rest, name, sizeof name)) {
+		bool is2 = strcmp(name, "TLSv1.2") == 0, is3 = strcmp(name, "TLSv1.3") == 0;
+		if (!is2 && !is3)
+			return err_note(ERR_INVALID_CONFIG,
+			    "ssl.enabled.protocols: %s: TLSv1.2 or TLSv1.3", name);
+		v2 |= is2;
+		v3 |= is3;
+	}
+	if (!v2 && !v3)
+		return err_note(ERR_INVALID_CONFIG, "ssl.enabled.protocols: none is left");
+	o->only_1_2 = !v3;
+	o->only_1_3 = !v2;
+	return ERR_OK;
+}
+
+static enum err tls_options(
+    const struct config *c, const struct listeners *l, struct broker_tls_options *o)
+{
+	bool wanted = false;
+	const char *both = text_or_null(c, CONFIG_SSL_KEYSTORE);
+	for (size_t i = 0; i < l->count; i++)
+		wanted |= broker_protocol_tls(l->at[i].protocol);
+	TRY(check_is(c, CONFIG_SSL_KEYSTORE_TYPE, "PEM"));
+	TRY(check_is(c, CONFIG_SSL_TRUSTSTORE_TYPE, "PEM"));
+	TRY(check_is(c, CONFIG_SSL_MAPPING, "DEFAULT"));
+	TRY(client_auth(c, &o->client_auth));
+	TRY(protocols(c, o));
+	o->certificate_path = both ? both : text_or_null(c, CONFIG_SSL_CERTIFICATE);
+	o->key_path = both ? both : text_or_null(c, CONFIG_SSL_KEY);
+	o->key_password = text_or_null(c, CONFIG_SSL_KEY_PASSWORD);
+	o->authorities_path = text_or_null(c, CONFIG_SSL_TRUSTSTORE);
+	if (wanted && (!o->certificate_path || !o->key_path))
+		return err_note(ERR_INVALID_CONFIG,
+		    "a listener with TLS needs ssl.keystore.location, a PEM file with key and "
+		    "certificate (or ssl.key.location and ssl.certificate.location)");
+	if (o->client_auth != BROKER_CLIENT_AUTH_NONE && !o->authorities_path)
+		return err_note(ERR_INVALID_CONFIG,
+		    "ssl.client.auth=%s needs ssl.truststore.location, the authorities that sign "
+		    "clients' certificates",
+		    config_get(c, CONFIG_SSL_CLIENT_AUTH));
+	return ERR_OK;
+}
+
 enum err security_options(
     const struct config *c, const struct listeners *l, struct broker_options *o)
 {
 	TRY(sasl_options(c, l, &o->sasl));
+	TRY(tls_options(c, l, &o->tls));
 	o->authentication_ns = config_number(c, CONFIG_AUTH_TIMEOUT) * MS_NS;
 	return ERR_OK;
 }

@@ -16,7 +16,7 @@
  */
 #include "broker/auth/auth.h"
 #include "broker/auth/sasl.h"
-#include "broker/kafka/server.h"
+#include "broker/kafka/conn_tls.h"
 #include <stdio.h>
 
 enum { REQUEST_HEADER_MIN = 8 };
@@ -46,7 +46,7 @@ static size_t out_pieces(const struct msg_out *out)
 /* Collects the next iovec from the cursor on and moves the cursor behind it. */
 static int collect(struct conn *c, struct iovec *iov)
 {
-	size_t total = 0;
+	size_t total = 0, most = c->tls ? CONN_TLS_SEND_BYTES : CONN_SEND_BYTES;
 	int count = 0;
 	c->sent_after = 0;
 	LIST_EACH (&c->requests, n, tmp) {
@@ -56,7 +56,7 @@ static int collect(struct conn *c, struct iovec *iov)
 		size_t pieces = out_pieces(&req->out);
 		for (; c->send_piece < pieces; c->send_piece++, c->send_pos = 0) {
 			struct bytes b = out_piece(&req->out, c->send_piece);
-			size_t left = b.len - c->send_pos, room = CONN_SEND_BYTES - total;
+			size_t left = b.len - c->send_pos, room = most - total;
 			size_t take = left < room ? left : room;
 			if (left == 0)
 				continue;
@@ -105,6 +105,8 @@ static void on_sent(struct io_req *io)
 	c->sending = false;
 	mem_free(c->send_iov);
 	c->send_iov = NULL;
+	if (c->tls)
+		conn_tls_sent(c);
 	if (io->err != ERR_OK)
 		conn_close(c, io->err, "send failed");
 	c->active_ns = loop_now_ns(c->broker->loop);
@@ -149,7 +151,8 @@ static void flush(struct conn *c)
 		return;
 	}
 	struct list_node *first = list_first(&c->requests);
-	if (c->sending || !first || !request_of(first)->answered)
+	bool ready = first && request_of(first)->answered;
+	if (c->sending || (!ready && !conn_tls_pending(c)))
 		return;
 	size_t pieces = ready_pieces(c);
 	struct iovec *iov = mem_alloc((pieces + 1) * sizeof(*iov));
@@ -158,6 +161,12 @@ static void flush(struct conn *c)
 		return;
 	}
 	int count = collect(c, iov);
+	enum err err = c->tls ? conn_tls_seal(c, iov, count, &count) : ERR_OK;
+	if (err != ERR_OK) {
+		mem_free(iov);
+		conn_close(c, err, "cannot encrypt");
+		return;
+	}
 	if (count == 0) { /* only requests without an answer */
 		mem_free(iov);
 		for (; c->sent_after > 0; c->sent_after--)
@@ -174,11 +183,17 @@ static void flush(struct conn *c)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-static bool paused(const struct conn *c)
+bool conn_paused(const struct conn *c)
 {
 	return c->closing || c->resting || c->last || sasl_decides(c) ||
 	       c->in_flight >= KAFKA_PIPELINE_MAX ||
 	       c->out_bytes >= CONN_OUT_HIGH;
+}
+
+/* What of the frame there is memory for. */
+static size_t frame_end(const struct frame *f)
+{
+	return f->capacity < f->len ? f->capacity : f->len;
 }
 
 static void on_received(struct io_req *io)
@@ -193,17 +208,22 @@ static void on_received(struct io_req *io)
 		conn_close(c, inside ? ERR_EOF : ERR_OK,
 		    "closed by the client in the middle of a request");
 	} else {
-		size_t got = (size_t)io->result;
 		c->active_ns = loop_now_ns(c->broker->loop);
-		if (c->frame.ptr) {
-			size_t part = c->recv_iov[0].iov_len < got ? c->recv_iov[0].iov_len : got;
-			c->frame.have += part;
-			got -= part;
-		}
-		c->head_len += got;
-		ASSERT(c->head_len <= CONN_HEAD_BYTES);
+		conn_came(c, (size_t)io->result);
 	}
 	conn_wake(c);
+}
+
+void conn_came(struct conn *c, size_t len)
+{
+	if (c->frame.ptr) {
+		size_t room = frame_end(&c->frame) - c->frame.have;
+		size_t part = room < len ? room : len;
+		c->frame.have += part;
+		len -= part;
+	}
+	c->head_len += len;
+	ASSERT(c->head_len <= CONN_HEAD_BYTES);
 }
 
 /* True when the frame has room for its next bytes; else the connection waits, or ends. */
@@ -221,26 +241,39 @@ static bool frame_has_room(struct conn *c)
 	return false;
 }
 
-static void receive(struct conn *c)
+void conn_places(struct conn *c, struct iovec places[2], int *ret_count)
 {
 	int count = 0;
-	if (c->receiving || paused(c) || list_linked(&c->hungry))
-		return;
+	*ret_count = 0;
 	bool in_frame = c->frame.ptr != NULL;
 	if (in_frame) {
 		if (!frame_has_room(c))
 			return;
-		size_t end = c->frame.capacity < c->frame.len ? c->frame.capacity : c->frame.len;
-		c->recv_iov[count++] =
-		    (struct iovec){c->frame.ptr + c->frame.have, end - c->frame.have};
+		places[count++] = (struct iovec){
+		    c->frame.ptr + c->frame.have, frame_end(&c->frame) - c->frame.have};
 	}
 	/* what follows a frame goes to the head: one system call for its end and the next one's
 	 * start */
 	if (!in_frame || c->frame.capacity >= c->frame.len) {
 		ASSERT(c->head_len < CONN_HEAD_BYTES);
-		c->recv_iov[count++] =
+		places[count++] =
 		    (struct iovec){c->head + c->head_len, CONN_HEAD_BYTES - c->head_len};
 	}
+	*ret_count = count;
+}
+
+static void receive(struct conn *c)
+{
+	int count;
+	if (c->tls) {
+		conn_tls_receive(c);
+		return;
+	}
+	if (c->receiving || conn_paused(c) || list_linked(&c->hungry))
+		return;
+	conn_places(c, c->recv_iov, &count);
+	if (count == 0)
+		return;
 	c->receiving = true;
 	c->recv = (struct io_req){.op = IO_RECV,
 	    .fd = c->fd,
@@ -312,9 +345,9 @@ static bool start_frame(struct conn *c)
 }
 
 /* Cuts requests out of what has arrived and hands them on. */
-static void parse(struct conn *c)
+void conn_parse(struct conn *c)
 {
-	while (!paused(c) && !list_linked(&c->hungry)) {
+	while (!conn_paused(c) && !list_linked(&c->hungry)) {
 		if (!c->frame.ptr && !start_frame(c))
 			break;
 		if (c->frame.have < c->frame.len)
@@ -342,7 +375,7 @@ static void parse(struct conn *c)
 static void reap(struct conn *c)
 {
 	struct broker *b = c->broker;
-	if (c->receiving || c->sending)
+	if (c->receiving || c->sending || conn_tls_busy(c))
 		return;
 	if (c->fd >= 0) {
 		enum err err = io_close(b->io, c->fd); /* nothing can be done about a failure */
@@ -366,6 +399,7 @@ static void reap(struct conn *c)
 	b->conn_count--;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);
 	sasl_free(c->sasl);
+	conn_tls_free(c->tls);
 	mem_free(c->user);
 	mem_free(c);
 }
@@ -374,12 +408,12 @@ static void conn_step(struct mail *mail)
 {
 	struct conn *c = CONTAINER_OF(mail, struct conn, mail);
 	c->mailed = false;
-	if (!c->closing) {
+	if (!c->closing && !conn_tls_busy(c)) {
 		flush(c);
-		parse(c);
+		conn_parse(c);
 		receive(c);
 	}
-	if (c->last && list_empty(&c->requests))
+	if (c->last && list_empty(&c->requests) && (!c->tls || conn_tls_finished(c)))
 		conn_close(c, ERR_OK, "nothing more is said to it");
 	if (c->closing && !c->mailed)
 		reap(c);
@@ -474,7 +508,11 @@ enum err conn_open(struct listener *l, int fd)
 	c->broker = b;
 	c->listener = l;
 	c->fd = fd;
-	c->admitted = !broker_protocol_sasl(l->options.protocol);
+	c->admitted = l->options.protocol == BROKER_PLAINTEXT;
+	if (broker_protocol_tls(l->options.protocol) && conn_tls_open(c) != ERR_OK) {
+		mem_free(c);
+		return ERR_NOMEM;
+	}
 	c->active_ns = c->opened_ns = loop_now_ns(b->loop);
 	list_init(&c->requests);
 	list_init(&c->produces);
@@ -524,6 +562,7 @@ void conn_close(struct conn *c, enum err why, const char *reason)
 	err_clear();
 	list_remove(&c->hungry);
 	loop_timer_cancel(c->broker->loop, &c->rest);
+	conn_tls_close(c);
 	if (c->receiving)
 		io_cancel(c->broker->io, &c->recv);
 	if (c->sending)

@@ -218,11 +218,12 @@ void request_answer(struct request *req)
 
 void request_answer_raw(struct request *req, struct bytes token)
 {
-	ASSERT(!req->answered && token.len <= INT32_MAX);
-	write_u32_be(&req->out.w, (uint32_t)token.len);
+	ASSERT(!req->answered);
+	begin_frame(req);
 	write_bytes(&req->out.w, token);
-	if (req->out.w.err != ERR_OK) {
-		request_fail(req, req->out.w.err);
+	enum err err = end_frame(req);
+	if (err != ERR_OK) {
+		request_fail(req, err);
 		return;
 	}
 	req->answered = true;

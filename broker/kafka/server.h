@@ -99,7 +99,8 @@ struct conn {
 	struct iovec *send_iov;
 	/* where the next send starts: in the first request, byte `send_pos` of this piece */
 	size_t send_piece, send_pos;
-	size_t sent_after; /* requests that the send under way completes */
+	size_t sent_after;    /* requests that the send under way completes */
+	struct conn_tls *tls; /* NULL: plain */
 	struct frame frame;
 	struct sp_trace trace; /* of `frame` */
 	size_t head_pos, head_len;
@@ -110,6 +111,16 @@ _Static_assert(sizeof(struct conn) <= 8 * KIB, "an idle connection stays under 1
 
 /* Takes `fd`. ERR_NOMEM. */
 MUST_USE enum err conn_open(struct listener *l, int fd);
+/*
+ * For conn_tls.c: where the next plain bytes go (*ret_count 0: nowhere, for want of memory or
+ * because the connection has ended), and that so many have come.
+ */
+void conn_places(struct conn *c, struct iovec places[2], int *ret_count);
+void conn_came(struct conn *c, size_t len);
+/* Cuts requests out of what has come and hands them on. */
+void conn_parse(struct conn *c);
+/* Whether nothing may be read now (conn.c C2). */
+bool conn_paused(const struct conn *c);
 /* Ends it: no further request is read, answers not yet sent are dropped. Safe to call at any time,
  * twice too. */
 void conn_close(struct conn *c, enum err why, const char *reason);
@@ -129,6 +140,7 @@ enum sp_framing conn_framing(const struct conn *c);
 
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct auth;
+struct tls_server;
 struct groups;
 struct quotas;
 struct transactions;
@@ -141,6 +153,8 @@ struct broker {
 	struct auth *auth;
 	struct quotas *quotas;
 	struct crypto_queue crypto;
+	struct tls_server *tls; /* NULL: no listener has TLS */
+	struct broker_reload_work *reload;
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;

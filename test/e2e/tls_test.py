@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS with kcat, the Python clients and bare sockets: certificates of both sides, versions, reload, who breaks the rules."""
+import json
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import time
+
+import harness
+from certificates import Authority
+
+
+def start(t, listen="SSL://127.0.0.1:0", *extra, key=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+    ca = Authority(t.dir)
+    both = ca.issue("server", "/CN=localhost", key=key)[2]
+    args = ["--set", "listeners=" + listen, "--set", "ssl.keystore.location=" + both, "--set", "super.users=User:root;User:ANONYMOUS"]
+    for e in extra:
+        args += ["--set", e.replace("$CA", ca.path)]
+    s = t.server(args=args)
+    return s, ca
+
+
+def flags(ca, *more):
+    return [x for p in ("security.protocol=SSL", "ssl.ca.location=" + ca.path) + more for x in ("-X", p)]
+
+
+def kcat(address, *args, input=None):
+    return subprocess.run(["kcat", "-b", address] + list(args), input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+
+
+def context(ca, **kw):
+    c = ssl.create_default_context(cafile=ca.path)
+    for k, v in kw.items():
+        setattr(c, k, v)
+    return c
+
+
+def connect(s):
+    host, port = s.kafka.split(":")
+    c = socket.create_connection((host, int(port)), timeout=20)
+    return c
+
+
+HELLO = struct.pack(">ihhih", 10, 18, 0, 7, -1)  # ApiVersions 0
+
+
+def hello(c):
+    c.sendall(HELLO)
+    (n,) = struct.unpack(">i", c.recv(4, socket.MSG_WAITALL) if not isinstance(c, ssl.SSLSocket) else c.recv(4))
+    got = b""
+    while len(got) < n:
+        got += c.recv(n - len(got))
+    assert struct.unpack(">ih", got[:6]) == (7, 0)
+
+
+def test_records_go_through_whole_in_both_versions(t):
+    s, ca = start(t, "SSL://127.0.0.1:0", key=("rsa:2048",))
+    lines = b"".join(b"%d %s\n" % (i, b"x" * (i % 5000)) for i in range(3000))
+    p = kcat(s.kafka, *flags(ca), "-P", "-t", "a", input=lines)
+    assert p.returncode == 0, p.stderr
+    p = kcat(s.kafka, *flags(ca), "-C", "-t", "a", "-e", "-q")
+    assert p.stdout == lines, (len(p.stdout), p.stderr)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        with context(ca, minimum_version=version, maximum_version=version).wrap_socket(connect(s), server_hostname="localhost") as c:
+            hello(c)
+            hello(c)
+    old = context(ca)
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    try:
+        old.wrap_socket(connect(s), server_hostname="localhost")
+        raise AssertionError("TLS 1.1 was spoken")
+    except ssl.SSLError:
+        pass
+    s.ok("consume", "a", "-o", "start", "-n", "1", *flags(ca))
+
+
+def test_large_records_both_ways(t):
+    from confluent_kafka import Consumer, Producer, TopicPartition
+    s, ca = start(t, "SSL://127.0.0.1:0", "message.max.bytes=20000000")
+    conf = {"bootstrap.servers": s.kafka, "security.protocol": "SSL", "ssl.ca.location": ca.path}
+    p = Producer(dict(conf, **{"message.max.bytes": 20000000}))
+    values = [os.urandom(8000000), b"y" * 12000000, os.urandom(100)]
+    for v in values:
+        p.produce("big", v)
+    assert p.flush(60) == 0
+    c = Consumer(dict(conf, **{"group.id": "g", "fetch.message.max.bytes": 20000000}))
+    c.assign([TopicPartition("big", 0, 0)])
+    got = []
+    deadline = time.monotonic() + 60
+    while len(got) < 3 and time.monotonic() < deadline:
+        m = c.poll(1)
+        if m is not None and not m.error():
+            got.append(m.value())
+    c.close()
+    assert got == values, [len(g) for g in got]
+
+
+def test_only_clients_with_a_certificate_come_in_and_are_named_by_it(t):
+    s, ca = start(t, "SSL://127.0.0.1:0,PLAINTEXT://127.0.0.1:0", "ssl.client.auth=required", "ssl.truststore.location=$CA")
+    other = Authority(t.dir, "other")
+    inside = [x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]][1]
+    alice = ca.issue("alice", "/C=DE/O=Example, Inc./OU=team/CN=alice")
+    mallory = other.issue("mallory", "/C=DE/O=Example, Inc./OU=team/CN=alice")
+    s.ok("topic", "create", "a", "-b", inside)
+    s.ok("acl", "add", "--allow", "User:CN=alice,OU=team,O=Example\\, Inc.,C=DE", "--operation", "all", "--topic", "a", "-b", inside)
+
+    def who(paths):
+        return flags(ca, "ssl.key.location=" + paths[0], "ssl.certificate.location=" + paths[1])
+    p = kcat(s.kafka, *who(alice), "-P", "-t", "a", input=b"one\n")
+    assert p.returncode == 0, p.stderr
+    p = kcat(s.kafka, *who(alice), "-C", "-t", "a", "-e", "-q")
+    assert p.stdout == b"one\n", p.stderr
+    bob = ca.issue("bob", "/CN=bob")
+    p = kcat(s.kafka, *who(bob), "-C", "-t", "a", "-e", "-q")
+    assert p.returncode != 0 and not p.stdout, p.stdout
+    for wrong in (who(mallory), flags(ca)):
+        p = kcat(s.kafka, *wrong, "-L", "-m", "2")
+        assert p.returncode != 0 and not p.stdout, p.stdout
+    assert "kafka_tls_failed" in s.tail(100000)
+
+
+def test_certificates_may_be_asked_for_and_not_sent(t):
+    s, ca = start(t, "SSL://127.0.0.1:0", "ssl.client.auth=requested", "ssl.truststore.location=$CA")
+    other = Authority(t.dir, "other").issue("mallory", "/CN=mallory")
+    s.ok("topic", "create", "a", *flags(ca))
+    p = kcat(s.kafka, *flags(ca), "-L", "-m", "2")
+    assert p.returncode == 0, p.stderr
+    p = kcat(s.kafka, *flags(ca, "ssl.key.location=" + other[0], "ssl.certificate.location=" + other[1]), "-L", "-m", "2")
+    assert p.returncode != 0, p.stdout
+
+
+def test_sasl_over_tls(t):
+    s, ca = start(t, "SASL_SSL://127.0.0.1:0")
+    s.ok("user", "create", "root", input="toor\n")
+    for m in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+        who = flags(ca, "sasl.mechanism=" + m, "sasl.username=root", "sasl.password=toor")
+        who[1] = "security.protocol=SASL_SSL"
+        p = kcat(s.kafka, *who, "-P", "-t", "a", input=m.encode() + b"\n")
+        assert p.returncode == 0, (m, p.stderr)
+        who[-1] = "sasl.password=wrong"
+        assert kcat(s.kafka, *who, "-L", "-m", "2").returncode != 0
+    from kafka import KafkaConsumer, TopicPartition
+    c = KafkaConsumer(bootstrap_servers=s.kafka, security_protocol="SASL_SSL", sasl_mechanism="PLAIN", sasl_plain_username="root",
+                      sasl_plain_password="toor", ssl_cafile=ca.path, consumer_timeout_ms=10000, auto_offset_reset="earliest")
+    c.assign([TopicPartition("a", 0)])
+    assert [next(c).value for _ in range(3)] == [b"PLAIN", b"SCRAM-SHA-256", b"SCRAM-SHA-512"]
+    c.close()
+    # encrypted, but nobody: nothing is served
+    with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
+        hello(c)
+        c.sendall(struct.pack(">ihhih", 10, 3, 1, 1, -1))
+        assert c.recv(1) == b""
+
+
+def serial(s, ca):
+    with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
+        return c.getpeercert()["serialNumber"]
+
+
+def test_certificates_are_read_again_without_dropping_a_connection(t):
+    s, ca = start(t)
+    path = os.path.join(t.dir, "server.both.pem")
+    first = serial(s, ca)
+    with context(ca).wrap_socket(connect(s), server_hostname="localhost") as old:
+        hello(old)
+        with open(path, "w") as f:
+            f.write("nothing of the kind")
+        s.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while "tls_not_reloaded" not in s.tail(100000) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "tls_not_reloaded" in s.tail(100000) and serial(s, ca) == first
+        ca.issue("server", "/CN=localhost")
+        s.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while serial(s, ca) == first and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert serial(s, ca) != first
+        hello(old)
+
+
+def test_a_session_is_resumed_by_ticket(t):
+    s, ca = start(t)
+    c = context(ca, maximum_version=ssl.TLSVersion.TLSv1_2)
+    with c.wrap_socket(connect(s), server_hostname="localhost") as one:
+        hello(one)
+        session = one.session
+    with c.wrap_socket(connect(s), server_hostname="localhost", session=session) as two:
+        hello(two)
+        assert two.session_reused
+
+
+def test_who_stops_half_way_is_disconnected(t):
+    s, ca = start(t, "SSL://127.0.0.1:0", "kappa.authentication.timeout.ms=500")
+    silent, half, plain = connect(s), connect(s), connect(s)
+    half.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # the head of a ClientHello
+    plain.sendall(HELLO)  # no TLS at all: an alert, or nothing, and the end
+    for c in (silent, half, plain):
+        while True:
+            try:
+                if not c.recv(100):
+                    break
+            except ConnectionResetError:
+                break
+    with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
+        hello(c)
+        time.sleep(3)
+        hello(c)  # once admitted there is no hurry
+
+
+def test_noise_leaves_the_server_alive(t):
+    s, ca = start(t)
+    for i in range(300):
+        c = connect(s)
+        head = b"\x16\x03\x01" + struct.pack(">H", t.random.randrange(65536)) if i % 2 else b""
+        c.sendall(head + bytes(t.random.randrange(256) for _ in range(t.random.randrange(600))))
+        c.close()
+    # an honest handshake and then noise
+    for i in range(50):
+        raw = connect(s)
+        c = context(ca).wrap_socket(raw, server_hostname="localhost")
+        hello(c)
+        fd = socket.socket(fileno=os.dup(c.fileno()))
+        fd.sendall(b"\x17\x03\x03\x00\x20" + os.urandom(32))
+        try:
+            assert c.recv(1) == b""
+        except (ssl.SSLError, ConnectionResetError):
+            pass
+        fd.close()
+        c.close()
+    with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
+        hello(c)
+
+
+def test_what_cannot_work_is_refused_at_the_start(t):
+    ca = Authority(t.dir)
+    key, cert, both = ca.issue("server", "/CN=localhost")
+    other = ca.issue("other", "/CN=other")[0]
+
+    def refused(text, *pairs):
+        args = [x for p in ("listeners=SSL://127.0.0.1:0",) + pairs for x in ("--set", p)]
+        p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("none"), "--http", "127.0.0.1:0"] + args, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=60)
+        err = p.stderr.decode()
+        assert p.returncode != 0 and text in err, (pairs, p.returncode, err)
+    refused("ssl.keystore.location")
+    refused("cannot read", "ssl.keystore.location=/does/not/exist")
+    refused("private key", "ssl.keystore.location=" + cert)
+    refused("certificate", "ssl.keystore.location=" + key)
+    refused("key", "ssl.certificate.location=" + cert, "ssl.key.location=" + other)
+    refused("PEM", "ssl.keystore.location=" + both, "ssl.keystore.type=JKS")
+    refused("ssl.truststore.location", "ssl.keystore.location=" + both, "ssl.client.auth=required")
+    refused("authority", "ssl.keystore.location=" + both, "ssl.client.auth=required", "ssl.truststore.location=" + key)
+    refused("ssl.client.auth", "ssl.keystore.location=" + both, "ssl.client.auth=maybe")
+    refused("TLSv1.1", "ssl.keystore.location=" + both, "ssl.enabled.protocols=TLSv1.1")
+    refused("DEFAULT", "ssl.keystore.location=" + both, "ssl.principal.mapping.rules=RULE:x/y/")
+    refused("--insecure-listen", "listeners=SSL://0.0.0.0:0", "ssl.keystore.location=" + both)
+    refused("not obeyed", "ssl.cipher.suites=x")
+
+
+harness.main(globals())
