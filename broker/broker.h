@@ -50,12 +50,26 @@ enum {
 	BROKER_SASL_PLAIN = 1,
 	BROKER_SASL_SCRAM_256 = 2,
 	BROKER_SASL_SCRAM_512 = 4,
+	BROKER_SASL_OAUTHBEARER = 8, /* needs broker_oauth_options */
 };
 struct broker_sasl_options {
-	unsigned mechanisms;      /* 0 = all */
+	unsigned mechanisms;      /* 0 = all but OAUTHBEARER */
 	bool plain_without_tls;   /* offer PLAIN on SASL_PLAINTEXT: passwords cross the net */
 	int64_t refusal_delay_ns; /* connection.failed.authentication.delay.ms; 0 = 100 ms */
 	int64_t session_ns;       /* connections.max.reauth.ms; 0 = no end */
+};
+
+/* Bearer tokens: JWT signed by RS256 or ES256. The first three are needed. */
+struct broker_oauth_options {
+	const char *jwks_path;   /* public keys, RFC 7517 */
+	const char *issuer;      /* iss has to be this */
+	const char *audience;    /* aud has to have one of these, with commas between */
+	const char *user_claim;  /* whose value is the user; NULL = "sub" */
+	const char *scope_claim; /* NULL = "scope" */
+	const char
+	    *required_scope; /* words with spaces between, all of which it has; NULL = none */
+	int64_t skew_s;      /* by which clocks may differ */
+	int64_t refresh_ns;  /* the file is read again this often; 0 = 1 min */
 };
 
 enum broker_client_auth {
@@ -97,6 +111,7 @@ struct broker_options {
 	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
 	                            queue */
 	struct broker_sasl_options sasl;
+	struct broker_oauth_options oauth;
 	struct broker_tls_options tls;
 	int64_t authentication_ns; /* a client may take to say who it is; 0 = 30 s */
 	int64_t idle_ns;           /* connections without traffic are closed; 0 = 10 minutes */
@@ -128,8 +143,9 @@ MUST_USE enum err broker_open(struct loop *loop, struct log *log,
  */
 void broker_close(struct broker *broker);
 /*
- * Reads key and certificates of TLS again: new connections have them, those that are open stay.
- * Where something is wrong with them, the old ones stay, and a diag line says why. Returns at once.
+ * Reads key and certificates of TLS, and keys of tokens again: new connections have them, those
+ * that are open stay. Where something is wrong with them, the old ones stay, and a diag line says
+ * why. Returns at once.
  * [any thread, while the loop runs]
  */
 void broker_reload(struct broker *broker);

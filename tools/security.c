@@ -7,7 +7,7 @@ static enum err mechanism_named(const char *name, unsigned *ret_mechanism)
 		const char *name;
 		unsigned mechanism;
 	} all[] = {{"PLAIN", BROKER_SASL_PLAIN}, {"SCRAM-SHA-256", BROKER_SASL_SCRAM_256},
-	    {"SCRAM-SHA-512", BROKER_SASL_SCRAM_512}};
+	    {"SCRAM-SHA-512", BROKER_SASL_SCRAM_512}, {"OAUTHBEARER", BROKER_SASL_OAUTHBEARER}};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		if (strcmp(all[i].name, name) != 0)
 			continue;
@@ -15,7 +15,8 @@ static enum err mechanism_named(const char *name, unsigned *ret_mechanism)
 		return ERR_OK;
 	}
 	return err_note(ERR_INVALID_CONFIG,
-	    "sasl.enabled.mechanisms: %s: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", name);
+	    "sasl.enabled.mechanisms: %s: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",
+	    name);
 }
 
 static enum err sasl_options(
@@ -125,11 +126,41 @@ static enum err tls_options(
 	return ERR_OK;
 }
 
+/* ---- bearer tokens --------------------------------------------------------------------------- */
+
+static enum err oauth_options(
+    const struct config *c, const struct broker_sasl_options *sasl, struct broker_oauth_options *o)
+{
+	const char *url = config_get(c, CONFIG_OAUTH_JWKS), *scheme = "file://";
+	bool wanted = sasl->mechanisms & BROKER_SASL_OAUTHBEARER;
+	if (*url && strncmp(url, scheme, strlen(scheme)) != 0)
+		return err_note(ERR_INVALID_CONFIG,
+		    "sasl.oauthbearer.jwks.endpoint.url=%s: only file:///PATH is there", url);
+	o->jwks_path = *url ? url + strlen(scheme) : NULL;
+	o->issuer = text_or_null(c, CONFIG_OAUTH_ISSUER);
+	o->audience = text_or_null(c, CONFIG_OAUTH_AUDIENCE);
+	o->user_claim = config_get(c, CONFIG_OAUTH_SUB_CLAIM);
+	o->scope_claim = config_get(c, CONFIG_OAUTH_SCOPE_CLAIM);
+	o->required_scope = text_or_null(c, CONFIG_OAUTH_SCOPE);
+	o->skew_s = config_number(c, CONFIG_OAUTH_SKEW);
+	o->refresh_ns = config_number(c, CONFIG_OAUTH_REFRESH) * MS_NS;
+	if (strpbrk(o->user_claim, "\"\\") || strpbrk(o->scope_claim, "\"\\") ||
+	    strlen(o->user_claim) > 60 || strlen(o->scope_claim) > 60)
+		return err_note(ERR_INVALID_CONFIG, "sasl.oauthbearer: a claim without a name");
+	if (wanted && (!o->jwks_path || !o->issuer || !o->audience))
+		return err_note(ERR_INVALID_CONFIG,
+		    "OAUTHBEARER needs sasl.oauthbearer.jwks.endpoint.url=file:///PATH, "
+		    "sasl.oauthbearer.expected.issuer and sasl.oauthbearer.expected.audience: "
+		    "without them any token would do");
+	return ERR_OK;
+}
+
 enum err security_options(
     const struct config *c, const struct listeners *l, struct broker_options *o)
 {
 	TRY(sasl_options(c, l, &o->sasl));
 	TRY(tls_options(c, l, &o->tls));
+	TRY(oauth_options(c, &o->sasl, &o->oauth));
 	o->authentication_ns = config_number(c, CONFIG_AUTH_TIMEOUT) * MS_NS;
 	return ERR_OK;
 }

@@ -3,12 +3,13 @@
 #include "broker/auth/sasl.h"
 #include "broker/auth/auth.h"
 #include "broker/auth/handlers.h"
+#include "broker/auth/jwt.h"
 #include "broker/kafka/server.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 
-enum { NONCE_BYTES = 24, TOKEN_MAX = SCRAM_MESSAGE_MAX };
+enum { NONCE_BYTES = 24, TOKEN_MAX = SCRAM_MESSAGE_MAX, BEARER_MAX = JWT_BYTES_MAX + 1024 };
 static const int64_t AGAIN_NS = S_NS; /* Kafka: no re-authentication sooner after the last */
 
 struct sasl {
@@ -25,6 +26,7 @@ struct sasl {
 	uint8_t *password;
 	size_t password_len;
 	struct loop_timer refusal;
+	int64_t expires_in_ns; /* OAUTHBEARER: until the token ends; else 0 */
 };
 
 static const struct {
@@ -34,6 +36,7 @@ static const struct {
     {BROKER_SASL_PLAIN, {"PLAIN", 5}},
     {BROKER_SASL_SCRAM_256, {"SCRAM-SHA-256", 13}},
     {BROKER_SASL_SCRAM_512, {"SCRAM-SHA-512", 13}},
+    {BROKER_SASL_OAUTHBEARER, {"OAUTHBEARER", 11}},
 };
 enum { NAME_COUNT = sizeof(names) / sizeof(names[0]) };
 
@@ -60,6 +63,8 @@ static unsigned offered(const struct conn *c)
 		return 0;
 	if (!broker_protocol_tls(c->listener->options.protocol) && !o->plain_without_tls)
 		set &= ~(unsigned)BROKER_SASL_PLAIN;
+	if (!c->broker->jwks)
+		set &= ~(unsigned)BROKER_SASL_OAUTHBEARER;
 	return set;
 }
 
@@ -211,6 +216,8 @@ static void sasl_admit(struct sasl *s, struct request *req, struct bytes token)
 {
 	struct conn *c = s->conn;
 	int64_t lifetime_ns = options_of(c)->session_ns;
+	if (s->expires_in_ns && (!lifetime_ns || s->expires_in_ns < lifetime_ns))
+		lifetime_ns = s->expires_in_ns;
 	bool raw = s->raw;
 	if (take_principal(s) != ERR_OK) {
 		refuse(s, req);
@@ -351,14 +358,76 @@ static enum err step_scram(struct sasl *s, struct request *req, struct bytes tok
 	return err;
 }
 
+/* ---- OAUTHBEARER (RFC 7628) ------------------------------------------------------------------ */
+
+/* n,[a=authzid],^Aauth=Bearer TOKEN^A[key=value^A]^A */
+static enum err read_bearer(struct str message, struct str *ret_authzid, struct str *ret_token)
+{
+	static const char bearer[] = "auth=Bearer ";
+	struct str rest = message;
+	size_t comma = 2;
+	*ret_authzid = *ret_token = (struct str){NULL, 0};
+	if (rest.len < 3 || (rest.ptr[0] != 'n' && rest.ptr[0] != 'y') || rest.ptr[1] != ',')
+		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: a message that begins otherwise");
+	while (comma < rest.len && rest.ptr[comma] != ',')
+		comma++;
+	if (comma > 2 && comma >= 4 && memcmp(rest.ptr + 2, "a=", 2) == 0)
+		*ret_authzid = str_from(rest.ptr + 4, comma - 4);
+	else if (comma > 2)
+		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: a message that begins otherwise");
+	for (size_t at = comma + 1, end; at < rest.len; at = end) {
+		struct str item = str_from(rest.ptr + at + 1, rest.len - at - 1);
+		end = at + 1;
+		while (end < rest.len && rest.ptr[end] != 1)
+			end++;
+		item.len = end - at - 1;
+		if (rest.ptr[at] != 1)
+			break;
+		if (item.len > sizeof(bearer) - 1 &&
+		    memcmp(item.ptr, bearer, sizeof(bearer) - 1) == 0 && !ret_token->ptr)
+			*ret_token =
+			    str_from(item.ptr + sizeof(bearer) - 1, item.len - sizeof(bearer) + 1);
+	}
+	return ret_token->ptr ? ERR_OK : err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: no token");
+}
+
+static enum err step_bearer(struct sasl *s, struct request *req, struct bytes message)
+{
+	const struct broker *b = s->conn->broker;
+	const struct broker_oauth_options *o = &b->options.oauth;
+	const struct jwt_rules rules = {.issuer = o->issuer,
+	    .audience = o->audience,
+	    .user_claim = o->user_claim ? o->user_claim : "sub",
+	    .scope_claim = o->scope_claim ? o->scope_claim : "scope",
+	    .required_scope = o->required_scope,
+	    .skew_s = o->skew_s};
+	struct str authzid, token;
+	struct jwt jwt;
+	int64_t now_s = loop_realtime_ns(b->loop) / S_NS;
+	if (!b->jwks)
+		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: no keys");
+	TRY(read_bearer(bytes_str(message), &authzid, &token));
+	TRY(jwt_verify(b->jwks, &rules, token, now_s, &jwt));
+	_Static_assert(sizeof(jwt.user) <= sizeof(s->scram.user), "a user is a user");
+	memcpy(s->scram.user, jwt.user, sizeof(jwt.user));
+	if (authzid.len > 0 && !str_equal(authzid, str_of(jwt.user)))
+		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: nobody may act for another user");
+	s->expires_in_ns = (jwt.expires_s - now_s) * S_NS;
+	sasl_admit(s, req, bytes_of("", 0));
+	return ERR_OK;
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static void step(struct sasl *s, struct request *req, struct bytes token)
 {
 	enum err err;
 	err_clear();
-	if (token.len > TOKEN_MAX)
+	bool bearer = s->mechanism == BROKER_SASL_OAUTHBEARER;
+	if (token.len > (bearer ? (size_t)BEARER_MAX : TOKEN_MAX))
 		err = err_note(ERR_UNAUTHORIZED, "a token of %zu bytes", token.len);
+	else if (bearer)
+		err = step_bearer(s, req, token);
 	else if (s->mechanism == BROKER_SASL_PLAIN)
 		err = step_plain(s, req, token);
 	else

@@ -7,7 +7,6 @@
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/quotas/quotas.h"
-#include "broker/kafka/tls.h"
 #include "broker/transactions/transactions.h"
 
 static const int64_t ACCEPT_PAUSE_NS =
@@ -194,31 +193,11 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
-static enum err take_tls_options(
-    struct broker_tls_options *to, const struct broker_tls_options *from)
-{
-	TRY(copy_string(from->certificate_path, &to->certificate_path));
-	TRY(copy_string(from->key_path, &to->key_path));
-	TRY(copy_string(from->key_password, &to->key_password));
-	return copy_string(from->authorities_path, &to->authorities_path);
-}
-
-static void free_tls_options(struct broker_tls_options *o)
-{
-	free_string(o->certificate_path);
-	free_string(o->key_path);
-	free_string(o->key_password);
-	free_string(o->authorities_path);
-}
-
 static enum err take_options(struct broker *b, const struct broker_options *from)
 {
 	struct broker_options *o = &b->options;
 	*o = *from;
 	o->cluster_id = o->data_dir = o->super_users = NULL;
-	o->tls.certificate_path = o->tls.key_path = NULL;
-	o->tls.key_password = o->tls.authorities_path = NULL;
-	TRY(take_tls_options(&o->tls, &from->tls));
 	o->listeners = NULL;
 	o->native = (struct broker_native){NULL, NULL, false};
 	o->listener_count = 0;
@@ -267,12 +246,11 @@ static void broker_free(struct broker *b)
 	groups_close(b->groups);
 	auth_close(b->auth);
 	quotas_close(b->quotas);
-	tls_server_free(b->tls);
+	security_release(b);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_release(&b->listeners[i]);
 	mem_free(b->native_requests);
 	mem_free(b->native_feeds);
-	free_tls_options(&b->options.tls);
 	free_string(b->options.cluster_id);
 	free_string(b->options.data_dir);
 	frame_pool_release(&b->frames);
@@ -305,7 +283,8 @@ static enum err open_transactions(struct broker *b)
 
 static enum err open_auth(struct broker *b, const struct broker_options *options)
 {
-	struct auth_options o = {.allow_if_no_acl = options->allow_if_no_acl,
+	struct auth_options o = {.authenticated = options->native.sasl,
+	    .allow_if_no_acl = options->allow_if_no_acl,
 	    .super_users = options->super_users,
 	    .io = b->io};
 	for (size_t i = 0; i < options->listener_count; i++) {
@@ -317,22 +296,6 @@ static enum err open_auth(struct broker *b, const struct broker_options *options
 	return auth_open(b->log, &o, &b->auth);
 }
 
-static enum err open_tls(struct broker *b, const struct broker_options *options)
-{
-	const struct broker_tls_options *o = &b->options.tls;
-	bool wanted = false;
-	for (size_t i = 0; i < options->listener_count; i++)
-		wanted |= broker_protocol_tls(options->listeners[i].protocol);
-	if (!wanted)
-		return ERR_OK;
-	if (!o->certificate_path || !o->key_path)
-		return err_note(ERR_INVALID_CONFIG, "TLS needs a certificate and its key");
-	if (o->client_auth != BROKER_CLIENT_AUTH_NONE && !o->authorities_path)
-		return err_note(ERR_INVALID_CONFIG,
-		    "client certificates are asked for, but no authority is named that signs them");
-	return tls_server_new(b->io, o, &b->tls);
-}
-
 static enum err start(struct broker *b, const struct broker_options *options)
 {
 	TRY(take_options(b, options));
@@ -340,7 +303,7 @@ static enum err start(struct broker *b, const struct broker_options *options)
 	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
 	b->fetch_sessions.max = b->options.fetch_sessions_max;
 	TRY(cluster_id_open(b));
-	TRY(open_tls(b, options));
+	TRY(security_open(b, options));
 	TRY(open_auth(b, options));
 	TRY(quotas_open(b->log, &b->quotas));
 	TRY(open_groups(b));
@@ -393,12 +356,14 @@ void broker_close(struct broker *b)
 		return;
 	b->closing = true;
 	loop_timer_cancel(b->loop, &b->sweep);
+	security_stop(b);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_stop(&b->listeners[i]);
 	LIST_EACH (&b->conns, n, tmp)
 		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
 	feed_close_all(b);
-	while (accepts(b) || b->reload || b->conn_count > 0 || b->fetch_wake_queued || feed_is_busy(b))
+	while (accepts(b) || security_busy(b) || b->conn_count > 0 || b->fetch_wake_queued ||
+	       feed_is_busy(b))
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
 	broker_free(b);
 }

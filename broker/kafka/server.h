@@ -140,6 +140,7 @@ enum sp_framing conn_framing(const struct conn *c);
 
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct auth;
+struct security;
 struct tls_server;
 struct groups;
 struct quotas;
@@ -154,7 +155,8 @@ struct broker {
 	struct quotas *quotas;
 	struct crypto_queue crypto;
 	struct tls_server *tls; /* NULL: no listener has TLS */
-	struct broker_reload_work *reload;
+	struct jwks *jwks;      /* NULL: no bearer tokens */
+	struct security *security;
 	struct broker_health {
 		struct loop_timer beat;
 		struct shared_u64 beat_ns, failed, damaged;
@@ -189,6 +191,15 @@ MUST_USE enum err native_open(struct broker *b, const struct broker_native *opti
 
 /* Fills in options.cluster_id from the log, where it is made at the first start. Blocks. */
 MUST_USE enum err cluster_id_open(struct broker *b);
+
+/*
+ * What listeners with TLS and SASL need from files, read at the start and again (security.c):
+ * broker->tls, broker->jwks, and those strings of the options. Opening blocks.
+ */
+MUST_USE enum err security_open(struct broker *b, const struct broker_options *options);
+void security_stop(struct broker *b);
+bool security_busy(const struct broker *b);
+void security_release(struct broker *b);
 
 /* Gives a request's frame back and lets hungry connections go on. */
 void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity);
