@@ -97,11 +97,14 @@ struct broker_options {
 	 * so on, all of them as one cluster. For test suites that expect one; no record is safer
 	 * for it. */
 	bool test_brokers;
-	const char *cluster_id;      /* NULL = made once, kept in the log */
-	const char *data_dir;        /* shown by DescribeLogDirs; NULL = "data" */
-	bool no_auto_create;         /* auto.create.topics.enable = false */
-	int32_t default_partitions;  /* num.partitions; 0 = 1 */
-	uint32_t connections_max;    /* 0 = 10,000; further ones are closed at once */
+	const char *cluster_id;          /* NULL = made once, kept in the log */
+	const char *data_dir;            /* shown by DescribeLogDirs; NULL = "data" */
+	bool no_auto_create;             /* auto.create.topics.enable = false */
+	int32_t default_partitions;      /* num.partitions; 0 = 1 */
+	uint32_t connections_max;        /* 0 = 10,000; further ones are closed at once */
+	uint32_t connections_per_ip_max; /* max.connections.per.ip; 0 = any number */
+	/* that have not said who they are: the oldest goes for the next. 0 = half of all */
+	uint32_t strangers_max;
 	size_t request_bytes_max;    /* one request; 0 = REQUEST_BYTES_MAX */
 	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
 	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB, at most the budget. A first

@@ -155,6 +155,16 @@ static enum err oauth_options(
 	return ERR_OK;
 }
 
+static enum err count_option(const struct config *c, enum config_key key, uint32_t *ret_count)
+{
+	int64_t n = config_number(c, key);
+	if (n < 1 || n > INT32_MAX)
+		return err_note(
+		    ERR_INVALID_CONFIG, "%s=%s: 1 or more", config_name(key), config_get(c, key));
+	*ret_count = (uint32_t)n;
+	return ERR_OK;
+}
+
 enum err security_options(
     const struct config *c, const struct listeners *l, struct broker_options *o)
 {
@@ -162,5 +172,10 @@ enum err security_options(
 	TRY(tls_options(c, l, &o->tls));
 	TRY(oauth_options(c, &o->sasl, &o->oauth));
 	o->authentication_ns = config_number(c, CONFIG_AUTH_TIMEOUT) * MS_NS;
+	TRY(count_option(c, CONFIG_CONNECTIONS_MAX, &o->connections_max));
+	TRY(count_option(c, CONFIG_STRANGERS_MAX, &o->strangers_max));
+	TRY(count_option(c, CONFIG_CONNECTIONS_PER_IP, &o->connections_per_ip_max));
+	if (o->connections_per_ip_max == INT32_MAX)
+		o->connections_per_ip_max = 0; /* Kafka's way of saying: any number */
 	return ERR_OK;
 }

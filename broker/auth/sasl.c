@@ -224,6 +224,7 @@ static void sasl_admit(struct sasl *s, struct request *req, struct bytes token)
 		return;
 	}
 	c->admitted = true;
+	admission_known(c);
 	c->mechanism = s->mechanism;
 	c->session_end_ns = lifetime_ns ? loop_now_ns(c->broker->loop) + lifetime_ns : 0;
 	c->sasl = NULL;

@@ -186,8 +186,7 @@ static void flush(struct conn *c)
 bool conn_paused(const struct conn *c)
 {
 	return c->closing || c->resting || c->last || sasl_decides(c) ||
-	       c->in_flight >= KAFKA_PIPELINE_MAX ||
-	       c->out_bytes >= CONN_OUT_HIGH;
+	       c->in_flight >= KAFKA_PIPELINE_MAX || c->out_bytes >= CONN_OUT_HIGH;
 }
 
 /* What of the frame there is memory for. */
@@ -398,6 +397,7 @@ static void reap(struct conn *c)
 	list_remove(&c->node);
 	b->conn_count--;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);
+	admission_leave(c);
 	sasl_free(c->sasl);
 	conn_tls_free(c->tls);
 	mem_free(c->user);
@@ -519,7 +519,13 @@ enum err conn_open(struct listener *l, int fd)
 	list_node_init(&c->node);
 	list_node_init(&c->hungry);
 	loop_timer_init(&c->rest, on_rested);
+	list_node_init(&c->stranger);
 	read_addresses(c);
+	if (admission_enter(c) != ERR_OK) {
+		conn_tls_free(c->tls);
+		mem_free(c);
+		return ERR_LIMIT;
+	}
 	list_push_back(&b->conns, &c->node);
 	b->conn_count++;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);
@@ -562,6 +568,7 @@ void conn_close(struct conn *c, enum err why, const char *reason)
 	err_clear();
 	list_remove(&c->hungry);
 	loop_timer_cancel(c->broker->loop, &c->rest);
+	admission_known(c); /* it makes no room by going */
 	conn_tls_close(c);
 	if (c->receiving)
 		io_cancel(c->broker->io, &c->recv);

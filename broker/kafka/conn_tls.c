@@ -102,6 +102,8 @@ static enum err admit(struct conn *c)
 	}
 	writer_release(&w);
 	c->admitted = err == ERR_OK;
+	if (c->admitted)
+		admission_known(c);
 	return err;
 }
 

@@ -34,12 +34,15 @@ static void on_accepted(struct io_req *io)
 		return;
 	}
 	int fd = (int)io->result;
-	bool full = b->conn_count >= b->options.connections_max;
+	bool full = !admission_has_room(b);
 	if (full)
 		diag(DIAG_WARN, "kafka_connection_refused", "reason=connections_max limit=%u",
 		    b->options.connections_max);
+	err_clear();
 	bool refused =
 	    full || b->closing || (l->feed ? feed_open(l, fd) : conn_open(l, fd)) != ERR_OK;
+	if (refused && *err_chain())
+		diag(DIAG_WARN, "kafka_connection_refused", "reason=\"%s\"", err_chain());
 	if (refused) {
 		enum err err = io_close(b->io, fd); /* nothing can be done about a failure */
 		(void)err;
@@ -209,6 +212,8 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 		o->default_partitions = 1;
 	if (o->connections_max == 0)
 		o->connections_max = 10000;
+	if (o->strangers_max == 0)
+		o->strangers_max = o->connections_max / 2 + 1;
 	if (o->request_bytes_max == 0)
 		o->request_bytes_max = REQUEST_BYTES_MAX;
 	if (o->request_budget_bytes == 0)
@@ -246,6 +251,7 @@ static void broker_free(struct broker *b)
 	groups_close(b->groups);
 	auth_close(b->auth);
 	quotas_close(b->quotas);
+	admission_release(&b->admission);
 	security_release(b);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_release(&b->listeners[i]);
@@ -331,6 +337,7 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	list_init(&b->append_waiting);
 	list_init(&b->feed.subscribers);
 	crypto_queue_init(&b->crypto, loop);
+	admission_init(&b->admission);
 	loop_timer_init(&b->sweep, on_sweep);
 	enum err err = start(b, options);
 	if (err != ERR_OK) {

@@ -6,6 +6,7 @@
  */
 #include "broker/auth/crypto_queue.h"
 #include "broker/broker.h"
+#include "broker/kafka/admission.h"
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/request.h"
 #include "broker/native/feed.h"
@@ -80,7 +81,9 @@ struct conn {
 	int fd;                      /* -1 once closed */
 	uint32_t in_flight;          /* requests in the list */
 	uint32_t principal;
-	char *user;             /* "User:NAME"; NULL: has not said who it is */
+	char *user;                /* "User:NAME"; NULL: has not said who it is */
+	struct list_node stranger; /* admission.strangers, until admitted */
+	struct admission_peer *counted;
 	bool admitted;          /* requests of every kind are served; else see sasl.h */
 	bool last;              /* closes when what is answered has been sent */
 	unsigned mechanism;     /* BROKER_SASL_: how it was admitted */
@@ -154,6 +157,7 @@ struct broker {
 	struct auth *auth;
 	struct quotas *quotas;
 	struct crypto_queue crypto;
+	struct admission admission;
 	struct tls_server *tls; /* NULL: no listener has TLS */
 	struct jwks *jwks;      /* NULL: no bearer tokens */
 	struct security *security;

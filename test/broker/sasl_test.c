@@ -496,6 +496,54 @@ static void only_who_may_alter_the_cluster_makes_users(void **state)
 	kafka_disconnect(&c);
 }
 
+/* ---- how many -------------------------------------------------------------------------------- */
+
+static void strangers_make_room_for_each_other_and_for_others(void **state)
+{
+	struct broker_options o = options();
+	struct kafka_client honest, stranger[6];
+	(void)state;
+	o.connections_max = 4;
+	o.strangers_max = 3;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	kafka_connect(&honest, &server);
+	assert_int_equal(PLAIN(&honest, "\0alice\0secret"), 0);
+	for (int i = 0; i < 6; i++) {
+		kafka_connect(&stranger[i], &server);
+		struct api_versions_request hello = {STR("t"), STR("1")};
+		kafka_call(&stranger[i], API_API_VERSIONS, 3, &hello);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_true(kafka_is_closed(&stranger[i]));
+	assert_int_equal(metadata(&honest), 0);
+	assert_int_equal(PLAIN(&stranger[5], "\0alice\0secret"), 0);
+	for (int i = 0; i < 6; i++)
+		kafka_disconnect(&stranger[i]);
+	kafka_disconnect(&honest);
+}
+
+static void one_address_gets_so_many_connections(void **state)
+{
+	struct broker_options o = options();
+	struct kafka_client c[3];
+	(void)state;
+	o.connections_per_ip_max = 2;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 2; i++) {
+			connect_inside(&c[i]);
+			assert_int_equal(metadata(&c[i]), 0);
+		}
+		connect_inside(&c[2]);
+		assert_true(kafka_is_closed(&c[2]));
+		for (int i = 0; i < 3; i++)
+			kafka_disconnect(&c[i]);
+		io_sleep_ns(server.io, 100 * MS_NS);
+	}
+}
+
 /* ---- bytes that mean nothing ----------------------------------------------------------------- */
 
 static void noise_never_comes_in(void **state)
@@ -547,6 +595,8 @@ int main(void)
 	    EACH (nobody_becomes_another_by_renewal),
 	    EACH (users_are_described_and_altered),
 	    EACH (only_who_may_alter_the_cluster_makes_users),
+	    EACH (strangers_make_room_for_each_other_and_for_others),
+	    EACH (one_address_gets_so_many_connections),
 	    EACH (noise_never_comes_in),
 	};
 	prng_init(&rng, test_seed(20250302));
