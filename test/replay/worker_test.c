@@ -153,13 +153,12 @@ static void batch_sizes_and_restarts_change_nothing(void **state)
 	(void)state;
 	static const uint32_t sizes[] = {1, 2, 7, 100, 1000, 4096};
 	uint64_t seed = test_seed(21);
-	struct quakes q;
-	quakes_init(&q, 77);
+	char first[65], root[65];
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		char root[65];
-		run_with(seed + i, sizes[i], 1, root);
+		run_with(seed, sizes[i], 1, i == 0 ? first : root);
+		if (i > 0)
+			assert_string_equal(root, first);
 	}
-	quakes_release(&q);
 }
 
 /* One log, read again by versions of the same logic with different batch sizes: the roots are the
@@ -178,7 +177,6 @@ static void rebuilds_of_one_log_have_one_root(void **state)
 	(void)view_sql(&f, quakes_v2);
 	view_produce_quakes(&f, &q, 2000, 4, 150);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		char sql[100];
 		view_stop(&f);
 		f.options.batch_rows = sizes[i];
 		view_start(&f, "threads");
@@ -188,7 +186,6 @@ static void rebuilds_of_one_log_have_one_root(void **state)
 		if (i > 0)
 			assert_string_equal(root, first);
 		expect_rows(&f, (int32_t)i + 2, quakes_expect_v2(&q, q.count));
-		(void)sql;
 	}
 	view_remove(&f);
 	quakes_release(&q);
