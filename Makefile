@@ -213,7 +213,11 @@ check-e2e: all
 kill9: all
 	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_KILLS=$(or $(CYCLES),500) TEST_TIMEOUT=$(or $(SECONDS),36000) \
 	  test/run.sh test/e2e/kill9_test.py
-.PHONY: kill9
+## history: concurrent clients under kill -9 for SECONDS=600, and their history checked for anomalies
+history: all
+	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_HISTORY_SECONDS=$(or $(SECONDS),600) TEST_TIMEOUT=36000 \
+	  test/run.sh test/e2e/history_test.py
+.PHONY: kill9 history
 ## tests: build all test programs without running them
 tests: $(TESTS)
 
