@@ -59,13 +59,13 @@ class World:
 class Transactor(Worker):
     """Transactions over all partitions. An error that needs it is answered with a new producer of the same id."""
 
-    def __init__(self, world, name):
+    def __init__(self, world, name, transactional_id):
         super().__init__(world)
-        self.name, self.number = name, 0
+        self.name, self.id, self.number = name, transactional_id, 0
 
     def open(self):
         while True:
-            p = self.world.producer(**{"transactional.id": self.name, "transaction.timeout.ms": 4000})
+            p = self.world.producer(**{"transactional.id": self.id, "transaction.timeout.ms": 4000})
             try:
                 p.init_transactions(20)
                 return p
@@ -286,10 +286,10 @@ def test_no_anomaly_in_a_history_of_concurrent_clients(t):
     for topic in ("t", "c"):
         s.ok("topic", "create", topic, "-p", str(PARTITIONS))
     world, copying = World(s, t.random), World(s, t.random)
-    writers = [Transactor(world, "tx%d" % i) for i in range(3)] + [Transactor(world, "tx0"), Plain(world), Flood(world)]
+    # two of one id fence each other
+    writers = [Transactor(world, "tx%d" % i, "id%d" % (i // 2)) for i in range(4)] + [Plain(world), Flood(world)]
     readers = [Reader(copying, i, i) for i in ("read_committed", "read_uncommitted")]
     copiers = [Copier(copying, "copy%d" % i) for i in range(2)]
-    writers[3].number = 1 << 20  # of the same id as the first: they fence each other
     for w in writers + readers + copiers:
         w.start()
     end, kills = time.monotonic() + SECONDS, 0
