@@ -211,6 +211,28 @@ def test_who_stops_half_way_is_disconnected(t):
         hello(c)  # once admitted there is no hurry
 
 
+def test_half_open_connections_keep_nobody_out(t):
+    s, ca = start(t, "SSL://127.0.0.1:0", "kappa.unauthenticated.connections.max=50")
+    with context(ca).wrap_socket(connect(s), server_hostname="localhost") as old:
+        hello(old)
+        half = []
+        for _ in range(200):
+            c = connect(s)
+            c.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            half.append(c)
+        for _ in range(20):
+            with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
+                hello(c)
+        hello(old)
+        for c in half[:150]:
+            try:
+                assert c.recv(100) == b""
+            except ConnectionResetError:
+                pass
+        for c in half:
+            c.close()
+
+
 def test_noise_leaves_the_server_alive(t):
     s, ca = start(t)
     for i in range(300):
