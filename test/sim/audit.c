@@ -40,6 +40,7 @@ static void add_partitions(struct audit *a, const struct log_topic *t, uint32_t 
 			    "damaged", STR_FMT "-%d, and nothing was rotten", STR_ARG(t->name), i);
 		model_watermark(
 		    m, topic, i, m->topic[topic].partition[i].high_watermark, st->visible_end);
+		model_stable(m, topic, i, m->topic[topic].partition[i].stable, st->stable_end);
 		model_start(m, topic, i, st->log_start);
 		if (st->log_start < m->topic[topic].partition[i].start_acked)
 			violated("trim", STR_FMT "-%d begins at %lld again", STR_ARG(t->name), i,
@@ -64,6 +65,7 @@ static void find_topics(struct audit *a)
 	model_topics_end(&w->model, seen);
 	for (uint32_t i = 0; i < w->model.topic_count; i++)
 		a->holes_allowed |= w->model.topic[i].delete_sent;
+	a->holes_allowed |= w->plan.transactors > 0; /* of markers and what was aborted */
 }
 
 static void take_batch(struct audit *a, const struct log_batch_view *v)
@@ -81,6 +83,13 @@ static void take_batch(struct audit *a, const struct log_batch_view *v)
 	a->last = v->sequence;
 	if (q.topic != UINT32_MAX) {
 		end = model_seen(m, q.topic, v->partition, v->batch, &q.batch);
+		if (q.batch == 0)
+			violated("aborted", "a scan shows a marker");
+		model_committed_seen(m, q.batch);
+		if (v->base_offset > a->next[s] && a->w->plan.transactors > 0) {
+			model_hole(m, q.topic, v->partition, a->next[s], v->base_offset);
+			a->next[s] = v->base_offset;
+		}
 	} else {
 		struct batch_header h;
 		if (batch_header_read(v->batch, &h) != ERR_OK)
@@ -107,6 +116,28 @@ static bool next_batch(struct audit *a, struct log_scan *scan, uint64_t *ret_sta
 	return e == ERR_OK;
 }
 
+/* What is open anywhere holds the scan back everywhere. */
+static void check_end(struct audit *a, size_t i)
+{
+	struct model *m = &a->w->model;
+	struct log_txn open;
+	int64_t end = a->next[i], durable = a->status[i].durable_end;
+	int32_t partition = a->source[i].partition;
+	bool user = a->topic[i] != UINT32_MAX, transactions = a->w->plan.transactors > 0;
+	if (transactions && log_txn_oldest(a->w->log, &open))
+		return;
+	if (transactions && user && end < durable) {
+		model_hole(m, a->topic[i], partition, end, durable);
+		end = durable;
+	}
+	if (end < durable)
+		violated("acknowledged",
+		    "partition %d ends at %lld in the scan, at %lld for clients", partition,
+		    (long long)end, (long long)durable);
+	if (user)
+		model_walk_end(m, a->topic[i], partition, a->status[i].log_start, end);
+}
+
 void audit_log(struct world *w)
 {
 	struct audit *a = xcalloc(1, sizeof(*a));
@@ -126,17 +157,8 @@ void audit_log(struct world *w)
 	}
 	if (!sim_io_is_dead(w->io)) {
 		model_sequences_end(&w->model, a->batches, stable);
-		for (size_t i = 0; i < a->count; i++) {
-			if (a->next[i] < a->status[i].durable_end)
-				violated("acknowledged",
-				    "partition %d ends at %lld in the scan, at %lld for "
-				    "clients",
-				    a->source[i].partition, (long long)a->next[i],
-				    (long long)a->status[i].durable_end);
-			if (a->topic[i] != UINT32_MAX)
-				model_walk_end(&w->model, a->topic[i], a->source[i].partition,
-				    a->status[i].log_start, a->next[i]);
-		}
+		for (size_t i = 0; i < a->count; i++)
+			check_end(a, i);
 	}
 	model_walk_done(&w->model);
 	free(a);

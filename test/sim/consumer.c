@@ -25,7 +25,8 @@ struct consumer {
 	bool busy, has_partition;
 	uint32_t topic;
 	int32_t partition;
-	int64_t offset, asked_offset, watermark_before;
+	int64_t offset, asked_offset, watermark_before, stable_before;
+	bool committed; /* asked for committed data */
 	/* the last life: partitions read to their end, in order */
 	uint32_t done_topic;
 	int32_t done_partition;
@@ -97,10 +98,51 @@ static void fetched_error(struct consumer *c, const struct fetch_response_partit
 		c->has_partition = false;
 }
 
+/* The transactions that the answer calls aborted, as a client follows them. */
+struct aborted {
+	const struct fetch_response_partition *p;
+	uint8_t state[256]; /* 0: before it, 1: in it, 2: its marker was met */
+};
+
+/* Is this batch passed over by who wants committed data? */
+static bool passes_over(struct aborted *x, struct bytes batch, const struct batch_header *h)
+{
+	struct batch_marker m;
+	bool found = false, marker = batch_marker_read(batch, &m);
+	for (uint32_t i = 0; i < x->p->aborted_transactions.count && i < sizeof(x->state); i++) {
+		const struct fetch_response_aborted *a = &x->p->aborted_transactions.at[i];
+		if (a->producer_id != h->producer_id || x->state[i] == 2)
+			continue;
+		if (a->first_offset <= h->base_offset + h->last_offset_delta)
+			x->state[i] = 1;
+		if (x->state[i] == 1 && marker && !m.commit)
+			x->state[i] = 2;
+		found |= x->state[i] == 1;
+	}
+	return found && (h->attributes & BATCH_ATTR_TRANSACTIONAL);
+}
+
+static void take_committed(struct consumer *c, struct aborted *x, uint32_t number,
+    struct bytes batch, const struct batch_header *h)
+{
+	bool over = passes_over(x, batch, h);
+	if (h->base_offset + h->last_offset_delta >= x->p->last_stable_offset)
+		violated("stable", "%s: asked for committed data, got offset %lld, stable is %lld",
+		    c->name, (long long)h->base_offset, (long long)x->p->last_stable_offset);
+	if (number == 0)
+		return; /* a marker */
+	if (over)
+		model_aborted_seen(&c->w->model, number);
+	else
+		model_committed_seen(&c->w->model, number);
+}
+
 /* Batches lie next to each other, the first holds what was asked for. */
 static void take_records(struct consumer *c, const struct fetch_response_partition *p)
 {
 	struct world *w = c->w;
+	struct aborted x = {.p = p};
+	uint32_t number;
 	for (uint32_t i = 0; i < p->records.count; i++) {
 		struct bytes all = p->records.at[i];
 		struct batch_header h;
@@ -111,8 +153,10 @@ static void take_records(struct consumer *c, const struct fetch_response_partiti
 				violated("dense", "%s: asked for %lld, got a batch at %lld",
 				    c->name, (long long)c->offset, (long long)h.base_offset);
 			size_t len = (size_t)h.length + 12;
-			int64_t end = model_seen(
-			    &w->model, c->topic, c->partition, bytes_slice(all, 0, len), NULL);
+			struct bytes batch = bytes_slice(all, 0, len);
+			int64_t end = model_seen(&w->model, c->topic, c->partition, batch, &number);
+			if (c->committed)
+				take_committed(c, &x, number, batch, &h);
 			if (end > p->high_watermark)
 				violated("watermark", "%s: records up to %lld, watermark %lld",
 				    c->name, (long long)end, (long long)p->high_watermark);
@@ -142,6 +186,9 @@ static void fetched(struct wire_call *call)
 		return;
 	}
 	model_watermark(&w->model, c->topic, c->partition, c->watermark_before, p->high_watermark);
+	if (p->last_stable_offset >= 0)
+		model_stable(
+		    &w->model, c->topic, c->partition, c->stable_before, p->last_stable_offset);
 	model_start(&w->model, c->topic, c->partition, p->log_start_offset);
 	int64_t from = c->offset;
 	take_records(c, p);
@@ -168,6 +215,8 @@ static void fetch(struct consumer *c)
 	body.min_bytes = chance(w, 70) ? 1 : 1 + (int32_t)below(w, 5000);
 	body.max_bytes = chance(w, 50) ? 1 << 24 : 1 + (int32_t)below(w, 9000);
 	body.isolation_level = (int8_t)below(w, 2);
+	c->committed = body.isolation_level == 1;
+	c->stable_before = model_of(c)->stable;
 	body.replica_id = -1;
 	body.topics.at = &topic;
 	body.topics.count = 1;

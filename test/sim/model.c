@@ -10,7 +10,8 @@ enum { SCRATCH_BYTES_MAX = 64 << 20 };
 
 void model_init(struct model *m, uint64_t seed, uint32_t value_bytes_max)
 {
-	*m = (struct model){.seed = seed, .value_bytes_max = value_bytes_max, .batch_count = 1};
+	*m = (struct model){
+	    .seed = seed, .value_bytes_max = value_bytes_max, .batch_count = 1, .txn_count = 1};
 	writer_init(&m->scratch, SCRATCH_BYTES_MAX);
 	memset(m->commit, 0xff, sizeof(m->commit)); /* all -1 */
 }
@@ -21,6 +22,7 @@ void model_release(struct model *m)
 		for (int p = 0; p < MODEL_PARTITIONS_MAX; p++)
 			free(m->topic[t].partition[p].slot);
 	free(m->batch);
+	free(m->txn);
 	free(m->sequence);
 	free(m->stream_last);
 	writer_release(&m->scratch);
@@ -128,6 +130,7 @@ void model_encode(struct model *m, uint32_t batch, const struct model_producer *
 		builder.producer_id = producer->id;
 		builder.producer_epoch = producer->epoch;
 		builder.base_sequence = producer->sequence;
+		builder.attributes = producer->transactional ? BATCH_ATTR_TRANSACTIONAL : 0;
 	}
 	for (int32_t i = 0; i < b->count; i++) {
 		struct model_record r;
@@ -245,6 +248,12 @@ int64_t model_seen(
 	struct record r;
 	struct writer scratch;
 	uint32_t number = 0, index, i = 0;
+	struct batch_header marker = batch_peek(batch.ptr);
+	if (marker.attributes & BATCH_ATTR_CONTROL) {
+		if (ret_batch)
+			*ret_batch = 0;
+		return marker.base_offset + marker.last_offset_delta + 1;
+	}
 	writer_init(&scratch, SCRATCH_BYTES_MAX);
 	enum err e = record_iter_open(&it, batch, &scratch, SCRATCH_BYTES_MAX);
 	for (; e == ERR_OK; i++) {

@@ -13,6 +13,10 @@
  *   watermark      a high watermark never goes back
  *   producer       no producer id is given twice
  *   commit         a group's offset never goes back behind an acknowledged commit
+ *   aborted        nobody who asked for committed data, no scan and no view is shown a batch of a
+ *                  transaction that was not committed, nor part of one
+ *   committed      all of a transaction that was committed is shown
+ *   stable         the last stable offset stays before what is open, and never goes back
  *   topic          a created topic is there until somebody deletes it, a deleted one never again
  *
  * A record's key tells its batch and its place in it, from which its bytes can be made again.
@@ -36,6 +40,15 @@ struct model_batch {
 	int64_t acked; /* base offset, -1 */
 	int64_t seen;  /* base offset, -1 */
 	bool refused;  /* answered with an error that says it is not there */
+	uint32_t txn;  /* 0: of no transaction */
+};
+
+/* OPEN: its end was not sent. ENDING: a commit was, and nobody knows. */
+enum model_txn_fate { TXN_OPEN, TXN_ENDING, TXN_COMMITTED, TXN_ABORTED };
+struct model_txn {
+	enum model_txn_fate fate;
+	bool sure; /* nobody else may end it */
+	bool shown, passed_over;
 };
 
 struct model_slot {
@@ -46,6 +59,7 @@ struct model_partition {
 	struct model_slot *slot;
 	int64_t slot_count;
 	int64_t high_watermark; /* the highest shown */
+	int64_t stable;         /* the highest last stable offset shown */
 	int64_t start;          /* log start, as shown or asked for */
 	int64_t start_asked;    /* by DeleteRecords */
 	int64_t start_acked;
@@ -82,7 +96,9 @@ struct model {
 	uint32_t topic_count;
 	struct model_sequence *sequence;
 	size_t sequence_count, sequence_capacity;
-	uint64_t stable; /* all up to here are in `sequence` */
+	uint64_t stable;       /* all up to here are in `sequence` */
+	struct model_txn *txn; /* from 1 */
+	uint32_t txn_count, txn_capacity;
 	uint32_t stream_count;
 	uint32_t *stream_last; /* by stream: the number seen last, while a partition is walked */
 	int64_t producer_id[MODEL_PRODUCERS_MAX];
@@ -113,6 +129,7 @@ struct model_producer {
 	int64_t id;
 	int16_t epoch;
 	int32_t sequence;
+	bool transactional;
 };
 void model_encode(struct model *m, uint32_t batch, const struct model_producer *producer,
     int64_t time_ms, struct writer *out);
@@ -136,6 +153,22 @@ void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t 
 void model_sequence_seen(struct model *m, size_t at, struct model_sequence s);
 /* The scan has ended: everything up to `stable` was shown. */
 void model_sequences_end(struct model *m, size_t count, uint64_t stable);
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+/* sure: nobody but who begins it may end it. */
+uint32_t model_txn_new(struct model *m, bool sure);
+void model_txn_ending(struct model *m, uint32_t txn, bool commit);
+void model_txn_committed(struct model *m, uint32_t txn);
+/* Its producer began anew: what was not to be committed never will be. */
+void model_txn_abandoned(struct model *m, uint32_t txn);
+/* A batch was shown as committed, or passed over as aborted. Of no transaction: no matter. */
+void model_committed_seen(struct model *m, uint32_t batch);
+void model_aborted_seen(struct model *m, uint32_t batch);
+/* A scan has nothing between two offsets: what is known to be there was not committed. */
+void model_hole(struct model *m, uint32_t topic, int32_t partition, int64_t from, int64_t to);
+/* `before`: the highest that was known when the question was sent. */
+void model_stable(
+    struct model *m, uint32_t topic, int32_t partition, int64_t before, int64_t stable);
 
 /* ---- topics ---------------------------------------------------------------------------------- */
 /* UINT32_MAX: not known. */

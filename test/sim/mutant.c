@@ -5,6 +5,7 @@
  */
 #include "test/sim/mutant.h"
 #include "log/producer.h"
+#include "log/txn.h"
 #include "log/recovery.h"
 #include "log/journal.h"
 #include "processor/feed.h"
@@ -39,6 +40,9 @@ const char *mutant_name(enum mutant m)
 	    [MUTANT_EARLY_WATERMARK] = "what is not durable is shown",
 	    [MUTANT_SCAN_SKIPS] = "a scan leaves out a batch",
 	    [MUTANT_FORGETS_COMMIT] = "an offset commit is not stored",
+	    [MUTANT_ABORT_COMMITS] = "an abort is taken for a commit",
+	    [MUTANT_OPEN_IS_SHOWN] = "an open transaction holds nobody back",
+	    [MUTANT_LEAVES_OPEN] = "the end of a transaction forgets a partition",
 	};
 	return names[m];
 }
@@ -135,4 +139,29 @@ void __wrap_log_table_put(struct log_table *table, struct log_table_put *put)
 	f->mail.run = forget;
 	f->put = put;
 	loop_defer(mutant_loop, &f->mail);
+}
+
+bool __real_txns_end(struct txns *t, const struct batch_marker *m, int64_t offset);
+bool __wrap_txns_end(struct txns *t, const struct batch_marker *m, int64_t offset);
+bool __wrap_txns_end(struct txns *t, const struct batch_marker *m, int64_t offset)
+{
+	struct batch_marker other = *m;
+	other.commit |= current == MUTANT_ABORT_COMMITS;
+	return __real_txns_end(t, &other, offset);
+}
+
+int64_t __real_txns_stable_end(const struct txns *t, int64_t end);
+int64_t __wrap_txns_stable_end(const struct txns *t, int64_t end);
+int64_t __wrap_txns_stable_end(const struct txns *t, int64_t end)
+{
+	return current == MUTANT_OPEN_IS_SHOWN ? end : __real_txns_stable_end(t, end);
+}
+
+void __real_log_commit(struct log *log, struct log_commit *c);
+void __wrap_log_commit(struct log *log, struct log_commit *c);
+void __wrap_log_commit(struct log *log, struct log_commit *c)
+{
+	if (current == MUTANT_LEAVES_OPEN && c->append_count > 1)
+		c->append_count--;
+	__real_log_commit(log, c);
 }

@@ -14,6 +14,9 @@ enum mutant {
 	MUTANT_EARLY_WATERMARK, /* what is not durable yet is shown */
 	MUTANT_SCAN_SKIPS,      /* one batch in 32 is missing in scans */
 	MUTANT_FORGETS_COMMIT,  /* an offset commit is acknowledged, and not stored */
+	MUTANT_ABORT_COMMITS,   /* the end of an aborted transaction is taken for a commit */
+	MUTANT_OPEN_IS_SHOWN,   /* what is open does not hold back readers of committed data */
+	MUTANT_LEAVES_OPEN,     /* the end of a transaction forgets one of its partitions */
 	MUTANT_COUNT,
 };
 void mutant_use(enum mutant m);

@@ -145,7 +145,7 @@ static void send_flight(struct producer *p, struct flight *f)
 	struct world *w = p->w;
 	const struct target *t = &p->target[f->target];
 	const struct model_topic *topic = &w->model.topic[t->topic];
-	struct model_producer producer = {p->id, p->epoch, f->sequence};
+	struct model_producer producer = {p->id, p->epoch, f->sequence, false};
 	struct writer bytes;
 	writer_init(&bytes, BATCH_BYTES);
 	model_encode(

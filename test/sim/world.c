@@ -81,6 +81,8 @@ static void draw(struct world *w)
 	p->producers = (int)up_to(w, WORLD_PRODUCERS_MAX);
 	p->consumers = (int)below(w, WORLD_CONSUMERS_MAX + 1);
 	p->subscribers = chance(w, 60) ? (int)up_to(w, WORLD_SUBSCRIBERS_MAX) : 0;
+	p->transactors = chance(w, 35) ? (int)up_to(w, WORLD_TRANSACTORS_MAX) : 0;
+	p->transactors_share = chance(w, 30);
 	p->admin = true;
 	p->stranger = chance(w, 30);
 	p->views = chance(w, 60);
@@ -110,11 +112,10 @@ static void print_plan(struct world *w)
 {
 	const struct world_plan *p = &w->plan;
 	trace(w, "plan",
-	    "lives=%d of %lld ms, producers=%d consumers=%d members=%d views=%d deletions=%d "
-	    "trims=%d "
-	    "grow=%d",
-	    p->lives, (long long)(p->life_ns / MS_NS), p->producers, p->consumers, p->subscribers,
-	    p->views, p->deletions, p->trims, p->partitions_grow);
+	    "lives=%d of %lld ms, producers=%d transactors=%d consumers=%d members=%d views=%d "
+	    "deletions=%d trims=%d grow=%d",
+	    p->lives, (long long)(p->life_ns / MS_NS), p->producers, p->transactors, p->consumers,
+	    p->subscribers, p->views, p->deletions, p->trims, p->partitions_grow);
 	trace(w, "plan",
 	    "disk <= %lld us, net <= %lld us, pace %lld us, lag %u, faults %u %%, capacity %llu, "
 	    "segments %llu, direct %d",
@@ -133,6 +134,9 @@ const char *world_who_is_not_done(const struct world *w)
 	for (int i = 0; i < w->plan.producers; i++)
 		if (!producer_is_done(w->producers[i]))
 			snprintf(text, sizeof(text), "producer %d", i);
+	for (int i = 0; i < w->plan.transactors; i++)
+		if (!transactor_is_done(w->transactors[i]))
+			snprintf(text, sizeof(text), "transactor %d", i);
 	for (int i = 0; i < w->plan.consumers; i++)
 		if (!consumer_is_done(w->consumers[i]))
 			snprintf(text, sizeof(text), "consumer %d", i);
@@ -147,6 +151,8 @@ static void make_actors(struct world *w)
 	admin_new(w);
 	for (int i = 0; i < w->plan.producers; i++)
 		producer_new(w, i);
+	for (int i = 0; i < w->plan.transactors; i++)
+		transactor_new(w, i);
 	for (int i = 0; i < w->plan.consumers; i++)
 		consumer_new(w, i);
 	for (int i = 0; i < w->plan.subscribers; i++)
@@ -161,6 +167,8 @@ static void start_actors(struct world *w)
 	admin_start(w->admin);
 	for (int i = 0; i < w->plan.producers; i++)
 		producer_start(w->producers[i]);
+	for (int i = 0; i < w->plan.transactors; i++)
+		transactor_start(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
 		consumer_start(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
@@ -168,12 +176,14 @@ static void start_actors(struct world *w)
 }
 
 static bool idle(struct world *w, bool (*admin)(const struct admin *),
-    bool (*producer)(const struct producer *), bool (*consumer)(const struct consumer *),
-    bool (*member)(const struct subscriber *))
+    bool (*producer)(const struct producer *), bool (*transactor)(const struct transactor *),
+    bool (*consumer)(const struct consumer *), bool (*member)(const struct subscriber *))
 {
 	bool all = admin(w->admin);
 	for (int i = 0; i < w->plan.producers; i++)
 		all &= producer(w->producers[i]);
+	for (int i = 0; i < w->plan.transactors; i++)
+		all &= transactor(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
 		all &= consumer(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
@@ -188,13 +198,15 @@ static void stop_actors(struct world *w)
 	admin_stop(w->admin);
 	for (int i = 0; i < w->plan.producers; i++)
 		producer_stop(w->producers[i]);
+	for (int i = 0; i < w->plan.transactors; i++)
+		transactor_stop(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
 		consumer_stop(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
 		subscriber_stop(w->subscribers[i]);
 	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
-	while (!idle(
-	    w, admin_is_resting, producer_is_resting, consumer_is_resting, subscriber_is_resting)) {
+	while (!idle(w, admin_is_resting, producer_is_resting, transactor_is_resting,
+	    consumer_is_resting, subscriber_is_resting)) {
 		world_turn(w, 10 * MS_NS);
 		if (world_now_ns(w) > end)
 			violated("leak", "a connection is not closed %d s after its end", FINISH_S);
@@ -206,6 +218,8 @@ static void free_actors(struct world *w)
 	admin_free(w->admin);
 	for (int i = 0; i < w->plan.producers; i++)
 		producer_free(w->producers[i]);
+	for (int i = 0; i < w->plan.transactors; i++)
+		transactor_free(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
 		consumer_free(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
@@ -302,12 +316,17 @@ static void live_to_the_end(struct world *w)
 {
 	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
 	start_actors(w);
-	while (!idle(w, admin_is_done, producer_is_done, consumer_is_done, subscriber_is_done)) {
+	while (!idle(w, admin_is_done, producer_is_done, transactor_is_done, consumer_is_done,
+	    subscriber_is_done)) {
 		world_turn(w, MS_NS);
 		if (world_now_ns(w) > end)
 			violated("progress", "%s is not done %d s after the last fault",
 			    world_who_is_not_done(w), FINISH_S);
 	}
+	struct log_txn open;
+	if (log_txn_oldest(w->log, &open))
+		violated("hanging", "a transaction of producer %lld in partition %d stays open",
+		    (long long)open.producer_id, open.partition);
 	if (w->views)
 		views_finish(w);
 }

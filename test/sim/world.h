@@ -20,6 +20,7 @@ enum {
 	WORLD_CONSUMERS_MAX = 4,
 	WORLD_SUBSCRIBERS_MAX = 4,
 	WORLD_VIEWS_MAX = 4,
+	WORLD_TRANSACTORS_MAX = 3,
 	WORLD_TOPICS = 3, /* names: the first is never deleted */
 };
 
@@ -29,7 +30,8 @@ enum world_end { END_CLEAN, END_POWER, END_KILL };
 /* What is drawn once per seed: some seeds have much of one thing and nothing of another. */
 struct world_plan {
 	int lives;
-	int producers, consumers, subscribers;
+	int producers, consumers, subscribers, transactors;
+	bool transactors_share;
 	bool admin, stranger, views, deletions, trims, partitions_grow;
 	int64_t life_ns;
 	int64_t latency_max_ns, net_max_ns;
@@ -50,6 +52,7 @@ struct world_plan {
 struct producer;
 struct consumer;
 struct subscriber;
+struct transactor;
 struct admin;
 struct views;
 
@@ -78,6 +81,7 @@ struct world {
 	struct producer *producers[WORLD_PRODUCERS_MAX];
 	struct consumer *consumers[WORLD_CONSUMERS_MAX];
 	struct subscriber *subscribers[WORLD_SUBSCRIBERS_MAX];
+	struct transactor *transactors[WORLD_TRANSACTORS_MAX];
 	struct admin *admin;
 	struct views *views;
 	/* for the report */
@@ -135,6 +139,13 @@ void subscriber_stop(struct subscriber *m);
 bool subscriber_is_done(const struct subscriber *m);
 bool subscriber_is_resting(const struct subscriber *m); /* after stop: nothing is under way */
 void subscriber_free(struct subscriber *m);
+
+void transactor_new(struct world *w, int number);
+void transactor_start(struct transactor *t);
+void transactor_stop(struct transactor *t);
+bool transactor_is_done(const struct transactor *t);    /* no transaction is open */
+bool transactor_is_resting(const struct transactor *t); /* after stop: nothing is under way */
+void transactor_free(struct transactor *t);
 
 void admin_new(struct world *w);
 void admin_start(struct admin *a);
