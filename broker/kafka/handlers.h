@@ -26,6 +26,9 @@ void handle_delete_records(struct request *req);
 void handle_list_config_resources(struct request *req);
 void handle_describe_log_dirs(struct request *req);
 void handle_describe_topic_partitions(struct request *req);
+void handle_elect_leaders(struct request *req);
+void handle_alter_partition_reassignments(struct request *req);
+void handle_list_partition_reassignments(struct request *req);
 
 /* Operations as Kafka's AclOperation numbers them, one bit each; "not asked for" is INT32_MIN. */
 enum {

@@ -245,6 +245,71 @@ static void groups_and_transactions_are_listed_by_their_coordinators_only(void *
 	assert_int_equal(transactions, NAMES);
 }
 
+/* ---- elections and moves --------------------------------------------------------------------- */
+
+static void no_election_is_ever_needed(void **state)
+{
+	(void)state;
+	metadata_at(0, "t");
+	int32_t parts[] = {0, NODES - 1, NODES};
+	struct elect_leaders_request_topic t[] = {{.topic = STR("t"), .partitions = {parts, 3}},
+	    {.topic = STR("none"), .partitions = {parts, 1}}};
+	for (int16_t v = 0; v <= 2; v++) {
+		struct elect_leaders_request body = {.topic_partitions = {t, 2}};
+		const struct elect_leaders_response *r =
+		    kafka_call(&c[0], API_ELECT_LEADERS, v, &body);
+		assert_int_equal(r->error_code, 0);
+		assert_int_equal(r->replica_election_results.count, 2);
+		const struct elect_leaders_response_topic *first =
+		    &r->replica_election_results.at[0];
+		assert_int_equal(first->partition_results.count, 3);
+		assert_int_equal(first->partition_results.at[0].error_code, 84);
+		assert_int_equal(first->partition_results.at[1].error_code, 84);
+		assert_int_equal(first->partition_results.at[2].error_code, 3);
+		assert_int_equal(
+		    r->replica_election_results.at[1].partition_results.at[0].error_code, 3);
+	}
+	struct elect_leaders_request every = {.election_type = 1};
+	const struct elect_leaders_response *r = kafka_call(&c[0], API_ELECT_LEADERS, 2, &every);
+	assert_int_equal(r->error_code, 0);
+	assert_int_equal(r->replica_election_results.count, 0);
+	every.election_type = 2;
+	r = kafka_call(&c[0], API_ELECT_LEADERS, 2, &every);
+	assert_int_equal(r->error_code, 42);
+}
+
+static int16_t reassigned(struct str topic, int32_t partition, int32_t *ids, uint32_t count)
+{
+	struct alter_partition_reassignments_request_partition p = {
+	    .partition_index = partition, .replicas = {ids, count}};
+	struct alter_partition_reassignments_request_topic t = {
+	    .name = topic, .partitions = {&p, 1}};
+	struct alter_partition_reassignments_request body = {.topics = {&t, 1}};
+	const struct alter_partition_reassignments_response *r =
+	    kafka_call(&c[0], API_ALTER_PARTITION_REASSIGNMENTS, 0, &body);
+	assert_int_equal(r->error_code, 0);
+	return r->responses.at[0].partitions.at[0].error_code;
+}
+
+static void partitions_stay_where_they_are(void **state)
+{
+	(void)state;
+	int32_t all[] = {2, 3, 1}, two[] = {1, 2}, twice[] = {1, 2, 2}, other[] = {1, 2, 4};
+	metadata_at(0, "t");
+	assert_int_equal(reassigned(STR("t"), 0, all, 3), 0);
+	assert_int_equal(reassigned(STR("t"), 0, two, 2), 39);
+	assert_int_equal(reassigned(STR("t"), 0, twice, 3), 39);
+	assert_int_equal(reassigned(STR("t"), 0, other, 3), 39);
+	assert_int_equal(reassigned(STR("t"), NODES, all, 3), 3);
+	assert_int_equal(reassigned(STR("none"), 0, all, 3), 3);
+	assert_int_equal(reassigned(STR("t"), 0, NULL, 0), 85); /* to cancel */
+	struct list_partition_reassignments_request body = {0};
+	const struct list_partition_reassignments_response *r =
+	    kafka_call(&c[0], API_LIST_PARTITION_REASSIGNMENTS, 0, &body);
+	assert_int_equal(r->error_code, 0);
+	assert_int_equal(r->topics.count, 0);
+}
+
 /* ---- without it ------------------------------------------------------------------------------ */
 
 static void listeners_are_one_broker_unless_asked_for(void **state)
@@ -260,6 +325,9 @@ static void listeners_are_one_broker_unless_asked_for(void **state)
 		assert_int_equal(r->topics.at[0].partitions.at[2].leader_id, 7);
 		assert_int_equal(r->topics.at[0].partitions.at[2].replica_nodes.count, 1);
 	}
+	int32_t self[] = {7}, other[] = {8};
+	assert_int_equal(reassigned(STR("t"), 0, self, 1), 0);
+	assert_int_equal(reassigned(STR("t"), 0, other, 1), 39);
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
@@ -273,6 +341,8 @@ int main(void)
 	    EACH (as_many_copies_are_granted_as_there_are_brokers),
 	    EACH (every_broker_names_the_same_coordinator),
 	    EACH (groups_and_transactions_are_listed_by_their_coordinators_only),
+	    EACH (no_election_is_ever_needed),
+	    EACH (partitions_stay_where_they_are),
 	    EACH (listeners_are_one_broker_unless_asked_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
