@@ -92,7 +92,7 @@ struct broker_options {
 	const struct broker_listener *listeners;
 	size_t listener_count;
 	struct broker_native native;
-	int32_t node_id; /* 0 = 1 */
+	int32_t node_id; /* 0 = 1, -1 = 0 */
 	/* kappa.test.brokers: the second listener of a protocol is seen as broker node_id + 1, and
 	 * so on, all of them as one cluster. For test suites that expect one; no record is safer
 	 * for it. */

@@ -217,8 +217,10 @@ static enum err open_kafka(struct serve *s)
 	const struct config *c = &s->config;
 	char requests[PATH_MAX + 64], feeds[PATH_MAX + 64];
 	int32_t delay_ms = (int32_t)config_number(c, CONFIG_REBALANCE_DELAY);
+	int32_t node_id = (int32_t)config_number(c, CONFIG_NODE_ID);
 	struct broker_options options = {.listeners = s->listeners.at,
 	    .listener_count = s->listeners.count,
+	    .node_id = node_id ? node_id : -1,
 	    .test_brokers = config_bool(c, CONFIG_TEST_BROKERS),
 	    .native = {native_address(s, CONFIG_NATIVE, "kappa.ipc", requests, sizeof requests),
 	        native_address(s, CONFIG_NATIVE_FEED, "kappa-feed.ipc", feeds, sizeof feeds),

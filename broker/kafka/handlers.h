@@ -68,6 +68,12 @@ struct nodes {
 MUST_USE bool request_nodes(struct request *req, struct nodes *ret_nodes);
 /* How many there are. */
 uint32_t request_node_count(const struct request *req);
+/*
+ * Whether copies may be asked for on these brokers: INVALID_ASSIGNMENT where there are several and
+ * one of these is not among them. A single one takes what was meant for a cluster.
+ */
+MUST_USE enum err request_check_brokers(
+    const struct request *req, const int32_t *ids, uint32_t count);
 /* The one that the client of `req` is connected to. */
 int32_t request_node(const struct request *req);
 /* `count` ids: the brokers with a copy of a partition, its leader first. */

@@ -208,6 +208,8 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 	TRY(copy_string(from->data_dir, &o->data_dir));
 	if (o->node_id == 0)
 		o->node_id = 1;
+	else if (o->node_id == -1)
+		o->node_id = 0;
 	if (o->default_partitions == 0)
 		o->default_partitions = 1;
 	if (o->connections_max == 0)

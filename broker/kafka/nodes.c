@@ -46,6 +46,16 @@ uint32_t request_node_count(const struct request *req)
 	return count;
 }
 
+enum err request_check_brokers(const struct request *req, const int32_t *ids, uint32_t count)
+{
+	int64_t first = req->broker->options.node_id, end = first + request_node_count(req);
+	for (uint32_t i = 0; req->broker->options.test_brokers && i < count; i++) {
+		if (ids[i] < first || ids[i] >= end)
+			return err_note(ERR_INVALID_ASSIGNMENT, "there is no broker %d", ids[i]);
+	}
+	return ERR_OK;
+}
+
 bool request_nodes(struct request *req, struct nodes *ret_nodes)
 {
 	const struct listener *here = conn_listener(req->conn);

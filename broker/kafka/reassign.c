@@ -10,11 +10,7 @@
 
 enum { ELECT_PREFERRED, ELECT_UNCLEAN };
 /* of Kafka, met only here */
-enum {
-	INVALID_REPLICA_ASSIGNMENT = 39,
-	ELECTION_NOT_NEEDED = 84,
-	NO_REASSIGNMENT_IN_PROGRESS = 85
-};
+enum { ELECTION_NOT_NEEDED = 84, NO_REASSIGNMENT_IN_PROGRESS = 85 };
 
 /* What is wrong with naming this partition; who gets here may know of every topic. */
 static enum err partition_error(const struct request *req, struct str name, int32_t partition)
@@ -107,7 +103,7 @@ static void reassign(struct request *req, const struct nodes *nodes, struct str 
 		out->error_code = NO_REASSIGNMENT_IN_PROGRESS;
 		out->error_message = STR("nothing is being moved");
 	} else if (!are_the_copies(nodes, asked)) {
-		out->error_code = INVALID_REPLICA_ASSIGNMENT;
+		out->error_code = err_kafka(ERR_INVALID_ASSIGNMENT);
 		out->error_message = STR("a partition stays on the brokers that it is on");
 	}
 }

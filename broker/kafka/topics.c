@@ -118,15 +118,19 @@ static bool refuse_twins(struct topic_changes *c)
 
 /* ---- CreateTopics ---------------------------------------------------------------------------- */
 
-/* Explicit assignments say how many partitions there are; which brokers is of no consequence here.
+/* Explicit assignments say how many partitions there are; which brokers is of no consequence.
  */
-static enum err assigned_count(const struct create_topics_request_topic *t, int32_t *ret_count)
+static enum err assigned_count(
+    const struct request *req, const struct create_topics_request_topic *t, int32_t *ret_count)
 {
 	uint32_t n = t->assignments.count;
 	for (uint32_t i = 0; i < n; i++) {
-		int32_t index = t->assignments.at[i].partition_index;
-		if (index < 0 || index >= (int32_t)n || t->assignments.at[i].broker_ids.count == 0)
-			return ERR_INVALID_REQUEST;
+		const struct create_topics_request_assignment *a = &t->assignments.at[i];
+		if (a->partition_index < 0 || a->partition_index >= (int32_t)n ||
+		    a->broker_ids.count == 0)
+			return err_note(ERR_INVALID_REQUEST,
+			    "the assignment is not one of partitions 0 to n-1");
+		TRY(request_check_brokers(req, a->broker_ids.at, a->broker_ids.count));
 	}
 	*ret_count = (int32_t)n;
 	return ERR_OK;
@@ -154,6 +158,7 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 {
 	const struct create_topics_request *body = change->owner->req->body;
 	const struct broker *b = change->owner->req->broker;
+	enum err err;
 	int32_t count = t->num_partitions;
 	change->topic.op = LOG_TOPIC_CREATE;
 	change->topic.validate_only = body->validate_only;
@@ -162,9 +167,8 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 			refuse(change, ERR_INVALID_REQUEST,
 			    "partition count and replication factor must be -1 beside an "
 			    "assignment");
-		else if (assigned_count(t, &count) != ERR_OK)
-			refuse(change, ERR_INVALID_REQUEST,
-			    "the assignment is not one of partitions 0 to n-1");
+		else if ((err = assigned_count(change->owner->req, t, &count)) != ERR_OK)
+			refuse(change, err, "%s", err_chain());
 	} else if (t->replication_factor == 0 || t->replication_factor < -1) {
 		refuse(change, ERR_INVALID_REPLICATION, "replication factor %d",
 		    t->replication_factor);
@@ -371,6 +375,12 @@ static void prepare_partitions(
 	         (int64_t)t->assignments.count != t->count - topic->partition_count)
 		refuse(change, ERR_INVALID_REQUEST, "%d partitions are new but %u are assigned",
 		    t->count - topic->partition_count, t->assignments.count);
+	for (uint32_t i = 0; change->topic.err == ERR_OK && i < t->assignments.count; i++) {
+		err = request_check_brokers(
+		    req, t->assignments.at[i].broker_ids.at, t->assignments.at[i].broker_ids.count);
+		if (err != ERR_OK)
+			refuse(change, err, "%s", err_chain());
+	}
 }
 
 static void finish_partitions(struct topic_changes *c)

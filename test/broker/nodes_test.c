@@ -157,6 +157,34 @@ static void as_many_copies_are_granted_as_there_are_brokers(void **state)
 	assert_int_equal(r->topics.at[1].error_code, 38);
 }
 
+static void copies_are_assigned_to_brokers_that_are_there(void **state)
+{
+	(void)state;
+	int32_t good[] = {3, 1}, bad[] = {1, 4};
+	struct create_topics_request_assignment a = {.broker_ids = {good, 2}};
+	struct create_topics_request_topic t = {.name = STR("a"),
+	    .num_partitions = -1,
+	    .replication_factor = -1,
+	    .assignments = {&a, 1}};
+	struct create_topics_request create = {.topics = {&t, 1}, .timeout_ms = 5000};
+	const struct create_topics_response *r = kafka_call(&c[0], API_CREATE_TOPICS, 5, &create);
+	assert_int_equal(r->topics.at[0].error_code, 0);
+	t.name = STR("b");
+	a.broker_ids.at = bad;
+	r = kafka_call(&c[0], API_CREATE_TOPICS, 5, &create);
+	assert_int_equal(r->topics.at[0].error_code, 39);
+	struct create_partitions_request_assignment more = {.broker_ids = {bad, 2}};
+	struct create_partitions_request_topic grown = {
+	    .name = STR("a"), .count = 2, .assignments = {&more, 1}};
+	struct create_partitions_request grow = {.topics = {&grown, 1}, .timeout_ms = 5000};
+	const struct create_partitions_response *g =
+	    kafka_call(&c[0], API_CREATE_PARTITIONS, 1, &grow);
+	assert_int_equal(g->results.at[0].error_code, 39);
+	more.broker_ids.at = good;
+	g = kafka_call(&c[0], API_CREATE_PARTITIONS, 1, &grow);
+	assert_int_equal(g->results.at[0].error_code, 0);
+}
+
 /* ---- who coordinates ------------------------------------------------------------------------- */
 
 static int32_t coordinator_at(size_t node, int8_t type, struct str key, int32_t *ret_port)
@@ -325,6 +353,11 @@ static void listeners_are_one_broker_unless_asked_for(void **state)
 		assert_int_equal(r->topics.at[0].partitions.at[2].leader_id, 7);
 		assert_int_equal(r->topics.at[0].partitions.at[2].replica_nodes.count, 1);
 	}
+	close_all();
+	open_with(false, -1);
+	assert_int_equal(metadata_at(0, "t")->brokers.at[0].node_id, 0);
+	close_all();
+	open_with(false, 7);
 	int32_t self[] = {7}, other[] = {8};
 	assert_int_equal(reassigned(STR("t"), 0, self, 1), 0);
 	assert_int_equal(reassigned(STR("t"), 0, other, 1), 39);
@@ -339,6 +372,7 @@ int main(void)
 	    EACH (leaders_are_the_same_at_every_broker_and_after_a_restart),
 	    EACH (the_cluster_is_described_with_every_broker),
 	    EACH (as_many_copies_are_granted_as_there_are_brokers),
+	    EACH (copies_are_assigned_to_brokers_that_are_there),
 	    EACH (every_broker_names_the_same_coordinator),
 	    EACH (groups_and_transactions_are_listed_by_their_coordinators_only),
 	    EACH (no_election_is_ever_needed),

@@ -50,15 +50,15 @@ def test_what_makes_no_sense_is_refused_at_the_start(t):
 
 def test_listeners_are_a_cluster_for_test_suites_that_want_one(t):
     s = t.server(args=["--set", "listeners=PLAINTEXT://127.0.0.1:0,TWO://127.0.0.1:0,THREE://127.0.0.1:0", "--set",
-                       "listener.security.protocol.map=TWO:PLAINTEXT,THREE:PLAINTEXT", "--set", "kappa.test.brokers=true"])
+                       "listener.security.protocol.map=TWO:PLAINTEXT,THREE:PLAINTEXT", "--set", "kappa.test.brokers=true", "--set", "node.id=0"])
     found = [x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]]
     s.ok("topic", "create", "a", "-p", "6")
     for address in found:
         out = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
         listing = json.loads(out)
-        assert sorted((b["id"], b["name"]) for b in listing["brokers"]) == list(zip([1, 2, 3], found)), listing
+        assert sorted((b["id"], b["name"]) for b in listing["brokers"]) == list(zip([0, 1, 2], found)), listing
         parts = [x for x in listing["topics"] if x["topic"] == "a"][0]["partitions"]
-        assert sorted(p["leader"] for p in parts) == [1, 1, 2, 2, 3, 3], parts
+        assert sorted(p["leader"] for p in parts) == [0, 0, 1, 1, 2, 2], parts
     # a client that goes to each leader finds everything it wrote
     lines = "".join("%d\n" % i for i in range(1000))
     subprocess.run(["kcat", "-P", "-b", found[2], "-t", "a", "-p", "-1"], input=lines.encode(), check=True, timeout=60)
