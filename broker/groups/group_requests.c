@@ -312,9 +312,12 @@ enum err group_heartbeat(struct group *g, struct str member_id, struct str insta
 enum err group_may_commit(struct group *g, struct str member_id, struct str instance_id,
     int32_t generation, int64_t now_ms)
 {
-	if (generation < 0 && member_id.len == 0 &&
-	    !instance_id.ptr) /* a client that manages its partitions itself */
-		return g->state == GROUP_EMPTY ? ERR_OK : ERR_UNKNOWN_MEMBER;
+	/* a client that manages its partitions itself; one that makes its own member id names it
+	 * also then */
+	if (generation < 0 && g->state == GROUP_EMPTY)
+		return ERR_OK;
+	if (generation < 0 && member_id.len == 0 && !instance_id.ptr)
+		return ERR_UNKNOWN_MEMBER;
 	enum err e = group_heartbeat(g, member_id, instance_id, generation, now_ms);
 	if (e == ERR_REBALANCE_IN_PROGRESS)
 		return ERR_OK; /* the last chance to commit what the old assignment consumed */

@@ -543,9 +543,12 @@ static void commits_are_for_members_of_this_generation(void **state)
 	const struct str none = {NULL, 0};
 	(void)state;
 	assert_int_equal(group_may_commit(&t.group, STR(""), none, -1, t.now), ERR_OK);
+	assert_int_equal(group_may_commit(&t.group, STR("own-id"), none, -1, t.now), ERR_OK);
 	assert_int_equal(group_may_commit(&t.group, STR("x"), none, 0, t.now), ERR_UNKNOWN_MEMBER);
 	two_members(a, b);
 	assert_int_equal(group_may_commit(&t.group, STR(""), none, -1, t.now), ERR_UNKNOWN_MEMBER);
+	assert_int_equal(
+	    group_may_commit(&t.group, STR("own-id"), none, -1, t.now), ERR_UNKNOWN_MEMBER);
 	assert_int_equal(group_may_commit(&t.group, str_of(a), none, 1, t.now), ERR_OK);
 	assert_int_equal(
 	    group_may_commit(&t.group, str_of(a), none, 2, t.now), ERR_ILLEGAL_GENERATION);
