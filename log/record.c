@@ -144,6 +144,8 @@ enum err record_iter_open(
 		writer_clear(scratch);
 		TRY(codec_decompress(batch_codec(&h), records, decompressed_max, scratch));
 		records = writer_bytes(scratch);
+		if (!records.ptr) /* nothing came out: positions need something to count from */
+			records = bytes_slice(batch, 0, 0);
 	}
 	*it = (struct record_iter){.header = h, .records = reader_of(records)};
 	return ERR_OK;

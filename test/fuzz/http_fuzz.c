@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,9 +24,17 @@ static enum err echo(void *ctx, struct http_request *r, struct http_reply *reply
 	return http_reply_body(reply, 200, "text/plain", http_body(r));
 }
 
+static struct http *http;
+static char *dir;
+
+static void end(void)
+{
+	http_close(http);
+	tempdir_remove(dir);
+}
+
 static uint16_t door(void)
 {
-	static struct http *http;
 	static char path[300];
 	static const struct http_route routes[] = {
 	    {.method = "GET", .pattern = "/items/{name}", .handler = echo, .inline_ = true},
@@ -39,7 +48,9 @@ static uint16_t door(void)
 	if (http)
 		return http_port(http);
 	struct http_options options = {.token_path = path};
-	snprintf(path, sizeof(path), "%s/token", tempdir_new());
+	dir = tempdir_new();
+	snprintf(path, sizeof(path), "%s/token", dir);
+	atexit(end);
 	diag_set_level(DIAG_ERROR);
 	ASSERT(io_new("threads", &options.io) == ERR_OK && http_open(&options, &http) == ERR_OK);
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)

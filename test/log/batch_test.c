@@ -402,6 +402,32 @@ static void oversized_counts_inside_a_record_allocate_nothing(void **state)
 	}
 }
 
+/* Found by fuzzing: with a new scratch buffer there was no memory at all to count positions from.
+ */
+static void a_batch_that_decompresses_to_nothing_is_malformed(void **state)
+{
+	(void)state;
+	for (int codec = BATCH_GZIP; codec < BATCH_CODECS; codec++) {
+		struct writer w = foreign(), scratch;
+		struct record_iter it;
+		struct record r;
+		w.len = BATCH_HEADER_BYTES;
+		assert_int_equal(codec_compress(codec, bytes_of("", 0), &w), ERR_OK);
+		put_u32_be(w.ptr + 8, (uint32_t)w.len - 12);
+		put_u16_be(w.ptr + 21, (uint16_t)codec);
+		put_u32_be(w.ptr + 23, 0);
+		put_u32_be(w.ptr + 57, 1);
+		seal(&w);
+		writer_init(&scratch, KIB);
+		assert_int_equal(record_iter_open(&it, writer_bytes(&w), &scratch, KIB), ERR_OK);
+		assert_non_null(it.records.ptr);
+		assert_int_equal(record_iter_next(&it, &r), ERR_CORRUPT_MESSAGE);
+		assert_int_equal(check(&w), ERR_INVALID_RECORD);
+		writer_release(&scratch);
+		writer_release(&w);
+	}
+}
+
 static void built_batches_pass_and_mutated_ones_never_harm(void **state)
 {
 	(void)state;
@@ -473,6 +499,7 @@ int main(void)
 	    cmocka_unit_test(append_time_replaces_every_records_time),
 	    cmocka_unit_test(a_compacted_batch_keeps_its_gaps),
 	    cmocka_unit_test(oversized_counts_inside_a_record_allocate_nothing),
+	    cmocka_unit_test(a_batch_that_decompresses_to_nothing_is_malformed),
 	    cmocka_unit_test(built_batches_pass_and_mutated_ones_never_harm),
 	    cmocka_unit_test(a_check_without_memory_says_so),
 	    cmocka_unit_test(codec_names_are_kafkas),
