@@ -5,9 +5,9 @@ const struct fuzz_target fuzz_targets[] = {
     {"decoder", decoder_fuzz, decoder_seeds, 20},
     {"batch", batch_fuzz, batch_seeds, 300},
     {"log", log_fuzz, log_seeds, 300},
-    {"sql", sql_fuzz, sql_seeds, 60},
+    {"sql", sql_fuzz, sql_seeds, 6},
     {"json", json_fuzz, json_seeds, 300},
-    {"http", http_fuzz, http_seeds, 10},
+    {"http", http_fuzz, http_seeds, 2},
     {"native", native_fuzz, native_seeds, 2},
     {"scram", scram_fuzz, scram_seeds, 300},
 };

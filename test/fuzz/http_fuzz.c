@@ -25,11 +25,13 @@ static enum err echo(void *ctx, struct http_request *r, struct http_reply *reply
 }
 
 static struct http *http;
+static struct io *io;
 static char *dir;
 
 static void end(void)
 {
 	http_close(http);
+	io_free(io);
 	tempdir_remove(dir);
 }
 
@@ -52,7 +54,9 @@ static uint16_t door(void)
 	snprintf(path, sizeof(path), "%s/token", dir);
 	atexit(end);
 	diag_set_level(DIAG_ERROR);
-	ASSERT(io_new("threads", &options.io) == ERR_OK && http_open(&options, &http) == ERR_OK);
+	ASSERT(io_new("threads", &io) == ERR_OK);
+	options.io = io;
+	ASSERT(http_open(&options, &http) == ERR_OK);
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		ASSERT(http_route(http, &routes[i]) == ERR_OK);
 	return http_port(http);
