@@ -153,9 +153,14 @@ static bool asks(const struct config *c, enum broker_protocol p)
 enum err listeners_check_exposure(const struct config *c, const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		if (host_is_loopback(l->host[i]) || asks(c, l->at[i].protocol) ||
-		    config_bool(c, CONFIG_INSECURE_LISTEN))
+		if (host_is_loopback(l->host[i]) || asks(c, l->at[i].protocol))
 			continue;
+		if (config_bool(c, CONFIG_INSECURE_LISTEN)) {
+			diag(DIAG_WARN, "insecure_listen", "listener=%s host=%s what=\"%s\"",
+			    l->name[i], l->host[i],
+			    "whoever reaches it comes in without saying who he is");
+			continue;
+		}
 		return err_note(ERR_REFUSED,
 		    "%s is not a loopback address, and clients of %s need not say who they are: "
 		    "use SASL_SSL (or SASL_PLAINTEXT) and `kappa user create`, or SSL with "

@@ -38,6 +38,13 @@ def test_each_listener_tells_its_own_advertised_address(t):
         assert [b["name"] for b in json.loads(listing)["brokers"]] == [name], listing
 
 
+def test_who_insists_listens_without_authentication(t):
+    s = t.server(args=["--set", "listeners=PLAINTEXT://0.0.0.0:0", "--insecure-listen"])
+    assert "insecure_listen" in s.tail(100000)
+    port = s.kafka.split(":")[1]
+    s.ok("topic", "list", "-b", "127.0.0.1:" + port)
+
+
 def test_what_makes_no_sense_is_refused_at_the_start(t):
     refused(t, "two listeners named PLAINTEXT", "--set", "listeners=PLAINTEXT://127.0.0.1:0,127.0.0.1:0")
     refused(t, "listener.security.protocol.map", "--set", "listeners=INSIDE://127.0.0.1:0")

@@ -168,6 +168,29 @@ def test_a_session_that_has_ended_is_not_served(t):
     assert kcat(s, flags("root", "toor"), "-C", "-t", "t", "-e", "-q").stdout == b"0\n1\n2\n3\n"
 
 
+def test_the_native_door_asks_too(t):
+    s = server(t)
+
+    def ask(request):
+        """One REQ to kappa.ipc; its answer, b"" when the door closes."""
+        with socket.socket(socket.AF_UNIX) as c:
+            c.settimeout(20)
+            c.connect(s.data + "/kappa.ipc")
+            c.sendall(b"\0SP\0\0\x30\0\0")
+            body = b"\x80\0\0\1" + request
+            c.sendall(b"\1" + struct.pack(">Q", len(body)) + body)
+            got = b""
+            while len(got) < 8 + 9 + 8:
+                more = c.recv(4096)
+                if not more:
+                    break
+                got += more
+            return got[8 + 9 + 4:]
+    assert struct.unpack(">i", ask(struct.pack(">hhih", 18, 0, 7, -1))[:4]) == (7,)  # ApiVersions
+    assert ask(struct.pack(">hhihi", 3, 1, 7, -1, 0)) == b""  # Metadata
+    assert "before authentication" in s.tail(100000)
+
+
 def test_who_says_nothing_is_disconnected(t):
     s = server(t, WITH_PLAIN + ["--set", "kappa.authentication.timeout.ms=500"])
     host, port = s.kafka.split(":")
