@@ -73,6 +73,8 @@ static void snap_write(struct io *io, const struct partition_create *c)
 	enum err e = io_open(io, path, IO_CREATE, &fd);
 	if (e == ERR_OK) {
 		e = io_pwrite(io, fd, c->snap.ptr, c->snap.len, 0);
+		if (e == ERR_OK) /* a roll that failed may have left a longer one */
+			e = io_truncate(io, fd, c->snap.len);
 		if (e == ERR_OK)
 			e = io_fdatasync(io, fd);
 		enum err closed = io_close(io, fd);

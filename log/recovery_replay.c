@@ -124,6 +124,10 @@ static enum err frame_homeless(
 	                             : NULL;
 	if (oldest && item->segment < oldest->base_offset)
 		return ERR_OK; /* below the log start by now */
+	/* Segments below the log start go in any order, as readers give them back: whether one in
+	 * the middle is missed is said where the log start is known (recovery_check_segments). */
+	if (p && partition_active(p) && item->segment < partition_active(p)->base_offset)
+		return ERR_OK;
 	if (p && segment_stands_for(p, item->segment))
 		return ERR_OK; /* merged into another one, which was flushed then */
 	if (p && p->verdict == ERR_OK) {

@@ -362,6 +362,30 @@ static void the_state_outlives_its_records_at_a_power_cut(void **state)
 	}
 }
 
+/* What a roll left that failed behind its snapshot is longer than the snapshot of the next try. */
+static void a_roll_that_is_tried_again_leaves_nothing_of_the_first_snapshot(void **state)
+{
+	static uint8_t old[5000];
+	struct log_segment_status seg;
+	char path[128], name[SEGMENT_NAME_BYTES];
+	struct bytes file;
+	(void)state;
+	memset(old, 0xaa, sizeof(old));
+	for (int32_t i = 0; i < 60; i++) {
+		int fd;
+		assert_ok(produce(1, 7, 0, i, 1, NULL));
+		snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(i + 2, ".snap", name));
+		assert_ok(io_open(w.io, path, IO_CREATE, &fd));
+		assert_ok(io_pwrite(w.io, fd, old, sizeof(old), 0));
+		assert_ok(io_close(w.io, fd));
+	}
+	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".snap", name));
+	assert_ok(io_read_file(w.io, path, 10000, &file));
+	assert_true(file.len < sizeof(old));
+	mem_free((void *)(uintptr_t)file.ptr);
+}
+
 static void an_all_or_none_set_is_refused_whole(void **state)
 {
 	struct log_put puts[3];
@@ -411,6 +435,7 @@ int main(void)
 		TEST(a_new_epoch_does_not_wait_for_a_refused_batch),
 		TEST(of_refused_batches_the_first_is_waited_for),
 		TEST(the_state_outlives_its_records_at_a_power_cut),
+		TEST(a_roll_that_is_tried_again_leaves_nothing_of_the_first_snapshot),
 		TEST(an_all_or_none_set_is_refused_whole),
 	};
 	return cmocka_run_group_tests_name("producer", tests, NULL, NULL);

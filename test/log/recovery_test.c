@@ -445,6 +445,47 @@ static void a_missing_segment_in_the_middle_is_contained(void **state)
 	assert_int_equal(append_one(1), ERR_DAMAGED);
 }
 
+/*
+ * Killed while segments below the log start were being unlinked, one that nobody read any more before an
+ * older one that somebody did: the journal still had frames of it, and the start was refused with LOST_SUFFIX.
+ */
+static void segments_below_the_log_start_may_go_in_any_order(void **state)
+{
+	struct log_segment_status seg;
+	char path[128], name[SEGMENT_NAME_BYTES];
+	(void)state;
+	fill(1, 0, 40);
+	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
+	stop(false); /* the journal has it all */
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".log", name));
+	assert_ok(io_unlink(w.io, path));
+	w.f.log_start[1][0] = seg.end_offset;
+	assert_ok(log_fixture_open(&w.f));
+	assert_no_event("lost_suffix");
+	assert_no_event("missing_segment");
+	assert_int_equal(end_of(1), 40);
+	assert_readable(1, (int)seg.end_offset, 40);
+	assert_int_equal(append_one(1), ERR_OK);
+}
+
+/* The same where the records should be there: the others are served. */
+static void a_segment_in_the_middle_that_the_journal_knows_is_missed(void **state)
+{
+	struct log_segment_status seg;
+	char path[128], name[SEGMENT_NAME_BYTES];
+	(void)state;
+	fill(1, 0, 40);
+	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
+	stop(false);
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".log", name));
+	assert_ok(io_unlink(w.io, path));
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("missing_segment");
+	assert_readable(1, 0, (int)seg.base_offset);
+	assert_readable(1, (int)seg.end_offset, 40);
+	assert_int_equal(append_one(1), ERR_DAMAGED);
+}
+
 /* A segment that begins at offset 1, where the first one has records. */
 static void create_overlapping_segment(void)
 {
@@ -676,6 +717,8 @@ int main(void)
 		TEST(a_bad_journal_header_is_written_again),
 		TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
 		TEST(a_missing_segment_in_the_middle_is_contained),
+		TEST(segments_below_the_log_start_may_go_in_any_order),
+		TEST(a_segment_in_the_middle_that_the_journal_knows_is_missed),
 		TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
 		TEST(overlapping_segments_are_refused),
 		TEST(a_bad_index_is_rebuilt),
