@@ -157,12 +157,16 @@ $(TEST_crash): A_log := $(B)/libcrash.a $(B)/libtest.a $(A_log)
 $(B)/test/crash/crash_main: $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a $(B)/libtest.a $(A_log)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(L_log)
-# what the log says is counted (test/crash/faults.c)
-$(B)/test/crash/faults_test: LDFLAGS_ALL += -Wl,--wrap=diag
+# what the log says is counted (test/crash/told.h)
+$(B)/test/crash/faults_test $(B)/test/crash/flip_test: LDFLAGS_ALL += -Wl,--wrap=diag
 ## faults: every call site of every script fails once, in every way; FAULT_SCRIPT= FAULT_KIND= FAULT_SITE= narrow
 faults: $(B)/test/crash/faults_test
 	$(Q)FAULT_STRIDE=1 $<
 .PHONY: faults
+## flip: every bit and every length of a directory's files (minutes; LARGE=1: of 1 MiB, an hour), STRIDE=p each pth
+flip: $(B)/test/crash/flip_test
+	$(Q)FLIP_STRIDE=$(or $(STRIDE),1) $(if $(LARGE),FLIP_LARGE=1) $<
+.PHONY: flip
 # mutants: known-bad builds of one file each (test/crash/mutants.txt), linked before the archive
 MUTANTS := $(shell sed -n 's/^mutant \([a-z_]*\) .*/\1/p' test/crash/mutants.txt)
 MUTANT_PROGRAMS := $(MUTANTS:%=$(B)/mutant/%/crash)

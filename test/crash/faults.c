@@ -2,6 +2,7 @@
 /* Playing scripts with something that fails. See faults.h. */
 #include "test/crash/faults.h"
 #include "test/crash/sweep.h"
+#include "test/crash/told.h"
 
 #include "test/lib/sim_cut.h"
 
@@ -27,64 +28,6 @@ static const int fault_errno[FAULT_KINDS] = {
     [FAULT_EAGAIN] = EAGAIN,
     [FAULT_SHORT] = SIM_SHORT,
 };
-
-/* ---- what the operator would read ------------------------------------------------------------ */
-
-enum { EVENTS_MAX = 64 };
-struct events {
-	struct {
-		char name[24];
-		unsigned lines; /* warnings and errors */
-	} event[EVENTS_MAX];
-};
-static struct events events;
-static char last_line[512];
-
-/* What a start finds after a kill in mid-air, which hits another moment when something takes
- * longer. */
-static bool of_a_kill(const char *event)
-{
-	return strcmp(event, "torn_round") == 0 || strcmp(event, "torn_tail") == 0 ||
-	       strcmp(event, "direct_missing") == 0 || strcmp(event, "distrust") == 0;
-}
-
-/* An event that was told more often than usual. */
-static bool told_more(const struct events *usual)
-{
-	for (int i = 0; i < EVENTS_MAX && events.event[i].name[0]; i++) {
-		if (events.event[i].lines > usual->event[i].lines &&
-		    !of_a_kill(events.event[i].name))
-			return true;
-	}
-	return false;
-}
-
-static void events_clear(void)
-{
-	for (int i = 0; i < EVENTS_MAX; i++)
-		events.event[i].lines = 0;
-	last_line[0] = '\0';
-}
-
-void __wrap_diag(enum diag_level level, const char *event, const char *fmt, ...) PRINTF(3, 4);
-void __wrap_diag(enum diag_level level, const char *event, const char *fmt, ...)
-{
-	va_list args;
-	int i = 0;
-	if (level < DIAG_WARN || run_dying)
-		return;
-	while (events.event[i].name[0] && strcmp(events.event[i].name, event) != 0)
-		i++;
-	ASSERT(i < EVENTS_MAX);
-	snprintf(events.event[i].name, sizeof(events.event[i].name), "%s", event);
-	events.event[i].lines++;
-	int n = snprintf(last_line, sizeof(last_line), "%s ", event);
-	va_start(args, fmt);
-	vsnprintf(last_line + n, sizeof(last_line) - (size_t)n, fmt, args);
-	va_end(args);
-	if (getenv("FAULT_VERBOSE"))
-		printf("  %s\n", last_line);
-}
 
 /* ---- one run --------------------------------------------------------------------------------- */
 
@@ -153,16 +96,16 @@ static bool goes_without_saying(enum sim_call call)
 }
 
 static bool as_expected(
-    const struct run *run, enum fault_kind kind, bool told, char *report, size_t len)
+    const struct run *run, enum fault_kind kind, bool lines, char *report, size_t len)
 {
 	bool over = kind == FAULT_EINTR || kind == FAULT_EAGAIN || kind == FAULT_SHORT;
 	if (run->problem[0])
 		return say(report, len, "%s", run->problem);
-	if (over && (run->refused > 0 || told))
+	if (over && (run->refused > 0 || lines))
 		return say(report, len, "it was to be seen by nobody: %s",
-		    told ? last_line : err_name(run->error));
+		    lines ? told.last : err_name(run->error));
 	/* memory may have been got in another way */
-	if (!over && kind != FAULT_MEMORY && run->hits > 0 && run->refused == 0 && !told &&
+	if (!over && kind != FAULT_MEMORY && run->hits > 0 && run->refused == 0 && !lines &&
 	    !goes_without_saying(run->struck))
 		return say(report, len, "it was told to nobody");
 	return true;
@@ -181,15 +124,15 @@ static const char *call_name(const struct run *run, enum fault_kind kind)
 struct fault_plan {
 	const struct run_script *script;
 	uint64_t calls, allocations;
-	struct events usual; /* without any fault */
+	struct told usual; /* without any fault */
 };
 
 static struct fault_plan plan_of(const struct run_script *script, enum fault_kind kind)
 {
 	struct run_fault none = {.call = {.calls = calls_of(kind)}};
-	events_clear();
+	told_clear();
 	struct run *run = run_play_faulty(script, 1, &none);
-	struct fault_plan p = {.script = script, .usual = events};
+	struct fault_plan p = {.script = script, .usual = told};
 	run_kill(run);
 	p.calls = run->calls;
 	p.allocations = run->allocations;
@@ -204,15 +147,15 @@ static bool one(const struct fault_plan *p, enum fault_kind kind, uint64_t nth,
 	struct run_fault fault = fault_of(kind, nth);
 	char why[512];
 	sweep_alive();
-	events_clear();
+	told_clear();
 	struct run *run = run_play_faulty(p->script, 1, &fault);
-	bool told = told_more(&p->usual);
+	bool lines = told_more(&p->usual);
 	bool good = ends_kept(run, why, sizeof(why));
 	run->hits += kind == FAULT_MEMORY && run->allocations >= nth;
-	good = good && as_expected(run, kind, told, why, sizeof(why));
+	good = good && as_expected(run, kind, lines, why, sizeof(why));
 	totals->played++;
 	totals->struck += run->hits > 0;
-	totals->told += run->hits > 0 && (run->refused > 0 || told);
+	totals->told += run->hits > 0 && (run->refused > 0 || lines);
 	if (!good)
 		say(report, len, "FAULT_SCRIPT=%s FAULT_KIND=%s FAULT_SITE=%llu (%s): %s",
 		    p->script->name, fault_names[kind], (unsigned long long)nth,

@@ -7,6 +7,7 @@
  */
 #include "test/crash/faults.h"
 #include "test/crash/sweep.h"
+#include "test/crash/told.h"
 #include "test/lib/test.h"
 
 #include <stdio.h>
@@ -183,5 +184,6 @@ int main(void)
 	    cmocka_unit_test(a_journal_that_comes_round_to_the_checkpoints_file_is_read),
 	};
 	sweep_quiet();
+	told_verbose = getenv("FAULT_VERBOSE") != NULL;
 	return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "log/batch.h"
 #include "test/lib/log_fixture.h"
+#include "test/crash/told.h"
 #include "test/lib/xmalloc.h"
 
 #include <stdarg.h>
@@ -73,6 +74,7 @@ enum err run_world_open(
 
 void run_world_kill(struct run_world *w)
 {
+	told_deaf = true;
 	if (w->io)
 		sim_io_unplug(w->io);
 	log_table_close(w->table);
@@ -80,6 +82,7 @@ void run_world_kill(struct run_world *w)
 	loop_free(w->loop);
 	if (w->io)
 		io_free(w->io);
+	told_deaf = false;
 	*w = (struct run_world){.io = NULL};
 }
 
@@ -296,14 +299,12 @@ void run_stop(struct run *r)
 	}
 }
 
-bool run_dying;
-
 void run_kill(struct run *r)
 {
-	r->killing = run_dying = true;
+	r->killing = told_deaf = true;
 	sim_io_unplug(r->io);
 	life_end(r);
-	r->killing = run_dying = false;
+	r->killing = told_deaf = false;
 	for (int tag = 1; tag <= r->batch_count; tag++) {
 		struct run_batch *b = &r->batches[tag];
 		b->in_doubt |= b->kept_from == RUN_NEVER;

@@ -225,7 +225,6 @@ void run_drain(struct run *run);            /* until everything is answered */
 void run_rest(struct run *run, int64_t ns); /* time passes with turns: checkpoints, marks */
 void run_stop(struct run *run);             /* clean; then run_start */
 void run_kill(struct run *run);
-extern bool run_dying; /* it is being killed: what the log says now is nobody's */
 void run_start(struct run *run);
 /* An answer of the log. ERR_OK, or a refusal that this run may take. */
 void run_answer(struct run *run, enum err err, const char *what);
