@@ -161,15 +161,59 @@ connect() {
 	wait $pid || true
 	sort -n "$OUT/connect/out" | cmp - "$OUT/connect/in"
 }
+e2e_latency() {
+	k topics --create --topic e2e --partitions 1
+	class e2e-latency --bootstrap-server "$BOOTSTRAP" --topic e2e --num-records 2000 --producer-acks all --record-size 100 |
+		tee "$OUT/e2e" | expect 'Percentiles'
+}
+# The word count of Kafka Streams' own examples, with its repartition and changelog topics; then its reset, after which
+# it counts everything again.
+streams() {
+	local libs words i
+	libs=$(echo "$KAFKA_PATH"/libs)
+	counted() { # TIMES: one run until the sum of the counts is TIMES * 300
+		java -Xmx256m -cp "$EXAMPLES:$libs/*" org.apache.kafka.streams.examples.wordcount.WordCountDemo "$OUT/streams.properties" &
+		local pid=$!
+		for ((i = 0; i < 60; i++)); do
+			words=$(k console-consumer --topic streams-wordcount-output --from-beginning --timeout-ms 4000 \
+				--formatter-property print.key=true --formatter-property value.deserializer=org.apache.kafka.common.serialization.LongDeserializer \
+				2>/dev/null | awk -v want="$1" '$2 == 100 { n[$1]++ } END { for (w in n) if (n[w] >= want) m++; print m + 0 }')
+			[ "$words" = 3 ] && break
+		done
+		kill $pid
+		wait $pid || true
+		[ "$words" = 3 ]
+	}
+	k topics --create --topic streams-plaintext-input --partitions 2
+	k topics --create --topic streams-wordcount-output --partitions 2 --config cleanup.policy=compact
+	printf '%s\n' "bootstrap.servers=$BOOTSTRAP" application.id=streams-wordcount "state.dir=$OUT/streams" \
+		commit.interval.ms=500 statestore.cache.max.bytes=0 replication.factor=1 >"$OUT/streams.properties"
+	for ((i = 0; i < 100; i++)); do echo "all streams lead"; done | k console-producer --topic streams-plaintext-input
+	counted 1
+	k topics --list | expect streams-wordcount-KSTREAM-AGGREGATE-STATE-STORE
+	for ((i = 0; i < 30; i++)); do
+		k consumer-groups --describe --group streams-wordcount --state | grep -q Empty && break
+	done
+	rm -rf "$OUT/streams"
+	"$KAFKA_PATH/bin/kafka-streams-application-reset.sh" --bootstrap-server "$BOOTSTRAP" --application-id streams-wordcount \
+		--input-topics streams-plaintext-input --force | expect 'Done.'
+	! k topics --list | grep -q streams-wordcount-KSTREAM
+	counted 2
+}
+export -f e2e_latency streams
 export -f api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
 	transactional_perf transactional_copier connect
 
 conform_begin
 kafka_tools || die "no Java tools: ../shared/peers/kafka.sh install failed"
+EXAMPLES=$HOME/.m2/repository/org/apache/kafka/kafka-streams-examples/4.3.1/kafka-streams-examples-4.3.1.jar
+[ -f "$EXAMPLES" ] || mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get \
+	-Dartifact=org.apache.kafka:kafka-streams-examples:4.3.1 -Dtransitive=false >"$OUT/mvn.log" 2>&1 ||
+	echo "$SUITE: no kafka-streams-examples: the case streams will fail" >&2
 server_start
-export OUT PEERS KAFKA_PATH
+export OUT PEERS KAFKA_PATH EXAMPLES
 for name in api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
-	transactional_perf transactional_copier connect; do
+	transactional_perf transactional_copier connect e2e_latency streams; do
 	case_of $name
 done
 conform_end
