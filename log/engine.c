@@ -176,10 +176,11 @@ static bool partitions_quiet(const struct log *log)
 static bool engine_quiet(const struct log *log)
 {
 	return rounds_idle(&log->rounds) && !log->rounds.space_checking &&
-	       !log->rounds.start_posted && !log->rounds.finish_posted && !log->journal.filling &&
-	       log->drops == 0 && log->descriptors.closing == 0 && log->reads_active == 0 &&
-	       log->behind.out == 0 && !scrub_busy(log->scrub) && !log->reads_first &&
-	       !log->fire_posted && !log->ids_posted && partitions_quiet(log);
+	       !log->rounds.start_posted && !log->rounds.finish_posted &&
+	       !log->rounds.more_posted && !log->journal.filling && log->drops == 0 &&
+	       log->descriptors.closing == 0 && log->reads_active == 0 && log->behind.out == 0 &&
+	       !scrub_busy(log->scrub) && !log->reads_first && !log->fire_posted &&
+	       !log->ids_posted && partitions_quiet(log);
 }
 
 static enum err engine_drain(struct log *log)

@@ -95,6 +95,7 @@ static void round_clear(struct round *r)
 	r->frame_count = 0;
 	r->first_sequence = r->last_sequence = 0;
 	r->direct_bytes = 0;
+	r->small = 0;
 	r->writes_left = r->flushes_left = 0;
 	r->failed = r->entry_durable = false;
 	r->tails = 0;
@@ -345,7 +346,7 @@ void round_landed(struct round *r)
 	round_release_stretches(r);
 	round_clear(r);
 	rs->busy = false;
-	rs->full = false;
+	rs->full = rs->direct_full = false;
 	if (rs->log->failed) {
 		rounds_abort(rs, ERR_IO);
 		return;
@@ -663,9 +664,13 @@ void rounds_start(struct rounds *rs)
 	rs->clean_now &= !r->clean;
 	loop_timer_cancel(log->loop, &rs->mark_timer);
 	rs->last_bytes = r->used + r->direct_bytes;
+	if (r->small > 0)
+		rs->shared = ROUND_SHARED_FOR;
+	else if (rs->shared > 0)
+		rs->shared--;
 	rs->busy = true;
 	rs->collecting ^= 1;
-	rs->full = false;
+	rs->full = rs->direct_full = false;
 	tails_start(r);
 	if (!list_empty(&rs->waiting))
 		rounds_scan(rs);

@@ -13,7 +13,9 @@
  *
  * An append that must wait (next segment, descriptor, producer state, room in the round or the
  * journal) stays in `waiting`; those behind it pass unless they share a partition with it. A set
- * (one log_append call) goes into one round, whole.
+ * (one log_append call) goes into one round, whole. Large batches that fill a round do not keep
+ * small ones out of it, and while there are small ones they fill less of it: whoever appends 100
+ * bytes waits for the round in flight and for their own, however many megabytes are queued.
  *
  * Topics that opted out (durability interval, none) are answered and visible when their segment
  * write has returned; their frames are in the journal all the same and durable with the round.
@@ -63,7 +65,13 @@ enum { ROUND_DIRECT_BUSY = 4 };
 #define ROUND_DIRECT_REPLAY (16 * KIB)
 /* in one round unless one is larger; at most a quarter of a journal file */
 #define ROUND_DIRECT_MAX (8 * MIB)
-#define ROUND_NO_FRAME   UINT32_MAX
+/* Copied and summed in one turn of the loop, unless one set is larger: half a millisecond. The rest
+ * waits for the next turn, so that completions and everybody else come in between. */
+#define ROUND_TURN_BYTES (3 * MIB)
+/* DIRECT bytes of a round while small batches are appended too: they wait for two such rounds */
+#define ROUND_DIRECT_SHARED (4 * MIB)
+enum { ROUND_SHARED_FOR = 8 }; /* rounds after the last small batch */
+#define ROUND_NO_FRAME UINT32_MAX
 /* What log_append keeps in internal_[]. */
 enum {
 	ROUND_REQ_LEFT = 0,     /* requests of the set from this one on */
@@ -121,6 +129,7 @@ struct round {
 	struct round_frame *frames; /* ROUND_FRAMES_MAX, allocated with the first */
 	uint32_t frame_count;
 	size_t direct_bytes;
+	uint32_t small;        /* batches that are INLINE */
 	uint32_t writes_left;  /* of entry and direct stretches: then all of them are flushed */
 	uint32_t flushes_left; /* of segments with direct stretches */
 	struct list stretches;
@@ -145,9 +154,15 @@ struct round {
 struct rounds {
 	struct log *log;
 	struct round round[2];
-	unsigned collecting;      /* index */
-	bool busy;                /* the other one is in flight */
-	bool full;                /* something waits for the next round */
+	unsigned collecting; /* index */
+	bool busy;           /* the other one is in flight */
+	bool full;           /* something waits for the next round */
+	bool direct_full;    /* a DIRECT set does: INLINE ones pass it */
+	unsigned shared;     /* rounds for which the DIRECT bytes are kept few */
+	uint64_t turn;       /* the last one that something was stamped in */
+	size_t turn_bytes;   /* in it */
+	struct mail more;    /* goes on in the next turn */
+	bool more_posted;
 	bool lazy_wanted;         /* lazy_bound is to be moved with the next round */
 	bool mark_now, clean_now; /* write such an entry although there is no frame */
 	struct mail start;        /* deferred to the end of the turn */

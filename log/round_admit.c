@@ -125,11 +125,18 @@ static enum err set_room(struct rounds *rs, const struct set_check *c)
 	size_t need = round_entry_bytes(r, c->bytes, c->frames);
 	size_t all = need + (direct > 0 ? round_entry_bytes(r, c->bytes + direct, c->frames) : 0);
 	uint64_t most = journal_entry_max(&rs->log->journal);
-	bool crowded = need > rs->round_bytes || all > most ||
-	               r->frame_count + c->frames > ROUND_FRAMES_MAX ||
-	               (c->direct_bytes > 0 && direct > rs->direct_max);
-	if (r->frame_count > 0 && crowded) {
-		rs->full = true;
+	bool crowded = need > rs->round_bytes || r->frame_count + c->frames > ROUND_FRAMES_MAX ||
+	               (all > most && c->direct_bytes == 0);
+	size_t direct_max = rs->direct_max;
+	if (rs->shared > 0 && direct_max > ROUND_DIRECT_SHARED)
+		direct_max = ROUND_DIRECT_SHARED;
+	bool direct_crowded =
+	    c->direct_bytes > 0 && (rs->direct_full || direct > direct_max || all > most);
+	if (r->frame_count > 0 && (crowded || direct_crowded)) {
+		if (direct_crowded)
+			rs->direct_full = true;
+		else
+			rs->full = true;
 		return ERR_AGAIN;
 	}
 	if (all > most)
@@ -242,6 +249,35 @@ static struct round_stretch *stretch_for(struct rounds *rs, struct log_partition
 	r->stretch_count++;
 	p->stretch = st;
 	return st;
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void turn_more(struct mail *mail)
+{
+	struct rounds *rs = CONTAINER_OF(mail, struct rounds, more);
+	rs->more_posted = false;
+	rounds_kick(rs);
+}
+
+static void turn_take(struct rounds *rs, size_t bytes)
+{
+	uint64_t turn = loop_turns(rs->log->loop);
+	rs->turn_bytes = rs->turn == turn ? rs->turn_bytes + bytes : bytes;
+	rs->turn = turn;
+}
+
+/* Has this turn done its share? Then the next one goes on. */
+static bool turn_full(struct rounds *rs)
+{
+	if (rs->turn != loop_turns(rs->log->loop) || rs->turn_bytes < ROUND_TURN_BYTES)
+		return false;
+	if (!rs->more_posted) {
+		rs->more_posted = true;
+		rs->more.run = turn_more;
+		loop_post(rs->log->loop, &rs->more);
+	}
+	return true;
 }
 
 /* ---- stamping -------------------------------------------------------------------------------- */
@@ -357,6 +393,8 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_he
 		batch_stamp_append_time(req->batch, req->batch_len, h->max_timestamp_ms);
 	}
 	memcpy(out + FRAME_HEADER_BYTES, req->batch, req->batch_len);
+	turn_take(rs, req->batch_len);
+	r->small += !st->direct;
 	struct round_frame *rf = frame_stamp(rs, st, &f, out);
 	rf->req = req;
 	rf->max_timestamp_ms = h->max_timestamp_ms;
@@ -558,7 +596,7 @@ void rounds_scan(struct rounds *rs)
 		rs->scan_again = false;
 		rs->pass++;
 		struct list_node *n = rs->waiting.head.next;
-		while (n != &rs->waiting.head && !rs->full) {
+		while (n != &rs->waiting.head && !rs->full && !turn_full(rs)) {
 			struct list_node *first = n;
 			for (uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT]; left > 0;
 			     left--)
@@ -652,7 +690,7 @@ void log_append(struct log *log, struct log_append *const *reqs, size_t count, b
 		req->partition->queued++;
 		list_push_back(&rs->waiting, &req->node);
 	}
-	if (direct) {
+	if (direct && !turn_full(rs)) {
 		rs->pass++;
 		if (set_admit(rs, &reqs[0]->node) == ERR_OK)
 			rounds_start_later(rs);

@@ -27,6 +27,7 @@ struct loop {
 	struct io *io;
 	struct shared_u64 owner; /* thread_self() of whoever turns it */
 	struct shared_u64 stop;
+	uint64_t turns;
 	struct timers timers;
 	struct queue mail; /* taken from the inbox, not yet run */
 	struct queue deferred;
@@ -154,6 +155,11 @@ int64_t loop_now_ns(const struct loop *loop)
 	return loop->io->turn_monotonic_ns;
 }
 
+uint64_t loop_turns(const struct loop *loop)
+{
+	return loop->turns;
+}
+
 int64_t loop_realtime_ns(const struct loop *loop)
 {
 	return loop->io->turn_realtime_ns;
@@ -206,6 +212,7 @@ enum err loop_step(struct loop *loop, int64_t timeout_ns)
 	if (shared_load(&loop->owner) == 0)
 		loop_own(loop);
 	loop_assert_owner(loop);
+	loop->turns++;
 	TRY(io_poll(io, wait_of(loop, timeout_ns)));
 	int64_t began = io->turn_monotonic_ns;
 	mutex_lock(&loop->mutex);

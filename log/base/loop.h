@@ -76,6 +76,7 @@ void loop_wait(struct loop *loop, struct gate *gate);
 
 /* ---- loop thread only ------------------------------------------------------------------------ */
 int64_t loop_now_ns(const struct loop *loop);      /* monotonic, read once per turn */
+uint64_t loop_turns(const struct loop *loop);      /* begun so far */
 int64_t loop_realtime_ns(const struct loop *loop); /* wall clock, read once per turn */
 void loop_timer_init(struct loop_timer *timer, void (*fire)(struct loop_timer *timer));
 static inline bool loop_timer_is_set(const struct loop_timer *timer)

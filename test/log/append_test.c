@@ -376,6 +376,41 @@ static void an_append_larger_than_the_journal_allows_is_refused(void **state)
 	assert_int_equal(read_all(f, 0, 0, MIB), 19);
 }
 
+static void many_megabytes_are_taken_in_turns_and_let_small_batches_pass(void **state)
+{
+	FIXTURE;
+	enum { LARGE = 12 };
+	struct log_put large[LARGE], small;
+	size_t len;
+	f->options.journal_bytes = 64 * MIB; /* 4 MiB of DIRECT frames in a round */
+	f->topics[0].config.segment_bytes = 64 << 20;
+	assert_ok(log_fixture_open(f));
+	log_put_ok(f, 0, 0, 1, 1, 900 * KIB);
+	log_put_ok(f, 1, 0, 1, 1, 10);
+	for (int i = 0; i < LARGE; i++) {
+		uint8_t *batch = log_batch_new((uint64_t)i + 2, 1, 900 * KIB, &len);
+		log_put_init(&large[i], f, 0, 0, batch, len);
+		log_append(f->log, &(struct log_append *){&large[i].req}, 1, false);
+	}
+	assert_true(f->log->rounds.turn_bytes >= ROUND_TURN_BYTES);
+	assert_true(f->log->rounds.turn_bytes < ROUND_TURN_BYTES + len);
+	assert_false(list_empty(&f->log->rounds.waiting));
+	uint8_t *batch = log_batch_new(2, 1, 10, &len);
+	log_put_init(&small, f, 1, 0, batch, len);
+	log_append(f->log, &(struct log_append *){&small.req}, 1, false);
+	log_put_await(&small);
+	assert_ok(small.req.err);
+	assert_int_equal(large[LARGE - 1].done, 0); /* its round has not come */
+	for (int i = 0; i < LARGE; i++) {
+		log_put_await(&large[i]);
+		assert_ok(large[i].req.err);
+		assert_int_equal(large[i].req.base_offset, i + 1);
+		log_put_release(&large[i]);
+	}
+	log_put_release(&small);
+	assert_int_equal(read_all(f, 0, 0, MIB), LARGE + 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -392,6 +427,7 @@ int main(void)
 		TEST(a_sequence_is_found_at_its_batch),
 		TEST(producer_ids_are_never_given_twice),
 		TEST(an_append_larger_than_the_journal_allows_is_refused),
+		TEST(many_megabytes_are_taken_in_turns_and_let_small_batches_pass),
 	};
 	int failed = 0;
 	backend = "uring";

@@ -4,9 +4,10 @@
  * puts them beside fio and prints the table (`make bench-log`). It judges nothing.
  *
  *   log_bench append DIR PARTITIONS WRITERS BATCH_BYTES RECORD_BYTES fsync|interval|none SECONDS
- *   log_bench admit DIR                  log_append alone, 1,000 records of 100 bytes per batch, no
- * disk log_bench scan DIR MIB               log_scan over MIB of such batches, from the page cache
- *   log_bench lookup DIR MIB             offset and time lookups in a partition of MIB
+ *   log_bench fair DIR LARGE_WRITERS SECONDS     a writer of 100 bytes alone, then beside writers
+ * of 1 MiB log_bench admit DIR                  log_append alone, 1,000 records of 100 bytes per
+ * batch, no disk log_bench scan DIR MIB               log_scan over MIB of such batches, from the
+ * page cache log_bench lookup DIR MIB             offset and time lookups in a partition of MIB
  *   log_bench fill DIR MIB SEGMENTS      fills, says so and waits to be killed
  *   log_bench open DIR                   time until an engine is open, and its memory
  *   log_bench plain DIR direct|buffered BLOCK SECONDS     write and fdatasync, one after the other
@@ -201,6 +202,7 @@ struct one {
 	struct log_append req;
 	struct writers *all;
 	uint8_t *batch;
+	size_t batch_len;
 	int64_t sent_ns;
 };
 struct writers {
@@ -233,7 +235,7 @@ static void one_send(struct one *o, struct log_partition *p)
 	const struct bench *b = o->all->b;
 	o->req = (struct log_append){.partition = p,
 	    .batch = o->batch,
-	    .batch_len = b->batch.len,
+	    .batch_len = o->batch_len,
 	    .user = o,
 	    .done = one_done};
 	o->sent_ns = now_ns();
@@ -246,7 +248,8 @@ static void writers_run(struct writers *w, int partitions)
 	struct bench *b = w->b;
 	w->one = calloc((size_t)w->count, sizeof *w->one);
 	for (int i = 0; i < w->count; i++) {
-		w->one[i] = (struct one){.all = w, .batch = malloc(b->batch.len)};
+		w->one[i] = (struct one){
+		    .all = w, .batch = malloc(b->batch.len), .batch_len = b->batch.len};
 		memcpy(w->one[i].batch, b->batch.ptr, b->batch.len);
 	}
 	w->active = w->count;
@@ -301,6 +304,58 @@ static int cmd_append(char **a)
 	    (double)metric_quantile_ns(METRIC_LOOP_STALL, 0.99) / 1e6,
 	    (double)metric_max_ns(METRIC_LOOP_STALL) / 1e6, memory_mib("VmRSS:"),
 	    (double)writers * (double)b.batch.len / 1048576.0);
+	bench_close(&b);
+	return 0;
+}
+
+/* ---- fairness -------------------------------------------------------------------------------- */
+
+/* One small writer on partition 0 beside `large` of 1 MiB on partition 1; their bytes in MB/s. */
+static double fair_run(struct bench *b, int large, double seconds)
+{
+	struct bench quiet = *b; /* the same log, samples of their own */
+	quiet.samples = (struct samples){.ns = malloc(SAMPLES_MAX * sizeof(int64_t))};
+	int64_t start = now_ns(), end = start + (int64_t)(seconds * 1e9);
+	struct writers w = {
+	    .b = b, .limit = INT64_MAX, .begin_ns = start, .end_ns = end, .active = 1};
+	struct writers l = {
+	    .b = &quiet, .limit = INT64_MAX, .begin_ns = start, .end_ns = end, .active = large};
+	struct one *one = calloc((size_t)large + 1, sizeof *one);
+	b->samples.count = 0;
+	for (int i = 0; i <= large; i++) {
+		bench_batch(b, i == large ? 100 : MIB, i == large ? 100 : MIB, 1);
+		one[i] = (struct one){.all = i == large ? &w : &l,
+		    .batch = malloc(b->batch.len),
+		    .batch_len = b->batch.len};
+		memcpy(one[i].batch, b->batch.ptr, b->batch.len);
+		one_send(&one[i], b->partition[i == large ? 0 : 1]);
+	}
+	while (w.active + l.active > 0)
+		must(loop_step(b->loop, S_NS), "loop");
+	double wall = (double)(now_ns() - start) / 1e9;
+	for (int i = 0; i <= large; i++)
+		free(one[i].batch);
+	free(one);
+	free(quiet.samples.ns);
+	samples_sort(&b->samples);
+	return (double)l.done * (double)MIB / wall / 1e6;
+}
+
+static int cmd_fair(char **a)
+{
+	struct bench b;
+	double seconds = strtod(a[2], NULL), alone[2];
+	bench_open(&b, a[0]);
+	bench_topic(&b, 2, "fsync", SEGMENT_BYTES_DEFAULT);
+	fair_run(&b, 1, 0.2);
+	fair_run(&b, 0, seconds);
+	alone[0] = quantile_ms(&b.samples, 0.5);
+	alone[1] = quantile_ms(&b.samples, 0.99);
+	double mb_s = fair_run(&b, (int)strtol(a[1], NULL, 10), seconds);
+	printf("alone_p50_ms=%.3f alone_p99_ms=%.3f beside_p50_ms=%.3f beside_p99_ms=%.3f "
+	       "beside_max_ms=%.3f large_mb_s=%.0f\n",
+	    alone[0], alone[1], quantile_ms(&b.samples, 0.5), quantile_ms(&b.samples, 0.99),
+	    quantile_ms(&b.samples, 1), mb_s);
 	bench_close(&b);
 	return 0;
 }
@@ -585,6 +640,7 @@ int main(int argc, char **argv)
 		int (*run)(char **args);
 	} commands[] = {
 	    {"append", 7, cmd_append},
+	    {"fair", 3, cmd_fair},
 	    {"admit", 1, cmd_admit},
 	    {"scan", 2, cmd_scan},
 	    {"lookup", 2, cmd_lookup},
