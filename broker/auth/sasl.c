@@ -372,7 +372,7 @@ static enum err read_bearer(struct str message, struct str *ret_authzid, struct 
 		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: a message that begins otherwise");
 	while (comma < rest.len && rest.ptr[comma] != ',')
 		comma++;
-	if (comma > 2 && comma >= 4 && memcmp(rest.ptr + 2, "a=", 2) == 0)
+	if (comma >= 4 && memcmp(rest.ptr + 2, "a=", 2) == 0)
 		*ret_authzid = str_from(rest.ptr + 4, comma - 4);
 	else if (comma > 2)
 		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: a message that begins otherwise");
