@@ -205,6 +205,14 @@ sim: $(SIM)
 # test/e2e/*_test.py|sh: TAP on stdout, the program under test in $KAPPA.
 E2E := $(sort $(wildcard test/e2e/*_test.py test/e2e/*_test.sh))
 
+## coverage: lines and branches of log/ that its tests take, worst file first (CONFIG=cov, some minutes; T=PATTERN narrows)
+coverage:
+	$(Q)$(MAKE) --no-print-directory CONFIG=cov coverage-run
+coverage-run: $(TEST_log) $(filter-out %_mutants_test %_states_test,$(TEST_crash))
+	$(Q)find $(B) -name '*.gcda' -delete
+	$(Q)KAPPA_TEST_SMALL=1 test/run.sh $(if $(T),$(foreach t,$^,$(if $(findstring $(T),$(t)),$(t))),$^); \
+	  test/coverage.py $(B)/obj/log
+.PHONY: coverage coverage-run
 ## check: every test (installs the Debian packages it misses); the last line is `N passed, N failed, N skipped`
 check: deps
 	$(Q)$(MAKE) --no-print-directory check-built

@@ -199,11 +199,12 @@ static struct segment_header rewritten_header(void)
 static void a_later_generation_says_what_it_stands_for(void **state)
 {
 	(void)state;
-	uint8_t out[SEGMENT_HEADER_BYTES];
+	uint8_t out[SEGMENT_HEADER_BYTES], again[SEGMENT_HEADER_BYTES];
 	struct segment_header h = rewritten_header(), back;
 	segment_header_encode(&h, out);
 	assert_int_equal(segment_header_decode(out, &back), ERR_OK);
-	assert_memory_equal(&back.rewrite, &h.rewrite, sizeof(h.rewrite));
+	segment_header_encode(&back, again); /* not memcmp of structs: they have holes */
+	assert_memory_equal(again, out, sizeof(out));
 	for (size_t bit = 0; bit < sizeof(out) * 8; bit++) {
 		out[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		assert_int_equal(segment_header_decode(out, &back), ERR_CORRUPT);
