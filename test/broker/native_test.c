@@ -257,6 +257,53 @@ static void access_lists_hold_here_too(void **state)
 	assert_int_equal(cr->topics.at[0].error_code, err_kafka(ERR_TOPIC_DENIED));
 }
 
+/* Where the Kafka door asks clients who they are, this one is no way around it. */
+static void who_has_to_say_who_he_is_has_to_here(void **state)
+{
+	(void)state;
+	static const struct broker_listener listener = {.protocol = BROKER_SASL_PLAINTEXT};
+	struct metadata_request all;
+	struct api_versions_request hello = {STR("t"), STR("1")};
+	struct sasl_handshake_request choose = {STR("SCRAM-SHA-256")};
+	struct bytes reply;
+	msg_init(&metadata_request_shape, &all);
+	native_disconnect(&native);
+	kafka_disconnect(&tcp);
+	kafka_server_stop(&server);
+	start_with((struct broker_options){
+	    .listeners = &listener, .listener_count = 1, .native.sasl = true});
+	assert_true(
+	    native_call(&native, frame_of(API_API_VERSIONS, 3, &hello), 5000, &arena, &reply));
+	const struct sasl_handshake_response *r = call(API_SASL_HANDSHAKE, 1, &choose);
+	assert_int_equal(r->error_code, 0);
+	struct bytes metadata = frame_of(API_METADATA, 9, &all);
+	assert_false(native_call(&native, metadata, 5000, &arena, &reply));
+	assert_false(ask_tcp(metadata).answered);
+	assert_false(ask_native(metadata).answered);
+	/* feeds cannot ask: there they are for those who may open the socket's file */
+	assert_non_null(broker_native_feeds(server.broker));
+	native_disconnect(&native);
+	kafka_disconnect(&tcp);
+	kafka_server_stop(&server);
+	snprintf(feed_url, sizeof(feed_url), "tcp://127.0.0.1:0");
+	struct broker_options o = {.native = {.feeds = feed_url, .sasl = true}};
+	struct io *io;
+	struct loop *loop;
+	struct log *log;
+	struct broker *b;
+	struct log_options lo = {.data_dir = server.dir, .journal_bytes = JOURNAL_BYTES_MIN * 4};
+	assert_int_equal(io_new("threads", &io), ERR_OK);
+	assert_int_equal(loop_new(io, 1, &loop), ERR_OK);
+	assert_int_equal(log_open(loop, &lo, &log), ERR_OK);
+	assert_int_equal(broker_open(loop, log, &o, &b), ERR_REFUSED);
+	err_clear();
+	log_close(log);
+	loop_free(loop);
+	io_free(io);
+	snprintf(feed_url, sizeof(feed_url), "ipc://%s/feed.ipc", dir);
+	start_with((struct broker_options){0});
+}
+
 static struct bytes waiting_fetch(void)
 {
 	struct fetch_request_partition p;
@@ -571,6 +618,7 @@ int main(void)
 	    EACH (what_was_produced_here_is_fetched_there),
 	    EACH (a_produce_without_acks_gets_an_empty_reply),
 	    EACH (access_lists_hold_here_too),
+	    EACH (who_has_to_say_who_he_is_has_to_here),
 	    EACH (many_requests_of_one_client_wait_their_turn),
 	    EACH (only_local_addresses_are_served),
 	    EACH (the_socket_belongs_to_its_user_and_goes_with_the_server),
