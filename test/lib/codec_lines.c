@@ -102,6 +102,7 @@ void codec_lines_verify(struct codec_lines *l, struct str text)
 			printf(STR_FMT "\n  %s\n", STR_ARG(line), bad);
 		arena_clear(&arena);
 	}
+	arena_release(&arena);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
