@@ -101,7 +101,7 @@ group_protocol_consumer() {
 	# two share the partitions, one after the other
 	local i
 	for i in 1 2; do
-		k console-consumer --topic g848 --from-beginning --timeout-ms 15000 \
+		k console-consumer --topic g848 --from-beginning --timeout-ms 40000 \
 			--command-property group.protocol=consumer --group g848 >"$OUT/g848.$i" &
 	done
 	for ((i = 0; i < 30; i++)); do

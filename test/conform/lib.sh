@@ -57,7 +57,7 @@ conform_begin() {
 # reason_of NAME: why this case is left out, from $HERE/$SUITE.skip (NAME REASON...)
 reason_of() {
 	[ -f "$HERE/$SUITE.skip" ] || return 0
-	sed -n "s/^$1 \{1,\}//p" "$HERE/$SUITE.skip"
+	awk -v name="$1" '$1 == name { $1 = ""; print substr($0, 2); exit }' "$HERE/$SUITE.skip"
 }
 
 # conform_case NAME COMMAND...: its output goes to a file of the name; CASE_TIMEOUT seconds. Exit 77: skipped, for the
