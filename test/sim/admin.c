@@ -71,18 +71,24 @@ static void create(struct admin *a, const char *name)
 {
 	struct world *w = a->w;
 	char bytes[24];
-	struct create_topics_request_config config[3] = {
+	struct create_topics_request_config config[4] = {
 	    {STR("retention.ms"), STR("-1")},
 	    {STR("segment.bytes"), str_from(bytes, 0)},
-	    {STR("message.timestamp.type"), STR("LogAppendTime")},
 	};
+	uint32_t configs = 2;
 	config[1].value.len = (size_t)snprintf(
 	    bytes, sizeof(bytes), "%llu", (unsigned long long)w->plan.segment_bytes);
+	if (chance(w, 30))
+		config[configs++] = (struct create_topics_request_config){
+		    STR("message.timestamp.type"), STR("LogAppendTime")};
+	if (world_is_lazy(w, name))
+		config[configs++] = (struct create_topics_request_config){
+		    STR("kappa.durability"), chance(w, 50) ? STR("none") : STR("interval")};
 	a->count = 1 + (int32_t)below(w, 3);
 	struct create_topics_request_topic t = {.name = str_of(name),
 	    .num_partitions = a->count,
 	    .replication_factor = 1,
-	    .configs = {config, chance(w, 30) ? 3 : 2}};
+	    .configs = {config, configs}};
 	struct create_topics_request body = {.topics = {&t, 1}, .timeout_ms = 5000};
 	snprintf(a->name, sizeof(a->name), "%s", name);
 	model_create_sent(&w->model, name);
@@ -319,7 +325,8 @@ static bool may_trim(const struct world *w, uint32_t topic)
 {
 	const struct model_topic *t = &w->model.topic[topic];
 	bool read_by_views = w->plan.views && strcmp(t->name, "t0") == 0;
-	return w->plan.trims && !t->delete_sent && !read_by_views;
+	/* a topic that opted out is trimmed no further than to what is durable */
+	return w->plan.trims && !t->delete_sent && !read_by_views && !world_is_lazy(w, t->name);
 }
 
 static void act(struct admin *a)

@@ -65,7 +65,8 @@ static void find_topics(struct audit *a)
 	model_topics_end(&w->model, seen);
 	for (uint32_t i = 0; i < w->model.topic_count; i++)
 		a->holes_allowed |= w->model.topic[i].delete_sent;
-	a->holes_allowed |= w->plan.transactors > 0; /* of markers and what was aborted */
+	/* of markers, of what was aborted, of what was told and lost */
+	a->holes_allowed |= w->plan.transactors > 0 || w->plan.lazy > 0;
 }
 
 static void take_batch(struct audit *a, const struct log_batch_view *v)
@@ -134,8 +135,58 @@ static void check_end(struct audit *a, size_t i)
 		violated("acknowledged",
 		    "partition %d ends at %lld in the scan, at %lld for clients", partition,
 		    (long long)end, (long long)durable);
+	if (user && world_is_lazy(a->w, m->topic[a->topic[i]].name))
+		end = a->status[i].visible_end; /* a scan ends at what is durable */
 	if (user)
 		model_walk_end(m, a->topic[i], partition, a->status[i].log_start, end);
+}
+
+/* ---- topics that opted out ------------------------------------------------------------------- */
+
+static void each_lazy(struct world *w,
+    void (*fn)(struct world *w, uint32_t topic, const struct log_partition_status *st))
+{
+	for (uint32_t t = 0; t < w->model.topic_count; t++) {
+		const struct model_topic *topic = &w->model.topic[t];
+		const struct log_topic *found =
+		    world_is_lazy(w, topic->name) ? log_topic_by_id(w->log, topic->id) : NULL;
+		for (int32_t i = 0; found && i < found->partition_count; i++) {
+			struct log_partition_status st;
+			log_partition_status(log_partition_find(w->log, found, i), &st);
+			fn(w, t, &st);
+		}
+	}
+}
+
+static void flushed(struct world *w, uint32_t topic, const struct log_partition_status *st)
+{
+	struct model_partition *p = &w->model.topic[topic].partition[st->partition];
+	if (st->durable_end > p->flushed)
+		p->flushed = st->durable_end;
+	p->leader_epoch = st->leader_epoch;
+}
+
+static void losses(struct world *w, uint32_t topic, const struct log_partition_status *st)
+{
+	struct model_partition *p = &w->model.topic[topic].partition[st->partition];
+	bool lost = model_lost(&w->model, topic, st->partition, st->log_end);
+	if (lost)
+		trace(w, "loss", "%s-%d ends at %lld, epoch %u", w->model.topic[topic].name,
+		    st->partition, (long long)st->log_end, st->leader_epoch);
+	if (lost && st->leader_epoch <= p->leader_epoch)
+		violated("gap", "%s-%d has lost what was known, and its epoch is still %u",
+		    w->model.topic[topic].name, st->partition, st->leader_epoch);
+}
+
+void audit_flushed(struct world *w)
+{
+	each_lazy(w, flushed);
+}
+
+void audit_losses(struct world *w)
+{
+	if (w->plan.lazy > 0)
+		each_lazy(w, losses);
 }
 
 void audit_log(struct world *w)

@@ -328,6 +328,26 @@ void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t 
 		    m->topic[topic].name, partition, (long long)end, (long long)p->high_watermark);
 }
 
+bool model_lost(struct model *m, uint32_t topic, int32_t partition, int64_t end)
+{
+	struct model_partition *p = partition_of(m, topic, partition);
+	bool lost = false;
+	if (end < p->flushed)
+		violated("acknowledged", "%s-%d ends at %lld, and was flushed up to %lld",
+		    m->topic[topic].name, partition, (long long)end, (long long)p->flushed);
+	for (int64_t o = end; o < p->slot_count; o++) {
+		struct model_batch *b = &m->batch[p->slot[o].batch];
+		if (p->slot[o].batch == 0)
+			continue;
+		lost = true; /* acknowledged, or seen */
+		b->acked = b->seen = -1;
+		p->slot[o] = (struct model_slot){0, 0};
+	}
+	p->high_watermark = p->high_watermark < end ? p->high_watermark : end;
+	p->stable = p->stable < end ? p->stable : end;
+	return lost;
+}
+
 static bool same_place(const struct model_sequence *a, const struct model_sequence *b)
 {
 	return a->sequence == b->sequence && a->topic == b->topic && a->partition == b->partition &&

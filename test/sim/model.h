@@ -61,6 +61,8 @@ struct model_partition {
 	int64_t high_watermark; /* the highest shown */
 	int64_t stable;         /* the highest last stable offset shown */
 	int64_t start;          /* log start, as shown or asked for */
+	int64_t flushed;        /* of a topic that opted out: nothing below may be lost */
+	uint32_t leader_epoch;  /* likewise: as it was before the end of a life */
 	int64_t start_asked;    /* by DeleteRecords */
 	int64_t start_acked;
 };
@@ -153,6 +155,10 @@ void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t 
 void model_sequence_seen(struct model *m, size_t at, struct model_sequence s);
 /* The scan has ended: everything up to `stable` was shown. */
 void model_sequences_end(struct model *m, size_t count, uint64_t stable);
+
+/* A topic that opted out ends at `end` after a start: true when something is gone that was known.
+ */
+bool model_lost(struct model *m, uint32_t topic, int32_t partition, int64_t end);
 
 /* ---- transactions ---------------------------------------------------------------------------- */
 /* sure: nobody but who begins it may end it. */

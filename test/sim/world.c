@@ -62,6 +62,8 @@ void world_turn(struct world *w, int64_t timeout_ns)
 	w->steps++;
 	if (e != ERR_OK)
 		violated("hang", "a turn of the loop: %s: %s", err_name(e), err_chain());
+	if (w->plan.lazy > 0 && !sim_io_is_dead(w->io))
+		audit_flushed(w);
 	if (w->proc && below(w, w->plan.worker_lag) == 0)
 		(void)proc_step(w->proc);
 	err_clear();
@@ -83,6 +85,7 @@ static void draw(struct world *w)
 	p->subscribers = chance(w, 60) ? (int)up_to(w, WORLD_SUBSCRIBERS_MAX) : 0;
 	p->transactors = chance(w, 35) ? (int)up_to(w, WORLD_TRANSACTORS_MAX) : 0;
 	p->transactors_share = chance(w, 30);
+	p->lazy = chance(w, 30) ? (unsigned)below(w, 4) << 1 : 0;
 	p->admin = true;
 	p->stranger = chance(w, 30);
 	p->views = chance(w, 60);
@@ -94,6 +97,10 @@ static void draw(struct world *w)
 	p->net_max_ns = (int64_t)(20 + below(w, chance(w, 20) ? 30000 : 1000)) * US_NS;
 	p->writeback_ppm = chance(w, 50) ? (unsigned)below(w, 50000) : 0;
 	p->short_ppm = chance(w, 50) ? (unsigned)below(w, 300000) : 0;
+	if (p->lazy > 0 && chance(w, 60)) { /* told long before it is durable */
+		p->latency_max_ns += 10 * MS_NS;
+		p->net_max_ns = 100 * US_NS;
+	}
 	p->refuse_direct = chance(w, 25);
 	p->break_percent = chance(w, 50) ? (unsigned)below(w, 4) : 0;
 	p->stall_percent = chance(w, 30) ? (unsigned)below(w, 4) : 0;
@@ -385,6 +392,7 @@ static void run_life(struct world *w)
 	if (e != ERR_OK && !dead && !w->faulty && !w->scarce)
 		violated("recovery", "the server does not open: %s: %s", err_name(e), err_chain());
 	if (e == ERR_OK) {
+		audit_losses(w);
 		if (!dead && !w->faulty) {
 			audit_log(w);
 			if (w->views)

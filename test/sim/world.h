@@ -32,6 +32,7 @@ struct world_plan {
 	int lives;
 	int producers, consumers, subscribers, transactors;
 	bool transactors_share;
+	unsigned lazy; /* bit n: topics named t<n> have opted out of durability; never t0 */
 	bool admin, stranger, views, deletions, trims, partitions_grow;
 	int64_t life_ns;
 	int64_t latency_max_ns, net_max_ns;
@@ -92,6 +93,11 @@ struct world {
 /* Runs one seed from the first start to the last stop. Returns when no rule was broken. */
 void world_run(uint64_t seed, bool trace, char *report, size_t report_len);
 
+/* Have topics of that name opted out of durability? */
+static inline bool world_is_lazy(const struct world *w, const char *topic)
+{
+	return w->plan.lazy >> (topic[1] - '0') & 1;
+}
 static inline uint64_t below(struct world *w, uint64_t bound)
 {
 	return prng_below(&w->prng, bound);
@@ -117,6 +123,10 @@ void server_close(struct world *w);
 
 /* ---- audit.c: the log read directly, against the model --------------------------------------- */
 void audit_log(struct world *w);
+/* A life begins: what topics that opted out have lost with the one before. */
+void audit_losses(struct world *w);
+/* ... what must not get lost any more. */
+void audit_flushed(struct world *w);
 
 /* ---- actors: begin with a life, rest when it ends -------------------------------------------- */
 void producer_new(struct world *w, int number);
