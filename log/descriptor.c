@@ -75,15 +75,20 @@ static void descriptor_close(struct descriptor *d, bool later)
 		close_now(d->cache, d->fd);
 	list_remove(&d->idle_node);
 	d->fd = -1;
+	d->wanted = false;
 	d->state = DESCRIPTOR_CLOSED;
 	d->cache->open--;
 }
 
 static void descriptors_trim(struct descriptors *c)
 {
-	while (c->open > c->max && !list_empty(&c->idle))
-		descriptor_close(
-		    CONTAINER_OF(list_first(&c->idle), struct descriptor, idle_node), true);
+	LIST_EACH (&c->idle, n, next) {
+		struct descriptor *d = CONTAINER_OF(n, struct descriptor, idle_node);
+		if (c->open <= c->max)
+			break;
+		if (!d->wanted)
+			descriptor_close(d, true);
+	}
 }
 
 void descriptor_release(struct descriptor *d)
@@ -186,9 +191,17 @@ void descriptor_adopt(struct descriptor *d, int fd)
 	descriptors_trim(d->cache);
 }
 
+void descriptor_want(struct descriptor *d, bool wanted)
+{
+	d->wanted = wanted;
+	if (!wanted)
+		descriptors_trim(d->cache);
+}
+
 void descriptor_hold(struct descriptor *d)
 {
 	ASSERT(d->state == DESCRIPTOR_OPEN);
+	d->wanted = false;
 	if (d->pins++ == 0)
 		list_remove(&d->idle_node);
 }

@@ -24,6 +24,7 @@ struct descriptor {
 	unsigned flags; /* of io_open */
 	int fd;         /* -1 unless OPEN */
 	unsigned pins;
+	bool wanted;         /* by an append that waits for more than this one: stays open */
 	struct list waiting; /* struct descriptor_pin */
 	struct descriptors *cache;
 	struct pool_job job;
@@ -43,6 +44,9 @@ void descriptor_init(struct descriptor *d, struct descriptors *cache, unsigned f
 /* Closes it if open (blocking: at stop, or when nothing else can use it). Nothing may be pinned or
  * waiting. */
 void descriptor_release(struct descriptor *d);
+/* Says whether an append that waits in the queue will take it; until then it is not closed for
+ * room, though more than the limit are open. Being held ends it. */
+void descriptor_want(struct descriptor *d, bool wanted);
 /* True: pinned now, d->fd is valid. False: pin->done is called later. `path` is copied. */
 bool descriptor_pin(struct descriptor *d, const char *path, struct descriptor_pin *pin);
 /* Adopts an fd that is already open (recovery, creation) and pins it. */

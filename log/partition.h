@@ -160,6 +160,8 @@ MUST_USE enum err partition_walk(
  */
 MUST_USE enum err partition_ready(
     struct log_partition *p, size_t len, bool idempotent, bool direct);
+/* A request of it has left the queue. */
+void partition_unqueue(struct log_partition *p);
 /*
  * Who needs producers or aborted transactions waits until they are loaded: `done` later, unless
  * partition_loaded already. Every answer comes, also for a partition that is deleted meanwhile.

@@ -237,8 +237,12 @@ static void open_done(struct descriptor_pin *pin)
 	struct segment *s = p->opening_segment;
 	struct descriptor *d = p->opening_direct ? &s->direct : &s->file;
 	enum err e = pin->err;
-	if (e == ERR_OK)
-		descriptor_unpin(d); /* the append that waits pins it again in this turn */
+	if (e == ERR_OK) {
+		/* the append that waits takes it when its whole set is ready: until then it does
+		 * not make room for the others, or they would close each other for ever */
+		descriptor_want(d, p->queued > 0);
+		descriptor_unpin(d);
+	}
 	if (p->opening_direct && e == ERR_UNSUPPORTED) {
 		if (!p->log->direct_refused)
 			diag(DIAG_INFO, "segments_buffered",
@@ -272,6 +276,16 @@ static enum err open_start(struct log_partition *p, struct segment *s, bool dire
 	p->tasks &= ~(unsigned)PARTITION_OPENING;
 	p->refs--;
 	return ERR_OK;
+}
+
+void partition_unqueue(struct log_partition *p)
+{
+	struct segment *s = partition_active(p);
+	ASSERT(p->queued > 0);
+	if (--p->queued == 0 && s) {
+		descriptor_want(&s->file, false);
+		descriptor_want(&s->direct, false);
+	}
 }
 
 /* ---- loading producers ----------------------------------------------------------------------- */

@@ -73,7 +73,10 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 			continue;
 		}
 		err_clear();
-		req->err = req_check(req);
+		/* a refusal stands while the rest of the set waits: a partition tells of a task
+		 * that failed once, and asked again it would try again, for ever */
+		if (req->err == ERR_OK || req->err == ERR_AGAIN)
+			req->err = req_check(req);
 		if (req->err == ERR_AGAIN) {
 			c.again = true;
 		} else if (req->err != ERR_OK) {
@@ -547,12 +550,12 @@ static void set_take(struct rounds *rs, struct list_node *first, enum err refuse
 	{
 		struct log_partition *p = req->partition;
 		list_remove(&req->node);
-		p->queued--;
 		enum err e = req->err != ERR_OK ? req->err : refuse;
 		if (e != ERR_OK)
 			req_refuse(rs, req, e);
 		else
 			req_admit(rs, req);
+		partition_unqueue(p);
 		partition_delete_ready(p);
 	}
 	stock_return(rs);
@@ -612,7 +615,7 @@ void rounds_abort(struct rounds *rs, enum err err)
 	struct list_node *n;
 	while ((n = list_pop_front(&rs->waiting))) {
 		struct log_append *req = req_of(n);
-		req->partition->queued--;
+		partition_unqueue(req->partition);
 		req_refuse(rs, req, err);
 		partition_delete_ready(req->partition);
 	}

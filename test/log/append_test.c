@@ -412,9 +412,40 @@ static void many_megabytes_are_taken_in_turns_and_let_small_batches_pass(void **
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* More partitions in one set than files may be open: those opened first wait for the last one. */
+static void a_set_may_span_more_partitions_than_files_are_open(void **state)
+{
+	struct log_fixture *f = *state;
+	struct log_put puts[LOG_FIXTURE_PARTITIONS];
+	struct log_append *reqs[LOG_FIXTURE_PARTITIONS];
+	log_fixture_close(f);
+	f->options.open_files_max = 2;
+	assert_ok(log_fixture_open(f));
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < LOG_FIXTURE_PARTITIONS; i++) {
+			size_t len;
+			uint8_t *batch = log_batch_new((uint64_t)(round * 10 + i + 1), 1, 100, &len);
+			log_put_init(&puts[i], f, 0, i, batch, len);
+			reqs[i] = &puts[i].req;
+		}
+		log_append(f->log, reqs, LOG_FIXTURE_PARTITIONS, round % 2 == 0);
+		for (int i = 0; i < LOG_FIXTURE_PARTITIONS; i++) {
+			log_put_await(&puts[i]);
+			assert_ok(puts[i].req.err);
+			log_put_release(&puts[i]);
+		}
+		/* a checkpoint lets go of what was written: closed again */
+		checkpoint_start(&f->log->checkpointer);
+		while (f->log->checkpointer.state != CHECKPOINT_IDLE)
+			log_fixture_turn(f);
+		assert_in_range(f->log->descriptors.open, 0, 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_set_may_span_more_partitions_than_files_are_open),
 		TEST(what_is_appended_is_read_back),
 		TEST(offsets_and_sequences_go_on_after_a_clean_stop),
 		TEST(appends_of_one_turn_share_a_round),
