@@ -46,7 +46,9 @@ enum err recovery_direct_frame(struct recovery *r, struct segment *s,
 		return err_note(ERR_CORRUPT, "another frame stands at %u", item->pos);
 	if (deep)
 		TRY(body_check(r, s, fd, item, &f));
-	*ret_batch = pad ? (struct batch_header){0} : batch_peek(raw + FRAME_HEADER_BYTES);
+	*ret_batch = (struct batch_header){0};
+	if (!pad)
+		*ret_batch = batch_peek(raw + FRAME_HEADER_BYTES);
 	*ret_frame = f;
 	return ERR_OK;
 }

@@ -347,7 +347,7 @@ static enum err copy_write(
 static enum err copy_last(struct recovery *r, struct seen_list *l)
 {
 	const struct seen last = l->seen[l->count - 1];
-	struct seen copy;
+	struct seen copy = {0};
 	struct journal_iter it;
 	struct journal_found f;
 	char path[LOG_PATH_MAX];

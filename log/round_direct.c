@@ -55,13 +55,14 @@ void round_blocks_return(struct rounds *rs)
 struct tail_block *round_block_use(struct rounds *rs, struct round_stretch *st, size_t batch_len)
 {
 	size_t len = round_direct_bytes(batch_len);
-	struct list_node *n = list_first(&rs->blocks);
-	while (
-	    n && n != &rs->blocks.head && CONTAINER_OF(n, struct tail_block, node)->capacity < len)
-		n = n->next;
-	ASSERT(n && n != &rs->blocks.head); /* its own is there unless a larger one is */
-	struct tail_block *b = CONTAINER_OF(n, struct tail_block, node);
-	list_remove(n);
+	struct tail_block *b = NULL;
+	LIST_EACH (&rs->blocks, n, next) {
+		b = CONTAINER_OF(n, struct tail_block, node);
+		if (b->capacity >= len)
+			break;
+	}
+	ASSERT(b && b->capacity >= len); /* its own is there unless a larger one is */
+	list_remove(&b->node);
 	b->pos = st->to;
 	b->len = (uint32_t)len;
 	ASSERT(b->pos % IO_DIRECT_ALIGN == 0 && b->len % IO_DIRECT_ALIGN == 0);

@@ -38,9 +38,10 @@ static bool is_text(const ASN1_STRING *s)
 static enum err write_hex(struct writer *w, const ASN1_STRING *s)
 {
 	unsigned char *der = NULL;
-	ASN1_TYPE type = {.type = ASN1_STRING_type(s)};
-	type.value.asn1_string = (ASN1_STRING *)(uintptr_t)s;
-	int len = i2d_ASN1_TYPE(&type, &der);
+	ASN1_TYPE any = {0};
+	any.type = ASN1_STRING_type(s);
+	any.value.asn1_string = (ASN1_STRING *)(uintptr_t)s;
+	int len = i2d_ASN1_TYPE(&any, &der);
 	if (len < 0)
 		return err_note(ERR_INVALID, "a name that cannot be encoded");
 	write_u8(w, '#');

@@ -454,7 +454,7 @@ void handle_sasl_authenticate(struct request *req)
 void sasl_token(struct request *req)
 {
 	struct sasl *s = req->conn->sasl;
-	ASSERT(s && s->raw && !s->deciding);
+	ASSERT(sasl_expects_token(req->conn) && !sasl_decides(req->conn));
 	step(s, req, bytes_of(req->frame, req->frame_len));
 }
 

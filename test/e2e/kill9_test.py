@@ -12,7 +12,7 @@ import confluent_kafka
 
 import harness
 
-CYCLES = int(os.environ.get("KAPPA_KILLS", "5" if harness.SMALL else "20"))
+CYCLES = int(os.environ.get("KAPPA_KILLS", "5" if harness.SMALL else "50"))
 PARTITIONS = 3
 LAZY = {"interval": ["kappa.durability=interval", "flush.ms=20"], "none": ["kappa.durability=none"]}
 LAZY_PARTITIONS = 2
