@@ -433,6 +433,7 @@ void world_run(uint64_t seed, bool with_trace, char *report, size_t report_len)
 	w->trace = with_trace;
 	the_world = w;
 	prng_init(&w->prng, seed);
+	map_set_seed(seed); /* the order of maps is the seed's, too */
 	diag_set_sink(diag_line, w);
 	draw(w);
 	print_plan(w);
