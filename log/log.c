@@ -35,6 +35,15 @@ void log_close(struct log *log)
 	engine_close(log);
 }
 
+void log_give_up(struct log *log)
+{
+	loop_assert_owner(log->loop);
+	if (!log->rounds.no_space || log->failed)
+		return;
+	engine_fail(log, ERR_NOSPACE, "a stop that found no room on the disk");
+	rounds_give_up(&log->rounds);
+}
+
 struct loop *log_loop(const struct log *log)
 {
 	return log->loop;

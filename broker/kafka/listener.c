@@ -12,6 +12,7 @@
 static const int64_t ACCEPT_PAUSE_NS =
     100 * MS_NS; /* after a failure, such as too many open files */
 static const int64_t SWEEP_NS = 2 * S_NS;
+static const int64_t STOP_NS = 5 * S_NS; /* for requests that the log has, at the stop */
 /* A request may take this long per byte on top of stall_ns: 8 KiB/s at least. */
 static const int64_t FRAME_BYTE_NS = S_NS / 8192;
 
@@ -371,9 +372,13 @@ void broker_close(struct broker *b)
 	LIST_EACH (&b->conns, n, tmp)
 		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
 	feed_close_all(b);
+	int64_t give_up_ns = loop_now_ns(b->loop) + STOP_NS;
 	while (accepts(b) || security_busy(b) || b->conn_count > 0 || b->fetch_wake_queued ||
-	       feed_is_busy(b))
+	       feed_is_busy(b)) {
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
+		if (loop_now_ns(b->loop) > give_up_ns)
+			log_give_up(b->log); /* a request may wait for room on a full disk */
+	}
 	broker_free(b);
 }
 
