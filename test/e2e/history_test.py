@@ -293,8 +293,10 @@ def test_no_anomaly_in_a_history_of_concurrent_clients(t):
     for w in writers + readers + copiers:
         w.start()
     end, kills = time.monotonic() + SECONDS, 0
-    while time.monotonic() < end:
-        time.sleep(0.5 + 2.5 * t.random.random())
+    committed = lambda: sum(o == "committed" for o in list(world.outcome.values()))
+    # on a slow machine longer, until there is something to look at
+    while time.monotonic() < end or (committed() <= 20 and time.monotonic() < end + 60):
+        time.sleep(1 + 3 * t.random.random())
         s.kill()
         s.start()
         kills += 1
@@ -312,7 +314,7 @@ def test_no_anomaly_in_a_history_of_concurrent_clients(t):
     states = collections.Counter(world.outcome.values())
     print("# %d kills, %d transactions (%s), %d plain records, %d records read on the way" % (
         kills, len(world.outcome), ", ".join("%d %s" % (n, k) for k, n in sorted(states.items())), len(world.acked), len(world.seen)))
-    assert states["committed"] > 10 and world.acked and world.seen and kills > 0
+    assert states["committed"] > 20 and world.acked and world.seen and kills > 0
 
 
 def refuses(word, fn, *args):

@@ -268,7 +268,7 @@ def test_acknowledged_records_survive_every_kill(t):
         CYCLES, again, len(acked), len(txn.committed), len(txn.aborted)))
     print("# without waiting for the disk: %d acknowledged, %d lost in %d partitions' crashes, all named; slowest start %.3f s" % (
         sum(len(a) for a in lazies.acked.values()) + lazies.lost, lazies.lost, lazies.kills_with_loss, slowest))
-    assert len(acked) > CYCLES * 10 and len(txn.committed) > CYCLES, "the load hardly ran"
+    assert len(acked) > CYCLES * 10 and len(txn.committed) > CYCLES // 10, "the load hardly ran"
     assert s.stop() == 0
     p = s.run("fsck", "--data", s.data)
     assert p.returncode == 0, p.stdout + p.stderr
