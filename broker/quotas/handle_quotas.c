@@ -138,6 +138,7 @@ struct quota_change {
 	struct request *req;
 	struct log_row *rows;
 	size_t count;
+	size_t added; /* at most so many entities that had none */
 };
 
 static enum err entity_read(
@@ -182,35 +183,44 @@ static enum err op_read(const struct alter_client_quotas_request_op *op, enum qu
 	    STR_ARG(op->key));
 }
 
+static enum err op_add(struct quota_change *c, const struct quota_entity *who,
+    const struct alter_client_quotas_request_op *op)
+{
+	enum quota_kind kind = QUOTA_PRODUCE;
+	struct writer w;
+	TRY(op_read(op, &kind));
+	writer_init(&w, 4 * KIB);
+	quota_row_key(&w, kind, who);
+	size_t key_len = w.len;
+	quota_row_value(&w, op->value);
+	struct bytes row = w.err == ERR_OK ? arena_copy(&c->req->arena, writer_bytes(&w))
+	                                   : (struct bytes){NULL, 0};
+	writer_release(&w);
+	if (!row.ptr)
+		return ERR_NOMEM;
+	c->rows[c->count++] = (struct log_row){.key = bytes_slice(row, 0, key_len),
+	    .value = op->remove ? (struct bytes){NULL, 0}
+	                        : bytes_slice(row, key_len, row.len - key_len)};
+	c->added += !op->remove && !quota_at(c->req->broker->quotas, who);
+	return c->req->broker->quotas->at.count + c->added > QUOTAS_MAX
+	           ? err_note(ERR_LIMIT, "at most %d quotas", QUOTAS_MAX)
+	           : ERR_OK;
+}
+
 /* The rows of one entry, all or none. */
 static enum err entry_add(
     struct quota_change *c, const struct alter_client_quotas_request_entry *in)
 {
 	struct quota_entity who;
-	enum quota_kind kind;
-	TRY(entity_read(in, &who));
-	for (uint32_t i = 0; i < in->ops.count; i++)
-		TRY(op_read(&in->ops.at[i], &kind));
-	if (c->req->broker->quotas->at.count + c->count >= QUOTAS_MAX)
-		return err_note(ERR_LIMIT, "%d quotas", QUOTAS_MAX);
-	for (uint32_t i = 0; i < in->ops.count; i++) {
-		const struct alter_client_quotas_request_op *op = &in->ops.at[i];
-		struct writer w;
-		TRY(op_read(op, &kind));
-		writer_init(&w, 4 * KIB);
-		quota_row_key(&w, kind, &who);
-		size_t key_len = w.len;
-		quota_row_value(&w, op->value);
-		struct bytes row = w.err == ERR_OK ? arena_copy(&c->req->arena, writer_bytes(&w))
-		                                   : (struct bytes){NULL, 0};
-		writer_release(&w);
-		if (!row.ptr)
-			return ERR_NOMEM;
-		c->rows[c->count++] = (struct log_row){.key = bytes_slice(row, 0, key_len),
-		    .value = op->remove ? (struct bytes){NULL, 0}
-		                        : bytes_slice(row, key_len, row.len - key_len)};
+	size_t count = c->count, added = c->added;
+	enum err err = entity_read(in, &who);
+	for (uint32_t i = 0; i < in->ops.count && err == ERR_OK; i++)
+		err = op_add(c, &who, &in->ops.at[i]);
+	if (err != ERR_OK) {
+		c->count = count;
+		c->added = added;
 	}
-	return ERR_OK;
+	return err;
 }
 
 static void entry_fail(struct request *req, uint32_t i, enum err err)

@@ -159,6 +159,47 @@ static void what_does_not_exist_is_refused(void **state)
 	assert_int_equal(r->entries.at[0].error_code, 35);
 }
 
+/* More than there may be, then out again: a full table takes removals and changes. */
+static void a_full_table_takes_removals(void **state)
+{
+	enum { COUNT = QUOTAS_MAX + 1 };
+	struct alter_client_quotas_request_op op = {.key = STR(PRODUCER), .value = 5};
+	struct alter_client_quotas_request_entity *who = mem_calloc(COUNT, sizeof(*who));
+	struct alter_client_quotas_request_entry *entry = mem_calloc(COUNT, sizeof(*entry));
+	char(*name)[16] = mem_calloc(COUNT, sizeof(*name));
+	(void)state;
+	for (uint32_t i = 0; i < COUNT; i++) {
+		snprintf(name[i], sizeof(name[i]), "u%u", i);
+		who[i] = (struct alter_client_quotas_request_entity){STR("user"), str_of(name[i])};
+		entry[i].entity.at = &who[i];
+		entry[i].ops.at = &op;
+		entry[i].entity.count = entry[i].ops.count = 1;
+	}
+	struct alter_client_quotas_request body = {.entries = {entry, COUNT}};
+	const struct alter_client_quotas_response *r =
+	    kafka_call(&c, API_ALTER_CLIENT_QUOTAS, 1, &body);
+	assert_int_equal(r->entries.at[QUOTAS_MAX - 1].error_code, 0);
+	assert_true(r->entries.at[QUOTAS_MAX].error_code != 0);
+	set("u7", NULL, PRODUCER, 6);
+	set("u7", NULL, PRODUCER, 0);
+	set("fresh", NULL, CONSUMER, 6);
+	assert_true(alter("one more", NULL, CONSUMER, 6, false)->error_code != 0);
+	/* an entry is taken whole or not at all */
+	struct alter_client_quotas_request_op two[] = {
+	    {STR(PRODUCER), 9, false}, {STR("nonsense"), 9, false}};
+	struct alter_client_quotas_request_entry half = {{&who[8], 1}, {two, 2}};
+	struct alter_client_quotas_request one = {.entries = {&half, 1}};
+	r = kafka_call(&c, API_ALTER_CLIENT_QUOTAS, 1, &one);
+	assert_int_equal(r->entries.at[0].error_code, 42);
+	assert_true(describe(&(struct component){"user", 0, "u8"}, 1, true)
+	                ->entries.at[0]
+	                .values.at[0]
+	                .value == 5);
+	mem_free(name);
+	mem_free(entry);
+	mem_free(who);
+}
+
 /* ---- which one holds, and buckets ------------------------------------------------------------ */
 
 static struct log_server log_server;
@@ -366,6 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    EACH (what_is_set_is_described_and_survives),
 	    EACH (what_does_not_exist_is_refused),
+	    EACH (a_full_table_takes_removals),
 	    cmocka_unit_test_setup_teardown(the_most_specific_one_holds, quotas_start, quotas_stop),
 	    cmocka_unit_test_setup_teardown(
 	        buckets_fill_with_time_and_are_shared, quotas_start, quotas_stop),
