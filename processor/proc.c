@@ -112,6 +112,11 @@ static void unwatch(void *arg)
 	log_unwatch_stable(p->options.log, p);
 }
 
+void proc_set_watch(struct proc *p, const struct proc_watch *watch)
+{
+	watch_set(&p->env.watch, watch);
+}
+
 static enum err new_workers(struct proc *p)
 {
 	unsigned count = p->options.workers ? p->options.workers : 1;
@@ -222,6 +227,7 @@ enum err proc_open(const struct proc_options *options, struct proc **ret_proc)
 	mutex_init(&p->ddl);
 	mutex_init(&p->files);
 	mutex_init(&p->barriers);
+	watch_init(&p->env.watch);
 	cond_init(&p->changed);
 	gate_init(&p->keeper_stop);
 	gate_init(&p->keeper_done);
@@ -273,6 +279,7 @@ void proc_close(struct proc *p)
 	gate_release(&p->keeper_stop);
 	gate_release(&p->keeper_done);
 	cond_release(&p->changed);
+	watch_release(&p->env.watch);
 	mutex_release(&p->barriers);
 	mutex_release(&p->files);
 	mutex_release(&p->ddl);

@@ -159,3 +159,53 @@ enum err key_parse(const struct proc_column *columns, const uint32_t *keys, uint
 	mem_free(k);
 	return err ? err : ret_key->err;
 }
+
+/* ---- and back -------------------------------------------------------------------------------- */
+
+static bool needs_quotes(struct str s)
+{
+	if (s.len == 0 || (s.len == 4 && strncasecmp(s.ptr, "null", 4) == 0))
+		return true;
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] == ',' || s.ptr[i] == '"' || s.ptr[i] == '=')
+			return true;
+	return false;
+}
+
+/* As results print it, so that what was read is what one asks for. */
+static void write_value(struct writer *w, struct type type, struct datum d)
+{
+	struct writer text;
+	if (d.null) {
+		write_cstr(w, "NULL");
+		return;
+	}
+	writer_init(&text, w->limit);
+	proc_write_csv_field(&text, type, d);
+	struct str s = str_from((const char *)text.ptr, text.len);
+	const char *quote = needs_quotes(s) ? "\"" : "";
+	if (text.err && !w->err)
+		w->err = text.err;
+	write_cstr(w, quote);
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] == '"')
+			write_u8(w, '"');
+		write_u8(w, (uint8_t)s.ptr[i]);
+	}
+	write_cstr(w, quote);
+	writer_release(&text);
+}
+
+void key_write(struct writer *w, const struct proc_column *keys, uint32_t key_count,
+    const struct datum *values)
+{
+	for (uint32_t i = 0; i < key_count; i++) {
+		if (i > 0)
+			write_u8(w, ',');
+		if (key_count > 1) {
+			write_str(w, keys[i].name);
+			write_u8(w, '=');
+		}
+		write_value(w, keys[i].type, values[i]);
+	}
+}

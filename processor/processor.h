@@ -39,6 +39,35 @@ void proc_pause(struct proc *proc, int64_t ns);
 /* Sim and tests: turns every version as far as the log allows; true when something moved. */
 bool proc_step(struct proc *proc);
 
+/* ---- changes of rows ------------------------------------------------------------------------- */
+
+struct proc_column;
+/* A row that a checkpoint of a live version has written; borrowed during the call. */
+struct proc_change {
+	struct str view;
+	int32_t version;
+	struct str key; /* as proc_snapshot_parse_key reads it */
+	const struct proc_column *columns;
+	uint32_t column_count;
+	const struct datum *values; /* of the columns; NULL: there is no such row any more */
+	uint64_t sequence;          /* of the checkpoint: the view is as of here */
+	uint64_t previous;          /* of the checkpoint before it that changed rows */
+	uint64_t index, count;      /* of the checkpoint's changes, in the order of keys */
+};
+/*
+ * Tells every change of every live version while `wanted`: the last value of each key in a
+ * checkpoint, not what it had in between. Whoever misses one sees it by index, count and previous,
+ * and reads the rows again. Both functions run on a worker's thread, which waits for them: they
+ * must not block, nor call into proc. One watcher at a time, NULL ends it; after proc_set_watch
+ * nobody is in the former one's functions.
+ */
+struct proc_watch {
+	void *ctx;
+	bool (*wanted)(void *ctx);
+	void (*change)(void *ctx, const struct proc_change *c);
+};
+void proc_set_watch(struct proc *proc, const struct proc_watch *watch);
+
 /* ---- results --------------------------------------------------------------------------------- */
 
 struct proc_column {

@@ -129,7 +129,8 @@ static enum err open_version(struct run *r)
 	    .plan = r->def->plan,
 	    .parts = r->def->def.parts,
 	    .part_count = r->def->def.part_count,
-	    .limits = env->limits};
+	    .limits = env->limits,
+	    .watch = &env->watch};
 	TRY(version_open(&spec, &r->version));
 	if (r->barrier)
 		version_set_barrier(r->version, r->barrier);

@@ -82,7 +82,7 @@ static enum err open_all(struct version *v)
 {
 	TRY(store_open(&v->spec.store, &v->store));
 	v->view.head = *store_head(v->store);
-	v->view.applied = v->view.head.sequence;
+	v->view.applied = v->told = v->view.head.sequence;
 	v->view.applied_time_ns = v->view.head.time_ns;
 	v->records_before = v->view.head.records + v->view.head.dead_letters;
 	if (v->view.head.ready)

@@ -18,6 +18,7 @@
 #include "processor/feed.h"
 #include "processor/io/store_reader.h"
 
+struct watch;
 struct version_limits {
 	uint32_t batch_rows;
 	int64_t checkpoint_ns;
@@ -35,6 +36,7 @@ struct version_spec {
 	const struct definition_part *parts; /* recorded input */
 	size_t part_count;
 	struct version_limits limits;
+	struct watch *watch; /* told of changed rows */
 };
 
 /* What others may know of it; copied out by the worker. */

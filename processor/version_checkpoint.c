@@ -89,6 +89,20 @@ static enum err commit(struct version *v)
 	return ERR_OK;
 }
 
+/* Changes of rows are for those who read the view: of a version that was live before them. */
+static void tell_changes(struct version *v, bool live)
+{
+	struct watch_checkpoint c = {.spec = &v->spec,
+	    .rows = &v->rows,
+	    .previous = v->told,
+	    .sequence = v->view.head.sequence};
+	if (v->rows.count == 0)
+		return;
+	v->told = c.sequence;
+	if (live)
+		watch_tell(v->spec.watch, &c);
+}
+
 static void forget_written(struct version *v)
 {
 	for (size_t i = 0; i < v->part_count; i++)
@@ -106,7 +120,9 @@ static enum err write_checkpoint(struct version *v)
 	TRY(op_flush(v->tree));
 	v->fresh = false;
 	version_count(v);
+	bool live = store_head(v->store)->ready;
 	TRY(commit(v));
+	tell_changes(v, live);
 	forget_written(v);
 	v->view.checkpoints++;
 	metric_add(METRIC_VIEW_CHECKPOINTS, 1);

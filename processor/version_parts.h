@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* What the files of a running version share. */
-#include "processor/version.h"
+#include "processor/watch.h"
 
 enum {
 	VERSION_ROWS_BYTES_MAX = 1 << 30, /* dirty rows in memory, hard */
@@ -32,6 +32,7 @@ struct version {
 	int64_t row_delta;       /* of `rows` */
 	uint64_t records_before; /* taken before it was opened, the dead ones included */
 	struct version_barrier *barrier;
+	uint64_t told;     /* sequence of the last checkpoint that changed rows */
 	bool fresh;        /* the row of an aggregate over nothing has not been sent */
 	bool moved;        /* anything that a checkpoint would change */
 	bool broken;       /* only version_close is left */

@@ -12,6 +12,7 @@
 #include "processor/processor.h"
 #include "processor/registry.h"
 #include "processor/version.h"
+#include "processor/watch.h"
 
 struct worker;
 /* Shared by all workers. */
@@ -21,7 +22,8 @@ struct worker_env {
 	struct vfs *vfs;
 	const char *views_dir;
 	struct version_limits limits;
-	struct mutex *mutex;  /* protects what runs publish */
+	struct mutex *mutex; /* protects what runs publish */
+	struct watch watch;
 	struct cond *changed; /* broadcast when something was published that others may wait for */
 	struct shared_u64 stable; /* S_stable, as last announced by the loop */
 	struct shared_u64

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the native door's subscribers are told of views, once a second while there are any:
+ * What the native door's subscribers are told of views while there are any. Once a second:
  *   progress/VIEW/VERSION   of a version that is being rebuilt: the keys of interface.md's progress
  *   events/view             a version is new, gone, in another state, or has become the active one
  * The thread looks at the versions as `GET /v1/views` does; what happens between two looks and is
  * undone is not seen.
+ * At each checkpoint of a live version, by its worker:
+ *   view/VIEW/VERSION/KEY   the row with that key has changed, or is gone
  */
 #include "log/base/json_write.h"
 #include "tools/serve.h"
 
-enum { EVENT_MAX = 4096, KNOWN_MAX = 1000 };
+enum { EVENT_MAX = 4096, CHANGE_MAX = 4 << 20, KNOWN_MAX = 1000 };
 
 struct known {
 	char view[256];
@@ -27,6 +29,7 @@ struct serve_feed {
 	struct known *known; /* as of the last look, in its order */
 	size_t count;
 	bool begun; /* there was a last look: what is new is told */
+	struct proc_watch watch;
 };
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -76,6 +79,59 @@ static void tell_event(struct serve_feed *f, const struct known *k, const char *
 	json_key_bool(&j, "active", k->active);
 	json_object_end(&j);
 	publish(f, "events/view", &w);
+}
+
+/* ---- changes of rows, on a worker's thread --------------------------------------------------- */
+
+static bool changes_wanted(void *ctx)
+{
+	struct serve_feed *f = ctx;
+	return broker_has_subscribers(f->serve->broker);
+}
+
+static void write_change(struct writer *w, const struct proc_change *c)
+{
+	struct json_writer j;
+	json_write_init(&j, w);
+	json_object_begin(&j);
+	json_key_str(&j, "op", c->values ? STR("upsert") : STR("delete"));
+	json_key_str(&j, "view", c->view);
+	json_key_i64(&j, "version", c->version);
+	json_key_str(&j, "key", c->key);
+	json_key_u64(&j, "sequence", c->sequence);
+	json_key_u64(&j, "previous", c->previous);
+	json_key_u64(&j, "index", c->index);
+	json_key_u64(&j, "count", c->count);
+	json_key(&j, STR("row"));
+	if (c->values) {
+		struct writer row;
+		writer_init(&row, CHANGE_MAX);
+		proc_write_json_row(&row, c->columns, c->values, c->column_count);
+		json_raw(&j, str_from((const char *)row.ptr, row.len ? row.len - 1 : 0));
+		if (row.err && !w->err)
+			w->err = row.err;
+		writer_release(&row);
+	} else {
+		json_null(&j);
+	}
+	json_object_end(&j);
+}
+
+/* A key ends the topic at its first zero byte, because the topic does. */
+static void tell_change(void *ctx, const struct proc_change *c)
+{
+	struct serve_feed *f = ctx;
+	struct writer topic, payload;
+	writer_init(&topic, CHANGE_MAX);
+	writer_init(&payload, CHANGE_MAX);
+	write_printf(&topic, "view/" STR_FMT "/%d/", STR_ARG(c->view), c->version);
+	write_bytes(&topic, bytes_of(c->key.ptr, strnlen(c->key.ptr, c->key.len)));
+	write_change(&payload, c);
+	if (topic.err == ERR_OK && payload.err == ERR_OK)
+		broker_publish(f->serve->broker, str_from((const char *)topic.ptr, topic.len),
+		    writer_bytes(&payload));
+	writer_release(&topic);
+	writer_release(&payload);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -166,7 +222,11 @@ enum err serve_feed_open(struct serve *s)
 	mutex_init(&f->mutex);
 	cond_init(&f->tick);
 	f->known = mem_calloc(KNOWN_MAX, sizeof *f->known);
-	return f->known ? thread_start(&f->thread, "kappa-feed", feed_main, f) : ERR_NOMEM;
+	if (!f->known)
+		return ERR_NOMEM;
+	f->watch = (struct proc_watch){f, changes_wanted, tell_change};
+	proc_set_watch(s->proc, &f->watch);
+	return thread_start(&f->thread, "kappa-feed", feed_main, f);
 }
 
 void serve_feed_close(struct serve *s)
@@ -174,6 +234,7 @@ void serve_feed_close(struct serve *s)
 	struct serve_feed *f = s->feed;
 	if (!f)
 		return;
+	proc_set_watch(s->proc, NULL);
 	mutex_lock(&f->mutex);
 	f->closing = true;
 	cond_signal(&f->tick);

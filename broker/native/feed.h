@@ -11,8 +11,8 @@
 
 enum {
 	FEED_SUBSCRIBERS_MAX = 64,
-	FEED_QUEUE = 1024,   /* messages per subscriber */
-	FEED_PENDING = 4096, /* messages on their way to the loop */
+	FEED_QUEUE = 8192,   /* messages per subscriber */
+	FEED_PENDING = 16384, /* messages on their way to the loop */
 };
 #define FEED_QUEUE_BYTES ((size_t)4 * MIB) /* per subscriber */
 

@@ -108,65 +108,75 @@ void cell_write(struct writer *w, enum type_id type, struct datum d)
 		write_as_text(w, type, d);
 }
 
+/* A value as it is stored. */
+struct cell {
+	enum cell_tag tag;
+	int64_t i;
+	double f;
+	struct str s;
+};
+
+static bool next_cell(struct reader *r, struct cell *ret_cell)
+{
+	struct cell c = {.tag = (enum cell_tag)read_u8(r)};
+	if (c.tag == CELL_INT) {
+		c.i = (int64_t)read_u64_le(r);
+	} else if (c.tag == CELL_REAL) {
+		uint64_t bits = read_u64_le(r);
+		memcpy(&c.f, &bits, sizeof(c.f));
+	} else if (c.tag == CELL_TEXT || c.tag == CELL_BLOB) {
+		struct bytes b = read_bytes(r, read_u32_le(r));
+		c.s = str_from(b.len > 0 ? (const char *)b.ptr : "", b.len);
+	} else if (c.tag != CELL_NULL) {
+		return false;
+	}
+	*ret_cell = c;
+	return !r->bad;
+}
+
 int cell_bind(sqlite3_stmt *stmt, int index, struct reader *r)
 {
-	enum cell_tag tag = (enum cell_tag)read_u8(r);
-	switch (tag) {
-	case CELL_NULL:
-		return sqlite3_bind_null(stmt, index);
+	struct cell c;
+	if (!next_cell(r, &c)) {
+		ASSERT(!"a cell");
+		return SQLITE_MISUSE;
+	}
+	switch (c.tag) {
 	case CELL_INT:
-		return sqlite3_bind_int64(stmt, index, (sqlite3_int64)read_u64_le(r));
-	case CELL_REAL: {
-		uint64_t bits = read_u64_le(r);
-		double f;
-		memcpy(&f, &bits, sizeof(f));
-		return sqlite3_bind_double(stmt, index, f);
-	}
+		return sqlite3_bind_int64(stmt, index, (sqlite3_int64)c.i);
+	case CELL_REAL:
+		return sqlite3_bind_double(stmt, index, c.f);
 	case CELL_TEXT:
-	case CELL_BLOB: {
-		struct bytes b = read_bytes(r, read_u32_le(r));
-		const char *p = b.len > 0 ? (const char *)b.ptr : "";
-		ASSERT(!r->bad);
-		if (tag == CELL_TEXT)
-			return sqlite3_bind_text64(
-			    stmt, index, p, b.len, SQLITE_STATIC, SQLITE_UTF8);
-		return sqlite3_bind_blob64(stmt, index, p, b.len, SQLITE_STATIC);
+		return sqlite3_bind_text64(
+		    stmt, index, c.s.ptr, c.s.len, SQLITE_STATIC, SQLITE_UTF8);
+	case CELL_BLOB:
+		return sqlite3_bind_blob64(stmt, index, c.s.ptr, c.s.len, SQLITE_STATIC);
+	case CELL_NULL:
+		break;
 	}
-	}
-	ASSERT(!"a cell's tag");
-	return SQLITE_MISUSE;
+	return sqlite3_bind_null(stmt, index);
 }
 
-static struct str column_bytes(sqlite3_stmt *stmt, int index, int storage)
+static enum err cell_value(
+    const struct cell *c, struct type type, struct arena *arena, struct datum *ret_datum)
 {
-	const void *p = storage == SQLITE_TEXT ? (const void *)sqlite3_column_text(stmt, index)
-	                                       : sqlite3_column_blob(stmt, index);
-	size_t len = (size_t)sqlite3_column_bytes(stmt, index);
-	return str_from(p ? p : "", len);
-}
-
-enum err cell_read(
-    sqlite3_stmt *stmt, int index, struct type type, struct arena *arena, struct datum *ret_datum)
-{
-	int storage = sqlite3_column_type(stmt, index);
 	struct datum d = {0};
-	if (storage == SQLITE_NULL) {
+	if (c->tag == CELL_NULL) {
 		d.null = true;
-	} else if (storage == SQLITE_INTEGER && stored_as_integer(type.id)) {
-		int64_t v = sqlite3_column_int64(stmt, index);
+	} else if (c->tag == CELL_INT && stored_as_integer(type.id)) {
 		if (type.id == TYPE_BOOL)
-			d.b = v != 0;
+			d.b = c->i != 0;
 		else
-			d.i = v;
-	} else if (storage == SQLITE_FLOAT && (type.id == TYPE_FLOAT4 || type.id == TYPE_FLOAT8)) {
-		d.f = sqlite3_column_double(stmt, index);
-	} else if (storage == (type.id == TYPE_BYTEA ? SQLITE_BLOB : SQLITE_TEXT) &&
+			d.i = c->i;
+	} else if (c->tag == CELL_REAL && (type.id == TYPE_FLOAT4 || type.id == TYPE_FLOAT8)) {
+		d.f = c->f;
+	} else if (c->tag == (type.id == TYPE_BYTEA ? CELL_BLOB : CELL_TEXT) &&
 	           stored_as_bytes(type.id)) {
-		d.s = column_bytes(stmt, index, storage);
-	} else if (storage == SQLITE_TEXT && !stored_as_integer(type.id)) {
+		d.s = c->s;
+	} else if (c->tag == CELL_TEXT && !stored_as_integer(type.id)) {
 		/* the stored text was rounded to the column's type already */
 		struct type plain = {type.id, 0, 0};
-		if (datum_from_text(arena, plain, column_bytes(stmt, index, storage), &d) != ERR_OK)
+		if (datum_from_text(arena, plain, c->s, &d) != ERR_OK)
 			return err_note(
 			    ERR_CORRUPT, "a stored value is not of type %s", type_name(type.id));
 	} else {
@@ -175,4 +185,33 @@ enum err cell_read(
 	}
 	*ret_datum = d;
 	return ERR_OK;
+}
+
+enum err cell_take(struct reader *r, struct type type, struct arena *arena, struct datum *ret_datum)
+{
+	struct cell c;
+	if (!next_cell(r, &c))
+		return err_note(ERR_CORRUPT, "a row that waits for a checkpoint ends early");
+	return cell_value(&c, type, arena, ret_datum);
+}
+
+enum err cell_read(
+    sqlite3_stmt *stmt, int index, struct type type, struct arena *arena, struct datum *ret_datum)
+{
+	struct cell c = {.tag = CELL_NULL};
+	int storage = sqlite3_column_type(stmt, index);
+	if (storage == SQLITE_INTEGER) {
+		c.tag = CELL_INT;
+		c.i = sqlite3_column_int64(stmt, index);
+	} else if (storage == SQLITE_FLOAT) {
+		c.tag = CELL_REAL;
+		c.f = sqlite3_column_double(stmt, index);
+	} else if (storage != SQLITE_NULL) {
+		c.tag = storage == SQLITE_TEXT ? CELL_TEXT : CELL_BLOB;
+		const void *p = storage == SQLITE_TEXT
+		                    ? (const void *)sqlite3_column_text(stmt, index)
+		                    : sqlite3_column_blob(stmt, index);
+		c.s = str_from(p ? p : "", (size_t)sqlite3_column_bytes(stmt, index));
+	}
+	return cell_value(&c, type, arena, ret_datum);
 }

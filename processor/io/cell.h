@@ -25,6 +25,12 @@ void cell_write_blob(struct writer *w, struct bytes b); /* ptr NULL = NULL */
 /* Binds the next cell of `r` to parameter `index`; the bytes must stay until the statement is
  * reset. An SQLite code. */
 int cell_bind(sqlite3_stmt *stmt, int index, struct reader *r);
+/*
+ * The next cell of `r`, as it was written for a column of that type. Text and bytes are borrowed
+ * from `r`; what must be parsed goes to `arena`. ERR_CORRUPT when it is no value of that type.
+ */
+MUST_USE enum err cell_take(
+    struct reader *r, struct type type, struct arena *arena, struct datum *ret_datum);
 /* Column `index` of the current row. Text and bytes are borrowed until the next step; what must be
  * parsed goes to `arena`. ERR_CORRUPT when the stored value cannot be of that type. */
 MUST_USE enum err cell_read(

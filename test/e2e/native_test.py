@@ -108,4 +108,27 @@ def test_a_subscriber_hears_of_a_new_view(t):
         p.wait()
 
 
+def test_a_subscriber_follows_the_rows_of_a_view(t):
+    program = build(t)
+    s = t.server()
+    s.ok("topic", "create", "o")
+    s.sql("CREATE TABLE o (id bigint NOT NULL, who text NOT NULL) WITH (topic = 'o')")
+    s.sql("CREATE MATERIALIZED VIEW v AS SELECT who, id % 2 AS odd, count(*) AS n FROM o GROUP BY who, 2")
+    s.ok("produce", "o", input='{"id":1,"who":"a"}\n')
+    s.wait_view("v")
+    p = subprocess.Popen([program, endpoints(s)["ipc"], endpoints(s)["feed"], "view/v/"], stdout=subprocess.PIPE, text=True)
+    try:
+        while p.stdout.readline() != "subscribed\n":
+            assert p.poll() is None
+        s.ok("produce", "o", input='{"id":3,"who":"a"}\n{"id":5,"who":"a, \\"b\\""}\n')
+        topic, change = p.stdout.readline().split(" {", 1)
+        change = json.loads("{" + change)
+        assert topic == "view/v/1/who=a,odd=1", topic
+        assert change["op"] == "upsert" and change["row"] == {"who": "a", "odd": 1, "n": 2}, change
+        assert change["previous"] < change["sequence"] and (change["index"], change["view"]) == (0, "v"), change
+    finally:
+        p.kill()
+        p.wait()
+
+
 harness.main(globals())

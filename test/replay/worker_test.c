@@ -477,6 +477,135 @@ static void union_of_two_topics_and_of_one_topic_twice(void **state)
 	view_remove(&f);
 }
 
+/* ---- changes of rows ------------------------------------------------------------------------- */
+
+/* What somebody has who knows the view by its changes only. */
+struct replica {
+	struct {
+		char *key, *row;
+	} rows[4096];
+	size_t count, deletes, multiple;
+	uint64_t sequence, next, of;
+	bool watched;
+};
+
+static bool replica_wanted(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static char *text_of(const struct writer *w)
+{
+	char *s = mem_alloc(w->len + 1);
+	assert_int_equal(w->err, ERR_OK);
+	memcpy(s, w->ptr, w->len);
+	s[w->len] = '\0';
+	return s;
+}
+
+/* No change is missed: indexes count, and checkpoints follow each other. */
+static void check_place(struct replica *r, const struct proc_change *c)
+{
+	if (c->index == 0) {
+		assert_int_equal(r->next, r->of);
+		if (r->watched)
+			assert_int_equal(c->previous, r->sequence);
+		assert_true(c->sequence > c->previous);
+		r->watched = true;
+		r->sequence = c->sequence;
+		r->of = c->count;
+		r->next = 0;
+		r->multiple += c->count > 1;
+	}
+	assert_int_equal(c->index, r->next);
+	assert_int_equal(c->sequence, r->sequence);
+	r->next++;
+}
+
+static void replica_change(void *ctx, const struct proc_change *c)
+{
+	struct replica *r = ctx;
+	char key[300];
+	size_t i = 0;
+	check_place(r, c);
+	(void)snprintf(key, sizeof(key), STR_FMT, STR_ARG(c->key));
+	while (i < r->count && strcmp(r->rows[i].key, key) != 0)
+		i++;
+	if (i < r->count) {
+		mem_free(r->rows[i].key);
+		mem_free(r->rows[i].row);
+		r->rows[i] = r->rows[--r->count];
+	}
+	if (!c->values) {
+		r->deletes++;
+		return;
+	}
+	struct writer w, k;
+	writer_init(&w, MIB);
+	writer_init(&k, MIB);
+	proc_write_csv_row(&w, c->columns, c->values, c->column_count);
+	write_cstr(&k, key);
+	assert_true(r->count < sizeof(r->rows) / sizeof(r->rows[0]));
+	r->rows[r->count].key = text_of(&k);
+	r->rows[r->count++].row = text_of(&w);
+	writer_release(&w);
+	writer_release(&k);
+}
+
+/* The key of a change is one that can be asked for. */
+static void find_by_key(struct view_fixture *f, const char *text)
+{
+	struct proc_snapshot *snapshot;
+	struct proc_row row;
+	struct writer key;
+	writer_init(&key, MIB);
+	assert_int_equal(proc_snapshot_last(f->proc, STR("felt_per_day"), 0, &snapshot), ERR_OK);
+	assert_int_equal(proc_snapshot_parse_key(snapshot, str_of(text), &key), ERR_OK);
+	assert_int_equal(proc_snapshot_find(snapshot, writer_bytes(&key), &row), ERR_OK);
+	proc_snapshot_close(snapshot);
+	writer_release(&key);
+}
+
+static void changes_alone_make_the_rows_of_the_view(void **state)
+{
+	(void)state;
+	struct view_fixture f = {0};
+	struct quakes q;
+	struct replica *r = mem_calloc(1, sizeof(*r));
+	struct proc_watch watch = {r, replica_wanted, replica_change};
+	quakes_init(&q, test_seed(14));
+	view_start(&f, "threads");
+	view_create_topic(&f, "quakes", 2);
+	(void)view_sql(&f, quakes_table);
+	(void)view_sql(&f, quakes_v2);
+	view_catch_up(&f, "felt_per_day", 0); /* live: what comes now is told */
+	proc_set_watch(f.proc, &watch);
+	for (int i = 0; i < 30; i++) {
+		view_produce_quakes(&f, &q, 100, 2, 10);
+		view_catch_up(&f, "felt_per_day", 0);
+	}
+	proc_set_watch(f.proc, NULL);
+	const char *rows = view_rows(&f, "felt_per_day", 0);
+	size_t lines = 0;
+	for (const char *p = rows; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	assert_int_equal(r->count, lines - 1);
+	for (size_t i = 0; i < r->count; i++) {
+		if (!strstr(rows, r->rows[i].row))
+			fail_msg("the view has no row %s", r->rows[i].row);
+		find_by_key(&f, r->rows[i].key);
+		mem_free(r->rows[i].key);
+		mem_free(r->rows[i].row);
+	}
+	assert_int_equal(r->next, r->of);
+	assert_true(r->multiple > 0);
+	print_message("%zu rows, %zu deleted\n", r->count, r->deletes);
+	view_remove(&f);
+	quakes_release(&q);
+	mem_free(r);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -494,6 +623,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_deleted_topic_stops_its_views_and_no_others),
 	    cmocka_unit_test(an_aggregate_over_nothing_has_its_row),
 	    cmocka_unit_test(an_error_in_an_expression_is_a_dead_letter_of_that_view_only),
+	    cmocka_unit_test(changes_alone_make_the_rows_of_the_view),
 	    cmocka_unit_test(union_of_two_topics_and_of_one_topic_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
