@@ -106,7 +106,8 @@ struct broker_options {
 	/* that have not said who they are: the oldest goes for the next. 0 = half of all */
 	uint32_t strangers_max;
 	size_t request_bytes_max;    /* one request; 0 = REQUEST_BYTES_MAX */
-	size_t request_budget_bytes; /* requests in memory, all connections; 0 = 256 MiB */
+	size_t request_budget_bytes; /* requests in memory, all connections, and one more; 0 = 256
+	                                MiB */
 	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB, at most the budget. A first
 	                                batch may be larger */
 	size_t fetch_budget_bytes;   /* fetched data not yet sent, all connections; 0 = 128 MiB */

@@ -2,8 +2,10 @@
 /*
  * Memory for request frames (server.h). Invariants:
  *   P1  budget.used_bytes is the capacity of all frames in use; kept buffers are not in it.
- *   P2  a frame's capacity is at most 4 times its received bytes plus 64 KiB, unless a kept buffer
- * served it: that memory was there already.
+ *       It passes the limit by one frame at most: the first that finds it used up is `over` until
+ * it is given back. Without that, frames that have arrived in part could hold the whole budget and
+ * wait for each other. P2  a frame's capacity is at most 4 times its received bytes plus 64 KiB,
+ * unless a kept buffer served it: that memory was there already.
  */
 #include "broker/kafka/server.h"
 
@@ -61,23 +63,29 @@ enum err frame_grow(struct frame_pool *pool, struct frame *f)
 {
 	ASSERT(f->have == f->capacity && f->have < f->len);
 	ssize_t slot = f->len > FRAME_FIRST_BYTES ? pool_find(pool, f->len) : -1;
-	if (slot >= 0) {
-		if (!budget_take(&pool->budget, pool->slot[slot].capacity))
-			return ERR_AGAIN;
-		move_to_slot(pool, f, (size_t)slot);
-		return ERR_OK;
-	}
-	size_t capacity = next_capacity(f);
+	size_t capacity = slot >= 0 ? pool->slot[slot].capacity : next_capacity(f);
+	size_t more = slot >= 0 ? capacity : capacity - f->capacity;
+	bool over = pool->over && pool->over == f->ptr;
 	ASSERT(capacity > f->capacity);
-	if (!budget_take(&pool->budget, capacity - f->capacity))
-		return ERR_AGAIN;
-	uint8_t *grown = mem_realloc(f->ptr, capacity);
-	if (!grown) {
-		budget_give(&pool->budget, capacity - f->capacity);
-		return ERR_NOMEM;
+	if (!budget_take(&pool->budget, more)) {
+		if (pool->over && !over)
+			return ERR_AGAIN;
+		over = true;
+		pool->budget.used_bytes += more;
 	}
-	f->ptr = grown;
-	f->capacity = capacity;
+	if (slot >= 0) {
+		move_to_slot(pool, f, (size_t)slot);
+	} else {
+		uint8_t *grown = mem_realloc(f->ptr, capacity);
+		if (!grown) {
+			budget_give(&pool->budget, more);
+			return ERR_NOMEM;
+		}
+		f->ptr = grown;
+		f->capacity = capacity;
+	}
+	if (over)
+		pool->over = f->ptr;
 	return ERR_OK;
 }
 
@@ -86,6 +94,8 @@ void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity)
 	if (!ptr)
 		return;
 	budget_give(&pool->budget, capacity);
+	if (pool->over == ptr)
+		pool->over = NULL;
 	if (capacity > FRAME_FIRST_BYTES && capacity <= FRAME_POOL_MAX &&
 	    pool->count < FRAME_POOL_SLOTS && pool->bytes + capacity <= FRAME_POOL_BYTES) {
 		pool->slot[pool->count].ptr = ptr;

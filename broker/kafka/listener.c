@@ -188,10 +188,14 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
 	if (!ptr)
 		return;
 	frame_give(&b->frames, ptr, capacity);
-	LIST_EACH (&b->hungry, n, tmp) {
-		struct conn *c = CONTAINER_OF(n, struct conn, hungry);
-		list_remove(n);
-		conn_wake(c);
+	size_t waiting = 0; /* those that get nothing go to the end again */
+	LIST_EACH (&b->hungry, n, tmp)
+		waiting++;
+	while (waiting-- > 0) {
+		struct list_node *n = list_pop_front(&b->hungry);
+		if (!n)
+			break;
+		conn_wake(CONTAINER_OF(n, struct conn, hungry));
 	}
 }
 

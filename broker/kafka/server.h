@@ -31,6 +31,7 @@ struct frame_pool {
 	size_t count;
 	size_t bytes;
 	struct budget budget; /* of frames in use */
+	const uint8_t *over;  /* the one that may pass the limit; NULL: nobody does */
 };
 struct frame {
 	uint8_t *ptr;

@@ -255,20 +255,25 @@ static void request_may_arrive_byte_by_byte(void **state)
 }
 
 /* A request of `len` bytes that is understood: a client id and an unknown tag to fill it. */
+static void write_long(struct writer *w, size_t len)
+{
+	writer_init(w, 128 * MIB);
+	write_bytes(w, bytes_of("\0\0\0\0\0\x12\0\x03\0\0\0\x09\xff\xff\0"
+	                        "\x02"
+	                        "a"
+	                        "\x02"
+	                        "1"
+	                        "\x01\x05",
+	                   21));
+	write_uvarint64(w, len);
+	memset(writer_reserve(w, len), 'x', len);
+	writer_patch_u32_be(w, 0, (uint32_t)(w->len - 4));
+}
+
 static void send_long(struct kafka_client *c, size_t len)
 {
 	struct writer w;
-	writer_init(&w, 128 * MIB);
-	write_bytes(&w, bytes_of("\0\0\0\0\0\x12\0\x03\0\0\0\x09\xff\xff\0"
-	                         "\x02"
-	                         "a"
-	                         "\x02"
-	                         "1"
-	                         "\x01\x05",
-	                    21));
-	write_uvarint64(&w, len);
-	memset(writer_reserve(&w, len), 'x', len);
-	writer_patch_u32_be(&w, 0, (uint32_t)(w.len - 4));
+	write_long(&w, len);
 	kafka_send_raw(c, writer_bytes(&w));
 	writer_release(&w);
 }
@@ -439,6 +444,45 @@ static void frames_beyond_the_budget_wait_their_turn(void **state)
 		kafka_disconnect(&c[i]);
 }
 
+struct rest {
+	struct thread thread;
+	struct kafka_client c;
+	struct writer frame;
+	size_t sent;
+};
+
+static void send_rest(void *arg)
+{
+	struct rest *r = arg;
+	kafka_send_raw(&r->c, bytes_slice(writer_bytes(&r->frame), r->sent, r->frame.len));
+}
+
+/* Together more than the budget, each less than what it needs: somebody has to get through. */
+static void frames_that_hold_the_budget_in_parts_do_not_wait_for_each_other(void **state)
+{
+	(void)state;
+	enum { COUNT = 8 };
+	struct rest *r = mem_calloc(COUNT, sizeof(*r));
+	restart_with(&(struct broker_options){
+	    .cluster_id = "test", .request_bytes_max = 4 * MIB, .request_budget_bytes = 8 * MIB});
+	for (int i = 0; i < COUNT; i++) {
+		kafka_connect(&r[i].c, &server);
+		write_long(&r[i].frame, 3 * MIB);
+		r[i].sent = MIB;
+		kafka_send_raw(&r[i].c, bytes_of(r[i].frame.ptr, r[i].sent));
+	}
+	usleep(200000); /* what can be taken is taken */
+	for (int i = 0; i < COUNT; i++)
+		assert_int_equal(thread_start(&r[i].thread, "rest", send_rest, &r[i]), ERR_OK);
+	for (int i = 0; i < COUNT; i++) {
+		thread_join(&r[i].thread);
+		kafka_receive(&r[i].c, API_API_VERSIONS, 3);
+		kafka_disconnect(&r[i].c);
+		writer_release(&r[i].frame);
+	}
+	mem_free(r);
+}
+
 static void server_stops_while_clients_are_connected(void **state)
 {
 	(void)state;
@@ -452,31 +496,34 @@ static void server_stops_while_clients_are_connected(void **state)
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
-	    EACH(api_versions_lists_exactly_what_is_served),
-	    EACH(served_versions_are_within_the_message_table),
-	    EACH(unknown_version_of_api_versions_is_answered_in_version_0),
-	    EACH(bad_client_software_name_is_an_invalid_request),
-	    EACH(garbage_closes_the_connection_with_one_line),
-	    EACH(length_over_the_limit_closes),
-	    EACH(unknown_api_and_unserved_version_close),
-	    EACH(bytes_after_the_end_of_a_request_are_ignored),
-	    EACH(header_cut_short_closes),
-	    EACH(header_with_millions_of_tags_closes),
-	    EACH(others_are_served_while_one_is_refused),
-	    EACH(pipelined_requests_are_answered_in_order),
-	    EACH(request_may_arrive_byte_by_byte),
-	    EACH(long_requests_arrive_whole),
-	    EACH(connection_closed_by_the_client_leaves_nothing),
-	    EACH(client_that_never_reads_stops_being_read),
-	    EACH(connections_over_the_limit_are_closed_at_once),
-	    EACH(idle_and_stalled_connections_are_closed),
-	    EACH(claimed_lengths_take_no_memory),
-	    EACH(two_thousand_idle_connections_take_16_kib_each_at_most),
-	    EACH(frames_beyond_the_budget_wait_their_turn),
-	    EACH(server_stops_while_clients_are_connected),
+	    EACH (api_versions_lists_exactly_what_is_served),
+	    EACH (served_versions_are_within_the_message_table),
+	    EACH (unknown_version_of_api_versions_is_answered_in_version_0),
+	    EACH (bad_client_software_name_is_an_invalid_request),
+	    EACH (garbage_closes_the_connection_with_one_line),
+	    EACH (length_over_the_limit_closes),
+	    EACH (unknown_api_and_unserved_version_close),
+	    EACH (bytes_after_the_end_of_a_request_are_ignored),
+	    EACH (header_cut_short_closes),
+	    EACH (header_with_millions_of_tags_closes),
+	    EACH (others_are_served_while_one_is_refused),
+	    EACH (pipelined_requests_are_answered_in_order),
+	    EACH (request_may_arrive_byte_by_byte),
+	    EACH (long_requests_arrive_whole),
+	    EACH (connection_closed_by_the_client_leaves_nothing),
+	    EACH (client_that_never_reads_stops_being_read),
+	    EACH (connections_over_the_limit_are_closed_at_once),
+	    EACH (idle_and_stalled_connections_are_closed),
+	    EACH (claimed_lengths_take_no_memory),
+	    EACH (two_thousand_idle_connections_take_16_kib_each_at_most),
+	    EACH (frames_beyond_the_budget_wait_their_turn),
+	    EACH (frames_that_hold_the_budget_in_parts_do_not_wait_for_each_other),
+	    EACH (server_stops_while_clients_are_connected),
 	};
 	mutex_init(&lines_mutex);
 	int failed = cmocka_run_group_tests_name("uring", tests, NULL, NULL);
