@@ -90,12 +90,8 @@ static void pop_request(struct conn *c)
 	c->in_flight--;
 	request_free(req);
 	struct list_node *next = list_first(&c->requests);
-	if (next && request_of(next)->turn && !c->closing) {
-		struct request *r = request_of(next);
-		void (*turn)(struct request *) = r->turn;
-		r->turn = NULL;
-		turn(r);
-	}
+	if (next && request_of(next)->turn && !c->closing)
+		request_take_turn(request_of(next));
 }
 
 static void on_sent(struct io_req *io)
@@ -451,15 +447,6 @@ void conn_answered(struct request *req)
 	ASSERT(req->answered);
 	c->out_bytes += msg_out_len(&req->out);
 	conn_wake(c);
-}
-
-void request_when_first(struct request *req, void (*turn)(struct request *req))
-{
-	ASSERT(!req->turn && !req->answered);
-	if (list_first(&req->conn->requests) == &req->node || req->conn->closing)
-		turn(req);
-	else
-		req->turn = turn;
 }
 
 /* Access lists and Metadata know hosts: who comes by a local socket is on this one, and is told

@@ -121,7 +121,7 @@ static bool build(struct fetch *f)
 	const struct fetch_part *before = NULL;
 	if (!topics || !parts)
 		return false;
-	r->throttle_time_ms = request_charge(req, QUOTA_FETCH, f->total);
+	(void)request_charge(req, QUOTA_FETCH, (double)f->total);
 	r->session_id = f->session ? f->session->id : 0;
 	r->responses.at = topics;
 	for (uint32_t i = 0; i < f->count; i++) {

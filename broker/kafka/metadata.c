@@ -5,6 +5,7 @@
  */
 #include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
+#include "broker/quotas/quotas.h"
 
 /* ---- Metadata -------------------------------------------------------------------------------- */
 
@@ -213,6 +214,8 @@ void handle_metadata(struct request *req)
 		answer_metadata(req, m->errors);
 		return;
 	}
+	(void)request_charge(
+	    req, QUOTA_MUTATION, (double)m->create_count * req->broker->options.default_partitions);
 	for (uint32_t i = 0; i < m->create_count; i++)
 		log_topic_submit(req->log, &m->creates[i].topic);
 }

@@ -90,7 +90,6 @@ static void finish(struct produce *p)
 {
 	struct request *req = p->req;
 	const struct produce_request *body = req->body;
-	struct produce_response *r = req->response;
 	enum err err = ERR_OK;
 	for (uint32_t i = 0; i < p->count; i++) {
 		struct produce_part *part = &p->part[i];
@@ -103,7 +102,7 @@ static void finish(struct produce *p)
 		part->out->log_append_time_ms = part->append.append_time_ms;
 		part->out->log_start_offset = part->append.log_start;
 	}
-	r->throttle_time_ms = request_charge(req, QUOTA_PRODUCE, req->frame_len);
+	(void)request_charge(req, QUOTA_PRODUCE, (double)req->frame_len);
 	if (body->acks != 0) {
 		request_answer(req);
 		return;

@@ -6,6 +6,7 @@
 #include "broker/auth/access.h"
 #include "broker/auth/sasl.h"
 #include "broker/kafka/server.h"
+#include "broker/quotas/quotas.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -47,11 +48,74 @@ static void give_frame(struct request *req)
 		broker_frame_give(req->broker, frame, req->frame_capacity);
 }
 
+/* ---- time on the loop ------------------------------------------------------------------------ */
+
+static bool time_matters(const struct request *req)
+{
+	return req->broker->quotas->set[QUOTA_REQUEST] > 0;
+}
+
+/* Runs a part of its handling, which may answer and even free it. */
+static void run(struct request *req, void (*part)(struct request *req))
+{
+	struct broker *b = req->broker;
+	if (!time_matters(req)) {
+		part(req);
+		return;
+	}
+	b->running = req; /* one that is at work further out, which is rare, ends its time here */
+	b->running_ns = io_clock_ns(b->io, IO_CLOCK_MONOTONIC);
+	part(req);
+	if (b->running == req)
+		req->busy_ns += io_clock_ns(b->io, IO_CLOCK_MONOTONIC) - b->running_ns;
+	b->running = NULL;
+}
+
+void request_when_first(struct request *req, void (*turn)(struct request *req))
+{
+	ASSERT(!req->turn && !req->answered);
+	if (list_first(&req->conn->requests) == &req->node || req->conn->closing)
+		turn(req);
+	else
+		req->turn = turn;
+}
+
+void request_take_turn(struct request *req)
+{
+	void (*turn)(struct request * req) = req->turn;
+	req->turn = NULL;
+	run(req, turn);
+}
+
+static void charge_time(struct request *req)
+{
+	struct broker *b = req->broker;
+	if (!time_matters(req))
+		return;
+	if (b->running == req) {
+		req->busy_ns += io_clock_ns(b->io, IO_CLOCK_MONOTONIC) - b->running_ns;
+		b->running = NULL; /* charged: what is left of it is sending */
+	}
+	(void)request_charge(req, QUOTA_REQUEST, (double)req->busy_ns);
+}
+
+/* Responses of every api call it the same. */
+static void tell_throttle(struct request *req)
+{
+	const struct msg_shape *shape = req->api->response;
+	for (uint16_t i = 0; req->throttle_ms > 0 && i < shape->field_count; i++)
+		if (strcmp(shape->fields[i].name, "throttle_time_ms") == 0)
+			memcpy((uint8_t *)req->response + shape->fields[i].offset,
+			    &req->throttle_ms, sizeof(req->throttle_ms));
+}
+
 void request_free(struct request *req)
 {
 	if (!req)
 		return;
 	ASSERT(req->answered);
+	if (req->broker->running == req)
+		req->broker->running = NULL;
 	if (req->release)
 		req->release(req);
 	give_frame(req);
@@ -128,7 +192,7 @@ static enum err decode(struct request *req, const struct dispatch_row **ret_row)
 	return ERR_OK;
 }
 
-void request_dispatch(struct request *req)
+static void dispatch(struct request *req)
 {
 	const struct dispatch_row *row = NULL;
 	err_clear();
@@ -154,6 +218,11 @@ void request_dispatch(struct request *req)
 		row->handle(req);
 	else if (err != ERR_CANCELLED)
 		request_fail(req, err);
+}
+
+void request_dispatch(struct request *req)
+{
+	run(req, dispatch);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -202,6 +271,8 @@ void request_answer(struct request *req)
 		request_end_silently(req);
 		return;
 	}
+	charge_time(req);
+	tell_throttle(req);
 	enum err err = encode(req);
 	if (err != ERR_OK) {
 		request_fail(req, err);
@@ -234,6 +305,7 @@ void request_answer_raw(struct request *req, struct bytes token)
 void request_end_silently(struct request *req)
 {
 	ASSERT(!req->answered);
+	charge_time(req);
 	/* the other end of REQ/REP waits for a reply, even where Kafka has none */
 	if (conn_framing(req->conn) != SP_NONE && !req->conn->closing) {
 		begin_frame(req);

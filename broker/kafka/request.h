@@ -36,6 +36,9 @@ struct request {
 	void *body;           /* the api's request struct; the handler may modify it */
 	void *response;       /* its response struct, holding the defaults: fill it in, answer */
 	int64_t received_ns;  /* monotonic */
+	int32_t throttle_ms;  /* over a quota: told in the answer, where its version has a field for
+	                         it */
+	int64_t busy_ns; /* time it has taken on the loop, while somebody has a quota of that */
 
 	/* a handler that answers later may set these */
 	void *user;

@@ -157,6 +157,8 @@ struct broker {
 	struct transactions *transactions;
 	struct auth *auth;
 	struct quotas *quotas;
+	struct request *running; /* a handler of it is at work, since running_ns */
+	int64_t running_ns;
 	struct crypto_queue crypto;
 	struct admission admission;
 	struct tls_server *tls; /* NULL: no listener has TLS */
@@ -214,5 +216,7 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity);
 struct request *request_open(struct conn *c, struct frame *frame);
 /* Decodes and hands to the handler; refusals end in request_fail. */
 void request_dispatch(struct request *req);
+/* Runs what request_when_first was given. */
+void request_take_turn(struct request *req);
 /* After it was sent or dropped. */
 void request_free(struct request *req);

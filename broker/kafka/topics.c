@@ -7,6 +7,7 @@
 #include "broker/auth/access.h"
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
+#include "broker/quotas/quotas.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 struct topic_change {
 	struct log_topic_req topic;
 	struct topic_changes *owner;
-	bool asked; /* false: refused before it got to the log */
+	bool asked;         /* false: refused before it got to the log */
+	int32_t partitions; /* that come or go */
 	struct str message;
 };
 struct topic_changes {
@@ -67,12 +69,30 @@ static void on_change(struct log_topic_req *topic)
 		c->finish(c);
 }
 
+/* Who is over his quota is refused from version `strict_from` on (KIP-599), and waits before. */
+static void charge(struct topic_change *change, int16_t strict_from)
+{
+	struct request *req = change->owner->req;
+	if (change->topic.validate_only)
+		return;
+	if (req->version >= strict_from && !request_charge(req, QUOTA_MUTATION, 0))
+		refuse(change, ERR_THROTTLED,
+		    "controller_mutation_rate is exceeded: try again in %d ms", req->throttle_ms);
+	else
+		(void)request_charge(req, QUOTA_MUTATION, change->partitions);
+}
+
 /* Sends what was not refused to the log. */
-static void changes_submit(struct topic_changes *c)
+static void changes_submit(struct topic_changes *c, int16_t strict_from)
 {
 	c->pending = 1;
-	for (uint32_t i = 0; i < c->count; i++)
-		c->pending += c->change[i].asked;
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct topic_change *change = &c->change[i];
+		if (change->topic.err == ERR_OK)
+			charge(change, strict_from);
+		change->asked = change->topic.err == ERR_OK;
+		c->pending += change->asked;
+	}
 	for (uint32_t i = 0; i < c->count; i++) {
 		if (!c->change[i].asked)
 			continue;
@@ -179,7 +199,7 @@ static void prepare_create(struct topic_change *change, const struct create_topi
 	}
 	if (count == -1)
 		count = b->options.default_partitions;
-	change->topic.partition_count = count;
+	change->topic.partition_count = change->partitions = count;
 	const struct request *req = change->owner->req;
 	if (access_cluster(req) != ERR_OK && access_topic(req, t->name) != ERR_OK)
 		refuse(change, ERR_TOPIC_DENIED, "%s", err_text(ERR_TOPIC_DENIED));
@@ -264,9 +284,7 @@ void handle_create_topics(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	for (uint32_t i = 0; i < c->count; i++)
-		c->change[i].asked = c->change[i].topic.err == ERR_OK;
-	changes_submit(c);
+	changes_submit(c, 6);
 }
 
 /* ---- DeleteTopics ---------------------------------------------------------------------------- */
@@ -298,6 +316,7 @@ static void prepare_delete(struct topic_change *change, struct delete_topics_req
 	/* the topic's own string may go before the answer is built */
 	change->topic.name = arena_copy_str(&req->arena, t->name);
 	change->topic.ret_id = t->id;
+	change->partitions = t->partition_count;
 	if (t->internal)
 		refuse(change, ERR_POLICY_VIOLATION, "internal topics cannot be deleted");
 	else if (!change->topic.name.ptr)
@@ -345,9 +364,7 @@ void handle_delete_topics(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	for (uint32_t i = 0; i < count; i++)
-		c->change[i].asked = c->change[i].topic.err == ERR_OK;
-	changes_submit(c);
+	changes_submit(c, 5);
 }
 
 /* ---- CreatePartitions ------------------------------------------------------------------------ */
@@ -375,6 +392,8 @@ static void prepare_partitions(
 	         (int64_t)t->assignments.count != t->count - topic->partition_count)
 		refuse(change, ERR_INVALID_REQUEST, "%d partitions are new but %u are assigned",
 		    t->count - topic->partition_count, t->assignments.count);
+	else
+		change->partitions = t->count - topic->partition_count;
 	for (uint32_t i = 0; change->topic.err == ERR_OK && i < t->assignments.count; i++) {
 		err = request_check_brokers(
 		    req, t->assignments.at[i].broker_ids.at, t->assignments.at[i].broker_ids.count);
@@ -416,7 +435,5 @@ void handle_create_partitions(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	for (uint32_t i = 0; i < c->count; i++)
-		c->change[i].asked = c->change[i].topic.err == ERR_OK;
-	changes_submit(c);
+	changes_submit(c, 3);
 }

@@ -88,7 +88,7 @@ static bool fill_entry(
 		if (q->rate[kind] > 0)
 			out->values.at[out->values.count++] =
 			    (struct describe_client_quotas_response_value){
-			        str_of(quota_kind_name((enum quota_kind)kind)), q->rate[kind]};
+			        str_of(quota_specs[kind].name), q->rate[kind]};
 	return true;
 }
 
@@ -169,17 +169,19 @@ static enum err entity_read(
 static enum err op_read(const struct alter_client_quotas_request_op *op, enum quota_kind *ret_kind)
 {
 	for (int kind = 0; kind < QUOTA_KINDS; kind++) {
-		if (!str_equal(op->key, str_of(quota_kind_name((enum quota_kind)kind))))
+		const struct quota_spec *spec = &quota_specs[kind];
+		if (!str_equal(op->key, str_of(spec->name)))
 			continue;
 		*ret_kind = (enum quota_kind)kind;
-		bool good =
-		    op->remove || (isfinite(op->value) && op->value >= 1 && op->value <= 1e15);
+		bool good = op->remove ||
+		            (isfinite(op->value) && op->value >= spec->min && op->value <= 1e15);
 		return good ? ERR_OK
-		            : err_note(ERR_INVALID_REQUEST, STR_FMT " is bytes per second, from 1",
-		                  STR_ARG(op->key));
+		            : err_note(ERR_INVALID_REQUEST, "%s is %s, from %g", spec->name,
+		                  spec->unit, spec->min);
 	}
 	return err_note(ERR_INVALID_REQUEST,
-	    "quota " STR_FMT " does not exist here: producer_byte_rate, consumer_byte_rate",
+	    "quota " STR_FMT " does not exist here: producer_byte_rate, consumer_byte_rate, "
+	    "request_percentage, controller_mutation_rate",
 	    STR_ARG(op->key));
 }
 

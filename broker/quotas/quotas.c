@@ -6,17 +6,21 @@
 enum { ROW_VERSION = 0 };
 
 struct quota_bucket {
-	double tokens; /* bytes that may still come now; below 0: owed */
-	double rate;   /* and what it holds at most: one second's */
+	double tokens; /* what may still come now; below 0: owed */
+	double rate;   /* per second */
+	double most;   /* that it holds */
 	int64_t at_ns;
 	size_t key_len;
 	uint8_t key[]; /* kind, then as quota.key */
 };
 
-const char *quota_kind_name(enum quota_kind kind)
-{
-	return kind == QUOTA_PRODUCE ? "producer_byte_rate" : "consumer_byte_rate";
-}
+const struct quota_spec quota_specs[QUOTA_KINDS] = {
+    [QUOTA_PRODUCE] = {"producer_byte_rate", "bytes per second", 1, 1, 1, QUOTA_WAIT_MAX_NS},
+    [QUOTA_FETCH] = {"consumer_byte_rate", "bytes per second", 1, 1, 1, QUOTA_WAIT_MAX_NS},
+    [QUOTA_REQUEST] = {"request_percentage", "percent", 0.01, (double)S_NS / 100, 1, S_NS},
+    [QUOTA_MUTATION] = {"controller_mutation_rate", "partitions per second", 0.01, 1, 11,
+        QUOTA_WAIT_MAX_NS},
+};
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
@@ -140,7 +144,10 @@ static enum err apply(
 	q->set[kind] += (size_t)(rate > 0);
 	q->set[kind] -= (size_t)(at->rate[kind] > 0);
 	at->rate[kind] = rate;
-	if (at->rate[QUOTA_PRODUCE] == 0 && at->rate[QUOTA_FETCH] == 0) {
+	double any = 0;
+	for (int k = 0; k < QUOTA_KINDS; k++)
+		any += at->rate[k];
+	if (any == 0) {
 		(void)map_remove(&q->at, bytes_of(at->key, at->key_len));
 		mem_free(at);
 	}
@@ -237,11 +244,10 @@ const struct quota *quota_of(
 
 /* ---- buckets --------------------------------------------------------------------------------- */
 
-static void bucket_fill(struct quota_bucket *b, double rate, int64_t now_ns)
+static void bucket_fill(struct quota_bucket *b, int64_t now_ns)
 {
-	b->tokens += rate * (double)(now_ns - b->at_ns) / (double)S_NS;
-	b->tokens = b->tokens < rate ? b->tokens : rate;
-	b->rate = rate;
+	b->tokens += b->rate * (double)(now_ns - b->at_ns) / (double)S_NS;
+	b->tokens = b->tokens < b->most ? b->tokens : b->most;
 	b->at_ns = now_ns;
 }
 
@@ -251,8 +257,8 @@ static void buckets_sweep(struct quotas *q, int64_t now_ns)
 	struct quota_bucket *b;
 	size_t cursor = 0;
 	while ((b = map_next(&q->buckets, &cursor))) {
-		bucket_fill(b, b->rate, now_ns);
-		if (b->tokens < b->rate)
+		bucket_fill(b, now_ns);
+		if (b->tokens < b->most)
 			continue;
 		(void)map_remove(&q->buckets, bytes_of(b->key, b->key_len));
 		mem_free(b);
@@ -261,7 +267,7 @@ static void buckets_sweep(struct quotas *q, int64_t now_ns)
 
 /* NULL: no memory. */
 static struct quota_bucket *bucket_at(
-    struct quotas *q, struct bytes key, double rate, int64_t now_ns)
+    struct quotas *q, struct bytes key, double most, int64_t now_ns)
 {
 	struct quota_bucket *b = map_get(&q->buckets, key);
 	if (b)
@@ -269,7 +275,7 @@ static struct quota_bucket *bucket_at(
 	b = mem_calloc(1, sizeof(*b) + key.len);
 	if (!b)
 		return NULL;
-	b->tokens = b->rate = rate;
+	b->tokens = most;
 	b->at_ns = now_ns;
 	b->key_len = key.len;
 	memcpy(b->key, key.ptr, key.len);
@@ -287,17 +293,24 @@ static struct quota_bucket *bucket_of(struct quotas *q, enum quota_kind kind,
 	    at->who.client_is == QUOTA_ABSENT ? QUOTA_ABSENT : QUOTA_NAMED, user, client};
 	uint8_t key[1 + 2 * (2 + QUOTA_NAME_MAX)] = {(uint8_t)kind};
 	struct bytes mine = bytes_of(key, 1 + put_entity(key + 1, &who));
-	if (map_get(&q->buckets, mine))
-		return map_get(&q->buckets, mine);
-	if (q->buckets.count >= QUOTA_BUCKETS_MAX)
+	double rate = at->rate[kind] * quota_specs[kind].amount;
+	double most = rate * quota_specs[kind].burst_s;
+	bool known = map_get(&q->buckets, mine) != NULL;
+	if (!known && q->buckets.count >= QUOTA_BUCKETS_MAX)
 		buckets_sweep(q, now_ns);
-	if (q->buckets.count >= QUOTA_BUCKETS_MAX)
+	if (!known && q->buckets.count >= QUOTA_BUCKETS_MAX)
 		mine = bytes_of(key, 1 + put_entity(key + 1, &at->who));
-	return bucket_at(q, mine, at->rate[kind], now_ns);
+	struct quota_bucket *b = bucket_at(q, mine, most, now_ns);
+	if (b) {
+		b->rate = rate;
+		b->most = most;
+		bucket_fill(b, now_ns);
+	}
+	return b;
 }
 
 int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
-    size_t len, int64_t now_ns)
+    double amount, int64_t now_ns)
 {
 	if (q->set[kind] == 0)
 		return 0;
@@ -307,24 +320,27 @@ int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, st
 	struct quota_bucket *b = bucket_of(q, kind, at, user, client, now_ns);
 	if (!b)
 		return S_NS; /* no memory: nobody gets more for that */
-	bucket_fill(b, at->rate[kind], now_ns);
-	b->tokens -= (double)len;
+	b->tokens -= amount;
 	if (b->tokens >= 0)
 		return 0;
-	double wait_ns = -b->tokens / at->rate[kind] * (double)S_NS;
-	return wait_ns < (double)QUOTA_WAIT_MAX_NS ? (int64_t)wait_ns + 1 : QUOTA_WAIT_MAX_NS;
+	double wait_ns = -b->tokens / b->rate * (double)S_NS;
+	int64_t most_ns = quota_specs[kind].wait_max_ns;
+	return wait_ns < (double)most_ns ? (int64_t)wait_ns + 1 : most_ns;
 }
 
-int32_t request_charge(struct request *req, enum quota_kind kind, size_t len)
+bool request_charge(struct request *req, enum quota_kind kind, double amount)
 {
 	struct str user = conn_principal(req->conn);
 	int64_t now_ns = loop_now_ns(req->loop);
 	if (user.len > 5)
 		user = str_from(user.ptr + 5, user.len - 5); /* "User:" */
 	int64_t wait_ns =
-	    quota_charge(req->broker->quotas, kind, user, req->client_id, len, now_ns);
+	    quota_charge(req->broker->quotas, kind, user, req->client_id, amount, now_ns);
+	int32_t wait_ms = (int32_t)((wait_ns + MS_NS - 1) / MS_NS);
 	if (wait_ns == 0)
-		return 0;
+		return true;
+	if (wait_ms > req->throttle_ms)
+		req->throttle_ms = wait_ms;
 	conn_rest(req->conn, now_ns + wait_ns);
-	return (int32_t)((wait_ns + MS_NS - 1) / MS_NS);
+	return false;
 }

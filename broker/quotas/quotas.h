@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * How many bytes a client may produce and fetch per second. The truth is the internal topic
- * __kappa_quotas; what is in memory was made by reading it.
+ * How much a client may have per second: bytes produced and fetched, time on the loop, changes of
+ * topics. The truth is the internal topic __kappa_quotas; what is in memory was made by reading it.
  *
  * A quota stands at an entity: a user, a client id, or both, each by name or as the default of
  * those without one. The most specific entity counts, in Kafka's order: the user before the client
  * id, a name before a default. A client over its quota is answered at once, with the time it has to
- * wait (KIP-219), and nothing is read from its connection that long. The bytes are those of Produce
- * requests and of fetched batches; one second's worth may come at once.
+ * wait (KIP-219), and nothing is read from its connection that long.
  *
- * Quotas of request time, of controller mutations and per address do not exist here: setting one is
- * refused.
+ *   producer_byte_rate        bytes of Produce requests                   one second's may come at
+ * once consumer_byte_rate        bytes of fetched batches                    the same
+ *   request_percentage        time that requests take on the loop; 100 is all of it: there is one
+ *                             loop (Kafka has 100 per thread). Waits for 1 s at most, as Kafka's
+ *   controller_mutation_rate  partitions created and deleted (KIP-599); 11 s may come at once,
+ * which is Kafka's default window. Who is over it is refused where the version of his request knows
+ * the error, else told to wait
+ *
+ * Quotas per address do not exist here: setting one is refused.
  *
  * Invariants
  *   Q1 connections of one user (client id, pair) share one bucket: more of them get no more
@@ -25,8 +31,16 @@
 enum { QUOTA_NAME_MAX = 255, QUOTA_BUCKETS_MAX = 16384, QUOTAS_MAX = 10000 };
 #define QUOTA_WAIT_MAX_NS (3600 * S_NS)
 
-enum quota_kind { QUOTA_PRODUCE, QUOTA_FETCH, QUOTA_KINDS };
-const char *quota_kind_name(enum quota_kind kind); /* Kafka's key, "producer_byte_rate" */
+enum quota_kind { QUOTA_PRODUCE, QUOTA_FETCH, QUOTA_REQUEST, QUOTA_MUTATION, QUOTA_KINDS };
+struct quota_spec {
+	const char *name; /* Kafka's key, "producer_byte_rate" */
+	const char *unit; /* of what is set */
+	double min;       /* that may be set */
+	double amount;    /* that is charged for, in one unit: ns for a percent */
+	double burst_s;   /* so many seconds' worth may come at once */
+	int64_t wait_max_ns;
+};
+extern const struct quota_spec quota_specs[QUOTA_KINDS];
 
 /* One half of an entity. */
 enum quota_who { QUOTA_ABSENT, QUOTA_DEFAULT, QUOTA_NAMED };
@@ -36,7 +50,7 @@ struct quota_entity {
 };
 struct quota {
 	struct quota_entity who;  /* its names stand behind this struct */
-	double rate[QUOTA_KINDS]; /* bytes per second; 0 = not set */
+	double rate[QUOTA_KINDS]; /* as set; 0 = not set */
 	uint8_t key[2 * (2 + QUOTA_NAME_MAX)];
 	size_t key_len;
 };
@@ -57,16 +71,18 @@ const struct quota *quota_at(const struct quotas *q, const struct quota_entity *
 const struct quota *quota_of(
     const struct quotas *q, enum quota_kind kind, struct str user, struct str client);
 /*
- * Charges the client `len` bytes at `now_ns`; the time it has to wait, 0 when it is within its
- * quota.
+ * Charges the client `amount` (bytes, ns, partitions) at `now_ns`; the time it has to wait, 0 when
+ * it is within its quota. An amount of 0 asks whether it is.
  */
 int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
-    size_t len, int64_t now_ns);
-/* The same for the client of `req`, whose connection then rests; milliseconds, for
- * throttle_time_ms. */
-int32_t request_charge(struct request *req, enum quota_kind kind, size_t len);
+    double amount, int64_t now_ns);
+/*
+ * The same for the client of `req`, whose connection then rests, and who is told so in the answer.
+ * True when it is within its quota.
+ */
+bool request_charge(struct request *req, enum quota_kind kind, double amount);
 
 /* Rows of __kappa_quotas. Key: version u8 = 0, kind u8, then user and client: who u8, length u8,
- * name. Value: version u8 = 0, bytes per second as a big-endian double. A tombstone removes. */
+ * name. Value: version u8 = 0, what was set as a big-endian double. A tombstone removes. */
 void quota_row_key(struct writer *w, enum quota_kind kind, const struct quota_entity *who);
 void quota_row_value(struct writer *w, double rate);

@@ -137,7 +137,8 @@ static void what_is_set_is_described_and_survives(void **state)
 static void what_does_not_exist_is_refused(void **state)
 {
 	(void)state;
-	assert_int_equal(alter("ann", NULL, "request_percentage", 50, false)->error_code, 42);
+	assert_int_equal(alter("ann", NULL, "requests_per_hour", 50, false)->error_code, 42);
+	assert_int_equal(alter("ann", NULL, "request_percentage", 0.001, false)->error_code, 42);
 	assert_int_equal(alter("ann", NULL, PRODUCER, -1, false)->error_code, 42);
 	assert_int_equal(alter("ann", NULL, PRODUCER, 0.5, false)->error_code, 42);
 	assert_int_equal(alter("", NULL, PRODUCER, 5, false)->error_code, 42);
@@ -275,7 +276,7 @@ static void the_most_specific_one_holds(void **state)
 
 static int64_t charge(const char *user, const char *client, size_t len, int64_t t)
 {
-	return quota_charge(quotas, QUOTA_PRODUCE, str_of(user), str_of(client), len, t);
+	return quota_charge(quotas, QUOTA_PRODUCE, str_of(user), str_of(client), (double)len, t);
 }
 
 static void buckets_fill_with_time_and_are_shared(void **state)
@@ -370,6 +371,70 @@ static void a_consumer_over_its_quota_is_told_and_rests(void **state)
 	assert_true(elapsed_ms(since) >= told_ms - 20);
 }
 
+static int32_t metadata_throttle(void)
+{
+	struct metadata_request body;
+	msg_init(&metadata_request_shape, &body);
+	return ((const struct metadata_response *)kafka_call(&c, API_METADATA, 9, &body))
+	    ->throttle_time_ms;
+}
+
+/* 0.01 % is 0.1 ms in a second, which a hundred requests of any kind are over. */
+static void a_client_over_its_share_of_the_loop_is_told_and_rests(void **state)
+{
+	int32_t told_ms = 0;
+	(void)state;
+	assert_int_equal(metadata_throttle(), 0);
+	set(NULL, "test", "request_percentage", 0.01);
+	for (int i = 0; i < 1000 && told_ms == 0; i++)
+		told_ms = metadata_throttle();
+	int64_t since = now_ns();
+	assert_in_range(told_ms, 1, 1000);
+	(void)metadata_throttle();
+	assert_true(elapsed_ms(since) >= told_ms - 20);
+	set(NULL, "test", "request_percentage", 0);
+	assert_int_equal(metadata_throttle(), 0);
+}
+
+static const struct create_topics_response *create(
+    struct kafka_client *client, const char *name, int32_t partitions, int16_t version)
+{
+	struct create_topics_request_topic t;
+	struct create_topics_request body;
+	msg_init(&create_topics_request_topic_shape, &t);
+	msg_init(&create_topics_request_shape, &body);
+	t.name = str_of(name);
+	t.num_partitions = partitions;
+	t.replication_factor = 1;
+	body.topics.at = &t;
+	body.topics.count = 1;
+	return kafka_call(client, API_CREATE_TOPICS, version, &body);
+}
+
+static void topics_are_made_and_deleted_at_the_rate_of_the_quota(void **state)
+{
+	struct kafka_client other;
+	(void)state;
+	kafka_connect(&other, &server);
+	set(NULL, "test", "controller_mutation_rate", 10);
+	/* 110 may come at once; what was let in is done whole */
+	const struct create_topics_response *r = create(&c, "a", 130, 7);
+	assert_int_equal(r->topics.at[0].error_code, 0);
+	assert_in_range(r->throttle_time_ms, 1500, 2001);
+	r = create(&other, "b", 1, 7);
+	assert_int_equal(r->topics.at[0].error_code, 89);
+	assert_in_range(r->throttle_time_ms, 1, 2001);
+	r = create(&other, "b", 1, 7); /* its connection has rested meanwhile */
+	assert_int_equal(r->topics.at[0].error_code, 0);
+	/* older clients do not know the error */
+	struct str name = STR("a");
+	struct delete_topics_request body = {.topic_names = {&name, 1}, .timeout_ms = 1000};
+	const struct delete_topics_response *d = kafka_call(&c, API_DELETE_TOPICS, 4, &body);
+	assert_int_equal(d->responses.at[0].error_code, 0);
+	assert_true(d->throttle_time_ms > 5000);
+	kafka_disconnect(&other);
+}
+
 static void a_resting_client_that_leaves_is_forgotten(void **state)
 {
 	(void)state;
@@ -415,6 +480,8 @@ int main(void)
 	        very_many_clients_share_what_buckets_there_are, quotas_start, quotas_stop),
 	    EACH (a_producer_over_its_quota_is_told_and_rests),
 	    EACH (a_consumer_over_its_quota_is_told_and_rests),
+	    EACH (a_client_over_its_share_of_the_loop_is_told_and_rests),
+	    EACH (topics_are_made_and_deleted_at_the_rate_of_the_quota),
 	    EACH (a_resting_client_that_leaves_is_forgotten),
 	    EACH (features_stay_at_their_level),
 	};
