@@ -3,39 +3,13 @@
  * Access lists over loopback: the requests that keep them, and every api before them. The one
  * client is User:ANONYMOUS; restarts make it a super user or take that away.
  */
-#include "test/lib/kafka_calls.h"
+#include "test/lib/kafka_pair.h"
 #include "broker/auth/acl.h"
 #include "test/lib/test.h"
 
-static struct kafka_server server;
-static struct kafka_client c;
 static const struct broker_options ruled = {
     .super_users = "User:x;User:ANONYMOUS", .allow_if_no_acl = -1};
 static const struct broker_options closed = {.allow_if_no_acl = -1};
-
-static void restart(const struct broker_options *options)
-{
-	kafka_disconnect(&c);
-	kafka_server_stop(&server);
-	kafka_server_start(&server, "threads", options);
-	kafka_connect(&c, &server);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	kafka_server_start(&server, "threads", NULL);
-	kafka_connect(&c, &server);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kafka_disconnect(&c);
-	kafka_server_remove(&server);
-	return 0;
-}
 
 /* ---- keeping entries ------------------------------------------------------------------------- */
 
@@ -99,7 +73,7 @@ static void entries_are_kept_over_a_restart_and_deleted_by_filter(void **state)
 	assert_int_equal(add(grant(ACL_TOPIC, "t", ACL_READ)), 0);
 	assert_int_equal(add(prefix), 0);
 	assert_int_equal(add(other), 0);
-	restart(NULL);
+	pair_restart(NULL);
 	for (int16_t v = 1; v <= 3; v++) {
 		assert_int_equal(count_acls(v, NULL), 3);
 		assert_int_equal(count_acls(v, "t"), 2);
@@ -110,7 +84,7 @@ static void entries_are_kept_over_a_restart_and_deleted_by_filter(void **state)
 		assert_int_equal(add(prefix), 0);
 	}
 	assert_int_equal(drop(3, "t"), 2);
-	restart(NULL);
+	pair_restart(NULL);
 	assert_int_equal(count_acls(3, NULL), 1);
 }
 
@@ -186,7 +160,7 @@ static void topics_that_may_not_be_described_are_hidden(void **state)
 	const struct log_uuid none = {{0}};
 	struct log_uuid id;
 	(void)state;
-	restart(&ruled);
+	pair_restart(&ruled);
 	id = kafka_create(&c, "seen", 1, NULL);
 	id = kafka_create(&c, "hidden", 1, NULL);
 	assert_int_equal(add(grant(ACL_TOPIC, "seen", ACL_READ)), 0);
@@ -194,7 +168,7 @@ static void topics_that_may_not_be_described_are_hidden(void **state)
 	assert_int_equal(add(grant(ACL_TOPIC, "makable", ACL_CREATE)), 0);
 	assert_int_equal(add(grant(ACL_TOPIC, "makable", ACL_DESCRIBE)), 0);
 	assert_int_equal(listed_topics(9), 2);
-	restart(&closed);
+	pair_restart(&closed);
 	for (int16_t v = 1; v <= 13; v++) {
 		assert_int_equal(listed_topics(v), 1);
 		assert_int_equal(metadata_error(v, "seen", none, true), 0);
@@ -319,12 +293,12 @@ static void each_topic_api_needs_its_operation_and_no_more(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(topic_calls) / sizeof(topic_calls[0]); i++) {
-		restart(&ruled);
+		pair_restart(&ruled);
 		create_error("t"); /* may be there */
 		(void)drop(3, "t");
-		restart(&closed);
+		pair_restart(&closed);
 		assert_int_equal(topic_calls[i].call("t"), 29);
-		restart(&ruled);
+		pair_restart(&ruled);
 		for (int op = ACL_READ; op <= ACL_IDEMPOTENT_WRITE; op++) {
 			entry e = grant(ACL_TOPIC, "t", (enum acl_operation)op);
 			if (op == (int)topic_calls[i].needs)
@@ -335,7 +309,7 @@ static void each_topic_api_needs_its_operation_and_no_more(void **state)
 		if (topic_calls[i].call == create_error)
 			assert_int_equal(delete_error("t"), 0);
 		assert_int_equal(add(grant(ACL_TOPIC, "t", topic_calls[i].needs)), 0);
-		restart(&closed);
+		pair_restart(&closed);
 		assert_int_equal(topic_calls[i].call("t"), 0);
 	}
 }
@@ -423,11 +397,11 @@ static void groups_are_closed_to_those_who_may_not_read_them(void **state)
 {
 	uint32_t topics;
 	(void)state;
-	restart(&ruled);
+	pair_restart(&ruled);
 	kafka_create(&c, "t", 1, NULL);
 	assert_int_equal(commit_error("g"), 0);
 	assert_int_equal(add(grant(ACL_TOPIC, "t", ACL_READ)), 0);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(join_error("g"), 30);
 	assert_int_equal(heartbeat_error("g"), 30);
 	assert_int_equal(coordinator_error("g"), 30);
@@ -437,9 +411,9 @@ static void groups_are_closed_to_those_who_may_not_read_them(void **state)
 	assert_int_equal(describe_group_error("g"), 30);
 	assert_int_equal(delete_group_error("g"), 30);
 	assert_int_equal(listed_groups(), 0);
-	restart(&ruled);
+	pair_restart(&ruled);
 	assert_int_equal(add(grant(ACL_GROUP, "g", ACL_READ)), 0);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(join_error("g"), 79);
 	assert_int_equal(heartbeat_error("g"), 25);
 	assert_int_equal(coordinator_error("g"), 0);
@@ -449,9 +423,9 @@ static void groups_are_closed_to_those_who_may_not_read_them(void **state)
 	assert_int_equal(describe_group_error("g"), 0);
 	assert_int_equal(delete_group_error("g"), 30);
 	assert_int_equal(listed_groups(), 1);
-	restart(&ruled);
+	pair_restart(&ruled);
 	assert_int_equal(drop(3, "t"), 1);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(commit_error("g"), 29);
 	assert_int_equal(committed_error("g", &topics), 0);
 	assert_int_equal(topics, 0);
@@ -481,7 +455,7 @@ static void cluster_apis_need_the_cluster(void **state)
 	    .permission_type = 1};
 	const struct describe_acls_response *acls;
 	(void)state;
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(add(grant(ACL_TOPIC, "t", ACL_READ)), 31);
 	acls = kafka_call(&c, API_DESCRIBE_ACLS, 3, &all);
 	assert_int_equal(acls->error_code, 31);
@@ -489,11 +463,11 @@ static void cluster_apis_need_the_cluster(void **state)
 	assert_int_equal(dirs_error(), 31);
 	assert_int_equal(configs_error(4, "1"), 31);
 	assert_int_equal(alter_error(4, "1"), 31);
-	restart(&ruled);
+	pair_restart(&ruled);
 	assert_int_equal(count_acls(3, NULL), 0);
 	assert_int_equal(add(grant(ACL_TOPIC, "any", ACL_WRITE)), 0);
 	assert_int_equal(add(grant(ACL_CLUSTER, "kafka-cluster", ACL_DESCRIBE)), 0);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(producer_error(), 0);
 	assert_int_equal(dirs_error(), 0);
 	assert_int_equal(count_acls(3, NULL), 2);
@@ -609,11 +583,11 @@ static int16_t produce_as_transaction_error(void)
 static void transactions_need_their_id_and_what_they_touch(void **state)
 {
 	(void)state;
-	restart(&ruled);
+	pair_restart(&ruled);
 	kafka_create(&c, "t", 1, NULL);
 	assert_int_equal(init_error(), 0);
 	assert_int_equal(add(grant(ACL_TOPIC, "t", ACL_WRITE)), 0);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(produce_error("t"), 0);
 	assert_int_equal(produce_as_transaction_error(), 53);
 	assert_int_equal(init_error(), 53);
@@ -625,10 +599,10 @@ static void transactions_need_their_id_and_what_they_touch(void **state)
 	assert_int_equal(listed_transactions(), 0);
 	assert_int_equal(producers_error(), 29);
 	assert_int_equal(marker_error(), 31);
-	restart(&ruled);
+	pair_restart(&ruled);
 	assert_int_equal(add(grant(ACL_TRANSACTIONAL_ID, "x", ACL_WRITE)), 0);
 	assert_int_equal(drop(3, "t"), 1);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(init_error(), 0);
 	assert_int_equal(join_transaction_error(), 29);
 	assert_int_equal(join_offsets_error(), 30);
@@ -636,9 +610,9 @@ static void transactions_need_their_id_and_what_they_touch(void **state)
 	assert_int_not_equal(end_error(), 53);
 	assert_int_equal(describe_transaction_error(), 0);
 	assert_int_equal(listed_transactions(), 1);
-	restart(&ruled);
+	pair_restart(&ruled);
 	assert_int_equal(add(grant(ACL_GROUP, "g", ACL_READ)), 0);
-	restart(&closed);
+	pair_restart(&closed);
 	assert_int_equal(commit_in_transaction_error(), 29);
 }
 
@@ -649,12 +623,12 @@ static void authorized_operations_are_those_allowed(void **state)
 	    .topics = {&t, 1}, .include_topic_authorized_operations = true};
 	const struct metadata_response *r;
 	(void)state;
-	restart(&ruled);
+	pair_restart(&ruled);
 	kafka_create(&c, "t", 1, NULL);
 	assert_int_equal(add(grant(ACL_TOPIC, "t", ACL_READ)), 0);
 	r = kafka_call(&c, API_METADATA, 9, &body);
 	assert_int_equal(r->topics.at[0].topic_authorized_operations, 0xdf8);
-	restart(&closed);
+	pair_restart(&closed);
 	r = kafka_call(&c, API_METADATA, 9, &body);
 	assert_int_equal(
 	    r->topics.at[0].topic_authorized_operations, 1 << ACL_READ | 1 << ACL_DESCRIBE);
@@ -662,7 +636,7 @@ static void authorized_operations_are_those_allowed(void **state)
 
 int main(void)
 {
-#define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define EACH(test) cmocka_unit_test_setup_teardown(test, pair_start, pair_stop)
 	const struct CMUnitTest tests[] = {
 	    EACH (entries_are_kept_over_a_restart_and_deleted_by_filter),
 	    EACH (entries_that_mean_nothing_are_refused_and_the_others_kept),
@@ -674,5 +648,6 @@ int main(void)
 	    EACH (transactions_need_their_id_and_what_they_touch),
 	    EACH (authorized_operations_are_those_allowed),
 	};
+	pair_backend = "threads";
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,37 +2,9 @@
 /*
  * Metadata and administration over loopback with hand-made requests, on both I/O backends.
  */
-#include "test/lib/kafka_calls.h"
+#include "test/lib/kafka_pair.h"
 #include "test/lib/test.h"
 #include <stdio.h>
-
-static struct kafka_server server;
-static struct kafka_client c;
-static const char *backend = "uring";
-
-static int start(void **state)
-{
-	(void)state;
-	kafka_server_start(&server, backend, NULL);
-	kafka_connect(&c, &server);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kafka_disconnect(&c);
-	kafka_server_remove(&server);
-	return 0;
-}
-
-static void reconnect(const struct broker_options *options)
-{
-	kafka_disconnect(&c);
-	kafka_server_stop(&server);
-	kafka_server_start(&server, backend, options);
-	kafka_connect(&c, &server);
-}
 
 /* ---- Metadata -------------------------------------------------------------------------------- */
 
@@ -101,7 +73,7 @@ static void metadata_of_all_topics_has_each_once(void **state)
 static void asking_for_a_topic_creates_it_where_allowed(void **state)
 {
 	(void)state;
-	reconnect(&(struct broker_options){.default_partitions = 4});
+	pair_restart(&(struct broker_options){.default_partitions = 4});
 	assert_int_equal(metadata_of(9, "made", false)->topics.at[0].error_code, 3);
 	const struct metadata_response *r = metadata_of(9, "made", true);
 	assert_int_equal(r->topics.at[0].error_code, 0);
@@ -110,7 +82,7 @@ static void asking_for_a_topic_creates_it_where_allowed(void **state)
 	assert_int_equal(metadata_of(3, "made-too", false)->topics.at[0].error_code, 0);
 	assert_int_equal(metadata_of(9, "bad name", true)->topics.at[0].error_code, 17);
 	assert_int_equal(metadata_of(9, "__internal", true)->topics.at[0].error_code, 3);
-	reconnect(&(struct broker_options){.no_auto_create = true});
+	pair_restart(&(struct broker_options){.no_auto_create = true});
 	assert_int_equal(metadata_of(9, "never", true)->topics.at[0].error_code, 3);
 	assert_int_equal(metadata_of(9, "made", true)->topics.at[0].error_code, 0);
 }
@@ -135,7 +107,7 @@ static void advertised_address_is_what_clients_are_told(void **state)
 	(void)state;
 	static const struct broker_listener listener = {
 	    .advertised_host = "kappa.example", .advertised_port = 7777};
-	reconnect(
+	pair_restart(
 	    &(struct broker_options){.listeners = &listener, .listener_count = 1, .node_id = 9});
 	const struct metadata_response *r = metadata_of(9, "x", true);
 	assert_true(str_equal(r->brokers.at[0].host, STR("kappa.example")));
@@ -155,7 +127,7 @@ static void cluster_id_stays_with_the_data(void **state)
 	assert_int_equal(r->cluster_id.len, 22);
 	assert_true(r->cluster_authorized_operations > 0);
 	snprintf(id, sizeof(id), STR_FMT, STR_ARG(r->cluster_id));
-	reconnect(NULL);
+	pair_restart(NULL);
 	for (int16_t v = 0; v <= 2; v++) {
 		r = kafka_call(&c, API_DESCRIBE_CLUSTER, v, &body);
 		assert_true(str_equal(r->cluster_id, str_of(id)));
@@ -557,7 +529,7 @@ static void records_can_be_deleted_up_to_an_offset(void **state)
 	assert_int_equal(delete_records(2, "u", 0, 0)->error_code, 3);
 	assert_int_equal(delete_records(2, "__kappa_catalog", 0, 0)->error_code, 17);
 	assert_int_equal(delete_records(2, "t", 0, -1)->low_watermark, 5);
-	reconnect(NULL);
+	pair_restart(NULL);
 	assert_int_equal(delete_records(2, "t", 0, 0)->low_watermark, 5);
 }
 
@@ -588,7 +560,7 @@ static void what_has_a_configuration_is_listed(void **state)
 	assert_int_equal(r->error_code, 35);
 }
 
-#define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define EACH(test) cmocka_unit_test_setup_teardown(test, pair_start, pair_stop)
 
 int main(void)
 {
@@ -618,7 +590,7 @@ int main(void)
 	    EACH (what_has_a_configuration_is_listed),
 	};
 	int failed = cmocka_run_group_tests_name("uring", tests, NULL, NULL);
-	backend = "threads";
+	pair_backend = "threads";
 	failed += cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 	return failed;
 }

@@ -4,38 +4,10 @@
  * written comes back byte for byte, in every version; what must be refused is; waiting ends when it
  * should.
  */
-#include "test/lib/kafka_calls.h"
+#include "test/lib/kafka_pair.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <unistd.h>
-
-static struct kafka_server server;
-static struct kafka_client c;
-static const char *backend = "uring";
-
-static int start(void **state)
-{
-	(void)state;
-	kafka_server_start(&server, backend, NULL);
-	kafka_connect(&c, &server);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kafka_disconnect(&c);
-	kafka_server_remove(&server);
-	return 0;
-}
-
-static void reconnect(const struct broker_options *options)
-{
-	kafka_disconnect(&c);
-	kafka_server_stop(&server);
-	kafka_server_start(&server, backend, options);
-	kafka_connect(&c, &server);
-}
 
 /* Equal apart from base offset and leader epoch, which the server stamps. */
 static void assert_same_batch(struct bytes sent, struct bytes got, int64_t offset)
@@ -110,7 +82,7 @@ static void what_was_acknowledged_is_there_after_a_restart(void **state)
 	struct bytes batch = kafka_batch(&c, 0, 100, "value");
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(kafka_produce(&c, 9, "t", 0, batch).base_offset, i * 100);
-	reconnect(NULL);
+	pair_restart(NULL);
 	struct fetch_response_partition r =
 	    kafka_fetch(&c, "t", (struct kafka_fetch){.version = 12});
 	assert_int_equal(r.high_watermark, 2000);
@@ -248,7 +220,7 @@ static void producer_ids_are_never_given_twice(void **state)
 	(void)state;
 	int64_t a = new_producer_id(), b = new_producer_id();
 	assert_true(a >= 0 && b > a);
-	reconnect(NULL);
+	pair_restart(NULL);
 	assert_true(new_producer_id() > b);
 }
 
@@ -459,7 +431,7 @@ static void tiny_fetch_budget_slows_down_but_serves_everyone(void **state)
 	(void)state;
 	enum { COUNT = 8 };
 	struct kafka_client reader[COUNT];
-	reconnect(&(struct broker_options){.fetch_budget_bytes = 256 * KIB});
+	pair_restart(&(struct broker_options){.fetch_budget_bytes = 256 * KIB});
 	kafka_create(&c, "t", 1, NULL);
 	for (int i = 0; i < 10; i++)
 		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 200000));
@@ -555,7 +527,7 @@ static void end_of_the_current_leader_epoch_is_the_end_of_the_log(void **state)
 	}
 }
 
-#define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define EACH(test) cmocka_unit_test_setup_teardown(test, pair_start, pair_stop)
 
 int main(void)
 {
@@ -585,7 +557,7 @@ int main(void)
 	    EACH (end_of_the_current_leader_epoch_is_the_end_of_the_log),
 	};
 	int failed = cmocka_run_group_tests_name("uring", tests, NULL, NULL);
-	backend = "threads";
+	pair_backend = "threads";
 	failed += cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 	return failed;
 }

@@ -4,37 +4,10 @@
  * and by id, what it receives through a session is what is there.
  */
 #include "log/base/prng.h"
-#include "test/lib/kafka_calls.h"
+#include "test/lib/kafka_pair.h"
 #include "test/lib/seed.h"
 #include "test/lib/test.h"
 #include <stdio.h>
-
-static struct kafka_server server;
-static struct kafka_client c;
-
-static void restart(const struct broker_options *options)
-{
-	kafka_disconnect(&c);
-	kafka_server_stop(&server);
-	kafka_server_start(&server, "uring", options);
-	kafka_connect(&c, &server);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	kafka_server_start(&server, "uring", NULL);
-	kafka_connect(&c, &server);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kafka_disconnect(&c);
-	kafka_server_remove(&server);
-	return 0;
-}
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -240,7 +213,7 @@ static void partitions_that_gave_data_wait_for_the_others(void **state)
 static void there_are_as_many_as_there_are_slots(void **state)
 {
 	(void)state;
-	restart(&(struct broker_options){.fetch_sessions_max = 2});
+	pair_restart(&(struct broker_options){.fetch_sessions_max = 2});
 	kafka_create(&c, "t", 1, NULL);
 	produce(0, 3);
 	struct ask full = {.add = {{"t", 0, 0}}};
@@ -363,7 +336,7 @@ static void a_client_with_a_session_misses_nothing(void **state)
 		assert_int_equal(m.at[i], m.end[i]);
 }
 
-#define EACH(fn) cmocka_unit_test_setup_teardown(fn, start, stop)
+#define EACH(fn) cmocka_unit_test_setup_teardown(fn, pair_start, pair_stop)
 int main(void)
 {
 	static int16_t by_name = 12, by_id = 17;
@@ -376,9 +349,9 @@ int main(void)
 	    EACH (there_are_as_many_as_there_are_slots),
 	    EACH (a_session_is_one_fetch_at_a_time),
 	    {"a_client_with_a_session_misses_nothing_by_name",
-	        a_client_with_a_session_misses_nothing, start, stop, &by_name},
+	        a_client_with_a_session_misses_nothing, pair_start, pair_stop, &by_name},
 	    {"a_client_with_a_session_misses_nothing_by_id", a_client_with_a_session_misses_nothing,
-	        start, stop, &by_id},
+	        pair_start, pair_stop, &by_id},
 	};
 	return cmocka_run_group_tests_name("fetch_session", tests, NULL, NULL);
 }

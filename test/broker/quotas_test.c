@@ -5,29 +5,10 @@
  * with the client id "test".
  */
 #include "broker/quotas/quotas.h"
-#include "test/lib/kafka_calls.h"
+#include "test/lib/kafka_pair.h"
 #include "test/lib/log_server.h"
 #include <stdio.h>
 #include <time.h>
-
-static struct kafka_server server;
-static struct kafka_client c;
-
-static int start(void **state)
-{
-	(void)state;
-	kafka_server_start(&server, "uring", NULL);
-	kafka_connect(&c, &server);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kafka_disconnect(&c);
-	kafka_server_remove(&server);
-	return 0;
-}
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -466,7 +447,7 @@ static void features_stay_at_their_level(void **state)
 	assert_int_equal(r->error_code, 95);
 }
 
-#define EACH(fn) cmocka_unit_test_setup_teardown(fn, start, stop)
+#define EACH(fn) cmocka_unit_test_setup_teardown(fn, pair_start, pair_stop)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
