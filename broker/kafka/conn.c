@@ -10,9 +10,10 @@
  * Invariants:
  *   C1  answers leave in the order in which requests arrived: only a run of answered requests at
  * the head of `requests` is sent. C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX
- * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, or no memory is to be had for the
- * frame under way (`hungry`), or while it is being decided whether the client is who it says
- * (sasl.h). C3  the connection outlives its requests and its io_reqs.
+ * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, CONN_IN_HIGH bytes of requests wait
+ * for their answers, or no memory is to be had for the frame under way (`hungry`), or while it is
+ * being decided whether the client is who it says (sasl.h). C3  the connection outlives its
+ * requests and its io_reqs.
  */
 #include "broker/auth/auth.h"
 #include "broker/auth/sasl.h"
@@ -182,7 +183,8 @@ static void flush(struct conn *c)
 bool conn_paused(const struct conn *c)
 {
 	return c->closing || c->resting || c->last || sasl_decides(c) ||
-	       c->in_flight >= KAFKA_PIPELINE_MAX || c->out_bytes >= CONN_OUT_HIGH;
+	       c->in_flight >= KAFKA_PIPELINE_MAX || c->out_bytes >= CONN_OUT_HIGH ||
+	       c->in_bytes >= CONN_IN_HIGH;
 }
 
 /* What of the frame there is memory for. */

@@ -33,6 +33,7 @@ struct request *request_open(struct conn *c, struct frame *frame)
 	req->frame = frame->ptr;
 	req->frame_len = frame->len;
 	req->frame_capacity = frame->capacity;
+	c->in_bytes += frame->capacity;
 	list_node_init(&req->node);
 	arena_init(&req->arena, msg_arena_limit(frame->len));
 	msg_out_init(&req->out, RESPONSE_BYTES_MAX);
@@ -44,8 +45,11 @@ static void give_frame(struct request *req)
 	uint8_t *frame = req->frame;
 	req->frame = NULL;
 	req->body = NULL;
-	if (frame)
-		broker_frame_give(req->broker, frame, req->frame_capacity);
+	if (!frame)
+		return;
+	ASSERT(req->conn->in_bytes >= req->frame_capacity);
+	req->conn->in_bytes -= req->frame_capacity;
+	broker_frame_give(req->broker, frame, req->frame_capacity);
 }
 
 /* ---- time on the loop ------------------------------------------------------------------------ */

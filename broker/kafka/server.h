@@ -64,8 +64,9 @@ struct listener {
 
 /* ---- connection ------------------------------------------------------------------------------ */
 enum { CONN_HEAD_BYTES = 4096 };
-#define CONN_OUT_HIGH   ((size_t)4 * MIB) /* answered, not sent: above it reading stops */
-#define CONN_SEND_BYTES ((size_t)1 * MIB) /* of one send: a reader too slow for this is noticed */
+#define CONN_OUT_HIGH   ((size_t)4 * MIB)  /* answered, not sent: above it reading stops */
+#define CONN_IN_HIGH    ((size_t)12 * MIB) /* of requests not answered: above it reading stops */
+#define CONN_SEND_BYTES ((size_t)1 * MIB)  /* of one send: a reader too slow for this is noticed */
 
 struct conn {
 	struct broker *broker;
@@ -95,6 +96,7 @@ struct conn {
 	struct list requests; /* struct request, in order of arrival; freed when sent */
 	struct list produces; /* struct produce, in order of arrival, until given to the log */
 	size_t out_bytes;     /* answered, not sent */
+	size_t in_bytes;      /* memory of requests not yet answered */
 	int64_t active_ns;    /* last byte either way */
 	int64_t frame_ns;     /* the current frame's first byte */
 	int64_t send_ns;      /* start of the current send */

@@ -7,6 +7,7 @@
 #include "test/lib/kafka_pair.h"
 #include "test/lib/test.h"
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Equal apart from base offset and leader epoch, which the server stamps. */
@@ -386,6 +387,63 @@ static void client_that_leaves_while_it_waits_is_forgotten(void **state)
 	assert_int_equal(kafka_produce(&c, 9, "t", 0, kafka_batch(&c, 0, 1, "v")).error_code, 0);
 }
 
+/* A Fetch at the end of "t" that waits, with `len` bytes behind its body, which are ignored. */
+static void write_long_fetch(struct writer *w, int32_t id, uint32_t max_wait_ms, size_t len)
+{
+	size_t at = w->len;
+	write_u32_be(w, 0);
+	write_u16_be(w, API_FETCH);
+	write_u16_be(w, 4);
+	write_u32_be(w, (uint32_t)id);
+	write_u16_be(w, UINT16_MAX); /* no client id */
+	write_u32_be(w, UINT32_MAX); /* a consumer */
+	write_u32_be(w, max_wait_ms);
+	write_u32_be(w, 1);
+	write_u32_be(w, MIB);
+	write_u8(w, 0);
+	write_u32_be(w, 1);
+	write_bytes(w, bytes_of("\0\1t", 3));
+	write_u32_be(w, 1);
+	write_u32_be(w, 0);
+	write_u64_be(w, 0);
+	write_u32_be(w, MIB);
+	memset(writer_reserve(w, len), 0, len);
+	writer_patch_u32_be(w, at, (uint32_t)(w->len - at - 4));
+}
+
+static void requests_that_wait_stop_the_reading_when_they_are_large(void **state)
+{
+	(void)state;
+	enum { COUNT = 30 };
+	struct timeval block = {0, 500000}, for_ever = {0, 0};
+	struct kafka_client w;
+	struct writer all;
+	kafka_create(&c, "t", 1, NULL);
+	kafka_connect(&w, &server);
+	writer_init(&all, 128 * MIB);
+	for (int i = 0; i < COUNT; i++)
+		write_long_fetch(&all, i, i == 0 ? 60000 : 0, 3 * MIB);
+	setsockopt(w.fd, SOL_SOCKET, SO_SNDTIMEO, &block, sizeof(block));
+	size_t sent = 0;
+	ssize_t n;
+	while (sent < all.len && (n = send(w.fd, all.ptr + sent, all.len - sent, MSG_NOSIGNAL)) > 0)
+		sent += (size_t)n;
+	/* 12 MiB of requests, one more, and what the kernel keeps for both ends of a connection */
+	print_message("%zu of %zu bytes were taken while the first waits\n", sent, all.len);
+	assert_true(sent < all.len / 2);
+	kafka_produce(&c, 9, "t", 0, kafka_batch(&c, 0, 1, "v")); /* ends the wait */
+	setsockopt(w.fd, SOL_SOCKET, SO_SNDTIMEO, &for_ever, sizeof(for_ever));
+	kafka_send_raw(&w, bytes_slice(writer_bytes(&all), sent, all.len));
+	for (int i = 0; i < COUNT; i++) {
+		struct fetch_response_partition p = kafka_fetch_receive(&w, 4);
+		assert_int_equal(w.received_id, i);
+		assert_int_equal(p.error_code, 0);
+		kafka_client_clear(&w);
+	}
+	writer_release(&all);
+	kafka_disconnect(&w);
+}
+
 static void bad_fetches_are_answered_at_once(void **state)
 {
 	(void)state;
@@ -549,6 +607,7 @@ int main(void)
 	    EACH (fetch_waits_for_min_bytes),
 	    EACH (fetch_at_the_end_waits_its_time_and_is_empty),
 	    EACH (client_that_leaves_while_it_waits_is_forgotten),
+	    EACH (requests_that_wait_stop_the_reading_when_they_are_large),
 	    EACH (bad_fetches_are_answered_at_once),
 	    EACH (leader_epochs_and_sessions_that_do_not_fit_are_refused),
 	    EACH (tiny_fetch_budget_slows_down_but_serves_everyone),
