@@ -91,6 +91,7 @@ struct log_partition {
 		int64_t offset;
 		struct segment *segment;
 		uint32_t pos;
+		bool direct; /* its reader goes past the page cache */
 	} cursors[8];
 	unsigned cursor_next;
 	struct partition_delete_req *deleting;
@@ -167,6 +168,8 @@ void partition_unqueue(struct log_partition *p);
  * partition_loaded already. Every answer comes, also for a partition that is deleted meanwhile.
  */
 void partition_load_and(struct log_partition *p, struct log_producers_load *w);
+/* Fills in the aborted transactions with batches among those read. */
+MUST_USE enum err partition_read_aborted(struct log_read *req);
 static inline bool partition_aborted_known(const struct log_partition *p)
 {
 	return p->producers.loaded || !p->txns.used;

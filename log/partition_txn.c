@@ -196,3 +196,58 @@ bool log_producer_next(
 	}
 	return false;
 }
+
+/* ---- for reads ------------------------------------------------------------------------------- */
+
+/* Is the batch at `offset` among those read? They ascend. */
+static bool read_has(const struct log_read *req, int64_t offset)
+{
+	size_t low = 0, high = req->batch_count;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int64_t base = batch_peek(req->batches[mid].ptr).base_offset;
+		if (base == offset)
+			return true;
+		if (base < offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+/*
+ * Has a transaction that was aborted a batch among those read? Compaction takes the marker when all
+ * batches are gone: a client that was told of it would wait for the marker, and pass over what the
+ * producer has committed since.
+ */
+static bool read_concerns(const struct log_read *req, const struct txn_aborted *a)
+{
+	if (a->first_offset >= req->next_offset)
+		return false;
+	return a->last_offset >= req->next_offset || read_has(req, a->last_offset);
+}
+
+enum err partition_read_aborted(struct log_read *req)
+{
+	const struct txns *t = &req->partition->txns;
+	size_t from = txn_aborted_from(t->aborted, t->aborted_count, req->offset), end = from;
+	ASSERT(partition_aborted_known(req->partition));
+	while (end < t->aborted_count && req->batch_count > 0) {
+		const struct txn_aborted *a = &t->aborted[end++];
+		req->aborted_count += read_concerns(req, a);
+		if (a->stable_offset >= req->next_offset)
+			break;
+	}
+	if (req->aborted_count == 0)
+		return ERR_OK;
+	req->aborted = mem_alloc(req->aborted_count * sizeof(*req->aborted));
+	if (!req->aborted)
+		return ERR_NOMEM;
+	for (size_t i = from, n = 0; i < end; i++) {
+		const struct txn_aborted *a = &t->aborted[i];
+		if (read_concerns(req, a))
+			req->aborted[n++] = (struct log_aborted){a->producer_id, a->first_offset};
+	}
+	return ERR_OK;
+}

@@ -7,7 +7,9 @@
  *   read_locate   position: cursor of an earlier read, index in memory, index file (pool)
  *   read_pin      the segment's descriptor (pool)
  *   read_submit   the bytes (tail cache, else I/O); once more when the first batch is larger than
- *                 what was read
+ *                 what was read. What the page cache lacks is read past it by the first who comes
+ *                 along a segment: DIRECT frames are not in it, and bringing them in costs several
+ *                 times what reading them does. Who comes after him does bring them in.
  *   read_parse    every frame verified, slices made
  *   read_answer   done, deferred to the end of the turn
  *
@@ -19,7 +21,8 @@
 
 #define READ_BYTES_MAX                                                                             \
 	(4 * MIB) /* in one request unless one batch is larger: a callback stays short */
-#define READ_BYTES_MIN ((size_t)4096)
+#define READ_BYTES_MIN  ((size_t)4096)
+#define READ_DIRECT_MIN ((size_t)64 * KIB) /* less is read through the page cache */
 
 struct read_op {
 	struct log_read *req;
@@ -31,14 +34,17 @@ struct read_op {
 	uint32_t end;     /* of the segment's visible bytes */
 	size_t want;      /* bytes to read */
 	size_t entry_len; /* of the first frame when the index told, else 0 */
+	size_t skip;      /* what was read begins so many bytes before pos */
 	bool pinned;
 	bool cache_tried;
+	bool follows; /* goes on where a read past the page cache ended */
+	bool direct_pinned, direct_failed;
 	struct lookup lookup;
-	struct descriptor_pin pin;
+	struct descriptor_pin pin, direct_pin;
 	struct log_producers_load load;
 };
 
-enum { READ_OP = 0, READ_NEXT = 1 };
+enum { READ_OP = 0, READ_NEXT = 1, READ_BLOCK = 2, READ_LOG = 3 };
 
 static struct read_op *op_of(const struct log_read *req)
 {
@@ -75,58 +81,16 @@ static void read_later(struct log *log, struct log_read *req)
 	log->reads_last = req;
 }
 
-/* Is the batch at `offset` among those read? They ascend. */
-static bool read_has(const struct log_read *req, int64_t offset)
+static void read_let_go(struct read_op *op)
 {
-	size_t low = 0, high = req->batch_count;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int64_t base = batch_peek(req->batches[mid].ptr).base_offset;
-		if (base == offset)
-			return true;
-		if (base < offset)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return false;
-}
-
-/*
- * Has a transaction that was aborted a batch among those read? Compaction takes the marker when all
- * batches are gone: a client that was told of it would wait for the marker, and pass over what the
- * producer has committed since.
- */
-static bool read_concerns(const struct log_read *req, const struct txn_aborted *a)
-{
-	if (a->first_offset >= req->next_offset)
-		return false;
-	return a->last_offset >= req->next_offset || read_has(req, a->last_offset);
-}
-
-/* The aborted transactions with batches among those read. */
-static enum err read_aborted(struct log_read *req)
-{
-	const struct txns *t = &req->partition->txns;
-	size_t from = txn_aborted_from(t->aborted, t->aborted_count, req->offset), end = from;
-	ASSERT(partition_aborted_known(req->partition));
-	while (end < t->aborted_count && req->batch_count > 0) {
-		const struct txn_aborted *a = &t->aborted[end++];
-		req->aborted_count += read_concerns(req, a);
-		if (a->stable_offset >= req->next_offset)
-			break;
-	}
-	if (req->aborted_count == 0)
-		return ERR_OK;
-	req->aborted = mem_alloc(req->aborted_count * sizeof(*req->aborted));
-	if (!req->aborted)
-		return ERR_NOMEM;
-	for (size_t i = from, n = 0; i < end; i++) {
-		const struct txn_aborted *a = &t->aborted[i];
-		if (read_concerns(req, a))
-			req->aborted[n++] = (struct log_aborted){a->producer_id, a->first_offset};
-	}
-	return ERR_OK;
+	if (op->pinned)
+		descriptor_unpin(&op->segment->file);
+	if (op->direct_pinned)
+		descriptor_unpin(&op->segment->direct);
+	if (op->segment)
+		segment_unhold(op->segment);
+	op->pinned = op->direct_pinned = op->follows = false;
+	op->segment = NULL;
 }
 
 static void read_answer(struct read_op *op, enum err err)
@@ -135,30 +99,60 @@ static void read_answer(struct read_op *op, enum err err)
 	const struct log_partition *p = req->partition;
 	req->err = err;
 	if (err == ERR_OK && req->read_committed)
-		req->err = read_aborted(req);
+		req->err = partition_read_aborted(req);
 	req->visible_end = p->visible_end;
 	req->stable_end = partition_stable_end(p);
 	req->log_start = p->log_start;
 	req->internal_[READ_OP] = 0;
-	if (op->pinned)
-		descriptor_unpin(&op->segment->file);
-	if (op->segment)
-		segment_unhold(op->segment);
+	read_let_go(op);
 	read_later(op->log, req);
 	op->log->reads_active--;
 	mem_free(op);
 }
 
+static void buffer_give(struct log_read *req)
+{
+	struct tail_block *b = (struct tail_block *)(uintptr_t)req->internal_[READ_BLOCK];
+	struct log *log = (struct log *)(uintptr_t)req->internal_[READ_LOG];
+	if (b)
+		tail_give(&log->tail, b);
+	else
+		mem_free(req->buffer);
+	req->internal_[READ_BLOCK] = 0;
+	req->buffer = NULL;
+	req->buffer_len = 0;
+}
+
+/*
+ * Large buffers come from the tail cache's spare blocks: they are aligned, and fresh memory costs a
+ * page fault per 4 KiB each time.
+ */
+static bool buffer_take(struct read_op *op, size_t len)
+{
+	struct log_read *req = op->req;
+	buffer_give(req);
+	if (len < READ_DIRECT_MIN) {
+		req->buffer = mem_alloc(len);
+		return req->buffer != NULL;
+	}
+	struct tail_block *b = tail_take(&op->log->tail, len);
+	if (!b)
+		return false;
+	req->internal_[READ_BLOCK] = (uintptr_t)b;
+	req->internal_[READ_LOG] = (uintptr_t)op->log;
+	req->buffer = b->buf;
+	return true;
+}
+
 void log_read_release(struct log_read *req)
 {
-	mem_free(req->buffer);
+	buffer_give(req);
 	mem_free(req->batches);
 	mem_free(req->aborted);
 	req->aborted = NULL;
 	req->aborted_count = 0;
-	req->buffer = NULL;
 	req->batches = NULL;
-	req->buffer_len = req->batch_count = 0;
+	req->batch_count = 0;
 }
 
 /* ---- parsing --------------------------------------------------------------------------------- */
@@ -178,11 +172,15 @@ static enum err batches_add(struct log_read *req, size_t *capacity, struct bytes
 	return ERR_OK;
 }
 
-static void cursor_put(struct log_partition *p, struct segment *s, int64_t offset, uint32_t pos)
+/* The next read goes on at `pos`. */
+static void cursor_put(struct read_op *op, uint32_t pos)
 {
+	struct log_partition *p = op->req->partition;
 	size_t count = sizeof(p->cursors) / sizeof(p->cursors[0]);
-	p->cursors[p->cursor_next] =
-	    (struct partition_cursor){.offset = offset, .segment = s, .pos = pos};
+	p->cursors[p->cursor_next] = (struct partition_cursor){.offset = op->req->next_offset,
+	    .segment = op->segment,
+	    .pos = pos,
+	    .direct = op->follows};
 	p->cursor_next = (unsigned)((p->cursor_next + 1) % count);
 }
 
@@ -232,7 +230,7 @@ static enum err read_parse(struct read_op *op)
 	bool pad = false;
 	err_clear();
 	while (req->buffer_len - at >= FRAME_HEADER_BYTES) {
-		const uint8_t *raw = (const uint8_t *)req->buffer + at;
+		const uint8_t *raw = (const uint8_t *)req->buffer + op->skip + at;
 		struct frame f;
 		enum err e = frame_decode(raw, s->seed, &f);
 		if (e != ERR_OK)
@@ -271,9 +269,9 @@ static enum err read_parse(struct read_op *op)
 			req->next_offset = next;
 		}
 		at += len;
-		if (req->batch_count > 0)
-			cursor_put(req->partition, s, next, op->pos + (uint32_t)at);
 	}
+	if (req->batch_count > 0)
+		cursor_put(op, op->pos + (uint32_t)at);
 	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
 	return req->batch_count > 0 ? ERR_OK : read_nothing(op, at, pad);
 }
@@ -286,10 +284,7 @@ static void read_segment(struct read_op *op);
 static void read_next_segment(struct read_op *op)
 {
 	log_read_release(op->req);
-	descriptor_unpin(&op->segment->file);
-	op->pinned = false;
-	segment_unhold(op->segment);
-	op->segment = NULL;
+	read_let_go(op);
 	read_segment(op);
 }
 
@@ -304,7 +299,8 @@ static void read_done(struct io_req *io)
 		read_answer(op, io->err);
 		return;
 	}
-	req->buffer_len = (size_t)io->result;
+	size_t got = (size_t)io->result > op->skip ? (size_t)io->result - op->skip : 0;
+	req->buffer_len = got < op->want ? got : op->want;
 	enum err e = read_parse(op);
 	if (e == ERR_EOF) {
 		read_next_segment(op);
@@ -332,38 +328,99 @@ static bool read_cached(struct read_op *op)
 		return false;
 	op->cache_tried = true;
 	size_t len = have.len < op->want ? have.len : op->want;
-	mem_free(req->buffer);
-	req->buffer_len = 0;
-	req->buffer = mem_alloc(len);
-	if (!req->buffer)
+	if (!buffer_take(op, len))
 		return false;
 	memcpy(req->buffer, have.ptr, len);
+	op->skip = 0;
 	req->io.err = ERR_OK;
 	req->io.result = (int64_t)len;
 	read_done(&req->io);
 	return true;
 }
 
-/* False when there is no memory. */
-static bool read_submit(struct read_op *op)
+static bool read_start(struct read_op *op, int fd, uint32_t pos, size_t len)
 {
 	struct log_read *req = op->req;
-	if (read_cached(op))
-		return true;
-	mem_free(req->buffer);
-	req->buffer = mem_alloc(op->want);
-	req->buffer_len = 0;
-	if (!req->buffer)
+	if (!buffer_take(op, len))
 		return false;
-	req->iov = (struct iovec){req->buffer, op->want};
+	op->skip = op->pos - pos;
+	req->iov = (struct iovec){req->buffer, len};
 	req->io = (struct io_req){.op = IO_READ,
-	    .fd = op->segment->file.fd,
-	    .pos = op->pos,
+	    .fd = fd,
+	    .pos = pos,
 	    .iov = &req->iov,
 	    .iov_count = 1,
 	    .done = read_done};
 	io_submit(op->log->io, &req->io);
 	return true;
+}
+
+/* Whole blocks of what is visible: the file may end behind it, in the middle of one. */
+static uint32_t direct_end(const struct read_op *op)
+{
+	uint64_t end = op->pos + (uint64_t)op->want + IO_DIRECT_ALIGN - 1;
+	if (end > op->end)
+		end = op->end;
+	return (uint32_t)(end / IO_DIRECT_ALIGN * IO_DIRECT_ALIGN);
+}
+
+static bool direct_wanted(const struct read_op *op)
+{
+	const struct segment *s = op->segment;
+	uint32_t end = direct_end(op);
+	if (op->direct_failed || op->log->direct_refused || (s->read_direct && !op->follows))
+		return false;
+	/* the second time it is one batch, which must be there whole */
+	bool whole = !op->direct_pinned || end >= op->pos + op->want;
+	return whole && end > op->pos && end - op->pos >= READ_DIRECT_MIN &&
+	       io_uncached(op->log->io, s->file.fd, op->pos, op->want) > op->want / 2;
+}
+
+static bool read_direct(struct read_op *op)
+{
+	uint32_t from = op->pos / IO_DIRECT_ALIGN * IO_DIRECT_ALIGN, end = direct_end(op);
+	op->segment->read_direct = op->follows = true;
+	if (op->want > end - op->pos)
+		op->want = end - op->pos;
+	return read_start(op, op->segment->direct.fd, from, end - from);
+}
+
+static void direct_opened(struct descriptor_pin *pin)
+{
+	struct read_op *op = CONTAINER_OF(pin, struct read_op, direct_pin);
+	op->direct_pinned = pin->err == ERR_OK;
+	op->direct_failed = !op->direct_pinned; /* it is read the other way */
+	err_clear();
+	if (!read_submit(op))
+		read_answer(op, ERR_NOMEM);
+}
+
+/* True: read_submit comes again when it is open. */
+static bool direct_open(struct read_op *op)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	struct segment *s = op->segment;
+	op->direct_failed =
+	    partition_path(s->partition, segment_file_name(s, ".log", name), path) != ERR_OK;
+	if (op->direct_failed)
+		return false;
+	op->direct_pin.done = direct_opened;
+	op->direct_pinned = descriptor_pin(&s->direct, path, &op->direct_pin);
+	return !op->direct_pinned;
+}
+
+/* False when there is no memory. */
+static bool read_submit(struct read_op *op)
+{
+	if (read_cached(op))
+		return true;
+	if (direct_wanted(op)) {
+		if (!op->direct_pinned && direct_open(op))
+			return true;
+		if (op->direct_pinned)
+			return read_direct(op);
+	}
+	return read_start(op, op->segment->file.fd, op->pos, op->want);
 }
 
 static void read_sized(struct read_op *op)
@@ -427,16 +484,18 @@ static void located(struct lookup *l)
 	read_pin(op);
 }
 
-static bool cursor_find(
-    const struct log_partition *p, const struct segment *s, int64_t offset, uint32_t *ret_pos)
+static bool cursor_find(struct read_op *op)
 {
-	if (offset == s->base_offset) {
-		*ret_pos = SEGMENT_HEADER_BYTES;
+	const struct log_partition *p = op->req->partition;
+	const struct segment *s = op->segment;
+	if (op->from == s->base_offset) {
+		op->pos = SEGMENT_HEADER_BYTES;
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(p->cursors) / sizeof(p->cursors[0]); i++) {
-		if (p->cursors[i].segment == s && p->cursors[i].offset == offset) {
-			*ret_pos = p->cursors[i].pos;
+		if (p->cursors[i].segment == s && p->cursors[i].offset == op->from) {
+			op->pos = p->cursors[i].pos;
+			op->follows = p->cursors[i].direct;
 			return true;
 		}
 	}
@@ -445,9 +504,8 @@ static bool cursor_find(
 
 static void read_locate(struct read_op *op)
 {
-	const struct log_read *req = op->req;
 	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)op->from};
-	if (cursor_find(req->partition, op->segment, op->from, &op->pos) && op->pos < op->end) {
+	if (cursor_find(op) && op->pos < op->end) {
 		read_pin(op);
 		return;
 	}

@@ -49,6 +49,7 @@ struct segment {
 	int codec_seen;      /* recompress.c: 1 + the codec that none of its batches lacks */
 	uint32_t scrub_pass; /* the last one that has seen it: scrub.c */
 	bool index_sealed;   /* its file says so */
+	bool read_direct;    /* somebody has read it past the page cache: read.c */
 	bool sealed;
 	bool gone;
 	bool replayed; /* recovery: the journal has frames of it */

@@ -200,6 +200,11 @@ void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
 	io->ops->prefetch(io, fd, pos, len);
 }
 
+size_t io_uncached(struct io *io, int fd, uint64_t pos, size_t len)
+{
+	return io->ops->uncached(io, fd, pos, len);
+}
+
 enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat)
 {
 	return io->ops->stat(io, path, ret_stat);

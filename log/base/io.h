@@ -109,6 +109,7 @@ struct io_ops {
 	enum err (*fallocate)(struct io *io, int fd, uint64_t pos, uint64_t len);
 	enum err (*pread_now)(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 	void (*prefetch)(struct io *io, int fd, uint64_t pos, size_t len);
+	size_t (*uncached)(struct io *io, int fd, uint64_t pos, size_t len);
 	enum err (*stat)(struct io *io, const char *path, struct io_stat *ret_stat);
 	enum err (*fstat)(struct io *io, int fd, struct io_stat *ret_stat);
 	enum err (*mkdir)(struct io *io, const char *path);
@@ -196,6 +197,12 @@ MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len
 MUST_USE enum err io_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 /* A hint: begin to read [pos, pos + len) into the page cache, so that io_pread need not wait. */
 void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len);
+/*
+ * How many bytes of [pos, pos + len), within the file, the page cache does not have: 0 when some of
+ * it has still to be written to the disk, and where the system cannot tell. The loop's thread may
+ * call it at any time.
+ */
+size_t io_uncached(struct io *io, int fd, uint64_t pos, size_t len);
 /* ERR_NOT_FOUND when there is nothing. */
 MUST_USE enum err io_stat(struct io *io, const char *path, struct io_stat *ret_stat);
 MUST_USE enum err io_fstat(struct io *io, int fd, struct io_stat *ret_stat);

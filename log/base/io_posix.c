@@ -19,8 +19,13 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* on every machine (alpha excepted, which has no kappa) */
+#endif
 
 /* What a call says that has not begun, and that the next one need not say. */
 static bool is_over(int sys_errno)
@@ -163,6 +168,26 @@ void posix_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
 {
 	(void)io;
 	(void)posix_fadvise(fd, (off_t)pos, (off_t)len, POSIX_FADV_WILLNEED); /* a hint */
+}
+
+/* cachestat, since Linux 6.5; not in every libc. */
+size_t posix_uncached(struct io *io, int fd, uint64_t pos, size_t len)
+{
+	struct {
+		uint64_t pos, len;
+	} range = {pos, len};
+	struct {
+		uint64_t cached, dirty, writeback, evicted, recently_evicted;
+	} pages;
+	(void)io;
+	if (len == 0 || syscall(SYS_cachestat, fd, &range, &pages, 0u) != 0)
+		return 0;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t all = (pos + len - 1) / page - pos / page + 1;
+	if (pages.dirty > 0 || pages.writeback > 0 || pages.cached >= all)
+		return 0;
+	uint64_t lacks = (all - pages.cached) * page;
+	return lacks < len ? (size_t)lacks : len;
 }
 
 static struct io_stat stat_of(const struct stat *st)

@@ -17,6 +17,7 @@ enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes);
 enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len);
 enum err posix_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 void posix_prefetch(struct io *io, int fd, uint64_t pos, size_t len);
+size_t posix_uncached(struct io *io, int fd, uint64_t pos, size_t len);
 enum err posix_stat(struct io *io, const char *path, struct io_stat *ret_stat);
 enum err posix_fstat(struct io *io, int fd, struct io_stat *ret_stat);
 enum err posix_mkdir(struct io *io, const char *path);
@@ -41,11 +42,12 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 	.open = posix_open, .close = posix_close, .pread = posix_pread, .pwrite = posix_pwrite,    \
 	.fdatasync = posix_fdatasync, .fsync = posix_fsync, .truncate = posix_truncate,            \
 	.fallocate = posix_fallocate_range, .pread_now = posix_pread_now,                          \
-	.prefetch = posix_prefetch, .stat = posix_stat, .fstat = posix_fstat,                      \
-	.mkdir = posix_mkdir, .rename = posix_rename, .link_symbolic = posix_symlink,              \
-	.unlink = posix_unlink, .rmdir = posix_rmdir, .fsync_dir = posix_fsync_dir,                \
-	.list = posix_list, .lock = posix_lock, .space = posix_space, .address = posix_address,    \
-	.clock_ns = posix_clock_ns, .random = posix_random, .sleep_ns = posix_sleep_ns
+	.prefetch = posix_prefetch, .uncached = posix_uncached, .stat = posix_stat,                \
+	.fstat = posix_fstat, .mkdir = posix_mkdir, .rename = posix_rename,                        \
+	.link_symbolic = posix_symlink, .unlink = posix_unlink, .rmdir = posix_rmdir,              \
+	.fsync_dir = posix_fsync_dir, .list = posix_list, .lock = posix_lock,                      \
+	.space = posix_space, .address = posix_address, .clock_ns = posix_clock_ns,                \
+	.random = posix_random, .sleep_ns = posix_sleep_ns
 
 /* ---- what backends do alike with a request --------------------------------------------------- */
 /*

@@ -117,6 +117,19 @@ static void prefetch_changes_nothing(struct io_fixture *f)
 	assert_int_equal(io_close(f->io, fd), ERR_OK);
 }
 
+static void uncached_is_not_what_was_just_written(struct io_fixture *f)
+{
+	char page[8192] = {1};
+	int fd = open_file(f, "cached", IO_CREATE);
+	assert_int_equal(io_pwrite(f->io, fd, page, sizeof(page), 0), ERR_OK);
+	size_t lacks = io_uncached(f->io, fd, 0, sizeof(page));
+	assert_true(lacks <= sizeof(page));
+	if (strcmp(io_name(f->io), "sim") != 0) /* that one says anything */
+		assert_int_equal(lacks, 0);
+	assert_int_equal(io_uncached(f->io, fd, 0, 0), 0);
+	assert_int_equal(io_close(f->io, fd), ERR_OK);
+}
+
 static void pread_now_has_all_or_says_again(struct io_fixture *f)
 {
 	char got[5] = {0};
@@ -397,6 +410,7 @@ int main(void)
 	    IO_CASE(a_read_only_descriptor_refuses_writes),
 	    IO_CASE(truncation_cuts_and_extends_with_zeros),
 	    IO_CASE(prefetch_changes_nothing),
+	    IO_CASE(uncached_is_not_what_was_just_written),
 	    IO_CASE(pread_now_has_all_or_says_again),
 	    IO_CASE(fallocate_extends_and_keeps_what_is_there),
 	    IO_CASE(a_listing_is_sorted_and_without_dots),

@@ -363,6 +363,16 @@ void sim_prefetch(struct io *io, int fd, uint64_t pos, size_t len)
 	(void)len;
 }
 
+/* Whatever a page cache may say. */
+size_t sim_uncached(struct io *io, int fd, uint64_t pos, size_t len)
+{
+	struct sim_io *s = sim_of(io);
+	int failed = 0;
+	ASSERT(file_of(s, fd, false, &failed));
+	(void)pos;
+	return prng_below(&s->prng, 2) * len;
+}
+
 /* ---- state ----------------------------------------------------------------------------------- */
 
 static struct io_stat stat_of(const struct sim_inode *n)

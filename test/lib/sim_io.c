@@ -494,6 +494,7 @@ static const struct io_ops sim_ops = {
     .fallocate = sim_fallocate,
     .pread_now = sim_pread_now,
     .prefetch = sim_prefetch,
+    .uncached = sim_uncached,
     .stat = sim_stat,
     .fstat = sim_fstat,
     .mkdir = sim_mkdir,

@@ -94,6 +94,7 @@ enum err sim_truncate(struct io *io, int fd, uint64_t size_bytes);
 enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
 enum err sim_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
 void sim_prefetch(struct io *io, int fd, uint64_t pos, size_t len);
+size_t sim_uncached(struct io *io, int fd, uint64_t pos, size_t len);
 enum err sim_stat(struct io *io, const char *path, struct io_stat *ret_stat);
 enum err sim_fstat(struct io *io, int fd, struct io_stat *ret_stat);
 enum err sim_mkdir(struct io *io, const char *path);

@@ -231,6 +231,50 @@ static void the_tail_cache_is_bounded(void **state)
 	}
 }
 
+/* Reads as two consumers do, one behind the other, in pieces of different sizes. */
+static void assert_two_readers(int to)
+{
+	enum { READERS = 2 };
+	static const size_t most[] = {100 * KIB, 1, 600 * KIB, 70 * KIB};
+	int64_t at[READERS] = {0};
+	struct log_read r;
+	for (int turn = 0; at[READERS - 1] < to; turn++) {
+		int64_t *offset = &at[turn % READERS];
+		if (*offset >= to || (turn % READERS && turn < 3 * READERS))
+			continue;
+		assert_ok(log_read_wait(&w.f, 0, 0, *offset, most[turn % 7 % 4], &r));
+		assert_true(r.batch_count > 0);
+		for (size_t i = 0; i < r.batch_count; i++)
+			assert_int_equal(log_batch_tag(r.batches[i]), *offset + (int64_t)i + 1);
+		*offset += (int64_t)r.batch_count;
+		assert_int_equal(r.next_offset, *offset);
+		log_read_release(&r);
+	}
+}
+
+/* The simulated page cache says by chance that it has or lacks something. */
+static void what_the_page_cache_lacks_is_read_past_it(void **state)
+{
+	enum { COUNT = 900 };
+	(void)state;
+	fill(0, 0, COUNT / 2);
+	log_put_ok(&w.f, 0, 0, COUNT / 2 + 1, 1, 200 * KIB); /* more than one read asks for */
+	fill(0, COUNT / 2 + 1, COUNT);
+	stop(true, true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_two_readers(COUNT);
+	const struct segment *s = partition_active(w.f.partitions[0][0]);
+	assert_true(s && s->read_direct);
+	assert_two_readers(COUNT);
+	stop(true, true);
+	w.refuse_direct = true; /* another file system now */
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	world_io();
+	assert_ok(log_fixture_open(&w.f));
+	assert_two_readers(COUNT);
+}
+
 static void direct_frames_survive_kill_and_power_cut(void **state)
 {
 	(void)state;
@@ -400,6 +444,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(large_batches_go_direct_and_are_read_from_memory_and_disk),
 	    TEST(the_tail_cache_is_bounded),
+	    TEST(what_the_page_cache_lacks_is_read_past_it),
 	    TEST(direct_frames_survive_kill_and_power_cut),
 	    TEST(a_last_round_without_its_direct_bytes_is_torn),
 	    TEST(an_earlier_round_without_its_direct_bytes_is_damaged),
