@@ -12,6 +12,7 @@
  * passed over). The old files go to quarantine/.
  */
 #include "log/fsck.h"
+#include "log/producer.h"
 #include "log/offline.h"
 #include "log/recovery.h"
 #include <stdio.h>
@@ -192,9 +193,8 @@ static enum err rebuild_frame(void *ctx, const struct fsck_seen *seen)
 	if (f->server_epoch > r->epoch)
 		r->epoch = f->server_epoch;
 	bool batch = seen->whole && !(f->flags & FRAME_HOLE);
-	if (batch && batch_header_read(seen->body, &h) == ERR_OK && h.producer_id >= 0 &&
-	    (uint64_t)h.producer_id >= r->producer_ids)
-		r->producer_ids = (uint64_t)h.producer_id + 1;
+	if (batch && batch_header_read(seen->body, &h) == ERR_OK)
+		producer_id_used(&r->producer_ids, h.producer_id);
 	if (batch)
 		TRY(offline_txns_note(&r->txns, f, seen->body));
 	return above_add(r, f->sequence);

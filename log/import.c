@@ -10,11 +10,14 @@
  */
 #include "log/import.h"
 #include "log/fsck.h"
+#include "log/producer.h"
 #include <stdarg.h>
 #include <stdio.h>
 
-#define IMPORT_BUFFER_BYTES (256 * MIB) /* of all partitions together, reading and writing */
-#define IMPORT_BUFFER_LEAST (8 * KIB)
+#define IMPORT_BUFFER_BYTES    (256 * MIB) /* of all partitions together, reading and writing */
+#define IMPORT_BUFFER_LEAST    (8 * KIB)
+#define IMPORT_HOLE_PIECES_MAX 65536 /* 2^47 offsets; each piece is a frame and takes a sequence   \
+	                              */
 enum { IMPORT_PRODUCER_IDS = 1000 };
 
 struct import_part {
@@ -177,6 +180,11 @@ static enum err heap_advance(struct import *m)
 static enum err put_hole(struct import *m, struct import_part *p, int64_t to)
 {
 	uint64_t pieces = (uint64_t)(to - p->out.next_offset - 1) / INT32_MAX + 1;
+	if (pieces > IMPORT_HOLE_PIECES_MAX)
+		return err_note(ERR_LIMIT,
+		    "partition %s-%d has no offsets from %lld to %lld: no compaction leaves such a "
+		    "hole",
+		    m->topic, p->source.partition, (long long)p->out.next_offset, (long long)to);
 	struct offline_hole hole = {to, m->sequence + 1, m->sequence + pieces, pieces};
 	m->sequence += pieces;
 	if (p->out.append_ns == 0)
@@ -201,8 +209,7 @@ static enum err put_batch(struct import *m, struct import_part *p)
 	};
 	if (h->leader_epoch > 0 && (uint32_t)h->leader_epoch > p->leader_epoch)
 		p->leader_epoch = (uint32_t)h->leader_epoch;
-	if (h->producer_id >= 0 && (uint64_t)h->producer_id >= m->producer_ids)
-		m->producer_ids = (uint64_t)h->producer_id + 1;
+	producer_id_used(&m->producer_ids, h->producer_id);
 	m->batches++;
 	m->records += (uint64_t)h->count;
 	m->bytes += p->source.batch.len;
@@ -217,6 +224,17 @@ static enum err open_import(struct import *m)
 	return err == ERR_EXISTS
 	           ? err_note(err, "%s is left of an import that did not end: remove it", dir)
 	           : err;
+}
+
+/* What is written is about as long as what is read. */
+static enum err check_space(const struct import *m)
+{
+	uint64_t left, total;
+	TRY(io_space(m->io, m->data_dir, &left, &total));
+	return left > m->bytes_total
+	           ? ERR_OK
+	           : err_note(ERR_NOSPACE, "%llu bytes to import, %llu are free in %s",
+	                 (unsigned long long)m->bytes_total, (unsigned long long)left, m->data_dir);
 }
 
 static enum err open_outputs(struct import *m)
@@ -240,7 +258,7 @@ static enum err open_outputs(struct import *m)
 		m->bytes_total += bytes;
 		TRY(import_source_next(&p->source));
 	}
-	return ERR_OK;
+	return check_space(m);
 }
 
 static enum err close_outputs(struct import *m)

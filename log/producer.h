@@ -18,6 +18,11 @@
 #include "log/txn.h"
 
 enum { PRODUCERS_MAX = 65536 /* per partition: the least recently used is forgotten */ };
+/*
+ * Ids from here on are no server's: a batch that claims one says nothing of which are free. With it
+ * the next id would soon be negative.
+ */
+#define PRODUCER_ID_BOUND  ((int64_t)1 << 62)
 #define PRODUCER_EXPIRY_NS ((int64_t)86400 * S_NS)
 
 struct producer_batch {
@@ -40,6 +45,13 @@ struct producers {
 	bool loaded;     /* false: load before the first check */
 	bool changed;    /* since the last snapshot */
 };
+
+/* Raises the next free id above one that is in use; negative: no id. */
+static inline void producer_id_used(uint64_t *next, int64_t id)
+{
+	if (id >= 0 && id < PRODUCER_ID_BOUND && (uint64_t)id >= *next)
+		*next = (uint64_t)id + 1;
+}
 
 void producers_init(struct producers *ps);
 void producers_release(struct producers *ps);

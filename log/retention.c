@@ -10,13 +10,15 @@ struct retention {
 	bool busy;
 	bool putting; /* `row` is under way */
 	bool freed;
+	bool doubted; /* the clock, since the start */
+	int64_t opened_ns;
 	/* where the pass is: by name, because topics come and go meanwhile */
 	size_t topic;
 	int32_t partition;
 	uint64_t trimmed; /* partitions, in this pass */
 	struct catalog_partition_row row;
 };
-enum { PARTITIONS_PER_TURN = 256 };
+enum { PARTITIONS_PER_TURN = 256, RETENTION_PIECE = 256 /* segments at once */ };
 
 static bool too_old(const struct segment *s, int64_t retention_ms, int64_t now_ns)
 {
@@ -30,11 +32,12 @@ int64_t retention_target(const struct log_partition *p, int64_t now_ns)
 	const struct log_topic_config *config = &p->topic->config;
 	int64_t target = p->log_start;
 	uint64_t left = p->size_bytes;
+	unsigned count = 0;
 	if (!(config->cleanup & LOG_CLEANUP_DELETE))
 		return target;
-	for (size_t i = 0;; i++) {
-		const struct segment *s = partition_segment(p, i);
-		if (!s || !s->sealed || s->end_offset > p->durable_end)
+	LIST_EACH (&p->segments, n, next) {
+		const struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (!s->sealed || s->end_offset > p->durable_end || count++ == RETENTION_PIECE)
 			return target;
 		bool too_large = config->retention_bytes >= 0 &&
 		                 left - s->size >= (uint64_t)config->retention_bytes;
@@ -44,6 +47,20 @@ int64_t retention_target(const struct log_partition *p, int64_t now_ns)
 		if (s->end_offset > target)
 			target = s->end_offset;
 	}
+	return target;
+}
+
+/*
+ * The time that records' ages are judged by. After a start with a clock far ahead of the newest
+ * record nobody can tell whether the server was off that long or the clock is wrong, and a wrong
+ * one would delete everything: nothing is too old until the server has run for an hour.
+ */
+static int64_t trusted_now(struct retention *r)
+{
+	int64_t now_ns = rounds_clock(&r->log->rounds);
+	if (loop_now_ns(r->log->loop) - r->opened_ns >= RETENTION_DOUBT_NS)
+		r->doubted = false;
+	return r->doubted ? 0 : now_ns;
 }
 
 static void go_on(struct retention *r)
@@ -69,6 +86,7 @@ static void row_done(struct catalog_partition_row *row)
 		r->trimmed++;
 	} else if (row->err != ERR_OK) {
 		diag(DIAG_WARN, "retention_failed", "err=%s", err_name(row->err));
+		r->partition++; /* the next pass tries again */
 	}
 	go_on(r);
 }
@@ -76,7 +94,7 @@ static void row_done(struct catalog_partition_row *row)
 /* Starts the row of this partition; false when there is nothing to delete. */
 static bool trim_one(struct retention *r, struct log_partition *p)
 {
-	int64_t now_ns = rounds_clock(&r->log->rounds);
+	int64_t now_ns = trusted_now(r);
 	int64_t target = retention_target(p, now_ns);
 	struct segment *active = partition_active(p);
 	/* nobody appends any more: rolled now, it goes with the next pass */
@@ -115,14 +133,15 @@ static void pass_next(struct mail *mail)
 			pass_end(r);
 			return;
 		}
-		struct log_partition *p = log_partition_find(r->log, topic, r->partition++);
+		struct log_partition *p = log_partition_find(r->log, topic, r->partition);
 		if (!p) {
 			r->topic = cursor;
 			r->partition = 0;
 			continue;
 		}
 		if (trim_one(r, p))
-			return;
+			return; /* it comes again: this may have been a piece of what is due */
+		r->partition++;
 	}
 	go_on(r);
 }
@@ -154,8 +173,14 @@ enum err retention_new(struct log *log, struct retention **ret_retention)
 	struct retention *r = mem_calloc(1, sizeof(*r));
 	if (!r)
 		return ERR_NOMEM;
+	int64_t behind_ns = rounds_clock(&log->rounds) - log->last_append_time_ns;
 	r->log = log;
 	r->next.run = pass_next;
+	r->opened_ns = loop_now_ns(log->loop);
+	r->doubted = log->last_append_time_ns > 0 && behind_ns > RETENTION_GAP_NS;
+	if (r->doubted)
+		diag(DIAG_WARN, "clock_gap", "newest_record_s=%lld retention_waits_s=%lld",
+		    (long long)(behind_ns / S_NS), (long long)(RETENTION_DOUBT_NS / S_NS));
 	loop_timer_init(&r->timer, timer_fired);
 	loop_timer_set(log->loop, &r->timer, loop_now_ns(log->loop) + RETENTION_INTERVAL_NS);
 	*ret_retention = r;

@@ -11,12 +11,15 @@
  *
  * Times are append times of the server, never those of clients: a producer's clock deletes nothing.
  * Nor does a wall clock that jumps ahead: "now" is the rounds' clock, which believes at most an
- * hour more than time itself. An active segment that is too old is rolled, so that its records go
- * too when nobody appends any more.
+ * hour more than time itself, and after a start with a clock more than RETENTION_GAP ahead of the
+ * newest record nothing goes by time for RETENTION_DOUBT. An active segment that is too old is
+ * rolled, so that its records go too when nobody appends any more.
  */
 #include "log/catalog.h"
 
 #define RETENTION_INTERVAL_NS (60 * S_NS)
+#define RETENTION_GAP_NS      (24 * 3600 * S_NS)
+#define RETENTION_DOUBT_NS    (3600 * S_NS)
 
 struct retention;
 MUST_USE enum err retention_new(struct log *log, struct retention **ret_retention);
@@ -27,6 +30,6 @@ void retention_run(struct retention *r);
 bool retention_busy(const struct retention *r);
 /*
  * Where log_start would go by the topic's configuration at `now_ns` (wall clock); = p->log_start
- * when nothing is due.
+ * when nothing is due. At most some segments further: ask again from there.
  */
 int64_t retention_target(const struct log_partition *p, int64_t now_ns);

@@ -50,7 +50,8 @@ int64_t rounds_clock(struct rounds *rs)
 		diag(DIAG_WARN, "clock_jump", "ahead_s=%lld",
 		    (long long)((now - boot - rs->boot_anchor_ns) / S_NS));
 		now = boot + rs->boot_anchor_ns;
-	} else {
+	} else if (now - boot > rs->boot_anchor_ns) {
+		/* set back it is not believed less: set right again it has not run ahead */
 		rs->boot_anchor_ns = now - boot;
 	}
 	if (now > rs->clock_ns)

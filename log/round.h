@@ -181,7 +181,7 @@ struct rounds {
 	struct list stock;      /* struct round_stretch: enough for the set being admitted */
 	struct list blocks;     /* struct tail_block: the same */
 	int64_t clock_ns;       /* append time given last */
-	int64_t boot_anchor_ns; /* wall clock minus boot time, when last believed */
+	int64_t boot_anchor_ns; /* wall clock minus boot time, the most that was believed */
 	/* space (R4) */
 	bool no_space;
 	bool space_checking;

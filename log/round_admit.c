@@ -635,8 +635,8 @@ static enum err append_refused(const struct log *log, size_t bytes, size_t count
 		    ERR_LIMIT, "%zu batches in one append, at most %d", count, ROUND_FRAMES_MAX);
 	if (rs->no_space && !internal)
 		return ERR_NOSPACE;
-	if (rs->accepted_bytes > 0 && bytes > log->options.append_queue_bytes - rs->accepted_bytes)
-		return ERR_AGAIN;
+	if (rs->accepted_bytes > 0 && rs->accepted_bytes + bytes > log->options.append_queue_bytes)
+		return ERR_AGAIN; /* one that is larger than the queue goes alone */
 	return ERR_OK;
 }
 

@@ -15,6 +15,7 @@
  * Views, indexes of the source and its configuration stay where they are: they are made again.
  */
 #include "log/salvage.h"
+#include "log/producer.h"
 #include "log/engine.h"
 #include <stdio.h>
 
@@ -113,8 +114,7 @@ static enum err salvage_frame(void *ctx, const struct fsck_seen *seen)
 		return copy_hole(s, seen);
 	struct batch_header h;
 	TRY(batch_header_read(seen->body, &h));
-	if (h.producer_id >= 0 && (uint64_t)h.producer_id >= s->producer_ids)
-		s->producer_ids = (uint64_t)h.producer_id + 1;
+	producer_id_used(&s->producer_ids, h.producer_id);
 	s->repaired += seen->from_journal ? 1 : 0;
 	return offline_part_frame(part, f, seen->body);
 }

@@ -89,6 +89,50 @@ static void a_clock_that_jumps_back_deletes_nothing(void **state)
 	assert_int_equal(log_start(), 0);
 }
 
+/* Set back for a month and right again: time goes on where it is. */
+static void a_clock_that_was_set_back_and_right_again_is_believed(void **state)
+{
+	(void)state;
+	fill("retention.ms=86400000", NULL);
+	sim_io_jump_clock(k.io, -(int64_t)30 * 86400 * S_NS);
+	keyed_sleep(&k, 300 * S_NS);
+	keyed_put(&k, "t", "k", "v");
+	sim_io_jump_clock(k.io, (int64_t)30 * 86400 * S_NS);
+	keyed_sleep(&k, (int64_t)2 * 86400 * S_NS);
+	assert_int_equal(log_start(), 4);
+}
+
+/* Nobody can tell a server that was off for a month from one whose clock is wrong. */
+static void a_start_far_behind_the_newest_record_deletes_nothing_for_an_hour(void **state)
+{
+	(void)state;
+	fill("retention.ms=86400000", NULL);
+	keyed_close(&k);
+	sim_io_jump_clock(k.io, (int64_t)30 * 86400 * S_NS);
+	keyed_open(&k);
+	keyed_sleep(&k, 3000 * S_NS);
+	assert_int_equal(log_start(), 0);
+	keyed_sleep(&k, 1000 * S_NS);
+	assert_int_equal(log_start(), 3);
+}
+
+/* More than one pass takes from a partition at once; by size, too, with the clock in doubt. */
+static void many_segments_go_in_one_pass(void **state)
+{
+	(void)state;
+	fill("retention.ms=86400000", NULL);
+	for (int i = 0; i < 600; i++) {
+		partition_roll_soon(keyed_partition(&k, "t"));
+		keyed_put(&k, "t", "k", "v");
+	}
+	assert_true(keyed_partition(&k, "t")->segment_count > 600);
+	keyed_sleep(&k, 86400 * S_NS - 100 * S_NS);
+	assert_int_equal(log_start(), 0);
+	keyed_sleep(&k, 170 * S_NS);
+	assert_int_equal(log_start(), 603);
+	assert_int_equal(keyed_partition(&k, "t")->segment_count, 1);
+}
+
 static void for_ever_is_for_ever(void **state)
 {
 	(void)state;
@@ -134,6 +178,11 @@ int main(void)
 	        a_clock_that_jumps_ahead_deletes_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_clock_that_jumps_back_deletes_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_clock_that_was_set_back_and_right_again_is_believed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_start_far_behind_the_newest_record_deletes_nothing_for_an_hour, setup, teardown),
+	    cmocka_unit_test_setup_teardown(many_segments_go_in_one_pass, setup, teardown),
 	    cmocka_unit_test_setup_teardown(for_ever_is_for_ever, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_compacted_topic_keeps_its_keys, setup, teardown),
 	    cmocka_unit_test_setup_teardown(compact_and_delete_does_both, setup, teardown),

@@ -232,6 +232,51 @@ static void offsets_that_kafka_compacted_away_are_holes(void **state)
 	drop(log);
 }
 
+/* An empty segment far away would be 2^32 frames of holes. */
+static void a_hole_that_no_compaction_leaves_is_refused(void **state)
+{
+	(void)state;
+	log_files_unlink(&kafka, SECOND ".log");
+	write_file("golden-0/09223372036854775000.log", bytes_of("", 0));
+	assert_int_equal(import(NULL), ERR_LIMIT);
+	assert_non_null(strstr(err_chain(), "no compaction leaves such a hole"));
+}
+
+static bool id_given;
+
+static void id_done(struct log_producer_id_req *req)
+{
+	(void)req;
+	id_given = true;
+}
+
+/* The ids that the server gives out stay positive, whatever a batch claims. */
+static void a_producer_id_that_no_server_gave_is_not_counted(void **state)
+{
+	(void)state;
+	struct log_producer_id_req req = {.done = id_done};
+	struct bytes log = content(GOLDEN "/00000000000000000000.log");
+	size_t len = get_u32_be(log.ptr + 8) + (size_t)12;
+	uint8_t *one = mem_alloc(len);
+	memcpy(one, log.ptr, len);
+	put_u64_be(one + 43, INT64_MAX);
+	put_u16_be(one + 51, 0);
+	put_u32_be(one + 53, 0);
+	put_u32_be(one + 17, crc32c(bytes_of(one + 21, len - 21)));
+	log_files_unlink(&kafka, SECOND ".log");
+	write_file(FIRST ".log", bytes_of(one, len));
+	assert_int_equal(import(NULL), ERR_OK);
+	log_server_open(&server);
+	id_given = false;
+	log_producer_id(server.log, &req);
+	while (!id_given)
+		log_server_turn(&server);
+	assert_int_equal(req.err, ERR_OK);
+	assert_in_range(req.producer_id, 0, 1 << 20);
+	mem_free(one);
+	drop(log);
+}
+
 static void what_is_no_kafka_directory_is_refused(void **state)
 {
 	(void)state;
@@ -253,6 +298,8 @@ int main(void)
 	    TEST(damage_before_the_end_imports_nothing),
 	    TEST(old_message_formats_are_refused),
 	    TEST(offsets_that_kafka_compacted_away_are_holes),
+	    TEST(a_hole_that_no_compaction_leaves_is_refused),
+	    TEST(a_producer_id_that_no_server_gave_is_not_counted),
 	    TEST(what_is_no_kafka_directory_is_refused),
 	};
 	diag_set_level(DIAG_ERROR);
