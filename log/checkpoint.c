@@ -316,7 +316,12 @@ static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 	TRY(io_open(io, f->index_path, IO_CREATE, &fd));
 	enum err e = ERR_OK;
 	if (s->index.file_count == 0) {
+		/* of a file that did not hold nothing stays: behind the entries it would make the
+		 * new one look cut or foreign at each start */
+		e = io_truncate(io, fd, 0);
 		index_header_encode(&h, head);
+	}
+	if (e == ERR_OK && s->index.file_count == 0) {
 		e = io_pwrite(io, fd, head, sizeof(head), 0);
 	}
 	if (e == ERR_OK && f->index)

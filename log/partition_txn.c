@@ -54,8 +54,8 @@ void partition_note_marker(struct log_partition *p, struct bytes batch, int64_t 
 
 /* ---- at a start ------------------------------------------------------------------------------ */
 
-/* Where to begin in `s`; its first frame when the index does not help. */
-static uint32_t walk_from(struct recovery *r, struct segment *s, int64_t offset)
+/* Where to begin in `s`, open as `log`; its first frame when the index does not help. */
+static uint32_t walk_from(struct recovery *r, struct segment *s, int log, int64_t offset)
 {
 	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)offset};
 	struct index_entry entry;
@@ -77,7 +77,10 @@ static uint32_t walk_from(struct recovery *r, struct segment *s, int64_t offset)
 		}
 	}
 	err_clear();
-	return e == ERR_OK && entry.pos < s->size ? entry.pos : SEGMENT_HEADER_BYTES;
+	if (e == ERR_OK && entry.pos < s->size &&
+	    segment_frame_holds(r->log->io, log, s->seed, entry.pos, offset))
+		return entry.pos;
+	return SEGMENT_HEADER_BYTES;
 }
 
 static enum err walk_segment(
@@ -93,7 +96,7 @@ static enum err walk_segment(
 	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
-	segment_walk_range(&w, walk_from(r, s, offset), s->size);
+	segment_walk_range(&w, walk_from(r, s, fd, offset), s->size);
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
 		uint32_t before = w.pos;

@@ -4,7 +4,8 @@
  *
  *   read_load     the aborted transactions, for committed data (pool)
  *   read_begin    range checks, segment                       (at the call)
- *   read_locate   position: cursor of an earlier read, index in memory, index file (pool)
+ *   read_locate   position: cursor of an earlier read, index in memory, index file (pool); when
+ *                 that is missing, short or wrong, from the segment's first frame on (read_walk)
  *   read_pin      the segment's descriptor (pool)
  *   read_submit   the bytes (tail cache, else I/O); once more when the first batch is larger than
  *                 what was read. What the page cache lacks is read past it by the first who comes
@@ -39,6 +40,8 @@ struct read_op {
 	bool cache_tried;
 	bool follows; /* goes on where a read past the page cache ended */
 	bool direct_pinned, direct_failed;
+	bool by_index; /* `pos` is what the index said */
+	bool walking;  /* the index did not help: frame after frame from the segment's first */
 	struct lookup lookup;
 	struct descriptor_pin pin, direct_pin;
 	struct log_producers_load load;
@@ -186,6 +189,33 @@ static void cursor_put(struct read_op *op, uint32_t pos)
 
 static bool read_submit(struct read_op *op);
 
+/* From the first frame on: an index is a cache, and what it says is not what the log is. */
+static void read_walk(struct read_op *op)
+{
+	diag(DIAG_WARN, "index_bad", "partition=%s segment=%lld offset=%lld reason=\"%s\"",
+	    op->req->partition->dir, (long long)op->segment->base_offset, (long long)op->from,
+	    err_chain());
+	err_clear();
+	op->by_index = false;
+	op->walking = true;
+	op->pos = SEGMENT_HEADER_BYTES;
+	op->entry_len = 0;
+}
+
+/*
+ * No frame with the offset where the index file says: true when the index may be at fault, and the
+ * read goes on from the segment's first frame. Where damage is known already it is the frame: who
+ * asks again and again for what is damaged does not have the whole segment read each time.
+ */
+static bool read_index_lied(struct read_op *op)
+{
+	if (!op->by_index || op->req->batch_count > 0 || op->req->partition->damaged)
+		return false;
+	read_walk(op);
+	op->want = op->end - op->pos < READ_BYTES_MAX ? op->end - op->pos : READ_BYTES_MAX;
+	return true;
+}
+
 /* A frame that does not verify. What comes before it is still a good answer. */
 static enum err read_bad(struct read_op *op, uint32_t pos, int64_t next_offset)
 {
@@ -207,7 +237,8 @@ static enum err read_nothing(struct read_op *op, size_t at, bool pad)
 	const struct segment *s = op->segment;
 	if (op->from > op->req->offset && op->from >= s->end_offset)
 		return ERR_EOF;
-	if ((op->from > op->req->offset || pad) && at > 0 && op->pos + at < op->end) {
+	bool on = op->from > op->req->offset || pad || op->walking;
+	if (on && at > 0 && op->pos + at < op->end) {
 		op->pos += (uint32_t)at;
 		size_t want = op->want > READ_BYTES_MIN ? op->want : READ_BYTES_MIN;
 		op->want = op->end - op->pos < want ? op->end - op->pos : want;
@@ -215,6 +246,8 @@ static enum err read_nothing(struct read_op *op, size_t at, bool pad)
 	}
 	err_note(ERR_CORRUPT, "segment %lld ends before offset %lld", (long long)s->base_offset,
 	    (long long)op->from);
+	if (read_index_lied(op))
+		return ERR_AGAIN;
 	return read_bad(op, op->pos, s->end_offset);
 }
 
@@ -233,6 +266,8 @@ static enum err read_parse(struct read_op *op)
 		const uint8_t *raw = (const uint8_t *)req->buffer + op->skip + at;
 		struct frame f;
 		enum err e = frame_decode(raw, s->seed, &f);
+		if (e != ERR_OK && at == 0 && read_index_lied(op))
+			return ERR_AGAIN;
 		if (e != ERR_OK)
 			return read_bad(op, op->pos + (uint32_t)at, req->next_offset);
 		size_t len = FRAME_HEADER_BYTES + (size_t)f.length;
@@ -241,7 +276,7 @@ static enum err read_parse(struct read_op *op)
 		if (f.base_offset >= op->limit && !pad)
 			break;
 		if (len > req->buffer_len - at) {
-			if (req->batch_count > 0)
+			if (req->batch_count > 0 || (op->walking && at > 0))
 				break;
 			op->want = at + len;
 			return op->pos + op->want > op->end ? read_bad(op, op->pos, next)
@@ -261,6 +296,8 @@ static enum err read_parse(struct read_op *op)
 			if (f.base_offset > op->from && req->batch_count == 0) {
 				err_note(ERR_CORRUPT, "index points behind offset %lld",
 				    (long long)op->from);
+				if (read_index_lied(op))
+					return ERR_AGAIN;
 				return read_bad(op, op->pos + (uint32_t)at, f.base_offset);
 			}
 			if (frame_check_body(&f, s->seed, batch) != ERR_OK)
@@ -427,6 +464,8 @@ static void read_sized(struct read_op *op)
 {
 	const struct log_read *req = op->req;
 	size_t want = req->max_bytes < READ_BYTES_MAX ? req->max_bytes : READ_BYTES_MAX;
+	if (op->walking)
+		want = READ_BYTES_MAX;
 	if (want < READ_BYTES_MIN)
 		want = READ_BYTES_MIN;
 	if (want < op->entry_len)
@@ -468,19 +507,23 @@ static void read_pin(struct read_op *op)
 static void located(struct lookup *l)
 {
 	struct read_op *op = CONTAINER_OF(l, struct read_op, lookup);
-	if (l->err != ERR_OK) {
-		read_answer(op, l->err == ERR_NOT_FOUND ? ERR_CORRUPT : l->err);
+	if (op->req->partition->state == PARTITION_DELETED) {
+		read_answer(op, ERR_UNKNOWN_TOPIC); /* its files went away meanwhile */
 		return;
 	}
-	if (l->entry.pos < SEGMENT_HEADER_BYTES || l->entry.pos >= op->end ||
+	if (l->err != ERR_OK && l->err != ERR_NOT_FOUND && l->err != ERR_EOF) {
+		read_answer(op, l->err);
+		return;
+	}
+	if (l->err != ERR_OK || l->entry.pos < SEGMENT_HEADER_BYTES || l->entry.pos >= op->end ||
 	    l->entry.len > op->end - l->entry.pos) {
-		err_clear();
-		err_note(ERR_CORRUPT, "index entry out of range");
-		read_answer(op, read_bad(op, l->entry.pos, op->req->offset));
-		return;
+		err_note(ERR_CORRUPT, "no such entry, or one out of range");
+		read_walk(op);
+	} else {
+		op->by_index = true;
+		op->pos = l->entry.pos;
+		op->entry_len = l->entry.len;
 	}
-	op->pos = l->entry.pos;
-	op->entry_len = l->entry.len;
 	read_pin(op);
 }
 
@@ -505,6 +548,7 @@ static bool cursor_find(struct read_op *op)
 static void read_locate(struct read_op *op)
 {
 	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)op->from};
+	op->by_index = op->walking = false;
 	if (cursor_find(op) && op->pos < op->end) {
 		read_pin(op);
 		return;
@@ -522,6 +566,10 @@ static void read_segment(struct read_op *op)
 	struct log_partition *p = req->partition;
 	if (op->from >= op->limit) {
 		read_answer(op, ERR_OK);
+		return;
+	}
+	if (op->from < p->log_start) { /* deleted while the hole before it was read */
+		read_answer(op, ERR_OFFSET_OUT_OF_RANGE);
 		return;
 	}
 	struct segment *s = partition_segment_of(p, op->from);

@@ -141,26 +141,42 @@ static enum err find_in_file(struct log_scan *scan, struct scan_source *s, int64
 	return e == ERR_OK ? closed : e;
 }
 
-/* The first step on a new lease: the position of next_offset, the file. */
+/*
+ * Where the index file says that next_offset is, if the frame there has it; else where the first
+ * frame is. A frame that is damaged costs that walk too, and is met by it.
+ */
+static enum err source_look_up(struct log_scan *scan, struct scan_source *s)
+{
+	struct index_entry entry = {0};
+	uint64_t number;
+	enum err e = find_in_file(scan, s, s->next_offset, &entry, &number);
+	if (e == ERR_NOMEM || e == ERR_LIMIT)
+		return e; /* says nothing of the file */
+	if (e == ERR_OK && entry.pos < s->end &&
+	    segment_frame_holds(scan->log->io, s->fd, s->seed, entry.pos, s->next_offset)) {
+		s->pos = entry.pos;
+		return ERR_OK;
+	}
+	diag(DIAG_WARN, "index_bad", "path=%s.idx offset=%lld action=walk", s->path,
+	    (long long)s->next_offset);
+	err_clear();
+	s->pos = SEGMENT_HEADER_BYTES;
+	return ERR_OK;
+}
+
+/* The first step on a new lease: the file, the position of next_offset. */
 static enum err source_locate(struct log_scan *scan, struct scan_source *s)
 {
 	char path[sizeof(s->path) + 8];
-	struct index_entry entry;
-	uint64_t number;
 	if (s->path[0] == '\0')
 		return err_note(ERR_LIMIT, "data directory: path too long");
-	if (s->in_file) {
-		enum err e = find_in_file(scan, s, s->next_offset, &entry, &number);
-		if (e == ERR_OK)
-			s->pos = entry.pos;
-		else if (e != ERR_NOT_FOUND)
-			return e;
-	}
 	source_close_file(scan, s);
 	snprintf(path, sizeof(path), "%s.log", s->path);
 	enum err e = io_open(scan->log->io, path, IO_READONLY, &s->fd);
 	if (e != ERR_OK)
 		return e == ERR_NOT_FOUND ? err_note(ERR_SOURCE_GONE, "%s", path) : e;
+	if (s->in_file)
+		TRY(source_look_up(scan, s));
 	segment_walk_file(&s->walk, s->fd, s->seed);
 	segment_walk_range(&s->walk, s->pos <= s->end ? s->pos : s->end, s->end);
 	s->located = true;

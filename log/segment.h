@@ -127,3 +127,10 @@ void segment_walk_file(struct segment_walk *w, int fd, struct frame_seed seed);
  */
 MUST_USE enum err segment_walk_next(
     struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos, struct bytes *ret_batch);
+/*
+ * Does the frame at `pos` of an open segment file hold `offset`? Only then an index that says so is
+ * believed: its entries ascend, and a flipped bit in one of them leads a search to another. False
+ * also when that cannot be read. [any thread]
+ */
+bool segment_frame_holds(
+    struct io *io, int fd, struct frame_seed seed, uint32_t pos, int64_t offset);

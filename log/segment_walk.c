@@ -101,3 +101,17 @@ enum err segment_walk_next(
 	}
 	return ERR_EOF;
 }
+
+bool segment_frame_holds(
+    struct io *io, int fd, struct frame_seed seed, uint32_t pos, int64_t offset)
+{
+	uint8_t raw[FRAME_HEADER_BYTES];
+	struct frame f;
+	size_t mark = err_mark();
+	bool good =
+	    pos >= SEGMENT_HEADER_BYTES && io_pread_all(io, fd, raw, sizeof(raw), pos) == ERR_OK &&
+	    frame_decode(raw, seed, &f) == ERR_OK && !(f.flags & FRAME_PAD) &&
+	    f.base_offset <= offset && offset <= f.base_offset + (int64_t)f.last_offset_delta;
+	err_rewind(mark);
+	return good;
+}
