@@ -5,6 +5,7 @@
  * above what both have in common, and so on, each step by bisection.
  */
 #include "broker/auth/acl.h"
+#include <arpa/inet.h>
 
 /* ---- one entry ------------------------------------------------------------------------------- */
 
@@ -41,6 +42,35 @@ enum err acl_check(const struct acl *a)
 		return err_note(ERR_INVALID_REQUEST, "a principal is User:NAME, or User:* for all");
 	if (!str_equal(a->host, STR("*")) && (a->host.len > 64 || !is_address(a->host)))
 		return err_note(ERR_INVALID_REQUEST, "a host is an address, or * for all");
+	return ERR_OK;
+}
+
+enum err acl_host_read(struct str host, char text[ACL_HOST_MAX], struct str *ret_host)
+{
+	_Static_assert(ACL_HOST_MAX >= INET6_ADDRSTRLEN, "an address fits");
+	struct in6_addr v6;
+	struct in_addr v4;
+	*ret_host = STR("*");
+	if (str_equal(host, *ret_host))
+		return ERR_OK;
+	bool fits = host.len > 0 && host.len < ACL_HOST_MAX && !memchr(host.ptr, 0, host.len);
+	if (fits) {
+		memcpy(text, host.ptr, host.len);
+		text[host.len] = '\0';
+	}
+	bool is_v4 = fits && inet_pton(AF_INET, text, &v4) == 1;
+	bool is_v6 = fits && !is_v4 && inet_pton(AF_INET6, text, &v6) == 1;
+	if (is_v6 && IN6_IS_ADDR_V4MAPPED(&v6)) {
+		memcpy(&v4, &v6.s6_addr[12], sizeof(v4));
+		is_v4 = true;
+	}
+	if (is_v4)
+		ASSERT(inet_ntop(AF_INET, &v4, text, ACL_HOST_MAX));
+	else if (is_v6)
+		ASSERT(inet_ntop(AF_INET6, &v6, text, ACL_HOST_MAX));
+	else
+		return err_note(ERR_INVALID_REQUEST, "a host is an address, or * for all");
+	*ret_host = str_of(text);
 	return ERR_OK;
 }
 
@@ -107,7 +137,8 @@ bool acl_filter_matches(const struct acl_filter *f, const struct acl *a)
 	return (f->resource == ACL_RESOURCE_ANY || f->resource == a->resource) &&
 	       filter_takes_name(f, a) &&
 	       (!f->principal.ptr || str_equal(f->principal, a->principal)) &&
-	       (!f->host.ptr || str_equal(f->host, a->host)) &&
+	       (!f->host.ptr || str_equal(f->host, a->host) ||
+	           (a->address.ptr && str_equal(f->host, a->address))) &&
 	       (f->operation == ACL_OPERATION_ANY || f->operation == a->operation) &&
 	       (f->permission == ACL_PERMISSION_ANY || f->permission == a->permission);
 }
@@ -147,7 +178,14 @@ static struct str put_string(char **at, struct str s)
 
 static struct acl *copy_of(const struct acl *a)
 {
-	struct acl *copy = mem_alloc(sizeof(*copy) + a->name.len + a->principal.len + a->host.len);
+	char text[ACL_HOST_MAX];
+	struct str address = {NULL, 0};
+	if (acl_host_read(a->host, text, &address) != ERR_OK) {
+		address = (struct str){NULL, 0};
+		err_clear();
+	}
+	struct acl *copy =
+	    mem_alloc(sizeof(*copy) + a->name.len + a->principal.len + a->host.len + address.len);
 	if (!copy)
 		return NULL;
 	char *at = (char *)(copy + 1);
@@ -155,6 +193,7 @@ static struct acl *copy_of(const struct acl *a)
 	copy->name = put_string(&at, a->name);
 	copy->principal = put_string(&at, a->principal);
 	copy->host = put_string(&at, a->host);
+	copy->address = address.ptr ? put_string(&at, address) : address;
 	return copy;
 }
 
@@ -210,10 +249,21 @@ static bool implies(uint8_t granted, enum acl_operation asked)
 	return asked == ACL_DESCRIBE_CONFIGS && granted == ACL_ALTER_CONFIGS;
 }
 
+/* The zone of a link-local address (fe80::1%eth0) is none of the entry's. */
+static bool is_from(const struct acl *a, struct str host)
+{
+	const char *zone = host.len > 0 ? memchr(host.ptr, '%', host.len) : NULL;
+	if (zone)
+		host.len = (size_t)(zone - host.ptr);
+	if (!a->address.ptr)
+		return a->permission == ACL_DENY;
+	return str_equal(a->address, STR("*")) || str_equal(a->address, host);
+}
+
 static bool is_for(const struct acl *a, const struct acl_query *q)
 {
 	return (str_equal(a->principal, q->principal) || str_equal(a->principal, ACL_EVERYBODY)) &&
-	       (str_equal(a->host, STR("*")) || str_equal(a->host, q->host));
+	       is_from(a, q->host);
 }
 
 struct weighing {

@@ -32,16 +32,22 @@ enum acl_permission { ACL_PERMISSION_ANY = 1, ACL_DENY, ACL_ALLOW };
 #define ACL_CLUSTER_NAME STR("kafka-cluster")
 #define ACL_EVERYBODY    STR("User:*")
 
-enum { ACLS_MAX = 20000, ACL_STRING_MAX = 4096 };
+enum { ACLS_MAX = 20000, ACL_STRING_MAX = 4096, ACL_HOST_MAX = 48 };
 
 struct acl {
 	uint8_t resource, pattern, operation, permission;
 	struct str name;      /* of the resource, or the prefix; "*" literal: every resource */
 	struct str principal; /* "User:alice", "User:*" */
 	struct str host;      /* "*" or an address */
+	struct str address;   /* in a set: `host` as acl_host_read makes it; NULL: it is none */
 };
 /* INVALID_REQUEST with a note: not an entry that can be stored. */
 MUST_USE enum err acl_check(const struct acl *acl);
+/*
+ * "*", or an address in the one spelling that connections have ("::1" for 0:0:0:0:0:0:0:1, IPv4 for
+ * what is mapped into IPv6); *ret_host is in `text`. INVALID_REQUEST with a note: it is none.
+ */
+MUST_USE enum err acl_host_read(struct str host, char text[ACL_HOST_MAX], struct str *ret_host);
 
 /* What DescribeAcls and DeleteAcls ask for; strings with ptr NULL match everything. */
 struct acl_filter {
@@ -57,7 +63,10 @@ struct acl_set {
 	size_t count, capacity;
 };
 void acl_set_release(struct acl_set *set);
-/* Copies. One that is there already is no error. NOMEM, LIMIT. */
+/*
+ * Copies. One that is there already is no error. An entry of before acl_host_read whose host is no
+ * address denies everybody, or allows nobody. NOMEM, LIMIT.
+ */
 MUST_USE enum err acl_set_add(struct acl_set *set, const struct acl *acl);
 void acl_set_remove(struct acl_set *set, const struct acl *acl);
 

@@ -46,6 +46,7 @@ enum err acl_row_read(struct bytes key, struct acl *ret_acl)
 	a.name = read_counted(&r);
 	a.principal = read_counted(&r);
 	a.host = read_counted(&r);
+	a.address = (struct str){NULL, 0};
 	if (r.bad || reader_left(&r) > 0 || acl_check(&a) != ERR_OK)
 		return err_note(ERR_CORRUPT, "access-list entry of %zu bytes", key.len);
 	*ret_acl = a;

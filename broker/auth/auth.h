@@ -35,6 +35,11 @@ struct auth {
 	bool open; /* what no entry speaks of is allowed */
 };
 #define AUTH_ANONYMOUS STR("User:ANONYMOUS")
+/* Names that mean those who did not say who they are, and everybody: nobody proves to be them. */
+static inline bool auth_is_reserved(struct str principal)
+{
+	return str_equal(principal, AUTH_ANONYMOUS) || str_equal(principal, ACL_EVERYBODY);
+}
 
 /* Reads the tables; blocks. INVALID (super_users) and the errors of log_table_open. */
 MUST_USE enum err auth_open(

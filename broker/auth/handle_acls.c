@@ -96,7 +96,9 @@ static struct acl creation_of(const struct create_acls_request_creation *in)
 static enum err add_creation(struct acl_change *c, const struct create_acls_request_creation *in)
 {
 	struct acl acl = creation_of(in);
+	char text[ACL_HOST_MAX];
 	TRY(acl_check(&acl));
+	TRY(acl_host_read(acl.host, text, &acl.host));
 	if (c->req->broker->auth->acls.count + c->count >= ACLS_MAX)
 		return err_note(ERR_LIMIT, "%d access-list entries", ACLS_MAX);
 	change_add(c, &acl);
@@ -157,7 +159,21 @@ static void on_deleted(struct log_table_put *put)
 	request_answer(c->req);
 }
 
-static struct acl_filter deletion_of(const struct delete_acls_request_filter *in)
+/* The host in a filter, spelled as entries are; what is no address stays as it is. */
+static struct str filter_host(struct request *req, struct str host)
+{
+	char text[ACL_HOST_MAX];
+	struct str read, copy;
+	if (!host.ptr || acl_host_read(host, text, &read) != ERR_OK) {
+		err_clear();
+		return host;
+	}
+	copy = arena_copy_str(&req->arena, read);
+	return copy.ptr ? copy : host;
+}
+
+static struct acl_filter deletion_of(
+    struct request *req, const struct delete_acls_request_filter *in)
 {
 	return (struct acl_filter){
 	    .resource = (uint8_t)in->resource_type_filter,
@@ -166,7 +182,7 @@ static struct acl_filter deletion_of(const struct delete_acls_request_filter *in
 	    .permission = (uint8_t)in->permission_type,
 	    .name = in->resource_name_filter,
 	    .principal = in->principal_filter,
-	    .host = in->host_filter,
+	    .host = filter_host(req, in->host_filter),
 	};
 }
 
@@ -246,7 +262,7 @@ static struct acl_change *prepare_deletion(struct request *req)
 	if (!filters)
 		return NULL;
 	for (uint32_t i = 0; i < count; i++) {
-		filters[i] = deletion_of(&body->filters.at[i]);
+		filters[i] = deletion_of(req, &body->filters.at[i]);
 		if (!fill_filter(req, &filters[i], &r->filter_results.at[i]))
 			return NULL;
 	}
@@ -351,7 +367,7 @@ void handle_describe_acls(struct request *req)
 	    .permission = (uint8_t)body->permission_type,
 	    .name = body->resource_name_filter,
 	    .principal = body->principal_filter,
-	    .host = body->host_filter,
+	    .host = filter_host(req, body->host_filter),
 	};
 	enum err err = acl_filter_check(&f);
 	if (err != ERR_OK) {

@@ -229,6 +229,7 @@ static enum err add_upsertion(struct user_change *c, altered *out,
 	    .iterations = in->iterations < 0 ? 0 : (uint32_t)in->iterations,
 	    .salt_len = in->salt.len};
 	TRY(user_check(in->name, &credential));
+	TRY(user_check_name(in->name));
 	if (is_named_again(c, in->name, credential.mechanism))
 		return ERR_DUPLICATE_RESOURCE;
 	if (c->req->broker->auth->users.count + c->count >= USERS_MAX)

@@ -11,6 +11,7 @@
 
 enum { NONCE_BYTES = 24, TOKEN_MAX = SCRAM_MESSAGE_MAX, BEARER_MAX = JWT_BYTES_MAX + 1024 };
 static const int64_t AGAIN_NS = S_NS; /* Kafka: no re-authentication sooner after the last */
+static const int64_t LIFETIME_MAX_NS = 100 * INT64_C(365) * 86400 * S_NS; /* of a bearer */
 
 struct sasl {
 	struct conn *conn;
@@ -94,6 +95,11 @@ bool sasl_expects_token(const struct conn *c)
 bool sasl_decides(const struct conn *c)
 {
 	return c->sasl && c->sasl->deciding;
+}
+
+bool sasl_verifies(const struct conn *c)
+{
+	return sasl_decides(c) && !loop_timer_is_set(&c->sasl->refusal);
 }
 
 /* ---- the ends of a conversation -------------------------------------------------------------- */
@@ -204,6 +210,8 @@ static enum err take_principal(struct sasl *s)
 	struct conn *c = s->conn;
 	char principal[SCRAM_USER_MAX + 8];
 	snprintf(principal, sizeof(principal), "User:%s", s->scram.user);
+	if (auth_is_reserved(str_of(principal)))
+		return err_note(ERR_UNAUTHORIZED, "nobody logs in as %s", principal);
 	if (s->again && strcmp(c->user, principal) != 0)
 		return err_note(ERR_UNAUTHORIZED, "%s came back as %s", c->user, principal);
 	if (!s->again)
@@ -319,7 +327,7 @@ static enum err step_plain(struct sasl *s, struct request *req, struct bytes tok
 	req->closed = on_closed;
 	s->work.run = check_password;
 	s->work.done = on_password_checked;
-	crypto_submit(&s->conn->broker->crypto, &s->work);
+	crypto_submit(&s->conn->broker->crypto, str_of(s->conn->peer.host), &s->work);
 	return ERR_OK;
 }
 
@@ -392,6 +400,12 @@ static enum err read_bearer(struct str message, struct str *ret_authzid, struct 
 	return ret_token->ptr ? ERR_OK : err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: no token");
 }
 
+/* A token may end centuries from now: nanoseconds do not reach that far. */
+static int64_t lifetime_of(int64_t seconds)
+{
+	return (seconds < LIFETIME_MAX_NS / S_NS ? seconds : LIFETIME_MAX_NS / S_NS) * S_NS;
+}
+
 static enum err step_bearer(struct sasl *s, struct request *req, struct bytes message)
 {
 	const struct broker *b = s->conn->broker;
@@ -413,7 +427,7 @@ static enum err step_bearer(struct sasl *s, struct request *req, struct bytes me
 	memcpy(s->scram.user, jwt.user, sizeof(jwt.user));
 	if (authzid.len > 0 && !str_equal(authzid, str_of(jwt.user)))
 		return err_note(ERR_UNAUTHORIZED, "OAUTHBEARER: nobody may act for another user");
-	s->expires_in_ns = (jwt.expires_s - now_s) * S_NS;
+	s->expires_in_ns = lifetime_of(jwt.expires_s - now_s);
 	sasl_admit(s, req, bytes_of("", 0));
 	return ERR_OK;
 }

@@ -30,6 +30,8 @@ bool sasl_expects_token(const struct conn *c);
 void sasl_token(struct request *req);
 /* Nothing may be read now. */
 bool sasl_decides(const struct conn *c);
+/* Its password is being verified, or waits for that: not yet refused. */
+bool sasl_verifies(const struct conn *c);
 /* With the connection; nothing of it is under way. */
 void sasl_free(struct sasl *s);
 

@@ -30,6 +30,16 @@ enum err user_check(struct str name, const struct scram_credential *c)
 	return ERR_OK;
 }
 
+enum err user_check_name(struct str name)
+{
+	if (str_equal(name, STR("ANONYMOUS")) || str_equal(name, STR("*")))
+		return err_note(ERR_UNACCEPTABLE_CREDENTIAL,
+		    "'" STR_FMT "' is nobody's name: ANONYMOUS are those who did not say who they "
+		    "are, * is everybody",
+		    STR_ARG(name));
+	return ERR_OK;
+}
+
 void user_row_key(struct writer *w, struct str name, enum scram_mechanism mechanism)
 {
 	write_u8(w, USER_ROW_VERSION);

@@ -44,5 +44,7 @@ void users_invent(const struct users *users, struct str name, enum scram_mechani
 
 /* UNACCEPTABLE_CREDENTIAL or SASL_MECHANISM with a note: not one that can be stored. */
 MUST_USE enum err user_check(struct str name, const struct scram_credential *credential);
+/* UNACCEPTABLE_CREDENTIAL with a note: a name that is not given to anybody (auth_is_reserved). */
+MUST_USE enum err user_check_name(struct str name);
 void user_row_key(struct writer *w, struct str name, enum scram_mechanism mechanism);
 void user_row_value(struct writer *w, const struct scram_credential *credential);

@@ -153,6 +153,7 @@ static enum err make_credentials(struct user_work *w, struct str password, int64
 		    iterations < 0 || iterations > UINT32_MAX ? 0 : (uint32_t)iterations;
 		c->salt_len = SCRAM_SALT_BYTES;
 		TRY(user_check(w->user, c));
+		TRY(user_check_name(w->user));
 		io_random(w->b->io, c->salt, c->salt_len);
 		TRY(scram_derive_password(c, password));
 	}

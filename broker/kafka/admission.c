@@ -20,19 +20,29 @@ void admission_release(struct admission *a)
 	map_release(&a->peers);
 }
 
-bool admission_has_room(struct broker *b)
+enum admission_verdict admission_has_room(struct broker *b, bool stranger)
 {
 	const struct broker_options *o = &b->options;
 	struct admission *a = &b->admission;
 	bool full = b->conn_count >= o->connections_max;
-	if (!full && a->stranger_count < o->strangers_max)
-		return true;
-	struct list_node *oldest = list_first(&a->strangers);
-	if (!oldest)
-		return false;
-	conn_close(CONTAINER_OF(oldest, struct conn, stranger), ERR_LIMIT,
-	    "others want to come in, and it has not said who it is");
-	return true;
+	if (!full && (!stranger || a->stranger_count < o->strangers_max))
+		return ADMISSION_YES;
+	LIST_EACH (&a->strangers, n, tmp) {
+		struct conn *c = CONTAINER_OF(n, struct conn, stranger);
+		if (conn_is_decided(c))
+			continue;
+		conn_close(c, ERR_LIMIT, "others want to come in, and it has not said who it is");
+		return ADMISSION_YES;
+	}
+	return list_empty(&a->strangers) ? ADMISSION_NO : ADMISSION_WAIT;
+}
+
+void admission_heard(struct conn *c)
+{
+	if (!list_linked(&c->stranger))
+		return;
+	list_remove(&c->stranger);
+	list_push_back(&c->broker->admission.strangers, &c->stranger);
 }
 
 /* Counted only where there is a limit. */

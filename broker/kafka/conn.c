@@ -205,10 +205,16 @@ static void on_received(struct io_req *io)
 		conn_close(c, inside ? ERR_EOF : ERR_OK,
 		    "closed by the client in the middle of a request");
 	} else {
-		c->active_ns = loop_now_ns(c->broker->loop);
+		conn_heard(c);
 		conn_came(c, (size_t)io->result);
 	}
 	conn_wake(c);
+}
+
+void conn_heard(struct conn *c)
+{
+	c->active_ns = loop_now_ns(c->broker->loop);
+	admission_heard(c);
 }
 
 void conn_came(struct conn *c, size_t len)
@@ -424,6 +430,11 @@ void conn_wake(struct conn *c)
 	c->mailed = true;
 	c->mail.run = conn_step;
 	loop_defer(c->broker->loop, &c->mail);
+}
+
+bool conn_is_decided(const struct conn *c)
+{
+	return conn_tls_busy(c) || sasl_verifies(c);
 }
 
 const struct listener *conn_listener(const struct conn *c)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See conn_tls.h; the states are those of tls.h. */
 #include "broker/kafka/conn_tls.h"
+#include "broker/auth/auth.h"
 #include "broker/kafka/tls.h"
 
 enum { PRINCIPAL_MAX = 4096 };
@@ -83,7 +84,7 @@ static void start_handshake(struct conn *c)
 	t->busy = true;
 	t->work.run = run_handshake;
 	t->work.done = on_handshake_done;
-	crypto_submit(&c->broker->crypto, &t->work);
+	crypto_submit(&c->broker->crypto, str_of(c->peer.host), &t->work);
 }
 
 /* At an SSL listener the certificate says who the client is, if it sent one. */
@@ -99,6 +100,8 @@ static enum err admit(struct conn *c)
 	if (err == ERR_OK && sent) {
 		c->user = mem_strdup(bytes_str(writer_bytes(&w)));
 		err = c->user ? w.err : ERR_NOMEM;
+		if (err == ERR_OK && auth_is_reserved(str_of(c->user)))
+			err = err_note(ERR_UNAUTHORIZED, "nobody comes in as %s", c->user);
 	}
 	writer_release(&w);
 	c->admitted = err == ERR_OK;
@@ -140,7 +143,7 @@ static void on_received(struct io_req *io)
 	} else if (io->result == 0) {
 		conn_close(c, c->frame.ptr ? ERR_EOF : ERR_OK, "closed by the client");
 	} else {
-		c->active_ns = loop_now_ns(c->broker->loop);
+		conn_heard(c);
 		tls_received(c->tls->tls, (size_t)io->result);
 	}
 	conn_wake(c);

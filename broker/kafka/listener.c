@@ -10,7 +10,8 @@
 #include "broker/transactions/transactions.h"
 
 static const int64_t ACCEPT_PAUSE_NS =
-    100 * MS_NS; /* after a failure, such as too many open files */
+    100 * MS_NS;                                 /* after a failure, such as too many open files */
+static const int64_t PLACE_PAUSE_NS = 5 * MS_NS; /* while all strangers are being decided */
 static const int64_t SWEEP_NS = 2 * S_NS;
 static const int64_t STOP_NS = 5 * S_NS; /* for requests that the log has, at the stop */
 /* A request may take this long per byte on top of stall_ns: 8 KiB/s at least. */
@@ -19,6 +20,37 @@ static const int64_t FRAME_BYTE_NS = S_NS / 8192;
 /* ---- accepting ------------------------------------------------------------------------------- */
 
 static void accept_next(struct listener *l);
+
+static void turn_away(struct listener *l, int fd)
+{
+	enum err err = io_close(l->broker->io, fd); /* nothing can be done about a failure */
+	(void)err;
+}
+
+/* Takes the client in, or turns it away, or keeps it until there is a place. */
+static void take_in(struct listener *l, int fd)
+{
+	struct broker *b = l->broker;
+	bool stranger = !l->feed && l->options.protocol != BROKER_PLAINTEXT;
+	enum admission_verdict verdict =
+	    b->closing ? ADMISSION_NO : admission_has_room(b, stranger);
+	if (verdict == ADMISSION_WAIT) {
+		l->held = fd;
+		loop_timer_set(b->loop, &l->accept_again, loop_now_ns(b->loop) + PLACE_PAUSE_NS);
+		return;
+	}
+	if (verdict == ADMISSION_NO && !b->closing)
+		diag(DIAG_WARN, "kafka_connection_refused", "reason=connections_max limit=%u",
+		    b->options.connections_max);
+	err_clear();
+	bool refused =
+	    verdict == ADMISSION_NO || (l->feed ? feed_open(l, fd) : conn_open(l, fd)) != ERR_OK;
+	if (refused && *err_chain())
+		diag(DIAG_WARN, "kafka_connection_refused", "reason=\"%s\"", err_chain());
+	if (refused)
+		turn_away(l, fd);
+	accept_next(l);
+}
 
 static void on_accepted(struct io_req *io)
 {
@@ -34,21 +66,7 @@ static void on_accepted(struct io_req *io)
 		loop_timer_set(b->loop, &l->accept_again, loop_now_ns(b->loop) + ACCEPT_PAUSE_NS);
 		return;
 	}
-	int fd = (int)io->result;
-	bool full = !admission_has_room(b);
-	if (full)
-		diag(DIAG_WARN, "kafka_connection_refused", "reason=connections_max limit=%u",
-		    b->options.connections_max);
-	err_clear();
-	bool refused =
-	    full || b->closing || (l->feed ? feed_open(l, fd) : conn_open(l, fd)) != ERR_OK;
-	if (refused && *err_chain())
-		diag(DIAG_WARN, "kafka_connection_refused", "reason=\"%s\"", err_chain());
-	if (refused) {
-		enum err err = io_close(b->io, fd); /* nothing can be done about a failure */
-		(void)err;
-	}
-	accept_next(l);
+	take_in(l, (int)io->result);
 }
 
 static void accept_next(struct listener *l)
@@ -63,7 +81,13 @@ static void accept_next(struct listener *l)
 
 static void on_accept_again(struct loop_timer *timer)
 {
-	accept_next(CONTAINER_OF(timer, struct listener, accept_again));
+	struct listener *l = CONTAINER_OF(timer, struct listener, accept_again);
+	int held = l->held;
+	l->held = -1;
+	if (held >= 0)
+		take_in(l, held);
+	else
+		accept_next(l);
 }
 
 /* ---- listeners ------------------------------------------------------------------------------- */
@@ -102,6 +126,7 @@ enum err listener_add(struct broker *b, const struct broker_listener *from, enum
 	    .options = *from,
 	    .framing = framing,
 	    .node_id = b->options.node_id,
+	    .held = -1,
 	    .fd = -1};
 	for (size_t i = 0; b->options.test_brokers && i + 1 < b->listener_count; i++)
 		l->node_id += b->listeners[i].options.protocol == from->protocol;
@@ -117,6 +142,9 @@ enum err listener_add(struct broker *b, const struct broker_listener *from, enum
 static void listener_stop(struct listener *l)
 {
 	loop_timer_cancel(l->broker->loop, &l->accept_again);
+	if (l->held >= 0)
+		turn_away(l, l->held);
+	l->held = -1;
 	if (l->accepting)
 		io_cancel(l->broker->io, &l->accept);
 }
@@ -154,6 +182,8 @@ static enum err open_listeners(struct broker *b, const struct broker_options *o)
 static const char *overdue(const struct broker *b, const struct conn *c, int64_t now)
 {
 	int64_t stall = b->options.stall_ns;
+	if (conn_is_decided(c))
+		return NULL; /* its turn in the crypto queue comes */
 	if (!c->admitted && now - c->opened_ns > b->options.authentication_ns)
 		return "has not said who it is";
 	if (c->sending && now - c->send_ns > stall)

@@ -59,6 +59,7 @@ struct listener {
 	uint16_t port;
 	bool accepting;
 	struct io_req accept;
+	int held; /* a client that waits for a place; -1: none */
 	struct loop_timer accept_again;
 };
 
@@ -132,6 +133,10 @@ bool conn_paused(const struct conn *c);
 void conn_close(struct conn *c, enum err why, const char *reason);
 /* Lets it go on: something it may wait for has happened. */
 void conn_wake(struct conn *c);
+/* Whether its credentials are being verified, or wait for that. */
+bool conn_is_decided(const struct conn *c);
+/* Something has come from the client. */
+void conn_heard(struct conn *c);
 /* Reads nothing more from it until then (KIP-219). */
 void conn_rest(struct conn *c, int64_t until_ns);
 /* Where its client came in, or would have: the first. */

@@ -238,6 +238,54 @@ static void verdicts_are_those_of_a_plain_search(void **state)
 		assert_true(seen[i] > 100);
 }
 
+static void hosts_have_one_spelling(void **state)
+{
+	static const char *const same[][2] = {{"*", "*"}, {"10.0.0.1", "10.0.0.1"}, {"::1", "::1"},
+	    {"0:0:0:0:0:0:0:1", "::1"}, {"::0001", "::1"}, {"FE80::A", "fe80::a"},
+	    {"::ffff:10.0.0.1", "10.0.0.1"}, {"::FFFF:0a00:0001", "10.0.0.1"}};
+	static const char *const none[] = {"", "....", "abc", "10.0.0", "10.0.0.256", "1", ":",
+	    "10.0.0.1 ", "::1%lo", "fe80:::1", "10.0.0.0/8",
+	    "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001"};
+	char text[ACL_HOST_MAX];
+	struct str host;
+	(void)state;
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		assert_int_equal(acl_host_read(str_of(same[i][0]), text, &host), ERR_OK);
+		assert_true(str_equal(host, str_of(same[i][1])));
+	}
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_int_equal(acl_host_read(str_of(none[i]), text, &host), ERR_INVALID_REQUEST);
+	assert_int_equal(acl_host_read(str_from("::1\0", 4), text, &host), ERR_INVALID_REQUEST);
+	err_clear();
+}
+
+/* Rows of before there was one spelling count as well. */
+static void a_denial_counts_however_its_host_is_spelled(void **state)
+{
+	static const char *const hosts[] = {
+	    "::ffff:10.0.0.1", "::FFFF:A00:1", "....", "abc", "10.0.0.1"};
+	struct acl deny = allow(ACL_LITERAL, "t", ACL_ALL);
+	(void)state;
+	deny.permission = ACL_DENY;
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		put(allow(ACL_LITERAL, "t", ACL_ALL));
+		deny.host = str_of(hosts[i]);
+		put(deny);
+		assert_int_equal(judge("User:a", ACL_READ, "t"), ACL_VERDICT_DENY);
+		clean(NULL);
+	}
+	struct acl nowhere = allow(ACL_LITERAL, "t", ACL_ALL);
+	nowhere.host = STR("....");
+	put(nowhere);
+	assert_int_equal(judge("User:a", ACL_READ, "t"), ACL_VERDICT_DENY);
+	clean(NULL);
+	put(allow(ACL_LITERAL, "t", ACL_ALL));
+	deny.host = STR("fe80::1");
+	put(deny);
+	struct acl_query q = {STR("User:a"), STR("fe80::1%eth0"), ACL_READ, ACL_TOPIC, STR("t")};
+	assert_int_equal(acl_set_judge(&set, &q), ACL_VERDICT_DENY);
+}
+
 static void set_has_a_limit(void **state)
 {
 	(void)state;
@@ -258,6 +306,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    EACH (what_nobody_speaks_of_has_no_verdict),
 	    EACH (operations_imply_what_they_do_in_kafka),
+	    EACH (hosts_have_one_spelling),
+	    EACH (a_denial_counts_however_its_host_is_spelled),
 	    EACH (deny_wins_over_every_allow_and_implies_nothing),
 	    EACH (hosts_and_everybody_are_matched),
 	    EACH (entries_that_mean_nothing_are_refused),

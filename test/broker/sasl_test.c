@@ -17,7 +17,7 @@ static const char *backend = "uring";
 static struct prng rng;
 static const struct broker_listener listeners[] = {
     {.protocol = BROKER_SASL_PLAINTEXT}, {.protocol = BROKER_PLAINTEXT}};
-enum { REFUSAL_MS = 150, DENIED = 58, WRONG_STATE = 34, WRONG_MECHANISM = 33 };
+enum { REFUSAL_MS = 150, DENIED = 58, UNACCEPTABLE = 93, WRONG_STATE = 34, WRONG_MECHANISM = 33 };
 
 static struct broker_options options(void)
 {
@@ -477,6 +477,17 @@ static void users_are_described_and_altered(void **state)
 	kafka_disconnect(&c);
 }
 
+static void nobody_is_given_the_name_of_nobody_or_of_all(void **state)
+{
+	struct kafka_client c;
+	(void)state;
+	connect_inside(&c);
+	assert_int_equal(put_user(&c, STR("ANONYMOUS"), "x", 4096), UNACCEPTABLE);
+	assert_int_equal(put_user(&c, STR("*"), "x", 4096), UNACCEPTABLE);
+	assert_int_equal(put_user(&c, STR("anonymous"), "x", 4096), 0);
+	kafka_disconnect(&c);
+}
+
 static void only_who_may_alter_the_cluster_makes_users(void **state)
 {
 	struct kafka_client c;
@@ -521,6 +532,66 @@ static void strangers_make_room_for_each_other_and_for_others(void **state)
 	for (int i = 0; i < 6; i++)
 		kafka_disconnect(&stranger[i]);
 	kafka_disconnect(&honest);
+}
+
+/* Those who guess, and those who come after, close nobody whose password waits to be verified. */
+static void guessing_closes_no_login(void **state)
+{
+	enum { GUESSERS = 8, LATER = 12 };
+	struct broker_options o = options();
+	struct kafka_client honest, guess[GUESSERS], later[LATER], inside;
+	struct sasl_authenticate_request wrong = {.auth_bytes = bytes_of("\0slow\0wrong", 11)};
+	struct sasl_authenticate_request right = {.auth_bytes = bytes_of("\0alice\0secret", 13)};
+	(void)state;
+	o.strangers_max = GUESSERS + 1;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	connect_inside(&inside);
+	put_user(&inside, STR("slow"), "x", 16384); /* it takes longest to verify */
+	kafka_connect(&honest, &server);
+	assert_int_equal(handshake(&honest, 1, STR("PLAIN")), 0);
+	for (int i = 0; i < GUESSERS; i++) {
+		kafka_connect(&guess[i], &server);
+		assert_int_equal(handshake(&guess[i], 1, STR("PLAIN")), 0);
+	}
+	for (int i = 0; i < GUESSERS; i++)
+		kafka_send(&guess[i], API_SASL_AUTHENTICATE, 2, &wrong);
+	kafka_send(&honest, API_SASL_AUTHENTICATE, 2, &right);
+	for (int i = 0; i < LATER; i++)
+		kafka_connect(&later[i], &server);
+	const struct sasl_authenticate_response *r =
+	    kafka_receive(&honest, API_SASL_AUTHENTICATE, 2);
+	assert_int_equal(r->error_code, 0);
+	assert_int_equal(metadata(&honest), 0);
+	for (int i = 0; i < LATER; i++)
+		kafka_disconnect(&later[i]);
+	for (int i = 0; i < GUESSERS; i++)
+		kafka_disconnect(&guess[i]);
+	kafka_disconnect(&honest);
+	kafka_disconnect(&inside);
+}
+
+/* Not who came first: who has sent nothing for longest. */
+static void the_most_silent_makes_room(void **state)
+{
+	struct broker_options o = options();
+	struct api_versions_request hello = {STR("t"), STR("1")};
+	struct kafka_client c[4];
+	(void)state;
+	o.strangers_max = 3;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	for (int i = 0; i < 3; i++) {
+		kafka_connect(&c[i], &server);
+		kafka_call(&c[i], API_API_VERSIONS, 3, &hello);
+	}
+	kafka_call(&c[0], API_API_VERSIONS, 3, &hello);
+	kafka_connect(&c[3], &server);
+	kafka_call(&c[3], API_API_VERSIONS, 3, &hello);
+	assert_true(kafka_is_closed(&c[1]));
+	kafka_call(&c[0], API_API_VERSIONS, 3, &hello);
+	for (int i = 0; i < 4; i++)
+		kafka_disconnect(&c[i]);
 }
 
 static void one_address_gets_so_many_connections(void **state)
@@ -594,8 +665,11 @@ int main(void)
 	    EACH (a_session_ends_unless_it_is_renewed),
 	    EACH (nobody_becomes_another_by_renewal),
 	    EACH (users_are_described_and_altered),
+	    EACH (nobody_is_given_the_name_of_nobody_or_of_all),
 	    EACH (only_who_may_alter_the_cluster_makes_users),
 	    EACH (strangers_make_room_for_each_other_and_for_others),
+	    EACH (guessing_closes_no_login),
+	    EACH (the_most_silent_makes_room),
 	    EACH (one_address_gets_so_many_connections),
 	    EACH (noise_never_comes_in),
 	};

@@ -35,6 +35,22 @@ def test_entries_are_added_listed_and_removed(t):
     assert len(s.rows("acl", "list")) == 3
 
 
+def test_a_host_has_one_spelling(t):
+    s = t.server()
+    assert s.rows("acl", "add", "--deny", ME, "--operation", "read", "--topic", "a", "--host", "0:0:0:0:0:0:0:1")
+    assert s.rows("acl", "add", "--deny", ME, "--operation", "read", "--topic", "b", "--host", "::ffff:127.0.0.1")
+    assert [r["host"] for r in s.rows("acl", "list")] == ["::1", "127.0.0.1"]
+    for bad in ("....", "abc", "10.0.0.0/8"):
+        p = s.run("acl", "add", "--deny", ME, "--operation", "read", "--topic", "a", "--host", bad)
+        assert p.returncode != 0 and "a host is an address" in p.stderr, (bad, p.stderr)
+    s.ok("topic", "create", "b")
+    s.ok("acl", "add", "--allow", ME, "--operation", "all", "--topic", "b")
+    s.ok("produce", "b", input="x\n")
+    assert s.run("consume", "b").returncode != 0
+    assert len(s.rows("acl", "remove", "--topic", "b", "--host", "::ffff:7f00:1")) == 1
+    assert s.ok("consume", "b", "-f", "%v\n") == "x\n"
+
+
 def test_flags_that_say_too_little_or_too_much_are_usage_errors(t):
     s = t.server()
     for args in (["add", "--allow", ME, "--topic", "a"], ["add", "--operation", "read", "--topic", "a"],

@@ -90,6 +90,10 @@ def test_what_is_asked_of_a_token(t):
     for good in (rsa.token(), ec.token(), rsa.token(aud=["x", AUDIENCE]), rsa.token(scope=["write", "read", "more"]),
                  rsa.token(nbf=now - 1), rsa.token(exp=now + 60.5), rsa.token(header={"kid": None}), rsa.token(iat=None)):
         assert attempt(s, good)[0] == 0, good
+    # ends in centuries: further than nanoseconds count
+    for exp in (9300000000, 20000000000, 40000000000, 200000000000):
+        error, lifetime = attempt(s, rsa.token(exp=exp))
+        assert error == 0 and lifetime > 3000000000000, (exp, error, lifetime)
     for name, bad in {
             "ended": rsa.token(exp=now - 1), "no end": rsa.token(exp=None), "end as text": rsa.token(exp=str(now + 60)),
             "end below zero": rsa.token(exp=-1), "huge end": rsa.token(exp=1e300), "not yet": rsa.token(nbf=now + 100),
@@ -98,7 +102,8 @@ def test_what_is_asked_of_a_token(t):
             "audience": rsa.token(aud="kapp"), "no audience": rsa.token(aud=None), "audience list": rsa.token(aud=["x", "y"]),
             "audience with commas": rsa.token(aud="other," + AUDIENCE), "empty audience": rsa.token(aud=""), "number": rsa.token(aud=1),
             "no user": rsa.token(sub=None), "empty user": rsa.token(sub=""), "user list": rsa.token(sub=["alice"]),
-            "long user": rsa.token(sub="x" * 256), "control": rsa.token(sub="a\nb"), "scope": rsa.token(scope="read"),
+            "long user": rsa.token(sub="x" * 256), "control": rsa.token(sub="a\nb"),
+            "nobody": rsa.token(sub="ANONYMOUS"), "everybody": rsa.token(sub="*"), "scope": rsa.token(scope="read"),
             "scope part": rsa.token(scope="read writer"), "no scope": rsa.token(scope=None), "claims a list": rsa.token(claims=[1]),
             "empty": rsa.token(claims={})}.items():
         assert attempt(s, bad)[0] == 58, name

@@ -53,6 +53,9 @@ def test_users_are_made_listed_changed_and_removed(t):
     for args, text in ((["--iterations", "4095"], "z\n"), (["--iterations", "16385"], "z\n"), (["--mechanism", "PLAIN"], "z\n"), ([], "\n"), ([], "")):
         p = s.run("user", "create", "bob", *args, input=text)
         assert p.returncode in (1, 2), (args, p.returncode, p.stderr)
+    for nobody in ("ANONYMOUS", "*"):
+        p = s.run("user", "create", nobody, input="x\n")
+        assert p.returncode == 1 and "nobody's name" in p.stderr, (p.returncode, p.stderr)
     assert s.ok("user", "list", "--csv").splitlines()[0] == "user,mechanism,iterations"
 
 
