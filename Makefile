@@ -46,7 +46,7 @@ LIBS_tools  := -lrdkafka -lcurl -linih
 SRC_base   := $(wildcard log/base/*.c)
 SRC_log    := $(wildcard log/*.c)
 SRC_broker := $(wildcard broker/*.c broker/kafka/*.c broker/groups/*.c broker/transactions/*.c \
-              broker/auth/*.c broker/quotas/*.c broker/http/*.c broker/native/*.c)
+              broker/auth/*.c broker/quotas/*.c broker/settings/*.c broker/http/*.c broker/native/*.c)
 SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c processor/io/*.c)
 SRC_replay := $(wildcard replay/*.c)
 SRC_tools  := $(wildcard tools/*.c)

@@ -30,10 +30,10 @@ const char *broker_protocol_name(enum broker_protocol p);
 enum { BROKER_LISTENERS_MAX = 16 };
 struct broker_listener {
 	enum broker_protocol protocol;
-	const char *host;            /* NULL = 127.0.0.1 */
-	uint16_t port;               /* 0 = any free one: broker_port tells */
-	const char *advertised_host; /* NULL = the address each client connected to */
-	uint16_t advertised_port;    /* 0 = the port it connected to */
+	const char *host;                     /* NULL = 127.0.0.1 */
+	uint16_t port;                        /* 0 = any free one: broker_port tells */
+	const char *advertised_host;          /* NULL = the address each client connected to */
+	uint16_t advertised_port;             /* 0 = the port it connected to */
 };
 
 /*
@@ -125,7 +125,11 @@ struct broker_options {
 	int32_t group_session_max_ms;   /* group.max.session.timeout.ms; 0 = 1800000 */
 	int32_t consumer_session_ms;    /* group.consumer.session.timeout.ms; 0 = 45000 */
 	int32_t consumer_heartbeat_ms;  /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
-	int64_t offsets_retention_ms;   /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
+	/* what a group may set for itself: group.consumer.min.session.timeout.ms and so on; 0 =
+	 * 45000 to 60000, 5000 to 15000 */
+	int32_t consumer_session_min_ms, consumer_session_max_ms;
+	int32_t consumer_heartbeat_min_ms, consumer_heartbeat_max_ms;
+	int64_t offsets_retention_ms; /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
 	int32_t transaction_timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
 	int64_t transaction_expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */
 	int64_t offsets_check_interval_ms;  /* offsets.retention.check.interval.ms; 0 = 10 min */

@@ -176,9 +176,11 @@ bool log_topic_config_entry(size_t index, struct log_config_entry *ret_entry);
 /* The value in force for `key`, as text, into buf; *ret_is_set tells whether the topic set it. */
 MUST_USE enum err log_topic_config_get(
     const struct log_topic *topic, struct str key, char *buf, size_t len, bool *ret_is_set);
-/* Server-wide default for topics created later ("log.segment.bytes" forms are mapped by the
- * caller). */
+/* Server-wide default for topics that do not set the key, existing ones too ("log.segment.bytes"
+ * forms are mapped by the caller). */
 MUST_USE enum err log_default_config_set(struct log *log, struct str key, struct str value);
+/* Whether a topic, or the server as its default, may have that value: INVALID_CONFIG, NOMEM. */
+MUST_USE enum err log_config_check(struct str key, struct str value);
 /* The default in force for `key` of topics that do not set it, as text, into buf. */
 MUST_USE enum err log_default_config_get(
     const struct log *log, struct str key, char *buf, size_t len);

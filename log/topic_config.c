@@ -247,6 +247,14 @@ enum err topic_settings_set(struct topic_settings *s, struct str key, struct str
 	return ERR_OK;
 }
 
+enum err log_config_check(struct str key, struct str value)
+{
+	struct topic_settings s = {0};
+	enum err err = topic_settings_set(&s, key, value);
+	topic_settings_release(&s);
+	return err;
+}
+
 static enum err settings_add(struct topic_settings *s, struct str key, struct str value)
 {
 	enum topic_config_id id;

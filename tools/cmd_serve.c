@@ -212,6 +212,44 @@ static bool native_sasl(const struct listeners *l)
 	return true;
 }
 
+/* Milliseconds that fit an int32 and are not 0. */
+static enum err option_ms(const struct config *c, enum config_key key, int32_t *ret_ms)
+{
+	int64_t n = config_number(c, key);
+	if (n < 1 || n > INT32_MAX)
+		return err_note(ERR_INVALID_CONFIG, "%s=%s: milliseconds from 1 to %d",
+		    config_name(key), config_get(c, key), INT32_MAX);
+	*ret_ms = (int32_t)n;
+	return ERR_OK;
+}
+
+static enum err group_options(const struct config *c, struct broker_options *o)
+{
+	const struct {
+		enum config_key key;
+		int32_t *ms;
+	} all[] = {{CONFIG_GROUP_SESSION_MIN, &o->group_session_min_ms},
+	    {CONFIG_GROUP_SESSION_MAX, &o->group_session_max_ms},
+	    {CONFIG_CONSUMER_SESSION, &o->consumer_session_ms},
+	    {CONFIG_CONSUMER_SESSION_MIN, &o->consumer_session_min_ms},
+	    {CONFIG_CONSUMER_SESSION_MAX, &o->consumer_session_max_ms},
+	    {CONFIG_CONSUMER_HEARTBEAT, &o->consumer_heartbeat_ms},
+	    {CONFIG_CONSUMER_HEARTBEAT_MIN, &o->consumer_heartbeat_min_ms},
+	    {CONFIG_CONSUMER_HEARTBEAT_MAX, &o->consumer_heartbeat_max_ms},
+	    {CONFIG_TRANSACTION_TIMEOUT, &o->transaction_timeout_max_ms}};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		TRY(option_ms(c, all[i].key, all[i].ms));
+	if (o->group_session_min_ms > o->group_session_max_ms ||
+	    o->consumer_session_min_ms > o->consumer_session_max_ms ||
+	    o->consumer_heartbeat_min_ms > o->consumer_heartbeat_max_ms)
+		return err_note(ERR_INVALID_CONFIG, "group.: a least that is above its most");
+	if (o->consumer_heartbeat_ms >= o->consumer_session_ms)
+		return err_note(ERR_INVALID_CONFIG,
+		    "group.consumer.heartbeat.interval.ms has to be shorter than "
+		    "group.consumer.session.timeout.ms");
+	return ERR_OK;
+}
+
 static enum err open_kafka(struct serve *s)
 {
 	const struct config *c = &s->config;
@@ -230,6 +268,10 @@ static enum err open_kafka(struct serve *s)
 	    .default_partitions = (int32_t)config_number(c, CONFIG_NUM_PARTITIONS),
 	    .group_initial_delay_ms = delay_ms ? delay_ms : -1,
 	    .offsets_retention_ms = config_number(c, CONFIG_OFFSETS_RETENTION) * 60000};
+	options.offsets_check_interval_ms = config_number(c, CONFIG_OFFSETS_CHECK);
+	options.transaction_expiry_ms = config_number(c, CONFIG_TRANSACTION_EXPIRY);
+	options.idle_ns = config_number(c, CONFIG_IDLE_MS) * MS_NS;
+	TRY(group_options(c, &options));
 	options.super_users = config_get(c, CONFIG_SUPER_USERS);
 	TRY(open_acl(c, &options.allow_if_no_acl));
 	TRY(security_options(c, &s->listeners, &options));

@@ -7,6 +7,7 @@
  */
 #include "consumer_rows.h"
 #include "groups.h"
+#include "broker/settings/settings.h"
 #include <stdlib.h>
 
 /* ---- what is stored -------------------------------------------------------------------------- */
@@ -126,6 +127,16 @@ static void on_random(struct consumer_group *c, void *buf, size_t len)
 	io_random(loop_io(e->groups->loop), buf, len);
 }
 
+void entry_take_settings(struct group_entry *e)
+{
+	const struct settings *s = e->groups->options.settings;
+	e->limits = e->groups->consumer_limits;
+	e->limits.session_timeout_ms = settings_group_number(
+	    s, SETTING_GROUP_SESSION, e->group.name, e->limits.session_timeout_ms);
+	e->limits.heartbeat_interval_ms = settings_group_number(
+	    s, SETTING_GROUP_HEARTBEAT, e->group.name, e->limits.heartbeat_interval_ms);
+}
+
 enum err consumer_entry_make(struct group_entry *e)
 {
 	static const struct consumer_ops ops = {
@@ -144,7 +155,8 @@ enum err consumer_entry_make(struct group_entry *e)
 	struct consumer_group *c = mem_calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
-	consumer_init(c, &ops, &e->groups->consumer_limits);
+	entry_take_settings(e);
+	consumer_init(c, &ops, &e->limits);
 	c->user = e;
 	e->consumer = c;
 	return ERR_OK;

@@ -32,13 +32,14 @@ enum {
 #define GROUPS_BYTES_MAX (512 * MIB) /* protocols and assignments of all members */
 
 struct groups_options {
-	int32_t initial_delay_ms;      /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
-	int32_t session_min_ms;        /* group.min.session.timeout.ms; 0 = 6000 */
-	int32_t session_max_ms;        /* group.max.session.timeout.ms; 0 = 1800000 */
-	int32_t consumer_session_ms;   /* group.consumer.session.timeout.ms; 0 = 45000 */
-	int32_t consumer_heartbeat_ms; /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
-	int64_t offsets_retention_ms;  /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
-	int64_t check_interval_ms;     /* offsets.retention.check.interval.ms; 0 = 10 minutes */
+	int32_t initial_delay_ms;        /* group.initial.rebalance.delay.ms; 0 = 100, -1 = none */
+	int32_t session_min_ms;          /* group.min.session.timeout.ms; 0 = 6000 */
+	int32_t session_max_ms;          /* group.max.session.timeout.ms; 0 = 1800000 */
+	int32_t consumer_session_ms;     /* group.consumer.session.timeout.ms; 0 = 45000 */
+	int32_t consumer_heartbeat_ms;   /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
+	int64_t offsets_retention_ms;    /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
+	int64_t check_interval_ms;       /* offsets.retention.check.interval.ms; 0 = 10 minutes */
+	const struct settings *settings; /* what groups have set for themselves; NULL = nothing */
 };
 
 struct offset {
@@ -89,7 +90,8 @@ struct group_entry {
 	enum err store_err;
 	/* the consumer protocol */
 	struct consumer_group *consumer; /* NULL = of the classic kind */
-	struct map rows;                 /* its durable rows, as stored */
+	struct consumer_limits limits; /* of `consumer`: the server's, and what the group has set */
+	struct map rows;               /* its durable rows, as stored */
 	struct consumer_round round;
 };
 
@@ -121,6 +123,8 @@ int64_t groups_wall_ms(const struct groups *g);
 /* ---- entries --------------------------------------------------------------------------------- */
 /* NULL when there is none. */
 struct group_entry *entry_find(const struct groups *g, struct str name);
+/* What the group has set for itself is in force: from the next heartbeat of each member. */
+void entry_take_settings(struct group_entry *e);
 /* Finds or makes. ERR_INVALID_GROUP (name too long or not text), ERR_LIMIT, ERR_NOMEM. */
 MUST_USE enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_entry);
 /* After each step on a group: sets its timer, or frees it when nothing is left of it. Do not touch

@@ -204,8 +204,7 @@ static bool fill_heartbeat(
 	struct str id = answer->member ? str_of(answer->member->id) : body->member_id;
 	r->member_id = arena_copy_str(&req->arena, id); /* the member may go before the answer */
 	r->member_epoch = answer->epoch;
-	r->heartbeat_interval_ms =
-	    answer->member ? e->groups->consumer_limits.heartbeat_interval_ms : 0;
+	r->heartbeat_interval_ms = answer->member ? e->limits.heartbeat_interval_ms : 0;
 	return r->member_id.ptr &&
 	       (!answer->with_assignment || fill_assignment(req, answer->member));
 }

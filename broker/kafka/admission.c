@@ -45,12 +45,12 @@ void admission_heard(struct conn *c)
 	list_push_back(&c->broker->admission.strangers, &c->stranger);
 }
 
-/* Counted only where there is a limit. */
+/* Counted even where there is no limit: one may be set while the server runs. */
 static enum err count_peer(struct conn *c)
 {
 	struct broker *b = c->broker;
 	struct str host = str_of(c->peer.host);
-	if (b->options.connections_per_ip_max == 0 || host.len == 0)
+	if (host.len == 0)
 		return ERR_OK;
 	struct admission_peer *p = map_get(&b->admission.peers, str_bytes(host));
 	if (p && p->count >= b->options.connections_per_ip_max)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AlterConfigs (the whole set of a topic's keys) and IncrementalAlterConfigs (set, delete, append
- * to and subtract from lists). Both end in one LOG_TOPIC_SET_CONFIG per topic. The server's own
- * settings are fixed at start.
+ * AlterConfigs (the whole set of a resource's keys) and IncrementalAlterConfigs (set, delete,
+ * append to and subtract from lists). Both end in one LOG_TOPIC_SET_CONFIG per topic, and in one
+ * batch of rows of __kappa_settings per broker or group.
  */
 #include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
-
-enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
+#include "broker/settings/settings.h"
 
 struct alter {
 	struct log_topic_req topic;
 	struct alters *owner;
 	struct str (*pairs)[2];
 	size_t count, capacity;
-	bool asked;
+	bool has_rows; /* of a broker's or a group's settings, in `put` */
+	struct log_table_put put;
 	struct str message;
 };
 struct alters {
@@ -65,61 +65,6 @@ static void pair_delete(struct alter *a, struct str key)
 	}
 }
 
-/* The next element of a comma-separated list; false at its end. */
-static bool list_next(struct str *rest, struct str *ret_element)
-{
-	if (!rest->ptr)
-		return false;
-	size_t n = 0;
-	while (n < rest->len && rest->ptr[n] != ',')
-		n++;
-	*ret_element = str_from(rest->ptr, n);
-	*rest =
-	    n < rest->len ? str_from(rest->ptr + n + 1, rest->len - n - 1) : (struct str){NULL, 0};
-	return true;
-}
-
-static bool list_has(struct str list, struct str element)
-{
-	struct str e;
-	while (list_next(&list, &e)) {
-		if (str_equal(e, element))
-			return true;
-	}
-	return false;
-}
-
-static void join(struct writer *w, struct str element)
-{
-	if (w->len > 0)
-		write_u8(w, ',');
-	write_str(w, element);
-}
-
-/* `list` with the elements of `change` appended (each once) or taken out. */
-static enum err edit_list(
-    struct alter *a, struct str list, struct str change, bool append, struct str *ret_list)
-{
-	struct writer w;
-	struct str e, rest = list.len ? list : (struct str){NULL, 0};
-	writer_init(&w, 64 * KIB);
-	while (list_next(&rest, &e)) {
-		if (append || !list_has(change, e))
-			join(&w, e);
-	}
-	rest = change;
-	while (append && list_next(&rest, &e)) {
-		if (!list_has(list, e))
-			join(&w, e);
-	}
-	enum err err = w.err;
-	*ret_list = arena_copy_str(&a->owner->req->arena, bytes_str(writer_bytes(&w)));
-	if (err == ERR_OK && !ret_list->ptr)
-		*ret_list = STR("");
-	writer_release(&w);
-	return err;
-}
-
 static bool is_list(struct str key)
 {
 	struct log_config_entry entry;
@@ -144,7 +89,8 @@ static enum err change_list(struct alter *a, const struct log_topic *t,
 		TRY(log_topic_config_get(t, c->name, value, sizeof(value), &is_set));
 		list = str_of(value);
 	}
-	TRY(edit_list(a, list, c->value, c->config_operation == OP_APPEND, &edited));
+	TRY(config_list_edit(
+	    a->owner->req, list, c->value, c->config_operation == SETTING_APPEND, &edited));
 	pair_set(a, c->name, edited);
 	return ERR_OK;
 }
@@ -152,17 +98,17 @@ static enum err change_list(struct alter *a, const struct log_topic *t,
 static enum err change_one(struct alter *a, const struct log_topic *t,
     const struct incremental_alter_configs_request_config *c)
 {
-	if (c->config_operation == OP_DELETE) {
+	if (c->config_operation == SETTING_DELETE) {
 		pair_delete(a, c->name);
 		return ERR_OK;
 	}
 	if (!c->value.ptr)
 		return err_note(ERR_INVALID_CONFIG, "no value for " STR_FMT, STR_ARG(c->name));
-	if (c->config_operation == OP_SET) {
+	if (c->config_operation == SETTING_SET) {
 		pair_set(a, c->name, c->value);
 		return ERR_OK;
 	}
-	if (c->config_operation == OP_APPEND || c->config_operation == OP_SUBTRACT)
+	if (c->config_operation == SETTING_APPEND || c->config_operation == SETTING_SUBTRACT)
 		return change_list(a, t, c);
 	return err_note(ERR_INVALID_REQUEST, "unknown operation %d", c->config_operation);
 }
@@ -170,22 +116,13 @@ static enum err change_one(struct alter *a, const struct log_topic *t,
 /* ---- both requests --------------------------------------------------------------------------- */
 
 /* The topic to change, with room for `extra` keys beside those it has; NULL: refused. */
-static const struct log_topic *target(struct alter *a, int8_t type, struct str name, size_t extra)
+static const struct log_topic *target(struct alter *a, struct str name, size_t extra)
 {
 	struct request *req = a->owner->req;
 	enum err err = ERR_OK;
 	a->topic.op = LOG_TOPIC_SET_CONFIG;
 	a->topic.name = name;
 	a->topic.done = NULL;
-	if (type != RESOURCE_TOPIC) {
-		err = access_cluster(req);
-		refuse(a, err != ERR_OK ? err
-		                        : err_note(ERR_INVALID_REQUEST,
-		                              "only topics can be changed while the "
-		                              "server runs; its own settings are in its "
-		                              "configuration file"));
-		return NULL;
-	}
 	const struct log_topic *t = topic_named(req, name, (struct log_uuid){{0}}, &err);
 	if (t && t->internal)
 		err = err_note(ERR_POLICY_VIOLATION, "internal topics cannot be changed");
@@ -212,6 +149,45 @@ static enum err copy_set(struct alter *a, const struct log_topic *t)
 	}
 	a->count = t->set_config_count;
 	return ERR_OK;
+}
+
+/* Whose settings they are, and may the client change them? */
+static enum err owner_of(
+    const struct request *req, int8_t type, struct str name, struct setting_owner *ret_owner)
+{
+	*ret_owner = (struct setting_owner){.scope = SETTING_GROUP, .group = name};
+	if (type == RESOURCE_GROUP) {
+		TRY(access_group(req, name));
+		if (name.len > 0 && name.len <= SETTING_GROUP_MAX && str_is_utf8(name))
+			return ERR_OK;
+		return err_note(ERR_INVALID_REQUEST, "a group has a name");
+	}
+	TRY(access_cluster(req));
+	if (type != RESOURCE_BROKER)
+		return err_note(
+		    ERR_INVALID_REQUEST, "resource type %d cannot be changed here", type);
+	if (!request_names_broker(req, name))
+		return err_note(
+		    ERR_INVALID_REQUEST, "broker " STR_FMT " is not there", STR_ARG(name));
+	ret_owner->scope = name.len ? SETTING_BROKER : SETTING_BROKERS;
+	return ERR_OK;
+}
+
+/* The change of a broker or a group, as rows. */
+static void settings_target(
+    struct alter *a, int8_t type, struct str name, struct setting_change *change)
+{
+	struct request *req = a->owner->req;
+	struct setting_rows rows = {.count = 0};
+	enum err err = owner_of(req, type, name, &change->owner);
+	if (err == ERR_OK)
+		err = setting_change_rows(req, change, &rows);
+	if (err != ERR_OK) {
+		refuse(a, err);
+		return;
+	}
+	a->has_rows = true;
+	a->put = (struct log_table_put){.rows = rows.rows, .row_count = rows.count};
 }
 
 static void finish(struct alters *all)
@@ -256,6 +232,35 @@ static void on_altered(struct log_topic_req *topic)
 		finish(a->owner);
 }
 
+static void on_set(struct log_table_put *put)
+{
+	struct alter *a = CONTAINER_OF(put, struct alter, put);
+	if (put->err != ERR_OK)
+		refuse(a, put->err);
+	ASSERT(a->owner->pending > 0);
+	if (--a->owner->pending == 0)
+		finish(a->owner);
+}
+
+static void submit_topic(struct alters *all, struct alter *a, bool validate_only)
+{
+	a->topic.configs = (const struct str(*)[2])a->pairs;
+	a->topic.config_count = a->count;
+	a->topic.validate_only = validate_only;
+	a->topic.done = on_altered;
+	all->pending++;
+	log_topic_submit(all->req->log, &a->topic);
+}
+
+static void submit_rows(struct alters *all, struct alter *a, bool validate_only)
+{
+	if (validate_only || a->put.row_count == 0)
+		return;
+	a->put.done = on_set;
+	all->pending++;
+	log_table_put(all->req->broker->settings->table, &a->put);
+}
+
 static void submit(struct alters *all, bool validate_only)
 {
 	all->pending = 1;
@@ -263,15 +268,10 @@ static void submit(struct alters *all, bool validate_only)
 		struct alter *a = &all->alter[i];
 		if (a->topic.err != ERR_OK)
 			continue;
-		a->topic.configs = (const struct str(*)[2])a->pairs;
-		a->topic.config_count = a->count;
-		a->topic.validate_only = validate_only;
-		a->topic.done = on_altered;
-		all->pending++;
-	}
-	for (uint32_t i = 0; i < all->count; i++) {
-		if (all->alter[i].topic.done)
-			log_topic_submit(all->req->log, &all->alter[i].topic);
+		if (a->has_rows)
+			submit_rows(all, a, validate_only);
+		else
+			submit_topic(all, a, validate_only);
 	}
 	if (--all->pending == 0)
 		finish(all);
@@ -290,6 +290,25 @@ static struct alters *alters_new(struct request *req, uint32_t count)
 	return all->alter ? all : NULL;
 }
 
+static struct setting_op *ops_new(struct alter *a, size_t count)
+{
+	struct setting_op *ops = request_alloc(a->owner->req, count * sizeof(*ops));
+	if (!ops)
+		refuse(a, ERR_LIMIT);
+	return ops;
+}
+
+static void replace_settings(struct alter *a, const struct alter_configs_request_resource *in)
+{
+	struct setting_op *ops = ops_new(a, in->configs.count);
+	struct setting_change change = {.whole = true, .ops = ops, .op_count = in->configs.count};
+	for (uint32_t i = 0; ops && i < in->configs.count; i++)
+		ops[i] = (struct setting_op){in->configs.at[i].name, in->configs.at[i].value,
+		    in->configs.at[i].value.ptr ? SETTING_SET : SETTING_DELETE};
+	if (ops)
+		settings_target(a, in->resource_type, in->resource_name, &change);
+}
+
 void handle_alter_configs(struct request *req)
 {
 	const struct alter_configs_request *body = req->body;
@@ -301,14 +320,37 @@ void handle_alter_configs(struct request *req)
 	for (uint32_t i = 0; i < all->count; i++) {
 		const struct alter_configs_request_resource *in = &body->resources.at[i];
 		struct alter *a = &all->alter[i];
-		if (!target(a, in->resource_type, in->resource_name, in->configs.count))
-			continue;
-		for (uint32_t j = 0; j < in->configs.count; j++) {
-			if (in->configs.at[j].value.ptr)
-				pair_set(a, in->configs.at[j].name, in->configs.at[j].value);
-		}
+		if (in->resource_type != RESOURCE_TOPIC)
+			replace_settings(a, in);
+		else if (target(a, in->resource_name, in->configs.count))
+			for (uint32_t j = 0; j < in->configs.count; j++)
+				if (in->configs.at[j].value.ptr)
+					pair_set(
+					    a, in->configs.at[j].name, in->configs.at[j].value);
 	}
 	submit(all, body->validate_only);
+}
+
+static void edit_settings(
+    struct alter *a, const struct incremental_alter_configs_request_resource *in)
+{
+	struct setting_op *ops = ops_new(a, in->configs.count);
+	struct setting_change change = {.ops = ops, .op_count = in->configs.count};
+	for (uint32_t i = 0; ops && i < in->configs.count; i++)
+		ops[i] = (struct setting_op){in->configs.at[i].name, in->configs.at[i].value,
+		    in->configs.at[i].config_operation};
+	if (ops)
+		settings_target(a, in->resource_type, in->resource_name, &change);
+}
+
+static void edit_topic(struct alter *a, const struct incremental_alter_configs_request_resource *in)
+{
+	const struct log_topic *t = target(a, in->resource_name, in->configs.count);
+	enum err err = t ? copy_set(a, t) : ERR_OK;
+	for (uint32_t i = 0; t && err == ERR_OK && i < in->configs.count; i++)
+		err = change_one(a, t, &in->configs.at[i]);
+	if (err != ERR_OK)
+		refuse(a, err);
 }
 
 void handle_incremental_alter_configs(struct request *req)
@@ -322,14 +364,10 @@ void handle_incremental_alter_configs(struct request *req)
 	for (uint32_t i = 0; i < all->count; i++) {
 		const struct incremental_alter_configs_request_resource *in =
 		    &body->resources.at[i];
-		struct alter *a = &all->alter[i];
-		const struct log_topic *t =
-		    target(a, in->resource_type, in->resource_name, in->configs.count);
-		enum err err = t ? copy_set(a, t) : ERR_OK;
-		for (uint32_t j = 0; t && err == ERR_OK && j < in->configs.count; j++)
-			err = change_one(a, t, &in->configs.at[j]);
-		if (err != ERR_OK)
-			refuse(a, err);
+		if (in->resource_type == RESOURCE_TOPIC)
+			edit_topic(&all->alter[i], in);
+		else
+			edit_settings(&all->alter[i], in);
 	}
 	submit(all, body->validate_only);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DescribeConfigs: every configuration of a topic or of this server, with its origin. The topic's
- * come from the log's table; the server's are what it was started with.
+ * DescribeConfigs: every configuration of a topic, of this server or of a group, with its origin.
+ * The topic's come from the log's table; the server's are what it was started with, or has been set
+ * since; a group's are its own or the server's.
  */
 #include "broker/auth/access.h"
+#include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
+#include "broker/settings/settings.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -34,34 +37,49 @@ static bool is_asked(const struct describe_configs_request_resource *resource, s
 	return false;
 }
 
-/* One configuration to report. */
-struct setting {
+enum { LAYERS_MAX = 3 };
+/* One configuration to report: what says so first, and what would say so without it. */
+struct shown {
 	const char *key, *type, *doc;
-	const char *value;
-	int8_t source;
+	struct {
+		struct str value;
+		int8_t source;
+	} layer[LAYERS_MAX];
+	const char *last_key; /* under which the last layer says so; NULL = key */
+	uint32_t layers;
 	bool read_only;
 };
 
+static void shown_add(struct shown *s, struct str value, int8_t source)
+{
+	if (!value.ptr)
+		return;
+	ASSERT(s->layers < LAYERS_MAX);
+	s->layer[s->layers].value = value;
+	s->layer[s->layers++].source = source;
+}
+
 static bool add(
-    struct request *req, struct describe_configs_response_result *out, const struct setting *s)
+    struct request *req, struct describe_configs_response_result *out, const struct shown *s)
 {
 	const struct describe_configs_request *body = req->body;
 	struct describe_configs_response_config *c = &out->configs.at[out->configs.count++];
 	c->name = request_text(req, "%s", s->key);
-	c->value = request_text(req, "%s", s->value);
+	c->value = request_text(req, STR_FMT, STR_ARG(s->layer[0].value));
 	c->read_only = s->read_only;
-	c->config_source = s->source;
+	c->config_source = s->layer[0].source;
 	c->config_type = type_code(s->type);
 	if (body->include_documentation)
 		c->documentation = request_text(req, "%s", s->doc);
-	c->synonyms.at = request_new(req, &describe_configs_response_synonym_shape, 1);
+	c->synonyms.at = request_new(req, &describe_configs_response_synonym_shape, LAYERS_MAX);
 	if (!c->synonyms.at || !c->value.ptr)
 		return false;
-	if (body->include_synonyms) {
-		c->synonyms.count = 1;
-		c->synonyms.at[0].name = c->name;
-		c->synonyms.at[0].value = c->value;
-		c->synonyms.at[0].source = s->source;
+	for (uint32_t i = 0; body->include_synonyms && i < s->layers; i++) {
+		struct describe_configs_response_synonym *to = &c->synonyms.at[c->synonyms.count++];
+		bool other = s->last_key && i + 1 == s->layers;
+		to->name = other ? str_of(s->last_key) : c->name;
+		to->value = request_text(req, STR_FMT, STR_ARG(s->layer[i].value));
+		to->source = s->layer[i].source;
 	}
 	return true;
 }
@@ -83,11 +101,8 @@ static bool fill_topic(struct request *req,
 		if (log_topic_config_get(t, str_of(entry.key), value, sizeof(value), &is_set) !=
 		    ERR_OK)
 			continue;
-		struct setting s = {.key = entry.key,
-		    .type = entry.type,
-		    .doc = entry.doc,
-		    .value = value,
-		    .source = is_set ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT};
+		struct shown s = {.key = entry.key, .type = entry.type, .doc = entry.doc};
+		shown_add(&s, str_of(value), is_set ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT);
 		if (!add(req, out, &s))
 			return false;
 	}
@@ -121,10 +136,10 @@ static const char *default_key(const char *topic_key)
 	return topic_key;
 }
 
-enum { BROKER_SETTINGS_MAX = 64 };
+enum { BROKER_SETTINGS_MAX = 80 };
 
 struct broker_settings {
-	struct setting at[BROKER_SETTINGS_MAX];
+	struct shown at[BROKER_SETTINGS_MAX];
 	char text[BROKER_SETTINGS_MAX][300];
 	size_t count;
 };
@@ -137,12 +152,9 @@ static void PRINTF(5, 6) setting(struct broker_settings *all, const char *key, c
 	va_start(ap, fmt);
 	vsnprintf(all->text[all->count], sizeof(all->text[0]), fmt, ap);
 	va_end(ap);
-	all->at[all->count] = (struct setting){.key = key,
-	    .type = type,
-	    .doc = doc,
-	    .value = all->text[all->count],
-	    .source = CONFIG_SOURCE_BROKER,
-	    .read_only = true};
+	all->at[all->count] =
+	    (struct shown){.key = key, .type = type, .doc = doc, .read_only = true};
+	shown_add(&all->at[all->count], str_of(all->text[all->count]), CONFIG_SOURCE_BROKER);
 	all->count++;
 }
 
@@ -161,6 +173,88 @@ static void default_settings(const struct log *log, struct broker_settings *all)
 	}
 }
 
+static void group_settings(const struct broker *b, struct broker_settings *all)
+{
+	const struct groups *g = b->groups;
+	setting(all, "group.initial.rebalance.delay.ms", "int",
+	    "How long a new group waits for members.", "%d", g->limits.initial_delay_ms);
+	setting(all, "group.min.session.timeout.ms", "int",
+	    "Shortest session of a member of the classic protocol.", "%d",
+	    g->limits.session_min_ms);
+	setting(all, "group.max.session.timeout.ms", "int",
+	    "Longest session of a member of the classic protocol.", "%d", g->limits.session_max_ms);
+	setting(all, "group.max.size", "int", "Members of a group.", "%zu", g->limits.members_max);
+	setting(all, "group.consumer.session.timeout.ms", "int",
+	    "After which silence a member of the consumer protocol is gone.", "%d",
+	    g->consumer_limits.session_timeout_ms);
+	setting(all, "group.consumer.min.session.timeout.ms", "int", "Least that a group may set.",
+	    "%d", b->settings->session.min);
+	setting(all, "group.consumer.max.session.timeout.ms", "int", "Most that a group may set.",
+	    "%d", b->settings->session.max);
+	setting(all, "group.consumer.heartbeat.interval.ms", "int",
+	    "How often members of the consumer protocol report.", "%d",
+	    g->consumer_limits.heartbeat_interval_ms);
+	setting(all, "group.consumer.min.heartbeat.interval.ms", "int",
+	    "Least that a group may set.", "%d", b->settings->heartbeat.min);
+	setting(all, "group.consumer.max.heartbeat.interval.ms", "int",
+	    "Most that a group may set.", "%d", b->settings->heartbeat.max);
+	setting(all, "group.consumer.max.size", "int",
+	    "Members of a group of the consumer protocol.", "%zu", g->consumer_limits.members_max);
+	setting(all, "group.consumer.assignors", "list", "What the server assigns by.",
+	    "uniform,range");
+	setting(all, "group.coordinator.rebalance.protocols", "list",
+	    "Protocols of groups that are served.", "classic,consumer");
+	setting(all, "offsets.retention.minutes", "int",
+	    "How long an empty group keeps its offsets.", "%lld",
+	    (long long)(g->options.offsets_retention_ms / 60000));
+	setting(all, "offsets.retention.check.interval.ms", "long", "How often that is looked at.",
+	    "%lld", (long long)g->options.check_interval_ms);
+	setting(all, "offset.metadata.max.bytes", "int", "Longest metadata of an offset.", "%d",
+	    OFFSET_METADATA_MAX);
+	setting(all, "offsets.topic.num.partitions", "int", "Partitions of __consumer_offsets.",
+	    "%d", OFFSETS_PARTITIONS);
+}
+
+static void connection_settings(const struct broker_options *o, struct broker_settings *all)
+{
+	setting(all, "socket.request.max.bytes", "int", "Longest request.", "%zu",
+	    o->request_bytes_max);
+	setting(all, "fetch.max.bytes", "int",
+	    "Longest answer to a fetch, apart from a first batch.", "%zu", o->fetch_bytes_max);
+	setting(all, "max.incremental.fetch.session.cache.slots", "int",
+	    "Fetch sessions that are remembered.", "%u", o->fetch_sessions_max);
+	setting(all, "max.connections", "int", "Connections at a time.", "%u", o->connections_max);
+	setting(all, "max.connections.per.ip", "int", "Of them from one address.", "%u",
+	    o->connections_per_ip_max);
+	setting(all, "connections.max.idle.ms", "long",
+	    "Idle connections are closed after this time.", "%lld",
+	    (long long)(o->idle_ns / MS_NS));
+	setting(all, "connections.max.reauth.ms", "long",
+	    "How long an authentication holds; 0: for ever.", "%lld",
+	    (long long)(o->sasl.session_ns / MS_NS));
+	setting(all, "connection.failed.authentication.delay.ms", "int",
+	    "How long a client that could not prove who it is waits for the answer.", "%lld",
+	    (long long)(o->sasl.refusal_delay_ns / MS_NS));
+}
+
+/* What stands before the configuration file: all->at has that as its only layer. */
+static void overlay(const struct settings *s, struct broker_settings *all)
+{
+	const struct setting_owner broker = {.scope = SETTING_BROKER},
+	                           brokers = {.scope = SETTING_BROKERS};
+	for (size_t i = 0; i < all->count; i++) {
+		enum setting_id id;
+		struct shown *at = &all->at[i];
+		if (!setting_find(str_of(at->key), false, &id))
+			continue;
+		at->layers = 0;
+		at->read_only = false;
+		shown_add(at, settings_own(s, id, &broker), CONFIG_SOURCE_SET_BROKER);
+		shown_add(at, settings_own(s, id, &brokers), CONFIG_SOURCE_SET_BROKERS);
+		shown_add(at, str_of(s->fixed[id]), CONFIG_SOURCE_BROKER);
+	}
+}
+
 static void broker_settings(const struct request *req, struct broker_settings *all)
 {
 	const struct broker_options *o = &req->broker->options;
@@ -174,6 +268,8 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	    protocol, l->options.host, l->port);
 	setting(all, "advertised.listeners", "list", "Where such clients reach it.",
 	    "%s://" STR_FMT ":%d", protocol, STR_ARG(here.host), here.port);
+	setting(
+	    all, "log.dirs", "string", "Data directory.", "%s", o->data_dir ? o->data_dir : "data");
 	setting(all, "num.partitions", "int", "Partitions of topics created without a count.", "%d",
 	    o->default_partitions);
 	setting(all, "auto.create.topics.enable", "boolean",
@@ -181,16 +277,40 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	setting(all, "default.replication.factor", "int", "There is one copy.", "1");
 	setting(all, "min.insync.replicas", "int", "There is one copy.", "1");
 	setting(all, "offsets.topic.replication.factor", "int", "There is one copy.", "1");
+	setting(all, "transaction.state.log.replication.factor", "int", "There is one copy.", "1");
 	setting(all, "delete.topic.enable", "boolean", "Whether topics can be deleted.", "true");
-	setting(all, "socket.request.max.bytes", "int", "Longest request.", "%zu",
-	    o->request_bytes_max);
-	setting(all, "fetch.max.bytes", "int",
-	    "Longest answer to a fetch, apart from a first batch.", "%zu", o->fetch_bytes_max);
-	setting(all, "max.connections", "int", "Connections at a time.", "%u", o->connections_max);
-	setting(all, "connections.max.idle.ms", "long",
-	    "Idle connections are closed after this time.", "%lld",
-	    (long long)(o->idle_ns / MS_NS));
+	setting(all, "transaction.max.timeout.ms", "int",
+	    "Longest time that a client may give its transactions.", "%d",
+	    o->transaction_timeout_max_ms);
+	connection_settings(o, all);
+	group_settings(req->broker, all);
 	default_settings(req->log, all);
+	overlay(req->broker->settings, all);
+}
+
+bool broker_setting_exists(const struct request *req, struct str key)
+{
+	struct broker_settings all;
+	bool found = false;
+	broker_settings(req, &all);
+	for (size_t i = 0; i < all.count; i++)
+		found |= str_equal(str_of(all.at[i].key), key);
+	return found;
+}
+
+/* Without a name: only what has been set for all brokers. */
+static bool is_for(const struct describe_configs_request_resource *resource, struct shown *s)
+{
+	if (resource->resource_name.len > 0)
+		return true;
+	uint32_t i = 0;
+	while (i < s->layers && s->layer[i].source != CONFIG_SOURCE_SET_BROKERS)
+		i++;
+	if (i == s->layers)
+		return false;
+	s->layer[0] = s->layer[i];
+	s->layers = 1;
+	return true;
 }
 
 static bool fill_broker(struct request *req,
@@ -201,18 +321,47 @@ static bool fill_broker(struct request *req,
 	broker_settings(req, &all);
 	out->configs.at = request_new(req, &describe_configs_response_config_shape, all.count);
 	for (size_t i = 0; out->configs.at && i < all.count; i++) {
-		if (is_asked(resource, str_of(all.at[i].key)) && !add(req, out, &all.at[i]))
+		if (is_asked(resource, str_of(all.at[i].key)) && is_for(resource, &all.at[i]) &&
+		    !add(req, out, &all.at[i]))
 			return false;
 	}
 	return out->configs.at != NULL;
 }
 
-static bool names_a_broker(const struct request *req, struct str name)
+/* ---- a group's ------------------------------------------------------------------------------- */
+
+/* It need not be there: what is set for a name holds for the group that will have it. */
+static bool fill_group(struct request *req,
+    const struct describe_configs_request_resource *resource,
+    struct describe_configs_response_result *out)
 {
-	int64_t id, first = req->broker->options.node_id;
-	return name.len == 0 || (str_to_i64(name, &id) && id >= first &&
-	                            id < first + (int64_t)request_node_count(req));
+	const struct broker *b = req->broker;
+	const struct setting_owner owner = {
+	    .scope = SETTING_GROUP, .group = resource->resource_name};
+	out->configs.at = request_new(req, &describe_configs_response_config_shape, SETTING_COUNT);
+	for (enum setting_id id = 0; out->configs.at && id < SETTING_COUNT; id++) {
+		const struct setting_def *d = setting_def(id);
+		char standard[24];
+		if (!d->group || !is_asked(resource, str_of(d->key)))
+			continue;
+		snprintf(standard, sizeof(standard), "%d",
+		    id == SETTING_GROUP_SESSION ? b->groups->consumer_limits.session_timeout_ms
+		                                : b->groups->consumer_limits.heartbeat_interval_ms);
+		struct shown s = {.key = d->key,
+		    .type = setting_type(id),
+		    .doc = d->doc,
+		    .last_key = id == SETTING_GROUP_SESSION
+		                    ? "group.consumer.session.timeout.ms"
+		                    : "group.consumer.heartbeat.interval.ms"};
+		shown_add(&s, settings_own(b->settings, id, &owner), CONFIG_SOURCE_GROUP);
+		shown_add(&s, str_of(standard), CONFIG_SOURCE_DEFAULT);
+		if (!add(req, out, &s))
+			return false;
+	}
+	return out->configs.at != NULL;
 }
+
+/* ---- the request ----------------------------------------------------------------------------- */
 
 /* False: no memory. */
 static bool fill(struct request *req, const struct describe_configs_request_resource *resource,
@@ -226,10 +375,17 @@ static bool fill(struct request *req, const struct describe_configs_request_reso
 		    topic_named(req, resource->resource_name, (struct log_uuid){{0}}, &err);
 		if (t)
 			return fill_topic(req, resource, t, out);
+	} else if (resource->resource_type == RESOURCE_GROUP) {
+		err = access_group(req, resource->resource_name);
+		if (err == ERR_OK && resource->resource_name.len > 0 &&
+		    resource->resource_name.len <= SETTING_GROUP_MAX)
+			return fill_group(req, resource, out);
+		if (err == ERR_OK)
+			err = err_note(ERR_INVALID_REQUEST, "a group has a name");
 	} else if ((err = access_cluster(req)) != ERR_OK) {
 		/* said below */
 	} else if (resource->resource_type == RESOURCE_BROKER) {
-		if (names_a_broker(req, resource->resource_name))
+		if (request_names_broker(req, resource->resource_name))
 			return fill_broker(req, resource, out);
 		err = err_note(ERR_INVALID_REQUEST, "broker " STR_FMT " is not there",
 		    STR_ARG(resource->resource_name));

@@ -45,7 +45,14 @@ enum {
 	RESOURCE_GROUP = 32
 };
 /* Kafka's DescribeConfigsResponse.ConfigSource */
-enum { CONFIG_SOURCE_TOPIC = 1, CONFIG_SOURCE_BROKER = 4, CONFIG_SOURCE_DEFAULT = 5 };
+enum {
+	CONFIG_SOURCE_TOPIC = 1,
+	CONFIG_SOURCE_SET_BROKER = 2,
+	CONFIG_SOURCE_SET_BROKERS = 3,
+	CONFIG_SOURCE_BROKER = 4,
+	CONFIG_SOURCE_DEFAULT = 5,
+	CONFIG_SOURCE_GROUP = 8
+};
 
 /* Where the client of `req` reaches this broker. The host lives as long as the request. */
 struct endpoint {
@@ -92,5 +99,13 @@ struct str broker_cluster_id(const struct broker *b);
  */
 const struct log_topic *topic_named(
     const struct request *req, struct str name, struct log_uuid id, enum err *ret_err);
+/* Whether a resource of type broker has that name; empty: all of them. */
+bool request_names_broker(const struct request *req, struct str name);
+/* Whether DescribeConfigs tells of a setting of that name of the broker. */
+bool broker_setting_exists(const struct request *req, struct str key);
+/* `list` with the elements of `change` appended (each once) or taken out, in the request's arena.
+ */
+MUST_USE enum err config_list_edit(
+    struct request *req, struct str list, struct str change, bool append, struct str *ret_list);
 /* The message for an error, made of its text and the chain's context. */
 struct str request_error_text(struct request *req, enum err err);

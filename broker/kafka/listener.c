@@ -7,6 +7,7 @@
 #include "broker/groups/groups.h"
 #include "broker/kafka/handlers.h"
 #include "broker/quotas/quotas.h"
+#include "broker/settings/settings.h"
 #include "broker/transactions/transactions.h"
 
 static const int64_t ACCEPT_PAUSE_NS =
@@ -249,6 +250,8 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 		o->default_partitions = 1;
 	if (o->connections_max == 0)
 		o->connections_max = 10000;
+	if (o->connections_per_ip_max == 0)
+		o->connections_per_ip_max = INT32_MAX;
 	if (o->strangers_max == 0)
 		o->strangers_max = o->connections_max / 2 + 1;
 	if (o->request_bytes_max == 0)
@@ -273,6 +276,16 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 		    BROKER_SASL_PLAIN | BROKER_SASL_SCRAM_256 | BROKER_SASL_SCRAM_512;
 	if (o->sasl.refusal_delay_ns == 0)
 		o->sasl.refusal_delay_ns = 100 * MS_NS;
+	if (o->consumer_session_min_ms == 0)
+		o->consumer_session_min_ms = 45000;
+	if (o->consumer_session_max_ms == 0)
+		o->consumer_session_max_ms = 60000;
+	if (o->consumer_heartbeat_min_ms == 0)
+		o->consumer_heartbeat_min_ms = 5000;
+	if (o->consumer_heartbeat_max_ms == 0)
+		o->consumer_heartbeat_max_ms = 15000;
+	if (o->transaction_timeout_max_ms == 0)
+		o->transaction_timeout_max_ms = 900000;
 	if (o->authentication_ns == 0)
 		o->authentication_ns = 30 * S_NS;
 	if (o->idle_ns == 0)
@@ -288,6 +301,7 @@ static void broker_free(struct broker *b)
 	groups_close(b->groups);
 	auth_close(b->auth);
 	quotas_close(b->quotas);
+	settings_close(b->settings);
 	admission_release(&b->admission);
 	security_release(b);
 	for (size_t i = 0; i < b->listener_count; i++)
@@ -311,8 +325,27 @@ static enum err open_groups(struct broker *b)
 	    .consumer_heartbeat_ms = b->options.consumer_heartbeat_ms,
 	    .offsets_retention_ms = b->options.offsets_retention_ms,
 	    .check_interval_ms = b->options.offsets_check_interval_ms,
+	    .settings = b->settings,
 	};
 	return groups_open(b->loop, b->log, &o, &b->groups);
+}
+
+static enum err open_settings(struct broker *b)
+{
+	const struct broker_options *o = &b->options;
+	return settings_open(b->log,
+	    (struct setting_bounds){o->consumer_session_min_ms, o->consumer_session_max_ms},
+	    (struct setting_bounds){o->consumer_heartbeat_min_ms, o->consumer_heartbeat_max_ms},
+	    &b->settings);
+}
+
+/* Once there is what they have their effect on. */
+static enum err start_settings(struct broker *b)
+{
+	const struct broker_options *o = &b->options;
+	TRY(settings_fix(b->settings, SETTING_CONNECTIONS, o->connections_max));
+	TRY(settings_fix(b->settings, SETTING_CONNECTIONS_PER_IP, o->connections_per_ip_max));
+	return settings_start(b->settings, settings_obey, b);
 }
 
 static enum err open_transactions(struct broker *b)
@@ -349,8 +382,10 @@ static enum err start(struct broker *b, const struct broker_options *options)
 	TRY(security_open(b, options));
 	TRY(open_auth(b, options));
 	TRY(quotas_open(b->log, &b->quotas));
+	TRY(open_settings(b));
 	TRY(open_groups(b));
 	TRY(open_transactions(b));
+	TRY(start_settings(b));
 	TRY(open_listeners(b, options));
 	for (size_t i = 0; i < b->listener_count; i++)
 		accept_next(&b->listeners[i]);

@@ -56,6 +56,13 @@ enum err request_check_brokers(const struct request *req, const int32_t *ids, ui
 	return ERR_OK;
 }
 
+bool request_names_broker(const struct request *req, struct str name)
+{
+	int64_t id, first = req->broker->options.node_id;
+	return name.len == 0 || (str_to_i64(name, &id) && id >= first &&
+	                            id < first + (int64_t)request_node_count(req));
+}
+
 bool request_nodes(struct request *req, struct nodes *ret_nodes)
 {
 	const struct listener *here = conn_listener(req->conn);

@@ -155,6 +155,7 @@ struct security;
 struct tls_server;
 struct groups;
 struct quotas;
+struct settings;
 struct transactions;
 struct broker {
 	struct loop *loop;
@@ -166,10 +167,11 @@ struct broker {
 	struct quotas *quotas;
 	struct request *running; /* a handler of it is at work, since running_ns */
 	int64_t running_ns;
+	struct settings *settings;
 	struct crypto_queue crypto;
 	struct admission admission;
 	struct tls_server *tls; /* NULL: no listener has TLS */
-	struct jwks *jwks;      /* NULL: no bearer tokens */
+	struct jwks *jwks;                                           /* NULL: no bearer tokens */
 	struct security *security;
 	struct broker_health {
 		struct loop_timer beat;
