@@ -27,6 +27,7 @@ static inline bool broker_protocol_tls(enum broker_protocol p)
 }
 const char *broker_protocol_name(enum broker_protocol p);
 
+struct broker_tls_options;
 enum { BROKER_LISTENERS_MAX = 16 };
 struct broker_listener {
 	enum broker_protocol protocol;
@@ -34,6 +35,7 @@ struct broker_listener {
 	uint16_t port;                        /* 0 = any free one: broker_port tells */
 	const char *advertised_host;          /* NULL = the address each client connected to */
 	uint16_t advertised_port;             /* 0 = the port it connected to */
+	const struct broker_tls_options *tls; /* NULL = broker_options.tls */
 };
 
 /*
@@ -85,6 +87,7 @@ struct broker_tls_options {
 	const char *authorities_path; /* who signs clients' certificates; NULL = nobody */
 	enum broker_client_auth client_auth;
 	bool only_1_2, only_1_3;
+	const char *name_rules; /* ssl.principal.mapping.rules; NULL = DEFAULT */
 };
 
 struct broker_options {

@@ -76,8 +76,86 @@ static const char *nearest(const char *key)
 	return best;
 }
 
+/* ---- listener.name.NAME.KEY ------------------------------------------------------------------ */
+
+static void small_letters(const char *from, size_t len, char *to)
+{
+	for (size_t i = 0; i < len; i++)
+		to[i] = from[i] >= 'A' && from[i] <= 'Z' ? (char)(from[i] + 32) : from[i];
+	to[len] = 0;
+}
+
+static struct config_listener_key *listener_key(
+    const struct config *c, const char *listener, enum config_key key)
+{
+	for (size_t i = 0; i < c->listener_key_count; i++) {
+		struct config_listener_key *k = &c->listener_keys[i];
+		if (k->key == key && strcmp(k->listener, listener) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+static enum err set_of_listener(
+    struct config *c, const char *listener, enum config_key key, const char *value)
+{
+	TRY(check_value(key, value));
+	struct config_listener_key *at = listener_key(c, listener, key);
+	char *copy = mem_strdup(str_of(value));
+	if (!copy)
+		return ERR_NOMEM;
+	if (!at && c->listener_key_count < CONFIG_LISTENER_KEYS_MAX) {
+		void *more = mem_realloc(
+		    c->listener_keys, (c->listener_key_count + 1) * sizeof(*c->listener_keys));
+		if (more) {
+			c->listener_keys = more;
+			at = &c->listener_keys[c->listener_key_count++];
+			*at = (struct config_listener_key){.key = key};
+			memcpy(at->listener, listener, strlen(listener) + 1);
+		}
+	}
+	if (!at) {
+		mem_free(copy);
+		return err_note(ERR_LIMIT, "keys of listeners");
+	}
+	mem_free(at->value);
+	at->value = copy;
+	return ERR_OK;
+}
+
+/* `rest` is "NAME.KEY". */
+static enum err set_listener_key(struct config *c, const char *rest, const char *value)
+{
+	char listener[64];
+	const char *dot = strchr(rest, '.');
+	if (!dot || dot == rest || (size_t)(dot - rest) >= sizeof listener)
+		return err_note(ERR_INVALID_CONFIG, "listener.name.%s: NAME.KEY is expected", rest);
+	small_letters(rest, (size_t)(dot - rest), listener);
+	for (size_t k = 0; k < CONFIG_COUNT; k++)
+		if (strncmp(keys[k].key, "ssl.", 4) == 0 && strcmp(keys[k].key, dot + 1) == 0)
+			return set_of_listener(c, listener, (enum config_key)k, value);
+	return err_note(ERR_NOT_YET,
+	    "listener.name.%s is not obeyed: a listener alone can have the keys that begin with "
+	    "ssl. and are in broker/SECURITY.md",
+	    rest);
+}
+
+const char *config_get_of(const struct config *c, const char *listener, enum config_key key)
+{
+	char name[64];
+	size_t len = strlen(listener);
+	ASSERT(len < sizeof name);
+	small_letters(listener, len, name);
+	const struct config_listener_key *own = listener_key(c, name, key);
+	return own ? own->value : config_get(c, key);
+}
+
+/* ---- all keys -------------------------------------------------------------------------------- */
+
 static enum err set_by_key(struct config *c, const char *key, const char *value, const char *origin)
 {
+	if (strncmp(key, "listener.name.", 14) == 0)
+		return set_listener_key(c, key + 14, value);
 	for (size_t k = 0; k < CONFIG_COUNT; k++)
 		if (strcmp(keys[k].key, key) == 0)
 			return set(c, k, value, origin);
@@ -167,7 +245,7 @@ static enum err load_flags(struct config *c, const struct cli *cli)
 
 enum err config_load(struct config *c, const struct cli *cli)
 {
-	*c = (struct config){{0}, {0}};
+	*c = (struct config){{0}, {0}, NULL, 0};
 	char in_data[4096];
 	const char *file = cli_get(cli, "config", NULL), *data = cli_get(cli, "data", NULL);
 	snprintf(in_data, sizeof in_data, "%s/kappa.conf", data ? data : ".");
@@ -193,6 +271,11 @@ void config_release(struct config *c)
 		mem_free(c->value[k]);
 		c->value[k] = NULL;
 	}
+	for (size_t i = 0; i < c->listener_key_count; i++)
+		mem_free(c->listener_keys[i].value);
+	mem_free(c->listener_keys);
+	c->listener_keys = NULL;
+	c->listener_key_count = 0;
 }
 
 const char *config_name(enum config_key key)

@@ -4,7 +4,7 @@
  * The server's configuration: flag > environment (KAPPA_LOG_SEGMENT_BYTES) > file (-c FILE, else
  * <data>/kappa.conf, else /etc/kappa/kappa.conf) > default. One table of keys (config.def) gives
  * the parser, the environment names and the defaults. Kafka's keys where the meaning is equal, ours
- * under "kappa.".
+ * under "kappa.". Keys of TLS stand for all listeners, or behind "listener.name.NAME." for one.
  */
 #include "log/log.h"
 #include "tools/cli.h"
@@ -16,9 +16,18 @@ enum config_key {
 	CONFIG_COUNT
 };
 
+/* listener.name.NAME.KEY: a key of TLS for one listener alone. */
+struct config_listener_key {
+	char listener[64]; /* in small letters */
+	enum config_key key;
+	char *value;
+};
+enum { CONFIG_LISTENER_KEYS_MAX = 256 };
 struct config {
 	char *value[CONFIG_COUNT];        /* as text; NULL = default */
 	const char *origin[CONFIG_COUNT]; /* "flag", "environment", "file", "default" */
+	struct config_listener_key *listener_keys;
+	size_t listener_key_count;
 };
 
 /* Reads environment and file, then the flags. ERR_INVALID_CONFIG with line and a suggestion on the
@@ -28,6 +37,8 @@ void config_release(struct config *c);
 /* "log.segment.bytes" */
 const char *config_name(enum config_key key);
 const char *config_get(const struct config *c, enum config_key key);
+/* The same for a listener: what it has of its own comes first. */
+const char *config_get_of(const struct config *c, const char *listener, enum config_key key);
 /* Checked at load: these cannot fail. */
 int64_t config_number(const struct config *c, enum config_key key);
 bool config_bool(const struct config *c, enum config_key key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/listeners.h"
 #include <arpa/inet.h>
+#include <strings.h>
 
 enum { TEXT_MAX = 4096 };
 
@@ -118,6 +119,25 @@ static enum err add_advertised(struct listeners *l, const char *item)
 	return ERR_OK;
 }
 
+/* A key of a listener that is not there would have no effect. */
+static enum err check_listener_keys(const struct config *c, const struct listeners *l)
+{
+	for (size_t k = 0; k < c->listener_key_count; k++) {
+		size_t i = 0;
+		while (i < l->count && strcasecmp(l->name[i], c->listener_keys[k].listener) != 0)
+			i++;
+		if (i == l->count)
+			return err_note(ERR_INVALID_CONFIG,
+			    "listener.name.%s.%s: there is no such listener",
+			    c->listener_keys[k].listener, config_name(c->listener_keys[k].key));
+		if (!broker_protocol_tls(l->at[i].protocol))
+			return err_note(ERR_INVALID_CONFIG,
+			    "listener.name.%s.%s: that listener has no TLS",
+			    c->listener_keys[k].listener, config_name(c->listener_keys[k].key));
+	}
+	return ERR_OK;
+}
+
 enum err listeners_parse(const struct config *c, struct listeners *l)
 {
 	char item[TEXT_MAX];
@@ -127,6 +147,7 @@ enum err listeners_parse(const struct config *c, struct listeners *l)
 		TRY(add_listener(c, l, item));
 	if (l->count == 0)
 		return err_note(ERR_INVALID_CONFIG, "listeners: there is none");
+	TRY(check_listener_keys(c, l));
 	rest = str_of(config_get(c, CONFIG_ADVERTISED));
 	while (list_next(&rest, item, sizeof item))
 		TRY(add_advertised(l, item));
@@ -144,16 +165,17 @@ bool host_is_loopback(const char *host)
 }
 
 /* Whether everybody who comes in there has said who he is. */
-static bool asks(const struct config *c, enum broker_protocol p)
+static bool asks(const struct config *c, const struct listeners *l, size_t i)
 {
-	return broker_protocol_sasl(p) ||
-	       (p == BROKER_SSL && strcmp(config_get(c, CONFIG_SSL_CLIENT_AUTH), "required") == 0);
+	enum broker_protocol p = l->at[i].protocol;
+	const char *auth = config_get_of(c, l->name[i], CONFIG_SSL_CLIENT_AUTH);
+	return broker_protocol_sasl(p) || (p == BROKER_SSL && strcmp(auth, "required") == 0);
 }
 
 enum err listeners_check_exposure(const struct config *c, const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		if (host_is_loopback(l->host[i]) || asks(c, l->at[i].protocol))
+		if (host_is_loopback(l->host[i]) || asks(c, l, i))
 			continue;
 		if (config_bool(c, CONFIG_INSECURE_LISTEN)) {
 			diag(DIAG_WARN, "insecure_listen", "listener=%s host=%s what=\"%s\"",

@@ -14,10 +14,11 @@ struct listeners {
 	size_t count;
 	char name[BROKER_LISTENERS_MAX][64];
 	char host[BROKER_LISTENERS_MAX][256], advertised[BROKER_LISTENERS_MAX][256];
+	struct broker_tls_options tls[BROKER_LISTENERS_MAX]; /* strings in the configuration */
 };
 /* The next of "a,b,c" without the spaces around it; false at the end. */
 bool list_next(struct str *rest, char *buf, size_t len);
-/* INVALID_CONFIG, with what to write instead on the chain. */
+/* INVALID_CONFIG, with what to write instead on the chain. at[].tls is left to security_options. */
 MUST_USE enum err listeners_parse(const struct config *c, struct listeners *ret_listeners);
 /* REFUSED when somebody from elsewhere could come in without saying who he is. */
 MUST_USE enum err listeners_check_exposure(const struct config *c, const struct listeners *l);

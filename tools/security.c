@@ -54,20 +54,29 @@ static const char *text_or_null(const struct config *c, enum config_key key)
 	return *text ? text : NULL;
 }
 
-static enum err check_is(const struct config *c, enum config_key key, const char *only)
+static const char *text_of(const struct config *c, const char *listener, enum config_key key)
 {
-	if (strcmp(config_get(c, key), only) == 0)
-		return ERR_OK;
-	return err_note(ERR_INVALID_CONFIG, "%s=%s: only %s is there", config_name(key),
-	    config_get(c, key), only);
+	const char *text = config_get_of(c, listener, key);
+	return *text ? text : NULL;
 }
 
-static enum err client_auth(const struct config *c, enum broker_client_auth *ret_auth)
+static enum err check_is(
+    const struct config *c, const char *listener, enum config_key key, const char *only)
+{
+	const char *text = config_get_of(c, listener, key);
+	if (strcmp(text, only) == 0)
+		return ERR_OK;
+	return err_note(
+	    ERR_INVALID_CONFIG, "%s=%s: only %s is there", config_name(key), text, only);
+}
+
+static enum err client_auth(
+    const struct config *c, const char *listener, enum broker_client_auth *ret_auth)
 {
 	static const char *const names[] = {[BROKER_CLIENT_AUTH_NONE] = "none",
 	    [BROKER_CLIENT_AUTH_REQUESTED] = "requested",
 	    [BROKER_CLIENT_AUTH_REQUIRED] = "required"};
-	const char *text = config_get(c, CONFIG_SSL_CLIENT_AUTH);
+	const char *text = config_get_of(c, listener, CONFIG_SSL_CLIENT_AUTH);
 	for (int i = 0; i < 3; i++) {
 		if (strcmp(names[i], text) != 0)
 			continue;
@@ -78,11 +87,12 @@ static enum err client_auth(const struct config *c, enum broker_client_auth *ret
 	    ERR_INVALID_CONFIG, "ssl.client.auth=%s: none, requested or required", text);
 }
 
-static enum err protocols(const struct config *c, struct broker_tls_options *o)
+static enum err protocols(
+    const struct config *c, const char *listener, struct broker_tls_options *o)
 {
 	char name[64];
 	bool v2 = false, v3 = false;
-	struct str rest = str_of(config_get(c, CONFIG_SSL_PROTOCOLS));
+	struct str rest = str_of(config_get_of(c, listener, CONFIG_SSL_PROTOCOLS));
 	while (list_next(&rest, name, sizeof name)) {
 		bool is2 = strcmp(name, "TLSv1.2") == 0, is3 = strcmp(name, "TLSv1.3") == 0;
 		if (!is2 && !is3)
@@ -98,23 +108,23 @@ static enum err protocols(const struct config *c, struct broker_tls_options *o)
 	return ERR_OK;
 }
 
-static enum err tls_options(
-    const struct config *c, const struct listeners *l, struct broker_tls_options *o)
+/* Of the listener `name`. */
+static enum err listener_tls(const struct config *c, const char *name, struct broker_tls_options *o)
 {
-	bool wanted = false;
-	const char *both = text_or_null(c, CONFIG_SSL_KEYSTORE);
-	for (size_t i = 0; i < l->count; i++)
-		wanted |= broker_protocol_tls(l->at[i].protocol);
-	TRY(check_is(c, CONFIG_SSL_KEYSTORE_TYPE, "PEM"));
-	TRY(check_is(c, CONFIG_SSL_TRUSTSTORE_TYPE, "PEM"));
-	TRY(check_is(c, CONFIG_SSL_MAPPING, "DEFAULT"));
-	TRY(client_auth(c, &o->client_auth));
-	TRY(protocols(c, o));
-	o->certificate_path = both ? both : text_or_null(c, CONFIG_SSL_CERTIFICATE);
-	o->key_path = both ? both : text_or_null(c, CONFIG_SSL_KEY);
-	o->key_password = text_or_null(c, CONFIG_SSL_KEY_PASSWORD);
-	o->authorities_path = text_or_null(c, CONFIG_SSL_TRUSTSTORE);
-	if (wanted && (!o->certificate_path || !o->key_path))
+	const char *both = text_of(c, name, CONFIG_SSL_KEYSTORE);
+	*o = (struct broker_tls_options){0};
+	TRY(check_is(c, name, CONFIG_SSL_KEYSTORE_TYPE, "PEM"));
+	TRY(check_is(c, name, CONFIG_SSL_TRUSTSTORE_TYPE, "PEM"));
+	TRY(client_auth(c, name, &o->client_auth));
+	TRY(protocols(c, name, o));
+	o->certificate_path = both ? both : text_of(c, name, CONFIG_SSL_CERTIFICATE);
+	o->key_path = both ? both : text_of(c, name, CONFIG_SSL_KEY);
+	o->key_password = text_of(c, name, CONFIG_SSL_KEY_PASSWORD);
+	o->authorities_path = text_of(c, name, CONFIG_SSL_TRUSTSTORE);
+	o->name_rules = text_of(c, name, CONFIG_SSL_MAPPING);
+	if (o->name_rules && strcmp(o->name_rules, "DEFAULT") == 0)
+		o->name_rules = NULL;
+	if (!o->certificate_path || !o->key_path)
 		return err_note(ERR_INVALID_CONFIG,
 		    "a listener with TLS needs ssl.keystore.location, a PEM file with key and "
 		    "certificate (or ssl.key.location and ssl.certificate.location)");
@@ -122,7 +132,21 @@ static enum err tls_options(
 		return err_note(ERR_INVALID_CONFIG,
 		    "ssl.client.auth=%s needs ssl.truststore.location, the authorities that sign "
 		    "clients' certificates",
-		    config_get(c, CONFIG_SSL_CLIENT_AUTH));
+		    config_get_of(c, name, CONFIG_SSL_CLIENT_AUTH));
+	return ERR_OK;
+}
+
+static enum err tls_options(const struct config *c, struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		l->at[i].tls = NULL;
+		if (!broker_protocol_tls(l->at[i].protocol))
+			continue;
+		enum err err = listener_tls(c, l->name[i], &l->tls[i]);
+		if (err != ERR_OK)
+			return err_note(err, "listener %s", l->name[i]);
+		l->at[i].tls = &l->tls[i];
+	}
 	return ERR_OK;
 }
 
@@ -165,11 +189,10 @@ static enum err count_option(const struct config *c, enum config_key key, uint32
 	return ERR_OK;
 }
 
-enum err security_options(
-    const struct config *c, const struct listeners *l, struct broker_options *o)
+enum err security_options(const struct config *c, struct listeners *l, struct broker_options *o)
 {
 	TRY(sasl_options(c, l, &o->sasl));
-	TRY(tls_options(c, l, &o->tls));
+	TRY(tls_options(c, l));
 	TRY(oauth_options(c, &o->sasl, &o->oauth));
 	o->authentication_ns = config_number(c, CONFIG_AUTH_TIMEOUT) * MS_NS;
 	TRY(count_option(c, CONFIG_CONNECTIONS_MAX, &o->connections_max));

@@ -25,10 +25,11 @@ enum err conn_tls_open(struct conn *c)
 	bool ask = c->listener->options.protocol == BROKER_SSL;
 	if (!t)
 		return ERR_NOMEM;
-	ASSERT(c->broker->tls && !c->admitted);
+	size_t door = (size_t)(c->listener - c->broker->listeners);
+	ASSERT(door < BROKER_LISTENERS_MAX && c->broker->tls[door] && !c->admitted);
 	t->conn = c;
 	list_node_init(&t->work.node);
-	enum err err = tls_new(c->broker->tls, ask, &t->tls);
+	enum err err = tls_new(c->broker->tls[door], ask, &t->tls);
 	if (err != ERR_OK) {
 		mem_free(t);
 		return err;

@@ -132,6 +132,7 @@ enum err listener_add(struct broker *b, const struct broker_listener *from, enum
 	for (size_t i = 0; b->options.test_brokers && i + 1 < b->listener_count; i++)
 		l->node_id += b->listeners[i].options.protocol == from->protocol;
 	l->options.host = l->options.advertised_host = NULL;
+	l->options.tls = NULL;
 	loop_timer_init(&l->accept_again, on_accept_again);
 	TRY(copy_string(from->host ? from->host : "127.0.0.1", &l->options.host));
 	TRY(copy_string(from->advertised_host, &l->options.advertised_host));
@@ -363,11 +364,11 @@ static enum err open_auth(struct broker *b, const struct broker_options *options
 	    .allow_if_no_acl = options->allow_if_no_acl,
 	    .super_users = options->super_users,
 	    .io = b->io};
-	for (size_t i = 0; i < options->listener_count; i++) {
+	for (size_t i = 0; i < options->listener_count && i < BROKER_LISTENERS_MAX; i++) {
 		enum broker_protocol p = options->listeners[i].protocol;
 		o.authenticated |= broker_protocol_sasl(p);
 		o.authenticated |=
-		    p == BROKER_SSL && options->tls.client_auth == BROKER_CLIENT_AUTH_REQUIRED;
+		    p == BROKER_SSL && b->tls_options[i].client_auth == BROKER_CLIENT_AUTH_REQUIRED;
 	}
 	return auth_open(b->log, &o, &b->auth);
 }

@@ -13,8 +13,8 @@ struct security {
 	struct loop_timer refresh; /* of the keys of tokens */
 	struct crypto_work work;
 	bool busy;
-	bool tls_too; /* asked for; else the refresh is due */
-	struct tls_server *tls;
+	bool tls_too;                                 /* asked for; else the refresh is due */
+	struct tls_server *tls[BROKER_LISTENERS_MAX]; /* new ones */
 	struct jwks *jwks;
 	enum err tls_err, jwks_err;
 	char tls_why[400], jwks_why[400];
@@ -22,16 +22,37 @@ struct security {
 
 /* ---- again ----------------------------------------------------------------------------------- */
 
+static void drop_tls(struct tls_server **all)
+{
+	for (size_t i = 0; i < BROKER_LISTENERS_MAX; i++) {
+		tls_server_free(all[i]);
+		all[i] = NULL;
+	}
+}
+
+/* Of all listeners that have TLS, or of none. */
+static enum err read_tls(const struct broker *b, struct tls_server **all)
+{
+	for (size_t i = 0; i < BROKER_LISTENERS_MAX; i++) {
+		enum err err =
+		    b->tls[i] ? tls_server_new(b->io, &b->tls_options[i], &all[i]) : ERR_OK;
+		if (err != ERR_OK) {
+			drop_tls(all);
+			return err;
+		}
+	}
+	return ERR_OK;
+}
+
 static void run(struct crypto_work *work)
 {
 	struct security *s = CONTAINER_OF(work, struct security, work);
 	const struct broker *b = s->broker;
-	s->tls = NULL;
 	s->jwks = NULL;
 	err_clear();
 	s->tls_err = s->jwks_err = ERR_OK;
-	if (b->tls && s->tls_too)
-		s->tls_err = tls_server_new(b->io, &b->options.tls, &s->tls);
+	if (s->tls_too)
+		s->tls_err = read_tls(b, s->tls);
 	diag_quote(s->tls_why, sizeof(s->tls_why), str_of(err_chain()));
 	err_clear();
 	if (b->jwks)
@@ -43,16 +64,19 @@ static void run(struct crypto_work *work)
 static void take_tls(struct security *s)
 {
 	struct broker *b = s->broker;
-	if (s->tls) {
-		tls_server_free(b->tls);
-		b->tls = s->tls;
-		diag(DIAG_INFO, "tls_reloaded", "certificate=\"%s\"",
-		    b->options.tls.certificate_path);
-	} else if (s->tls_err != ERR_OK) {
+	if (s->tls_err != ERR_OK)
 		diag(DIAG_ERROR, "tls_not_reloaded", "err=%s reason=%s", err_name(s->tls_err),
 		    s->tls_why);
+	for (size_t i = 0; i < BROKER_LISTENERS_MAX; i++) {
+		if (!s->tls[i])
+			continue;
+		tls_server_free(b->tls[i]);
+		b->tls[i] = s->tls[i];
+		s->tls[i] = NULL;
+		diag(DIAG_INFO, "tls_reloaded", "listener=%s:%u certificate=\"%s\"",
+		    b->listeners[i].options.host, b->listeners[i].port,
+		    b->tls_options[i].certificate_path);
 	}
-	s->tls = NULL;
 }
 
 static void take_jwks(struct security *s)
@@ -89,10 +113,19 @@ static void done(struct crypto_work *work)
 	set_refresh(s);
 }
 
+static bool has_tls(const struct broker *b)
+{
+	for (size_t i = 0; i < BROKER_LISTENERS_MAX; i++) {
+		if (b->tls[i])
+			return true;
+	}
+	return false;
+}
+
 static void start(struct security *s, bool tls_too)
 {
 	struct broker *b = s->broker;
-	if (s->busy || b->closing || (!b->tls && !b->jwks))
+	if (s->busy || b->closing || (!has_tls(b) && !b->jwks))
 		return;
 	s->busy = true;
 	s->tls_too = tls_too;
@@ -127,37 +160,51 @@ static enum err copy(const char **text)
 }
 
 /* The options hold what is the caller's: each string becomes a copy, or NULL. */
-static enum err copy_strings(struct broker_options *o)
+static enum err copy_strings(const char **const *all, size_t count)
 {
-	const char **all[] = {&o->tls.certificate_path, &o->tls.key_path, &o->tls.key_password,
-	    &o->tls.authorities_path, &o->oauth.jwks_path, &o->oauth.issuer, &o->oauth.audience,
-	    &o->oauth.user_claim, &o->oauth.scope_claim, &o->oauth.required_scope};
 	enum err err = ERR_OK;
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (copy(all[i]) != ERR_OK)
 			err = ERR_NOMEM;
 	}
 	return err;
 }
 
-static void free_strings(struct broker_options *o)
+enum { TLS_STRINGS = 5, OAUTH_STRINGS = 6 };
+
+static void tls_strings(struct broker_tls_options *o, const char **ret[TLS_STRINGS])
 {
-	const char *all[] = {o->tls.certificate_path, o->tls.key_path, o->tls.key_password,
-	    o->tls.authorities_path, o->oauth.jwks_path, o->oauth.issuer, o->oauth.audience,
-	    o->oauth.user_claim, o->oauth.scope_claim, o->oauth.required_scope};
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		mem_free((void *)(uintptr_t)all[i]);
+	const char **all[] = {&o->certificate_path, &o->key_path, &o->key_password,
+	    &o->authorities_path, &o->name_rules};
+	memcpy(ret, all, sizeof(all));
 }
 
-static enum err open_tls(struct broker *b)
+static void oauth_strings(struct broker_oauth_options *o, const char **ret[OAUTH_STRINGS])
 {
-	const struct broker_tls_options *o = &b->options.tls;
+	const char **all[] = {&o->jwks_path, &o->issuer, &o->audience, &o->user_claim,
+	    &o->scope_claim, &o->required_scope};
+	memcpy(ret, all, sizeof(all));
+}
+
+static void free_strings(const char **const *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		mem_free((void *)(uintptr_t)*all[i]);
+}
+
+static enum err open_tls(struct broker *b, size_t door, const struct broker_tls_options *from)
+{
+	struct broker_tls_options *o = &b->tls_options[door];
+	const char **strings[TLS_STRINGS];
+	*o = *from;
+	tls_strings(o, strings);
+	TRY(copy_strings(strings, TLS_STRINGS));
 	if (!o->certificate_path || !o->key_path)
 		return err_note(ERR_INVALID_CONFIG, "TLS needs a certificate and its key");
 	if (o->client_auth != BROKER_CLIENT_AUTH_NONE && !o->authorities_path)
 		return err_note(ERR_INVALID_CONFIG,
 		    "client certificates are asked for, but no authority is named that signs them");
-	return tls_server_new(b->io, o, &b->tls);
+	return tls_server_new(b->io, o, &b->tls[door]);
 }
 
 /* Without keys, issuer and audience any token would do: then there are none. */
@@ -172,22 +219,33 @@ static enum err open_oauth(struct broker *b)
 	return jwks_new(b->io, o->jwks_path, &b->jwks);
 }
 
+static enum err open_listeners_tls(struct broker *b, const struct broker_options *options)
+{
+	size_t count = options->listener_count;
+	for (size_t i = 0; i < count && i < BROKER_LISTENERS_MAX; i++) {
+		const struct broker_listener *l = &options->listeners[i];
+		if (broker_protocol_tls(l->protocol))
+			TRY(open_tls(b, i, l->tls ? l->tls : &options->tls));
+	}
+	return ERR_OK;
+}
+
 enum err security_open(struct broker *b, const struct broker_options *options)
 {
-	bool tls = false, sasl = false;
+	bool sasl = false;
+	const char **strings[OAUTH_STRINGS];
 	struct security *s = mem_calloc(1, sizeof(*s));
 	if (!s)
 		return ERR_NOMEM;
 	b->security = s;
 	s->broker = b;
 	loop_timer_init(&s->refresh, on_refresh);
-	TRY(copy_strings(&b->options));
-	for (size_t i = 0; i < options->listener_count; i++) {
-		tls |= broker_protocol_tls(options->listeners[i].protocol);
+	b->options.tls = (struct broker_tls_options){0}; /* b->tls_options has it */
+	oauth_strings(&b->options.oauth, strings);
+	TRY(copy_strings(strings, OAUTH_STRINGS));
+	for (size_t i = 0; i < options->listener_count; i++)
 		sasl |= broker_protocol_sasl(options->listeners[i].protocol);
-	}
-	if (tls)
-		TRY(open_tls(b));
+	TRY(open_listeners_tls(b, options));
 	if (sasl && (b->options.sasl.mechanisms & BROKER_SASL_OAUTHBEARER))
 		TRY(open_oauth(b));
 	set_refresh(s);
@@ -210,8 +268,14 @@ void security_release(struct broker *b)
 		return;
 	loop_timer_cancel(b->loop, &b->security->refresh);
 	ASSERT(!b->security->busy);
-	tls_server_free(b->tls);
+	const char **oauth[OAUTH_STRINGS], **tls[TLS_STRINGS];
+	for (size_t i = 0; i < BROKER_LISTENERS_MAX; i++) {
+		tls_strings(&b->tls_options[i], tls);
+		free_strings(tls, TLS_STRINGS);
+	}
+	drop_tls(b->tls);
 	jwks_free(b->jwks);
-	free_strings(&b->options);
+	oauth_strings(&b->options.oauth, oauth);
+	free_strings(oauth, OAUTH_STRINGS);
 	mem_free(b->security);
 }

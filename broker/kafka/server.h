@@ -170,7 +170,9 @@ struct broker {
 	struct settings *settings;
 	struct crypto_queue crypto;
 	struct admission admission;
-	struct tls_server *tls; /* NULL: no listener has TLS */
+	/* of each listener of the options; NULL: it has no TLS */
+	struct tls_server *tls[BROKER_LISTENERS_MAX];
+	struct broker_tls_options tls_options[BROKER_LISTENERS_MAX]; /* strings are copies */
 	struct jwks *jwks;                                           /* NULL: no bearer tokens */
 	struct security *security;
 	struct broker_health {
@@ -210,7 +212,7 @@ MUST_USE enum err cluster_id_open(struct broker *b);
 
 /*
  * What listeners with TLS and SASL need from files, read at the start and again (security.c):
- * broker->tls, broker->jwks, and those strings of the options. Opening blocks.
+ * broker->tls, broker->tls_options, broker->jwks, and those strings of the options. Opening blocks.
  */
 MUST_USE enum err security_open(struct broker *b, const struct broker_options *options);
 void security_stop(struct broker *b);

@@ -2,6 +2,7 @@
 /* One TLS connection over memory. See tls.h; the server's side of it is in tls_server.c. */
 #include "broker/kafka/tls.h"
 #include "broker/auth/dn.h"
+#include "broker/auth/name_rules.h"
 #include "broker/kafka/tls_server.h"
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -225,6 +226,17 @@ size_t tls_pending(const struct tls *t)
 
 /* ---- who it is ------------------------------------------------------------------------------- */
 
+static enum err mapped(const struct tls *t, const X509_NAME *subject, struct writer *w)
+{
+	struct writer name;
+	writer_init(&name, w->limit);
+	enum err err = dn_write(&name, subject);
+	if (err == ERR_OK)
+		err = name_rules_apply(t->server->rules, bytes_str(writer_bytes(&name)), w);
+	writer_release(&name);
+	return err;
+}
+
 enum err tls_peer(const struct tls *t, struct writer *w, bool *ret_sent)
 {
 	const X509 *cert = SSL_get0_peer_certificate(t->ssl);
@@ -233,5 +245,6 @@ enum err tls_peer(const struct tls *t, struct writer *w, bool *ret_sent)
 		return ERR_OK;
 	if (SSL_get_verify_result(t->ssl) != X509_V_OK)
 		return err_note(ERR_UNAUTHORIZED, "a certificate that was not verified");
-	return dn_write(w, X509_get_subject_name(cert));
+	const X509_NAME *subject = X509_get_subject_name(cert);
+	return t->server->rules ? mapped(t, subject, w) : dn_write(w, subject);
 }

@@ -56,7 +56,8 @@ void tls_shutdown(struct tls *t);
 uint8_t *tls_take(struct tls *t, size_t *ret_len);
 size_t tls_pending(const struct tls *t);
 
-/* After the handshake: appends the subject of the client's certificate; false: it sent none. */
+/* After the handshake: appends the name that the rules give the subject of the client's
+ * certificate; false: it sent none. UNAUTHORIZED: they give it none. */
 MUST_USE enum err tls_peer(const struct tls *t, struct writer *w, bool *ret_sent);
 /* What went wrong, for the operator. */
 const char *tls_failure(const struct tls *t);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Key, certificates and rules of TLS, read from PEM files. See tls.h. */
 #include "broker/kafka/tls_server.h"
+#include "broker/auth/name_rules.h"
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -152,6 +153,7 @@ void tls_server_free(struct tls_server *s)
 	if (!s || --s->refs > 0)
 		return;
 	SSL_CTX_free(s->ctx);
+	name_rules_free(s->rules);
 	BIO_meth_free(s->method);
 	mem_free(s);
 }
@@ -170,6 +172,8 @@ enum err tls_server_new(
 		err = refused("rules of TLS", o->certificate_path);
 	if (err == ERR_OK)
 		err = read_files(io, s->ctx, o);
+	if (err == ERR_OK && o->name_rules)
+		err = name_rules_new(str_of(o->name_rules), &s->rules);
 	if (err != ERR_OK) {
 		tls_server_free(s);
 		return err;

@@ -122,6 +122,60 @@ def test_only_clients_with_a_certificate_come_in_and_are_named_by_it(t):
     assert "kafka_tls_failed" in s.tail(100000)
 
 
+def test_rules_name_the_owners_of_certificates(t):
+    rules = "RULE:^CN=(.*?),OU=team,.*$/$1@team/L,RULE:^CN=(bob)$/$1/"
+    s, ca = start(t, "SSL://127.0.0.1:0,PLAINTEXT://127.0.0.1:0", "ssl.client.auth=required", "ssl.truststore.location=$CA",
+                  "ssl.principal.mapping.rules=" + rules)
+    inside = [x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]][1]
+    s.ok("topic", "create", "a", "-b", inside)
+    s.ok("acl", "add", "--allow", "User:alice@team", "--operation", "all", "--topic", "a", "-b", inside)
+
+    def who(name, subject):
+        paths = ca.issue(name, subject)
+        return flags(ca, "ssl.key.location=" + paths[0], "ssl.certificate.location=" + paths[1])
+    p = kcat(s.kafka, *who("alice", "/O=Example/OU=team/CN=ALICE"), "-P", "-t", "a", input=b"one\n")
+    assert p.returncode == 0, p.stderr
+    p = kcat(s.kafka, *who("bob", "/CN=bob"), "-C", "-t", "a", "-e", "-q")
+    assert p.returncode != 0 and not p.stdout, p.stdout
+    p = kcat(s.kafka, *who("carol", "/CN=carol"), "-L", "-m", "2")  # no rule names her: she does not come in
+    assert p.returncode != 0 and not p.stdout, p.stdout
+    assert "no rule for the name" in s.tail(100000)
+
+
+def test_a_listener_has_keys_of_its_own(t):
+    s, ca = start(t, "SSL://127.0.0.1:0,OUTSIDE://127.0.0.1:0", "listener.security.protocol.map=OUTSIDE:SSL",
+                  "listener.name.outside.ssl.client.auth=required", "listener.name.OUTSIDE.ssl.truststore.location=$CA",
+                  "listener.name.outside.ssl.enabled.protocols=TLSv1.3",
+                  "listener.name.outside.ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/")
+    second = ca.issue("outside", "/CN=localhost")[2]
+    s.stop()
+    s.args += ["--set", "listener.name.outside.ssl.keystore.location=" + second]
+    s.start()
+    outside = [x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]][1]
+    p = kcat(s.kafka, *flags(ca), "-L", "-m", "5")
+    assert p.returncode == 0, p.stderr
+    assert kcat(outside, *flags(ca), "-L", "-m", "2").returncode != 0  # there a certificate is needed
+    alice = ca.issue("alice", "/CN=alice")
+    mine = flags(ca, "ssl.key.location=" + alice[0], "ssl.certificate.location=" + alice[1])
+    p = kcat(outside, *mine, "-L", "-m", "5")
+    assert p.returncode == 0, p.stderr
+    serials = []
+    for address in (s.kafka, outside):
+        c = context(ca, maximum_version=ssl.TLSVersion.TLSv1_3)
+        c.load_cert_chain(alice[2])
+        host, port = address.split(":")
+        with c.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="localhost") as one:
+            serials.append(one.getpeercert()["serialNumber"])
+    assert serials[0] != serials[1]
+    old = context(ca, maximum_version=ssl.TLSVersion.TLSv1_2)
+    host, port = outside.split(":")
+    try:
+        old.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="localhost")
+        raise AssertionError("TLS 1.2 was spoken")
+    except ssl.SSLError:
+        pass
+
+
 def test_certificates_may_be_asked_for_and_not_sent(t):
     s, ca = start(t, "SSL://127.0.0.1:0", "ssl.client.auth=requested", "ssl.truststore.location=$CA")
     other = Authority(t.dir, "other").issue("mallory", "/CN=mallory")
@@ -278,7 +332,11 @@ def test_what_cannot_work_is_refused_at_the_start(t):
     refused("authority", "ssl.keystore.location=" + both, "ssl.client.auth=required", "ssl.truststore.location=" + key)
     refused("ssl.client.auth", "ssl.keystore.location=" + both, "ssl.client.auth=maybe")
     refused("TLSv1.1", "ssl.keystore.location=" + both, "ssl.enabled.protocols=TLSv1.1")
-    refused("DEFAULT", "ssl.keystore.location=" + both, "ssl.principal.mapping.rules=RULE:x/y/")
+    refused("ssl.principal.mapping.rules", "ssl.keystore.location=" + both, "ssl.principal.mapping.rules=RULE:(/y/")
+    refused("there is no such listener", "ssl.keystore.location=" + both, "listener.name.other.ssl.client.auth=none")
+    refused("has no TLS", "listeners=SSL://127.0.0.1:0,PLAINTEXT://127.0.0.1:0", "ssl.keystore.location=" + both,
+            "listener.name.plaintext.ssl.client.auth=none")
+    refused("not obeyed", "ssl.keystore.location=" + both, "listener.name.ssl.sasl.enabled.mechanisms=PLAIN")
     refused("--insecure-listen", "listeners=SSL://0.0.0.0:0", "ssl.keystore.location=" + both)
     refused("not obeyed", "ssl.cipher.suites=x")
 
