@@ -10,6 +10,8 @@ const struct fuzz_target fuzz_targets[] = {
     {"http", http_fuzz, http_seeds, 2},
     {"native", native_fuzz, native_seeds, 2},
     {"scram", scram_fuzz, scram_seeds, 300},
+    {"jwt", jwt_fuzz, jwt_seeds, 40},
+    {"tls", tls_fuzz, tls_seeds, 2},
 };
 const size_t fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 

@@ -29,3 +29,5 @@ FUZZ_TARGET(json);
 FUZZ_TARGET(http);
 FUZZ_TARGET(native);
 FUZZ_TARGET(scram);
+FUZZ_TARGET(jwt);
+FUZZ_TARGET(tls);
