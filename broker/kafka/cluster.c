@@ -118,29 +118,27 @@ static enum err update_check(const struct update_features_request_update *u)
 	    ERR_UPDATE_VERSION, "feature " STR_FMT " is not known", STR_ARG(u->feature));
 }
 
+/* All of them or none: the first that cannot be is the answer, in every version, as Kafka 4's. */
 void handle_update_features(struct request *req)
 {
 	const struct update_features_request *body = req->body;
 	struct update_features_response *r = req->response;
 	uint32_t count = body->feature_updates.count;
+	enum err err = ERR_OK;
 	r->results.at = request_new(req, &update_features_response_result_shape, count);
 	if (!r->results.at) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	for (uint32_t i = 0; i < count; i++) {
-		struct update_features_response_result *out = &r->results.at[r->results.count++];
-		enum err err = update_check(&body->feature_updates.at[i]);
-		out->feature = body->feature_updates.at[i].feature;
-		if (err == ERR_OK)
-			continue;
-		out->error_code = err_kafka(err);
-		out->error_message = request_error_text(req, err);
+	for (uint32_t i = 0; i < count && err == ERR_OK; i++) {
+		r->results.at[r->results.count++].feature = body->feature_updates.at[i].feature;
+		err = update_check(&body->feature_updates.at[i]);
+	}
+	if (err != ERR_OK) {
+		r->results.count = 0;
+		r->error_code = err_kafka(err);
+		r->error_message = request_error_text(req, err);
 		err_clear();
-		if (req->version >= 2) { /* which has no results */
-			r->error_code = out->error_code;
-			r->error_message = out->error_message;
-		}
 	}
 	request_answer(req);
 }
