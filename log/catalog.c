@@ -240,3 +240,8 @@ void catalog_close(struct log *log)
 	mem_free(c);
 	log->catalog = NULL;
 }
+
+void log_compact_interval_set(struct log *log, int64_t interval_ns)
+{
+	compactor_interval_set(log->catalog->compactor, interval_ns);
+}

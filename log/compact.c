@@ -6,11 +6,12 @@
 #include "log/engine.h"
 #include "log/recompress.h"
 
-#define COMPACT_WAIT_NS    (50 * MS_NS) /* between looks at the checkpoint record */
-#define COMPACT_LIMITED_NS (300 * S_NS) /* something must wait: when to try that partition again   \
-	                                 */
-#define COMPACT_FAILED_NS (600 * S_NS)  /* the same after a failure */
-#define COMPACT_SPACE_NS  (60 * S_NS)   /* the same on a full disk */
+#define COMPACT_WAIT_NS (50 * MS_NS) /* between looks at the checkpoint record */
+#define COMPACT_LIMITED_NS                                                                         \
+	(300 * S_NS)                   /* something must wait: when to try that partition again    \
+	                                */
+#define COMPACT_FAILED_NS (600 * S_NS) /* the same after a failure */
+#define COMPACT_SPACE_NS  (60 * S_NS)  /* the same on a full disk */
 #define COMPACT_PAUSE_MAX (2 * S_NS)
 enum { PARTITIONS_PER_TURN = 64 };
 
@@ -22,6 +23,7 @@ struct compactor {
 	struct loop_timer timer;
 	struct mail next; /* the look goes on */
 	/* LOOKING: where it is, by name because topics come and go; the best so far */
+	int64_t interval_ns; /* from the end of one look to the next */
 	size_t topic;
 	int32_t partition;
 	bool found;
@@ -40,8 +42,7 @@ static void idle(struct compactor *c)
 {
 	c->state = IDLE;
 	if (!c->log->closing)
-		loop_timer_set(
-		    c->log->loop, &c->timer, loop_now_ns(c->log->loop) + COMPACT_INTERVAL_NS);
+		loop_timer_set(c->log->loop, &c->timer, loop_now_ns(c->log->loop) + c->interval_ns);
 }
 
 static void later(struct compactor *c, enum compact_state state, int64_t in_ns)
@@ -353,6 +354,15 @@ void compactor_run(struct compactor *c)
 	look_start(c);
 }
 
+void compactor_interval_set(struct compactor *c, int64_t interval_ns)
+{
+	loop_assert_owner(c->log->loop);
+	ASSERT(interval_ns > 0);
+	c->interval_ns = interval_ns;
+	if (c->state == IDLE)
+		idle(c);
+}
+
 bool compactor_busy(const struct compactor *c)
 {
 	return c->state != IDLE;
@@ -365,6 +375,7 @@ enum err compactor_new(struct log *log, struct compactor **ret_compactor)
 		return ERR_NOMEM;
 	c->log = log;
 	c->next.run = look_next;
+	c->interval_ns = COMPACT_INTERVAL_NS;
 	loop_timer_init(&c->timer, timer_fired);
 	idle(c);
 	*ret_compactor = c;

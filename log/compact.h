@@ -28,5 +28,7 @@ MUST_USE enum err compactor_new(struct log *log, struct compactor **ret_compacto
 void compactor_free(struct compactor *c);
 /* Looks now, whatever the timer says (tests, a disk that is nearly full). */
 void compactor_run(struct compactor *c);
+/* How long it rests between two looks; at the start COMPACT_INTERVAL_NS. */
+void compactor_interval_set(struct compactor *c, int64_t interval_ns);
 /* Not idle: looking, or a job is under way. */
 bool compactor_busy(const struct compactor *c);

@@ -179,6 +179,8 @@ MUST_USE enum err log_topic_config_get(
 /* Server-wide default for topics that do not set the key, existing ones too ("log.segment.bytes"
  * forms are mapped by the caller). */
 MUST_USE enum err log_default_config_set(struct log *log, struct str key, struct str value);
+/* How long compaction rests when it has found nothing to do, from now on; 15 s at the start. */
+void log_compact_interval_set(struct log *log, int64_t interval_ns);
 /* Whether a topic, or the server as its default, may have that value: INVALID_CONFIG, NOMEM. */
 MUST_USE enum err log_config_check(struct str key, struct str value);
 /* The default in force for `key` of topics that do not set it, as text, into buf. */

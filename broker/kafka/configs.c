@@ -284,6 +284,8 @@ static void broker_settings(const struct request *req, struct broker_settings *a
 	    o->transaction_timeout_max_ms);
 	connection_settings(o, all);
 	group_settings(req->broker, all);
+	setting(all, "log.cleaner.backoff.ms", "long",
+	    "How long compaction rests when it has found nothing to do.", "15000");
 	default_settings(req->log, all);
 	overlay(req->broker->settings, all);
 }

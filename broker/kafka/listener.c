@@ -344,6 +344,7 @@ static enum err open_settings(struct broker *b)
 static enum err start_settings(struct broker *b)
 {
 	const struct broker_options *o = &b->options;
+	TRY(settings_fix(b->settings, SETTING_CLEANER_BACKOFF, 15000)); /* log.h */
 	TRY(settings_fix(b->settings, SETTING_CONNECTIONS, o->connections_max));
 	TRY(settings_fix(b->settings, SETTING_CONNECTIONS_PER_IP, o->connections_per_ip_max));
 	return settings_start(b->settings, settings_obey, b);

@@ -28,6 +28,8 @@ void settings_obey(void *broker, enum setting_id id, const struct setting_owner 
 		obey_group(b, owner->group);
 	else if (setting_def(id)->topic_key)
 		obey_topic_default(b, id);
+	else if (id == SETTING_CLEANER_BACKOFF)
+		log_compact_interval_set(b->log, (int64_t)settings_number(b->settings, id) * MS_NS);
 	else if (id == SETTING_CONNECTIONS)
 		b->options.connections_max = (uint32_t)settings_number(b->settings, id);
 	else if (id == SETTING_CONNECTIONS_PER_IP)

@@ -559,6 +559,19 @@ static void retention_and_deletion_meet_a_compaction(void **state)
 	keyed_open(&k);
 }
 
+/* Unless it is told, it looks after 15 s. */
+static void it_looks_as_often_as_it_is_told(void **state)
+{
+	(void)state;
+	create(700, NULL, NULL);
+	for (int i = 0; i < 20; i++)
+		keyed_put(&k, "t", "a", "some value");
+	topic_of(keyed_partition(&k, "t")->topic)->pub.config.segment_bytes = 1 << 20;
+	log_compact_interval_set(k.log, 100 * MS_NS);
+	keyed_sleep(&k, 5 * S_NS);
+	assert_int_equal(files_of(".log"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -585,6 +598,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(old_files_go_when_nobody_reads_them, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        retention_and_deletion_meet_a_compaction, setup, teardown),
+	    cmocka_unit_test_setup_teardown(it_looks_as_often_as_it_is_told, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("compact", tests, NULL, NULL);
 }
