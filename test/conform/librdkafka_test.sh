@@ -4,7 +4,7 @@
 SUITE=librdkafka
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$HERE/librdkafka.sh"
-need apt-get tar make cc c++
+need apt-get tar make cc c++ openssl
 SRC=$CONFORM_HOME/librdkafka-2.0.2
 export RDKAFKA_BROKER=3.3.0
 
@@ -27,4 +27,5 @@ conform_begin
 rdkafka_build || die "build failed, see $CONFORM_HOME/build-*.log"
 kafka_tools || echo "$SUITE: no Java tools: the tests that call them will fail" >&2
 rdkafka_suite
+rdkafka_tally
 conform_end
