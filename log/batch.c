@@ -158,6 +158,17 @@ static enum err check_fields(const struct batch_header *h)
 	return ERR_OK;
 }
 
+/* -1 is no timestamp. */
+static enum err check_timestamp(int64_t ms, int32_t index, const struct batch_rules *rules)
+{
+	if (rules->latest_ms == 0 || ms == -1 ||
+	    (ms >= rules->earliest_ms && ms <= rules->latest_ms))
+		return ERR_OK;
+	return err_note(ERR_INVALID_TIMESTAMP,
+	    "record %d has timestamp %lld, from %lld to %lld are taken", index, (long long)ms,
+	    (long long)rules->earliest_ms, (long long)rules->latest_ms);
+}
+
 /* Walks over all records; *bad_record is kept at the current one. */
 static enum err check_records(struct record_iter *it, const struct batch_rules *rules,
     int32_t *bad_record, int64_t *ret_max_ms)
@@ -178,6 +189,7 @@ static enum err check_records(struct record_iter *it, const struct batch_rules *
 			    ERR_INVALID_RECORD, "record %d has no key, the topic is compacted", i);
 		if (r.timestamp_ms > max_ms)
 			max_ms = r.timestamp_ms;
+		TRY(check_timestamp(r.timestamp_ms, i, rules));
 	}
 	*bad_record = -1;
 	if (reader_left(&it->records) != 0)

@@ -75,6 +75,9 @@ struct batch_rules {
 	bool keys_required;      /* compacted topic: ERR_INVALID_RECORD for a keyless record */
 	bool internal;           /* control batches allowed */
 	bool zstd_allowed;       /* Produce >= 7; else ERR_UNSUPPORTED_COMPRESSION */
+	/* ERR_INVALID_TIMESTAMP for a record that has a timestamp outside; latest 0 = any is good
+	 */
+	int64_t earliest_ms, latest_ms;
 };
 /* True when a check is cheap enough for the loop (uncompressed and at most INLINE_CHECK_BYTES). */
 bool batch_check_is_inline(struct bytes b);
@@ -83,7 +86,7 @@ bool batch_check_is_inline(struct bytes b);
  * legal, codec known, count = last_offset_delta + 1 >= 1, every record well-formed after
  * (streaming, capped) decompression, offset deltas 0..n-1, max timestamp right. *ret_bad_record:
  * index of the record at fault, or -1. Errors: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE,
- * UNSUPPORTED_COMPRESSION, UNSUPPORTED_FOR_MESSAGE_FORMAT, NOMEM.
+ * INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION, UNSUPPORTED_FOR_MESSAGE_FORMAT, NOMEM.
  */
 MUST_USE enum err batch_check(
     struct bytes b, const struct batch_rules *rules, int32_t *ret_bad_record);

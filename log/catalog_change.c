@@ -106,10 +106,10 @@ static enum err create_check(struct catalog *c, const struct log_topic_req *req)
 	TRY(log_topic_name_check(req->name));
 	if (topic_by_name(c, req->name))
 		return err_note(ERR_TOPIC_EXISTS, "topic " STR_FMT " exists", STR_ARG(req->name));
-	bool reserved = req->name.len >= 2 && memcmp(req->name.ptr, "__", 2) == 0;
-	if (reserved != req->internal)
+	if (log_topic_name_reserved(req->name) != req->internal)
 		return err_note(
-		    ERR_INVALID_TOPIC, "names that start with __ are for the server's own topics");
+		    ERR_INVALID_TOPIC, "__kappa_*, __consumer_offsets and __transaction_state are "
+		                       "the server's own topics");
 	TRY(check_count(req->partition_count));
 	return check_room(c, req->partition_count);
 }

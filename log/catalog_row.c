@@ -21,6 +21,15 @@ enum err log_topic_name_check(struct str name)
 	return ERR_OK;
 }
 
+bool log_topic_name_reserved(struct str name)
+{
+	static const char ours[] = "__kappa_";
+	size_t len = sizeof(ours) - 1;
+	return (name.len >= len && memcmp(name.ptr, ours, len) == 0) ||
+	       str_equal(name, STR("__consumer_offsets")) ||
+	       str_equal(name, STR("__transaction_state"));
+}
+
 /* Cuts the part before the next '/' off `rest`; all of it when there is none. */
 static struct str next_part(struct str *rest)
 {

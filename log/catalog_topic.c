@@ -188,7 +188,7 @@ enum err topic_new(
 	struct topic *t = mem_calloc(1, sizeof(*t));
 	if (!t)
 		return ERR_NOMEM;
-	bool internal = name.len >= 2 && name.ptr[0] == '_' && name.ptr[1] == '_';
+	bool internal = log_topic_name_reserved(name);
 	struct topic_view view;
 	t->log = c->log;
 	t->name = mem_strdup(name);

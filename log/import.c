@@ -14,10 +14,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define IMPORT_BUFFER_BYTES    (256 * MIB) /* of all partitions together, reading and writing */
-#define IMPORT_BUFFER_LEAST    (8 * KIB)
-#define IMPORT_HOLE_PIECES_MAX 65536 /* 2^47 offsets; each piece is a frame and takes a sequence   \
-	                              */
+#define IMPORT_BUFFER_BYTES (256 * MIB) /* of all partitions together, reading and writing */
+#define IMPORT_BUFFER_LEAST (8 * KIB)
+#define IMPORT_HOLE_PIECES_MAX                                                                     \
+	65536 /* 2^47 offsets; each piece is a frame and takes a sequence                          \
+	       */
 enum { IMPORT_PRODUCER_IDS = 1000 };
 
 struct import_part {
@@ -507,7 +508,7 @@ static enum err import_all(const struct import *m, const char *path, const struc
 		struct str topic;
 		int32_t partition;
 		if (!parse_directory(names->name[i], &topic, &partition) ||
-		    (topic.len >= 2 && memcmp(topic.ptr, "__", 2) == 0))
+		    log_topic_name_reserved(topic))
 			continue;
 		if (m->options->topic && !str_equal(topic, str_of(m->options->topic)))
 			continue;

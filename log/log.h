@@ -104,6 +104,7 @@ struct log_topic_config {
 	int64_t segment_ms;
 	uint32_t max_message_bytes;
 	enum log_timestamp_type timestamp_type;
+	int64_t timestamp_before_ms, timestamp_after_ms; /* CreateTime may differ from now */
 	enum log_durability durability;
 	int compression; /* -1 = producer, else enum batch_codec */
 	int64_t delete_retention_ms;
@@ -116,7 +117,7 @@ struct log_topic {
 	struct log_uuid id;
 	struct str name; /* valid while the topic exists */
 	int32_t partition_count;
-	bool internal; /* name starts with "__": clients cannot produce to it */
+	bool internal; /* its name is reserved: clients cannot produce to it */
 	struct log_topic_config config;
 	/* explicitly set keys only, "key=value" pairs for DescribeConfigs; both arrays belong to
 	 * the topic */
@@ -134,6 +135,9 @@ size_t log_topic_count(const struct log *log);
 uint64_t log_topics_version(const struct log *log);
 /* ERR_INVALID_TOPIC unless 1..249 of [a-zA-Z0-9._-], not "." or "..". */
 MUST_USE enum err log_topic_name_check(struct str name);
+/* Names of the server's own topics: __kappa_*, __consumer_offsets, __transaction_state. Others that
+ * begin with __ are anybody's, as with Kafka: tools have theirs there. */
+bool log_topic_name_reserved(struct str name);
 
 enum log_topic_op {
 	LOG_TOPIC_CREATE,

@@ -90,7 +90,10 @@ static enum err check_known(
 	int32_t newest = p->batch[p->count - 1].last_sequence;
 	if (h->base_sequence == sequence_add(newest, 1))
 		return ERR_OK;
-	if (sequence_before(last, newest))
+	/* older than the oldest kept: nobody knows whether it was stored, and clients take this
+	 * error for success */
+	if (sequence_before(last, newest) &&
+	    !sequence_before(h->base_sequence, sequence_add(p->batch[0].first_sequence, INT32_MAX)))
 		return err_note(ERR_DUPLICATE_SEQUENCE,
 		    "producer %lld: sequence %d was stored before (last is %d)",
 		    (long long)h->producer_id, h->base_sequence, newest);

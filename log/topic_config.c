@@ -332,6 +332,8 @@ struct log_topic_config topic_settings_decode(
 	    .segment_ms = number_of(TEXT_OF(SEGMENT_MS)),
 	    .max_message_bytes = (uint32_t)number_of(TEXT_OF(MAX_MESSAGE_BYTES)),
 	    .timestamp_type = append ? LOG_TIME_APPEND : LOG_TIME_CREATE,
+	    .timestamp_before_ms = number_of(TEXT_OF(TIMESTAMP_BEFORE)),
+	    .timestamp_after_ms = number_of(TEXT_OF(TIMESTAMP_AFTER)),
 	    .durability = durability_of(TEXT_OF(DURABILITY)),
 	    .compression = compression_of(TEXT_OF(COMPRESSION)),
 	    .delete_retention_ms = number_of(TEXT_OF(DELETE_RETENTION)),

@@ -489,6 +489,8 @@ static bool fill_delete(struct request *req, const struct group_entry *e)
 		const struct offset_delete_request_topic *from = &body->topics.at[t];
 		struct offset_delete_response_topic *out = &r->topics.at[t];
 		enum err err = access_topic(req, from->name);
+		if (err == ERR_OK && !log_topic_find(req->log, from->name))
+			err = ERR_UNKNOWN_TOPIC;
 		if (err == ERR_OK && is_subscribed(e, from->name))
 			err = ERR_GROUP_SUBSCRIBED;
 		out->name = from->name;

@@ -17,6 +17,7 @@
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/handlers.h"
 #include "broker/quotas/quotas.h"
+#include "log/batch.h"
 
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
 static const int64_t MAX_WAIT_NS =
@@ -283,6 +284,17 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 	return offset < part->seen_end;
 }
 
+/* Clients of such versions cannot read zstd (KIP-110). */
+static bool has_unreadable(const struct request *req, const struct log_read *r)
+{
+	for (size_t i = 0; req->version < 10 && i < r->batch_count; i++) {
+		struct batch_header h = batch_peek(r->batches[i].ptr);
+		if (batch_codec(&h) == BATCH_ZSTD)
+			return true;
+	}
+	return false;
+}
+
 /* The read of one part is done: keeps what fits. */
 static void take_read(struct fetch *f, struct fetch_part *part)
 {
@@ -292,6 +304,10 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	f->asked = 0;
 	if (r->err != ERR_OK) {
 		set_error(part, r->err);
+		return;
+	}
+	if (has_unreadable(f->req, r)) {
+		set_error(part, ERR_UNSUPPORTED_COMPRESSION);
 		return;
 	}
 	bool fits = f->total == 0 || f->total + r->bytes_total <= f->max_bytes;

@@ -157,7 +157,7 @@ static bool is_to_create(struct request *req, const struct metadata_request_topi
 	enum err err;
 	return asked->name.ptr && log_uuid_is_zero(asked->topic_id) &&
 	       !topic_named(req, asked->name, asked->topic_id, &err) && err == ERR_UNKNOWN_TOPIC &&
-	       !(asked->name.len >= 2 && memcmp(asked->name.ptr, "__", 2) == 0);
+	       !log_topic_name_reserved(asked->name);
 }
 
 static bool may_create(const struct request *req, struct str name)

@@ -301,6 +301,17 @@ static void start_check(struct produce_part *part)
 	keep_message(part);
 }
 
+/* Timestamps of the clients' own may differ from now by so much. */
+static void set_time_rules(struct produce_part *part, const struct log_topic_config *config)
+{
+	int64_t now_ms = loop_realtime_ns(part->owner->req->loop) / MS_NS;
+	if (config->timestamp_type != LOG_TIME_CREATE || now_ms <= 0)
+		return;
+	bool any = config->timestamp_after_ms > INT64_MAX - now_ms;
+	part->rules.latest_ms = any ? INT64_MAX : now_ms + config->timestamp_after_ms;
+	part->rules.earliest_ms = now_ms - config->timestamp_before_ms;
+}
+
 /* Finds the partition and what its topic demands of batches. */
 static enum err prepare(struct produce_part *part, const struct log_topic *t, enum err topic_err)
 {
@@ -325,6 +336,7 @@ static enum err prepare(struct produce_part *part, const struct log_topic *t, en
 	    .keys_required = (t->config.cleanup & LOG_CLEANUP_COMPACT) != 0,
 	    .zstd_allowed = req->version >= 7,
 	};
+	set_time_rules(part, &t->config);
 	return ERR_OK;
 }
 

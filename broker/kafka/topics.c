@@ -138,20 +138,46 @@ static bool refuse_twins(struct topic_changes *c)
 
 /* ---- CreateTopics ---------------------------------------------------------------------------- */
 
-/* Explicit assignments say how many partitions there are; which brokers is of no consequence.
- */
+static int by_number(const void *a, const void *b)
+{
+	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+	return (x > y) - (x < y);
+}
+
+static bool has_twins(int32_t *numbers, uint32_t count)
+{
+	bool twins = false;
+	if (count > 0)
+		qsort(numbers, count, sizeof(*numbers), by_number);
+	for (uint32_t i = 1; i < count; i++)
+		twins |= numbers[i] == numbers[i - 1];
+	return twins;
+}
+
+/* Explicit assignments say how many partitions there are; which brokers is of no consequence. */
 static enum err assigned_count(
-    const struct request *req, const struct create_topics_request_topic *t, int32_t *ret_count)
+    struct request *req, const struct create_topics_request_topic *t, int32_t *ret_count)
 {
 	uint32_t n = t->assignments.count;
+	int32_t *partitions = request_alloc(req, n * sizeof(*partitions));
+	if (!partitions)
+		return ERR_LIMIT;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct create_topics_request_assignment *a = &t->assignments.at[i];
+		partitions[i] = a->partition_index;
 		if (a->partition_index < 0 || a->partition_index >= (int32_t)n ||
 		    a->broker_ids.count == 0)
-			return err_note(ERR_INVALID_REQUEST,
+			return err_note(ERR_INVALID_ASSIGNMENT,
 			    "the assignment is not one of partitions 0 to n-1");
 		TRY(request_check_brokers(req, a->broker_ids.at, a->broker_ids.count));
+		if (has_twins(a->broker_ids.at, a->broker_ids.count))
+			return err_note(ERR_INVALID_ASSIGNMENT,
+			    "the assignment of partition %d names a broker twice",
+			    a->partition_index);
 	}
+	if (has_twins(partitions, n))
+		return err_note(
+		    ERR_INVALID_ASSIGNMENT, "the assignment names a partition more than once");
 	*ret_count = (int32_t)n;
 	return ERR_OK;
 }

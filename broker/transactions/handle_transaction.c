@@ -119,7 +119,7 @@ static enum err check_part(const struct request *req, struct str name, int32_t p
 	TRY(access_topic(req, name));
 	if (!t || partition < 0 || partition >= t->partition_count)
 		return ERR_UNKNOWN_TOPIC;
-	return t->internal ? ERR_INVALID_TOPIC : ERR_OK;
+	return t->internal ? ERR_TOPIC_DENIED : ERR_OK;
 }
 
 /* Partitions that cannot be added, by name; the others were not attempted then. */

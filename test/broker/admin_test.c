@@ -81,7 +81,7 @@ static void asking_for_a_topic_creates_it_where_allowed(void **state)
 	/* version 3 has no flag: it means yes */
 	assert_int_equal(metadata_of(3, "made-too", false)->topics.at[0].error_code, 0);
 	assert_int_equal(metadata_of(9, "bad name", true)->topics.at[0].error_code, 17);
-	assert_int_equal(metadata_of(9, "__internal", true)->topics.at[0].error_code, 3);
+	assert_int_equal(metadata_of(9, "__kappa_internal", true)->topics.at[0].error_code, 3);
 	pair_restart(&(struct broker_options){.no_auto_create = true});
 	assert_int_equal(metadata_of(9, "never", true)->topics.at[0].error_code, 3);
 	assert_int_equal(metadata_of(9, "made", true)->topics.at[0].error_code, 0);
@@ -268,7 +268,14 @@ static void assignments_say_how_many_partitions_there_are(void **state)
 	assert_int_equal(create_one(t, 7).num_partitions, 2);
 	t.name = STR("u");
 	a[1].partition_index = 5;
-	assert_int_equal(create_one(t, 7).error_code, 42);
+	assert_int_equal(create_one(t, 7).error_code, 39);
+	a[1].partition_index = 0;
+	assert_int_equal(create_one(t, 7).error_code, 39);
+	int32_t brokers[2] = {1, 1};
+	a[1].partition_index = 1;
+	a[1].broker_ids.at = brokers;
+	a[1].broker_ids.count = 2;
+	assert_int_equal(create_one(t, 7).error_code, 39);
 }
 
 static void topics_are_deleted_by_name_and_by_id(void **state)

@@ -280,6 +280,44 @@ static void pipelined_batches_of_a_producer_keep_their_order(void **state)
 	}
 }
 
+/* One record of the client's own time; the error code. */
+static int16_t produce_at(const char *topic, int64_t ms)
+{
+	struct batch_builder b;
+	struct writer w;
+	batch_builder_init(&b, BATCH_NONE);
+	assert_int_equal(
+	    batch_builder_add(&b, ms, str_bytes(STR("k")), str_bytes(STR("v")), NULL, 0), ERR_OK);
+	writer_init(&w, MIB);
+	assert_int_equal(batch_builder_finish(&b, &w), ERR_OK);
+	struct produce_response_partition r = kafka_produce(&c, 9, topic, 0, writer_bytes(&w));
+	assert_int_equal(r.record_errors.count, r.error_code ? 1 : 0);
+	writer_release(&w);
+	batch_builder_release(&b);
+	return r.error_code;
+}
+
+static void times_far_from_now_are_refused(void **state)
+{
+	(void)state;
+	const int64_t now = (int64_t)time(NULL) * 1000, day = 86400000;
+	kafka_create(&c, "usual", 1, NULL);
+	assert_int_equal(produce_at("usual", now), 0);
+	assert_int_equal(produce_at("usual", now - 4000 * day), 0);
+	assert_int_equal(produce_at("usual", -1), 0);
+	assert_int_equal(produce_at("usual", now + 3000000), 0);
+	assert_int_equal(produce_at("usual", now + 2 * day), 32);
+	kafka_create(&c, "narrow", 1,
+	    (const char *[]){"message.timestamp.before.max.ms", "1000000",
+	        "message.timestamp.after.max.ms", "9223372036854775807", NULL});
+	assert_int_equal(produce_at("narrow", now), 0);
+	assert_int_equal(produce_at("narrow", now - day), 32);
+	assert_int_equal(produce_at("narrow", now + 4000 * day), 0);
+	kafka_create(
+	    &c, "ours", 1, (const char *[]){"message.timestamp.type", "LogAppendTime", NULL});
+	assert_int_equal(produce_at("ours", now + 2 * day), 0);
+}
+
 /* ---- fetch ----------------------------------------------------------------------------------- */
 
 static int64_t now_ms(void)
@@ -287,6 +325,30 @@ static int64_t now_ms(void)
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void zstd_is_not_sent_to_those_who_cannot_read_it(void **state)
+{
+	(void)state;
+	struct batch_builder b;
+	struct writer w;
+	kafka_create(&c, "t", 1, NULL);
+	kafka_produce(&c, 9, "t", 0, kafka_batch(&c, 0, 1, "v"));
+	batch_builder_init(&b, BATCH_ZSTD);
+	assert_int_equal(
+	    batch_builder_add(&b, 1, str_bytes(STR("k")), str_bytes(STR("v")), NULL, 0), ERR_OK);
+	writer_init(&w, MIB);
+	assert_int_equal(batch_builder_finish(&b, &w), ERR_OK);
+	kafka_produce(&c, 9, "t", 0, writer_bytes(&w));
+	struct kafka_fetch f = {.version = 9};
+	struct fetch_response_partition r = kafka_fetch(&c, "t", f);
+	assert_int_equal(r.error_code, 76);
+	assert_int_equal(r.records.count, 0);
+	f.version = 10;
+	r = kafka_fetch(&c, "t", f);
+	assert_int_equal(kafka_count_records(kafka_fetched(&c, &r), 0), 2);
+	writer_release(&w);
+	batch_builder_release(&b);
 }
 
 static void fetch_inside_a_batch_returns_the_whole_batch(void **state)
@@ -592,6 +654,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    EACH (batches_come_back_byte_for_byte_in_every_version),
 	    EACH (compressed_batches_come_back_as_they_were_sent),
+	    EACH (times_far_from_now_are_refused),
+	    EACH (zstd_is_not_sent_to_those_who_cannot_read_it),
 	    EACH (what_was_acknowledged_is_there_after_a_restart),
 	    EACH (many_partitions_in_one_request_are_answered_each),
 	    EACH (bad_batches_are_refused_and_leave_nothing),

@@ -134,7 +134,7 @@ static void older_clients_add_partitions_first(void **state)
 	struct who w = init("tx"), none;
 	assert_int_equal(write_as(7, "tx", w, 0), 48); /* INVALID_TXN_STATE: not added */
 	assert_int_equal(add(0, "tx", w, "t", 5), 3);
-	assert_int_equal(add(0, "tx", w, "__kappa_cluster", 0), 17);
+	assert_int_equal(add(0, "tx", w, "__kappa_cluster", 0), 29);
 	for (int16_t v = 0; v <= 3; v++)
 		assert_int_equal(add(v, "tx", w, "t", 0), 0);
 	assert_int_equal(write_as(7, "tx", w, 0), 0);

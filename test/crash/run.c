@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define RUN_TABLE STR("__rows")
+#define RUN_TABLE STR("__kappa_rows")
 enum { PROBES = 10 };
 
 /* ---- the table ------------------------------------------------------------------------------- */

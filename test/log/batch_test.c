@@ -275,6 +275,15 @@ static void the_topics_rules_are_applied(void **state)
 	rules.zstd_allowed = false;
 	assert_int_equal(check_with(&z, rules, NULL), ERR_UNSUPPORTED_COMPRESSION);
 	rules = RULES;
+	rules.earliest_ms = 1699999999990; /* the records: 0, -10, 123 */
+	rules.latest_ms = 1700000000123;
+	assert_int_equal(check_with(&w, rules, NULL), ERR_OK);
+	rules.latest_ms--;
+	assert_int_equal(check_with(&w, rules, &bad), ERR_INVALID_TIMESTAMP);
+	rules.latest_ms++;
+	rules.earliest_ms++;
+	assert_int_equal(check_with(&w, rules, &bad), ERR_INVALID_TIMESTAMP);
+	rules = RULES;
 	rules.decompressed_max = 200;
 	assert_int_equal(check_with(&z, rules, NULL), ERR_MESSAGE_TOO_LARGE);
 	writer_release(&w);

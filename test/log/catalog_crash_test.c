@@ -300,8 +300,8 @@ static void world_open(struct world *w)
 	if (err != ERR_OK)
 		fail_msg(
 		    "seed %llu: %s: %s", (unsigned long long)w->seed, err_name(err), err_chain());
-	assert_ok(log_table_open(w->log, STR("__rows"), 1, &ops, w, &w->table));
-	topic_of(log_topic_find(w->log, STR("__rows")))->pub.config.segment_bytes = 20000;
+	assert_ok(log_table_open(w->log, STR("__kappa_rows"), 1, &ops, w, &w->table));
+	topic_of(log_topic_find(w->log, STR("__kappa_rows")))->pub.config.segment_bytes = 20000;
 	topic_of(log_topic_find(w->log, STR(CATALOG_TOPIC_NAME)))->pub.config.segment_bytes = 6000;
 }
 

@@ -152,7 +152,9 @@ static void wrong_changes_are_refused_with_their_reason(void **state)
 	assert_int_equal(change(LOG_TOPIC_CREATE, "a/b", 1, NULL), ERR_INVALID_TOPIC);
 	assert_int_equal(change(LOG_TOPIC_CREATE, "..", 1, NULL), ERR_INVALID_TOPIC);
 	assert_int_equal(change(LOG_TOPIC_CREATE, "", 1, NULL), ERR_INVALID_TOPIC);
-	assert_int_equal(change(LOG_TOPIC_CREATE, "__mine", 1, NULL), ERR_INVALID_TOPIC);
+	assert_int_equal(change(LOG_TOPIC_CREATE, "__kappa_mine", 1, NULL), ERR_INVALID_TOPIC);
+	assert_int_equal(
+	    change(LOG_TOPIC_CREATE, "__consumer_offsets", 1, NULL), ERR_INVALID_TOPIC);
 	assert_int_equal(change(LOG_TOPIC_DELETE, "nobody", 0, NULL), ERR_UNKNOWN_TOPIC);
 	assert_int_equal(change(LOG_TOPIC_DELETE, "__kappa_catalog", 0, NULL), ERR_INVALID_TOPIC);
 	assert_int_equal(change(LOG_TOPIC_SET_CONFIG, "orders", 0, unknown), ERR_INVALID_CONFIG);
@@ -164,6 +166,17 @@ static void wrong_changes_are_refused_with_their_reason(void **state)
 	    change(LOG_TOPIC_ADD_PARTITIONS, "orders", 1, NULL), ERR_INVALID_PARTITIONS);
 	assert_int_equal(log_topic_count(server.log), 2);
 	assert_int_equal(log_server_status(&server, "__kappa_catalog", 0).log_end, 1);
+}
+
+/* Tools have topics of such names: clients write there, after a restart too. */
+static void other_names_with_underscores_are_anybodys(void **state)
+{
+	(void)state;
+	assert_int_equal(change(LOG_TOPIC_CREATE, "__debezium-heartbeat.x", 1, NULL), ERR_OK);
+	assert_false(log_server_topic(&server, "__debezium-heartbeat.x")->internal);
+	log_server_restart(&server);
+	assert_false(log_server_topic(&server, "__debezium-heartbeat.x")->internal);
+	assert_int_equal(change(LOG_TOPIC_DELETE, "__debezium-heartbeat.x", 0, NULL), ERR_OK);
 }
 
 static void a_name_of_249_characters_is_the_longest(void **state)
@@ -467,6 +480,7 @@ int main(void)
 	    TEST(a_topics_life_survives_a_crash_after_each_step),
 	    TEST(the_text_of_rows_is_in_the_catalogs_topic),
 	    TEST(wrong_changes_are_refused_with_their_reason),
+	    TEST(other_names_with_underscores_are_anybodys),
 	    TEST(a_name_of_249_characters_is_the_longest),
 	    TEST(requests_are_made_one_after_the_other),
 	    TEST(what_is_queued_at_the_stop_is_answered),

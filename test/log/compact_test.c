@@ -336,7 +336,7 @@ static void a_producer_is_known_as_before(void **state)
 		struct log_append req;
 		enum err e = keyed_try_append(&k, "t", &r, 1, &how, &req);
 		if (i < 4) {
-			assert_int_equal(e, ERR_DUPLICATE_SEQUENCE); /* as it was before */
+			assert_int_equal(e, ERR_OUT_OF_ORDER_SEQUENCE); /* as it was before */
 			continue;
 		}
 		assert_ok(e);

@@ -16,7 +16,8 @@ static struct world w;
 
 static void world_io(void)
 {
-	struct sim_options o = {.seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 200 * US_NS};
+	struct sim_options o = {
+	    .seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 200 * US_NS};
 	assert_ok(sim_io_new(w.disk, &o, &w.io));
 	log_fixture_init_io(&w.f, w.io, "/data");
 	w.f.options.journal_bytes = MIB;
@@ -60,7 +61,8 @@ static int teardown(void **state)
 }
 
 /* One batch of `count` records of producer `id`; the answer is in *ret. */
-static enum err produce(int topic, int64_t id, int16_t epoch, int32_t sequence, int count, struct log_put *ret)
+static enum err produce(
+    int topic, int64_t id, int16_t epoch, int32_t sequence, int count, struct log_put *ret)
 {
 	struct log_put put;
 	size_t len;
@@ -118,8 +120,14 @@ static void the_last_five_batches_are_remembered(void **state)
 		assert_ok(produce(0, 7, 0, i, 1, &put));
 		assert_int_equal(put.req.base_offset, i);
 	}
-	assert_int_equal(produce(0, 7, 0, 2, 1, NULL), ERR_DUPLICATE_SEQUENCE);
-	assert_int_equal(w.f.partitions[0][0]->log_end, 8);
+	/* forgotten: not called a duplicate, which clients take for stored */
+	assert_int_equal(produce(0, 7, 0, 2, 1, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	/* part of one that is known */
+	assert_ok(produce(0, 9, 0, 5, 4, NULL));
+	assert_int_equal(produce(0, 9, 0, 6, 2, NULL), ERR_DUPLICATE_SEQUENCE);
+	assert_int_equal(produce(0, 9, 0, 2, 1, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(produce(0, 9, 0, 4, 2, NULL), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(w.f.partitions[0][0]->log_end, 12);
 }
 
 static void a_gap_in_a_producers_sequence_is_refused(void **state)
@@ -155,7 +163,8 @@ static void the_state_survives_a_restart(void **state)
 	struct log_put put;
 	(void)state;
 	for (int round = 0; round < 4; round++) {
-		for (int i = 0; i < 20; i++) /* topic 1 rolls often: snapshots and frames behind them */
+		for (int i = 0; i < 20;
+		     i++) /* topic 1 rolls often: snapshots and frames behind them */
 			assert_ok(produce(1, 7, 0, round * 20 + i, 1, NULL));
 		restart(round % 2 == 0);
 		int32_t last = round * 20 + 19;
@@ -374,13 +383,15 @@ static void a_roll_that_is_tried_again_leaves_nothing_of_the_first_snapshot(void
 	for (int32_t i = 0; i < 60; i++) {
 		int fd;
 		assert_ok(produce(1, 7, 0, i, 1, NULL));
-		snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(i + 2, ".snap", name));
+		snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+		    segment_name(i + 2, ".snap", name));
 		assert_ok(io_open(w.io, path, IO_CREATE, &fd));
 		assert_ok(io_pwrite(w.io, fd, old, sizeof(old), 0));
 		assert_ok(io_close(w.io, fd));
 	}
 	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
-	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".snap", name));
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+	    segment_name(seg.base_offset, ".snap", name));
 	assert_ok(io_read_file(w.io, path, 10000, &file));
 	assert_true(file.len < sizeof(old));
 	mem_free((void *)(uintptr_t)file.ptr);
@@ -394,7 +405,8 @@ static void an_all_or_none_set_is_refused_whole(void **state)
 	assert_ok(produce(0, 7, 0, 0, 1, NULL));
 	for (int i = 0; i < 3; i++) {
 		size_t len;
-		uint8_t *batch = i == 1 ? log_batch_from(7, 0, 5, 9, 1, &len) : log_batch_new(10, 1, 10, &len);
+		uint8_t *batch =
+		    i == 1 ? log_batch_from(7, 0, 5, 9, 1, &len) : log_batch_new(10, 1, 10, &len);
 		log_put_init(&puts[i], &w.f, i == 1 ? 0 : 1, i, batch, len);
 		if (i == 1)
 			puts[i].req.partition = w.f.partitions[0][0];
@@ -419,24 +431,24 @@ static void an_all_or_none_set_is_refused_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_duplicate_is_answered_with_the_original),
-		TEST(duplicates_of_batches_in_flight_join_their_round),
-		TEST(the_last_five_batches_are_remembered),
-		TEST(a_gap_in_a_producers_sequence_is_refused),
-		TEST(epochs_fence_older_ones),
-		TEST(sequences_wrap_to_zero),
-		TEST(the_state_survives_a_restart),
-		TEST(the_state_survives_the_loss_of_its_snapshots),
-		TEST(a_silent_producer_is_forgotten_after_a_day),
-		TEST(too_many_producers_push_out_the_oldest),
-		TEST(what_was_sent_behind_a_refused_batch_waits_for_it),
-		TEST(what_waited_when_the_disk_became_full_keeps_its_order),
-		TEST(the_caller_may_refuse_a_batch_in_its_place),
-		TEST(a_new_epoch_does_not_wait_for_a_refused_batch),
-		TEST(of_refused_batches_the_first_is_waited_for),
-		TEST(the_state_outlives_its_records_at_a_power_cut),
-		TEST(a_roll_that_is_tried_again_leaves_nothing_of_the_first_snapshot),
-		TEST(an_all_or_none_set_is_refused_whole),
+	    TEST(a_duplicate_is_answered_with_the_original),
+	    TEST(duplicates_of_batches_in_flight_join_their_round),
+	    TEST(the_last_five_batches_are_remembered),
+	    TEST(a_gap_in_a_producers_sequence_is_refused),
+	    TEST(epochs_fence_older_ones),
+	    TEST(sequences_wrap_to_zero),
+	    TEST(the_state_survives_a_restart),
+	    TEST(the_state_survives_the_loss_of_its_snapshots),
+	    TEST(a_silent_producer_is_forgotten_after_a_day),
+	    TEST(too_many_producers_push_out_the_oldest),
+	    TEST(what_was_sent_behind_a_refused_batch_waits_for_it),
+	    TEST(what_waited_when_the_disk_became_full_keeps_its_order),
+	    TEST(the_caller_may_refuse_a_batch_in_its_place),
+	    TEST(a_new_epoch_does_not_wait_for_a_refused_batch),
+	    TEST(of_refused_batches_the_first_is_waited_for),
+	    TEST(the_state_outlives_its_records_at_a_power_cut),
+	    TEST(a_roll_that_is_tried_again_leaves_nothing_of_the_first_snapshot),
+	    TEST(an_all_or_none_set_is_refused_whole),
 	};
 	return cmocka_run_group_tests_name("producer", tests, NULL, NULL);
 }

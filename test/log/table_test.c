@@ -72,7 +72,8 @@ static const struct log_table_ops HISTORY = {.apply = apply};
 static enum err open_table(const struct log_table_ops *ops)
 {
 	numbers = (struct numbers){0};
-	return log_table_open(server.log, STR("__numbers"), PARTITIONS, ops, &numbers, &table);
+	return log_table_open(
+	    server.log, STR("__kappa_numbers"), PARTITIONS, ops, &numbers, &table);
 }
 
 static int setup(void **state)
@@ -155,9 +156,9 @@ static void rows_are_applied_after_they_are_durable_and_come_back(void **state)
 		assert_int_equal(numbers.value[2][6], 61);
 		assert_int_equal(numbers.applied, 4);
 	}
-	assert_true(log_server_topic(&server, "__numbers")->internal);
+	assert_true(log_server_topic(&server, "__kappa_numbers")->internal);
 	assert_int_equal(
-	    log_server_topic(&server, "__numbers")->config.cleanup, LOG_CLEANUP_COMPACT);
+	    log_server_topic(&server, "__kappa_numbers")->config.cleanup, LOG_CLEANUP_COMPACT);
 }
 
 static void rows_of_one_put_are_one_batch_with_its_time(void **state)
@@ -181,7 +182,7 @@ static void rows_of_one_put_are_one_batch_with_its_time(void **state)
 	assert_int_equal(numbers.value[1][1], 0);
 	assert_int_equal(numbers.value[1][2], 20);
 	assert_int_equal(numbers.at[1][2], 12345);
-	assert_int_equal(log_server_status(&server, "__numbers", 1).log_end, 3);
+	assert_int_equal(log_server_status(&server, "__kappa_numbers", 1).log_end, 3);
 }
 
 static void put_and_wait_works_on_the_loops_own_thread(void **state)
@@ -233,7 +234,7 @@ static void a_table_keeps_its_number_of_partitions(void **state)
 	struct log_table *other;
 	assert_int_equal(open_table(&WITH_SNAPSHOT), ERR_OK);
 	assert_int_equal(
-	    log_table_open(server.log, STR("__numbers"), 4, &WITH_SNAPSHOT, &numbers, &other),
+	    log_table_open(server.log, STR("__kappa_numbers"), 4, &WITH_SNAPSHOT, &numbers, &other),
 	    ERR_INVALID_PARTITIONS);
 }
 
@@ -244,9 +245,9 @@ static void a_row_that_cannot_be_read_refuses_to_open(void **state)
 	assert_int_equal(put_one(0, 5, 50), ERR_OK);
 	log_table_close(table);
 	table = NULL;
-	log_server_append(&server, "__numbers", 0, "not a number of twelve digits");
+	log_server_append(&server, "__kappa_numbers", 0, "not a number of twelve digits");
 	assert_int_equal(open_table(&HISTORY), ERR_CORRUPT);
-	assert_non_null(strstr(err_chain(), "__numbers"));
+	assert_non_null(strstr(err_chain(), "__kappa_numbers"));
 	assert_non_null(strstr(err_chain(), "offset 1"));
 }
 
@@ -272,7 +273,7 @@ static void a_durable_row_that_cannot_be_applied_stops_the_log(void **state)
 
 static void small_segments(void)
 {
-	struct topic *t = topic_of(log_server_topic(&server, "__numbers"));
+	struct topic *t = topic_of(log_server_topic(&server, "__kappa_numbers"));
 	t->pub.config.segment_bytes = 64 * KIB;
 }
 
@@ -311,7 +312,7 @@ static void rolls_are_bounded_by_snapshots(void **state)
 		assert_memory_equal(numbers.value, model.value, sizeof(model.value));
 		for (int p = 0; p < PARTITIONS; p++) {
 			struct log_partition_status status =
-			    log_server_status(&server, "__numbers", p);
+			    log_server_status(&server, "__kappa_numbers", p);
 			if (round > 20 && status.segment_count > most)
 				most = status.segment_count;
 		}
@@ -329,19 +330,19 @@ static void rolls_are_bounded_by_snapshots(void **state)
 	 * flight
 	 */
 	assert_in_range(most, 1, 10);
-	assert_true(log_server_status(&server, "__numbers", 0).log_start > 0);
+	assert_true(log_server_status(&server, "__kappa_numbers", 0).log_start > 0);
 }
 
 static void a_table_without_snapshots_keeps_everything(void **state)
 {
 	(void)state;
 	assert_int_equal(open_table(&HISTORY), ERR_OK);
-	assert_int_equal(log_server_topic(&server, "__numbers")->config.retention_ms, -1);
+	assert_int_equal(log_server_topic(&server, "__kappa_numbers")->config.retention_ms, -1);
 	small_segments();
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(put_one(0, i % KEYS, i + 1), ERR_OK);
-	assert_int_equal(log_server_status(&server, "__numbers", 0).log_start, 0);
-	assert_true(log_server_status(&server, "__numbers", 0).segment_count > 4);
+	assert_int_equal(log_server_status(&server, "__kappa_numbers", 0).log_start, 0);
+	assert_true(log_server_status(&server, "__kappa_numbers", 0).segment_count > 4);
 	restart(&HISTORY, false);
 	assert_int_equal(numbers.applied, 100);
 }
@@ -373,9 +374,9 @@ static void long_rows_are_compressed(void **state)
 		assert_int_equal(put_one(0, i % KEYS, i + 1), ERR_OK);
 	assert_int_equal(put_one(0, 0, 0), ERR_OK); /* a tombstone is short */
 	assert_in_range(
-	    log_server_status(&server, "__numbers", 0).size_bytes, 4096, 4096 + 21 * 400);
-	struct codecs c = {.read = {.partition = log_partition_find(
-	                                server.log, log_server_topic(&server, "__numbers"), 0),
+	    log_server_status(&server, "__kappa_numbers", 0).size_bytes, 4096, 4096 + 21 * 400);
+	struct codecs c = {.read = {.partition = log_partition_find(server.log,
+	                                log_server_topic(&server, "__kappa_numbers"), 0),
 	                       .max_bytes = MIB,
 	                       .done = codecs_read}};
 	log_read(server.log, &c.read);
@@ -400,9 +401,10 @@ static void an_emptied_table_lets_everything_go(void **state)
 		assert_int_equal(put_one(0, 1, i + 1), ERR_OK);
 		assert_int_equal(put_one(0, 1, 0), ERR_OK);
 	}
-	for (int i = 0; i < 100 && log_server_status(&server, "__numbers", 0).log_start == 0; i++)
+	for (int i = 0; i < 100 && log_server_status(&server, "__kappa_numbers", 0).log_start == 0;
+	     i++)
 		log_server_turn(&server);
-	assert_true(log_server_status(&server, "__numbers", 0).log_start > 0);
+	assert_true(log_server_status(&server, "__kappa_numbers", 0).log_start > 0);
 	restart(&WITH_SNAPSHOT, false);
 	assert_int_equal(numbers.value[0][1], 0);
 }
