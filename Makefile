@@ -270,6 +270,11 @@ $(LOG_BENCH): $(B)/obj/test/log/log_bench.o $(A_log)
 bench-log: $(LOG_BENCH)
 	$(Q)test/log/bench_log.py $(LOG_BENCH) $(or $(BENCH_DIR),/var/tmp) $(if $(ROWS),--rows $(ROWS)) $(if $(READY),--ready)
 .PHONY: bench-log
+## bench-broker: the Kafka door beside Apache Kafka (scripts in PEERS=../shared/peers), 6 to 15 minutes; ROUNDS=1, ONLY=latency,flood,... BENCH_DIR=
+bench-broker: all
+	$(Q)test/e2e/bench_broker.py $(B)/kappa --peers $(or $(PEERS),../shared/peers) --dir $(or $(BENCH_DIR),/var/tmp) \
+	  --rounds $(or $(ROUNDS),1) $(if $(ONLY),--only $(ONLY))
+.PHONY: bench-broker
 
 $(B)/test/broker/codec_peer: $(B)/obj/test/broker/codec_peer.o $(B)/libtest.a $(A_broker)
 	@mkdir -p $(@D)

@@ -10,9 +10,10 @@
  * Invariants:
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
  *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes
- * holds. F3  data not yet sent is in fetch_budget. Its slices live in the log's read buffers until
- * the answer is sent. F4  the parts are those of the session (fetch_session.h), which is this
- * fetch's alone until the answer is built, or those of the request.
+ * holds. F3  data not yet sent is in fetch_budget; of its last quarter a read takes little. Its
+ * slices live in the log's read buffers until the answer is sent. F4  the parts are those of the
+ * session (fetch_session.h), which is this fetch's alone until the answer is built, or those of the
+ * request.
  */
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/handlers.h"
@@ -20,6 +21,7 @@
 #include "log/batch.h"
 
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
+#define FETCH_SHORT_BYTES ((size_t)256 * KIB) /* of a read when the budget runs short */
 static const int64_t MAX_WAIT_NS =
     300 * S_NS; /* longer long polls end earlier, which is always legal */
 
@@ -343,6 +345,20 @@ static void on_read(struct log_read *read)
 	step(f);
 }
 
+/*
+ * What a read may take. Clients that ask for much and do not read their answers cannot take the
+ * last of the budget from those who do: small answers fit into their sockets.
+ */
+static size_t read_share(const struct fetch *f, const struct fetch_part *part)
+{
+	const struct budget *budget = &f->req->broker->fetch_budget;
+	size_t left = f->max_bytes - f->total, want = (size_t)part->max_bytes;
+	if (part->max_bytes < 0 || want > left)
+		want = left;
+	bool is_short = budget->used_bytes + want > budget->limit_bytes / 4 * 3;
+	return is_short && want > FETCH_SHORT_BYTES ? FETCH_SHORT_BYTES : want;
+}
+
 /* Takes memory for a read of `want` bytes. False: the fetch waits for it, or ends with what it has.
  */
 static bool take_budget(struct fetch *f, size_t want)
@@ -372,9 +388,7 @@ static void step(struct fetch *f)
 		part->out.records = (struct msg_slices){none, 0};
 		if (!look(part, &p) || f->full)
 			continue;
-		size_t left = f->max_bytes - f->total, want = (size_t)part->max_bytes;
-		if (part->max_bytes < 0 || want > left)
-			want = left;
+		size_t want = read_share(f, part);
 		if (!take_budget(f, want)) {
 			if (f->state == FETCH_STARVED)
 				return;

@@ -574,6 +574,38 @@ static void tiny_fetch_budget_slows_down_but_serves_everyone(void **state)
 		kafka_disconnect(&reader[i]);
 }
 
+static void who_reads_is_served_beside_many_who_do_not(void **state)
+{
+	(void)state;
+	enum { COUNT = 20 };
+	struct kafka_client lazy[COUNT];
+	int small = 4096;
+	pair_restart(&(struct broker_options){.fetch_budget_bytes = 16 * MIB});
+	kafka_create(&c, "t", 1, NULL);
+	for (int i = 0; i < 100; i++)
+		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 64000));
+	for (int i = 0; i < COUNT; i++) {
+		kafka_connect(&lazy[i], &server);
+		setsockopt(lazy[i].fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		kafka_fetch_send(&lazy[i], "t",
+		    (struct kafka_fetch){.version = 11, .partition_max_bytes = 4 * MIB});
+	}
+	usleep(300000);
+	int64_t begin = now_ms();
+	for (int64_t at = 0; at < 3000;) {
+		struct fetch_response_partition r = kafka_fetch(&c, "t",
+		    (struct kafka_fetch){
+		        .version = 11, .offset = at, .partition_max_bytes = 4 * MIB});
+		int64_t count = kafka_count_records(kafka_fetched(&c, &r), at);
+		assert_true(count > 0);
+		at += count;
+		kafka_client_clear(&c);
+	}
+	assert_true(now_ms() - begin < 20000); /* the lazy ones are closed after 30 s */
+	for (int i = 0; i < COUNT; i++)
+		kafka_disconnect(&lazy[i]);
+}
+
 /* ---- offsets --------------------------------------------------------------------------------- */
 
 static void list_offsets_answers_all_special_times(void **state)
@@ -675,6 +707,7 @@ int main(void)
 	    EACH (bad_fetches_are_answered_at_once),
 	    EACH (leader_epochs_and_sessions_that_do_not_fit_are_refused),
 	    EACH (tiny_fetch_budget_slows_down_but_serves_everyone),
+	    EACH (who_reads_is_served_beside_many_who_do_not),
 	    EACH (list_offsets_answers_all_special_times),
 	    EACH (list_offsets_finds_the_first_record_at_or_after_a_time),
 	    EACH (end_of_the_current_leader_epoch_is_the_end_of_the_log),
