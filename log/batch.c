@@ -175,7 +175,9 @@ static enum err check_records(struct record_iter *it, const struct batch_rules *
 {
 	int64_t max_ms = INT64_MIN;
 	bool keys_required = rules->keys_required && !(it->header.attributes & BATCH_ATTR_CONTROL);
-	for (int32_t i = 0; i < it->header.count; i++) {
+	record_iter_pass(it, keys_required, &max_ms);
+	/* the rest, if any: the first of them is at fault */
+	for (int32_t i = it->next_index; i < it->header.count; i++) {
 		struct record r;
 		*bad_record = i;
 		if (record_iter_next(it, &r) != ERR_OK)

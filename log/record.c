@@ -121,16 +121,48 @@ INLINE bool record_parse(const struct batch_header *h, struct bytes b, struct re
 	return true;
 }
 
-/* Reads one record; false when it is malformed. */
-static bool record_read(struct record_iter *it, struct record *ret_record)
+/* The record at the start of `rest`, with its length; *ret_len is both. False: it is malformed. */
+INLINE bool record_at(
+    const struct batch_header *h, struct bytes rest, size_t *ret_len, struct record *ret_record)
 {
-	struct bytes rest = {it->records.ptr + it->records.pos, reader_left(&it->records)};
 	size_t at = 0;
 	int64_t len;
 	if (!take_varint32(rest, &at, &len) || len < 0 || len > (int64_t)(rest.len - at))
 		return false;
-	it->records.pos += at + (size_t)len;
-	return record_parse(&it->header, bytes_of(rest.ptr + at, (size_t)len), ret_record);
+	*ret_len = at + (size_t)len;
+	return record_parse(h, bytes_of(rest.ptr + at, (size_t)len), ret_record);
+}
+
+/* Reads one record; false when it is malformed. */
+static bool record_read(struct record_iter *it, struct record *ret_record)
+{
+	struct bytes rest = {it->records.ptr + it->records.pos, reader_left(&it->records)};
+	size_t len;
+	if (!record_at(&it->header, rest, &len, ret_record))
+		return false;
+	it->records.pos += len;
+	return true;
+}
+
+void record_iter_pass(struct record_iter *it, bool keys_required, int64_t *max_ms)
+{
+	const struct batch_header h = it->header;
+	struct bytes rest = {it->records.ptr + it->records.pos, reader_left(&it->records)};
+	int64_t latest = *max_ms;
+	int32_t i = it->next_index;
+	for (; i < h.count; i++) {
+		struct record r;
+		size_t len;
+		if (!record_at(&h, rest, &len, &r) || r.offset != h.base_offset + i ||
+		    (keys_required && !r.key.ptr))
+			break;
+		latest = r.timestamp_ms > latest ? r.timestamp_ms : latest;
+		rest.ptr += len;
+		rest.len -= len;
+	}
+	it->records.pos = it->records.len - rest.len;
+	it->next_index = i;
+	*max_ms = latest;
 }
 
 enum err record_iter_open(

@@ -94,7 +94,7 @@ static void stable_moved(void *ctx, uint64_t stable)
 	shared_store(&p->env.last_append_ns, (uint64_t)st.last_append_time_ns);
 	shared_store(&p->env.stable, stable);
 	for (unsigned i = 0; i < p->worker_count; i++)
-		worker_wake(p->workers[i]);
+		worker_news(p->workers[i]);
 }
 
 static void watch(void *arg)

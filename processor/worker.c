@@ -21,10 +21,10 @@ struct worker {
 	struct worker_env *env;
 	struct thread thread;
 	bool threaded;
-	struct mutex mutex; /* protects the next four */
+	struct mutex mutex; /* protects the next five */
 	struct cond wake;
 	struct list commands;
-	bool woken, stop;
+	bool woken, stop, has_runs;
 	struct gate ended;
 	struct list runs; /* the worker's thread; its length under env->mutex */
 	uint32_t run_count;
@@ -90,6 +90,17 @@ void worker_wake(struct worker *w)
 	mutex_unlock(&w->mutex);
 }
 
+void worker_news(struct worker *w)
+{
+	mutex_lock(&w->mutex);
+	/* a run that is added from here on sees the news: add_run takes the mutex first */
+	if (w->has_runs) {
+		w->woken = true;
+		cond_signal(&w->wake);
+	}
+	mutex_unlock(&w->mutex);
+}
+
 void worker_call(struct worker *w, void (*fn)(void *arg), void *arg)
 {
 	if (!w->threaded) {
@@ -123,9 +134,17 @@ static void run_commands(struct worker *w)
 	}
 }
 
+static void note_runs(struct worker *w)
+{
+	mutex_lock(&w->mutex);
+	w->has_runs = !list_empty(&w->runs);
+	mutex_unlock(&w->mutex);
+}
+
 void worker_add_run(struct worker *w, struct run *r)
 {
 	list_push_back(&w->runs, &r->node);
+	note_runs(w);
 	mutex_lock(w->env->mutex);
 	w->run_count++;
 	mutex_unlock(w->env->mutex);
@@ -134,6 +153,7 @@ void worker_add_run(struct worker *w, struct run *r)
 void worker_remove_run(struct worker *w, struct run *r)
 {
 	list_remove(&r->node);
+	note_runs(w);
 	mutex_lock(w->env->mutex);
 	w->run_count--;
 	mutex_unlock(w->env->mutex);

@@ -32,8 +32,10 @@ struct worker_env {
 MUST_USE enum err worker_new(struct worker_env *env, bool threaded, struct worker **ret_worker);
 /* Last checkpoints, joins, frees the runs. Takes NULL. */
 void worker_free(struct worker *w);
-/* S_stable has moved: any thread. */
+/* Something concerns it: any thread. */
 void worker_wake(struct worker *w);
+/* S_stable has moved: wakes it if it has runs. Any thread. */
+void worker_news(struct worker *w);
 /* Runs fn(arg) on the worker's thread between two turns and waits for its return. Never from a
  * worker's thread. */
 void worker_call(struct worker *w, void (*fn)(void *arg), void *arg);
