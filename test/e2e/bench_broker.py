@@ -311,7 +311,8 @@ def print_table(kappa, kafka, extra):
         if key[0] == "e2e-lat":
             for field, most in LATENCY.items():
                 ours, theirs = median(kappa, key, field), median(kafka, key, field)
-                t.row("end to end at 1,000/s, %s: ms" % field[:-3].replace("p999", "p99.9"), ours, theirs, "<= %.1f" % most, ours <= most)
+                name = "end to end at 1,000/s, %s: ms" % field[:-3].replace("p999", "p99.9")
+                t.row(name, ours, theirs, "<= %.1f" % most, ours <= most, " *" if disturbed(kappa, key) or disturbed(kafka, key) else "")
     ready = statistics.median(r["ready_ms"] for r in kappa)
     t.row("ready on an empty directory: ms", ready, statistics.median(r["ready_ms"] for r in kafka) if kafka else None, "<= 100", ready <= 100)
     idle = statistics.median(r["start_mib"] for r in kappa)
