@@ -395,23 +395,37 @@ static enum err replay(struct recovery *r, const struct seen_list *l)
 	return e == ERR_OK ? recovery_flush(r) : e;
 }
 
-/* After a clean stop the record says where the journal goes on; an entry behind that place belies
- * it. */
-static enum err clean_holds(struct recovery *r, bool *ret_holds)
+/* Is there an entry newer than the record at this place? */
+static enum err newer_at(struct recovery *r, unsigned file, uint64_t pos, bool *newer)
 {
 	struct journal_iter it;
 	struct journal_found f;
 	char path[LOG_PATH_MAX];
+	TRY(file_path(r, file, path));
+	TRY(journal_iter_open(&it, r->log->io, path, 0));
+	it.check_from = UINT64_MAX;
+	enum err e = journal_iter_at(&it, pos, &f);
+	*newer |= e == ERR_OK && f.entry.number > r->number;
+	journal_iter_release(&it);
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/*
+ * After a clean stop the record says where the journal goes on: there, or, where the next entry did
+ * not fit any more, at the beginning of another file. An entry in one of these places belies it.
+ */
+static enum err clean_holds(struct recovery *r, bool *ret_holds)
+{
+	bool newer = false;
 	*ret_holds = false;
 	if (r->journal_file >= JOURNAL_FILES || r->journal_pos % JOURNAL_BLOCK != 0)
 		return ERR_OK;
-	TRY(file_path(r, r->journal_file, path));
-	TRY(journal_iter_open(&it, r->log->io, path, 0));
-	it.check_from = UINT64_MAX;
-	enum err e = journal_iter_at(&it, r->journal_pos, &f);
-	*ret_holds = e == ERR_NOT_FOUND || (e == ERR_OK && f.entry.number <= r->number);
-	journal_iter_release(&it);
-	return e == ERR_NOT_FOUND ? ERR_OK : e;
+	TRY(newer_at(r, r->journal_file, r->journal_pos, &newer));
+	for (unsigned i = 0; i < JOURNAL_FILES && !newer; i++)
+		if (i != r->journal_file)
+			TRY(newer_at(r, i, JOURNAL_BLOCK, &newer));
+	*ret_holds = !newer;
+	return ERR_OK;
 }
 
 enum err recovery_journal(struct recovery *r)

@@ -423,6 +423,31 @@ static void a_lost_checkpoint_record_is_rebuilt_from_the_journal(void **state)
 	assert_int_equal(w.f.log->epoch, 2);
 }
 
+/* Stopped cleanly where the next entry does not fit into the journal's file: it is at the beginning
+ * of another one, and the record of the stop must not be believed when the newer one rots. */
+static void a_clean_end_at_the_edge_of_a_journal_file(void **state)
+{
+	(void)state;
+	const struct journal *j = &w.f.log->journal;
+	int end = 0;
+	for (; end < 300 && j->pos + JOURNAL_BLOCK != j->file_bytes; end++)
+		fill(0, end, end + 1);
+	unsigned before = j->current;
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	j = &w.f.log->journal;
+	fill(0, end, end + 1);
+	assert_int_not_equal(j->current, before);
+	unsigned newest = (unsigned)((w.f.log->checkpointer.counter - 1) % CHECKPOINT_SLOTS);
+	stop(false);
+	char path[64];
+	snprintf(path, sizeof(path), "/data/journal/checkpoint-%u", newest);
+	file_flip(path, 20);
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(end_of(0), end + 1);
+	assert_readable(0, 0, end + 1);
+}
+
 static void a_missing_segment_in_the_middle_is_contained(void **state)
 {
 	struct log_segment_status seg;
@@ -716,6 +741,7 @@ int main(void)
 		TEST(a_missing_journal_is_refused),
 		TEST(a_bad_journal_header_is_written_again),
 		TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
+		TEST(a_clean_end_at_the_edge_of_a_journal_file),
 		TEST(a_missing_segment_in_the_middle_is_contained),
 		TEST(segments_below_the_log_start_may_go_in_any_order),
 		TEST(a_segment_in_the_middle_that_the_journal_knows_is_missed),
