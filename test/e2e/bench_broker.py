@@ -7,8 +7,8 @@ ROUNDS times; the table has the median of the rounds. What a figure should be st
 that the rest of the machine has disturbed is marked *: its ratio says little. Installing, starting and the loads are scripts
 of another folder (--peers); without it nothing is measured, and that is said.
 
-Three bounds stand beside: what the client does against a broker that keeps nothing (null_broker.py), what the disk does for
-one writer with O_DIRECT and fdatasync and for one reader (fio), and what one consumer finds slow when the door is flooded (flood.py)."""
+Bounds stand beside: what the client does against a broker that keeps nothing (null_broker.py) and how busy its busiest thread is, what
+the disk does for one writer with O_DIRECT and fdatasync and for one reader (fio), and what one consumer finds slow when the door is flooded (flood.py)."""
 import argparse
 import csv
 import json
@@ -174,6 +174,23 @@ class Bench:
         p.wait(10)
         return found
 
+    def client_threads(self):
+        """How busy the client's busiest thread is while it produces to kappa, in % of a core: at 100 it is the bound."""
+        rdkafka, found = os.path.join(self.peer("rdkafka.sh", "path").strip(), "rdkafka_performance"), {}
+        broker, hertz = self.start_kappa(), os.sysconf("SC_CLK_TCK")
+        for size, count in ((100, 8000000), (1024, 4000000)):
+            p = subprocess.Popen([rdkafka, "-P", "-t", "x%d" % size, "-b", broker.address, "-c", str(count), "-m", "x" * size, "-a", "-1",
+                                  "-X", "linger.ms=5", "-X", "queue.buffering.max.messages=1000000", "-i", "5000"],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(0.8)
+            before, begin = thread_ticks(p.pid), time.monotonic()
+            time.sleep(1)
+            after, seconds = thread_ticks(p.pid), time.monotonic() - begin
+            found[str(size)] = max([100 * (after[t] - before.get(t, 0)) / hertz / seconds for t in after] or [float("nan")])
+            p.wait(60)
+        self.stop(broker)
+        return found
+
     def disk_bound(self):
         """MB/s of fio: 1 MiB appends with O_DIRECT and fdatasync, and reads past the page cache, two seconds each."""
         path, found = os.path.join(self.dir, "fio"), {}
@@ -245,6 +262,19 @@ class Bench:
             except (SystemExit, subprocess.SubprocessError) as e:
                 say("stop of %s: %s" % (broker.name, e))
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def thread_ticks(pid):
+    """CPU of each thread; none when the process is gone."""
+    found = {}
+    try:
+        for task in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/stat" % (pid, task)) as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            found[task] = int(fields[11]) + int(fields[12])
+    except OSError:
+        pass
+    return found
 
 
 def free_port():
@@ -331,6 +361,8 @@ def print_table(kappa, kafka, extra):
             "/".join("%.2f" % v for v in f["during"]), f["peak_mib"]))
     if extra.get("client"):
         say("# the client's bound (a broker that keeps nothing): " + ", ".join("%s B %s %.0f MB/s" % (*k, v) for k, v in extra["client"].items()))
+    if extra.get("threads"):
+        say("# the client's busiest thread while it produces to kappa: " + ", ".join("%s B %.0f %% of a core" % x for x in extra["threads"].items()))
     if extra.get("disk"):
         say("# the disk (fio, 1 MiB, O_DIRECT): " + ", ".join("%s %.0f MB/s" % x for x in extra["disk"].items()))
     say("# %d met, %d short" % (t.met, t.short))
@@ -372,7 +404,7 @@ def main():
                 b.stop(broker)
         extra = {}
         if "bounds" in extras:
-            extra["client"], extra["disk"] = b.client_bound(), b.disk_bound()
+            extra["client"], extra["disk"], extra["threads"] = b.client_bound(), b.disk_bound(), b.client_threads()
         if "connections" in extras:
             extra["connections"] = b.connections()
         if "flood" in extras:
