@@ -13,9 +13,14 @@ struct conn_tls {
 	bool busy;
 	struct iovec space;
 	uint8_t *sending;
+	bool lingering, lingered; /* see linger */
+	struct loop_timer linger_end;
 };
 
+static const int64_t LINGER_NS = S_NS;
+
 static void on_handshake_done(struct crypto_work *work);
+static void on_linger_end(struct loop_timer *timer);
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
@@ -29,6 +34,7 @@ enum err conn_tls_open(struct conn *c)
 	ASSERT(door < BROKER_LISTENERS_MAX && c->broker->tls[door] && !c->admitted);
 	t->conn = c;
 	list_node_init(&t->work.node);
+	loop_timer_init(&t->linger_end, on_linger_end);
 	enum err err = tls_new(c->broker->tls[door], ask, &t->tls);
 	if (err != ERR_OK) {
 		mem_free(t);
@@ -43,6 +49,7 @@ void conn_tls_free(struct conn_tls *t)
 	if (!t)
 		return;
 	ASSERT(!t->busy);
+	loop_timer_cancel(t->conn->broker->loop, &t->linger_end);
 	tls_free(t->tls);
 	mem_free(t->sending);
 	mem_free(t);
@@ -228,13 +235,57 @@ void conn_tls_sent(struct conn *c)
 	c->tls->sending = NULL;
 }
 
+static void on_linger_end(struct loop_timer *timer)
+{
+	struct conn_tls *t = CONTAINER_OF(timer, struct conn_tls, linger_end);
+	t->lingered = true;
+	conn_wake(t->conn);
+}
+
+static void on_discarded(struct io_req *io)
+{
+	struct conn *c = CONTAINER_OF(io, struct conn, recv);
+	c->receiving = false;
+	if (io->err != ERR_OK || io->result == 0)
+		c->tls->lingered = true;
+	conn_wake(c);
+}
+
+/*
+ * Closed with bytes unread, the connection would be reset, and the reset would take the alert away
+ * from a client that has not read it yet. So what still comes is thrown away until the client ends
+ * it, for a second at most. True when that is over.
+ */
+static bool linger(struct conn *c)
+{
+	struct conn_tls *t = c->tls;
+	if (t->lingered || c->closing)
+		return true;
+	if (!t->lingering)
+		loop_timer_set(
+		    c->broker->loop, &t->linger_end, loop_now_ns(c->broker->loop) + LINGER_NS);
+	t->lingering = true;
+	if (!c->receiving) {
+		t->space =
+		    (struct iovec){c->head, CONN_HEAD_BYTES}; /* nothing is parsed any more */
+		c->receiving = true;
+		c->recv = (struct io_req){.op = IO_RECV,
+		    .fd = c->fd,
+		    .iov = &t->space,
+		    .iov_count = 1,
+		    .done = on_discarded};
+		io_submit(c->broker->io, &c->recv);
+	}
+	return false;
+}
+
 bool conn_tls_finished(struct conn *c)
 {
 	if (c->tls->busy)
 		return false;
 	tls_shutdown(c->tls->tls);
 	if (!c->sending && tls_pending(c->tls->tls) == 0)
-		return true;
+		return tls_state(c->tls->tls) != TLS_FAILED || linger(c);
 	if (!c->sending)
 		conn_wake(c); /* to send it */
 	return false;
