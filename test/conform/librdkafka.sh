@@ -34,6 +34,8 @@ rdkafka_server() {
 	shift
 	server_start --set num.partitions=4 "$@"
 	echo "bootstrap.servers=$BOOTSTRAP" >"$OUT/test.conf"
+	# its own switch for machines that are busy: SLOW=3 makes its time limits three times as long
+	[ -z "${SLOW:-}" ] || echo "test.timeout.multiplier=$SLOW" >>"$OUT/test.conf"
 	export SRC OUT SCENARIO
 }
 
@@ -67,6 +69,12 @@ rdkafka_tally() {
 rdkafka_admin_parts() {
 	sed -n '/^static void do_test_apis/,/^}/p' "$SRC/tests/0081-admin.c" | grep -oE 'do_test_[A-Za-z_]+\(' |
 		tr -d '(' | grep -vE '_(unclean_destroy|apis)$' | sort -u
+}
+
+# The same of 0113, but for those that delete a topic: closing hangs in librdkafka 2.0.2 then.
+rdkafka_rebalance_parts() {
+	sed -n '/^int main_0113_cooperative_rebalance(/,/^}/p' "$SRC/tests/0113-cooperative_rebalance.cpp" |
+		grep -oE '\<[a-z]_[a-z_0-9]+\(' | tr -d '(' | grep -v delete_topic | sort -u
 }
 
 # rdkafka_certificates: an authority, a server's key and a client's in all the forms that 0097 reads
@@ -113,6 +121,13 @@ rdkafka_secured() {
 	server_stop
 }
 
+rdkafka_parts() { # NAME LIST
+	local part
+	for part in $("$2"); do
+		rdkafka_case "$1:$part"
+	done
+}
+
 # rdkafka_suite: all of them, with topics made on demand and without, and where clients have to say who they are
 rdkafka_suite() {
 	local name
@@ -120,9 +135,10 @@ rdkafka_suite() {
 	rdkafka_server default
 	for name in $(rdkafka_names); do
 		rdkafka_case "$name"
-		[ "$name" != 0081_admin ] || for name in $(rdkafka_admin_parts); do
-			rdkafka_case "0081_admin:$name"
-		done
+		case $name in
+		0081_admin) rdkafka_parts "$name" rdkafka_admin_parts ;;
+		0113_cooperative_rebalance) [ -z "$(reason_of "$name")" ] || rdkafka_parts "$name" rdkafka_rebalance_parts ;;
+		esac
 	done
 	server_stop
 	rdkafka_server noautocreate --set auto.create.topics.enable=false
