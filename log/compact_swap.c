@@ -6,65 +6,7 @@
  */
 #include "log/compact_job.h"
 #include "log/engine.h"
-#include "log/lookup.h"
 #include "log/partition_drop.h"
-
-/* ---- the partition's greatest timestamp ------------------------------------------------------ */
-
-struct latest {
-	struct lookup lookup;
-	struct log_partition *p; /* referenced */
-	struct segment *segment; /* held */
-	int64_t max_ms;
-};
-
-static void latest_found(struct lookup *l)
-{
-	struct latest *x = CONTAINER_OF(l, struct latest, lookup);
-	struct log_partition *p = x->p;
-	if (l->err == ERR_OK && p->max_timestamp_ms == x->max_ms)
-		p->max_timestamp_offset = l->entry.base_offset;
-	segment_unhold(x->segment);
-	p->log->reads_active--;
-	partition_unref(p);
-	mem_free(x);
-}
-
-/* Its batch is in another segment: the index of that one tells. */
-static void latest_look(struct log_partition *p, struct segment *s, int64_t max_ms)
-{
-	struct latest *x = mem_calloc(1, sizeof(*x));
-	if (!x)
-		return; /* the segment's beginning must do */
-	*x = (struct latest){.p = p, .segment = s, .max_ms = max_ms};
-	partition_ref(p);
-	s->holds++;
-	p->log->reads_active++;
-	struct index_probe probe = {INDEX_BY_TIMESTAMP, (uint64_t)max_ms};
-	if (lookup_start(&x->lookup, s, probe, latest_found))
-		latest_found(&x->lookup);
-}
-
-/* The record with the greatest timestamp may have been one of those that went. */
-static void latest_again(struct log_partition *p, struct segment *s, const struct segment_out *out)
-{
-	struct segment *at = NULL;
-	if (p->max_timestamp_offset < s->base_offset || p->max_timestamp_offset >= s->end_offset)
-		return;
-	p->max_timestamp_ms = p->max_timestamp_offset = -1;
-	LIST_EACH (&p->segments, n, next) {
-		struct segment *other = CONTAINER_OF(n, struct segment, node);
-		if (other->index.max_timestamp_ms <= p->max_timestamp_ms)
-			continue;
-		p->max_timestamp_ms = other->index.max_timestamp_ms;
-		at = other;
-	}
-	if (!at)
-		return;
-	p->max_timestamp_offset = at == s ? out->max_timestamp_offset : at->base_offset;
-	if (at != s)
-		latest_look(p, at, p->max_timestamp_ms);
-}
 
 /* ---- the swap -------------------------------------------------------------------------------- */
 
@@ -109,10 +51,12 @@ enum err compact_swap(struct compact_job *j)
 	j->stats.segments_after++;
 	j->stats.bytes_after += s->size;
 	rounds_space_charge(&p->log->rounds, s->size);
-	if (s->base_offset >= p->log_start || s->end_offset > p->log_start)
-		latest_again(p, s, &j->out);
-	else
+	bool latest =
+	    p->max_timestamp_offset >= s->base_offset && p->max_timestamp_offset < s->end_offset;
+	if (s->end_offset <= p->log_start)
 		partition_skip(p, p->log_start); /* retention has overtaken it */
+	else if (latest)
+		partition_latest(p); /* the record may have been one of those that went */
 	segment_out_release(&j->out);
 	return ERR_OK;
 }

@@ -129,12 +129,15 @@ static void open_done(struct pool_job *job)
 		list_push_back(&waiting, n);
 	if (e == ERR_OK) {
 		d->state = DESCRIPTOR_OPEN;
-		d->pins = 1; /* ours, so that a callback cannot close it under the next */
+		d->pins = 0;
 	} else {
 		d->state = DESCRIPTOR_CLOSED;
 		d->fd = -1;
 		d->cache->open--;
 	}
+	/* all at once, so that a callback cannot close it under the next; the last of them may let
+	 * go of a segment that is gone, and of the descriptor with it */
+	ASSERT(!list_empty(&waiting));
 	LIST_EACH (&waiting, w, next)
 		d->pins += e == ERR_OK;
 	while ((n = list_pop_front(&waiting))) {
@@ -142,8 +145,6 @@ static void open_done(struct pool_job *job)
 		pin->err = e;
 		pin->done(pin);
 	}
-	if (e == ERR_OK)
-		descriptor_unpin(d);
 }
 
 static void descriptor_failed(struct mail *mail)

@@ -176,6 +176,8 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 	}
 	if (log_start > p->log_start)
 		p->log_start = log_start;
+	if (p->max_timestamp_offset < p->log_start && p->max_timestamp_ms >= 0)
+		partition_latest(p);
 	if (txns_oldest(&p->txns))
 		list_push_back(&log->txn_partitions, &p->txn_node);
 	*ret_partition = p;

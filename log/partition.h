@@ -137,6 +137,12 @@ struct log_partition *partition_found_next(struct log *log, size_t *cursor);
 /* Moves log_start to `offset` (<= durable_end), which must be durable in the catalog, and drops the
  * segments wholly below as soon as no lease holds them. */
 void partition_trim(struct log_partition *p, int64_t offset);
+/*
+ * The record with the greatest timestamp may be gone: looks for the one that has it now. What whole
+ * segments have is known at once; a segment that the log start lies in is read, and until then the
+ * answer may be too small.
+ */
+void partition_latest(struct log_partition *p);
 /* Rolls the active segment at the next append (snapshots of tables, retention by time). */
 void partition_roll_soon(struct log_partition *p);
 /* Rolls it now, unless it is empty or something is in flight. */

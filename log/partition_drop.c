@@ -193,6 +193,8 @@ void partition_trim(struct log_partition *p, int64_t offset)
 	ASSERT(offset <= p->durable_end);
 	p->log_start = offset;
 	partition_skip(p, offset);
+	if (p->max_timestamp_offset < offset)
+		partition_latest(p);
 }
 
 /* ---- a whole partition ----------------------------------------------------------------------- */
