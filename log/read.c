@@ -648,5 +648,6 @@ void log_read(struct log *log, struct log_read *req)
 	op->log = log;
 	req->internal_[READ_OP] = (uintptr_t)op;
 	log->reads_active++;
+	tail_reader(&log->tail, loop_now_ns(log->loop));
 	read_load(op);
 }

@@ -104,12 +104,13 @@ void round_direct_flush(struct round *r)
 
 void round_direct_end(struct round_stretch *st, bool keep)
 {
-	struct tail *t = &st->round->rounds->log->tail;
+	struct log *log = st->round->rounds->log;
+	struct tail *t = &log->tail;
 	struct list_node *n;
 	while ((n = list_pop_front(&st->blocks))) {
 		struct tail_block *b = CONTAINER_OF(n, struct tail_block, node);
 		if (keep)
-			tail_keep(t, b, st->segment);
+			tail_keep(t, b, st->segment, loop_now_ns(log->loop));
 		else
 			tail_give(t, b);
 	}

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /*
  * Fault injection is per thread, so that a test can fail its own calls while a pool thread goes on.
@@ -57,6 +58,30 @@ void *mem_alloc_aligned(size_t alignment, size_t len)
 	if (alignment < sizeof(void *))
 		alignment = sizeof(void *);
 	return posix_memalign(&ptr, alignment, len ? len : 1) == 0 ? ptr : NULL;
+}
+
+void *mem_alloc_pages(size_t len)
+{
+	ASSERT(len > 0 && len % MEM_LARGE_PAGE == 0);
+	size_t all = len + MEM_LARGE_PAGE;
+	if (must_fail())
+		return NULL;
+	uint8_t *map = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	size_t before = -(uintptr_t)map % MEM_LARGE_PAGE;
+	if (before > 0)
+		(void)munmap(map, before);
+	if (all - before > len)
+		(void)munmap(map + before + len, all - before - len);
+	(void)madvise(map + before, len, MADV_HUGEPAGE); /* a hint: small pages do as well */
+	return map + before;
+}
+
+void mem_free_pages(void *ptr, size_t len)
+{
+	if (ptr)
+		ASSERT(munmap(ptr, len) == 0);
 }
 
 void mem_free(void *ptr)

@@ -13,6 +13,13 @@ void *mem_calloc(size_t count, size_t len); /* zeroed; overflow-checked */
 void *mem_realloc(void *ptr, size_t len);
 void *mem_alloc_aligned(size_t alignment, size_t len); /* power of two; release with mem_free */
 void mem_free(void *ptr);
+/*
+ * Zeros, aligned to MEM_LARGE_PAGE and a multiple of it, in large pages where the system has them:
+ * for buffers that the kernel pins again and again. Release with mem_free_pages and the same `len`.
+ */
+#define MEM_LARGE_PAGE ((size_t)2 << 20)
+void *mem_alloc_pages(size_t len);
+void mem_free_pages(void *ptr, size_t len);
 char *mem_strdup(struct str s); /* NUL-terminated copy */
 
 /*

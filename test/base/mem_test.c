@@ -20,6 +20,8 @@ static void allocations_fail_on_demand_and_only_then(void **state)
 	mem_fail_at(1);
 	assert_null(mem_alloc_aligned(64, 64));
 	mem_fail_at(1);
+	assert_null(mem_alloc_pages(MEM_LARGE_PAGE));
+	mem_fail_at(1);
 	assert_null(mem_strdup(STR("x")));
 	mem_fail_at(0);
 	mem_free(a);
@@ -42,6 +44,12 @@ static void zero_bytes_are_a_valid_pointer_and_overflow_is_none(void **state)
 	char *copy = mem_strdup(str_from("ab\0c", 4));
 	assert_memory_equal(copy, "ab\0c", 5);
 	mem_free(copy);
+	uint8_t *pages = mem_alloc_pages(2 * MEM_LARGE_PAGE);
+	assert_int_equal((uintptr_t)pages % MEM_LARGE_PAGE, 0);
+	assert_int_equal(pages[0] | pages[2 * MEM_LARGE_PAGE - 1], 0);
+	memset(pages, 1, 2 * MEM_LARGE_PAGE);
+	mem_free_pages(pages, 2 * MEM_LARGE_PAGE);
+	mem_free_pages(NULL, MEM_LARGE_PAGE);
 	for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
 		void *p = mem_alloc_aligned(alignment, 100);
 		assert_int_equal((uintptr_t)p % alignment, 0);
