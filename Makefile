@@ -184,8 +184,8 @@ crash: $(B)/test/crash/crash_main
 .PHONY: crash
 $(B)/test/base/json_peer_test: L_base += -ljson-c
 # system calls that are bent at link time
-$(B)/test/base/io_fault_test: LDFLAGS_ALL += $(foreach f,pread pwrite preadv pwritev fdatasync \
-  fsync ftruncate,-Wl,--wrap=$f)
+$(B)/test/base/io_fault_test: LDFLAGS_ALL += $(foreach f,pread pwrite preadv pwritev pwritev2 \
+  fdatasync fsync ftruncate,-Wl,--wrap=$f)
 # the native door's peer is nng itself
 $(B)/test/broker/native_test: L_broker += -lnng
 # ---- simulation: the whole server in one thread, see test/README.md

@@ -46,8 +46,10 @@ static int64_t file_call(struct io_req *req)
 	off_t pos = (off_t)(req->pos + req->moved);
 	if (req->op == IO_READ)
 		n = preadv(req->fd, iov, count, pos);
-	else
+	else if (req->op == IO_WRITE)
 		n = pwritev(req->fd, iov, count, pos);
+	else
+		n = pwritev2(req->fd, iov, count, pos, RWF_DSYNC);
 	return n < 0 ? -errno : n;
 }
 

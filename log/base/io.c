@@ -119,7 +119,7 @@ void io_req_cancelled(struct io_req *req)
 }
 
 static const char *const op_names[] = {
-    "read", "write", "fdatasync", "writeback", "accept", "recv", "send"};
+    "read", "write", "durable write", "fdatasync", "writeback", "accept", "recv", "send"};
 
 void io_req_done(struct io_req *req)
 {

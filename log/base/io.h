@@ -13,6 +13,9 @@
  * then.
  *   READ, WRITE   the whole range or an error: short results, EINTR and EAGAIN are resubmitted
  *                 here. READ at the end of file completes with result < len and ERR_OK.
+ *   WRITE_DURABLE a WRITE whose bytes, and the size they need, are durable when it completes: one
+ *                 trip where WRITE and FDATASYNC take two. It says nothing of other bytes of the
+ *                 file. After an error nothing is known, as with FDATASYNC: no second try.
  *   RECV          at least one byte, or result 0 when the peer closed.
  *   SEND          all bytes of the iovec or an error.
  *   ACCEPT        the new descriptor is close-on-exec, with TCP_NODELAY, and for use through the
@@ -33,13 +36,22 @@
 
 struct io;
 
-enum io_op { IO_READ, IO_WRITE, IO_FDATASYNC, IO_WRITEBACK, IO_ACCEPT, IO_RECV, IO_SEND };
+enum io_op {
+	IO_READ,
+	IO_WRITE,
+	IO_WRITE_DURABLE,
+	IO_FDATASYNC,
+	IO_WRITEBACK,
+	IO_ACCEPT,
+	IO_RECV,
+	IO_SEND
+};
 
 struct io_req {
 	enum io_op op;
 	int fd;
-	uint64_t pos;            /* READ, WRITE: byte position in the file */
-	const struct iovec *iov; /* READ, WRITE, RECV, SEND: borrowed until done */
+	uint64_t pos;            /* READ, WRITE(_DURABLE): byte position in the file */
+	const struct iovec *iov; /* those, RECV, SEND: borrowed until done */
 	int iov_count;           /* at most IO_IOV_MAX */
 	/* results, valid in `done` */
 	enum err err;
@@ -97,6 +109,7 @@ struct io_ops {
 	void (*submit)(struct io *io, struct io_req *req);
 	void (*cancel)(struct io *io, struct io_req *req);
 	enum err (*poll)(struct io *io, int64_t timeout_ns);
+	void (*detach)(struct io *io); /* NULL: any thread may poll */
 	void (*wake)(struct io *io);
 	enum err (*open)(struct io *io, const char *path, unsigned flags, int *ret_fd);
 	enum err (*close)(struct io *io, int fd);
@@ -170,6 +183,15 @@ static inline void io_cancel(struct io *io, struct io_req *req)
 static inline enum err io_poll(struct io *io, int64_t timeout_ns)
 {
 	return io->ops->poll(io, timeout_ns);
+}
+/*
+ * The thread that polls ends or stops doing so, and calls this last: another may poll from then on.
+ * Requests under way stay so, and nothing completes before the next poll. May wait for the disk.
+ */
+static inline void io_detach(struct io *io)
+{
+	if (io->ops->detach)
+		io->ops->detach(io);
 }
 /* Makes a poll in progress, or the next one, return. Any thread. */
 static inline void io_wake(struct io *io)

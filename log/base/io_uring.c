@@ -6,9 +6,17 @@
  * Where a request is (req->state) and what moves it:
  *   BACKLOG   waits here for room                     submit -> start (via drain_backlog) or cancel
  *   KERNEL    one SQE of it is queued or in flight    start -> reap
- *   FINISHED  cancelled before it reached the kernel  cancel -> poll runs done
+ *   FINISHED  has its result, is not handed back yet  cancel in the backlog, or reap while the ring
+ *             is given up -> poll runs done
  * and two flags on KERNEL: POLLING (the SQE is a poll for readiness, the call itself follows) and
  * CANCELLING.
+ *
+ * The ring and its thread. Completions that wait until the thread asks for them cost no interrupt
+ * of it (IORING_SETUP_DEFER_TASKRUN: a fifth of the time of one writer's append, log/README.md),
+ * but then the ring serves one thread only, from the moment it is enabled to its end. So it is made
+ * disabled, the first poll enables it for its thread, and detach gives it up: what is in the kernel
+ * is taken back (cancelled, or waited for) and kept in the backlog for the ring that the next poll
+ * makes. Kernels before 6.1 have rings for any thread; detach does nothing to those.
  *
  * Invariants:
  *  1. Nothing is linked or drained: the kernel may complete in any order, and the caller submits a
@@ -19,13 +27,15 @@
  *     queue is kept by the kernel (IORING_FEAT_NODROP); its count of dropped completions is
  *     asserted to be zero.
  *  3. A request whose cancellation was asked for is never resubmitted.
- *  4. The kernel takes all it needs from msghdr and iovec when it consumes the SQE
+ *  4. `sqes` counts what the kernel owes a completion; a ring is given up when it is 0.
+ *  5. The kernel takes all it needs from msghdr and iovec when it consumes the SQE
  *     (IORING_FEAT_SUBMIT_STABLE): one msghdr per SQE slot is enough.
  */
 #include "io_posix.h"
 #include "limits.h"
 #include "list.h"
 #include "mem.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,8 +69,15 @@ struct io_ring {
 	struct io_uring ring;
 	int wake_fd;
 	bool wake_armed;
-	size_t pending; /* requests between submit and done */
-	size_t files;   /* READ, WRITE, FDATASYNC in the kernel */
+	bool woken;      /* while the ring was given up: the next poll does not wait */
+	bool open;       /* there is a ring */
+	bool one_thread; /* it serves one thread */
+	bool enabled;    /* that is `thread` */
+	bool leaving;    /* being given up: nothing is started */
+	uint64_t thread; /* thread_self() */
+	size_t sqes;     /* made and not completed */
+	size_t pending;  /* requests between submit and done */
+	size_t files;    /* READ, WRITE, FDATASYNC in the kernel */
 	struct req_list backlog;
 	struct req_list finished;
 	struct req_list cancels; /* in the kernel, their cancel SQE is still to be made */
@@ -112,12 +129,16 @@ static bool is_file_op(enum io_op op)
  */
 static struct io_uring_sqe *get_sqe(struct io_ring *u)
 {
+	if (!u->open)
+		return NULL;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
-	if (sqe)
-		return sqe;
-	/* EBUSY and EAGAIN mean: reap first. poll does. */
-	(void)io_uring_submit(&u->ring);
-	return io_uring_get_sqe(&u->ring);
+	if (!sqe) {
+		/* EBUSY and EAGAIN mean: reap first. EBADFD: not enabled yet. poll does both. */
+		(void)io_uring_submit(&u->ring);
+		sqe = io_uring_get_sqe(&u->ring);
+	}
+	u->sqes += sqe != NULL;
+	return sqe;
 }
 
 /* ---- preparing ------------------------------------------------------------------------------- */
@@ -152,6 +173,7 @@ static void prepare_file(struct io_uring_sqe *sqe, struct io_req *req)
 		io_uring_prep_read(sqe, req->fd, iov->iov_base, piece_len(iov), pos);
 	else
 		io_uring_prep_write(sqe, req->fd, iov->iov_base, piece_len(iov), pos);
+	sqe->rw_flags = req->op == IO_WRITE_DURABLE ? RWF_DSYNC : 0;
 	if (req->state & PUNT)
 		sqe->flags |= IOSQE_ASYNC;
 }
@@ -199,7 +221,7 @@ static bool start(struct io_ring *u, struct io_req *req)
 static void start_or_wait(struct io_ring *u, struct io_req *req)
 {
 	bool room = !is_file_op(req->op) || u->files < FILES_MAX;
-	if (room && !u->backlog.first && start(u, req))
+	if (room && !u->leaving && !u->backlog.first && start(u, req))
 		return;
 	req->state = (req->state & (POLLING | PUNT)) | BACKLOG;
 	list_add(&u->backlog, req);
@@ -290,10 +312,13 @@ static bool judge(struct io_req *req, int res)
 
 static void reap(struct io_ring *u, uint64_t data, int res)
 {
+	ASSERT(u->sqes > 0);
+	u->sqes--;
 	if (data == DATA_IGNORE)
 		return;
 	if (data == DATA_WAKE) {
 		u->wake_armed = false;
+		u->woken = u->leaving && res >= 0;
 		return;
 	}
 	struct io_req *req = (struct io_req *)(uintptr_t)data;
@@ -303,14 +328,17 @@ static void reap(struct io_ring *u, uint64_t data, int res)
 		list_take(&u->cancels, req);
 		req->state &= ~(unsigned)CANCEL_QUEUED;
 	}
-	if (judge(req, res))
-		finish(u, req);
-	else
+	if (!judge(req, res)) {
 		start_or_wait(u, req);
+	} else if (u->leaving) {
+		req->state = FINISHED;
+		list_add(&u->finished, req);
+	} else {
+		finish(u, req);
+	}
 }
 
-/* Runs what was complete when it began, so that timers and mail get their turn. */
-static void reap_ready(struct io_ring *u)
+static void reap_ring(struct io_ring *u)
 {
 	for (unsigned left = io_uring_cq_ready(&u->ring); left > 0; left--) {
 		struct io_uring_cqe *cqe;
@@ -322,6 +350,12 @@ static void reap_ready(struct io_ring *u)
 		io_uring_cqe_seen(&u->ring, cqe);
 		reap(u, data, res);
 	}
+}
+
+/* Runs what was complete when it began, so that timers and mail get their turn. */
+static void reap_ready(struct io_ring *u)
+{
+	reap_ring(u);
 	struct io_req *last = u->finished.last, *req;
 	while (last && (req = u->finished.first)) {
 		list_take(&u->finished, req);
@@ -329,6 +363,98 @@ static void reap_ready(struct io_ring *u)
 		if (req == last)
 			break;
 	}
+}
+
+/* ---- the ring -------------------------------------------------------------------------------- */
+
+static int set_up(struct io_uring *ring)
+{
+	/* no interrupts for completions of a thread that will enter anyway: 6.1, 5.19 */
+	static const unsigned more[] = {IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER |
+	                                    IORING_SETUP_R_DISABLED | IORING_SETUP_TASKRUN_FLAG |
+	                                    IORING_SETUP_SUBMIT_ALL,
+	    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL, 0};
+	int rc = -EINVAL;
+	for (size_t i = 0; i < sizeof(more) / sizeof(*more) && rc == -EINVAL; i++) {
+		struct io_uring_params params = {
+		    .flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | more[i],
+		    .cq_entries = CQ_ENTRIES,
+		};
+		rc = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+	}
+	return rc;
+}
+
+static enum err open_ring(struct io_ring *u)
+{
+	int rc = set_up(&u->ring);
+	if (rc < 0) {
+		errno = -rc;
+		(void)err_sys("io_uring_setup");
+		return err_note(ERR_UNSUPPORTED, "io_uring is refused here");
+	}
+	/* 5.11: timeouts without SQEs, sockets without worker threads, no lost completions */
+	unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_FAST_POLL | IORING_FEAT_NODROP |
+	                  IORING_FEAT_SUBMIT_STABLE;
+	u->open = (u->ring.features & needed) == needed;
+	u->one_thread = (u->ring.flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+	if (u->open)
+		return ERR_OK;
+	io_uring_queue_exit(&u->ring);
+	return err_note(ERR_UNSUPPORTED, "io_uring of this kernel is too old (5.11 is needed)");
+}
+
+/* The calling thread is the ring's from here on. */
+static enum err attach(struct io_ring *u)
+{
+	if (u->enabled) {
+		ASSERT(u->thread == thread_self()); /* who turned before has not detached */
+		return ERR_OK;
+	}
+	if (!u->open)
+		TRY(open_ring(u));
+	if (!u->one_thread)
+		return ERR_OK;
+	/* liburing 2.3 declares io_uring_enable_rings and does not export it */
+	int rc =
+	    io_uring_register((unsigned)u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	if (rc < 0) {
+		errno = -rc;
+		return err_sys("io_uring_register");
+	}
+	u->thread = thread_self();
+	u->enabled = true;
+	return ERR_OK;
+}
+
+static void cancel_all(struct io_ring *u)
+{
+	struct io_uring_sqe *sqe = get_sqe(u);
+	if (!sqe)
+		return;
+	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+	io_uring_sqe_set_data64(sqe, DATA_IGNORE);
+}
+
+static void uring_detach(struct io *io)
+{
+	struct io_ring *u = self(io);
+	struct __kernel_timespec soon = {.tv_nsec = 10 * MS_NS};
+	struct io_uring_cqe *cqe;
+	if (!u->enabled)
+		return;
+	ASSERT(u->thread == thread_self());
+	u->leaving = true;
+	for (int rc = -ETIME; u->sqes > 0;) {
+		if (rc == -ETIME)
+			cancel_all(u); /* again, for what was between two places the last time */
+		rc = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &soon, NULL);
+		reap_ring(u);
+	}
+	u->leaving = false;
+	ASSERT(u->files == 0 && !u->cancels.first && !u->wake_armed);
+	io_uring_queue_exit(&u->ring);
+	u->open = u->enabled = false;
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -373,12 +499,14 @@ static int enter(struct io_ring *u, int64_t timeout_ns)
 static enum err uring_poll(struct io *io, int64_t timeout_ns)
 {
 	struct io_ring *u = self(io);
+	TRY(attach(u));
 	arm_wake(u);
 	drain_backlog(u);
 	drain_cancels(u);
 	/* what could not be handed over needs completions first, and those may be here already */
 	bool stuck = u->cancels.first || (u->backlog.first && u->files < FILES_MAX);
-	bool ready = stuck || u->finished.first || io_uring_cq_ready(&u->ring) > 0;
+	bool ready = stuck || u->woken || u->finished.first || io_uring_cq_ready(&u->ring) > 0;
+	u->woken = false;
 	int rc = enter(u, ready || !u->wake_armed ? 0 : timeout_ns);
 	if ((rc == -EAGAIN || rc == -EBUSY) && io_uring_cq_ready(&u->ring) == 0)
 		posix_sleep_ns(io, MS_NS); /* short of kernel memory, nothing to reap */
@@ -426,7 +554,8 @@ static void uring_free(struct io *io)
 {
 	struct io_ring *u = self(io);
 	ASSERT(u->pending == 0);
-	io_uring_queue_exit(&u->ring);
+	if (u->open)
+		io_uring_queue_exit(&u->ring);
 	close(u->wake_fd);
 	mem_free(u);
 }
@@ -437,45 +566,11 @@ static const struct io_ops uring_ops = {
     .submit = uring_submit,
     .cancel = uring_cancel,
     .poll = uring_poll,
+    .detach = uring_detach,
     .wake = uring_wake,
     .listen = uring_listen,
     IO_POSIX_BLOCKING_OPS,
 };
-
-/* ---- opening --------------------------------------------------------------------------------- */
-
-static int set_up(struct io_uring *ring)
-{
-	/* no interrupts for completions of a thread that will enter anyway (5.19) */
-	static const unsigned more[] = {
-	    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL, 0};
-	int rc = -EINVAL;
-	for (size_t i = 0; i < 2 && rc == -EINVAL; i++) {
-		struct io_uring_params params = {
-		    .flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | more[i],
-		    .cq_entries = CQ_ENTRIES,
-		};
-		rc = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
-	}
-	return rc;
-}
-
-static enum err open_ring(struct io_ring *u)
-{
-	int rc = set_up(&u->ring);
-	if (rc < 0) {
-		errno = -rc;
-		(void)err_sys("io_uring_setup");
-		return err_note(ERR_UNSUPPORTED, "io_uring is refused here");
-	}
-	/* 5.11: timeouts without SQEs, sockets without worker threads, no lost completions */
-	unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_FAST_POLL | IORING_FEAT_NODROP |
-	                  IORING_FEAT_SUBMIT_STABLE;
-	if ((u->ring.features & needed) == needed)
-		return ERR_OK;
-	io_uring_queue_exit(&u->ring);
-	return err_note(ERR_UNSUPPORTED, "io_uring of this kernel is too old (5.11 is needed)");
-}
 
 enum err io_uring_new(struct io **ret_io)
 {

@@ -127,6 +127,7 @@ void loop_free(struct loop *loop)
 void loop_disown(struct loop *loop)
 {
 	loop_assert_owner(loop);
+	io_detach(loop->io);
 	shared_store(&loop->owner, 0);
 }
 
@@ -231,10 +232,13 @@ enum err loop_step(struct loop *loop, int64_t timeout_ns)
 
 enum err loop_run(struct loop *loop)
 {
-	while (!shared_load(&loop->stop))
-		TRY(loop_step(loop, -1));
-	shared_store(&loop->stop, 0);
-	return ERR_OK;
+	enum err e = ERR_OK;
+	while (e == ERR_OK && !shared_load(&loop->stop))
+		e = loop_step(loop, -1);
+	io_detach(loop->io);
+	if (e == ERR_OK)
+		shared_store(&loop->stop, 0);
+	return e;
 }
 
 /* The flag is stored before the wake: a poll that misses the flag is ended by the wake. */

@@ -49,13 +49,13 @@ struct io *loop_io(struct loop *loop);
 
 /*
  * One thread owns a loop: first the one that made it. To let another thread turn it, loop_disown
- * before that thread starts; it takes the loop with its first loop_run or loop_step. When it has
- * ended, loop_own takes the loop back (loop_free does so itself). Turning a loop that another
- * thread owns aborts.
+ * before that thread starts; it takes the loop with its first loop_run or loop_step. When its
+ * loop_run has returned and it has ended, loop_own takes the loop back (loop_free does so itself);
+ * after loop_step it disowns the loop first. Turning a loop that another thread owns aborts.
  */
 void loop_disown(struct loop *loop);
 void loop_own(struct loop *loop);
-/* Runs until loop_stop. The calling thread must be or becomes the owner. */
+/* Runs until loop_stop. The calling thread must be or becomes the owner, and may end then. */
 MUST_USE enum err loop_run(struct loop *loop);
 /* One turn: at most timeout_ns of waiting, < 0 = until something happens. Owner as in loop_run. */
 MUST_USE enum err loop_step(struct loop *loop, int64_t timeout_ns);

@@ -68,6 +68,14 @@ REAL(ssize_t, pwritev, int fd, const struct iovec *iov, int count, off_t pos)
 		return __real_pwrite(fd, iov->iov_base, (iov->iov_len + 1) / 2, pos);
 	return b == 0 ? __real_pwritev(fd, iov, count, pos) : fail_with(b);
 }
+REAL(ssize_t, pwritev2, int fd, const struct iovec *iov, int count, off_t pos, int flags)
+{
+	int b = bend();
+	struct iovec part = {iov->iov_base, (iov->iov_len + 1) / 2};
+	if (b == CUT_SHORT)
+		return __real_pwritev2(fd, &part, 1, pos, flags);
+	return b == 0 ? __real_pwritev2(fd, iov, count, pos, flags) : fail_with(b);
+}
 REAL(int, fdatasync, int fd)
 {
 	int b = bend();
@@ -235,6 +243,14 @@ static void requests_go_on(void **state)
 	bend_next(ENOSPC, 1);
 	assert_int_equal(run_request(io, fd, IO_WRITE, in).err, ERR_NOSPACE);
 	bent();
+	for (size_t i = 0; i < 3; i++) {
+		bend_next(over[i], 3);
+		assert_int_equal(run_request(io, fd, IO_WRITE_DURABLE, in).result, LEN);
+		assert_int_equal(bent(), 3);
+	}
+	bend_next(EIO, 1);
+	assert_int_equal(run_request(io, fd, IO_WRITE_DURABLE, in).err, ERR_IO);
+	assert_int_equal(bent(), 1); /* and not tried again */
 	assert_int_equal(io_close(io, fd), ERR_OK);
 	io_free(io);
 }

@@ -35,6 +35,12 @@ static void a_write_and_a_read_complete_once_from_poll(struct io_fixture *f)
 	assert_ok(io_call_run(f, &c));
 	assert_int_equal(c.req.result, 11);
 	assert_memory_equal(buf, text, 11);
+	io_call_init(&c, IO_WRITE_DURABLE, fd, text + 6, 5);
+	io_call_at(&c, 16);
+	assert_ok(io_call_run(f, &c));
+	assert_int_equal(c.req.result, 5);
+	assert_ok(io_pread_all(f->io, fd, buf, 16, 5));
+	assert_memory_equal(buf, "hello worldworld", 16);
 	io_settle(f);
 	assert_int_equal(c.done, 1);
 	assert_ok(io_close(f->io, fd));

@@ -477,6 +477,82 @@ static void a_file_or_a_long_path_is_no_local_socket(struct io_fixture *f)
 	err_clear();
 }
 
+/* ---- another thread polls -------------------------------------------------------------------- */
+
+enum { MOVED_WRITES = 40 };
+struct moved {
+	struct io_fixture *f;
+	struct io_call recv, accept, cancelled, writes[MOVED_WRITES];
+};
+
+static bool moved_all(const struct moved *m)
+{
+	unsigned done = m->recv.done + m->accept.done + m->cancelled.done;
+	for (size_t i = 0; i < MOVED_WRITES; i++)
+		done += m->writes[i].done;
+	return done == MOVED_WRITES + 3;
+}
+
+static void poll_elsewhere(void *arg)
+{
+	struct moved *m = arg;
+	int64_t end = io_clock_ns(m->f->io, IO_CLOCK_MONOTONIC) + 30 * S_NS;
+	ASSERT(io_poll(m->f->io, -1) == ERR_OK); /* the wake from before */
+	while (!moved_all(m) && io_clock_ns(m->f->io, IO_CLOCK_MONOTONIC) < end)
+		ASSERT(io_poll(m->f->io, 10 * MS_NS) == ERR_OK);
+	io_detach(m->f->io);
+}
+
+static void requests_under_way_go_on_when_another_thread_polls(struct io_fixture *f)
+{
+	struct moved m = {.f = f};
+	struct thread t = {0};
+	struct pair p, other;
+	char in[8] = {0}, none[8];
+	static uint8_t block[65536];
+	int fd, client;
+	open_pair(f, &p);
+	open_pair(f, &other);
+	assert_ok(io_open(f->io, io_path(f, "moved"), IO_CREATE, &fd));
+	io_call_init(&m.recv, IO_RECV, p.server, in, sizeof(in));
+	io_call_init(&m.cancelled, IO_RECV, other.server, none, sizeof(none));
+	io_call_init(&m.accept, IO_ACCEPT, p.listener, NULL, 0);
+	io_submit(f->io, &m.recv.req);
+	io_submit(f->io, &m.cancelled.req);
+	io_submit(f->io, &m.accept.req);
+	assert_ok(io_poll(f->io, 0)); /* those wait in the kernel */
+	io_cancel(f->io, &m.cancelled.req);
+	for (size_t i = 0; i < MOVED_WRITES; i++) {
+		io_call_init(
+		    &m.writes[i], i % 2 ? IO_WRITE_DURABLE : IO_WRITE, fd, block, sizeof(block));
+		io_call_at(&m.writes[i], i * sizeof(block));
+		io_submit(f->io, &m.writes[i].req);
+		if (i == MOVED_WRITES / 2)
+			assert_ok(io_poll(f->io, 0));
+	}
+	unsigned before = m.recv.done + m.accept.done;
+	io_wake(f->io);
+	io_detach(f->io);
+	assert_int_equal(before, 0);
+	assert_ok(thread_start(&t, "elsewhere", poll_elsewhere, &m));
+	assert_int_equal(write(p.client, "moved", 5), 5);
+	assert_ok(test_connect(f->io, p.port, &client));
+	thread_join(&t);
+	assert_true(moved_all(&m));
+	assert_int_equal(m.recv.req.result, 5);
+	assert_memory_equal(in, "moved", 5);
+	assert_int_equal(m.cancelled.req.err, ERR_CANCELLED);
+	for (size_t i = 0; i < MOVED_WRITES; i++)
+		assert_int_equal(m.writes[i].req.result, sizeof(block));
+	what_is_sent_arrives_in_both_directions(f); /* on this thread again */
+	assert_ok(io_close(f->io, (int)m.accept.req.result));
+	assert_ok(io_close(f->io, client));
+	assert_ok(io_close(f->io, fd));
+	close_pair(f, &p);
+	close_pair(f, &other);
+	err_clear();
+}
+
 int main(void)
 {
 	static const struct io_case cases[] = {
@@ -498,6 +574,7 @@ int main(void)
 	    IO_CASE_REAL(accepted_sockets_do_not_delay_or_leak_or_block_the_loop),
 	    IO_CASE_REAL(a_local_socket_is_its_user_s_and_replaces_a_dead_one),
 	    IO_CASE_REAL(a_file_or_a_long_path_is_no_local_socket),
+	    IO_CASE_REAL(requests_under_way_go_on_when_another_thread_polls),
 	    IO_CASES_END,
 	};
 	return io_cases_main(cases);

@@ -556,6 +556,46 @@ static void on_done(struct io_req *req)
 	CONTAINER_OF(req, struct flying, req)->done++;
 }
 
+static void a_durable_write_keeps_its_own_sectors_and_no_others(void **state)
+{
+	(void)state;
+	unsigned others = 0;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct sim_disk *disk = sim_disk_new(0);
+		struct io *io = open_sim(disk, seed);
+		uint8_t old[6 * SIM_SECTOR], new[6 * SIM_SECTOR];
+		memset(old, 'o', sizeof(old));
+		memset(new, 'n', sizeof(new));
+		make_file(io, "/f", old, sizeof(old));
+		int fd = open_file(io, "/f");
+		assert_ok(io_pwrite(io, fd, new, 2 * SIM_SECTOR, 0));
+		struct flying w = {.req = {.op = IO_WRITE_DURABLE,
+		                       .fd = fd,
+		                       .pos = 4 * SIM_SECTOR,
+		                       .iov_count = 1,
+		                       .done = on_done}};
+		w.iov = (struct iovec){new, sizeof(new)};
+		w.req.iov = &w.iov;
+		io_submit(io, &w.req);
+		while (w.done == 0)
+			assert_ok(io_poll(io, -1));
+		assert_ok(w.req.err);
+		struct sim_disk *after = sim_disk_crash_random(disk, seed);
+		size_t len;
+		uint8_t *bytes = read_from(after, "/f", &len);
+		assert_int_equal(len, 10 * SIM_SECTOR);
+		assert_memory_equal(bytes + 4 * SIM_SECTOR, new, sizeof(new));
+		assert_memory_equal(bytes + 2 * SIM_SECTOR, old, 2 * SIM_SECTOR);
+		others += memcmp(bytes, new, 2 * SIM_SECTOR) == 0;
+		mem_free(bytes);
+		sim_disk_free(after);
+		assert_ok(io_close(io, fd));
+		io_free(io);
+		sim_disk_free(disk);
+	}
+	assert_true(others > 0 && others < 50);
+}
+
 static void a_cut_catches_requests_in_the_air_and_ends_the_io(void **state)
 {
 	(void)state;
@@ -808,6 +848,7 @@ int main(void)
 	    cmocka_unit_test(mkdir_all_makes_durable_what_a_killed_one_has_left),
 	    cmocka_unit_test(a_rename_between_directories_needs_both_synced),
 	    cmocka_unit_test(a_failed_sync_loses_what_a_later_sync_does_not_bring_back),
+	    cmocka_unit_test(a_durable_write_keeps_its_own_sectors_and_no_others),
 	    cmocka_unit_test(writeback_makes_the_first_of_two_writes_survive),
 	    cmocka_unit_test(write_file_is_atomic_and_durable_under_every_cut),
 	    cmocka_unit_test(the_enumeration_finds_a_missing_sync),

@@ -338,6 +338,7 @@ static const char *const op_names[] = {[SIM_OP_CREATE] = "create",
     [SIM_OP_TRUNCATE] = "truncate",
     [SIM_OP_ALLOCATE] = "allocate",
     [SIM_OP_SYNC] = "sync",
+    [SIM_OP_SYNC_RANGE] = "durable write's sync",
     [SIM_OP_SYNC_LOST] = "failed sync",
     [SIM_OP_WRITEBACK] = "writeback"};
 

@@ -278,6 +278,33 @@ static void sync_file(struct sim_inode *n)
 	clear_dirty(n);
 }
 
+/* F10 */
+static void sync_range(struct sim_inode *n, uint64_t pos, uint64_t len)
+{
+	uint64_t end = pos + len, kept = n->durable->size_bytes, outside = end / SIM_SECTOR, first = 0;
+	bool all = !n->lost && n->size_count == 0 && kept == n->cached->size_bytes &&
+	           !sim_next_dirty(n, &outside) &&
+	           (!sim_next_dirty(n, &first) || first >= pos / SIM_SECTOR);
+	if (all) { /* the same for less */
+		sync_file(n);
+		return;
+	}
+	for (uint64_t s = pos / SIM_SECTOR; sim_next_dirty(n, &s) && s * SIM_SECTOR < end; s++) {
+		sim_content_copy_sector(&n->durable, n->cached, s);
+		n->dirty[s / SIM_SECTORS_PER_BLOCK] &=
+		    (uint8_t)~(1u << s % SIM_SECTORS_PER_BLOCK);
+		n->dirty_count--;
+	}
+	sim_content_own(&n->durable)->size_bytes = kept;
+	if (kept < end)
+		sim_content_resize(&n->durable, end);
+	size_t left = 0;
+	for (size_t i = 0; i < n->size_count; i++)
+		if (n->sizes[i] > end)
+			n->sizes[left++] = n->sizes[i];
+	n->size_count = left;
+}
+
 static void sync_lost(struct sim_inode *n, uint64_t seed)
 {
 	struct prng p;
@@ -480,7 +507,9 @@ static int apply_to_file(struct sim_disk *d, const struct sim_op *op)
 		return apply_truncate(d, n, op->pos);
 	if (op->kind == SIM_OP_ALLOCATE)
 		return apply_allocate(d, n, op->pos);
-	if (op->kind == SIM_OP_SYNC_LOST)
+	if (op->kind == SIM_OP_SYNC_RANGE)
+		sync_range(n, op->pos, op->len);
+	else if (op->kind == SIM_OP_SYNC_LOST)
 		sync_lost(n, op->pos);
 	else if (op->kind == SIM_OP_WRITEBACK)
 		write_back(n, op->pos);
@@ -511,6 +540,7 @@ int sim_disk_apply(struct sim_disk *d, const struct sim_op *op)
 	case SIM_OP_WRITE:
 	case SIM_OP_TRUNCATE:
 	case SIM_OP_ALLOCATE:
+	case SIM_OP_SYNC_RANGE:
 	case SIM_OP_SYNC_LOST:
 	case SIM_OP_WRITEBACK:
 		break;

@@ -33,6 +33,8 @@
  *      may come back.
  *  F9  A file that is full of holes takes no space; allocation fails with ENOSPC beyond the
  *      capacity.
+ *  F10 A durable write (IO_WRITE_DURABLE) makes its own sectors durable and a size that has them,
+ *      no other sector of the file. One that fails is a failed sync (F7).
  * Not in the model: rot at rest (flip bits with sim_disk_flip), misdirected writes, a device that
  * lies about syncs (apply a log without its SIM_OP_SYNC entries), reordering across a sync that has
  * returned.
@@ -112,6 +114,7 @@ enum sim_op_kind {
 	SIM_OP_TRUNCATE,  /* to size `pos` */
 	SIM_OP_ALLOCATE,  /* up to `pos` */
 	SIM_OP_SYNC,      /* file or directory `inode` */
+	SIM_OP_SYNC_RANGE, /* F10; `len` bytes of the file at `pos` */
 	SIM_OP_SYNC_LOST, /* F7; `pos` seeds which sectors were written */
 	SIM_OP_WRITEBACK, /* sector number `pos` of `inode` */
 };
@@ -120,6 +123,7 @@ struct sim_op {
 	uint32_t inode;
 	uint32_t to_dir;
 	uint64_t pos;
+	uint64_t len;
 	struct bytes data;
 	const char *name;
 	const char *to_name;

@@ -234,6 +234,7 @@ static uint64_t short_of(struct sim_io *s, const struct sim_fd *f, uint64_t len)
 static int64_t transfer(struct sim_io *s, const struct sim_fd *f, struct io_req *req, int fault)
 {
 	uint64_t done = 0, skip = req->moved, most = UINT64_MAX, len = 0;
+	bool writes = req->op != IO_READ;
 	int failed = 0;
 	for (int i = 0; i < req->iov_count; i++)
 		len += req->iov[i].iov_len;
@@ -253,7 +254,7 @@ static int64_t transfer(struct sim_io *s, const struct sim_fd *f, struct io_req 
 		if (got == 0)
 			continue;
 		uint64_t pos = req->pos + req->moved + done;
-		if (req->op == IO_WRITE)
+		if (writes)
 			failed = write_piece(s, f, piece, pos, fault);
 		else
 			failed = fault ? fault : read_piece(s, f, piece, pos, &got);
@@ -261,7 +262,7 @@ static int64_t transfer(struct sim_io *s, const struct sim_fd *f, struct io_req 
 		if (got < piece.iov_len)
 			break;
 	}
-	if (failed || req->op == IO_WRITE || most != UINT64_MAX)
+	if (failed || writes || most != UINT64_MAX)
 		return failed ? -failed : (int64_t)done;
 	/* a short read was the end of the file: said at once, not asked again */
 	req->moved += done;
@@ -269,10 +270,27 @@ static int64_t transfer(struct sim_io *s, const struct sim_fd *f, struct io_req 
 	return 0;
 }
 
+/* F10: what a durable write has just moved. */
+static int64_t sync_moved(
+    struct sim_io *s, const struct sim_fd *f, const struct io_req *req, int64_t moved)
+{
+	struct sim_op op = {.kind = SIM_OP_SYNC_RANGE,
+	    .inode = f->inode,
+	    .pos = req->pos + req->moved,
+	    .len = (uint64_t)moved};
+	int fate = sim_call(s, SIM_CALL_SYNC);
+	if (fate == SIM_SHORT || fate == EINTR || fate == EAGAIN)
+		fate = 0; /* those end the write, not the sync behind it */
+	if (fate)
+		return -sync_inode(s, f->inode, fate);
+	return s->options.flush_lies || sim_apply(s, &op) == 0 ? moved : -EIO;
+}
+
 int64_t sim_file_effect(struct sim_io *s, struct io_req *req)
 {
 	int failed = 0;
-	struct sim_fd *f = file_of(s, req->fd, req->op == IO_WRITE, &failed);
+	bool writes = req->op == IO_WRITE || req->op == IO_WRITE_DURABLE;
+	struct sim_fd *f = file_of(s, req->fd, writes, &failed);
 	if (!f)
 		return -failed;
 	if (req->op == IO_FDATASYNC) {
@@ -287,7 +305,8 @@ int64_t sim_file_effect(struct sim_io *s, struct io_req *req)
 	int fault = sim_call(s, req->op == IO_READ ? SIM_CALL_READ : SIM_CALL_WRITE);
 	if (fault == EINTR || fault == EAGAIN)
 		return -fault;
-	return transfer(s, f, req, fault);
+	int64_t moved = transfer(s, f, req, fault);
+	return req->op == IO_WRITE_DURABLE && moved > 0 ? sync_moved(s, f, req, moved) : moved;
 }
 
 enum err sim_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len)

@@ -379,7 +379,8 @@ static struct sim_disk *disk_in_mid_air(struct sim_io *s, struct prng *p)
 	for (size_t i = 0; i < s->flight_count; i++) {
 		struct io_req *req = s->flights[i].req;
 		const struct sim_fd *f = sim_fd_get(s, req->fd);
-		bool writes = req->op == IO_WRITE && f && f->kind == SIM_FD_INODE && !f->read_only;
+		bool writes = (req->op == IO_WRITE || req->op == IO_WRITE_DURABLE) && f &&
+		              f->kind == SIM_FD_INODE && !f->read_only;
 		if (!writes || s->flights[i].fail || prng_below(p, 2))
 			continue;
 		uint64_t at = req->pos;
