@@ -120,6 +120,23 @@ void checkpoint_seal(struct checkpointer *c, struct segment *s)
 		mark_dirty(c, s);
 }
 
+static uint64_t index_growth(const struct list *segments)
+{
+	uint64_t bytes = 0;
+	LIST_EACH (segments, n, next) {
+		const struct index *x = &CONTAINER_OF(n, struct segment, dirty_node)->index;
+		bytes += INDEX_HEADER_BYTES + ROUND_TAIL_BLOCK +
+		         (x->writing.count + x->fresh.count) * INDEX_ENTRY_BYTES;
+	}
+	return bytes;
+}
+
+uint64_t checkpoint_growth(const struct checkpointer *c)
+{
+	return index_growth(&c->dirty) + index_growth(&c->flushing) +
+	       c->jobs * (uint64_t)(2 * ROUND_TAIL_BLOCK);
+}
+
 /* ---- the record ------------------------------------------------------------------------------ */
 
 static void encode_row(struct writer *out, const struct log_partition *p, const struct segment *s)

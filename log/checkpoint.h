@@ -112,6 +112,8 @@ MUST_USE enum err checkpoint_reserve(struct log *log, uint64_t rows);
 void checkpoint_start(struct checkpointer *c);
 /* No round is in flight now: starts what is wanted. */
 void checkpoint_between(struct checkpointer *c);
+/* What index files will take of the disk for what is dirty now. */
+uint64_t checkpoint_growth(const struct checkpointer *c);
 /* A round wrote `len` bytes to `s`. */
 struct segment;
 void checkpoint_dirty(struct checkpointer *c, struct segment *s, uint64_t len);

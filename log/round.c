@@ -379,6 +379,14 @@ void round_write_tails(struct round *r)
 	}
 }
 
+static void entry_durable(struct round *r)
+{
+	metric_observe_ns(
+	    METRIC_FSYNC, io_clock_ns(r->rounds->log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
+	r->entry_durable = true;
+	round_write_tails(r);
+}
+
 static void entry_flushed(struct io_req *io)
 {
 	struct round *r = CONTAINER_OF(io, struct round, io);
@@ -390,10 +398,7 @@ static void entry_flushed(struct io_req *io)
 		r->failed = true;
 		engine_fail(log, io->err, "flush of the journal");
 	} else {
-		metric_observe_ns(
-		    METRIC_FSYNC, io_clock_ns(log->io, IO_CLOCK_MONOTONIC) - r->flush_ns);
-		r->entry_durable = true;
-		round_write_tails(r);
+		entry_durable(r);
 	}
 	round_landed(r);
 }
@@ -409,7 +414,10 @@ static void entry_written(struct io_req *io)
 		round_landed(r);
 		return;
 	}
-	round_written(r);
+	if (r->one_trip)
+		entry_durable(r);
+	else
+		round_written(r);
 	round_landed(r);
 }
 
@@ -448,8 +456,12 @@ static void stretch_written(struct io_req *io)
 	} else if (st->lazy && !r->failed) {
 		round_written_lazy(st);
 	}
-	if (st->direct)
+	if (st->direct && r->one_trip) {
+		r->flushes_left--;
+		round_write_tails(r);
+	} else if (st->direct) {
 		round_written(r);
+	}
 	round_landed(r);
 }
 
@@ -460,12 +472,13 @@ void round_submit_stretch(struct round_stretch *st)
 	for (int i = 0; i < st->iov_done; i++)
 		pos += st->iov[i].iov_len;
 	int count = st->iov_count - st->iov_done;
-	st->io = (struct io_req){.op = IO_WRITE,
-	    .fd = st->direct ? st->segment->direct.fd : st->segment->file.fd,
-	    .pos = pos,
-	    .done = stretch_written,
-	    .iov = st->iov + st->iov_done,
-	    .iov_count = count < IO_IOV_MAX ? count : IO_IOV_MAX};
+	st->io =
+	    (struct io_req){.op = st->direct && st->round->one_trip ? IO_WRITE_DURABLE : IO_WRITE,
+	        .fd = st->direct ? st->segment->direct.fd : st->segment->file.fd,
+	        .pos = pos,
+	        .done = stretch_written,
+	        .iov = st->iov + st->iov_done,
+	        .iov_count = count < IO_IOV_MAX ? count : IO_IOV_MAX};
 	st->round->airborne++;
 	io_submit(rs->log->io, &st->io);
 }
@@ -542,6 +555,21 @@ static size_t block_up(size_t len)
 	return (len + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
 }
 
+/* The journal's write alone, or with one more: then each is made durable in one trip. More of them
+ * would wait for each other's flushes, and who opted out does not wait for any. */
+static bool round_one_trip(const struct round *r)
+{
+	unsigned direct = 0;
+	if (r->direct_bytes == 0)
+		return true;
+	LIST_EACH (&r->stretches, n, next) {
+		const struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
+		if (st->direct && (st->lazy || ++direct > 1))
+			return false;
+	}
+	return true;
+}
+
 static void round_submit(struct round *r)
 {
 	struct log *log = r->rounds->log;
@@ -551,9 +579,11 @@ static void round_submit(struct round *r)
 	enum err e = journal_place(&log->journal, r->entry_len, &r->fd, &r->pos, &checkpoint);
 	ASSERT(e == ERR_OK); /* rounds_start found a place for the longest it could become */
 	round_seal(r);
+	r->one_trip = round_one_trip(r);
 	r->writes_left = 1;
+	r->flush_ns = io_clock_ns(log->io, IO_CLOCK_MONOTONIC);
 	r->iov = (struct iovec){r->buf, r->entry_len};
-	r->io = (struct io_req){.op = IO_WRITE,
+	r->io = (struct io_req){.op = r->one_trip ? IO_WRITE_DURABLE : IO_WRITE,
 	    .fd = r->fd,
 	    .pos = r->pos,
 	    .iov = &r->iov,
@@ -565,6 +595,7 @@ static void round_submit(struct round *r)
 		struct round_stretch *st = CONTAINER_OF(n, struct round_stretch, node);
 		ASSERT(st->first != ROUND_NO_FRAME);
 		r->writes_left += st->direct;
+		r->flushes_left += st->direct && r->one_trip;
 		for (int i = 0; i < st->iov_count && !st->direct; i++)
 			st->iov[i].iov_base = r->buf + (uintptr_t)st->iov[i].iov_base;
 	}

@@ -8,6 +8,8 @@
  *   TAILS       the partial blocks that it will write on are read for the journal    rounds_start
  *   WRITING     journal entry and segment writes are in the air                      tails_read
  *   FLUSHING    the entry and what is DIRECT are written, their fdatasyncs run       round_written
+ *               (not in one trip: a round of small batches, or with DIRECT ones of one segment,
+ *               is written by durable writes, which need no flush behind them)      entry_written
  *   done        the flush and all segment writes have returned: ends move, requests are answered,
  * the other round starts round_complete
  *
@@ -131,13 +133,14 @@ struct round {
 	size_t direct_bytes;
 	uint32_t small;        /* batches that are INLINE */
 	uint32_t writes_left;  /* of entry and direct stretches: then all of them are flushed */
-	uint32_t flushes_left; /* of segments with direct stretches */
+	uint32_t flushes_left; /* of segments with direct stretches; in one trip: their writes */
 	struct list stretches;
 	uint32_t stretch_count;
 	uint32_t tails;         /* stretches with an image */
 	struct list duplicates; /* struct log_append: answered with this round */
 	unsigned airborne;      /* I/O requests out */
 	bool entry_durable;
+	bool one_trip; /* its writes are durable ones, no flushes follow */
 	bool failed;
 	bool clean; /* a CLEAN entry */
 	uint64_t number;
@@ -145,7 +148,7 @@ struct round {
 	uint64_t first_sequence, last_sequence;
 	uint64_t producer_ids;
 	uint64_t lazy_bound;
-	int64_t flush_ns; /* when the flush began */
+	int64_t flush_ns; /* when the flush began, or the durable write */
 	int fd;
 	uint64_t pos; /* in the journal file */
 	struct io_req io;

@@ -49,6 +49,8 @@ static void space_done(struct pool_job *job)
 	if (rs->space_err == ERR_OK)
 		rs->space_spare =
 		    (int64_t)(rs->space_free < reserve ? rs->space_free : reserve) / 2;
+	/* index files to come were paid for, but the look does not see them */
+	reserve += checkpoint_growth(&log->checkpointer);
 	if (rs->space_err == ERR_OK && rs->space_free > reserve) {
 		uint64_t room = rs->space_free - reserve;
 		rs->space_bytes = room < (uint64_t)SPACE_STEP_MAX ? (int64_t)room : SPACE_STEP_MAX;

@@ -650,6 +650,8 @@ static void sequences_that_were_told_too_early_are_burnt_by_name(void **state)
 	(void)state;
 	fill(2, 0, 3); /* a topic that opted out */
 	uint64_t told = w.f.log->rounds.next_sequence - 1;
+	while (w.f.log->durable_sequence < told) /* the kill would take what is in the air */
+		log_fixture_turn(&w.f);
 	stop(false);
 	assert_ok(log_fixture_open(&w.f));
 	assert_event("gap");
