@@ -14,7 +14,7 @@
  *   log_bench cost BATCH_BYTES           checksum and copy of one batch alone
  *
  * DIR must not exist for those that write; they remove nothing. KAPPA_BENCH_IO: uring or threads;
- * KAPPA_BENCH_DIRECT: log_options.direct_bytes.
+ * KAPPA_BENCH_DIRECT: log_options.direct_bytes; KAPPA_BENCH_SEGMENT: segment.bytes.
  */
 #include "log/batch.h"
 #include "log/frame.h"
@@ -150,6 +150,9 @@ static void topic_done(struct log_topic_req *req)
 static void bench_topic(
     struct bench *b, int32_t partitions, const char *durability, uint64_t segment_bytes)
 {
+	const char *asked = getenv("KAPPA_BENCH_SEGMENT");
+	if (asked && segment_bytes == SEGMENT_BYTES_DEFAULT)
+		segment_bytes = strtoull(asked, NULL, 10);
 	char segment[32];
 	snprintf(segment, sizeof segment, "%llu", (unsigned long long)segment_bytes);
 	struct str configs[2][2] = {
