@@ -625,6 +625,16 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 	return note_found(c->f, c->key, c->dir);
 }
 
+/* A crash while the last segment was created: a start takes it away. */
+static enum err is_unborn(
+    struct chain *c, int fd, const struct generation_file *file, bool sealed, bool *ret_unborn)
+{
+	struct io_stat stat;
+	TRY(io_fstat(c->f->io, fd, &stat));
+	*ret_unborn = !sealed && file->generation == 0 && stat.size_bytes <= SEGMENT_HEADER_BYTES;
+	return ERR_OK;
+}
+
 /* One .log file of a partition's directory. */
 static enum err check_file(
     struct chain *c, const char *name, const struct generation_file *file, bool sealed)
@@ -644,7 +654,13 @@ static enum err check_file(
 	if (err == ERR_OK && !c->first &&
 	    (!log_uuid_equal(h.topic_id, c->key.topic_id) || h.partition != c->key.partition))
 		fault = "the header is of another partition";
-	if (fault) {
+	bool unborn = false;
+	if (fault)
+		err = is_unborn(c, fd, file, sealed, &unborn);
+	if (unborn) {
+		fsck_find(c->f, ERR_TORN_TAIL, "partition=%s segment=%lld what=unborn", c->dir,
+		    (long long)base);
+	} else if (fault && err == ERR_OK) {
 		fsck_find(c->f, ERR_DAMAGED, "partition=%s segment=%lld reason=\"%s\"", c->dir,
 		    (long long)base, fault);
 		c->next_offset = -1;

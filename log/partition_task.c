@@ -60,6 +60,34 @@ static void task_ended(struct log_partition *p, enum partition_task task, enum e
 	partition_unref(p);
 }
 
+/* ---- loading producers ----------------------------------------------------------------------- */
+
+static void load_done(struct log_partition *p, enum err e)
+{
+	task_ended(p, PARTITION_LOADING, e);
+}
+
+static enum err load_start(struct log_partition *p)
+{
+	TRY(partition_load_producers(p, load_done));
+	partition_ref(p);
+	p->tasks |= PARTITION_LOADING;
+	return ERR_AGAIN;
+}
+
+void partition_load_and(struct log_partition *p, struct log_producers_load *w)
+{
+	partition_ref(p);
+	list_node_init(&w->node);
+	list_push_back(&p->load_waiting, &w->node);
+	if (!(p->tasks & PARTITION_LOADING)) {
+		enum err e = load_start(p);
+		if (e != ERR_AGAIN) /* AGAIN: on its way */
+			loaded(p, e);
+	}
+	partition_unref(p);
+}
+
 /* ---- creating a segment ---------------------------------------------------------------------- */
 
 static void snap_write(struct io *io, const struct partition_create *c)
@@ -164,9 +192,22 @@ static void create_done(struct pool_job *job)
 	task_ended(p, PARTITION_CREATING, e);
 }
 
+/*
+ * A roll writes down who the producers are, because retention may take what is before it: so they
+ * must be known, also when nobody has asked for them since the start. Without a snapshot at each
+ * roll the next start would have to read everything again to know them. The server's own topics
+ * have none.
+ */
+static bool partition_knows(const struct log_partition *p)
+{
+	return p->producers.loaded || p->topic->internal;
+}
+
 static enum err create_prepare(struct log_partition *p, struct partition_create *c)
 {
 	const struct log *log = p->log;
+	bool rolls = partition_active(p) != NULL;
+	ASSERT(!rolls || partition_knows(p));
 	c->p = p;
 	writer_init(&c->snap, snap_bytes_max());
 	ASSERT(p->topic->name.len <= TOPIC_NAME_MAX);
@@ -186,7 +227,7 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	c->make_dir = !p->dir_exists;
 	TRY(engine_path(log, c->topics, "topics"));
 	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
-	if (p->producers.loaded && (p->producers.map.count > 0 || p->txns.used)) {
+	if (rolls && p->producers.loaded) {
 		producers_expire(&p->producers, loop_realtime_ns(log->loop));
 		struct snap_header h = {.version = SNAP_VERSION,
 		    .topic_id = p->key.topic_id,
@@ -224,7 +265,7 @@ void partition_roll(struct log_partition *p)
 	    p->queued > 0 || p->frames_pending > 0 || p->log->closing || !active ||
 	    active->size == SEGMENT_HEADER_BYTES)
 		return;
-	enum err e = create_start(p);
+	enum err e = partition_knows(p) ? create_start(p) : load_start(p); /* then the next time */
 	if (e != ERR_AGAIN)
 		diag(DIAG_WARN, "segment_roll", "partition=%s err=%s", p->dir, err_name(e));
 }
@@ -288,34 +329,6 @@ void partition_unqueue(struct log_partition *p)
 	}
 }
 
-/* ---- loading producers ----------------------------------------------------------------------- */
-
-static void load_done(struct log_partition *p, enum err e)
-{
-	task_ended(p, PARTITION_LOADING, e);
-}
-
-static enum err load_start(struct log_partition *p)
-{
-	TRY(partition_load_producers(p, load_done));
-	partition_ref(p);
-	p->tasks |= PARTITION_LOADING;
-	return ERR_AGAIN;
-}
-
-void partition_load_and(struct log_partition *p, struct log_producers_load *w)
-{
-	partition_ref(p);
-	list_node_init(&w->node);
-	list_push_back(&p->load_waiting, &w->node);
-	if (!(p->tasks & PARTITION_LOADING)) {
-		enum err e = load_start(p);
-		if (e != ERR_AGAIN) /* AGAIN: on its way */
-			loaded(p, e);
-	}
-	partition_unref(p);
-}
-
 /* ---- */
 
 static bool roll_due(const struct log_partition *p, const struct segment *s, size_t len)
@@ -346,7 +359,10 @@ enum err partition_ready(struct log_partition *p, size_t len, bool idempotent, b
 	if (p->tasks & (PARTITION_CREATING | PARTITION_OPENING))
 		return ERR_AGAIN;
 	struct segment *s = partition_active(p);
-	if (!s || roll_due(p, s, len)) {
+	bool due = !s || roll_due(p, s, len);
+	if (s && due && !partition_knows(p))
+		return p->tasks & PARTITION_LOADING ? ERR_AGAIN : load_start(p);
+	if (due) {
 		/* the snapshot at the roll says which transactions are open, and which were
 		 * aborted: of those that are just ending it would know neither. The end of their
 		 * round looks here again. */

@@ -41,6 +41,7 @@ enum err recovery_index_frame(
 	                          .len = len,
 	                          .max_timestamp_ms = max_timestamp_ms,
 	                          .sequence = f->sequence});
+	s->bad_end = false;
 	s->durable_size = pos + len;
 	s->end_offset = f->base_offset + (int64_t)f->last_offset_delta + 1;
 	s->last_sequence = f->sequence;
@@ -51,14 +52,19 @@ enum err recovery_index_frame(
 
 enum err recovery_index_hole(struct segment *s, uint32_t pos, uint32_t end)
 {
+	/* nobody knows the sequence that was there, but that they ascend */
+	uint64_t sequence = s->last_sequence + 1;
+	if (sequence < s->first_sequence)
+		sequence = s->first_sequence;
 	partition_damaged(s->partition, s, pos, "does not verify");
 	TRY(index_promise(&s->index));
 	index_push(&s->index, (struct index_entry){.base_offset = s->end_offset,
 	                          .pos = pos,
 	                          .len = end - pos,
 	                          .max_timestamp_ms = -1,
-	                          .sequence = s->last_sequence + 1});
-	s->last_sequence++;
+	                          .sequence = sequence});
+	s->last_sequence = sequence;
+	s->bad_end = true;
 	s->durable_size = end;
 	return ERR_OK;
 }

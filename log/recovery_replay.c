@@ -413,6 +413,33 @@ static enum err drop_unborn(struct recovery *r, struct segment *s)
 }
 
 /*
+ * Frames at the end of a segment are there and do not verify, and no index tells what they were:
+ * the next segment, or the checkpoint record, knows where they end. That is damage, and no end that
+ * got lost; and the segment is not empty, although no offset of it is known.
+ */
+static void settle_bad_ends(struct log_partition *p, const struct recovery_row *row)
+{
+	LIST_EACH (&p->segments, n, after) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		const struct segment *next = NULL;
+		if (n->next != &p->segments.head)
+			next = CONTAINER_OF(n->next, struct segment, node);
+		bool recorded =
+		    row && s->base_offset == row->segment && s->durable_size == row->segment_end;
+		if (!s->bad_end)
+			continue;
+		if (recorded && s->end_offset < row->log_end) {
+			s->end_offset = row->log_end;
+			s->last_sequence = s->durable_sequence = row->last_sequence;
+			s->last_link = s->durable_link = row->last_link;
+		} else if (next && s->end_offset < next->base_offset) {
+			s->end_offset = next->base_offset;
+			s->last_link = s->durable_link = next->previous_link;
+		}
+	}
+}
+
+/*
  * Segments without frames at the end: at most one stays, and only where the log goes on. One whose
  * offsets the segment before it holds was made for a roll that failed: the log went on without it.
  */
@@ -541,6 +568,7 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 	const struct recovery_row *row = recovery_row(r, p->key);
 	LIST_EACH (&p->segments, n, next)
 		TRY(settle_segment(r, CONTAINER_OF(n, struct segment, node)));
+	settle_bad_ends(p, row);
 	if (p->verdict == ERR_OK)
 		TRY(drop_all_unborn(r, p));
 	struct segment *active = partition_active(p);

@@ -183,13 +183,35 @@ static enum err source_locate(struct log_scan *scan, struct scan_source *s)
 	return ERR_OK;
 }
 
+/*
+ * The head is a hole up to `to_offset`. Where neither frame nor index tells its sequence it is the
+ * least that it may have been; sequences ascend, so it is no less than what was returned already.
+ */
+static void source_hole(
+    const struct log_scan *scan, struct scan_source *s, int64_t to_offset, uint64_t sequence)
+{
+	ASSERT(to_offset > s->next_offset);
+	if (sequence == 0 && s->first_sequence > s->frame.sequence)
+		sequence = s->first_sequence;
+	else if (sequence == 0)
+		sequence = s->frame.sequence + 1;
+	if (sequence < scan->last)
+		sequence = scan->last;
+	s->frame = (struct frame){.sequence = sequence,
+	    .base_offset = s->next_offset,
+	    .last_offset_delta = (uint32_t)(to_offset - s->next_offset - 1)};
+	s->damaged = true;
+	s->batch = (struct bytes){0};
+	s->next_offset = to_offset;
+}
+
 /* A bad header: the index knows where the next frame is and what is missing. */
 static enum err source_skip(struct log_scan *scan, struct scan_source *s)
 {
 	struct index_entry here = {.base_offset = s->next_offset}, next;
 	uint64_t number = 0;
 	uint32_t to = s->end;
-	int64_t to_offset = s->end_offset;
+	int64_t to_offset = s->missing_to ? s->missing_to : s->end_offset;
 	enum err e = ERR_NOT_FOUND;
 	struct scan_entry get = {.segment = s->segment, .number = 0};
 	loop_call(scan->log->loop, scan_entry_get, &get);
@@ -210,13 +232,10 @@ static enum err source_skip(struct log_scan *scan, struct scan_source *s)
 		to = next.pos;
 		to_offset = next.base_offset;
 	}
-	s->frame = (struct frame){.sequence = e == ERR_OK ? here.sequence : s->frame.sequence + 1,
-	    .base_offset = s->next_offset,
-	    .last_offset_delta = (uint32_t)(to_offset - s->next_offset - 1)};
-	s->damaged = true;
-	s->batch = (struct bytes){0};
-	s->next_offset = to_offset;
 	segment_walk_range(&s->walk, to, s->end);
+	if (to_offset <= s->next_offset)
+		return ERR_EOF; /* nothing was there that anybody knows of */
+	source_hole(scan, s, to_offset, e == ERR_OK ? here.sequence : 0);
 	return ERR_OK;
 }
 
@@ -249,14 +268,25 @@ static enum err source_step(struct log_scan *scan, struct scan_source *s)
 		segment_walk_range(&s->walk, s->walk.pos, s->end);
 		uint32_t before = s->walk.pos;
 		enum err e = segment_walk_next(&s->walk, &s->frame, &pos, &s->batch);
+		if (e == ERR_EOF && s->more && s->next_offset < s->missing_to) {
+			if (s->next_offset < s->end_offset)
+				s->next_offset = s->end_offset;
+			source_hole(scan, s, s->missing_to, 0);
+			return ERR_OK;
+		}
 		if (e == ERR_EOF && s->more) {
-			s->next_offset = s->end_offset;
+			if (s->next_offset < s->end_offset)
+				s->next_offset = s->end_offset;
 			loop_call(scan->log->loop, scan_lease_next, s);
 			TRY(s->err);
 			continue;
 		}
-		if (e == ERR_CORRUPT && s->walk.pos == before)
-			return source_skip(scan, s);
+		if (e == ERR_CORRUPT && s->walk.pos == before) {
+			e = source_skip(scan, s);
+			if (e == ERR_EOF)
+				continue;
+			return e;
+		}
 		if (e != ERR_OK && e != ERR_CORRUPT)
 			return e;
 		int64_t next = s->frame.base_offset + (int64_t)s->frame.last_offset_delta + 1;
@@ -387,6 +417,7 @@ static enum err scan_return(struct log_scan *scan, struct log_batch_view *ret_vi
 	    .batch = s->damaged ? (struct bytes){0} : s->batch,
 	};
 	scan->returned = s;
+	scan->last = s->frame.sequence;
 	if (!s->damaged)
 		return ERR_OK;
 	return err_note(ERR_CORRUPT, "source %u partition %d: offsets %lld to %lld do not verify",

@@ -33,13 +33,18 @@ struct scan_source {
 	bool located;       /* walk.pos is where next_offset is */
 	struct frame frame; /* the head */
 	struct bytes batch;
-	bool damaged; /* the head is a hole: frame has its sequence and offsets */
+	/* The head is a hole: frame has its offsets and its sequence, or a lower bound of that when
+	 * neither the frame nor the index tells. */
+	bool damaged;
 	bool in_heap; /* it has a head there */
 	/* the lease: set by the loop inside loop_call */
 	struct log_partition *p; /* referenced */
 	struct segment *segment; /* held */
 	int64_t base_offset, end_offset;
-	uint32_t end; /* durable bytes */
+	int64_t
+	    missing_to; /* the next segment begins here, behind end_offset; 0: nothing is missing */
+	uint64_t first_sequence; /* of the segment, or a lower bound */
+	uint32_t end;            /* durable bytes */
 	struct frame_seed seed;
 	bool more;    /* the partition goes on in a later segment */
 	enum err err; /* SOURCE_GONE, OFFSET_OUT_OF_RANGE */
@@ -67,6 +72,7 @@ struct log_scan {
 	size_t loaded;                /* sources whose head was looked for since */
 	enum err err;                 /* SOURCE_GONE, OFFSET_OUT_OF_RANGE: for good */
 	uint64_t stable;              /* everything up to here has been returned */
+	uint64_t last;                /* sequence returned last */
 	uint64_t limit;
 	size_t read_bytes;
 	bool frugal; /* many sources: none keeps buffer and descriptor while it has nothing */

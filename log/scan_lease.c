@@ -37,6 +37,12 @@ static void lease_extend(struct scan_source *s)
 	s->end_offset = seg->end_offset < s->p->durable_end ? seg->end_offset : s->p->durable_end;
 	/* what is in flight for a sealed segment is not passed over */
 	s->more = seg->frames_pending == 0 && (seg->gone || seg->node.next != &s->p->segments.head);
+	s->missing_to = 0;
+	if (!s->more || seg->gone)
+		return;
+	const struct segment *next = CONTAINER_OF(seg->node.next, struct segment, node);
+	if (next->base_offset > seg->end_offset)
+		s->missing_to = next->base_offset;
 }
 
 static void lease_take(struct scan_source *s, struct segment *seg)
@@ -46,6 +52,7 @@ static void lease_take(struct scan_source *s, struct segment *seg)
 	seg->holds++;
 	s->segment = seg;
 	s->base_offset = seg->base_offset;
+	s->first_sequence = seg->first_sequence;
 	s->seed = seg->seed;
 	s->path[0] = '\0';
 	if (partition_path(s->p, segment_file_name(seg, "", name), path) == ERR_OK &&

@@ -104,12 +104,21 @@ static void found(struct scrub *c)
 		partition_damaged(p, c->segment, piece->bad_pos, piece->why);
 }
 
-/* A disk that does not read: that range fails, the rest is served. */
+/*
+ * A disk that does not read: that range fails, the rest is served. What says nothing of the bytes
+ * (no memory, no descriptor left) is no finding: the piece comes again.
+ */
 static void unreadable(struct scrub *c)
 {
 	struct log_partition *p = c->segment->partition;
 	if (p->state != PARTITION_OPEN || c->segment->gone)
 		return; /* its files went away meanwhile */
+	if (c->piece.err != ERR_IO && c->piece.err != ERR_NOT_FOUND) {
+		diag(DIAG_WARN, "scrub_waits", "partition=%s segment=%lld error=%s", p->dir,
+		    (long long)c->piece.base_offset, err_name(c->piece.err));
+		c->piece.next_pos = c->piece.pos;
+		return;
+	}
 	metric_add(METRIC_SCRUB_ERRORS, 1);
 	c->pass_errors++;
 	partition_damaged(p, c->segment, c->piece.pos, err_text(c->piece.err));
@@ -131,9 +140,7 @@ static void piece_done(struct pool_job *job)
 	c->busy = false;
 	metric_add(METRIC_SCRUB_BYTES, piece->bytes);
 	c->pass_bytes += piece->bytes;
-	if (piece->err == ERR_NOMEM)
-		piece->next_pos = piece->pos; /* later */
-	else if (piece->err != ERR_OK)
+	if (piece->err != ERR_OK)
 		unreadable(c);
 	else if (piece->finding != SCRUB_GOOD)
 		found(c);

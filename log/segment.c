@@ -72,6 +72,29 @@ static enum err file_fill(struct io *io, int fd, const struct segment_header *he
 	return io_fsync(io, fd);
 }
 
+/*
+ * A roll that failed may leave its file when it cannot be unlinked either. Nothing was ever
+ * appended to it: only that is taken away.
+ */
+static enum err unlink_leftover(struct io *io, const char *path)
+{
+	struct io_stat stat;
+	TRY(io_stat(io, path, &stat));
+	if (stat.is_directory || stat.size_bytes > SEGMENT_HEADER_BYTES)
+		return err_note(ERR_EXISTS, "%s: there are frames in it", path);
+	return io_unlink(io, path);
+}
+
+static enum err create_new(struct io *io, const char *path, int *ret_fd)
+{
+	enum err e = io_open(io, path, IO_CREATE | IO_EXCLUSIVE, ret_fd);
+	if (e != ERR_EXISTS)
+		return e;
+	err_clear();
+	TRY(unlink_leftover(io, path));
+	return io_open(io, path, IO_CREATE | IO_EXCLUSIVE, ret_fd);
+}
+
 enum err segment_file_create(struct io *io, const char *dir, const struct segment_header *header)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
@@ -80,7 +103,7 @@ enum err segment_file_create(struct io *io, const char *dir, const struct segmen
 	int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_note(ERR_LIMIT, "%s: path too long", dir);
-	TRY(io_open(io, path, IO_CREATE | IO_EXCLUSIVE, &fd));
+	TRY(create_new(io, path, &fd));
 	enum err e = file_fill(io, fd, header);
 	enum err closed = io_close(io, fd);
 	if (e == ERR_OK)

@@ -53,7 +53,8 @@ struct segment {
 	bool sealed;
 	bool gone;
 	bool replayed; /* recovery: the journal has frames of it */
-	bool dirty;    /* written since its last flush: `file` is pinned */
+	bool bad_end; /* recovery: its last bytes do not verify, and no index says what they were */
+	bool dirty;   /* written since its last flush: `file` is pinned */
 	struct list_node dirty_node;
 	struct list_node behind_node; /* behind.h */
 	uint32_t behind_from;         /* pages from here on were not handed to the disk */
@@ -77,7 +78,8 @@ bool segment_name_parse_of(
     const char *name, const char *suffix, int64_t *ret_base_offset, uint32_t *ret_generation);
 
 /* [any thread] Creates dir/<base>.log with its header, durably (file, then directory); on failure
- * the name is free again as far as possible. ERR_EXISTS, ERR_NOSPACE, ERR_IO. */
+ * the name is free again as far as possible, and a file without frames that such a failure has left
+ * is replaced. ERR_EXISTS, ERR_NOSPACE, ERR_IO. */
 MUST_USE enum err segment_file_create(
     struct io *io, const char *dir, const struct segment_header *header);
 /* [any thread] Removes a file that was made for a roll which failed: the log goes on without it. */

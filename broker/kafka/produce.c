@@ -80,6 +80,10 @@ static void fill_error(struct request *req, struct produce_part *part)
 {
 	struct produce_response_partition *out = part->out;
 	out->error_code = err_kafka(part->err);
+	/* what Kafka has no code for (no memory, a file in the way) is over some time: a producer
+	 * that is told UNKNOWN_SERVER_ERROR would give its batch up */
+	if (out->error_code == -1)
+		out->error_code = err_kafka(ERR_IO);
 	out->base_offset = -1;
 	out->error_message = request_text(
 	    req, "%s%s%s", err_text(part->err), part->message[0] ? ": " : "", part->message);

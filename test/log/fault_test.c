@@ -362,9 +362,47 @@ static void a_failed_flush_is_the_end(void **state)
 	sim_disk_free(w.disk);
 }
 
+/*
+ * A roll that fails, and whose file cannot be taken away either: the append is told of the disk, and the
+ * next one rolls.
+ */
+static void what_a_failed_roll_leaves_is_in_nobodys_way(void **state)
+{
+	struct log_put put;
+	int fd;
+	(void)state;
+	world_new(0);
+	assert_ok(log_fixture_open(&w.f));
+	struct log_partition *p = w.f.partitions[1][0];
+	char path[100], name[SEGMENT_NAME_BYTES];
+	assert_true(try_append(1, 0, 1));
+	snprintf(path, sizeof(path), "/data/topics/%s/%s", p->dir, segment_name(p->log_end, ".log", name));
+	assert_ok(io_open(w.io, path, IO_CREATE | IO_EXCLUSIVE, &fd));
+	assert_ok(io_pwrite(w.io, fd, "torn", 4, 0));
+	assert_ok(io_close(w.io, fd));
+	partition_roll_soon(p);
+	assert_true(try_append(1, 0, 2));
+	assert_int_equal(p->segment_count, 2);
+	/* with frames in it, it is nobody's to take away */
+	snprintf(path, sizeof(path), "/data/topics/%s/%s", p->dir, segment_name(p->log_end, ".log", name));
+	assert_ok(io_open(w.io, path, IO_CREATE | IO_EXCLUSIVE, &fd));
+	assert_ok(io_truncate(w.io, fd, SEGMENT_HEADER_BYTES + 1));
+	assert_ok(io_close(w.io, fd));
+	partition_roll_soon(p);
+	size_t len;
+	uint8_t *batch = log_batch_new(102, 1, 800, &len);
+	assert_int_equal(log_put_wait(&w.f, 1, 0, batch, len, &put), ERR_EXISTS);
+	assert_ok(io_unlink(w.io, path));
+	assert_true(try_append(1, 0, 103));
+	log_fixture_close(&w.f);
+	world_cut(true);
+	sim_disk_free(w.disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_failed_roll_leaves_is_in_nobodys_way),
 		cmocka_unit_test(any_call_may_fail_with_eio),
 		cmocka_unit_test(any_call_may_fail_with_enospc),
 		cmocka_unit_test(all_calls_may_fail_from_any_on),

@@ -571,6 +571,118 @@ static void a_bad_index_is_rebuilt(void **state)
 	assert_no_event("rebuilt");
 }
 
+/* Rot of a cache while it is in use: read without it, and nothing is called damaged. */
+static void an_index_that_rots_under_a_server_damages_nothing(void **state)
+{
+	const char *index = "/data/topics/topic1-0/00000000000000000000.idx";
+	(void)state;
+	fill(1, 0, 40);
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	for (uint64_t at = INDEX_HEADER_BYTES; at < file_bytes(index); at += INDEX_ENTRY_BYTES) {
+		file_flip(index, at);     /* offsets */
+		file_flip(index, at + 9); /* positions */
+	}
+	for (int i = 40; i-- > 0;) /* backwards, so that no read knows where the one before ended */
+		assert_readable(1, i, i + 1);
+	assert_no_event("damaged");
+	assert_event("index_bad");
+	file_truncate(index, INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES);
+	for (int i = 40; i-- > 0;)
+		assert_readable(1, i, i + 1);
+	assert_no_event("damaged");
+	assert_ok(append_one(1));
+}
+
+static const char *segment_path(int64_t base, const char *suffix)
+{
+	static char path[100];
+	char name[SEGMENT_NAME_BYTES];
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(base, suffix, name));
+	return path;
+}
+
+/* Of a segment of topic 1, by number. */
+static int64_t base_of(size_t index)
+{
+	const struct segment *s = partition_segment(w.f.partitions[1][0], index);
+	assert_non_null(s);
+	ASSERT(s);
+	return s->base_offset;
+}
+
+static void assert_corrupt(int topic, int64_t offset)
+{
+	struct log_read r;
+	assert_int_equal(log_read_wait(&w.f, topic, 0, offset, 1, &r), ERR_CORRUPT);
+	log_read_release(&r);
+}
+
+static void a_bad_frame_that_no_index_knows_is_damage_up_to_the_next_segment(void **state)
+{
+	struct io_stat st;
+	(void)state;
+	fill(1, 0, 40);
+	int64_t next = base_of(1);
+	stop(true);
+	file_flip(segment_path(0, ".log"), SEGMENT_HEADER_BYTES + 20);
+	assert_ok(io_unlink(w.io, segment_path(0, ".idx")));
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("damaged");
+	assert_no_event("missing_segment");
+	assert_corrupt(1, 0);
+	assert_corrupt(1, next - 1);
+	assert_readable(1, (int)next, 40);
+	assert_ok(io_stat(w.io, segment_path(0, ".log"), &st)); /* nobody took it for empty */
+	assert_int_equal(append_one(1), ERR_DAMAGED);
+}
+
+static void a_bad_frame_at_the_end_that_no_index_knows_is_damage(void **state)
+{
+	(void)state;
+	fill(1, 0, 40);
+	int64_t base = base_of(w.f.partitions[1][0]->segment_count - 1);
+	stop(true);
+	file_flip(segment_path(base, ".log"), SEGMENT_HEADER_BYTES + 20);
+	assert_ok(io_unlink(w.io, segment_path(base, ".idx")));
+	assert_ok(log_fixture_open(&w.f));
+	assert_event("damaged");
+	assert_no_event("lost_suffix");
+	assert_int_equal(end_of(1), 40);
+	assert_readable(1, 0, (int)base);
+	assert_corrupt(1, base);
+	fill(0, 0, 3); /* the rest is served */
+}
+
+static void append_from(int32_t sequence, int64_t offset)
+{
+	struct log_put put;
+	size_t len;
+	uint8_t *batch = log_batch_from(7, 0, sequence, (uint64_t)sequence + 1, 1, &len);
+	assert_ok(log_put_wait(&w.f, 1, 0, batch, len, &put));
+	assert_int_equal(put.req.base_offset, offset);
+}
+
+/* What is before the roll may go the next moment, and nothing else knows who wrote there. */
+static void a_roll_after_a_start_writes_down_the_producers(void **state)
+{
+	struct io_stat st;
+	(void)state;
+	fill(1, 0, 3);
+	append_from(0, 3);
+	stop(false);
+	assert_ok(log_fixture_open(&w.f));
+	partition_roll_soon(w.f.partitions[1][0]);
+	assert_int_equal(log_put_ok(&w.f, 1, 0, 5, 1, 500), 4);
+	assert_ok(io_stat(w.io, segment_path(4, ".snap"), &st));
+	stop(false);
+	w.f.log_start[1][0] = 4;
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(w.f.partitions[1][0]->segment_count, 1);
+	append_from(0, 3); /* the same batch again */
+	append_from(1, 5);
+}
+
 #define SEALED       "/data/topics/topic1-0/00000000000000000000.log"
 #define SEALED_INDEX "/data/topics/topic1-0/00000000000000000000.idx"
 
@@ -750,6 +862,10 @@ int main(void)
 		TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
 		TEST(overlapping_segments_are_refused),
 		TEST(a_bad_index_is_rebuilt),
+		TEST(an_index_that_rots_under_a_server_damages_nothing),
+		TEST(a_bad_frame_that_no_index_knows_is_damage_up_to_the_next_segment),
+		TEST(a_bad_frame_at_the_end_that_no_index_knows_is_damage),
+		TEST(a_roll_after_a_start_writes_down_the_producers),
 		TEST(a_sealed_segment_ends_where_its_index_says),
 		TEST(the_index_of_a_sealed_segment_that_was_cut_is_not_believed),
 		TEST(indexes_of_what_was_put_back_are_written_while_serving),
