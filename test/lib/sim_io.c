@@ -529,7 +529,7 @@ enum err sim_io_new(struct sim_disk *disk, const struct sim_options *options, st
 	ASSERT(s->options.net_min_ns >= 0 && s->options.net_min_ns <= s->options.net_max_ns);
 	prng_init(&s->prng, options->seed);
 	s->now_ns = S_NS;
-	s->realtime_ns = EPOCH_NS;
+	s->realtime_ns = options->realtime_ns ? options->realtime_ns - s->now_ns : EPOCH_NS;
 	s->next_port = 40000;
 	io_turn_begin(&s->base);
 	*ret_io = &s->base;

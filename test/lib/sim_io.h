@@ -42,6 +42,7 @@ struct sim_options {
 	bool flush_lies;        /* an asynchronous flush does nothing and says that it has */
 	bool refuse_direct;     /* IO_DIRECT is ERR_UNSUPPORTED */
 	bool record;            /* keep the log of operations */
+	int64_t realtime_ns;    /* the wall clock at the start; 0 = 2025-03-01 */
 };
 
 /* Borrows the disk, which outlives the io and is changed by it. */

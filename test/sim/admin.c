@@ -8,7 +8,15 @@
 
 #include <stdio.h>
 
-enum { AGAIN = 7, OFFSET_OUT_OF_RANGE = 1, TOPIC_EXISTS = 36, STORAGE = 56, ALL_PARTITIONS = 4 };
+enum {
+	OFFSET_OUT_OF_RANGE = 1,
+	CORRUPT_MESSAGE = 2,
+	AGAIN = 7,
+	TOPIC_EXISTS = 36,
+	STORAGE = 56,
+	ALL_PARTITIONS = 4,
+	CONFIGS_MAX = 10
+};
 
 struct admin {
 	struct world *w;
@@ -20,6 +28,7 @@ struct admin {
 	uint32_t topic;
 	int32_t partition, count;
 	int64_t offset, before;
+	uint64_t segment_bytes, segment_bytes_sent; /* of t0: as answered; asked for, 0 = nothing */
 };
 
 static void again(struct admin *a, int64_t ns)
@@ -67,16 +76,51 @@ static void created(struct wire_call *call)
 		check_error(a, "create", r->topics.at[0].error_code);
 }
 
+static struct create_topics_request_config number_config(
+    const char *key, int64_t value, char text[24])
+{
+	int len = snprintf(text, 24, "%lld", (long long)value);
+	return (struct create_topics_request_config){str_of(key), str_from(text, (size_t)len)};
+}
+
+/* What the plan makes of topics of this name. */
+static uint32_t add_role(struct world *w, const char *name,
+    struct create_topics_request_config *config, uint32_t n, char numbers[CONFIGS_MAX][24])
+{
+	const struct world_plan *p = &w->plan;
+	int codec = p->codec[name[1] - '0'];
+	bool expires = world_is(p->expires, name);
+	if (codec > 0)
+		config[n++] = (struct create_topics_request_config){
+		    STR("compression.type"), str_of(batch_codec_name(codec))};
+	if (world_is(p->keyed, name)) {
+		config[n++] =
+		    (struct create_topics_request_config){STR("cleanup.policy"), STR("compact")};
+		config[n++] = (struct create_topics_request_config){
+		    STR("min.cleanable.dirty.ratio"), chance(w, 50) ? STR("0") : STR("0.5")};
+		config[n] = number_config("delete.retention.ms", p->tombstones_ms, numbers[n]);
+		n++;
+	}
+	config[n] = number_config("retention.ms", expires ? p->retention_ms : -1, numbers[n]);
+	n++;
+	if (expires) {
+		config[n] = number_config("retention.bytes", p->retention_bytes, numbers[n]);
+		n++;
+	}
+	ASSERT(n <= CONFIGS_MAX);
+	return n;
+}
+
 static void create(struct admin *a, const char *name)
 {
 	struct world *w = a->w;
 	char bytes[24];
-	struct create_topics_request_config config[4] = {
-	    {STR("retention.ms"), STR("-1")},
+	char numbers[CONFIGS_MAX][24];
+	struct create_topics_request_config config[CONFIGS_MAX] = {
 	    {STR("segment.bytes"), str_from(bytes, 0)},
 	};
-	uint32_t configs = 2;
-	config[1].value.len = (size_t)snprintf(
+	uint32_t configs = 1;
+	config[0].value.len = (size_t)snprintf(
 	    bytes, sizeof(bytes), "%llu", (unsigned long long)w->plan.segment_bytes);
 	if (chance(w, 30))
 		config[configs++] = (struct create_topics_request_config){
@@ -84,6 +128,7 @@ static void create(struct admin *a, const char *name)
 	if (world_is_lazy(w, name))
 		config[configs++] = (struct create_topics_request_config){
 		    STR("kappa.durability"), chance(w, 50) ? STR("none") : STR("interval")};
+	configs = add_role(w, name, config, configs, numbers);
 	a->count = 1 + (int32_t)below(w, 3);
 	struct create_topics_request_topic t = {.name = str_of(name),
 	    .num_partitions = a->count,
@@ -188,6 +233,72 @@ static void trim(struct admin *a, uint32_t topic)
 	ask(a, API_DELETE_RECORDS, 2, &body, trimmed);
 }
 
+/* ---- configuration of t0 --------------------------------------------------------------------- */
+
+static void altered(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct incremental_alter_configs_response *r = call->response;
+	if (!r)
+		return;
+	if (r->responses.at[0].error_code != 0) {
+		check_error(a, "alter", r->responses.at[0].error_code);
+		return;
+	}
+	a->segment_bytes = a->segment_bytes_sent;
+	a->segment_bytes_sent = 0;
+}
+
+/* What nobody has answered is asked for again, so that two values at most are in doubt. */
+static void alter(struct admin *a)
+{
+	struct world *w = a->w;
+	char text[24];
+	if (a->segment_bytes_sent == 0)
+		a->segment_bytes_sent = 4 * KIB + below(w, 64 * KIB);
+	int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)a->segment_bytes_sent);
+	struct incremental_alter_configs_request_config config = {
+	    .name = STR("segment.bytes"), .value = str_from(text, (size_t)len)};
+	struct incremental_alter_configs_request_resource resource = {
+	    .resource_type = 2, .resource_name = STR("t0"), .configs = {&config, 1}};
+	struct incremental_alter_configs_request body = {.resources = {&resource, 1}};
+	snprintf(a->name, sizeof(a->name), "t0");
+	trace(w, "admin", "alters t0: segment.bytes=%s", text);
+	ask(a, API_INCREMENTAL_ALTER_CONFIGS, 1, &body, altered);
+}
+
+static void described(struct wire_call *call)
+{
+	struct admin *a = answered(call);
+	const struct describe_configs_response *r = call->response;
+	uint64_t now = 0;
+	if (!r || r->results.at[0].error_code != 0)
+		return;
+	for (uint32_t i = 0; i < r->results.at[0].configs.count; i++) {
+		const struct describe_configs_response_config *c = &r->results.at[0].configs.at[i];
+		if (str_equal(c->name, STR("segment.bytes")) && !str_to_u64(c->value, &now))
+			violated("config", "segment.bytes=" STR_FMT, STR_ARG(c->value));
+	}
+	if (a->segment_bytes == 0)
+		a->segment_bytes = a->w->plan.segment_bytes;
+	if (now == a->segment_bytes_sent) { /* it was done, and stays so */
+		a->segment_bytes = now;
+		a->segment_bytes_sent = 0;
+	}
+	if (now != a->segment_bytes)
+		violated("config", "t0 has segment.bytes=%llu, %llu was answered",
+		    (unsigned long long)now, (unsigned long long)a->segment_bytes);
+}
+
+static void describe(struct admin *a)
+{
+	struct describe_configs_request_resource resource = {
+	    .resource_type = 2, .resource_name = STR("t0")};
+	struct describe_configs_request body = {.resources = {&resource, 1}};
+	snprintf(a->name, sizeof(a->name), "t0");
+	ask(a, API_DESCRIBE_CONFIGS, 4, &body, described);
+}
+
 /* ---- questions ------------------------------------------------------------------------------- */
 
 static void listed(struct wire_call *call)
@@ -230,6 +341,8 @@ static void found(struct wire_call *call)
 	struct model_topic *t = &a->w->model.topic[a->topic];
 	if (p->error_code == 3 && t->delete_sent)
 		return;
+	if (p->error_code == CORRUPT_MESSAGE && model_has_rot(&a->w->model, a->topic, -1))
+		return; /* by time: the batch it would be in */
 	if (p->error_code != 0)
 		check_error(a, "offsets of", p->error_code);
 	else if (a->offset == -1)
@@ -270,9 +383,6 @@ static void ask_about(struct admin *a)
 	struct describe_groups_request groups = {.groups = {&group, 1}};
 	struct list_groups_request list = {0};
 	struct describe_log_dirs_request dirs = {0};
-	struct describe_configs_request_resource resource = {
-	    .resource_type = 2, .resource_name = STR("t0")};
-	struct describe_configs_request configs = {.resources = {&resource, 1}};
 	struct describe_cluster_request cluster;
 	msg_init(&describe_cluster_request_shape, &cluster);
 	snprintf(a->name, sizeof(a->name), "state");
@@ -287,7 +397,7 @@ static void ask_about(struct admin *a)
 		ask(a, API_DESCRIBE_LOG_DIRS, 4, &dirs, ignored);
 		break;
 	case 3:
-		ask(a, API_DESCRIBE_CONFIGS, 4, &configs, ignored);
+		describe(a);
 		break;
 	default:
 		ask(a, API_DESCRIBE_CLUSTER, 0, &cluster, ignored);
@@ -325,8 +435,10 @@ static bool may_trim(const struct world *w, uint32_t topic)
 {
 	const struct model_topic *t = &w->model.topic[topic];
 	bool read_by_views = w->plan.views && strcmp(t->name, "t0") == 0;
-	/* a topic that opted out is trimmed no further than to what is durable */
-	return w->plan.trims && !t->delete_sent && !read_by_views && !world_is_lazy(w, t->name);
+	/* a topic that opted out is trimmed no further than to what is durable, a keyed one never
+	 */
+	bool plain = !world_is(w->plan.lazy | w->plan.keyed | w->plan.expires, t->name);
+	return w->plan.trims && !t->delete_sent && !read_by_views && plain;
 }
 
 static void act(struct admin *a)
@@ -341,6 +453,10 @@ static void act(struct admin *a)
 	else
 		topic = model_topic_named(m, name);
 	uint64_t dice = below(w, 100);
+	if (chance(w, w->plan.alters) && model_topic_named(m, "t0") != UINT32_MAX) {
+		alter(a);
+		return;
+	}
 	if (topic == UINT32_MAX && m->topic_count + 2 < MODEL_TOPICS_MAX)
 		chance(w, 60) ? create(a, name) : list_topics(a);
 	else if (topic == UINT32_MAX || dice < 15)

@@ -56,7 +56,7 @@ static void run_child(uint64_t seed, int fd, int mutant)
 	verdict_fd = fd;
 	mutant_use((enum mutant)mutant);
 	alarm(SECONDS_PER_SEED);
-	world_run(seed, false, report, sizeof(report));
+	world_run(seed, TRACE_NONE, report, sizeof(report), NULL);
 	campaign_verdict("ok", report);
 	exit(EXIT_SUCCESS);
 }

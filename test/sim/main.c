@@ -21,7 +21,7 @@ static int usage(void)
 static int one_seed(uint64_t seed, bool quiet)
 {
 	char report[400];
-	world_run(seed, !quiet, report, sizeof(report));
+	world_run(seed, quiet ? TRACE_NONE : TRACE_PRINT, report, sizeof(report), NULL);
 	printf("seed %llu: no rule is broken\n%s\n", (unsigned long long)seed, report);
 	return 0;
 }

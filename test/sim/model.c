@@ -36,6 +36,7 @@ struct facts {
 	uint64_t kind;
 	size_t pad;
 };
+enum { TOMBSTONE_PERCENT = 30 };
 
 static struct facts draw_facts(const struct model *m, uint32_t batch, uint32_t index)
 {
@@ -47,6 +48,8 @@ static struct facts draw_facts(const struct model *m, uint32_t batch, uint32_t i
 	f.kind = prng_below(&p, 40);
 	f.pad = prng_below(&p, 12) ? prng_below(&p, 24) : prng_below(&p, m->value_bytes_max);
 	f.public.accepted = f.kind > 2;
+	f.public.key = (int)prng_below(&p, MODEL_KEYS);
+	f.public.tombstone = prng_below(&p, 100) < TOMBSTONE_PERCENT;
 	return f;
 }
 
@@ -92,6 +95,11 @@ static void write_value(struct writer *w, const struct facts *f)
 	write_u8(w, '}');
 }
 
+static bool is_keyed(const struct model *m, uint32_t batch)
+{
+	return m->topic[m->batch[batch].topic].keyed;
+}
+
 void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret)
 {
 	struct facts f = draw_facts(m, batch, index);
@@ -100,13 +108,22 @@ void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_
 	write_i64(w, batch);
 	write_u8(w, ':');
 	write_i64(w, index);
+	size_t key_from = is_keyed(m, batch) ? w->len : 0;
+	ret->name = bytes_of(w->ptr, w->len);
+	if (key_from > 0) {
+		write_u8(w, 'c');
+		write_i64(w, f.public.key);
+	}
 	size_t key_len = w->len;
 	write_value(w, &f);
 	for (; f.pad > 64 && w->err == ERR_OK; f.pad -= 8)
 		write_str(w, STR("        "));
 	ASSERT(w->err == ERR_OK);
-	ret->key = bytes_of(w->ptr, key_len);
+	ret->name.ptr = w->ptr;
+	ret->key = bytes_of(w->ptr + key_from, key_len - key_from);
 	ret->value = bytes_of(w->ptr + key_len, w->len - key_len);
+	if (key_from > 0 && f.public.tombstone)
+		ret->value = bytes_of(NULL, 0);
 }
 
 uint32_t model_batch_new(struct model *m, struct model_batch b)
@@ -135,7 +152,9 @@ void model_encode(struct model *m, uint32_t batch, const struct model_producer *
 	for (int32_t i = 0; i < b->count; i++) {
 		struct model_record r;
 		model_record(m, batch, (uint32_t)i, &r);
-		ASSERT(batch_builder_add(&builder, time_ms + i, r.key, r.value, NULL, 0) == ERR_OK);
+		const struct log_row header = {str_bytes(STR("i")), r.name};
+		ASSERT(batch_builder_add(&builder, time_ms + i, r.key, r.value, &header,
+		           is_keyed(m, batch)) == ERR_OK);
 	}
 	ASSERT(batch_builder_finish(&builder, out) == ERR_OK);
 	batch_builder_release(&builder);
@@ -179,7 +198,7 @@ static void bind(struct model *m, uint32_t batch, uint32_t index, int64_t offset
 		    "%s-%d offset %lld was record %u of batch %u, now %u of batch %u",
 		    m->topic[b->topic].name, b->partition, (long long)offset, s->index, s->batch,
 		    index, batch);
-	*s = (struct model_slot){batch, index};
+	*s = (struct model_slot){batch, index, m->stream_last ? m->walk : s->walk};
 }
 
 void model_acked(struct model *m, uint32_t batch, int64_t base_offset)
@@ -197,7 +216,8 @@ static void check_record(struct model *m, const struct record *r, uint32_t batch
 {
 	struct model_record want;
 	model_record(m, batch, index, &want);
-	if (!bytes_equal(r->key, want.key) || !bytes_equal(r->value, want.value))
+	if (!bytes_equal(r->key, want.key) || !bytes_equal(r->value, want.value) ||
+	    !r->value.ptr != !want.value.ptr)
 		violated("acknowledged", "offset %lld: not the bytes of record %u of batch %u",
 		    (long long)r->offset, index, batch);
 }
@@ -206,7 +226,9 @@ static void check_batch(struct model *m, uint32_t batch, uint32_t topic, int32_t
     const struct batch_header *h)
 {
 	struct model_batch *b = &m->batch[batch];
-	if (b->topic != topic || b->partition != partition || b->count != h->count)
+	bool sifted = m->topic[topic].keyed && h->count < b->count;
+	if (b->topic != topic || b->partition != partition ||
+	    b->count != h->last_offset_delta + 1 || (b->count != h->count && !sifted))
 		violated("phantom", "batch %u of %d records for %u-%d is in %u-%d with %d", batch,
 		    b->count, b->topic, b->partition, topic, partition, h->count);
 	if (b->refused)
@@ -225,8 +247,22 @@ static void check_batch(struct model *m, uint32_t batch, uint32_t topic, int32_t
 	m->stream_last[b->stream] = b->number;
 }
 
-/* The number in a key "batch:index". */
-static bool read_key(struct bytes key, uint32_t *ret_batch, uint32_t *ret_index)
+/* What names a record: its key, in a keyed topic its header. */
+static struct bytes name_of(const struct record *r, bool keyed)
+{
+	struct reader headers = reader_of(r->headers);
+	struct str key;
+	struct bytes value = {NULL, 0};
+	if (!keyed)
+		return r->key;
+	(void)read_varint32(&headers);
+	if (r->header_count != 1 || record_header_next(&headers, &key, &value) != ERR_OK)
+		return bytes_of(NULL, 0);
+	return value;
+}
+
+/* The numbers in "batch:index". */
+static bool read_name(struct bytes key, uint32_t *ret_batch, uint32_t *ret_index)
 {
 	const uint8_t *colon = key.ptr ? memchr(key.ptr, ':', key.len) : NULL;
 	uint64_t batch, index;
@@ -248,6 +284,7 @@ int64_t model_seen(
 	struct record r;
 	struct writer scratch;
 	uint32_t number = 0, index, i = 0;
+	bool keyed = m->topic[topic].keyed;
 	struct batch_header marker = batch_peek(batch.ptr);
 	if (marker.attributes & BATCH_ATTR_CONTROL) {
 		if (ret_batch)
@@ -261,17 +298,18 @@ int64_t model_seen(
 		e = record_iter_next(&it, &r);
 		if (e != ERR_OK)
 			break;
-		if (!read_key(r.key, &b, &index) || b == 0 || b >= m->batch_count || index != i ||
-		    (i > 0 && b != number))
+		bool known = read_name(name_of(&r, keyed), &b, &index) && b > 0 &&
+		             b < m->batch_count && (i == 0 || b == number);
+		if (!known || index != (keyed ? r.offset - marker.base_offset : i))
 			violated("phantom", "%s-%d offset %lld: nobody sent this record",
 			    m->topic[topic].name, partition, (long long)r.offset);
 		number = b;
 		if (i == 0)
 			check_batch(m, b, topic, partition, &it.header);
-		check_record(m, &r, b, i);
-		bind(m, b, i, r.offset);
+		check_record(m, &r, b, index);
+		bind(m, b, index, r.offset);
 	}
-	if (e != ERR_EOF || i == 0)
+	if (e != ERR_EOF || (i == 0 && !keyed))
 		violated("acknowledged", "%s-%d: a batch that cannot be read: %s",
 		    m->topic[topic].name, partition, err_name(e));
 	int64_t end = it.header.base_offset + it.header.last_offset_delta + 1;
@@ -295,6 +333,8 @@ void model_watermark(
 void model_start(struct model *m, uint32_t topic, int32_t partition, int64_t start)
 {
 	struct model_partition *p = partition_of(m, topic, partition);
+	if (m->topic[topic].expires && start > p->start_asked)
+		p->expired = p->start_asked = start;
 	if (start > p->start_asked)
 		violated("acknowledged", "%s-%d begins at %lld, and nobody deleted beyond %lld",
 		    m->topic[topic].name, partition, (long long)start, (long long)p->start_asked);
@@ -305,6 +345,7 @@ void model_start(struct model *m, uint32_t topic, int32_t partition, int64_t sta
 void model_walk_begin(struct model *m)
 {
 	free(m->stream_last);
+	m->walk++;
 	m->stream_last = xcalloc(m->stream_count + 1, sizeof(*m->stream_last));
 }
 
@@ -326,6 +367,8 @@ void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t 
 	if (end < p->high_watermark)
 		violated("watermark", "%s-%d ends at %lld, and %lld was shown",
 		    m->topic[topic].name, partition, (long long)end, (long long)p->high_watermark);
+	if (m->topic[topic].keyed)
+		model_keys_check(m, topic, partition, start, end);
 }
 
 bool model_lost(struct model *m, uint32_t topic, int32_t partition, int64_t end)
@@ -341,7 +384,7 @@ bool model_lost(struct model *m, uint32_t topic, int32_t partition, int64_t end)
 			continue;
 		lost = true; /* acknowledged, or seen */
 		b->acked = b->seen = -1;
-		p->slot[o] = (struct model_slot){0, 0};
+		p->slot[o] = (struct model_slot){0};
 	}
 	p->high_watermark = p->high_watermark < end ? p->high_watermark : end;
 	p->stable = p->stable < end ? p->stable : end;
@@ -354,13 +397,24 @@ static bool same_place(const struct model_sequence *a, const struct model_sequen
 	       a->base_offset == b->base_offset && a->batch == b->batch;
 }
 
-/* A batch may leave the order only with its topic, or with what DeleteRecords took. */
+/* Compaction has left nothing of it but its place. */
+static bool is_empty(const struct model *m, const struct model_sequence *s)
+{
+	return s->batch == 0 && s->topic != UINT32_MAX && m->topic[s->topic].keyed;
+}
+
+/*
+ * A batch may leave the order only with its topic, with what DeleteRecords or retention took, when
+ * compaction took its last record (which model_keys_check judges), or when it rots.
+ */
 static bool may_be_gone(const struct model *m, const struct model_sequence *s)
 {
 	if (s->topic == UINT32_MAX)
 		return false;
 	const struct model_topic *t = &m->topic[s->topic];
-	return t->delete_sent || s->base_offset < t->partition[s->partition].start_asked;
+	return t->delete_sent || t->keyed ||
+	       s->base_offset < t->partition[s->partition].start_asked ||
+	       model_rot_at(m, s->topic, s->partition, s->base_offset);
 }
 
 void model_sequence_seen(struct model *m, size_t at, struct model_sequence s)
@@ -372,20 +426,28 @@ void model_sequence_seen(struct model *m, size_t at, struct model_sequence s)
 			    (unsigned long long)q[at].sequence);
 		memmove(q + at, q + at + 1, (--m->sequence_count - at) * sizeof(*q));
 	}
-	if (at < m->sequence_count) {
+	bool again = s.topic != UINT32_MAX &&
+	             model_rot_at(m, s.topic, s.partition, s.base_offset); /* whole again */
+	if (at < m->sequence_count && (q[at].sequence == s.sequence || !again)) {
+		if (is_empty(m, &s))
+			s.batch = q[at].batch;
+		else if (is_empty(m, &q[at]))
+			q[at].batch = s.batch;
 		if (!same_place(&q[at], &s))
 			violated("phantom", "sequence %llu is another batch than before",
 			    (unsigned long long)s.sequence);
 		return;
 	}
-	if (s.sequence <= m->stable)
+	if (s.sequence <= m->stable && !again)
 		violated("dense", "sequence %llu appears below %llu, where everything was shown",
 		    (unsigned long long)s.sequence, (unsigned long long)m->stable);
 	if (m->sequence_count == m->sequence_capacity) {
 		m->sequence_capacity = m->sequence_capacity ? m->sequence_capacity * 2 : 256;
 		m->sequence = xrealloc(m->sequence, m->sequence_capacity * sizeof(*m->sequence));
 	}
-	m->sequence[m->sequence_count++] = s;
+	q = m->sequence + at;
+	memmove(q + 1, q, (m->sequence_count++ - at) * sizeof(*q));
+	*q = s;
 }
 
 void model_sequences_end(struct model *m, size_t count, uint64_t stable)
@@ -458,6 +520,9 @@ uint32_t model_topic_seen(struct model *m, struct str name, struct log_uuid id, 
 	*topic = (struct model_topic){
 	    .id = id, .partitions = partitions, .partitions_asked = partitions};
 	memcpy(topic->name, text, sizeof(text));
+	topic->keyed = m->keyed >> (text[1] - '0') & 1;
+	topic->expires = m->expires >> (text[1] - '0') & 1;
+	topic->tombstones_expire = m->tombstones_expire;
 	return m->topic_count++;
 }
 

@@ -18,8 +18,14 @@
  *   committed      all of a transaction that was committed is shown
  *   stable         the last stable offset stays before what is open, and never goes back
  *   topic          a created topic is there until somebody deletes it, a deleted one never again
+ *   compacted      of a keyed topic the newest record of each key is there, or it is a tombstone
+ *                  whose time was over and nothing older of its key is there; what is there has
+ *                  the offset and the bytes it was sent with
+ *   retention      a topic that expires begins where its configuration lets it
+ *   rot            what cannot be read is what rotted, to the record
  *
- * A record's key tells its batch and its place in it, from which its bytes can be made again.
+ * A record's key tells its batch and its place in it, from which its bytes can be made again; in
+ * keyed topics, where keys come again, its header does.
  */
 #include "log/batch.h"
 
@@ -27,6 +33,8 @@ enum {
 	MODEL_TOPICS_MAX = 64,
 	MODEL_PARTITIONS_MAX = 4,
 	MODEL_GROUPS = 2,
+	MODEL_KEYS = 12, /* of keyed topics */
+	MODEL_ROT_MAX = 64,
 	MODEL_PRODUCERS_MAX = 64
 };
 
@@ -37,10 +45,11 @@ struct model_batch {
 	uint32_t stream; /* 0: no order is promised */
 	uint32_t number; /* in its stream */
 	int codec;
-	int64_t acked; /* base offset, -1 */
-	int64_t seen;  /* base offset, -1 */
-	bool refused;  /* answered with an error that says it is not there */
-	uint32_t txn;  /* 0: of no transaction */
+	int64_t sent_ns; /* wall clock */
+	int64_t acked;   /* base offset, -1 */
+	int64_t seen;    /* base offset, -1 */
+	bool refused;    /* answered with an error that says it is not there */
+	uint32_t txn;    /* 0: of no transaction */
 };
 
 /* OPEN: its end was not sent. ENDING: a commit was, and nobody knows. */
@@ -54,6 +63,7 @@ struct model_txn {
 struct model_slot {
 	uint32_t batch; /* 0: not known yet */
 	uint32_t index;
+	uint32_t walk; /* the last that has met it */
 };
 struct model_partition {
 	struct model_slot *slot;
@@ -61,6 +71,7 @@ struct model_partition {
 	int64_t high_watermark; /* the highest shown */
 	int64_t stable;         /* the highest last stable offset shown */
 	int64_t start;          /* log start, as shown or asked for */
+	int64_t expired;        /* moved there by retention, as shown */
 	int64_t flushed;        /* of a topic that opted out: nothing below may be lost */
 	uint32_t leader_epoch;  /* likewise: as it was before the end of a life */
 	int64_t start_asked;    /* by DeleteRecords */
@@ -72,6 +83,8 @@ struct model_topic {
 	int32_t partitions;       /* acknowledged or shown */
 	int32_t partitions_asked; /* by CreatePartitions */
 	bool delete_sent, deleted;
+	bool keyed, expires;
+	bool tombstones_expire; /* soon enough to be seen */
 	struct model_partition partition[MODEL_PARTITIONS_MAX];
 };
 
@@ -85,6 +98,13 @@ struct model_sequence {
 	uint32_t batch;
 };
 
+/* A batch of which a bit was flipped; perhaps it is whole again, out of the journal. */
+struct model_rot {
+	uint32_t topic;
+	int32_t partition;
+	int64_t base, end;
+};
+
 struct model_commit {
 	int64_t acked, sent; /* greatest */
 };
@@ -92,6 +112,8 @@ struct model_commit {
 struct model {
 	uint64_t seed;
 	uint32_t value_bytes_max;
+	unsigned keyed, expires; /* bit n: topics named t<n> */
+	bool tombstones_expire;
 	struct model_batch *batch; /* from 1 */
 	uint32_t batch_count, batch_capacity;
 	struct model_topic topic[MODEL_TOPICS_MAX];
@@ -103,6 +125,9 @@ struct model {
 	uint32_t txn_count, txn_capacity;
 	uint32_t stream_count;
 	uint32_t *stream_last; /* by stream: the number seen last, while a partition is walked */
+	uint32_t walk;         /* number of the last walk */
+	struct model_rot rot[MODEL_ROT_MAX];
+	size_t rot_count;
 	int64_t producer_id[MODEL_PRODUCERS_MAX];
 	size_t producer_id_count;
 	struct model_commit commit[MODEL_GROUPS][MODEL_PARTITIONS_MAX];
@@ -116,12 +141,15 @@ void model_release(struct model *m);
 
 /* ---- records --------------------------------------------------------------------------------- */
 struct model_record {
+	struct bytes name;       /* which record it is */
 	struct bytes key, value; /* in the model's scratch: until the next call */
 };
 struct model_facts {
 	int group;      /* the number in its "k" */
 	int64_t number; /* its "v" */
 	bool accepted;  /* by the table that views read */
+	int key;        /* in a keyed topic */
+	bool tombstone; /* there */
 };
 struct model_facts model_facts(const struct model *m, uint32_t batch, uint32_t index);
 void model_record(struct model *m, uint32_t batch, uint32_t index, struct model_record *ret);
@@ -155,6 +183,25 @@ void model_walk_end(struct model *m, uint32_t topic, int32_t partition, int64_t 
 void model_sequence_seen(struct model *m, size_t at, struct model_sequence s);
 /* The scan has ended: everything up to `stable` was shown. */
 void model_sequences_end(struct model *m, size_t count, uint64_t stable);
+
+/* ---- what goes and what rots (model_keys.c) -------------------------------------------------- */
+/* A partition of a keyed topic was walked from `start` to `end`. */
+void model_keys_check(
+    struct model *m, uint32_t topic, int32_t partition, int64_t start, int64_t end);
+struct model_limits {
+	int64_t retention_ms, retention_bytes; /* -1: any */
+	int64_t now_ns;                        /* wall clock; 0: it cannot be trusted */
+	uint64_t size_bytes;
+};
+/* Retention has moved the start of a partition: was it allowed to? */
+void model_expiry_check(
+    struct model *m, uint32_t topic, int32_t partition, const struct model_limits *l);
+void model_rotten(struct model *m, struct model_rot rot);
+/* The rot that `offset` is in, NULL. */
+const struct model_rot *model_rot_at(
+    const struct model *m, uint32_t topic, int32_t partition, int64_t offset);
+/* Has anything of the partition rotted? partition -1: of the topic. */
+bool model_has_rot(const struct model *m, uint32_t topic, int32_t partition);
 
 /* A topic that opted out ends at `end` after a start: true when something is gone that was known.
  */

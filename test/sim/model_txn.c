@@ -34,9 +34,9 @@ void model_txn_abandoned(struct model *m, uint32_t txn)
 
 void model_committed_seen(struct model *m, uint32_t batch)
 {
+	if (batch == 0 || m->batch[batch].txn == 0)
+		return; /* nothing is left of it; of no transaction */
 	struct model_txn *t = &m->txn[m->batch[batch].txn];
-	if (m->batch[batch].txn == 0)
-		return;
 	if (t->fate == TXN_OPEN || t->fate == TXN_ABORTED || t->passed_over)
 		violated("aborted", "batch %u of transaction %u, which %s, is shown", batch,
 		    m->batch[batch].txn,

@@ -4,12 +4,20 @@
  * product's.
  */
 #include "test/sim/mutant.h"
+#include "log/catalog.h"
+#include "log/compact_map.h"
+#include "log/engine.h"
+#include "log/fsck.h"
 #include "log/producer.h"
+#include "log/scrub.h"
 #include "log/txn.h"
 #include "log/recovery.h"
 #include "log/journal.h"
 #include "processor/feed.h"
 #include "test/lib/xmalloc.h"
+
+#include <stdarg.h>
+#include <stdio.h>
 
 static enum mutant current;
 static struct loop *mutant_loop;
@@ -43,6 +51,13 @@ const char *mutant_name(enum mutant m)
 	    [MUTANT_ABORT_COMMITS] = "an abort is taken for a commit",
 	    [MUTANT_OPEN_IS_SHOWN] = "an open transaction holds nobody back",
 	    [MUTANT_LEAVES_OPEN] = "the end of a transaction forgets a partition",
+	    [MUTANT_DROPS_NEWEST] = "compaction takes the newest record of a key",
+	    [MUTANT_KEEPS_OLD] = "compaction takes a tombstone before what it hides",
+	    [MUTANT_EXPIRES_MORE] = "retention takes one segment too many",
+	    [MUTANT_SCRUB_BLIND] = "the scrubber passes over damage",
+	    [MUTANT_GAP_UNNAMED] = "a burnt sequence is not named",
+	    [MUTANT_FSCK_BLIND] = "fsck passes over damage",
+	    [MUTANT_CONFIG_LOST] = "a change of configuration is not made",
 	};
 	return names[m];
 }
@@ -164,4 +179,72 @@ void __wrap_log_commit(struct log *log, struct log_commit *c)
 	if (current == MUTANT_LEAVES_OPEN && c->append_count > 1)
 		c->append_count--;
 	__real_log_commit(log, c);
+}
+
+int64_t __real_compact_map_get(const struct compact_map *m, struct bytes key);
+int64_t __wrap_compact_map_get(const struct compact_map *m, struct bytes key);
+int64_t __wrap_compact_map_get(const struct compact_map *m, struct bytes key)
+{
+	int64_t newest = __real_compact_map_get(m, key);
+	if (current == MUTANT_DROPS_NEWEST && newest % 4 == 0)
+		return newest + 1;
+	return current == MUTANT_KEEPS_OLD ? -1 : newest;
+}
+
+/* By retention and by nobody else: what DeleteRecords asks for is no end of a segment, mostly. */
+void __real_catalog_put_partition(struct log *log, struct catalog_partition_row *row);
+void __wrap_catalog_put_partition(struct log *log, struct catalog_partition_row *row);
+void __wrap_catalog_put_partition(struct log *log, struct catalog_partition_row *row)
+{
+	const struct log_partition *p = catalog_partition(log, row->topic_id, row->partition);
+	bool moves = current == MUTANT_EXPIRES_MORE && p && row->log_start > p->log_start;
+	for (size_t i = 0; moves; i++) {
+		const struct segment *s = partition_segment(p, i);
+		if (!s || !s->sealed)
+			break;
+		if (s->base_offset != row->log_start)
+			continue;
+		row->log_start = s->end_offset;
+		break;
+	}
+	__real_catalog_put_partition(log, row);
+}
+
+void __real_scrub_read(struct scrub_piece *piece);
+void __wrap_scrub_read(struct scrub_piece *piece);
+void __wrap_scrub_read(struct scrub_piece *piece)
+{
+	__real_scrub_read(piece);
+	if (current == MUTANT_SCRUB_BLIND && piece->finding == SCRUB_DAMAGED)
+		piece->finding = SCRUB_GOOD;
+}
+
+void __real_gap_row_write(struct writer *w, const struct catalog_partition_row *row);
+void __wrap_gap_row_write(struct writer *w, const struct catalog_partition_row *row);
+void __wrap_gap_row_write(struct writer *w, const struct catalog_partition_row *row)
+{
+	struct catalog_partition_row other = *row;
+	other.gap_first_sequence += current == MUTANT_GAP_UNNAMED;
+	__real_gap_row_write(w, &other);
+}
+
+void __real_fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
+void __wrap_fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
+void __wrap_fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...)
+{
+	char text[1024];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (current != MUTANT_FSCK_BLIND || verdict != ERR_DAMAGED)
+		__real_fsck_find(f, verdict, "%s", text);
+}
+
+void __real_log_topic_submit(struct log *log, struct log_topic_req *req);
+void __wrap_log_topic_submit(struct log *log, struct log_topic_req *req);
+void __wrap_log_topic_submit(struct log *log, struct log_topic_req *req)
+{
+	req->validate_only |= current == MUTANT_CONFIG_LOST && req->op == LOG_TOPIC_SET_CONFIG;
+	__real_log_topic_submit(log, req);
 }

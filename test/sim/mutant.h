@@ -17,6 +17,13 @@ enum mutant {
 	MUTANT_ABORT_COMMITS,   /* the end of an aborted transaction is taken for a commit */
 	MUTANT_OPEN_IS_SHOWN,   /* what is open does not hold back readers of committed data */
 	MUTANT_LEAVES_OPEN,     /* the end of a transaction forgets one of its partitions */
+	MUTANT_DROPS_NEWEST,    /* compaction takes the newest record of some keys */
+	MUTANT_KEEPS_OLD,    /* compaction leaves old records of keys and drops their tombstones */
+	MUTANT_EXPIRES_MORE, /* retention takes one segment too many */
+	MUTANT_SCRUB_BLIND,  /* the scrubber passes over what is bad */
+	MUTANT_GAP_UNNAMED,  /* burnt sequences are not in the catalog */
+	MUTANT_FSCK_BLIND,   /* fsck keeps damage to itself */
+	MUTANT_CONFIG_LOST,  /* a change of configuration is answered, and not made */
 	MUTANT_COUNT,
 };
 void mutant_use(enum mutant m);

@@ -11,7 +11,14 @@
 #include <stdio.h>
 
 enum { TARGETS_MAX = 8, WINDOW_MAX = 5, BATCHES_PER_LIFE = 40, BATCH_BYTES = 8 << 20 };
-enum { UNKNOWN_TOPIC = 3, AGAIN = 7, OUT_OF_ORDER = 45, STORAGE = 56, UNKNOWN_TOPIC_ID = 100 };
+enum {
+	CORRUPT_MESSAGE = 2,
+	UNKNOWN_TOPIC = 3,
+	AGAIN = 7,
+	OUT_OF_ORDER = 45,
+	STORAGE = 56,
+	UNKNOWN_TOPIC_ID = 100
+};
 
 enum kind { IDEMPOTENT, PLAIN, SILENT };
 static const char *const kind_names[] = {"idempotent", "plain", "acks=0"};
@@ -22,6 +29,7 @@ struct target {
 	int32_t partition;
 	int32_t sequence;
 	uint32_t stream, number;
+	bool dead; /* damaged */
 };
 
 struct flight {
@@ -89,6 +97,18 @@ static void drop_unsent_of(struct producer *p, uint32_t topic)
 	}
 }
 
+/*
+ * Its partition is damaged: what was not acknowledged never will be. What is under way is dropped
+ * when its answer comes; until then nothing new is sent there, nor ever after.
+ */
+static void drop_target(struct producer *p, uint32_t target)
+{
+	p->target[target].dead = true;
+	for (unsigned i = p->flights; i-- > 0;)
+		if (!p->flight[i]->sent && p->flight[i]->target == target)
+			drop_flight(p, p->flight[i]);
+}
+
 /* A partition to write to; false when there is none. */
 static bool pick_target(struct producer *p, uint32_t *ret_target)
 {
@@ -105,7 +125,7 @@ static bool pick_target(struct producer *p, uint32_t *ret_target)
 	for (uint32_t i = 0; i < p->target_count; i++) {
 		if (p->target[i].topic == topic && p->target[i].partition == partition) {
 			*ret_target = i;
-			return true;
+			return !p->target[i].dead;
 		}
 	}
 	if (p->target_count == TARGETS_MAX)
@@ -129,7 +149,8 @@ static struct flight *new_flight(struct producer *p)
 	    .count = 1 + (int32_t)below(w, (uint64_t)w->plan.records_max),
 	    .stream = t->stream,
 	    .number = ++t->number,
-	    .codec = chance(w, 70) ? BATCH_NONE : (int)below(w, BATCH_CODECS)};
+	    .codec = chance(w, 70) ? BATCH_NONE : (int)below(w, BATCH_CODECS),
+	    .sent_ns = loop_realtime_ns(w->loop)};
 	struct flight *f = xcalloc(1, sizeof(*f));
 	f->p = p;
 	f->batch = model_batch_new(&w->model, b);
@@ -192,8 +213,18 @@ static void refused(struct producer *p, struct flight *f, int16_t code)
 		drop_flight(p, f);
 		return;
 	}
+	if (p->target[f->target].dead) {
+		drop_flight(p, f);
+		return;
+	}
+	if (code == CORRUPT_MESSAGE &&
+	    model_has_rot(&w->model, p->target[f->target].topic, p->target[f->target].partition)) {
+		drop_target(p, f->target); /* nothing is taken there any more */
+		return;
+	}
 	bool troubled = w->faulty || w->scarce;
-	bool legal = code == AGAIN || (code == STORAGE && troubled);
+	/* a read that failed makes its partition damaged until the next start */
+	bool legal = code == AGAIN || ((code == STORAGE || code == CORRUPT_MESSAGE) && troubled);
 	if (code == OUT_OF_ORDER)
 		legal = p->kind == IDEMPOTENT && !is_oldest_of_target(p, f);
 	if (!legal)

@@ -11,6 +11,10 @@ static enum err open_log(struct world *w)
 	    .checkpoint_ns = chance(w, 30) ? 0 : (int64_t)(5 + below(w, 500)) * MS_NS,
 	    .append_queue_bytes = w->plan.small_queue ? 16 * MIB : 0,
 	    .open_files_max = chance(w, 50) ? 0 : 8 + below(w, 32)};
+	if (w->plan.rots > 0 || (w->plan.keeper && chance(w, 30))) {
+		o.scrub_bytes_per_second = MIB << below(w, 6);
+		o.scrub_rest_ns = (int64_t)(10 + below(w, 200)) * MS_NS;
+	}
 	return log_open(w->loop, &o, &w->log);
 }
 

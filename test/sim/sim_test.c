@@ -7,9 +7,13 @@
 #include "test/sim/campaign.h"
 #include "test/sim/mutant.h"
 
+#include "test/sim/world.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+enum { REPEATED = 12 };
 enum { SEEDS = 2000, SEEDS_SMALL = 60, MUTANT_SEEDS = 300, SECONDS_MAX = 150 };
 
 static uint64_t number(const char *name, uint64_t fallback)
@@ -74,9 +78,54 @@ static void known_bad_servers_are_found(void **state)
 	}
 }
 
+/* ---- a seed is the same run each time -------------------------------------------------------- */
+
+static char self[4096];
+
+/* What another process makes of a seed: a hash of every event with its time, and of the disk. */
+static void history(uint64_t seed, char *ret, size_t len)
+{
+	char command[4200];
+	snprintf(command, sizeof(command), "KAPPA_SIM_HISTORY=%llu '%s'", (unsigned long long)seed,
+	    self);
+	FILE *f = popen(command, "r");
+	assert_non_null(f);
+	char *line = fgets(ret, (int)len, f);
+	int status = pclose(f);
+	if (!line || status != 0 || strncmp(ret, "history ", 8) != 0)
+		fail_msg("%s: status %d", command, status);
+}
+
+static int tell_history(uint64_t seed)
+{
+	char report[400];
+	uint64_t hash = 0;
+	world_run(seed, TRACE_HASH, report, sizeof(report), &hash);
+	printf("history %016llx %s\n", (unsigned long long)hash, report);
+	return EXIT_SUCCESS;
+}
+
+static void a_seed_repeats_exactly(void **state)
+{
+	uint64_t first = number("KAPPA_TEST_SEED", 1);
+	(void)state;
+	for (uint64_t seed = first; seed < first + REPEATED; seed++) {
+		char once[500], again[500];
+		history(seed, once, sizeof(once));
+		history(seed, again, sizeof(again));
+		assert_string_equal(once, again);
+	}
+}
+
 int main(void)
 {
+	const char *seed = getenv("KAPPA_SIM_HISTORY");
+	if (seed)
+		return tell_history(strtoull(seed, NULL, 10));
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[n > 0 ? n : 0] = '\0';
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_seed_repeats_exactly),
 	    cmocka_unit_test(seeds_that_found_something_find_nothing_now),
 	    cmocka_unit_test(known_bad_servers_are_found),
 	    cmocka_unit_test(no_rule_is_broken_under_any_seed),

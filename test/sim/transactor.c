@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 enum { TXNS_PER_LIFE = 8, BATCH_BYTES = 8 << 20, TIMEOUT_LONG_MS = 600000 };
-enum { AGAIN = 7, STORAGE = 56, CONCURRENT = 51, FENCED = 90 };
+enum { CORRUPT_MESSAGE = 2, AGAIN = 7, STORAGE = 56, CONCURRENT = 51, FENCED = 90 };
 
 enum phase { INIT, IDLE, ADD, PRODUCE, END };
 
@@ -90,7 +90,7 @@ static bool retriable(struct transactor *t, const char *what, int16_t code)
 	trace(w, t->name, "%s: error %d", what, code);
 	if (code == AGAIN || code == CONCURRENT || (code >= 14 && code <= 16))
 		return true;
-	if (code == STORAGE && trouble)
+	if ((code == STORAGE || code == CORRUPT_MESSAGE) && trouble)
 		return true;
 	if (!is_fencing(code) || (!may_be_fenced(t) && !trouble))
 		violated("refused", "%s, id %s epoch %d, transaction %u: %s: error %d", t->name,

@@ -25,11 +25,14 @@ static const struct {
                                "max(v) AS b, count(DISTINCT v) AS d FROM s0 GROUP BY k"},
 };
 
+enum { UNKNOWN = -1 }; /* a version */
+
 struct views {
 	bool table, table_maybe; /* there; perhaps there */
 	struct {
 		bool there, maybe;
 		int32_t active, active_maybe; /* 0 = nothing is in doubt */
+		int32_t before;               /* where a rollback goes; 0 = nobody knows */
 	} view[WORLD_VIEWS_MAX];
 	uint64_t calm_until; /* turns: what costs much is not done in every one */
 };
@@ -129,18 +132,49 @@ static void rebuild(struct world *w, struct views *v, int i)
 	(void)worked(w, "rebuild", err, ERR_REFUSED);
 }
 
+/* Half of them as a statement: that keeps the version before for a rollback. */
+static enum err do_promote(struct world *w, const struct proc_version_status *s)
+{
+	char sql[120];
+	if (chance(w, 50)) {
+		int64_t keep_ns = chance(w, 50) ? -1 : (int64_t)below(w, 100) * MS_NS;
+		return replay_promote(
+		    w->replay, str_of(s->view), s->version, keep_ns, STR("simulation"));
+	}
+	snprintf(sql, sizeof(sql), "ALTER MATERIALIZED VIEW %s SET (active_version = %d)", s->view,
+	    s->version);
+	return execute(w, sql);
+}
+
 static void promote(struct world *w, struct views *v, const struct proc_version_status *s)
 {
 	int i = view_number(s->view);
-	int64_t keep_ns = chance(w, 50) ? -1 : (int64_t)below(w, 100) * MS_NS;
 	v->view[i].active_maybe = s->version;
-	enum err err =
-	    replay_promote(w->replay, str_of(s->view), s->version, keep_ns, STR("simulation"));
+	enum err err = do_promote(w, s);
 	trace(w, "sql", "promote %s version %d: %s", s->view, s->version, err_name(err));
 	if (!worked(w, "promote", err, ERR_REFUSED))
 		return;
+	v->view[i].before = v->view[i].active;
 	v->view[i].active = s->version;
 	v->view[i].active_maybe = 0;
+}
+
+/* Back to the version before the last promote, as long as it is kept. */
+static void rollback(struct world *w, struct views *v, int i)
+{
+	int32_t version = 0;
+	if (v->view[i].active_maybe == 0)
+		v->view[i].active_maybe = v->view[i].before ? v->view[i].before : UNKNOWN;
+	enum err err =
+	    replay_rollback(w->replay, str_of(defs[i].name), STR("simulation"), &version);
+	trace(w, "sql", "rollback of %s: %s, version %d", defs[i].name, err_name(err), version);
+	if (!worked(w, "rollback", err, ERR_REFUSED))
+		return;
+	if (v->view[i].before != 0 && version != v->view[i].before)
+		violated("statement", "%s went back to version %d, %d was active before",
+		    defs[i].name, version, v->view[i].before);
+	v->view[i].active = version;
+	v->view[i].before = v->view[i].active_maybe = 0;
 }
 
 /* What was answered is so. */
@@ -158,10 +192,11 @@ static void check_list(struct world *w, struct views *v, const struct view_list 
 			    "view", "%s version %d has failed: %s", s->view, s->version, s->reason);
 		if (!s->active || v->view[i].active == 0 || s->version == v->view[i].active)
 			continue;
-		if (s->version != v->view[i].active_maybe)
+		if (s->version != v->view[i].active_maybe && v->view[i].active_maybe != UNKNOWN)
 			violated("statement", "version %d of %s is active, not %d", s->version,
 			    s->view, v->view[i].active);
 		v->view[i].active = s->version;
+		v->view[i].before = 0;
 	}
 	for (int i = 0; i < WORLD_VIEWS_MAX; i++) {
 		if (v->view[i].there && !seen[i])
@@ -178,8 +213,8 @@ static void audit_version(struct world *w, const struct proc_version_status *s)
 {
 	struct proc_snapshot *snapshot;
 	struct log_status st;
-	log_status(w->log, &st);
 	enum err err = proc_snapshot_last(w->proc, str_of(s->view), s->version, &snapshot);
+	log_status(w->log, &st); /* opening it may have waited for the version's first turn */
 	bool dropped = err == ERR_NOT_FOUND && !s->active; /* its time was up */
 	if (err == ERR_AGAIN || err == ERR_REFUSED || dropped || sim_io_is_dead(w->io)) {
 		if (err == ERR_OK)
@@ -231,6 +266,8 @@ static void act(struct world *w, struct views *v)
 		rebuild(w, v, i);
 	else if (dice < 40 && s && !s->active && s->state == PROC_READY)
 		promote(w, v, s);
+	else if (dice < 47)
+		rollback(w, v, i);
 	else if (dice < 70)
 		(void)worked(w, "query",
 		    execute(w, "SELECT k, n, s FROM v_sum WHERE n > 1 ORDER BY k"),

@@ -22,16 +22,27 @@ int64_t world_now_ns(const struct world *w)
 	return w->io ? io_clock_ns(w->io, IO_CLOCK_MONOTONIC) : 0;
 }
 
+static void hash_line(struct world *w, const char *who, const char *text)
+{
+	uint64_t at[2] = {w->history, (uint64_t)world_now_ns(w)};
+	w->history = hash_bytes(at, sizeof(at), (uint64_t)w->life);
+	w->history = hash_bytes(who, strlen(who), w->history);
+	w->history = hash_bytes(text, strlen(text), w->history);
+}
+
 void trace(struct world *w, const char *who, const char *fmt, ...)
 {
 	va_list args;
-	if (!w->trace)
+	char text[1200];
+	if (!w->trace && !w->hashing)
 		return;
-	printf("%d %12.6f %-8s ", w->life, (double)world_now_ns(w) / 1e9, who);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	putchar('\n');
+	if (w->trace)
+		printf("%d %12.6f %-8s %s\n", w->life, (double)world_now_ns(w) / 1e9, who, text);
+	if (w->hashing)
+		hash_line(w, who, text);
 }
 
 void violated(const char *rule, const char *fmt, ...)
@@ -53,7 +64,8 @@ static void diag_line(void *ctx, const char *line)
 {
 	struct world *w = ctx;
 	const char *level = strstr(line, "level=");
-	trace(w, "diag", "%s", level ? level : line);
+	if (!w->hashing) /* how many are told depends on the time of the day */
+		trace(w, "diag", "%s", level ? level : line);
 }
 
 void world_turn(struct world *w, int64_t timeout_ns)
@@ -74,6 +86,59 @@ void world_turn(struct world *w, int64_t timeout_ns)
 static uint64_t up_to(struct world *w, uint64_t max)
 {
 	return 1 + below(w, max);
+}
+
+/* A known-bad server is looked for where it is bad: there is some of that in each seed. */
+static void draw_for_mutant(struct world_plan *p)
+{
+	switch ((int)mutant_used()) {
+	case MUTANT_DROPS_NEWEST:
+	case MUTANT_KEEPS_OLD:
+		p->keyed = 6;
+		p->lazy = p->expires = p->rots = 0;
+		p->tombstones_ms %= 200;
+		break;
+	case MUTANT_EXPIRES_MORE:
+		p->expires = 6;
+		p->lazy = p->keyed = p->rots = 0;
+		break;
+	case MUTANT_SCRUB_BLIND:
+	case MUTANT_FSCK_BLIND:
+		p->rots = 6;
+		p->lazy = p->keyed = p->expires = 0;
+		break;
+	case MUTANT_CONFIG_LOST:
+		p->alters = 10;
+		break;
+	}
+}
+
+/* What the topics t1 and t2 are: mostly plain. */
+static void draw_topics(struct world *w)
+{
+	struct world_plan *p = &w->plan;
+	for (unsigned t = 1; t < WORLD_TOPICS; t++) {
+		uint64_t dice = below(w, 100);
+		if (p->lazy >> t & 1)
+			continue;
+		p->keyed |= (unsigned)(dice < 20) << t;
+		p->expires |= (unsigned)(dice >= 20 && dice < 36) << t;
+		p->rots |= (unsigned)(dice >= 36 && dice < 50) << t;
+	}
+	for (unsigned t = 0; t < WORLD_TOPICS; t++)
+		p->codec[t] = chance(w, 15) && !(p->expires >> t & 1)
+		                  ? 1 + (int)below(w, BATCH_CODECS - 1)
+		                  : 0;
+	p->tombstones_ms = chance(w, 50) ? (int64_t)below(w, 200) : 86400000;
+	uint64_t limit = below(w, 3); /* by time, by size, both */
+	p->retention_ms = limit == 1 ? -1 : 10 + (int64_t)below(w, chance(w, 50) ? 100 : 1000);
+	p->retention_bytes = limit == 0 ? -1 : (int64_t)(8 * KIB + below(w, 200 * KIB));
+	p->alters = chance(w, 30) ? 10 : 0;
+	draw_for_mutant(p);
+	p->keeper = p->keyed || p->expires || p->rots || p->codec[0] || p->codec[1] ||
+	            p->codec[2] || chance(w, 10);
+	if (p->keeper && p->segment_bytes > 64 * KIB)
+		p->segment_bytes = 4 * KIB << below(w, 5);
 }
 
 static void draw(struct world *w)
@@ -113,6 +178,7 @@ static void draw(struct world *w)
 	p->record_bytes_max = chance(w, 20) ? 20000 : 600;
 	p->records_max = chance(w, 50) ? 4 : 40;
 	p->pace_ns = (int64_t)(100 + below(w, chance(w, 30) ? 20000 : 3000)) * US_NS;
+	draw_topics(w);
 }
 
 static void print_plan(struct world *w)
@@ -130,6 +196,12 @@ static void print_plan(struct world *w)
 	    (long long)(p->pace_ns / US_NS), p->worker_lag, p->faults,
 	    (unsigned long long)p->capacity_bytes, (unsigned long long)p->segment_bytes,
 	    !p->refuse_direct);
+	trace(w, "plan",
+	    "topics: lazy %x, keyed %x (tombstones %lld ms), expire %x (%lld ms, %lld bytes), rot "
+	    "%x, codecs %d %d %d, altered %u %%",
+	    p->lazy, p->keyed, (long long)p->tombstones_ms, p->expires, (long long)p->retention_ms,
+	    (long long)p->retention_bytes, p->rots, p->codec[0], p->codec[1], p->codec[2],
+	    p->alters);
 }
 
 /* ---- actors ---------------------------------------------------------------------------------- */
@@ -249,6 +321,7 @@ static enum err new_io(struct world *w)
 	    .flush_lies = mutant_used() == MUTANT_NO_FLUSH};
 	w->scarce = !w->last_life && w->plan.capacity_bytes > 0;
 	w->disk->capacity_bytes = w->scarce ? w->plan.capacity_bytes : 0;
+	o.realtime_ns = w->realtime_ns;
 	return sim_io_new(w->disk, &o, &w->io);
 }
 
@@ -311,6 +384,8 @@ static void live(struct world *w)
 	start_actors(w);
 	while (world_now_ns(w) < end && !sim_io_is_dead(w->io) && !has_failed(w)) {
 		world_turn(w, MS_NS);
+		if (!sim_io_is_dead(w->io) && !has_failed(w))
+			keeper_step(w);
 		if (w->views && !sim_io_is_dead(w->io) && !has_failed(w))
 			views_step(w);
 		if (w->plan.clock_jumps && below(w, 400) == 0)
@@ -321,6 +396,7 @@ static void live(struct world *w)
 /* The last life: what was begun comes to its end, and everything is looked at. */
 static void live_to_the_end(struct world *w)
 {
+	keeper_finish(w); /* before anybody else reads what is bad */
 	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
 	start_actors(w);
 	while (!idle(w, admin_is_done, producer_is_done, transactor_is_done, consumer_is_done,
@@ -334,6 +410,7 @@ static void live_to_the_end(struct world *w)
 	if (log_txn_oldest(w->log, &open))
 		violated("hanging", "a transaction of producer %lld in partition %d stays open",
 		    (long long)open.producer_id, open.partition);
+	keeper_settle(w);
 	if (w->views)
 		views_finish(w);
 }
@@ -363,6 +440,7 @@ static void take_disk(struct world *w, enum world_end end)
 
 static void close_life(struct world *w)
 {
+	w->realtime_ns = io_clock_ns(w->io, IO_CLOCK_REALTIME) + S_NS;
 	io_free(w->io);
 	w->io = NULL;
 	if (w->disk_after) {
@@ -392,6 +470,7 @@ static void run_life(struct world *w)
 	if (e != ERR_OK && !dead && !w->faulty && !w->scarce)
 		violated("recovery", "the server does not open: %s: %s", err_name(e), err_chain());
 	if (e == ERR_OK) {
+		w->served = true;
 		audit_losses(w);
 		if (!dead && !w->faulty) {
 			audit_log(w);
@@ -426,11 +505,22 @@ static void run_life(struct world *w)
 	close_life(w);
 }
 
-void world_run(uint64_t seed, bool with_trace, char *report, size_t report_len)
+/* The disk between two lives. */
+static void between(struct world *w, bool stopped)
+{
+	if (w->plan.rots > 0 && !w->last_life && chance(w, 60))
+		keeper_rot(w);
+	if (w->served && (stopped || chance(w, 15)))
+		disk_check(w, stopped);
+}
+
+void world_run(
+    uint64_t seed, enum world_trace how, char *report, size_t report_len, uint64_t *ret_history)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 	w->seed = seed;
-	w->trace = with_trace;
+	w->trace = how == TRACE_PRINT;
+	w->hashing = how == TRACE_HASH;
 	the_world = w;
 	prng_init(&w->prng, seed);
 	map_set_seed(seed); /* the order of maps is the seed's, too */
@@ -438,16 +528,24 @@ void world_run(uint64_t seed, bool with_trace, char *report, size_t report_len)
 	draw(w);
 	print_plan(w);
 	model_init(&w->model, seed, w->plan.record_bytes_max);
+	w->model.keyed = w->plan.keyed;
+	w->model.expires = w->plan.expires;
+	w->model.tombstones_expire = w->plan.tombstones_ms < 1000;
 	w->disk = sim_disk_new(w->plan.capacity_bytes);
 	make_actors(w);
-	for (w->life = 1; w->life <= w->plan.lives; w->life++)
+	for (w->life = 1; w->life <= w->plan.lives; w->life++) {
 		run_life(w);
+		between(w, false);
+	}
 	w->last_life = true;
 	run_life(w); /* all comes to its end */
+	between(w, true);
 	w->life++;
 	w->last_life = true;
 	w->reopened = true;
 	run_life(w); /* and is the same after another start */
+	if (w->hashing)
+		*ret_history = hash_bytes(&w->history, sizeof(w->history), disk_hash(w->disk));
 	snprintf(report, report_len,
 	    "acked=%llu records=%llu commits=%llu checkpoints=%llu cuts=%llu calls=%llu turns=%llu",
 	    (unsigned long long)w->batches_acked, (unsigned long long)w->records_seen,

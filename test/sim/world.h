@@ -27,12 +27,30 @@ enum {
 /* How a life may end. */
 enum world_end { END_CLEAN, END_POWER, END_KILL };
 
+enum { WORLD_ROT_MAX = 8 };
+/* Where a bit was flipped. */
+struct world_rot {
+	struct log_uuid topic_id;
+	int32_t partition;
+	int64_t segment;
+	uint32_t pos; /* of the frame */
+};
+
 /* What is drawn once per seed: some seeds have much of one thing and nothing of another. */
 struct world_plan {
 	int lives;
 	int producers, consumers, subscribers, transactors;
 	bool transactors_share;
-	unsigned lazy; /* bit n: topics named t<n> have opted out of durability; never t0 */
+	/* bit n: topics named t<n>; no topic is of two of these, and t0, which views read, of none
+	 */
+	unsigned lazy;    /* have opted out of durability */
+	unsigned keyed;   /* are compacted */
+	unsigned expires; /* lose what is old or too much */
+	unsigned rots;    /* lie where bits flip by themselves */
+	int64_t tombstones_ms, retention_ms, retention_bytes;
+	int codec[WORLD_TOPICS]; /* that sealed segments are recompressed with; 0 = none */
+	unsigned alters;         /* percent of the admin's steps */
+	bool keeper;             /* what a server does by itself comes often */
 	bool admin, stranger, views, deletions, trims, partitions_grow;
 	int64_t life_ns;
 	int64_t latency_max_ns, net_max_ns;
@@ -74,11 +92,19 @@ struct world {
 	struct broker *broker;
 	uint16_t port;
 	struct sim_disk *disk_after; /* what the end of this life has left */
+	bool served;                 /* a start has succeeded */
 	bool reopened;               /* the very last life: nothing new happens */
 	bool stopping;               /* actors start nothing new */
 	bool scarce;                 /* the disk has an end in this life, until room is made */
 	struct loop_timer room;
-	bool faulty; /* a fault is armed or has struck in this life */
+	bool faulty;           /* a fault is armed or has struck in this life */
+	int64_t realtime_ns;   /* the wall clock goes on from life to life */
+	uint64_t keeper_calm;  /* turns until the keeper does something again */
+	uint64_t durable_seen; /* D as it was last looked at */
+	struct world_rot rot[WORLD_ROT_MAX];
+	size_t rot_count;
+	bool hashing; /* the trace goes into `history` instead of to the terminal */
+	uint64_t history;
 	struct producer *producers[WORLD_PRODUCERS_MAX];
 	struct consumer *consumers[WORLD_CONSUMERS_MAX];
 	struct subscriber *subscribers[WORLD_SUBSCRIBERS_MAX];
@@ -90,13 +116,20 @@ struct world {
 	    steps;
 };
 
+/* TRACE_HASH: *ret_history is a hash of every line of the trace and of the disk at the end. */
+enum world_trace { TRACE_NONE, TRACE_PRINT, TRACE_HASH };
 /* Runs one seed from the first start to the last stop. Returns when no rule was broken. */
-void world_run(uint64_t seed, bool trace, char *report, size_t report_len);
+void world_run(
+    uint64_t seed, enum world_trace how, char *report, size_t report_len, uint64_t *ret_history);
 
-/* Have topics of that name opted out of durability? */
+/* Is the topic of that name among `topics`, one of the plan's sets? */
+static inline bool world_is(unsigned topics, const char *topic)
+{
+	return topics >> (topic[1] - '0') & 1;
+}
 static inline bool world_is_lazy(const struct world *w, const char *topic)
 {
-	return w->plan.lazy >> (topic[1] - '0') & 1;
+	return world_is(w->plan.lazy, topic);
 }
 static inline uint64_t below(struct world *w, uint64_t bound)
 {
@@ -105,6 +138,14 @@ static inline uint64_t below(struct world *w, uint64_t bound)
 static inline bool chance(struct world *w, unsigned percent)
 {
 	return below(w, 100) < percent;
+}
+/* FNV-1a. */
+static inline uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed)
+{
+	uint64_t hash = seed ^ 0xcbf29ce484222325ull;
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3ull;
+	return hash;
 }
 int64_t world_now_ns(const struct world *w);
 /* One line of the trace, with the virtual time. */
@@ -127,6 +168,23 @@ void audit_log(struct world *w);
 void audit_losses(struct world *w);
 /* ... what must not get lost any more. */
 void audit_flushed(struct world *w);
+
+/* ---- keeper.c: what a server does by itself, sooner; and rot --------------------------------- */
+void keeper_step(struct world *w);
+/* The disk ages between two lives, or beside the server. */
+void keeper_rot(struct world *w);
+/* All that is due is done: compaction has been everywhere, and retention. */
+void keeper_settle(struct world *w);
+/* After the scrubber has been everywhere: all that is bad on the disk is known. */
+void keeper_finish(struct world *w);
+/* How many of the batches that have rotted are bad now: none is out of the journal again. */
+size_t keeper_bad(struct world *w);
+
+/* ---- disk_check.c: the directory as fsck finds it -------------------------------------------- */
+/* Between two lives: what a cut may leave is all there is. `stopped`: after a clean stop. */
+void disk_check(struct world *w, bool stopped);
+/* Of all names and contents. */
+uint64_t disk_hash(const struct sim_disk *disk);
 
 /* ---- actors: begin with a life, rest when it ends -------------------------------------------- */
 void producer_new(struct world *w, int number);
