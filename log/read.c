@@ -259,7 +259,7 @@ static enum err read_parse(struct read_op *op)
 {
 	struct log_read *req = op->req;
 	struct segment *s = op->segment;
-	size_t at = 0, capacity = 0;
+	size_t at = 0, taken = 0, capacity = 0;
 	bool pad = false;
 	err_clear();
 	while (req->buffer_len - at >= FRAME_HEADER_BYTES) {
@@ -304,11 +304,12 @@ static enum err read_parse(struct read_op *op)
 				return read_bad(op, op->pos + (uint32_t)at, next);
 			TRY(batches_add(req, &capacity, batch));
 			req->next_offset = next;
+			taken = at + len;
 		}
 		at += len;
 	}
-	if (req->batch_count > 0)
-		cursor_put(op, op->pos + (uint32_t)at);
+	if (req->batch_count > 0) /* holes behind the last batch are the next read's */
+		cursor_put(op, op->pos + (uint32_t)taken);
 	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
 	return req->batch_count > 0 ? ERR_OK : read_nothing(op, at, pad);
 }

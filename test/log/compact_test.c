@@ -222,6 +222,24 @@ static void neighbours_are_merged_and_holes_are_named(void **state)
 	assert_int_equal(keyed_partition(&k, "t")->size_bytes, size);
 }
 
+/* Who has read the last batch before a hole goes on at the hole, not behind it. */
+static void a_read_that_ends_before_a_hole_goes_on_in_it(void **state)
+{
+	(void)state;
+	create(1 << 20, NULL, NULL);
+	keyed_put(&k, "t", "u", "first");
+	for (int i = 0; i < 5; i++)
+		keyed_put(&k, "t", "a", "old");
+	keyed_put(&k, "t", "v", "behind it");
+	roll();
+	keyed_put(&k, "t", "a", "new");
+	keyed_compact(&k);
+	assert_int_equal(keyed_next_offset(&k, "t", 0), 0);
+	assert_int_equal(keyed_next_offset(&k, "t", 1), 5);
+	assert_string_equal(read_text(), "0:u=first 5:a=old 6:v=behind it 7:last=x 8:a=new");
+	assert_false(keyed_partition(&k, "t")->damaged);
+}
+
 static void a_read_of_any_offset_finds_what_comes_next(void **state)
 {
 	(void)state;
@@ -585,6 +603,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(records_without_a_key_go, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        neighbours_are_merged_and_holes_are_named, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_read_that_ends_before_a_hole_goes_on_in_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_read_of_any_offset_finds_what_comes_next, setup, teardown),
 	    cmocka_unit_test_setup_teardown(compressed_batches_keep_their_codec, setup, teardown),

@@ -135,7 +135,7 @@ static void rebuild(struct world *w, struct views *v, int i)
 /* Half of them as a statement: that keeps the version before for a rollback. */
 static enum err do_promote(struct world *w, const struct proc_version_status *s)
 {
-	char sql[120];
+	char sql[400];
 	if (chance(w, 50)) {
 		int64_t keep_ns = chance(w, 50) ? -1 : (int64_t)below(w, 100) * MS_NS;
 		return replay_promote(
@@ -262,7 +262,7 @@ static void act(struct world *w, struct views *v)
 	list_versions(w, &l);
 	check_list(w, v, &l);
 	const struct proc_version_status *s = l.count ? &l.version[below(w, l.count)] : NULL;
-	if (dice < 15)
+	if (dice < 15 && l.count < VIEW_VERSIONS_MAX / 2)
 		rebuild(w, v, i);
 	else if (dice < 40 && s && !s->active && s->state == PROC_READY)
 		promote(w, v, s);

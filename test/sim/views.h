@@ -5,7 +5,7 @@
 #include "test/sim/world.h"
 
 enum view_kind { VIEW_SUM, VIEW_ALL, VIEW_LAST, VIEW_RANGE };
-enum { VIEW_VERSIONS_MAX = 64 };
+enum { VIEW_VERSIONS_MAX = 128 };
 
 struct view_list {
 	struct proc_version_status version[VIEW_VERSIONS_MAX];
