@@ -458,7 +458,10 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 	for (struct list_node *n = end->node.next, *next = n->next; n != &p->segments.head;
 	     n = next, next = n->next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
-		if (!kept && s->base_offset == end->end_offset)
+		/* all that was there when it was made is durable: the log ends here, and what is
+		 * between went below the log start */
+		bool born = s->first_sequence <= r->sequence + 1;
+		if (!kept && (s->base_offset == end->end_offset || born))
 			kept = s;
 		else
 			TRY(drop_unborn(r, s));

@@ -49,7 +49,7 @@ struct want {
 };
 static const char large_only[] = "only in the larger directory";
 #define LOST_SEGMENT "lost: damaged+missing_segment"
-#define LOST_END     "lost: damaged+missing_segment+rebuilt"
+#define LOST_END     "lost: damaged+rebuilt"
 #define REFUSED      "refused: LOST_SUFFIX"
 
 static const struct want flip_wants[] = {
@@ -64,11 +64,12 @@ static const struct want flip_wants[] = {
     {"active: frame header", NULL, "lost: damaged+rebuilt", large_only},
     {"active: batch", "lost: damaged", NULL, NULL},
     {"active: batch", NULL, "lost: damaged", large_only},
-    {"active: last frame: header", REFUSED, NULL, "the end of the log is not known"},
+    {"active: last frame: header", "lost: damaged+rebuilt", NULL, "the record knows the end"},
     {"active: last frame: batch", "lost: damaged", NULL, NULL},
     {"frame since the checkpoint", NULL, "same", "written anew from the journal (DISTRUST)"},
     {"catalog: segment header", REFUSED, REFUSED, "without topics nothing is served"},
-    {"catalog: last frame: header", REFUSED, REFUSED, "without topics nothing is served"},
+    {"catalog: last frame: header", "refused: CORRUPT", "refused: CORRUPT",
+        "without topics nothing is served"},
     {"catalog: last frame: batch", "refused: CORRUPT", "refused: CORRUPT",
         "without topics nothing is served"},
     {"index header", "same: rebuilt", "same: rebuilt", NULL},

@@ -474,6 +474,15 @@ static void a_missing_segment_in_the_middle_is_contained(void **state)
  * Killed while segments below the log start were being unlinked, one that nobody read any more before an
  * older one that somebody did: the journal still had frames of it, and the start was refused with LOST_SUFFIX.
  */
+/* Of a segment of topic 1, by number. */
+static int64_t base_of(size_t index)
+{
+	const struct segment *s = partition_segment(w.f.partitions[1][0], index);
+	assert_non_null(s);
+	ASSERT(s);
+	return s->base_offset;
+}
+
 static void segments_below_the_log_start_may_go_in_any_order(void **state)
 {
 	struct log_segment_status seg;
@@ -490,6 +499,36 @@ static void segments_below_the_log_start_may_go_in_any_order(void **state)
 	assert_no_event("missing_segment");
 	assert_int_equal(end_of(1), 40);
 	assert_readable(1, (int)seg.end_offset, 40);
+	assert_int_equal(append_one(1), ERR_OK);
+}
+
+/* Everything was deleted but a file that would not go, and a segment without frames is the end. */
+static void the_end_is_an_empty_segment_behind_a_leftover(void **state)
+{
+	char path[128], name[SEGMENT_NAME_BYTES];
+	for (int clean = 0; clean < 2; clean++) {
+		int from = 40 * clean;
+		(void)state;
+		fill(1, from, from + 40);
+		struct log_partition *p = w.f.partitions[1][0];
+		uint32_t before = p->segment_count;
+		partition_roll(p);
+		for (int i = 0; i < 1000 && p->segment_count == before; i++)
+			log_fixture_turn(&w.f);
+		assert_int_equal(p->segment_count, before + 1);
+		int64_t base[64];
+		for (uint32_t i = 0; i < before; i++)
+			base[i] = base_of(i);
+		stop(clean);
+		for (uint32_t i = 1; i < before; i++) {
+			snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(base[i], ".log", name));
+			assert_ok(io_unlink(w.io, path));
+		}
+		w.f.log_start[1][0] = from + 40;
+		assert_ok(log_fixture_open(&w.f));
+		assert_no_event("lost_suffix");
+		assert_int_equal(end_of(1), from + 40);
+	}
 	assert_int_equal(append_one(1), ERR_OK);
 }
 
@@ -600,15 +639,6 @@ static const char *segment_path(int64_t base, const char *suffix)
 	char name[SEGMENT_NAME_BYTES];
 	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(base, suffix, name));
 	return path;
-}
-
-/* Of a segment of topic 1, by number. */
-static int64_t base_of(size_t index)
-{
-	const struct segment *s = partition_segment(w.f.partitions[1][0], index);
-	assert_non_null(s);
-	ASSERT(s);
-	return s->base_offset;
 }
 
 static void assert_corrupt(int topic, int64_t offset)
@@ -858,6 +888,7 @@ int main(void)
 		TEST(a_clean_end_at_the_edge_of_a_journal_file),
 		TEST(a_missing_segment_in_the_middle_is_contained),
 		TEST(segments_below_the_log_start_may_go_in_any_order),
+		TEST(the_end_is_an_empty_segment_behind_a_leftover),
 		TEST(a_segment_in_the_middle_that_the_journal_knows_is_missed),
 		TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
 		TEST(overlapping_segments_are_refused),
