@@ -175,7 +175,11 @@ static enum err check_records(struct record_iter *it, const struct batch_rules *
 {
 	int64_t max_ms = INT64_MIN;
 	bool keys_required = rules->keys_required && !(it->header.attributes & BATCH_ATTR_CONTROL);
-	record_iter_pass(it, keys_required, &max_ms);
+	bool any_time = rules->latest_ms == 0;
+	struct record_wants wants = {.keys = keys_required,
+	    .earliest_ms = any_time ? INT64_MIN : rules->earliest_ms,
+	    .latest_ms = any_time ? INT64_MAX : rules->latest_ms};
+	record_iter_pass(it, &wants, &max_ms);
 	/* the rest, if any: the first of them is at fault */
 	for (int32_t i = it->next_index; i < it->header.count; i++) {
 		struct record r;

@@ -125,11 +125,15 @@ MUST_USE enum err record_iter_open(
 /* ERR_EOF after the last record; ERR_CORRUPT_MESSAGE when malformed. */
 MUST_USE enum err record_iter_next(struct record_iter *it, struct record *ret_record);
 /*
- * Passes over records that are as they should be: well-formed, in their place, with a key if
- * keys_required. Stops before the first that is not, or at the end; next_index says where. *max_ms
- * is raised to their latest timestamp.
+ * Passes over records that are as they should be: well-formed, in their place, and as `wants` says.
+ * Stops before the first that is not, or at the end; next_index says where. *max_ms is raised to
+ * their latest timestamp.
  */
-void record_iter_pass(struct record_iter *it, bool keys_required, int64_t *max_ms);
+struct record_wants {
+	bool keys;                      /* each has one */
+	int64_t earliest_ms, latest_ms; /* of timestamps other than -1 */
+};
+void record_iter_pass(struct record_iter *it, const struct record_wants *wants, int64_t *max_ms);
 /*
  * Header entries of a record: reader over record.headers positioned after the count. value.ptr NULL
  * = null.

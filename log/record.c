@@ -144,8 +144,16 @@ static bool record_read(struct record_iter *it, struct record *ret_record)
 	return true;
 }
 
-void record_iter_pass(struct record_iter *it, bool keys_required, int64_t *max_ms)
+/* A timestamp of -1 is none. */
+INLINE bool record_wanted(const struct record *r, const struct record_wants *wants)
 {
+	bool timely = r->timestamp_ms >= wants->earliest_ms && r->timestamp_ms <= wants->latest_ms;
+	return (timely || r->timestamp_ms == -1) && (r->key.ptr || !wants->keys);
+}
+
+void record_iter_pass(struct record_iter *it, const struct record_wants *wants, int64_t *max_ms)
+{
+	const struct record_wants want = *wants;
 	const struct batch_header h = it->header;
 	struct bytes rest = {it->records.ptr + it->records.pos, reader_left(&it->records)};
 	int64_t latest = *max_ms;
@@ -154,7 +162,7 @@ void record_iter_pass(struct record_iter *it, bool keys_required, int64_t *max_m
 		struct record r;
 		size_t len;
 		if (!record_at(&h, rest, &len, &r) || r.offset != h.base_offset + i ||
-		    (keys_required && !r.key.ptr))
+		    !record_wanted(&r, &want))
 			break;
 		latest = r.timestamp_ms > latest ? r.timestamp_ms : latest;
 		rest.ptr += len;
