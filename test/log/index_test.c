@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rot of an index: it is a cache, so whatever one flipped bit makes of it, every record is found by
+ * offset and by a scan, nothing is called damaged, and the file is right again after that.
+ */
+#include "test/lib/log_fixture.h"
+#include "test/lib/sim_io.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the world: a simulated disk that outlives servers ---- */
+
+struct world {
+	struct sim_disk *disk;
+	struct io *io;
+	struct log_fixture f;
+	char events[65536];
+};
+static struct world w;
+
+static void event_sink(void *ctx, const char *line)
+{
+	(void)ctx;
+	size_t used = strlen(w.events);
+	snprintf(w.events + used, sizeof(w.events) - used, "%s\n", line);
+}
+
+static void world_io(void)
+{
+	struct sim_options o = {
+	    .seed = 1, .latency_min_ns = 10 * US_NS, .latency_max_ns = 20 * US_NS};
+	assert_ok(sim_io_new(w.disk, &o, &w.io));
+	log_fixture_init_io(&w.f, w.io, "/data");
+	w.f.options.journal_bytes = MIB;
+	w.f.topics[1].config.segment_bytes = 36000;
+	w.events[0] = '\0';
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	diag_set_sink(event_sink, NULL);
+	map_set_seed(1);
+	w.disk = sim_disk_new(0);
+	world_io();
+	assert_ok(log_fixture_open(&w.f));
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	diag_set_sink(NULL, NULL);
+	return 0;
+}
+
+/* The server is gone, cleanly or killed; what follows works on its files. */
+static void stop(bool clean)
+{
+	struct sim_disk *after;
+	if (clean)
+		log_fixture_close(&w.f);
+	after = clean ? sim_io_cut_power(w.io, 1) : sim_io_kill(w.io, 1);
+	log_fixture_release(&w.f);
+	io_free(w.io);
+	sim_disk_free(w.disk);
+	w.disk = after;
+	world_io();
+}
+
+static bool told(const char *name)
+{
+	return strstr(w.events, name) != NULL;
+}
+
+static uint8_t byte_at(const char *path, uint64_t pos)
+{
+	uint8_t byte;
+	int fd;
+	assert_ok(io_open(w.io, path, IO_READONLY, &fd));
+	assert_ok(io_pread_all(w.io, fd, &byte, 1, pos));
+	assert_ok(io_close(w.io, fd));
+	return byte;
+}
+
+static void flip(const char *path, uint64_t bit)
+{
+	uint8_t byte = byte_at(path, bit / 8);
+	int fd;
+	byte ^= (uint8_t)(1U << (bit % 8));
+	assert_ok(io_open(w.io, path, 0, &fd));
+	assert_ok(io_pwrite(w.io, fd, &byte, 1, bit / 8));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+}
+
+/* ---- what is looked for ---- */
+
+enum { BATCHES = 200 };
+#define ACTIVE "/data/topics/topic0-0/00000000000000000000.idx"
+#define SEALED "/data/topics/topic1-0/00000000000000000000.idx"
+
+static void fill(int topic)
+{
+	for (int i = 0; i < BATCHES; i++)
+		assert_int_equal(log_put_ok(&w.f, topic, 0, (uint64_t)i + 1, 1, 30), i);
+}
+
+static uint64_t entry_bit(uint64_t number)
+{
+	return (INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES) * 8;
+}
+
+static void assert_readable(int topic, int64_t offset)
+{
+	struct log_read r;
+	assert_ok(log_read_wait(&w.f, topic, 0, offset, 1, &r));
+	assert_int_equal(r.batch_count, 1);
+	assert_int_equal(log_batch_tag(r.batches[0]), offset + 1);
+	log_read_release(&r);
+}
+
+/* Every record from `from` on, each once. */
+static void assert_scanned(int topic, int64_t from)
+{
+	struct log_scan_source source = {w.f.topics[topic].id, 0, from};
+	struct log_batch_view v;
+	struct log_scan *scan;
+	uint64_t stable;
+	enum err e;
+	assert_ok(log_scan_open(w.f.log, &source, 1, &scan));
+	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK)
+		assert_int_equal(v.base_offset, from++);
+	assert_int_equal(e, ERR_AGAIN);
+	assert_int_equal(from, BATCHES);
+	log_scan_close(scan);
+}
+
+static void assert_whole(int topic)
+{
+	assert_int_equal(w.f.log->damaged_partitions, 0);
+	assert_false(told("event=damaged"));
+	assert_false(w.f.partitions[topic][0]->damaged);
+}
+
+/* ---- by offset ---- */
+
+/* Bits of the entries that searches from anywhere look at. */
+static void each_bit(int topic, const char *path, uint64_t entry, void (*look)(int topic))
+{
+	for (uint64_t i = 0; i < (uint64_t)INDEX_ENTRY_BYTES * 8; i += 3) {
+		uint64_t bit = entry_bit(entry) + i;
+		uint8_t was = byte_at(path, bit / 8);
+		flip(path, bit);
+		assert_ok(log_fixture_open(&w.f));
+		look(topic);
+		assert_whole(topic);
+		stop(true);
+		if (byte_at(path, bit / 8) != was)
+			flip(path, bit); /* one fault at a time */
+	}
+}
+
+static void look_by_offset(int topic)
+{
+	static const int64_t offsets[] = {60, 199, 3, 101, 99, 150, 100, 120, 30};
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+		assert_readable(topic, offsets[i]);
+	assert_scanned(topic, 60);
+	assert_scanned(topic, 101);
+	assert_scanned(topic, 99);
+}
+
+static void a_bit_of_an_active_index_hides_no_record(void **state)
+{
+	(void)state;
+	fill(0);
+	stop(true);
+	each_bit(0, ACTIVE, 100, look_by_offset);
+	each_bit(0, ACTIVE, 60, look_by_offset);
+}
+
+static void a_bit_of_a_sealed_index_hides_no_record(void **state)
+{
+	(void)state;
+	fill(1);
+	assert_true(w.f.partitions[1][0]->segment_count > 1);
+	stop(true);
+	each_bit(1, SEALED, 100, look_by_offset);
+}
+
+/* A start walks from the first batch of what was open: the index tells where that is. */
+static void look_for_transaction(int topic)
+{
+	assert_int_equal(partition_stable_end(w.f.partitions[topic][0]), 100);
+}
+
+static void append_open(int topic)
+{
+	struct batch_builder b;
+	struct writer out;
+	size_t len;
+	batch_builder_init(&b, BATCH_NONE);
+	b.producer_id = 7;
+	b.producer_epoch = 0;
+	b.base_sequence = 0;
+	b.attributes = BATCH_ATTR_TRANSACTIONAL;
+	writer_init(&out, MIB);
+	assert_ok(batch_builder_add(&b, 1101, str_bytes(STR("101")), str_bytes(STR("v")), NULL, 0));
+	assert_ok(batch_builder_finish(&b, &out));
+	batch_builder_release(&b);
+	uint8_t *batch = writer_take(&out, &len);
+	assert_ok(log_put_wait(&w.f, topic, 0, batch, len, NULL));
+}
+
+static void a_bit_of_an_index_hides_no_open_transaction(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		log_put_ok(&w.f, 0, 0, (uint64_t)i + 1, 1, 30);
+	append_open(0);
+	for (int i = 101; i < BATCHES; i++)
+		log_put_ok(&w.f, 0, 0, (uint64_t)i + 1, 1, 30);
+	look_for_transaction(0);
+	stop(true);
+	for (uint64_t entry = 98; entry < 103; entry++)
+		each_bit(0, ACTIVE, entry, look_for_transaction);
+}
+
+/* While it is in use: what was right at the start need not be right for ever. */
+static void an_index_that_rots_under_a_server_damages_nothing(void **state)
+{
+	(void)state;
+	fill(0);
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	for (uint64_t i = 0; i < BATCHES; i++) {
+		flip(ACTIVE, entry_bit(i) + 2);         /* offsets */
+		flip(ACTIVE, entry_bit(i) + 8 * 9 + 1); /* positions */
+	}
+	for (int64_t i = BATCHES;
+	     i-- > 0;) /* backwards: no read knows where the one before ended */
+		assert_readable(0, i);
+	assert_scanned(0, 77);
+	assert_whole(0);
+	assert_true(told("event=index_bad"));
+	log_put_ok(&w.f, 0, 0, 1, 1, 1);
+}
+
+/* ---- the file ---- */
+
+static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
+{
+	static const uint8_t more[100] = {7};
+	uint64_t size;
+	struct io_stat st;
+	int fd;
+	(void)state;
+	fill(1);
+	stop(true);
+	assert_ok(io_open(w.io, SEALED, 0, &fd));
+	assert_ok(io_fstat(w.io, fd, &st));
+	size = st.size_bytes;
+	assert_ok(io_pwrite(w.io, fd, more, sizeof(more), size));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+	assert_ok(log_fixture_open(&w.f));
+	assert_true(told("event=rebuilt"));
+	stop(true);
+	assert_ok(io_stat(w.io, SEALED, &st));
+	assert_int_equal(st.size_bytes, size);
+	assert_ok(log_fixture_open(&w.f));
+	assert_false(told("event=rebuilt"));
+	look_by_offset(1);
+	assert_whole(1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_bit_of_an_active_index_hides_no_record),
+	    TEST(a_bit_of_a_sealed_index_hides_no_record),
+	    TEST(a_bit_of_an_index_hides_no_open_transaction),
+	    TEST(an_index_that_rots_under_a_server_damages_nothing),
+	    TEST(an_index_with_bytes_behind_it_is_rebuilt_once),
+	};
+	return cmocka_run_group_tests_name("index", tests, NULL, NULL);
+}
