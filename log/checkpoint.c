@@ -412,6 +412,8 @@ static void flush_done(struct pool_job *job)
 		index_write_end(&s->index, ok);
 	s->index_sealed |= f->seal && ok;
 	mem_free(f);
+	if (s->sealed && !s->index_sealed && !s->index.trusted && s->frames_pending == 0)
+		index_doubt(s); /* that seals it */
 	flush_ended(c, s);
 }
 
@@ -445,7 +447,7 @@ static void flush_next(struct checkpointer *c)
 			f->err = f->index_err = ERR_OK;
 			f->index = index_write_begin(&s->index);
 			f->seal = s->sealed && !s->index_sealed && s->frames_pending == 0 &&
-			          s->index.fresh.count == 0;
+			          s->index.fresh.count == 0 && s->index.trusted;
 			e = pool_submit(c->log->loop, &f->job);
 			if (e != ERR_OK && f->index)
 				index_write_end(&s->index, false);

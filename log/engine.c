@@ -156,6 +156,7 @@ void engine_serve(struct log *log)
 	recovery_free(log->recovery);
 	log->recovery = NULL;
 	trash_start(log);
+	index_sweep(log);
 	if (scrub_start(log, &log->scrub) != ERR_OK)
 		diag(DIAG_WARN, "scrub", "what=\"not started: out of memory\"");
 }

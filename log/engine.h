@@ -13,6 +13,7 @@
 #include "log/behind.h"
 #include "log/checkpoint.h"
 #include "log/descriptor.h"
+#include "log/index_check.h"
 #include "log/journal.h"
 #include "log/log.h"
 #include "log/partition.h"
@@ -81,6 +82,10 @@ struct log {
 	struct log_read *reads_first, *reads_last; /* to be answered */
 	struct mail reads;
 	unsigned reads_active;
+	/* index_check.c: indexes are checked behind, one partition after the other */
+	struct log_partition *index_sweeping; /* referenced */
+	size_t index_cursor;
+	struct index_wait index_swept;
 };
 
 /* Everything of log_open but the catalog; tests of the engine stop here. Same errors. */

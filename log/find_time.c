@@ -17,6 +17,7 @@ struct find_op {
 	struct log_find_time *req;
 	struct segment *segment; /* held while looking up */
 	struct lookup lookup;
+	struct index_wait check;
 	struct mail answer;
 	size_t decompressed_max;
 	int64_t next;   /* no record before it is the one */
@@ -171,9 +172,49 @@ static struct segment *segment_next(const struct find_op *op)
 	return NULL;
 }
 
+static void index_checked(struct index_wait *w)
+{
+	struct find_op *op = CONTAINER_OF(w, struct find_op, check);
+	struct segment *s = op->segment;
+	op->segment = NULL;
+	segment_unhold(s);
+	if (w->err == ERR_OK || w->err == ERR_CORRUPT)
+		find_segment(op); /* CORRUPT: it is passed over, but where the time may be in it */
+	else
+		find_answer(op, w->err);
+}
+
+/* The maximum of a segment, too, is what its index says. False: to be waited for. */
+static bool indexes_checked(struct find_op *op)
+{
+	struct segment *s;
+	while ((s = partition_index_unchecked(op->req->partition))) {
+		op->check.done = index_checked;
+		s->holds++;
+		op->segment = s;
+		if (!index_verify(s, &op->check))
+			return false;
+		op->segment = NULL;
+		segment_unhold(s);
+		if (op->check.err != ERR_OK && op->check.err != ERR_CORRUPT) {
+			find_answer(op, op->check.err);
+			return false;
+		}
+	}
+	return true;
+}
+
 static void find_segment(struct find_op *op)
 {
 	struct log_find_time *req = op->req;
+	if (!indexes_checked(op))
+		return;
+	if (req->latest)
+		req->timestamp_ms = req->partition->max_timestamp_ms;
+	if (req->latest && req->timestamp_ms < 0) {
+		find_answer(op, ERR_OK);
+		return;
+	}
 	struct segment *s = segment_next(op);
 	if (!s || op->next >= req->partition->visible_end) {
 		find_answer(op, ERR_OK);

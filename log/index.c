@@ -112,7 +112,7 @@ enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_ha
 
 void index_init(struct index *x)
 {
-	*x = (struct index){.max_timestamp_ms = -1};
+	*x = (struct index){.max_timestamp_ms = -1, .trusted = true};
 }
 
 void index_release(struct index *x)
@@ -166,6 +166,18 @@ bool index_write_begin(struct index *x)
 	x->writing = x->fresh;
 	x->fresh = next;
 	return true;
+}
+
+bool index_raise(struct index *x, int64_t max_ms)
+{
+	if (index_count(x) == x->file_count)
+		x->max_timestamp_ms = max_ms;
+	for (size_t i = 0; i < x->fresh.count; i++)
+		if (x->fresh.entry[i].max_timestamp_ms < max_ms)
+			x->fresh.entry[i].max_timestamp_ms = max_ms;
+	if (x->max_timestamp_ms < max_ms)
+		x->max_timestamp_ms = max_ms;
+	return x->writing.count == 0;
 }
 
 void index_write_end(struct index *x, bool ok)

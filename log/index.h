@@ -2,8 +2,9 @@
 #pragma once
 /*
  * The dense index of one segment: one 32-byte entry per frame (HOLE too), in a file beside it. A
- * cache: every use is checked against the frame it points to, and a missing or bad file is rebuilt
- * from the segment.
+ * cache: what it says of an offset counts only if the frame it points to has the offset, what it
+ * says of a time or a sequence only when the file was checked (index_check.h). A missing or bad
+ * file is rebuilt from the segment.
  *
  *   file    index header (64 bytes), then entries; written by the checkpointer, never by the loop
  *   memory  entries since the last checkpoint (`fresh`), and those a checkpoint is writing
@@ -53,6 +54,8 @@ struct index {
 	struct index_run fresh;   /* after those */
 	size_t promised;          /* entries that index_push may still bring without failing */
 	int64_t max_timestamp_ms; /* of the last entry, -1 when empty */
+	bool trusted; /* the file was written or checked by this process: index_check.h */
+	bool bad;     /* it does not hold, and its frames do not either */
 };
 void index_init(struct index *x);
 void index_release(struct index *x);
@@ -66,6 +69,9 @@ void index_push(struct index *x, struct index_entry e);
 /* Moves `fresh` to `writing`; false when there is nothing to write or no memory. What a failed
  * attempt left in `writing` goes first. */
 bool index_write_begin(struct index *x);
+/* The maximum of the file's entries is `max_ms`: raises those behind them. False: not all of them,
+ * because a checkpoint is writing some. */
+MUST_USE bool index_raise(struct index *x, int64_t max_ms);
 /* After the file has them (ok), or puts them back before `fresh`. */
 void index_write_end(struct index *x, bool ok);
 /* [any thread] Appends `run` to the open index file behind `file_count` entries, without flushing.

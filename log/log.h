@@ -404,6 +404,7 @@ void log_wait_cancel(struct log_waiter *w);
 struct log_find_time {
 	struct log_partition *partition;
 	int64_t timestamp_ms;
+	bool latest; /* the greatest that the partition has, instead */
 	enum err err;
 	int64_t offset;       /* -1: none */
 	int64_t found_ms;     /* that record's timestamp, -1 */

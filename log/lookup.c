@@ -92,11 +92,11 @@ static void lookup_opened(struct descriptor_pin *pin)
 		l->done(l);
 }
 
-bool lookup_start(
-    struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l))
+static bool lookup_go(struct lookup *l)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	*l = (struct lookup){.segment = s, .probe = probe, .done = done};
+	struct segment *s = l->segment;
+	struct index_probe probe = l->probe;
 	l->err = index_find_memory(&s->index, probe, &l->entry, &l->number);
 	if (l->err != ERR_AGAIN)
 		return true;
@@ -105,4 +105,25 @@ bool lookup_start(
 		return true;
 	l->pin.done = lookup_opened;
 	return descriptor_pin(&s->index_file, path, &l->pin) && lookup_now(l);
+}
+
+static void lookup_checked(struct index_wait *w)
+{
+	struct lookup *l = CONTAINER_OF(w, struct lookup, check);
+	l->err = w->err;
+	if (l->err != ERR_OK || lookup_go(l))
+		l->done(l);
+}
+
+bool lookup_start(
+    struct lookup *l, struct segment *s, struct index_probe probe, void (*done)(struct lookup *l))
+{
+	*l = (struct lookup){.segment = s, .probe = probe, .done = done};
+	if (probe.by == INDEX_BY_OFFSET)
+		return lookup_go(l); /* the frame vouches for it */
+	l->check.done = lookup_checked;
+	if (!index_verify(s, &l->check))
+		return false;
+	l->err = l->check.err;
+	return l->err != ERR_OK || lookup_go(l);
 }

@@ -60,6 +60,7 @@ struct log_partition {
 	struct segment *opening_segment;
 	bool opening_direct;
 	bool roll_soon;
+	bool indexes_checked; /* none of its segments' indexes is unchecked: index_check.h */
 	bool damaged;
 	uint32_t leader_epoch;
 	int64_t log_start, durable_end, visible_end, log_end;
@@ -224,6 +225,8 @@ struct segment *partition_durable_segment(const struct log_partition *p);
 struct segment *partition_segment_of(struct log_partition *p, int64_t offset);
 /* The last that begins at or before `sequence`, else the first; NULL when there is none. */
 struct segment *partition_segment_of_sequence(struct log_partition *p, uint64_t sequence);
+/* One whose index was not checked since the start; NULL. */
+struct segment *partition_index_unchecked(struct log_partition *p);
 /* The first with a timestamp at or after `timestamp_ms`; NULL. */
 struct segment *partition_segment_of_time(struct log_partition *p, int64_t timestamp_ms);
 /* "<data>/topics/<dir>/<name>" */

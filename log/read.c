@@ -196,6 +196,7 @@ static void read_walk(struct read_op *op)
 	    op->req->partition->dir, (long long)op->segment->base_offset, (long long)op->from,
 	    err_chain());
 	err_clear();
+	index_doubt(op->segment);
 	op->by_index = false;
 	op->walking = true;
 	op->pos = SEGMENT_HEADER_BYTES;
@@ -204,12 +205,15 @@ static void read_walk(struct read_op *op)
 
 /*
  * No frame with the offset where the index file says: true when the index may be at fault, and the
- * read goes on from the segment's first frame. Where damage is known already it is the frame: who
- * asks again and again for what is damaged does not have the whole segment read each time.
+ * read goes on from the segment's first frame. Where damage is known already and the index was
+ * checked it is the frame: who asks again and again for what is damaged does not have the whole
+ * segment read each time.
  */
 static bool read_index_lied(struct read_op *op)
 {
-	if (!op->by_index || op->req->batch_count > 0 || op->req->partition->damaged)
+	const struct index *x = &op->segment->index;
+	if (!op->by_index || op->req->batch_count > 0 ||
+	    (op->req->partition->damaged && (x->trusted || x->bad)))
 		return false;
 	read_walk(op);
 	op->want = op->end - op->pos < READ_BYTES_MAX ? op->end - op->pos : READ_BYTES_MAX;

@@ -169,9 +169,14 @@ static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int id
 	if (x.len == sizeof(x.head))
 		TRY(io_fstat(io, idx, &st));
 	uint64_t all = (st.size_bytes - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES;
+	bool sealed = (h.flags & INDEX_SEALED) != 0, whole = x.len < sizeof(x.head);
 	if (h.base_offset != s->base_offset || h.generation != s->generation ||
-	    ((h.flags & INDEX_SEALED) && h.count != all))
+	    (sealed && h.count != all))
 		return err_note(ERR_CORRUPT, "index is of another segment or cut");
+	if (sealed && whole &&
+	    index_bytes_hash(bytes_of(
+	        x.head + INDEX_HEADER_BYTES, (size_t)all * INDEX_ENTRY_BYTES)) != h.entries_hash)
+		return err_note(ERR_CORRUPT, "checksum of the index does not verify");
 	TRY(entries_before(&x, all, end, &count, &last));
 	if (count > 0) {
 		TRY(entry_read(&x, 0, &first));
@@ -185,7 +190,8 @@ static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int id
 		return ERR_OK;
 	s->index.file_count = count;
 	s->index.max_timestamp_ms = last.max_timestamp_ms;
-	s->index_sealed = (h.flags & INDEX_SEALED) && count == all;
+	s->index_sealed = sealed && count == all;
+	s->index.trusted = sealed && whole;
 	s->durable_size = last.pos + last.len;
 	s->end_offset = f.base_offset + (int64_t)f.last_offset_delta + 1;
 	s->last_sequence = f.sequence;

@@ -160,6 +160,7 @@ static enum err source_look_up(struct log_scan *scan, struct scan_source *s)
 	diag(DIAG_WARN, "index_bad", "path=%s.idx offset=%lld action=walk", s->path,
 	    (long long)s->next_offset);
 	err_clear();
+	loop_call(scan->log->loop, scan_index_doubt, s->segment);
 	s->pos = SEGMENT_HEADER_BYTES;
 	return ERR_OK;
 }

@@ -109,3 +109,5 @@ struct scan_entry {
 	enum err err;
 };
 void scan_entry_get(void *entry);
+/* [loop] The index file of a held segment was wrong. */
+void scan_index_doubt(void *segment);

@@ -223,6 +223,11 @@ void scan_entry_get(void *arg)
 	get->err = ERR_OK;
 }
 
+void scan_index_doubt(void *segment)
+{
+	index_doubt(segment);
+}
+
 void scans_wake(struct log *log)
 {
 	LIST_EACH (&log->scans, n, next) {

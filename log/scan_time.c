@@ -74,6 +74,28 @@ static enum err search_entry(
 	return ERR_OK;
 }
 
+/* Without the index: it is a cache, and does not agree with its frames. */
+static enum err search_walk(struct append_search *a, int fd, int64_t *ret_offset)
+{
+	struct segment_walk w;
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos;
+	err_clear();
+	loop_call(a->log->loop, scan_index_doubt, a->segment);
+	segment_walk_init(&w, a->log->io, fd, a->seed, 0);
+	segment_walk_range(&w, SEGMENT_HEADER_BYTES, a->bytes);
+	w.check_body = false;
+	w.holes = true;
+	enum err e;
+	do
+		e = segment_walk_next(&w, &f, &pos, &batch);
+	while (e == ERR_OK && f.append_time_ns < a->time_ns);
+	segment_walk_release(&w);
+	*ret_offset = e == ERR_OK ? f.base_offset : a->segment_end;
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
 static enum err search_entries(struct append_search *a, int fd, int idx, int64_t *ret_offset)
 {
 	struct scan_entry get = {.segment = a->segment};
@@ -90,8 +112,13 @@ static enum err search_entries(struct append_search *a, int fd, int idx, int64_t
 			high = mid;
 			continue;
 		}
-		TRY(io_pread_all(a->log->io, fd, raw, sizeof(raw), entry.pos));
-		TRY(frame_decode(raw, a->seed, &f));
+		enum err e = io_pread_all(a->log->io, fd, raw, sizeof(raw), entry.pos);
+		if (e == ERR_OK)
+			e = frame_decode(raw, a->seed, &f);
+		if (e == ERR_CORRUPT || e == ERR_EOF ||
+		    (e == ERR_OK && f.base_offset != entry.base_offset))
+			return search_walk(a, fd, ret_offset);
+		TRY(e);
 		if (f.append_time_ns >= a->time_ns) {
 			high = mid;
 			offset = entry.base_offset;

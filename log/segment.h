@@ -43,8 +43,9 @@ struct segment {
 	struct descriptor direct;     /* past it: DIRECT frames */
 	struct descriptor index_file; /* for lookups */
 	uint64_t direct_round;        /* number of the last one that flushed it for DIRECT frames */
-	unsigned holds;               /* leases and reads in flight */
-	unsigned frames_pending;      /* stamped, their round not complete */
+	struct index_checking *checking; /* index_check.c: its index file is being checked */
+	unsigned holds;                  /* leases and reads in flight */
+	unsigned frames_pending;         /* stamped, their round not complete */
 	bool keep_snap;      /* gone, but its snapshot stays: another generation has its base */
 	int codec_seen;      /* recompress.c: 1 + the codec that none of its batches lacks */
 	uint32_t scrub_pass; /* the last one that has seen it: scrub.c */

@@ -76,6 +76,7 @@ static void find_time(struct lookup *l, struct log_partition *p, int64_t time)
 {
 	l->find.partition = p;
 	l->find.timestamp_ms = time;
+	l->find.latest = time == TIME_MAX_TIMESTAMP;
 	l->find.done = on_found;
 	l->asked = true;
 }
@@ -112,7 +113,7 @@ static enum err look(
 		if (s.max_timestamp_ms < 0)
 			l->out->leader_epoch = -1;
 		else
-			find_time(l, p, s.max_timestamp_ms);
+			find_time(l, p, in->timestamp);
 		break;
 	default:
 		find_time(l, p, in->timestamp);

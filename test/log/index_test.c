@@ -110,6 +110,14 @@ static void fill(int topic)
 		assert_int_equal(log_put_ok(&w.f, topic, 0, (uint64_t)i + 1, 1, 30), i);
 }
 
+static struct segment *first_segment(int topic)
+{
+	struct list_node *first = list_first(&w.f.partitions[topic][0]->segments);
+	assert_non_null(first);
+	ASSERT(first);
+	return CONTAINER_OF(first, struct segment, node);
+}
+
 static uint64_t entry_bit(uint64_t number)
 {
 	return (INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES) * 8;
@@ -145,6 +153,45 @@ static void assert_whole(int topic)
 	assert_int_equal(w.f.log->damaged_partitions, 0);
 	assert_false(told("event=damaged"));
 	assert_false(w.f.partitions[topic][0]->damaged);
+}
+
+static void find_done(struct log_find_time *req)
+{
+	*(bool *)req->user = true;
+}
+
+static int64_t find_time(int topic, int64_t ms, bool latest)
+{
+	bool done = false;
+	struct log_find_time req = {.partition = w.f.partitions[topic][0],
+	    .timestamp_ms = ms,
+	    .latest = latest,
+	    .user = &done,
+	    .done = find_done};
+	log_find_time(w.f.log, &req);
+	while (!done)
+		log_fixture_turn(&w.f);
+	assert_ok(req.err);
+	return req.offset;
+}
+
+static void sequence_done(struct log_find_sequence *req)
+{
+	*(bool *)req->user = true;
+}
+
+static int64_t find_sequence(int topic, uint64_t sequence)
+{
+	bool done = false;
+	struct log_find_sequence req = {.partition = w.f.partitions[topic][0],
+	    .sequence = sequence,
+	    .user = &done,
+	    .done = sequence_done};
+	log_find_sequence(w.f.log, &req);
+	while (!done)
+		log_fixture_turn(&w.f);
+	assert_ok(req.err);
+	return req.offset;
 }
 
 /* ---- by offset ---- */
@@ -231,6 +278,85 @@ static void a_bit_of_an_index_hides_no_open_transaction(void **state)
 		each_bit(0, ACTIVE, entry, look_for_transaction);
 }
 
+/* Timestamps are 1001 + offset, sequences 1 + offset. */
+static void look_by_time(int topic)
+{
+	static const int64_t offsets[] = {60, 199, 3, 101, 99, 150, 100, 120, 30};
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+		assert_int_equal(find_time(topic, 1001 + offsets[i], false), offsets[i]);
+		assert_int_equal(find_sequence(topic, (uint64_t)offsets[i] + 1), offsets[i]);
+	}
+	assert_int_equal(find_time(topic, 1001 + BATCHES, false), -1);
+	assert_int_equal(find_time(topic, 0, true), BATCHES - 1);
+}
+
+static void a_bit_of_an_active_index_hides_no_time(void **state)
+{
+	(void)state;
+	fill(0);
+	stop(true);
+	each_bit(0, ACTIVE, 100, look_by_time);
+	each_bit(0, ACTIVE, BATCHES - 1, look_by_time);
+}
+
+static void a_bit_of_a_sealed_index_hides_no_time(void **state)
+{
+	(void)state;
+	fill(1);
+	uint64_t last = (uint64_t)first_segment(1)->end_offset - 1;
+	stop(true);
+	each_bit(1, SEALED, 100, look_by_time);
+	each_bit(1, SEALED, last, look_by_time);
+}
+
+/* Too long to be checked before a start serves: that comes behind, and the file is right again. */
+static void a_long_sealed_index_is_checked_behind(void **state)
+{
+	uint8_t was;
+	const uint64_t bit = entry_bit(700) + 8 * 16 + 3; /* timestamp */
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		log_put_ok(&w.f, 0, 0, (uint64_t)(i < 999 ? i : 998) + 1, 1, 30);
+	partition_roll_soon(w.f.partitions[0][0]);
+	log_put_ok(&w.f, 0, 0, 1, 1, 30);
+	stop(true);
+	was = byte_at(ACTIVE, bit / 8);
+	for (int run = 0; run < 3; run++) {
+		flip(ACTIVE, bit);
+		assert_ok(log_fixture_open(&w.f));
+		assert_false(told("event=rebuilt"));
+		if (run == 0) /* by who asks */
+			assert_int_equal(find_time(0, 1001 + 700, false), 700);
+		if (run == 1) /* by itself */
+			for (int i = 0; i < 200; i++)
+				log_fixture_turn(&w.f);
+		if (run == 2) /* by an offset that was not there */
+			index_doubt(first_segment(0));
+		stop(true);
+		assert_int_equal(byte_at(ACTIVE, bit / 8), was);
+	}
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(find_time(0, 1001 + 700, false), 700);
+	assert_false(told("event=index_bad"));
+}
+
+/* What was adopted unchecked is not sealed: a checksum would make it right for ever. */
+static void an_active_index_that_rotted_is_checked_before_it_is_sealed(void **state)
+{
+	(void)state;
+	fill(0);
+	stop(true);
+	flip(ACTIVE, entry_bit(100) + 8 * 16 + 9);
+	assert_ok(log_fixture_open(&w.f));
+	partition_roll_soon(w.f.partitions[0][0]);
+	log_put_ok(&w.f, 0, 0, 1, 1, 30);
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(find_time(0, 1101, false), 100);
+	const struct segment *s = first_segment(0);
+	assert_true(s->index_sealed && s->index.trusted);
+}
+
 /* While it is in use: what was right at the start need not be right for ever. */
 static void an_index_that_rots_under_a_server_damages_nothing(void **state)
 {
@@ -287,6 +413,10 @@ int main(void)
 	    TEST(a_bit_of_an_active_index_hides_no_record),
 	    TEST(a_bit_of_a_sealed_index_hides_no_record),
 	    TEST(a_bit_of_an_index_hides_no_open_transaction),
+	    TEST(a_bit_of_an_active_index_hides_no_time),
+	    TEST(a_bit_of_a_sealed_index_hides_no_time),
+	    TEST(a_long_sealed_index_is_checked_behind),
+	    TEST(an_active_index_that_rotted_is_checked_before_it_is_sealed),
 	    TEST(an_index_that_rots_under_a_server_damages_nothing),
 	    TEST(an_index_with_bytes_behind_it_is_rebuilt_once),
 	};

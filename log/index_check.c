@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checking the file of an index, and making it right from the frames, on the pool. See
+ * index_check.h. */
+#include "log/index_check.h"
+#include "log/batch.h"
+#include "log/engine.h"
+#include "log/partition_drop.h"
+#include "log/recovery.h"
+
+enum { CHECK_ENTRIES = 512 /* of the file at once */ };
+
+struct index_checking {
+	struct pool_job job;
+	struct log *log;
+	struct segment *s; /* held */
+	struct list waiting;
+	char *log_path, *idx_path;
+	/* what the job works on: the entries that were in the file when it was started */
+	uint64_t count;
+	uint32_t end;  /* of their frames, padding included */
+	bool complete; /* they are all that the segment will have: it can be sealed */
+	struct index_header header;
+	/* what came of it */
+	enum err err;
+	bool repaired, sealed;
+	int64_t max_ms; /* of the last entry */
+};
+
+/* ---- on the pool ----------------------------------------------------------------------------- */
+
+/* *ret_good: the file is what was written, by its checksum. That of a segment which is appended to
+ * has none. */
+static enum err file_verify(struct index_checking *c, int idx, bool *ret_good)
+{
+	struct io *io = c->log->io;
+	uint8_t raw[INDEX_HEADER_BYTES];
+	struct index_header h;
+	uint64_t hash;
+	*ret_good = false;
+	enum err e = io_pread_all(io, idx, raw, sizeof(raw), 0);
+	if (e == ERR_OK)
+		e = index_header_decode(raw, &h);
+	if (e == ERR_OK && (h.flags & INDEX_SEALED) && h.count == c->count) {
+		e = index_file_hash(io, idx, c->count, &hash);
+		*ret_good = c->sealed = e == ERR_OK && hash == h.entries_hash;
+	}
+	if (e == ERR_OK || e == ERR_CORRUPT || e == ERR_EOF || e == ERR_NEWER_FORMAT) {
+		err_clear();
+		return ERR_OK;
+	}
+	return e;
+}
+
+/* The entry of the next frame; `have` is what the file says, which has to do where the frame does
+ * not verify. */
+static enum err entry_next(
+    struct segment_walk *w, struct index_entry have, int64_t *offset, struct index_entry *ret)
+{
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos, before = w->pos;
+	enum err e = segment_walk_next(w, &f, &pos, &batch);
+	if (e == ERR_CORRUPT && w->pos == before) {
+		if (have.pos != before || have.base_offset != *offset ||
+		    have.len > w->end - before || have.len < FRAME_HEADER_BYTES)
+			return e;
+		segment_walk_range(w, before + have.len, w->end);
+		if (have.max_timestamp_ms > ret->max_timestamp_ms)
+			ret->max_timestamp_ms = have.max_timestamp_ms;
+		have.max_timestamp_ms = ret->max_timestamp_ms;
+		*ret = have;
+		*offset = -1; /* the next frame tells */
+		err_clear();
+		return ERR_OK;
+	}
+	if (e != ERR_OK && e != ERR_CORRUPT)
+		return e;
+	int64_t ms = e == ERR_OK ? recovery_max_timestamp(&f, batch) : have.max_timestamp_ms;
+	*ret = (struct index_entry){.base_offset = f.base_offset,
+	    .pos = pos,
+	    .len = FRAME_HEADER_BYTES + f.length,
+	    .max_timestamp_ms = ms > ret->max_timestamp_ms ? ms : ret->max_timestamp_ms,
+	    .sequence = f.sequence};
+	*offset = f.base_offset + (int64_t)f.last_offset_delta + 1;
+	err_clear();
+	return ERR_OK;
+}
+
+/* Every entry from its frame; what is right already is not written. */
+static enum err entries_repair(struct index_checking *c, int idx, struct segment_walk *w)
+{
+	uint8_t have[CHECK_ENTRIES * INDEX_ENTRY_BYTES], want[sizeof(have)];
+	struct index_entry e = {.max_timestamp_ms = -1};
+	int64_t offset = c->header.base_offset;
+	struct io *io = c->log->io;
+	for (uint64_t done = 0; done < c->count;) {
+		uint64_t at = INDEX_HEADER_BYTES + done * INDEX_ENTRY_BYTES;
+		size_t n = c->count - done < CHECK_ENTRIES ? (size_t)(c->count - done)
+		                                           : CHECK_ENTRIES,
+		       len;
+		memset(have, 0, sizeof(have));
+		TRY(io_pread(io, idx, have, n * INDEX_ENTRY_BYTES, at, &len));
+		for (size_t i = 0; i < n; i++) {
+			TRY(entry_next(
+			    w, index_entry_decode(have + i * INDEX_ENTRY_BYTES), &offset, &e));
+			index_entry_encode(&e, want + i * INDEX_ENTRY_BYTES);
+		}
+		bool same = memcmp(have, want, n * INDEX_ENTRY_BYTES) == 0;
+		c->repaired |= !same;
+		if (!same)
+			TRY(io_pwrite(io, idx, want, n * INDEX_ENTRY_BYTES, at));
+		done += n;
+	}
+	c->max_ms = e.max_timestamp_ms;
+	return ERR_OK;
+}
+
+static enum err file_repair(struct index_checking *c, int idx)
+{
+	struct segment_walk w;
+	struct frame f;
+	struct bytes batch;
+	uint32_t pos;
+	int fd;
+	TRY(io_open(c->log->io, c->log_path, IO_READONLY, &fd));
+	segment_walk_init(&w, c->log->io, fd, c->s->seed, 0);
+	segment_walk_range(&w, SEGMENT_HEADER_BYTES, c->end);
+	w.holes = true;
+	enum err e = entries_repair(c, idx, &w);
+	if (e == ERR_OK && segment_walk_next(&w, &f, &pos, &batch) != ERR_EOF)
+		e = err_note(ERR_CORRUPT, "there are more frames than entries");
+	segment_walk_release(&w);
+	enum err closed = io_close(c->log->io, fd);
+	TRY(e == ERR_EOF ? err_note(ERR_CORRUPT, "there are fewer frames than entries") : e);
+	err_clear();
+	return closed;
+}
+
+static enum err file_seal(struct index_checking *c, int idx)
+{
+	uint8_t raw[INDEX_HEADER_BYTES];
+	TRY(index_file_hash(c->log->io, idx, c->count, &c->header.entries_hash));
+	index_header_encode(&c->header, raw);
+	TRY(io_truncate(
+	    c->log->io, idx, INDEX_HEADER_BYTES + c->count * (uint64_t)INDEX_ENTRY_BYTES));
+	TRY(io_pwrite(c->log->io, idx, raw, sizeof(raw), 0));
+	c->sealed = true;
+	return ERR_OK;
+}
+
+static enum err check_file(struct index_checking *c, int idx)
+{
+	bool good;
+	TRY(file_verify(c, idx, &good));
+	if (!good)
+		TRY(file_repair(c, idx));
+	if (c->complete && !(good && c->sealed))
+		TRY(file_seal(c, idx));
+	else if (good)
+		return ERR_OK;
+	return io_fdatasync(c->log->io, idx);
+}
+
+static void check_run(struct pool_job *job)
+{
+	struct index_checking *c = CONTAINER_OF(job, struct index_checking, job);
+	int idx;
+	err_clear();
+	c->err = io_open(c->log->io, c->idx_path, IO_CREATE, &idx);
+	if (c->err == ERR_OK) {
+		c->err = check_file(c, idx);
+		enum err closed = io_close(c->log->io, idx);
+		c->err = c->err == ERR_OK ? closed : c->err;
+	}
+	if (c->err != ERR_OK)
+		diag(DIAG_WARN, "index_bad", "path=%s error=\"%s\"", c->idx_path, err_chain());
+}
+
+/* ---- on the loop ----------------------------------------------------------------------------- */
+
+static void check_free(struct index_checking *c)
+{
+	mem_free(c->log_path);
+	mem_free(c->idx_path);
+	mem_free(c);
+}
+
+static void check_apply(struct index_checking *c)
+{
+	struct segment *s = c->s;
+	struct log_partition *p = s->partition;
+	struct index *x = &s->index;
+	x->trusted = c->err == ERR_OK;
+	x->bad = c->err == ERR_CORRUPT;
+	if (c->err != ERR_OK)
+		return;
+	s->index_sealed |= c->sealed;
+	if (!c->repaired)
+		return;
+	/* a checkpoint that is writing what comes behind may bring in too small a maximum */
+	x->trusted = index_raise(x, c->max_ms);
+	recovery_verdict(ERR_REBUILT, "partition=%s segment=%lld what=index entries=%llu", p->dir,
+	    (long long)s->base_offset, (unsigned long long)c->count);
+	p->order.stale = true;
+	if (p->state == PARTITION_OPEN && !s->gone)
+		partition_latest(p);
+}
+
+static void check_done(struct pool_job *job)
+{
+	struct index_checking *c = CONTAINER_OF(job, struct index_checking, job);
+	struct log *log = c->log;
+	struct segment *s = c->s;
+	struct list_node *n;
+	s->checking = NULL;
+	check_apply(c);
+	while ((n = list_pop_front(&c->waiting))) {
+		struct index_wait *w = CONTAINER_OF(n, struct index_wait, node);
+		w->err = c->err;
+		w->done(w);
+	}
+	check_free(c);
+	segment_unhold(s);
+	log->reads_active--;
+}
+
+static enum err paths_make(struct index_checking *c)
+{
+	const struct segment *s = c->s;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
+	c->log_path = mem_strdup(str_of(path));
+	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
+	c->idx_path = mem_strdup(str_of(path));
+	return c->log_path && c->idx_path ? ERR_OK : ERR_NOMEM;
+}
+
+static void check_describe(struct index_checking *c)
+{
+	const struct segment *s = c->s;
+	const struct index *x = &s->index;
+	c->count = x->file_count;
+	c->end = s->size;
+	if (x->writing.count > 0)
+		c->end = x->writing.entry[0].pos;
+	else if (x->fresh.count > 0)
+		c->end = x->fresh.entry[0].pos;
+	c->complete = s->sealed && s->frames_pending == 0 && c->count == index_count(x);
+	c->header = (struct index_header){.version = INDEX_VERSION,
+	    .flags = INDEX_SEALED,
+	    .base_offset = s->base_offset,
+	    .count = c->count,
+	    .segment_bytes = s->size,
+	    .generation = s->generation,
+	    .last_append_ns = s->last_append_ns,
+	    .end_offset = s->end_offset};
+}
+
+static enum err check_start(struct segment *s)
+{
+	struct log *log = s->partition->log;
+	struct index_checking *c = mem_calloc(1, sizeof(*c));
+	if (!c)
+		return ERR_NOMEM;
+	c->log = log;
+	c->s = s;
+	c->job = (struct pool_job){.run = check_run, .done = check_done};
+	list_init(&c->waiting);
+	check_describe(c);
+	enum err e = paths_make(c);
+	if (e == ERR_OK)
+		e = pool_submit(log->loop, &c->job);
+	if (e != ERR_OK) {
+		check_free(c);
+		return e;
+	}
+	s->checking = c;
+	s->holds++;
+	log->reads_active++;
+	return ERR_OK;
+}
+
+bool index_verify(struct segment *s, struct index_wait *w)
+{
+	loop_assert_owner(s->partition->log->loop);
+	w->err = ERR_OK;
+	if (s->index.trusted || s->index.file_count == 0)
+		return true;
+	if (s->index.bad)
+		w->err =
+		    err_note(ERR_CORRUPT, "index of segment %lld: its frames do not verify either",
+		        (long long)s->base_offset);
+	else if (!s->checking)
+		w->err = check_start(s);
+	if (w->err != ERR_OK)
+		return true;
+	list_node_init(&w->node);
+	list_push_back(&s->checking->waiting, &w->node);
+	return false;
+}
+
+void index_doubt(struct segment *s)
+{
+	struct log *log = s->partition->log;
+	s->index.trusted = false;
+	s->partition->indexes_checked = false;
+	if (s->checking || s->gone || s->index.bad || log->closing ||
+	    s->partition->state != PARTITION_OPEN)
+		return;
+	if (check_start(s) != ERR_OK)
+		err_clear(); /* whoever needs it starts it */
+}
+
+/* ---- after a start --------------------------------------------------------------------------- */
+
+static void swept(struct index_wait *w)
+{
+	struct log *log = CONTAINER_OF(w, struct log, index_swept);
+	index_sweep(log);
+}
+
+struct segment *partition_index_unchecked(struct log_partition *p)
+{
+	if (p->indexes_checked)
+		return NULL;
+	LIST_EACH (&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (!s->index.trusted && !s->index.bad && s->index.file_count > 0)
+			return s;
+	}
+	p->indexes_checked = true;
+	return NULL;
+}
+
+/* That of the last segment has no checksum: its frames are not read before somebody asks. */
+static struct segment *sealed_unchecked(const struct log_partition *p)
+{
+	LIST_EACH (&p->segments, n, next) {
+		struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->index_sealed && !s->index.trusted && !s->index.bad)
+			return s;
+	}
+	return NULL;
+}
+
+void index_sweep(struct log *log)
+{
+	while (!log->closing) {
+		struct log_partition *p = log->index_sweeping;
+		struct segment *s = p && p->state == PARTITION_OPEN ? sealed_unchecked(p) : NULL;
+		if (!s) {
+			if (p)
+				partition_unref(p);
+			p = map_next(&log->partitions, &log->index_cursor);
+			log->index_sweeping = p;
+			if (!p)
+				return;
+			partition_ref(p);
+			continue;
+		}
+		log->index_swept.done = swept;
+		if (!index_verify(s, &log->index_swept))
+			return;
+		if (log->index_swept.err != ERR_OK && !s->index.bad) {
+			err_clear(); /* whoever needs it tries again */
+			break;
+		}
+	}
+	if (log->index_sweeping)
+		partition_unref(log->index_sweeping);
+	log->index_sweeping = NULL;
+}
