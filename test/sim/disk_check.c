@@ -6,7 +6,6 @@
 #include "test/lib/sim_io.h"
 #include "test/sim/world.h"
 
-#include "test/lib/xmalloc.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,31 +75,4 @@ void disk_check(struct world *w, bool stopped)
 	err_clear();
 	io_free(io);
 	sim_disk_free(copy);
-}
-
-/* ---- the whole of it ------------------------------------------------------------------------- */
-
-static uint64_t hash_content(const struct sim_content *c, uint64_t seed)
-{
-	uint8_t *bytes = xmalloc((size_t)c->size_bytes + 1);
-	(void)sim_content_read(c, bytes, (size_t)c->size_bytes, 0);
-	uint64_t hash = hash_bytes(bytes, (size_t)c->size_bytes, seed);
-	free(bytes);
-	return hash;
-}
-
-uint64_t disk_hash(const struct sim_disk *d)
-{
-	uint64_t hash = 1;
-	for (uint32_t i = 1; i < d->inode_count; i++) {
-		const struct sim_inode *n = &d->inode[i];
-		if (!n->used)
-			continue;
-		if (n->kind == SIM_FILE)
-			hash = hash_content(n->cached, hash + i);
-		for (size_t k = 0; k < n->names.count; k++)
-			hash = hash_bytes(n->names.entry[k].name, strlen(n->names.entry[k].name),
-			    hash + n->names.entry[k].inode);
-	}
-	return hash;
 }

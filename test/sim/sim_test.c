@@ -82,7 +82,7 @@ static void known_bad_servers_are_found(void **state)
 
 static char self[4096];
 
-/* What another process makes of a seed: a hash of every event with its time, and of the disk. */
+/* What another process makes of a seed: a hash of every event with its time. */
 static void history(uint64_t seed, char *ret, size_t len)
 {
 	char command[4200];

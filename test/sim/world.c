@@ -545,7 +545,7 @@ void world_run(
 	w->reopened = true;
 	run_life(w); /* and is the same after another start */
 	if (w->hashing)
-		*ret_history = hash_bytes(&w->history, sizeof(w->history), disk_hash(w->disk));
+		*ret_history = w->history;
 	snprintf(report, report_len,
 	    "acked=%llu records=%llu commits=%llu checkpoints=%llu cuts=%llu calls=%llu turns=%llu",
 	    (unsigned long long)w->batches_acked, (unsigned long long)w->records_seen,

@@ -116,7 +116,7 @@ struct world {
 	    steps;
 };
 
-/* TRACE_HASH: *ret_history is a hash of every line of the trace and of the disk at the end. */
+/* TRACE_HASH: *ret_history is a hash of every line of the trace. */
 enum world_trace { TRACE_NONE, TRACE_PRINT, TRACE_HASH };
 /* Runs one seed from the first start to the last stop. Returns when no rule was broken. */
 void world_run(
@@ -183,8 +183,6 @@ size_t keeper_bad(struct world *w);
 /* ---- disk_check.c: the directory as fsck finds it -------------------------------------------- */
 /* Between two lives: what a cut may leave is all there is. `stopped`: after a clean stop. */
 void disk_check(struct world *w, bool stopped);
-/* Of all names and contents. */
-uint64_t disk_hash(const struct sim_disk *disk);
 
 /* ---- actors: begin with a life, rest when it ends -------------------------------------------- */
 void producer_new(struct world *w, int number);
