@@ -229,19 +229,20 @@ void conn_came(struct conn *c, size_t len)
 	ASSERT(c->head_len <= CONN_HEAD_BYTES);
 }
 
-/* True when the frame has room for its next bytes; else the connection waits, or ends. */
-static bool frame_has_room(struct conn *c)
+/* True when the frame has room for its next bytes, of which so many are in the head; else the
+ * connection waits, or ends. */
+static bool frame_has_room(struct conn *c, size_t waiting)
 {
 	if (c->frame.have < c->frame.capacity)
 		return true;
-	enum err err = frame_grow(&c->broker->frames, &c->frame);
+	enum err err = frame_grow(&c->broker->frames, &c->frame, waiting);
 	if (err == ERR_OK)
-		return true;
-	if (err != ERR_AGAIN)
+		hunger_served(c);
+	else if (err == ERR_AGAIN)
+		hunger_wait(c);
+	else
 		conn_close(c, err, "no memory for a request");
-	else if (!list_linked(&c->hungry))
-		list_push_back(&c->broker->hungry, &c->hungry);
-	return false;
+	return err == ERR_OK;
 }
 
 void conn_places(struct conn *c, struct iovec places[2], int *ret_count)
@@ -250,7 +251,7 @@ void conn_places(struct conn *c, struct iovec places[2], int *ret_count)
 	*ret_count = 0;
 	bool in_frame = c->frame.ptr != NULL;
 	if (in_frame) {
-		if (!frame_has_room(c))
+		if (!frame_has_room(c, 0))
 			return;
 		places[count++] = (struct iovec){
 		    c->frame.ptr + c->frame.have, frame_end(&c->frame) - c->frame.have};
@@ -333,13 +334,12 @@ static bool start_frame(struct conn *c)
 		refuse_frame(c, "a length that no request has");
 		return false;
 	}
+	size_t left = c->head_len - c->head_pos - head, part = left < len ? left : len;
 	c->frame = (struct frame){.len = len};
-	if (!frame_has_room(c))
+	if (!frame_has_room(c, part))
 		return false;
 	c->head_pos += head;
-	size_t left = c->head_len - c->head_pos;
 	c->frame_ns = loop_now_ns(c->broker->loop);
-	size_t part = left < len ? left : len;
 	ASSERT(part <= c->frame.capacity);
 	memcpy(c->frame.ptr, c->head + c->head_pos, part);
 	c->head_pos += part;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory for request frames (server.h). Invariants:
- *   P1  budget.used_bytes is the capacity of all frames in use; kept buffers are not in it.
- *       It passes the limit by one frame at most: the first that finds it used up is `over` until
- * it is given back. Without that, frames that have arrived in part could hold the whole budget and
- * wait for each other. P2  a frame's capacity is at most 4 times its received bytes plus 64 KiB,
- * unless a kept buffer served it: that memory was there already.
+ *   P1  budget.used_bytes and over_bytes are the capacity of all frames in use; kept buffers are
+ * not in it. Frames above FRAME_SMALL_BYTES leave an eighth of the budget to the small ones. Beyond
+ * it goes one frame at a time: the first that finds it used up is `over` until it is given back, as
+ * else frames that have arrived in part could hold the whole budget and wait for each other.
+ *   P2  a frame's capacity is at most 4 times its received bytes plus FRAME_LEAST_BYTES, unless a
+ * kept buffer serves one of which FRAME_EARNEST_BYTES have arrived: that memory was there already.
  */
 #include "broker/kafka/server.h"
 
@@ -16,7 +17,7 @@ void frame_pool_init(struct frame_pool *pool, size_t budget_bytes)
 
 void frame_pool_release(struct frame_pool *pool)
 {
-	ASSERT(pool->budget.used_bytes == 0);
+	ASSERT(pool->budget.used_bytes == 0 && pool->over_bytes == 0);
 	for (size_t i = 0; i < pool->count; i++)
 		mem_free(pool->slot[i].ptr);
 	pool->count = pool->bytes = 0;
@@ -35,6 +36,44 @@ static ssize_t pool_find(const struct frame_pool *pool, size_t len)
 	return best;
 }
 
+/* ---- what is taken --------------------------------------------------------------------------- */
+
+size_t frame_room(const struct frame_pool *pool, size_t len)
+{
+	size_t limit = pool->budget.limit_bytes;
+	if (len > FRAME_SMALL_BYTES)
+		limit -= limit / 8;
+	return pool->budget.used_bytes < limit ? limit - pool->budget.used_bytes : 0;
+}
+
+static void give_back(struct frame_pool *pool, const uint8_t *ptr, size_t capacity)
+{
+	if (pool->over && pool->over == ptr) {
+		capacity -= pool->over_bytes;
+		pool->over = NULL;
+		pool->over_bytes = 0;
+	}
+	budget_give(&pool->budget, capacity);
+}
+
+/* ---- growing --------------------------------------------------------------------------------- */
+
+static size_t next_capacity(const struct frame *f, size_t waiting)
+{
+	size_t justified = 4 * (f->have + waiting);
+	size_t want = f->len;
+	if (justified < FRAME_LEAST_BYTES)
+		justified = FRAME_LEAST_BYTES;
+	if (want > FRAME_SMALL_BYTES && want <= FRAME_POOL_MAX)
+		want = (want + FRAME_ROUND_BYTES - 1) / FRAME_ROUND_BYTES * FRAME_ROUND_BYTES;
+	return want < justified ? want : justified;
+}
+
+size_t frame_need(const struct frame *f)
+{
+	return next_capacity(f, f->ptr ? 0 : CONN_HEAD_BYTES) - f->capacity;
+}
+
 /* Moves what has arrived into a kept buffer that holds the whole frame. */
 static void move_to_slot(struct frame_pool *pool, struct frame *f, size_t slot)
 {
@@ -50,42 +89,42 @@ static void move_to_slot(struct frame_pool *pool, struct frame *f, size_t slot)
 	budget_give(&pool->budget, old_capacity);
 }
 
-static size_t next_capacity(const struct frame *f)
+/* A kept buffer for it, charged; false: there is none, or not for it. */
+static bool take_slot(struct frame_pool *pool, struct frame *f, size_t waiting)
 {
-	size_t justified = 4 * f->have + FRAME_FIRST_BYTES;
-	size_t want = f->len;
-	if (want > FRAME_FIRST_BYTES && want <= FRAME_POOL_MAX)
-		want = (want + FRAME_ROUND_BYTES - 1) / FRAME_ROUND_BYTES * FRAME_ROUND_BYTES;
-	return want < justified ? want : justified;
+	bool is_over = pool->over && pool->over == f->ptr;
+	if (f->len <= FRAME_SMALL_BYTES || f->have + waiting < FRAME_EARNEST_BYTES || is_over)
+		return false;
+	ssize_t slot = pool_find(pool, f->len);
+	if (slot < 0 || pool->slot[slot].capacity > frame_room(pool, f->len))
+		return false;
+	pool->budget.used_bytes += pool->slot[slot].capacity;
+	move_to_slot(pool, f, (size_t)slot);
+	return true;
 }
 
-enum err frame_grow(struct frame_pool *pool, struct frame *f)
+enum err frame_grow(struct frame_pool *pool, struct frame *f, size_t waiting)
 {
 	ASSERT(f->have == f->capacity && f->have < f->len);
-	ssize_t slot = f->len > FRAME_FIRST_BYTES ? pool_find(pool, f->len) : -1;
-	size_t capacity = slot >= 0 ? pool->slot[slot].capacity : next_capacity(f);
-	size_t more = slot >= 0 ? capacity : capacity - f->capacity;
-	bool over = pool->over && pool->over == f->ptr;
-	ASSERT(capacity > f->capacity);
-	if (!budget_take(&pool->budget, more)) {
-		if (pool->over && !over)
-			return ERR_AGAIN;
-		over = true;
+	if (take_slot(pool, f, waiting))
+		return ERR_OK;
+	size_t capacity = next_capacity(f, waiting), more = capacity - f->capacity;
+	ASSERT(capacity > f->capacity && capacity - f->have >= waiting);
+	bool is_over = pool->over && pool->over == f->ptr;
+	bool fits = !is_over && more <= frame_room(pool, f->len);
+	if (!fits && !is_over && pool->over)
+		return ERR_AGAIN;
+	uint8_t *grown = mem_realloc(f->ptr, capacity);
+	if (!grown)
+		return ERR_NOMEM;
+	f->ptr = grown;
+	f->capacity = capacity;
+	if (fits) {
 		pool->budget.used_bytes += more;
-	}
-	if (slot >= 0) {
-		move_to_slot(pool, f, (size_t)slot);
 	} else {
-		uint8_t *grown = mem_realloc(f->ptr, capacity);
-		if (!grown) {
-			budget_give(&pool->budget, more);
-			return ERR_NOMEM;
-		}
-		f->ptr = grown;
-		f->capacity = capacity;
+		pool->over = grown;
+		pool->over_bytes += more;
 	}
-	if (over)
-		pool->over = f->ptr;
 	return ERR_OK;
 }
 
@@ -93,10 +132,8 @@ void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity)
 {
 	if (!ptr)
 		return;
-	budget_give(&pool->budget, capacity);
-	if (pool->over == ptr)
-		pool->over = NULL;
-	if (capacity > FRAME_FIRST_BYTES && capacity <= FRAME_POOL_MAX &&
+	give_back(pool, ptr, capacity);
+	if (capacity > FRAME_SMALL_BYTES && capacity <= FRAME_POOL_MAX &&
 	    pool->count < FRAME_POOL_SLOTS && pool->bytes + capacity <= FRAME_POOL_BYTES) {
 		pool->slot[pool->count].ptr = ptr;
 		pool->slot[pool->count++].capacity = capacity;

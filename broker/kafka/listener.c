@@ -15,7 +15,7 @@ static const int64_t ACCEPT_PAUSE_NS =
 static const int64_t PLACE_PAUSE_NS = 5 * MS_NS; /* while all strangers are being decided */
 static const int64_t SWEEP_NS = 2 * S_NS;
 static const int64_t STOP_NS = 5 * S_NS; /* for requests that the log has, at the stop */
-/* A request may take this long per byte on top of stall_ns: 8 KiB/s at least. */
+/* A request may take this long per byte received on top of stall_ns: 8 KiB/s at least. */
 static const int64_t FRAME_BYTE_NS = S_NS / 8192;
 
 /* ---- accepting ------------------------------------------------------------------------------- */
@@ -192,10 +192,10 @@ static const char *overdue(const struct broker *b, const struct conn *c, int64_t
 		return "does not read its answers";
 	if (c->resting)
 		return NULL;
-	if (c->frame.ptr && now - c->frame_ns > stall + (int64_t)c->frame.len * FRAME_BYTE_NS)
+	if (c->hungry_ns != 0)
+		return now - c->hungry_ns > stall ? "no memory for its request" : NULL;
+	if (c->frame.ptr && now - c->frame_ns > stall + (int64_t)c->frame.have * FRAME_BYTE_NS)
 		return "stopped in the middle of a request";
-	if (list_linked(&c->hungry) && now - c->active_ns > stall)
-		return "no memory for its request";
 	if (c->in_flight == 0 && now - c->active_ns > b->options.idle_ns)
 		return "idle";
 	return NULL;
@@ -220,15 +220,7 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity)
 	if (!ptr)
 		return;
 	frame_give(&b->frames, ptr, capacity);
-	size_t waiting = 0; /* those that get nothing go to the end again */
-	LIST_EACH (&b->hungry, n, tmp)
-		waiting++;
-	while (waiting-- > 0) {
-		struct list_node *n = list_pop_front(&b->hungry);
-		if (!n)
-			break;
-		conn_wake(CONTAINER_OF(n, struct conn, hungry));
-	}
+	hunger_feed(b);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -405,7 +397,7 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	b->io = loop_io(loop);
 	b->log = log;
 	list_init(&b->conns);
-	list_init(&b->hungry);
+	hunger_init(&b->hunger);
 	list_init(&b->fetch_waiting);
 	fetch_sessions_init(&b->fetch_sessions);
 	list_init(&b->append_waiting);
@@ -437,6 +429,7 @@ void broker_close(struct broker *b)
 		return;
 	b->closing = true;
 	loop_timer_cancel(b->loop, &b->sweep);
+	hunger_stop(b);
 	security_stop(b);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_stop(&b->listeners[i]);

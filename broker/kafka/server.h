@@ -13,15 +13,16 @@
 
 /* ---- buffers for request frames -------------------------------------------------------------- */
 /*
- * Frames grow as their bytes arrive: never more than 4 times what has been received plus 64 KiB is
- * taken for one (I8). Large buffers are kept for reuse, because fresh memory costs a page fault per
- * 4 KiB.
+ * Frames grow as their bytes arrive: never more than 4 times what has been received plus
+ * FRAME_LEAST_BYTES is taken for one (I8). Large buffers are kept for reuse, because fresh memory
+ * costs a page fault per 4 KiB.
  */
-enum { FRAME_POOL_SLOTS = 32 };
-#define FRAME_FIRST_BYTES ((size_t)64 * KIB)
-#define FRAME_ROUND_BYTES ((size_t)256 * KIB)
-#define FRAME_POOL_MAX    ((size_t)4 * MIB)  /* the largest kept */
-#define FRAME_POOL_BYTES  ((size_t)16 * MIB) /* all kept */
+enum { FRAME_POOL_SLOTS = 32, FRAME_LEAST_BYTES = 512 };
+#define FRAME_SMALL_BYTES   ((size_t)64 * KIB) /* up to here a part of the budget is theirs alone */
+#define FRAME_EARNEST_BYTES ((size_t)1 * KIB)  /* received of one that gets a kept buffer */
+#define FRAME_ROUND_BYTES   ((size_t)256 * KIB)
+#define FRAME_POOL_MAX      ((size_t)4 * MIB)  /* the largest kept */
+#define FRAME_POOL_BYTES    ((size_t)16 * MIB) /* all kept */
 
 struct frame_pool {
 	struct {
@@ -31,7 +32,8 @@ struct frame_pool {
 	size_t count;
 	size_t bytes;
 	struct budget budget; /* of frames in use */
-	const uint8_t *over;  /* the one that may pass the limit; NULL: nobody does */
+	const uint8_t *over;  /* the one that has passed the limit; NULL: nobody has */
+	size_t over_bytes;    /* by so much */
 };
 struct frame {
 	uint8_t *ptr;
@@ -42,11 +44,14 @@ struct frame {
 void frame_pool_init(struct frame_pool *pool, size_t budget_bytes);
 void frame_pool_release(struct frame_pool *pool);
 /*
- * Makes room for more bytes of `f` (ptr NULL: for its first). ERR_AGAIN: the budget is used up, try
- * again when frames were given back; ERR_NOMEM.
+ * Makes room for more bytes of `f` (ptr NULL: for its first), of which `waiting` are here already.
+ * ERR_AGAIN: the budget is used up, try again when frames were given back; ERR_NOMEM.
  */
-MUST_USE enum err frame_grow(struct frame_pool *pool, struct frame *f);
+MUST_USE enum err frame_grow(struct frame_pool *pool, struct frame *f, size_t waiting);
 void frame_give(struct frame_pool *pool, uint8_t *ptr, size_t capacity);
+/* What is left of the budget for frames of this length, and how much `f` would take next. */
+size_t frame_room(const struct frame_pool *pool, size_t len);
+size_t frame_need(const struct frame *f);
 
 /* ---- listener -------------------------------------------------------------------------------- */
 struct listener {
@@ -73,7 +78,8 @@ struct conn {
 	struct broker *broker;
 	struct listener *listener; /* NULL: came in by another door */
 	struct list_node node;     /* broker->conns */
-	struct list_node hungry;   /* broker->hungry: wants room for its frame */
+	struct list_node hungry;   /* broker->hunger: wants room for its frame */
+	int64_t hungry_ns;         /* since when; 0: it does not */
 	struct mail mail;          /* runs conn_step */
 	bool mailed;
 	bool closing;
@@ -99,7 +105,7 @@ struct conn {
 	size_t out_bytes;     /* answered, not sent */
 	size_t in_bytes;      /* memory of requests not yet answered */
 	int64_t active_ns;    /* last byte either way */
-	int64_t frame_ns;     /* the current frame's first byte */
+	int64_t frame_ns;     /* the current frame's first byte, later by what it has been hungry */
 	int64_t send_ns;      /* start of the current send */
 	struct io_req recv, send;
 	struct iovec recv_iov[2];
@@ -149,6 +155,21 @@ void conn_answered(struct request *req);
 /* The listener's, also for what it sends. */
 enum sp_framing conn_framing(const struct conn *c);
 
+/* ---- those who wait for memory for their frame (hunger.c) ------------------------------------ */
+enum { HUNGER_LINES = 13 }; /* frames up to 64 KiB, 128 KiB, 256 KiB ... */
+struct hunger {
+	struct list line[HUNGER_LINES]; /* conn->hungry */
+	struct loop_timer relief;
+};
+void hunger_init(struct hunger *hunger);
+void hunger_stop(struct broker *b);
+/* It waits until hunger_feed finds room for it. */
+void hunger_wait(struct conn *c);
+/* It has got what it waited for, if it did. */
+void hunger_served(struct conn *c);
+/* There may be room: wakes those whom it is enough for. */
+void hunger_feed(struct broker *b);
+
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct auth;
 struct security;
@@ -188,7 +209,7 @@ struct broker {
 	struct loop_timer sweep;
 	struct list conns;
 	uint32_t conn_count;
-	struct list hungry;
+	struct hunger hunger;
 	struct frame_pool frames;
 	struct fetch_sessions fetch_sessions;
 	struct budget fetch_budget;

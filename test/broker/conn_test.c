@@ -399,7 +399,7 @@ static void claimed_lengths_take_no_memory(void **state)
 	usleep(100000);
 	size_t after = mallinfo2().uordblks + mallinfo2().hblkhd;
 	assert_int_equal(metric_value(METRIC_CONNECTIONS), COUNT);
-	assert_true(after - before < COUNT * (4 * 5 + 64 * KIB + 16 * KIB));
+	assert_true(after - before < COUNT * (4 * 5 + 512 + 16 * KIB));
 	for (int i = 0; i < COUNT; i++)
 		kafka_disconnect(&c[i]);
 }
@@ -483,6 +483,65 @@ static void frames_that_hold_the_budget_in_parts_do_not_wait_for_each_other(void
 	mem_free(r);
 }
 
+/* A request of `len` bytes that begins with `part` of them. */
+static void begin_long(struct kafka_client *c, size_t len, size_t part)
+{
+	struct writer w;
+	kafka_connect(c, &server);
+	write_long(&w, len);
+	kafka_send_raw(c, bytes_of(w.ptr, part));
+	writer_release(&w);
+}
+
+static void assert_served_within(size_t len, int64_t within_ns)
+{
+	struct kafka_client c;
+	int64_t before = io_clock_ns(server.io, IO_CLOCK_MONOTONIC);
+	kafka_connect(&c, &server);
+	send_long(&c, len);
+	kafka_receive(&c, API_API_VERSIONS, 3);
+	assert_true(io_clock_ns(server.io, IO_CLOCK_MONOTONIC) - before < within_ns);
+	kafka_disconnect(&c);
+}
+
+/* Many who claim long requests and send nothing of them: what they claim is not taken. */
+static void claims_stop_nobody(void **state)
+{
+	(void)state;
+	enum { COUNT = 300 };
+	static struct kafka_client c[COUNT];
+	restart_with(&(struct broker_options){
+	    .cluster_id = "test", .request_bytes_max = 4 * MIB, .request_budget_bytes = 8 * MIB});
+	for (int i = 0; i < COUNT; i++)
+		begin_long(&c[i], 3 * MIB, 8);
+	assert_served_within(100, 2 * S_NS);
+	assert_served_within(MIB, 2 * S_NS);
+	assert_true(!was_said("comes slowly"));
+	for (int i = 0; i < COUNT; i++)
+		kafka_disconnect(&c[i]);
+}
+
+/* Those who do send, enough for the whole budget, and then stop: short requests pass them, long
+ * ones wait until the slowest are ended. */
+static void those_who_stop_with_the_budget_in_hand_are_ended(void **state)
+{
+	(void)state;
+	enum { COUNT = 60 };
+	static struct kafka_client c[COUNT];
+	restart_with(&(struct broker_options){
+	    .cluster_id = "test", .request_bytes_max = 4 * MIB, .request_budget_bytes = 8 * MIB});
+	for (int i = 0; i < COUNT; i++)
+		begin_long(&c[i], 3 * MIB, 50000 + 1000 * (size_t)i);
+	usleep(300000);
+	assert_served_within(100, S_NS);
+	assert_served_within(60000, S_NS);
+	assert_true(!was_said("comes slowly"));
+	assert_served_within(2 * MIB, 15 * S_NS);
+	assert_true(was_said("comes slowly"));
+	for (int i = 0; i < COUNT; i++)
+		kafka_disconnect(&c[i]);
+}
+
 static void server_stops_while_clients_are_connected(void **state)
 {
 	(void)state;
@@ -523,6 +582,8 @@ int main(int argc, char **argv)
 	    EACH (two_thousand_idle_connections_take_16_kib_each_at_most),
 	    EACH (frames_beyond_the_budget_wait_their_turn),
 	    EACH (frames_that_hold_the_budget_in_parts_do_not_wait_for_each_other),
+	    EACH (claims_stop_nobody),
+	    EACH (those_who_stop_with_the_budget_in_hand_are_ended),
 	    EACH (server_stops_while_clients_are_connected),
 	};
 	mutex_init(&lines_mutex);
