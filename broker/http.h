@@ -40,6 +40,9 @@ struct http_options {
 	/* Host names accepted besides localhost, 127.0.0.1, [::1] and `host` (without port): NULL
 	 * or NULL-terminated */
 	const char *const *allowed_hosts;
+	/* Reads need the token on loopback too, but for /health and /ready: clients of this server
+	 * have to say who they are, and whoever reads here passes by the access lists. */
+	bool guard_reads;
 };
 
 /*

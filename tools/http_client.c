@@ -119,12 +119,11 @@ static struct curl_slist *headers_for(const struct cli *cli, const struct http_c
 		snprintf(line, sizeof line, "Content-Type: " STR_FMT, STR_ARG(type));
 		list = curl_slist_append(list, line);
 	}
-	if (strcmp(call->method, "GET") != 0) {
+	if (strcmp(call->method, "GET") != 0)
 		list = curl_slist_append(list, "X-Kappa: 1");
-		if (find_token(cli, token)) {
-			snprintf(line, sizeof line, "Authorization: Bearer %s", token);
-			list = curl_slist_append(list, line);
-		}
+	if (find_token(cli, token)) {
+		snprintf(line, sizeof line, "Authorization: Bearer %s", token);
+		list = curl_slist_append(list, line);
 	}
 	return list;
 }

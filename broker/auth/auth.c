@@ -120,6 +120,7 @@ static enum err take_super_users(struct auth *auth, const char *list)
 static enum err start(struct auth *auth, const struct auth_options *o)
 {
 	static const struct log_table_ops ops = {.apply = apply, .snapshot = snapshot};
+	auth->authenticated = o->authenticated;
 	auth->open = o->allow_if_no_acl == 0 ? !o->authenticated : o->allow_if_no_acl > 0;
 	TRY(take_super_users(auth, o->super_users ? o->super_users : ""));
 	TRY(log_table_open(auth->log, STR("__kappa_acls"), 1, &ops, auth, &auth->acl_table));

@@ -436,34 +436,44 @@ void handle_offset_fetch(struct request *req)
 struct offset_delete {
 	struct drop drop;
 	struct request *req;
+	struct map subscribed; /* names of topics, of a group with a protocol of its own */
+	bool unreadable;       /* a subscription is: rather refuse */
+	struct map asked;      /* struct offset: asked for and allowed */
 };
 
-/* Topics a consumer has subscribed to: version i16, then an array of strings. */
-static bool subscribes(const struct group *g, const struct group_member *m, struct str topic)
+/* Topics a consumer has subscribed to: version i16, then an array of strings. False: no memory. */
+static bool add_subscription(
+    struct offset_delete *d, const struct group *g, const struct group_member *m)
 {
 	struct reader r = reader_of(group_member_metadata(g, m));
 	read_skip(&r, 2);
 	int32_t count = read_i32_be(&r);
 	for (int32_t i = 0; i < count && !r.bad; i++) {
 		uint16_t len = read_u16_be(&r);
-		if (str_equal(bytes_str(read_bytes(&r, len)), topic) && !r.bad)
-			return true;
+		struct bytes name = read_bytes(&r, len);
+		if (!r.bad && map_put(&d->subscribed, name, d) != ERR_OK)
+			return false;
 	}
-	return r.bad; /* unreadable: rather refuse */
+	d->unreadable |= r.bad;
+	return true;
 }
 
-static bool is_subscribed(const struct group_entry *e, struct str name)
+static bool read_subscriptions(struct offset_delete *d, const struct group *g)
 {
-	const struct group *g = &e->group;
-	const struct log_topic *topic = log_topic_find(e->groups->log, name);
-	if (e->consumer)
-		return topic && consumer_is_subscribed(e->consumer, topic);
 	LIST_EACH (&g->members, node, tmp) {
-		const struct group_member *m = CONTAINER_OF(node, struct group_member, node);
-		if (subscribes(g, m, name))
-			return true;
+		if (!add_subscription(d, g, CONTAINER_OF(node, struct group_member, node)))
+			return false;
 	}
-	return false;
+	return true;
+}
+
+static bool is_subscribed(
+    const struct offset_delete *d, const struct group_entry *e, struct str name)
+{
+	if (!e->consumer)
+		return d->unreadable || map_get(&d->subscribed, str_bytes(name));
+	const struct log_topic *topic = log_topic_find(e->groups->log, name);
+	return topic && consumer_is_subscribed(e->consumer, topic);
 }
 
 static enum err check_delete(struct request *req, struct group_entry **ret_entry)
@@ -480,50 +490,49 @@ static enum err check_delete(struct request *req, struct group_entry **ret_entry
 	return ERR_OK;
 }
 
-static bool fill_delete(struct request *req, const struct group_entry *e)
+static bool fill_delete_topic(struct offset_delete *d, const struct group_entry *e,
+    const struct offset_delete_request_topic *from, struct offset_delete_response_topic *out)
 {
-	const struct offset_delete_request *body = req->body;
-	struct offset_delete_response *r = req->response;
-	r->topics.at = request_new(req, &offset_delete_response_topic_shape, body->topics.count);
-	for (uint32_t t = 0; r->topics.at && t < body->topics.count; t++) {
-		const struct offset_delete_request_topic *from = &body->topics.at[t];
-		struct offset_delete_response_topic *out = &r->topics.at[t];
-		enum err err = access_topic(req, from->name);
-		if (err == ERR_OK && !log_topic_find(req->log, from->name))
-			err = ERR_UNKNOWN_TOPIC;
-		if (err == ERR_OK && is_subscribed(e, from->name))
-			err = ERR_GROUP_SUBSCRIBED;
-		out->name = from->name;
-		out->partitions.at = request_new(
-		    req, &offset_delete_response_partition_shape, from->partitions.count);
-		if (!out->partitions.at)
+	enum err err = access_topic(d->req, from->name);
+	if (err == ERR_OK && !log_topic_find(d->req->log, from->name))
+		err = ERR_UNKNOWN_TOPIC;
+	if (err == ERR_OK && is_subscribed(d, e, from->name))
+		err = ERR_GROUP_SUBSCRIBED;
+	out->name = from->name;
+	out->partitions.at =
+	    request_new(d->req, &offset_delete_response_partition_shape, from->partitions.count);
+	if (!out->partitions.at)
+		return false;
+	for (uint32_t p = 0; p < from->partitions.count; p++) {
+		int32_t index = from->partitions.at[p].partition_index;
+		const struct offset *o = err == ERR_OK ? entry_offset(e, from->name, index) : NULL;
+		out->partitions.at[p].partition_index = index;
+		out->partitions.at[p].error_code = err_kafka(err);
+		if (o && map_put(&d->asked, o->key, (void *)(uintptr_t)o) != ERR_OK)
 			return false;
-		for (uint32_t p = 0; p < from->partitions.count; p++) {
-			out->partitions.at[p].partition_index =
-			    from->partitions.at[p].partition_index;
-			out->partitions.at[p].error_code = err_kafka(err);
-		}
-		out->partitions.count = from->partitions.count;
-		r->topics.count++;
 	}
-	return r->topics.at != NULL;
+	out->partitions.count = from->partitions.count;
+	return true;
 }
 
-/* Asked for and allowed. */
+static bool fill_delete(struct offset_delete *d, const struct group_entry *e)
+{
+	const struct offset_delete_request *body = d->req->body;
+	struct offset_delete_response *r = d->req->response;
+	r->topics.at = request_new(d->req, &offset_delete_response_topic_shape, body->topics.count);
+	if (!r->topics.at || (!e->consumer && !read_subscriptions(d, &e->group)))
+		return false;
+	for (uint32_t t = 0; t < body->topics.count; t++) {
+		if (!fill_delete_topic(d, e, &body->topics.at[t], &r->topics.at[t]))
+			return false;
+		r->topics.count++;
+	}
+	return true;
+}
+
 static bool is_asked(void *ctx, const struct offset *o)
 {
-	const struct offset_delete_response *r = ((struct request *)ctx)->response;
-	for (uint32_t t = 0; t < r->topics.count; t++) {
-		const struct offset_delete_response_topic *topic = &r->topics.at[t];
-		if (!str_equal(topic->name, o->topic))
-			continue;
-		for (uint32_t p = 0; p < topic->partitions.count; p++) {
-			if (topic->partitions.at[p].partition_index == o->partition &&
-			    topic->partitions.at[p].error_code == 0)
-				return true;
-		}
-	}
-	return false;
+	return map_get(&((struct offset_delete *)ctx)->asked, o->key) != NULL;
 }
 
 static void on_deleted(struct drop *drop)
@@ -539,8 +548,8 @@ void handle_offset_delete(struct request *req)
 	struct offset_delete_response *r = req->response;
 	struct group_entry *e = NULL;
 	struct offset_delete *d = request_alloc(req, sizeof(*d));
-	enum err err = check_delete(req, &e);
-	if (!d || (err == ERR_OK && !fill_delete(req, e))) {
+	enum err err = d ? check_delete(req, &e) : ERR_NOMEM;
+	if (!d) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
@@ -549,8 +558,19 @@ void handle_offset_delete(struct request *req)
 		request_answer(req);
 		return;
 	}
-	struct drop_choice choice = {.pick = is_asked, .ctx = req};
+	struct drop_choice choice = {.pick = is_asked, .ctx = d};
 	d->req = req;
 	d->drop.done = on_deleted;
+	map_init(&d->subscribed);
+	map_init(&d->asked);
+	bool filled = fill_delete(d, e);
+	map_release(&d->subscribed);
+	if (!filled) {
+		map_release(&d->asked);
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	struct map *asked = &d->asked;
 	drop_start(&d->drop, e, &choice);
+	map_release(asked);
 }

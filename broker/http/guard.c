@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who may ask: Host against DNS rebinding, Origin and X-Kappa against other web pages, the token
- * against other users of the machine. In this order. Beyond loopback reads need the token too,
- * except /health and /ready.
+ * against other users of the machine. In this order. Beyond loopback, and where clients of the
+ * server have to say who they are, reads need the token too, except /health and /ready.
  */
 #include "door.h"
 #include <arpa/inet.h>
@@ -96,6 +96,7 @@ static enum err token_load(struct http *http, const char *path)
 
 enum err guard_open(struct http *http, const struct http_options *options)
 {
+	http->guard_reads = options->guard_reads;
 	TRY(allow_hosts(http, options->allowed_hosts));
 	return token_load(http, options->token_path);
 }
@@ -247,7 +248,8 @@ enum err guard_check(struct http_request *r)
 	TRY(check_host(r, &authority));
 	if (write)
 		TRY(check_origin(r, authority));
-	if (write || (!peer_is_loopback(r) && !is_probe(r)))
+	bool guarded = r->http->guard_reads || !peer_is_loopback(r);
+	if (write || (guarded && !is_probe(r)))
 		TRY(check_token(r));
 	struct header_scan length = scan_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	struct header_scan coding = scan_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING);

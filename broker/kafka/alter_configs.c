@@ -15,6 +15,8 @@ struct alter {
 	size_t count, capacity;
 	bool has_rows; /* of a broker's or a group's settings, in `put` */
 	struct log_table_put put;
+	bool unknown; /* a key among them is: the log will refuse it, what follows is not looked at
+	               */
 	struct str message;
 };
 struct alters {
@@ -42,9 +44,23 @@ static struct str *pair_value(struct alter *a, struct str key)
 	return NULL;
 }
 
+static bool is_known(struct str key)
+{
+	struct log_config_entry entry;
+	for (size_t i = 0; log_topic_config_entry(i, &entry); i++) {
+		if (str_equal(str_of(entry.key), key))
+			return true;
+	}
+	return false;
+}
+
+/* So there are never more pairs than keys, and one. */
 static void pair_set(struct alter *a, struct str key, struct str value)
 {
 	struct str *there = pair_value(a, key);
+	if (a->unknown)
+		return;
+	a->unknown = !there && !is_known(key);
 	if (there) {
 		*there = value;
 		return;
@@ -56,6 +72,8 @@ static void pair_set(struct alter *a, struct str key, struct str value)
 
 static void pair_delete(struct alter *a, struct str key)
 {
+	if (a->unknown)
+		return;
 	for (size_t i = 0; i < a->count; i++) {
 		if (!str_equal(a->pairs[i][0], key))
 			continue;

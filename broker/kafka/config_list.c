@@ -2,6 +2,9 @@
 /* Values that are lists, "delete,compact": what is appended to them and taken from them. */
 #include "broker/kafka/handlers.h"
 
+/* Each element is compared to each, and a request may ask for many edits. */
+enum { LIST_BYTES_MAX = 1024 };
+
 /* The next element of a comma-separated list; false at its end. */
 static bool list_next(struct str *rest, struct str *ret_element)
 {
@@ -38,7 +41,9 @@ enum err config_list_edit(
 {
 	struct writer w;
 	struct str e, rest = list.len ? list : (struct str){NULL, 0};
-	writer_init(&w, 64 * KIB);
+	if (list.len > LIST_BYTES_MAX || change.len > LIST_BYTES_MAX)
+		return err_note(ERR_INVALID_CONFIG, "a list of more than %d bytes", LIST_BYTES_MAX);
+	writer_init(&w, 2 * LIST_BYTES_MAX + 2);
 	while (list_next(&rest, &e)) {
 		if (append || !list_has(change, e))
 			join(&w, e);

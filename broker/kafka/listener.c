@@ -451,3 +451,8 @@ uint16_t broker_port(const struct broker *b, size_t index)
 	ASSERT(index < b->listener_count);
 	return b->listeners[index].port;
 }
+
+bool broker_authenticates(const struct broker *b)
+{
+	return b->auth->authenticated;
+}

@@ -77,35 +77,51 @@ static bool fill_all(struct request *req, const struct nodes *nodes)
 	return true;
 }
 
+/* One that is asked for. `failed`: why it could not be created. */
+static bool fill_one(struct request *req, const struct nodes *nodes,
+    const struct metadata_request_topic *asked, enum err failed,
+    struct metadata_response_topic *out)
+{
+	enum err err = ERR_OK;
+	const struct log_topic *t = topic_named(req, asked->name, asked->topic_id, &err);
+	if (t)
+		return fill_topic(req, t, nodes, out);
+	/* a topic that could not be created says why, unless it may be there by now */
+	if (failed != ERR_OK && failed != ERR_TOPIC_EXISTS)
+		err = failed;
+	out->error_code = err_kafka(err);
+	out->name = asked->name;
+	if (!asked->name.ptr && req->version < 12)
+		out->name = STR("");
+	out->topic_id = asked->topic_id;
+	return true;
+}
+
+/* Those asked for are a set, as in Kafka: who names one twice gets it once. */
 static bool fill_named(struct request *req, const struct nodes *nodes, const enum err *errors)
 {
 	const struct metadata_request *body = req->body;
 	struct metadata_response *r = req->response;
 	uint32_t count = body->topics.count;
+	struct map seen;
+	bool ok = true;
 	r->topics.at = request_new(req, &metadata_response_topic_shape, count);
 	if (!r->topics.at)
 		return false;
-	r->topics.count = count;
-	for (uint32_t i = 0; i < count; i++) {
+	map_init(&seen);
+	for (uint32_t i = 0; ok && i < count; i++) {
 		const struct metadata_request_topic *asked = &body->topics.at[i];
-		struct metadata_response_topic *out = &r->topics.at[i];
-		enum err err = ERR_OK;
-		const struct log_topic *t = topic_named(req, asked->name, asked->topic_id, &err);
-		if (t) {
-			if (!fill_topic(req, t, nodes, out))
-				return false;
+		struct bytes key = asked->name.ptr
+		                       ? str_bytes(asked->name)
+		                       : bytes_of(&asked->topic_id, sizeof(asked->topic_id));
+		if (map_get(&seen, key))
 			continue;
-		}
-		/* a topic that could not be created says why, unless it may be there by now */
-		if (errors && errors[i] != ERR_OK && errors[i] != ERR_TOPIC_EXISTS)
-			err = errors[i];
-		out->error_code = err_kafka(err);
-		out->name = asked->name;
-		if (!asked->name.ptr && req->version < 12)
-			out->name = STR("");
-		out->topic_id = asked->topic_id;
+		ok = map_put(&seen, key, r) == ERR_OK &&
+		     fill_one(req, nodes, asked, errors ? errors[i] : ERR_OK,
+		         &r->topics.at[r->topics.count++]);
 	}
-	return true;
+	map_release(&seen);
+	return ok;
 }
 
 static bool wants_all(const struct request *req)

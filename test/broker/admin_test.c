@@ -426,6 +426,60 @@ static void configurations_change_by_setting_deleting_and_list_edits(void **stat
 	assert_int_equal(increment("retention.ms", 9, "x"), 42);
 }
 
+/* A few names are a few topics, however often they are said. */
+static void topics_named_twice_are_told_once(void **state)
+{
+	enum { COUNT = 600 };
+	static struct metadata_request_topic named[COUNT];
+	struct metadata_request body = {.topics = {named, COUNT}};
+	(void)state;
+	kafka_create(&c, "t", 100, NULL);
+	for (int i = 0; i < COUNT; i++)
+		named[i].name = i % 2 ? STR("t") : STR("a b");
+	for (int16_t v = 1; v <= 9; v += 4) {
+		const struct metadata_response *r = kafka_call(&c, API_METADATA, v, &body);
+		assert_int_equal(r->topics.count, 2);
+		assert_int_equal(r->topics.at[0].error_code, 17);
+		assert_int_equal(r->topics.at[1].partitions.count, 100);
+		kafka_client_clear(&c);
+	}
+}
+
+/* The loop is not held up by a request of 1.3 MB: it took 39 s. */
+static void a_hundred_thousand_unknown_keys_are_refused_at_once(void **state)
+{
+	enum { COUNT = 100000 };
+	static char names[COUNT][16];
+	static struct incremental_alter_configs_request_config inc[COUNT];
+	static struct alter_configs_request_config all[COUNT];
+	struct incremental_alter_configs_request_resource ir = {2, STR("t"), {inc, COUNT}};
+	struct alter_configs_request_resource ar = {2, STR("t"), {all, COUNT}};
+	struct incremental_alter_configs_request ibody = {.resources = {&ir, 1}};
+	struct alter_configs_request abody = {.resources = {&ar, 1}};
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(names[i], sizeof(names[i]), "k%08d", i);
+		inc[i].name = all[i].name = str_of(names[i]);
+		inc[i].value = all[i].value = STR("1");
+	}
+	int64_t before = io_clock_ns(server.io, IO_CLOCK_MONOTONIC);
+	const struct incremental_alter_configs_response *i =
+	    kafka_call(&c, API_INCREMENTAL_ALTER_CONFIGS, 1, &ibody);
+	assert_int_equal(i->responses.at[0].error_code, 40);
+	const struct alter_configs_response *a = kafka_call(&c, API_ALTER_CONFIGS, 2, &abody);
+	assert_int_equal(a->responses.at[0].error_code, 40);
+	assert_true(io_clock_ns(server.io, IO_CLOCK_MONOTONIC) - before < 5 * S_NS);
+	/* one that is unknown spoils the others, though it be taken back */
+	inc[1].name = inc[0].name;
+	inc[1].config_operation = 1;
+	inc[2].name = STR("retention.ms");
+	ir.configs.count = 3;
+	i = kafka_call(&c, API_INCREMENTAL_ALTER_CONFIGS, 1, &ibody);
+	assert_int_equal(i->responses.at[0].error_code, 40);
+	assert_int_equal(config_of(2, "t", "retention.ms").config_source, 5);
+}
+
 static void altering_replaces_the_whole_set(void **state)
 {
 	(void)state;
@@ -590,6 +644,8 @@ int main(void)
 	    EACH (configurations_come_with_value_source_and_type),
 	    EACH (configurations_of_what_is_not_there_are_an_error),
 	    EACH (configurations_change_by_setting_deleting_and_list_edits),
+	    EACH (topics_named_twice_are_told_once),
+	    EACH (a_hundred_thousand_unknown_keys_are_refused_at_once),
 	    EACH (altering_replaces_the_whole_set),
 	    EACH (partitions_are_described_page_by_page),
 	    EACH (sizes_grow_with_what_is_written),

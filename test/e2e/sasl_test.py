@@ -91,6 +91,27 @@ def test_principals_feed_the_access_lists(t):
     assert s.run("produce", "a", *alice, input="two\n").returncode != 0
 
 
+def test_reading_over_http_needs_the_token(t):
+    """It passes by the access lists."""
+    import urllib.error
+    import urllib.request
+    s = server(t)
+
+    def get(path, token=None):
+        r = urllib.request.Request("http://" + s.http + path, headers={"Authorization": "Bearer " + token} if token else {})
+        try:
+            with urllib.request.urlopen(r, timeout=20) as f:
+                return f.status
+        except urllib.error.HTTPError as e:
+            return e.code
+    for path in ("/v1/topics", "/v1/topics/a/records", "/v1/groups", "/metrics"):
+        assert get(path) == 401, path
+        assert get(path, "0" * 64) == 401, path
+        assert get(path, s.token) in (200, 404), path
+    assert get("/health") == 200 and get("/ready") == 200
+    assert s.ok("user", "list") is not None
+
+
 def test_credentials_are_shown_to_nobody(t):
     s = server(t)
     p = kcat(s, flags("root", "toor"), "-C", "-t", "__kappa_users", "-e")
@@ -98,7 +119,8 @@ def test_credentials_are_shown_to_nobody(t):
     import urllib.error
     import urllib.request
     try:
-        urllib.request.urlopen("http://%s/v1/topics/__kappa_users/records" % s.http, timeout=20)
+        url = "http://%s/v1/topics/__kappa_users/records" % s.http
+        urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": "Bearer " + s.token}), timeout=20)
         raise AssertionError("records of __kappa_users were served")
     except urllib.error.HTTPError as e:
         assert e.code == 403, e.code
