@@ -118,8 +118,10 @@ static void create(struct admin *a, const char *name)
 	char numbers[CONFIGS_MAX][24];
 	struct create_topics_request_config config[CONFIGS_MAX] = {
 	    {STR("segment.bytes"), str_from(bytes, 0)},
+	    /* a clock that jumps back leaves records in the future */
+	    {STR("message.timestamp.after.max.ms"), STR("9223372036854775807")},
 	};
-	uint32_t configs = 1;
+	uint32_t configs = 2;
 	config[0].value.len = (size_t)snprintf(
 	    bytes, sizeof(bytes), "%llu", (unsigned long long)w->plan.segment_bytes);
 	if (chance(w, 30))
