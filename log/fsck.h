@@ -13,6 +13,10 @@
  * Salvage, the new journal and the adoption of orphans are the same walk with a sink that is shown
  * every frame and does more with it.
  *
+ * Where the disk does not read the walk goes on behind it: each range is a line of its own, frames
+ * in it are DAMAGED, and where record or journal are concerned no end is believed in
+ * (fsck_unread.c).
+ *
  * Each finding is one line `verdict=NAME ...`, NAME from err.def. What is served after the next
  * start (REBUILT, REPAIRED, TORN_*) leaves the result good.
  */
@@ -94,7 +98,47 @@ struct fsck_sink {
 	/* after everything, the lock still held */
 	enum err (*finish)(void *ctx, struct fsck *f);
 	bool ends_unknown; /* take every frame that verifies: nothing is torn */
+	bool reads_all;    /* what cannot be read of a partition is the end of the walk */
 };
+
+/* ---- what cannot be read: fsck_unread.c ------------------------------------------------------ */
+
+#define FSCK_UNREAD "cannot be read"
+struct fsck_range {
+	uint64_t from, to;
+};
+/* Of one file. Each range is a finding of `verdict`, once. */
+struct fsck_unread {
+	struct around around; /* for those who read the file */
+	struct fsck *f;
+	enum err verdict;
+	char what[TOPIC_NAME_MAX + 64]; /* "file=..." */
+	uint64_t limit;                 /* what is behind it is nobody's loss */
+	uint64_t told;
+	struct fsck_range *range;
+	size_t count, capacity;
+};
+void fsck_unread_init(struct fsck_unread *unread, struct fsck *f, enum err verdict, const char *fmt,
+    ...) PRINTF(4, 5);
+void fsck_unread_release(struct fsck_unread *unread);
+/* A read that failed is made once more: true when it is to be. */
+bool fsck_again(const char *path, enum err err, int tries);
+/* As io_read_file. */
+MUST_USE enum err fsck_read_file(
+    struct io *io, const char *path, size_t limit, struct bytes *ret_content);
+bool fsck_unread_has(const struct fsck_unread *unread, uint64_t from, uint64_t to);
+/*
+ * The first place of a segment file from `from` on where a frame header verifies: where to go on
+ * when no index tells. ERR_NOT_FOUND, ERR_IO, ERR_NOMEM.
+ */
+struct fsck_scan {
+	struct io *io;
+	int fd;
+	struct frame_seed seed;
+	uint64_t end;
+	const struct around *around;
+};
+MUST_USE enum err fsck_next_frame(const struct fsck_scan *scan, uint64_t from, uint64_t *ret_pos);
 
 /* Which sequences somebody has, over all partitions. */
 struct fsck_sequences {
@@ -116,7 +160,8 @@ struct fsck {
 	struct journal_where where;   /* the journal's directory */
 	enum err no_journal;          /* why it is not looked at; ERR_OK = it is */
 	struct writer line;
-	bool bad;                         /* something is not served */
+	bool bad;          /* something is not served */
+	bool ends_unknown; /* record or journal could not be read whole: nothing is judged torn */
 	uint64_t bytes_done, bytes_total; /* of segment files */
 	uint64_t partitions, segments, frames_read, bytes, findings;
 	/* journal */

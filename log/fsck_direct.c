@@ -91,6 +91,10 @@ enum err fsck_direct(struct fsck *f, uint64_t number, bool *ret_holds)
 	io_names_release(&dirs);
 	err_clear();
 	*ret_holds = e != ERR_CORRUPT;
+	if (e == ERR_IO) { /* not to be known: it is not called torn, and the walk tells of it */
+		f->ends_unknown = true;
+		return ERR_OK;
+	}
 	if (e != ERR_CORRUPT)
 		return e;
 	forget(f, number);

@@ -53,10 +53,21 @@ static enum err read_slot(struct fsck *f, unsigned slot)
 	char path[LOG_PATH_MAX], name[16];
 	struct checkpoint_record r;
 	TRY(fsck_journal_path(f, path, checkpoint_file_name(slot, name)));
-	enum err err = checkpoint_read(f->io, path, &r);
+	enum err err;
+	int tries = 0;
+	do
+		err = checkpoint_read(f->io, path, &r);
+	while (fsck_again(path, err, tries++));
+	if (err == ERR_IO) { /* it may have been the newer one */
+		fsck_find(f, ERR_NO_JOURNAL,
+		    "what=checkpoint file=journal/%s reason=\"" FSCK_UNREAD "\"", name);
+		f->ends_unknown = true;
+		err_clear();
+		return ERR_OK;
+	}
 	if (err == ERR_NEWER_FORMAT)
 		fsck_find(f, err, "file=journal/%s", name);
-	if (err == ERR_IO || err == ERR_NOMEM || err == ERR_NEWER_FORMAT)
+	if (err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_CORRUPT)
 		return err;
 	if (err != ERR_OK) {
 		err_clear(); /* torn while it was written: the other one holds */
@@ -189,6 +200,22 @@ static int image_order(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
+static void read_nothing(void *ctx, uint64_t pos, uint64_t len)
+{
+	(void)ctx;
+	(void)pos;
+	(void)len; /* zeros then, which do not verify */
+}
+
+static enum err read_journal(struct fsck *f, unsigned file, uint8_t *to, size_t len, uint64_t pos)
+{
+	static const struct around around = {read_nothing, NULL};
+	const struct around_read from = {f->io, f->journal_fd[file], pos};
+	size_t got;
+	TRY(around_pread(&around, &from, to, len, &got));
+	return got == len ? ERR_OK : err_note(ERR_EOF, "journal file %u became shorter", file);
+}
+
 enum err fsck_overlay(struct fsck *f, const struct fsck_image *place, uint8_t *buf, bool *ret_any)
 {
 	uint32_t place_end = place->pos + place->len;
@@ -200,8 +227,8 @@ enum err fsck_overlay(struct fsck *f, const struct fsck_image *place, uint8_t *b
 		if (m->segment != place->segment ||
 		    memcmp(&m->key, &place->key, sizeof(m->key)) != 0 || from >= to)
 			continue;
-		TRY(io_pread_all(f->io, f->journal_fd[m->file], buf + (from - place->pos),
-		    to - from, m->file_pos + (from - m->pos)));
+		TRY(read_journal(f, m->file, buf + (from - place->pos), to - from,
+		    m->file_pos + (from - m->pos)));
 		*ret_any = true;
 	}
 	return ERR_OK;
@@ -217,7 +244,7 @@ enum err fsck_journal_frame(
 	uint8_t *at = writer_reserve(out, place->len);
 	if (!at)
 		return out->err;
-	TRY(io_pread_all(f->io, f->journal_fd[place->file], at, place->len, place->file_pos));
+	TRY(read_journal(f, place->file, at, place->len, place->file_pos));
 	bool good = frame_decode(at, seed, &frame) == ERR_OK &&
 	            frame.length == place->len - FRAME_HEADER_BYTES &&
 	            frame_check_body(
@@ -265,16 +292,28 @@ static enum err read_file(struct fsck *f, unsigned file, struct entries *es)
 	char path[LOG_PATH_MAX], name[16];
 	struct journal_iter it;
 	TRY(fsck_journal_path(f, path, journal_file_name(file, name)));
-	enum err err = journal_iter_open(&it, f->io, path, 0);
-	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_NEWER_FORMAT) {
+	enum err err;
+	int tries = 0;
+	do
+		err = journal_iter_open(&it, f->io, path, 0);
+	while (fsck_again(path, err, tries++));
+	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_NEWER_FORMAT ||
+	    err == ERR_IO) {
 		fsck_find(f, err == ERR_NEWER_FORMAT ? err : ERR_NO_JOURNAL,
-		    "file=journal/%s reason=\"%s\"", name, err_chain());
+		    "file=journal/%s reason=\"%s\"", name,
+		    err == ERR_IO ? FSCK_UNREAD : err_chain());
+		f->ends_unknown |= err == ERR_IO;
 		err_clear();
 		return ERR_OK;
 	}
 	TRY(err);
+	struct fsck_unread unread;
+	fsck_unread_init(&unread, f, ERR_JOURNAL_ROT, "file=journal/%s", name);
+	it.around = &unread.around;
 	it.check_from = f->record_found ? f->record.header.number + 1 : 0;
 	err = read_entries(f, &it, file, es);
+	f->ends_unknown |= unread.count > 0;
+	fsck_unread_release(&unread);
 	journal_iter_release(&it);
 	TRY(err);
 	return io_open(f->io, path, IO_READONLY, &f->journal_fd[file]);
@@ -302,7 +341,7 @@ static uint64_t first_torn(const struct entries *es)
 
 static void judge(struct fsck *f, struct entries *es)
 {
-	uint64_t expect = f->record_found ? f->record.header.number + 1 : 0;
+	uint64_t expect = f->record_found && !f->ends_unknown ? f->record.header.number + 1 : 0;
 	if (es->count > 0)
 		qsort(es->entry, es->count, sizeof(es->entry[0]), entry_order);
 	uint64_t torn_from = first_torn(es);

@@ -38,9 +38,10 @@ struct chain {
 	struct bytes index; /* the file, len 0 = none */
 	size_t index_at;
 	struct index_header index_header;
-	bool index_bad;
+	bool index_bad, index_unread;
 	int64_t max_ms;
 	uint64_t entries;
+	struct fsck_unread unread;
 };
 
 #define AT_FMT    "partition=%s segment=%lld pos=%u"
@@ -60,11 +61,11 @@ static enum err index_load(struct chain *c, const char *log_path, bool sealed)
 	size_t len = strlen(log_path);
 	memcpy(path, log_path, len + 1);
 	memcpy(path + len - 4, ".idx", 4);
-	c->index_bad = false;
+	c->index_bad = c->index_unread = false;
 	c->index_at = INDEX_HEADER_BYTES;
 	c->entries = 0;
 	c->max_ms = -1;
-	enum err err = io_read_file(c->f->io, path, SEGMENT_BYTES_MAX, &c->index);
+	enum err err = fsck_read_file(c->f->io, path, SEGMENT_BYTES_MAX, &c->index);
 	if (err == ERR_NOT_FOUND) {
 		err_clear();
 		if (sealed)
@@ -73,7 +74,9 @@ static enum err index_load(struct chain *c, const char *log_path, bool sealed)
 			    (long long)c->base);
 		return ERR_OK;
 	}
-	TRY(err);
+	c->index_unread = err == ERR_IO; /* it is made again */
+	if (!c->index_unread)
+		TRY(err);
 	bool good = c->index.len >= INDEX_HEADER_BYTES &&
 	            index_header_decode(c->index.ptr, &c->index_header) == ERR_OK &&
 	            c->index_header.base_offset == c->base &&
@@ -129,40 +132,56 @@ static bool index_next(struct chain *c, uint32_t pos)
 	return false;
 }
 
+/* Of all entries; another one than the header's when they cannot be read. */
+static enum err index_hash(struct chain *c, const char *path, uint64_t *ret_hash)
+{
+	enum err err;
+	int fd, tries = 0;
+	TRY(io_open(c->f->io, path, IO_READONLY, &fd));
+	do
+		err = index_file_hash(c->f->io, fd, c->index_header.count, ret_hash);
+	while (fsck_again(path, err, tries++));
+	enum err closed = io_close(c->f->io, fd);
+	c->index_unread = err == ERR_IO;
+	if (err == ERR_EOF || err == ERR_IO) {
+		/* EOF: its header was durable, its last entries were not */
+		err_clear();
+		*ret_hash = ~c->index_header.entries_hash;
+		return closed;
+	}
+	return err == ERR_OK ? closed : err;
+}
+
 static enum err index_finish(struct chain *c, const char *log_path)
 {
 	const struct index_header *h = &c->index_header;
 	char path[LOG_PATH_MAX];
 	size_t len = strlen(log_path);
-	if (c->index.len == 0)
-		return ERR_OK;
-	if (!c->index_bad && (h->flags & INDEX_SEALED) && !c->damaged) {
-		uint64_t hash = 0;
-		int fd;
-		memcpy(path, log_path, len + 1);
-		memcpy(path + len - 4, ".idx", 4);
-		c->index_bad = h->count != c->entries || h->segment_bytes != c->file_bytes ||
-		               (h->end_offset != 0 && h->end_offset != c->next_offset);
-		TRY(io_open(c->f->io, path, IO_READONLY, &fd));
-		enum err err =
-		    c->index_bad ? ERR_OK : index_file_hash(c->f->io, fd, h->count, &hash);
-		enum err closed = io_close(c->f->io, fd);
-		c->index_bad = c->index_bad || err == ERR_EOF || hash != h->entries_hash;
-		if (err == ERR_EOF) /* cut: its header was durable, its last entries were not */
-			err_clear();
-		else
-			TRY(err);
-		TRY(closed);
-	}
-	if (!c->index_bad)
+	if (c->index.len == 0 && !c->index_unread)
 		return ERR_OK;
 	memcpy(path, log_path, len + 1);
 	memcpy(path + len - 4, ".idx", 4);
+	if (!c->index_bad && (h->flags & INDEX_SEALED) && !c->damaged) {
+		uint64_t hash = 0;
+		c->index_bad = h->count != c->entries || h->segment_bytes != c->file_bytes ||
+		               (h->end_offset != 0 && h->end_offset != c->next_offset);
+		if (!c->index_bad)
+			TRY(index_hash(c, path, &hash));
+		c->index_bad = c->index_bad || hash != h->entries_hash;
+	}
+	if (!c->index_bad)
+		return ERR_OK;
 	bool remove = c->f->options.repair_caches && !c->damaged;
-	fsck_find(c->f, ERR_REBUILT,
-	    "partition=%s segment=%lld file=idx reason=\"does not match the segment\" action=%s",
-	    c->dir, (long long)c->base, remove ? "removed" : "next_start");
+	fsck_find(c->f, ERR_REBUILT, "partition=%s segment=%lld file=idx reason=\"%s\" action=%s",
+	    c->dir, (long long)c->base,
+	    c->index_unread ? FSCK_UNREAD : "does not match the segment",
+	    remove ? "removed" : "next_start");
 	return remove ? io_unlink(c->f->io, path) : ERR_OK;
+}
+
+static bool reads_all(const struct fsck *f)
+{
+	return f->sink && f->sink->reads_all;
 }
 
 /* ---- one frame ------------------------------------------------------------------------------- */
@@ -313,7 +332,8 @@ static enum err read_with_images(struct chain *c, size_t len, bool *ret_any)
 	if (!at)
 		return c->buf.err;
 	memset(at, 0, len);
-	TRY(io_pread(c->f->io, c->walk.fd, at, len, c->pos, &have));
+	const struct around_read from = {c->f->io, c->walk.fd, c->pos};
+	TRY(around_pread(&c->unread.around, &from, at, len, &have));
 	return fsck_overlay(c->f, &place, at, ret_any);
 }
 
@@ -368,14 +388,25 @@ static bool behind_end(const struct chain *c)
 	       (c->base == c->end->segment && c->pos >= c->end->segment_end);
 }
 
+static void tail_unread(void *ctx, uint64_t pos, uint64_t len)
+{
+	(void)pos;
+	(void)len;
+	*(bool *)ctx = true;
+}
+
+/* Room made ahead is zeros; what cannot be read may be anything, and was nobody's. */
 static enum err tail(struct chain *c)
 {
 	uint8_t buf[4096];
 	size_t len;
+	bool unread = false;
+	const struct around around = {tail_unread, &unread};
 	for (uint64_t at = c->pos; at < c->file_bytes; at += len) {
-		TRY(io_pread(c->f->io, c->walk.fd, buf, sizeof(buf), at, &len));
+		const struct around_read from = {c->f->io, c->walk.fd, at};
+		TRY(around_pread(&around, &from, buf, sizeof(buf), &len));
 		size_t zero = 0;
-		while (zero < len && buf[zero] == 0)
+		while (zero < len && buf[zero] == 0 && !unread)
 			zero++;
 		if (zero == len && len > 0)
 			continue; /* room made ahead */
@@ -394,7 +425,8 @@ static enum err tail(struct chain *c)
 static bool unknown_end(struct chain *c, enum err *ret_err)
 {
 	uint32_t pos = c->pos;
-	if (c->sealed || index_next(c, pos)) {
+	if (c->sealed || index_next(c, pos) ||
+	    fsck_unread_has(&c->unread, pos, pos + FRAME_HEADER_BYTES)) {
 		c->pos = pos;
 		return false;
 	}
@@ -402,6 +434,25 @@ static bool unknown_end(struct chain *c, enum err *ret_err)
 	*ret_err = tail(c);
 	c->file_bytes = pos;
 	return true;
+}
+
+/* Where the walk goes on when only the checksum of a frame's header can say it. */
+static enum err scan_next(struct chain *c, bool *ret_more)
+{
+	uint64_t end = c->file_bytes, pos;
+	if (c->end && c->base == c->end->segment && c->end->segment_end < end)
+		end = c->end->segment_end;
+	const struct fsck_scan scan = {c->f->io, c->walk.fd, c->walk.seed, end, &c->unread.around};
+	enum err err = fsck_next_frame(&scan, (uint64_t)c->pos + 1, &pos);
+	*ret_more = err == ERR_OK;
+	if (err == ERR_NOT_FOUND) {
+		err_clear();
+		return ERR_OK;
+	}
+	TRY(err);
+	c->pos = (uint32_t)pos;
+	c->index_at = c->index.len; /* it says nothing of what is behind */
+	return ERR_OK;
 }
 
 /*
@@ -421,7 +472,9 @@ static enum err bad_place(struct chain *c, const struct frame *frame, bool *ret_
 		return ERR_OK;
 	}
 	if (frame) {
-		static const char fault[] = "body checksum does not verify";
+		bool unread = fsck_unread_has(
+		    &c->unread, c->pos, (uint64_t)c->pos + FRAME_HEADER_BYTES + frame->length);
+		const char *fault = unread ? FSCK_UNREAD : "body checksum does not verify";
 		damaged(c, frame, fault);
 		TRY(show(c, frame, (struct bytes){NULL, 0}, fault));
 		TRY(fsck_sequence(c->f, c->dir, frame->sequence));
@@ -431,11 +484,12 @@ static enum err bad_place(struct chain *c, const struct frame *frame, bool *ret_
 	}
 	if (!c->end && unknown_end(c, &err))
 		return err;
-	damaged(c, NULL, "frame header does not verify");
+	bool unread = fsck_unread_has(&c->unread, c->pos, (uint64_t)c->pos + FRAME_HEADER_BYTES);
+	damaged(c, NULL, unread ? FSCK_UNREAD : "frame header does not verify");
 	c->link_known = false;
 	c->next_offset = -1;
 	*ret_more = index_next(c, c->pos);
-	return ERR_OK;
+	return *ret_more ? ERR_OK : scan_next(c, ret_more);
 }
 
 static enum err read_frames(struct chain *c)
@@ -466,11 +520,17 @@ static enum err read_frames(struct chain *c)
 	return ERR_OK;
 }
 
+/* Every frame that verifies counts: what the ends are cannot be known. */
+static bool takes_all(const struct fsck *f)
+{
+	return f->ends_unknown || (f->sink && f->sink->ends_unknown);
+}
+
 /* Frames that never came into the file, as far as the journal has them. */
 static enum err read_missing(struct chain *c)
 {
 	enum err err = ERR_OK;
-	bool unknown = c->f->sink && c->f->sink->ends_unknown;
+	bool unknown = takes_all(c->f);
 	while ((c->end || unknown) && !behind_end(c) && err == ERR_OK)
 		err = take_from_journal(c);
 	if (err != ERR_NOT_FOUND)
@@ -553,12 +613,19 @@ static enum err read_segment(
 	c->walk.check_body = true;
 	c->walk.holes = true;
 	c->walk.want_pads = true;
+	c->walk.around = reads_all(c->f) ? NULL : &c->unread.around;
+	fsck_unread_init(
+	    &c->unread, c->f, ERR_DAMAGED, "partition=%s segment=%lld", c->dir, (long long)c->base);
+	if (c->end && c->base == c->end->segment)
+		c->unread.limit = c->end->segment_end;
 	enum err err = read_frames(c);
 	if (err == ERR_OK && behind_end(c))
 		err = tail(c);
 	if (err == ERR_OK)
 		err = read_missing(c);
 	segment_walk_release(&c->walk);
+	c->damaged |= c->unread.count > 0;
+	fsck_unread_release(&c->unread);
 	check_rewrite(c);
 	if (err == ERR_OK)
 		err = index_finish(c, path);
@@ -574,15 +641,21 @@ static enum err check_snap(
 	struct bytes file;
 	struct snap_header h;
 	TRY(fsck_path(f, path, "topics/%s/%s", dir, name));
-	TRY(io_read_file(f->io, path, snap_bytes_max(), &file));
-	enum err err = snap_decode(file, NULL, NULL, &h);
-	mem_free((void *)(uintptr_t)file.ptr);
+	enum err err = fsck_read_file(f->io, path, snap_bytes_max(), &file);
+	if (err == ERR_OK) {
+		err = snap_decode(file, NULL, NULL, &h);
+		mem_free((void *)(uintptr_t)file.ptr);
+	} else if (err != ERR_IO) {
+		return err;
+	}
 	bool good = err == ERR_OK && log_uuid_equal(h.topic_id, key.topic_id) &&
 	            h.partition == key.partition;
 	if (good || err == ERR_NEWER_FORMAT)
 		return err;
 	fsck_find(f, ERR_REBUILT, "partition=%s file=%s reason=\"%s\" action=%s", dir, name,
-	    err == ERR_OK ? "of another partition" : err_chain(),
+	    err == ERR_OK   ? "of another partition"
+	    : err == ERR_IO ? FSCK_UNREAD
+	                    : err_chain(),
 	    f->options.repair_caches ? "removed" : "next_start");
 	err_clear();
 	return f->options.repair_caches ? io_unlink(f->io, path) : ERR_OK;
@@ -617,7 +690,7 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 	TRY(fsck_log_start(c->f, c->key, &c->log_start));
 	c->f->sequences.deleted |= c->log_start > 0;
 	static const struct fsck_end nothing;
-	if (c->f->sink && c->f->sink->ends_unknown)
+	if (takes_all(c->f))
 		c->end = NULL;
 	else if (!c->end && c->f->record_found)
 		c->end = &nothing; /* checkpoint and journal know of no frame: all is torn */
@@ -635,6 +708,21 @@ static enum err is_unborn(
 	return ERR_OK;
 }
 
+/* *ret_fd -1: it does not open. */
+static enum err open_segment(
+    struct io *io, const char *path, char *topic, int *ret_fd, struct segment_header *ret_header)
+{
+	enum err err;
+	int tries = 0;
+	*ret_fd = -1;
+	do {
+		err = *ret_fd < 0 ? io_open(io, path, IO_READONLY, ret_fd) : ERR_OK;
+		if (err == ERR_OK)
+			err = segment_file_header(io, *ret_fd, topic, ret_header);
+	} while (fsck_again(path, err, tries++));
+	return err;
+}
+
 /* One .log file of a partition's directory. */
 static enum err check_file(
     struct chain *c, const char *name, const struct generation_file *file, bool sealed)
@@ -644,9 +732,10 @@ static enum err check_file(
 	struct segment_header h;
 	int fd;
 	TRY(fsck_path(c->f, path, "topics/%s/%s", c->dir, name));
-	TRY(io_open(c->f->io, path, IO_READONLY, &fd));
-	enum err err = segment_file_header(c->f->io, fd, topic, &h);
+	enum err err = open_segment(c->f->io, path, topic, &fd, &h);
 	const char *fault = err == ERR_CORRUPT ? err_chain() : NULL;
+	if (err == ERR_IO && !reads_all(c->f))
+		fault = FSCK_UNREAD;
 	if (err == ERR_OK && h.base_offset != base)
 		fault = "the header has another base offset";
 	if (err == ERR_OK && file->generation > 0 && h.generation != file->generation)
@@ -671,7 +760,7 @@ static enum err check_file(
 		if (err == ERR_OK)
 			err = read_segment(c, fd, path, &h, sealed);
 	}
-	enum err closed = io_close(c->f->io, fd);
+	enum err closed = fd >= 0 ? io_close(c->f->io, fd) : ERR_OK;
 	return err == ERR_OK ? closed : err;
 }
 
@@ -715,7 +804,17 @@ static enum err check_directory(struct fsck *f, const char *dir)
 	TRY(io_stat(f->io, path, &stat));
 	if (!stat.is_directory)
 		return ERR_OK;
-	TRY(io_list(f->io, path, &names));
+	enum err listed;
+	int tries = 0;
+	do
+		listed = io_list(f->io, path, &names);
+	while (fsck_again(path, listed, tries++));
+	if (listed == ERR_IO && !reads_all(f)) {
+		fsck_find(f, ERR_DAMAGED, "partition=%s reason=\"" FSCK_UNREAD "\"", dir);
+		err_clear();
+		return ERR_OK;
+	}
+	TRY(listed);
 	writer_init(&c.buf, BATCH_BYTES_MAX + FRAME_HEADER_BYTES);
 	enum err err = check_files(&c, &names);
 	index_drop(&c);

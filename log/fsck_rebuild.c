@@ -103,6 +103,7 @@ static enum err rebuild_journal(void *ctx, struct fsck *f)
 		    f->where.dir);
 	for (unsigned i = 0; i < JOURNAL_FILES; i++)
 		whole = whole && f->journal_fd[i] >= 0;
+	whole = whole && !f->ends_unknown;
 	if (whole)
 		return err_note(
 		    ERR_REFUSED, "%s: journal and checkpoint record can be read", f->data_dir);
@@ -129,8 +130,9 @@ static enum err segment_path(
 	TRY(fsck_path(r->f, buf, "topics/%s/%s", dir,
 	    segment_name_of(h->base_offset, h->generation, ".log", name)));
 	struct io_stat stat;
-	if (io_stat(r->f->io, buf, &stat) == ERR_OK)
-		return ERR_OK;
+	enum err err = io_stat(r->f->io, buf, &stat);
+	if (err != ERR_NOT_FOUND)
+		return err;
 	err_clear();
 	return fsck_path(
 	    r->f, buf, "topics/%s/%s", dir, segment_name(h->base_offset, ".log", name));
@@ -332,7 +334,7 @@ static enum err rebuild_finish(void *ctx, struct fsck *f)
 	TRY(keep_old(r));
 	TRY(io_mkdir_all(f->io, f->where.dir));
 	TRY(journal_where_note(f->io, f->data_dir, &f->where));
-	TRY(offline_journal_make(f->io, f->where.dir, 0));
+	TRY(offline_journal_make(f->io, f->where.dir, f->options.journal_bytes));
 	TRY(offline_record_write(f->io, f->where.dir, &r->record));
 	say(r, missing);
 	return f->bad ? err_note(ERR_CORRUPT, "%s: not everything is served", f->data_dir) : ERR_OK;
@@ -351,6 +353,7 @@ enum err log_rebuild_journal(struct io *io, const char *data_dir,
 	    .partition_end = rebuild_partition_end,
 	    .finish = rebuild_finish,
 	    .ends_unknown = true,
+	    .reads_all = true, /* the new record leaves out what was not seen */
 	};
 	txns_init(&r.txns);
 	enum err err = fsck_walk(io, data_dir, options, &sink, print, ctx);

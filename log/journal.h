@@ -22,6 +22,7 @@
  *      at a flush)
  *   J4 behind each entry there is room for its copy, so that recovery never meets a full journal
  */
+#include "log/around.h"
 #include "log/frame.h"
 
 enum {
@@ -112,6 +113,7 @@ struct journal_iter {
 	uint8_t *buf;        /* window on the file from buf_pos on */
 	size_t capacity, len;
 	uint64_t buf_pos;
+	const struct around *around; /* set after opening; NULL = what cannot be read is an error */
 };
 struct journal_found {
 	struct journal_entry entry;

@@ -92,7 +92,8 @@ static enum err iter_window(
 		}
 		it->buf_pos = pos;
 		it->len = 0;
-		TRY(io_pread(it->io, it->fd, it->buf, it->capacity, pos, &it->len));
+		const struct around_read from = {it->io, it->fd, pos};
+		TRY(around_pread(it->around, &from, it->buf, it->capacity, &it->len));
 		if (it->len < len) {
 			*ret_whole = false;
 			return ERR_OK;

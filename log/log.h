@@ -569,6 +569,7 @@ struct log_fsck_options {
 	bool repair_caches;      /* rebuild .idx and .snap that are bad */
 	bool json;               /* lines are JSON objects */
 	const char *journal_dir; /* by configuration; NULL = as the data directory says */
+	uint64_t journal_bytes;  /* of the one that a salvage or rebuild makes; 0 = default */
 	/* called now and then, may be NULL: bytes of segments read, and of all */
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);
 	void *progress_ctx;

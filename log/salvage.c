@@ -199,13 +199,20 @@ static enum err copy_snap(struct salvage *s, const char *name, int64_t base)
 	struct bytes file;
 	struct io_stat stat;
 	snprintf(to, sizeof(to), "%s/%s", s->part.dir, segment_name(base, ".log", segment));
-	if (io_stat(s->f->io, to, &stat) != ERR_OK) {
+	enum err there = io_stat(s->f->io, to, &stat);
+	if (there == ERR_NOT_FOUND) {
 		err_clear(); /* no segment begins here: nobody would read it */
 		return ERR_OK;
 	}
+	TRY(there);
 	snprintf(to, sizeof(to), "%s/%s", s->part.dir, name);
 	TRY(fsck_path(s->f, from, "topics/%s/%s", s->dir, name));
-	TRY(io_read_file(s->f->io, from, snap_bytes_max(), &file));
+	enum err read = fsck_read_file(s->f->io, from, snap_bytes_max(), &file);
+	if (read == ERR_IO) {
+		err_clear(); /* the walk has told */
+		return ERR_OK;
+	}
+	TRY(read);
 	bool good = snap_decode(file, NULL, NULL, &h) == ERR_OK &&
 	            log_uuid_equal(h.topic_id, s->part.key.topic_id) &&
 	            h.partition == s->part.key.partition && h.offset <= s->part.next_offset;
@@ -341,6 +348,7 @@ enum err log_salvage(struct io *io, const char *data_dir, const char *out_dir,
 	if (!s)
 		return ERR_NOMEM;
 	s->out = out_dir;
+	s->journal_bytes = options->journal_bytes;
 	const struct fsck_sink sink = {
 	    .ctx = s,
 	    .begin = make_out,

@@ -11,6 +11,7 @@
  * `size` moves when a round is complete: bytes below it are in the file, verified by their
  * checksums, and for synced topics durable. Owner: its partition.
  */
+#include "log/around.h"
 #include "log/descriptor.h"
 #include "log/index.h"
 
@@ -113,7 +114,8 @@ struct segment_walk {
 	uint8_t *buf;
 	size_t capacity, len; /* bytes of the file from buf_pos on */
 	uint32_t buf_pos;
-	size_t read_bytes; /* size of a read */
+	size_t read_bytes;           /* size of a read */
+	const struct around *around; /* NULL: what cannot be read is the error of the walk */
 };
 /* read_bytes 0 = 1 MiB. */
 void segment_walk_init(

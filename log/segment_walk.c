@@ -60,7 +60,8 @@ static enum err walk_need(struct segment_walk *w, size_t len, const uint8_t **re
 		}
 		w->buf_pos = w->pos;
 		w->len = 0;
-		TRY(io_pread(w->io, w->fd, w->buf, want, w->pos, &w->len));
+		const struct around_read from = {w->io, w->fd, w->pos};
+		TRY(around_pread(w->around, &from, w->buf, want, &w->len));
 		if (w->len < len)
 			return err_note(ERR_CORRUPT, "segment ends at %llu, in the frame at %u",
 			    (unsigned long long)w->buf_pos + w->len, w->pos);

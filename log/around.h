@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Reading a file of which parts cannot be read: what offline tools do, which are to go on behind a
+ * bad sector. A server does not: there a read that fails is the error of who asked.
+ *
+ * A read that fails is made again block by block. What cannot be read then is told, and is zeros in
+ * the buffer: those verify nowhere. [any thread]
+ */
+#include "log/base/base.h"
+
+struct around {
+	/* Nothing could be read of [pos, pos + len). */
+	void (*unread)(void *ctx, uint64_t pos, uint64_t len);
+	void *ctx;
+};
+/* io, file and place of a read. */
+struct around_read {
+	struct io *io;
+	int fd;
+	uint64_t pos;
+};
+/*
+ * As io_pread; `around` NULL: the same as that. ERR_IO only where the file's length is not to be
+ * had.
+ */
+MUST_USE enum err around_pread(const struct around *around, const struct around_read *from,
+    void *buf, size_t len, size_t *ret_len);

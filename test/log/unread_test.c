@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log/journal.h"
+#include "test/lib/bad_sectors.h"
+#include "test/lib/log_files.h"
+#include "test/lib/log_server.h"
+#include "test/lib/tempdir.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * fsck and salvage on a disk that does not read in places: topic `t` of one partition in four
+ * segments of 8,000-byte records, and `u`. What can be read is judged and comes out.
+ */
+static struct log_server server, copy;
+static struct log_files files;
+static char lines[1 << 16];
+static char *out_parent;
+static struct log_salvage_result result;
+enum { RECORDS = 24, VALUE_BYTES = 8000, BLOCK = 4096 };
+
+static void collect(void *ctx, struct str line)
+{
+	(void)ctx;
+	size_t len = strlen(lines);
+	assert_true(len + line.len + 2 < sizeof(lines));
+	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
+}
+
+static enum err fsck(void)
+{
+	const struct log_fsck_options options = {0};
+	lines[0] = '\0';
+	err_clear();
+	return log_fsck(server.io, server.dir, &options, collect, NULL);
+}
+
+static enum err salvage(void)
+{
+	static char path[4096];
+	const struct log_fsck_options options = {.journal_bytes = JOURNAL_BYTES_MIN};
+	snprintf(path, sizeof(path), "%s/out", out_parent);
+	lines[0] = '\0';
+	err_clear();
+	enum err e = log_salvage(server.io, server.dir, path, &options, collect, NULL, &result);
+	tempdir_remove(copy.dir);
+	copy.dir = strdup(path);
+	copy.options.data_dir = copy.dir;
+	return e;
+}
+
+static void says(const char *text)
+{
+	if (!strstr(lines, text))
+		fail_msg("no \"%s\" in:\n%s", text, lines);
+}
+
+static void says_not(const char *text)
+{
+	if (strstr(lines, text))
+		fail_msg("\"%s\" in:\n%s", text, lines);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", NULL};
+	char value[VALUE_BYTES];
+	log_server_init(&server);
+	log_server_init(&copy);
+	out_parent = tempdir_new();
+	log_server_create(&server, "t", 1, configs);
+	log_server_create(&server, "u", 2, NULL);
+	for (int i = 0; i < RECORDS; i++) {
+		memset(value, 'a' + i, sizeof(value));
+		value[sizeof(value) - 1] = '\0';
+		log_server_append(&server, "t", 0, value);
+	}
+	log_server_append(&server, "u", 1, "one");
+	log_server_close(&server);
+	files = (struct log_files){server.io, server.dir};
+	bad_sectors_install(server.io, server.dir);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	bad_sectors_remove(server.io);
+	log_server_release(&server);
+	log_server_release(&copy);
+	tempdir_remove(out_parent);
+	err_clear();
+	return 0;
+}
+
+/* File name of the nth segment of t-0, and its first offset. */
+static const char *segment(size_t n, const char *suffix, int64_t *ret_base)
+{
+	*ret_base = log_files_base(&files, "t-0", n);
+	return log_files_segment("t-0", *ret_base, suffix);
+}
+
+/* What came out is served: every record but [from, to). */
+static void served_but(int64_t from, int64_t to)
+{
+	log_server_open(&copy);
+	for (int64_t offset = 0; offset < RECORDS; offset++) {
+		const char *value = log_server_read(&copy, "t", 0, offset);
+		if (offset >= from && offset < to)
+			continue;
+		assert_non_null(value);
+		assert_int_equal(value[0], 'a' + offset);
+	}
+	assert_string_equal(log_server_read(&copy, "u", 1, 0), "one");
+	assert_int_equal(log_server_append(&copy, "t", 0, "more"), RECORDS);
+	log_server_close(&copy);
+}
+
+/* The third record of a segment has a bad sector in its middle: it alone is lost. */
+static void a_bad_sector_costs_the_records_in_it(void **state)
+{
+	(void)state;
+	int64_t base;
+	char text[160];
+	const char *name = segment(1, ".log", &base);
+	bad_sectors_add(name, 5 * BLOCK + 100, 5 * BLOCK + 200);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	snprintf(text, sizeof(text),
+	    "verdict=DAMAGED partition=t-0 segment=%lld pos=%d bytes=%d reason=\"cannot be read\"",
+	    (long long)base, 5 * BLOCK, BLOCK);
+	says(text);
+	snprintf(text, sizeof(text),
+	    " first_offset=%lld last_offset=%lld reason=\"cannot be read\"", (long long)base + 2,
+	    (long long)base + 2);
+	says(text);
+	says(" findings=2");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, 1);
+	served_but(base + 2, base + 3);
+}
+
+/* It takes a frame's header, in a sealed segment: the index says where the next one is. */
+static void behind_a_header_the_index_leads_on(void **state)
+{
+	(void)state;
+	int64_t base;
+	const char *name = segment(2, ".log", &base);
+	bad_sectors_add(name, BLOCK, BLOCK + 1); /* the first frame */
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	says("reason=\"cannot be read\"");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, 1);
+	served_but(base, base + 1);
+}
+
+/* The index does not read either: the next header that verifies is looked for. */
+static void without_an_index_the_next_header_is_looked_for(void **state)
+{
+	(void)state;
+	int64_t base;
+	char log[300];
+	snprintf(log, sizeof(log), "%s", segment(2, ".log", &base));
+	bad_sectors_add(log, BLOCK, BLOCK + 1);
+	bad_sectors_add(segment(2, ".idx", &base), 0, UINT64_MAX);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	says("verdict=REBUILT");
+	says("file=idx reason=\"cannot be read\"");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, 1);
+	served_but(base, base + 1);
+}
+
+/* The last segment, whose index is not written to its end. */
+static void behind_a_bad_sector_of_the_last_segment_it_goes_on(void **state)
+{
+	(void)state;
+	int64_t base;
+	size_t last = 0;
+	while (log_files_exist(&files, log_files_segment("t-0", 8 * (int64_t)(last + 1), ".log")))
+		last++;
+	const char *name = segment(last, ".log", &base);
+	log_files_unlink(&files, log_files_segment("t-0", base, ".idx"));
+	bad_sectors_add(name, BLOCK, BLOCK + 1);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, 1);
+	served_but(base, base + 1);
+}
+
+/* Several at once, one of them over the header of a segment. */
+static void every_place_that_does_not_read_is_told(void **state)
+{
+	(void)state;
+	int64_t base, end;
+	char text[160];
+	bad_sectors_add(segment(0, ".log", &base), 2 * BLOCK, 2 * BLOCK + 1);
+	bad_sectors_add(segment(2, ".log", &base), 5 * BLOCK, 8 * BLOCK);
+	const char *name = segment(1, ".log", &base);
+	bad_sectors_add(name, 0, BLOCK);
+	(void)segment(2, ".log", &end);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	snprintf(text, sizeof(text),
+	    "verdict=DAMAGED partition=t-0 segment=%lld reason=\"cannot be read\"",
+	    (long long)base);
+	says(text);
+	says(" bytes=4096 reason=\"cannot be read\"");
+	says(" bytes=12288 reason=\"cannot be read\"");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_true(result.lost_offsets >= end - base + 2);
+	assert_true(result.frames > 10);
+	log_server_open(&copy);
+	assert_string_equal(log_server_read(&copy, "u", 1, 0), "one");
+	assert_int_equal(log_server_append(&copy, "t", 0, "more"), RECORDS);
+}
+
+/* Nothing of a checkpoint record: which one is newest is not known, so nothing is called torn. */
+static void a_record_that_does_not_read_cuts_nothing(void **state)
+{
+	(void)state;
+	bad_sectors_add("journal/checkpoint-0", 0, UINT64_MAX);
+	bad_sectors_add("journal/checkpoint-1", 0, UINT64_MAX);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	says("verdict=NO_JOURNAL what=checkpoint file=journal/");
+	says("reason=\"cannot be read\"");
+	says_not("TORN");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, 0);
+	served_but(0, 0);
+}
+
+static void a_journal_that_does_not_read_cuts_nothing(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
+		char name[16], path[32];
+		snprintf(path, sizeof(path), "journal/%s", journal_file_name(i, name));
+		bad_sectors_add(path, i == 0 ? 0 : JOURNAL_BLOCK, UINT64_MAX);
+	}
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	says("verdict=NO_JOURNAL file=journal/");
+	says("verdict=JOURNAL_ROT file=journal/");
+	says_not("TORN");
+	says_not("what=missing");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, 0);
+	served_but(0, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(a_bad_sector_costs_the_records_in_it),
+	    TEST(behind_a_header_the_index_leads_on),
+	    TEST(without_an_index_the_next_header_is_looked_for),
+	    TEST(behind_a_bad_sector_of_the_last_segment_it_goes_on),
+	    TEST(every_place_that_does_not_read_is_told),
+	    TEST(a_record_that_does_not_read_cuts_nothing),
+	    TEST(a_journal_that_does_not_read_cuts_nothing),
+	};
+	return cmocka_run_group_tests_name("unread", tests, NULL, NULL);
+}
