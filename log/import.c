@@ -2,11 +2,14 @@
 /*
  * log_import, its steps for one topic, so that a power cut leaves something that can be judged:
  *
- *   1 the log is opened and stopped: it is settled, clean, and has no topic of that name
+ *   1 the log is opened and stopped: it is settled, clean, and has no topic of that name; what
+ *     another import has left is taken away (import.h)
  *   2 segments are written to <data>/import/<topic>-<p>, under the directory's lock
- *   3 a checkpoint record with the partitions and with their sequences as burnt ones; the
- *     directories move to topics/; a record without the burnt ones
- *   4 the log is opened for the topic's row, and again for log starts and leader epochs
+ *   3 a checkpoint record with the partitions and with their sequences as burnt ones; import/state;
+ *     the directories move to topics/; a record without the burnt ones
+ *   4 the log is opened for rows about log starts and leader epochs, then for the topic's: from
+ *     there on there is a topic, and all of it
+ *   5 <data>/import goes
  */
 #include "log/import.h"
 #include "log/fsck.h"
@@ -44,6 +47,7 @@ struct import {
 	int32_t partitions;
 	struct offline_record record;
 	struct journal_where where;
+	struct import_left left;
 	uint64_t sequence, producer_ids;
 	uint64_t batches, bytes, records;
 	int64_t now_ns;
@@ -221,10 +225,7 @@ static enum err open_import(struct import *m)
 {
 	char dir[LOG_PATH_MAX];
 	TRY(path_of(m, dir, "import", NULL));
-	enum err err = io_mkdir(m->io, dir);
-	return err == ERR_EXISTS
-	           ? err_note(err, "%s is left of an import that did not end: remove it", dir)
-	           : err;
+	return io_mkdir(m->io, dir);
 }
 
 /* What is written is about as long as what is read. */
@@ -314,31 +315,16 @@ static enum err move_in(struct import *m)
 	TRY(path_of(m, to, "topics", NULL));
 	TRY(io_fsync_dir(m->io, to));
 	TRY(path_of(m, from, "import", NULL));
-	TRY(io_rmdir(m->io, from));
-	return io_fsync_dir(m->io, m->data_dir);
+	return io_fsync_dir(m->io, from);
 }
 
-/* What step 2 has written is of no use: gone, as far as that goes. */
-static void discard(struct import *m)
+static void close_files(struct import *m)
 {
-	char path[LOG_PATH_MAX];
 	for (size_t i = 0; i < m->count; i++) {
-		struct import_part *p = m->parts[i];
-		struct io_names names;
-		if (!p->open || p->out.dir[0] == '\0' ||
-		    io_list(m->io, p->out.dir, &names) != ERR_OK)
-			continue;
-		for (size_t j = 0; j < names.count; j++) {
-			int n = snprintf(path, sizeof(path), "%s/%s", p->out.dir, names.name[j]);
-			if (n > 0 && n < LOG_PATH_MAX && io_unlink(m->io, path) != ERR_OK)
-				diag(DIAG_WARN, "import_leftover", "path=%s", path);
-		}
-		io_names_release(&names);
-		if (io_rmdir(m->io, p->out.dir) != ERR_OK)
-			diag(DIAG_WARN, "import_leftover", "path=%s", p->out.dir);
+		if (m->parts[i]->open)
+			offline_part_release(&m->parts[i]->out);
+		m->parts[i]->open = false;
 	}
-	if (path_of(m, path, "import", NULL) == ERR_OK && io_rmdir(m->io, path) != ERR_OK)
-		diag(DIAG_WARN, "import_leftover", "path=%s", path);
 }
 
 /* Under the lock: steps 2 and 3. */
@@ -346,6 +332,7 @@ static enum err write_locked(struct import *m)
 {
 	struct checkpoint_header *h = &m->record.record.header;
 	TRY(journal_where_find(m->io, m->data_dir, NULL, &m->where));
+	TRY(import_left_settle(&m->left, m->where.dir));
 	TRY(offline_record_read(m->io, m->where.dir, &m->record));
 	if (!h->clean || h->gap_count >= CHECKPOINT_GAPS_MAX)
 		return err_note(ERR_REFUSED, "%s was not stopped cleanly", m->data_dir);
@@ -359,7 +346,9 @@ static enum err write_locked(struct import *m)
 	enum err err = copy_batches(m);
 	if (err != ERR_OK) {
 		size_t mark = err_mark();
-		discard(m);
+		close_files(m);
+		if (import_left_remove(&m->left) != ERR_OK) /* the next import does it */
+			diag(DIAG_WARN, "import_leftover", "error=\"%s\"", err_chain());
 		err_rewind(mark);
 		return err;
 	}
@@ -369,13 +358,29 @@ static enum err write_locked(struct import *m)
 	if (m->sequence >= first)
 		m->record.record.gaps[h->gap_count++] = (struct checkpoint_gap){first, m->sequence};
 	TRY(offline_record_write(m->io, m->where.dir, &m->record));
+	m->left.id = m->id;
+	memcpy(m->left.topic, m->topic, sizeof(m->topic));
+	m->left.first_sequence = first;
+	m->left.last_sequence = m->sequence;
+	TRY(import_left_note(&m->left));
 	TRY(move_in(m));
 	if (m->sequence >= first)
 		h->gap_count--;
 	return offline_record_write(m->io, m->where.dir, &m->record);
 }
 
-static enum err write_all(struct import *m)
+static enum err settle_locked(struct import *m)
+{
+	TRY(journal_where_find(m->io, m->data_dir, NULL, &m->where));
+	return import_left_settle(&m->left, m->where.dir);
+}
+
+static enum err end_locked(struct import *m)
+{
+	return import_left_remove(&m->left);
+}
+
+static enum err locked(struct import *m, enum err (*fn)(struct import *m))
 {
 	char path[LOG_PATH_MAX];
 	int fd;
@@ -383,7 +388,7 @@ static enum err write_all(struct import *m)
 	TRY(io_open(m->io, path, 0, &fd));
 	enum err err = io_lock(m->io, fd);
 	if (err == ERR_OK)
-		err = write_locked(m);
+		err = fn(m);
 	enum err closed = io_close(m->io, fd);
 	return err == ERR_OK ? closed : err;
 }
@@ -393,6 +398,8 @@ static enum err write_all(struct import *m)
 static enum err check_free(void *ctx, struct log *log)
 {
 	struct import *m = ctx;
+	TRY(import_left_read(m->io, m->data_dir, &m->left));
+	m->left.known = m->left.moved && log_topic_by_id(log, m->left.id);
 	if (log_topic_find(log, str_of(m->topic)))
 		return err_note(ERR_TOPIC_EXISTS, "there is a topic %s", m->topic);
 	if (log_uuid_is_zero(m->id) || log_topic_by_id(log, m->id))
@@ -400,28 +407,26 @@ static enum err check_free(void *ctx, struct log *log)
 	return ERR_OK;
 }
 
-static enum err put_topic(void *ctx, struct log *log)
+/* Its partitions are not there yet, so these are rows like any others. */
+static enum err put_partition(struct import *m, struct log *log, const struct import_part *p)
+{
+	const struct catalog_partition_row row = {.topic_id = m->id,
+	    .partition = p->source.partition,
+	    .log_start = p->out.frames > 0 ? p->source.first_offset : p->log_end,
+	    .leader_epoch = p->leader_epoch};
+	if (row.log_start == 0 && row.leader_epoch == 0)
+		return ERR_OK;
+	return offline_put_early(log, &row);
+}
+
+static enum err put_rows(void *ctx, struct log *log)
 {
 	struct import *m = ctx;
+	for (size_t i = 0; i < m->count; i++)
+		TRY(put_partition(m, log, m->parts[i]));
 	return offline_put_topic(
 	    log, &(struct offline_topic){str_of(m->topic), m->id, m->partitions,
 	             m->options->configs, m->options->config_count});
-}
-
-static enum err put_partitions(void *ctx, struct log *log)
-{
-	struct import *m = ctx;
-	for (size_t i = 0; i < m->count; i++) {
-		const struct import_part *p = m->parts[i];
-		int64_t log_start = p->out.frames > 0 ? p->source.first_offset : p->log_end;
-		if (log_start == 0 && p->leader_epoch == 0)
-			continue;
-		TRY(offline_put_partition(log, &(struct catalog_partition_row){.topic_id = m->id,
-		                                   .partition = p->source.partition,
-		                                   .log_start = log_start,
-		                                   .leader_epoch = p->leader_epoch}));
-	}
-	return ERR_OK;
 }
 
 /* m->parts are found. */
@@ -429,10 +434,17 @@ static enum err import_topic(struct import *m)
 {
 	const struct offline_open open = {
 	    .io = m->io, .data_dir = m->data_dir, .journal_bytes = m->options->journal_bytes};
-	TRY(offline_with_log(&open, check_free, m));
-	TRY(write_all(m));
-	TRY(offline_with_log(&open, put_topic, m));
-	TRY(offline_with_log(&open, put_partitions, m));
+	enum err err = offline_with_log(&open, check_free, m);
+	if (err == ERR_TOPIC_EXISTS && m->left.there && (m->left.known || !m->left.moved)) {
+		size_t mark = err_mark(); /* that import came to its end but for its directory */
+		if (locked(m, settle_locked) != ERR_OK)
+			diag(DIAG_WARN, "import_leftover", "error=\"%s\"", err_chain());
+		err_rewind(mark);
+	}
+	TRY(err);
+	TRY(locked(m, write_locked));
+	TRY(offline_with_log(&open, put_rows, m));
+	TRY(locked(m, end_locked));
 	say(m, ERR_OK,
 	    "action=imported topic=%s partitions=%d batches=%llu records=%llu bytes=%llu", m->topic,
 	    m->partitions, (unsigned long long)m->batches, (unsigned long long)m->records,

@@ -5,6 +5,7 @@
  *
  *   source    the .log files of one partition, batch after batch, checked     import_source.c
  *   import    finds partitions, merges them into one order, writes them       import.c
+ *   left      what one that did not end has left                              import_left.c
  *
  * Batches stay byte for byte, with offset, leader epoch and CRC. Offsets that the Kafka log does
  * not have (compaction, transactions' ends) become HOLE frames. Order between partitions of a
@@ -52,3 +53,30 @@ MUST_USE enum err import_source_next(struct import_source *s);
 /* The small text files beside it; the defaults stay when they are not there. */
 MUST_USE enum err import_read_topic_id(const struct import_source *s, struct log_uuid *ret_id);
 MUST_USE enum err import_read_leader_epoch(const struct import_source *s, uint32_t *ret_epoch);
+
+/*
+ * <data>/import of an import that did not end, whatever ended it: a signal, a full disk, a power
+ * cut. Its topic is there with everything, or not at all; a server starts as if nothing had been.
+ * The next import, of whatever topic, begins by settling it: what was written and belongs to no
+ * topic is taken away, and the sequences of what had moved to topics/ already are named as burnt.
+ * It begins anew: the sequences that it would go on with may have been given to others.
+ */
+struct import_left {
+	struct io *io;
+	const char *data_dir;
+	bool there;
+	bool moved; /* import/state is there; the rest is its content */
+	bool known; /* the catalog has the topic: the import had ended but for this directory */
+	char topic[TOPIC_NAME_MAX + 1];
+	struct log_uuid id;
+	uint64_t first_sequence, last_sequence; /* empty when last < first */
+};
+MUST_USE enum err import_left_read(
+    struct io *io, const char *data_dir, struct import_left *ret_left);
+/* Durable from here on, before anything moves. */
+MUST_USE enum err import_left_note(const struct import_left *left);
+/* Under the lock, of a directory that was stopped cleanly. ERR_EXISTS: there is something else in
+ * it.
+ */
+MUST_USE enum err import_left_settle(const struct import_left *left, const char *journal_dir);
+MUST_USE enum err import_left_remove(const struct import_left *left);

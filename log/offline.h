@@ -117,5 +117,7 @@ struct offline_topic {
 	size_t config_count;
 };
 MUST_USE enum err offline_put_topic(struct log *log, const struct offline_topic *topic);
+/* Log start and leader epoch of a partition whose topic has no row yet: known with it. */
+MUST_USE enum err offline_put_early(struct log *log, const struct catalog_partition_row *row);
 /* One row about a partition that the log has, waiting for it; sets row->done. */
 MUST_USE enum err offline_put_partition(struct log *log, const struct catalog_partition_row *row);

@@ -4,8 +4,6 @@
 #include "log/engine.h"
 #include "log/offline.h"
 
-enum { OFFLINE_POOL_THREADS = 2 };
-
 enum err offline_with_log(
     const struct offline_open *open, enum err (*fn)(void *ctx, struct log *log), void *ctx)
 {
@@ -17,7 +15,7 @@ enum err offline_with_log(
 	};
 	struct loop *loop;
 	struct log *log;
-	TRY(loop_new(open->io, OFFLINE_POOL_THREADS, &loop));
+	TRY(loop_new(open->io, 0, &loop)); /* nothing else is to go on meanwhile */
 	enum err err = log_open(loop, &options, &log);
 	if (err == ERR_OK) {
 		if (fn)
@@ -49,6 +47,25 @@ enum err offline_put_topic(struct log *log, const struct offline_topic *topic)
 	writer_init(&value, 64 * KIB);
 	row_name_write(&key, &name);
 	enum err err = key.err != ERR_OK ? key.err : topic_row(&value, topic);
+	if (err == ERR_OK) {
+		const struct log_row row = {writer_bytes(&key), writer_bytes(&value)};
+		err = log_table_put_wait(log->catalog->table, 0, &row, 1);
+	}
+	writer_release(&key);
+	writer_release(&value);
+	return err;
+}
+
+enum err offline_put_early(struct log *log, const struct catalog_partition_row *partition)
+{
+	struct row_name name = {
+	    .kind = ROW_PARTITION, .id = partition->topic_id, .partition = partition->partition};
+	struct writer key, value;
+	writer_init(&key, KIB);
+	writer_init(&value, KIB);
+	row_name_write(&key, &name);
+	partition_row_write(&value, partition);
+	enum err err = key.err != ERR_OK ? key.err : value.err;
 	if (err == ERR_OK) {
 		const struct log_row row = {writer_bytes(&key), writer_bytes(&value)};
 		err = log_table_put_wait(log->catalog->table, 0, &row, 1);

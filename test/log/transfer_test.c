@@ -289,6 +289,51 @@ static void what_is_no_kafka_directory_is_refused(void **state)
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+static void left(const char *name, const char *text)
+{
+	char path[4200];
+	snprintf(path, sizeof(path), "%s/%s", server.dir, name);
+	assert_int_equal(io_write_file(server.io, path, bytes_of(text, strlen(text))), ERR_OK);
+}
+
+static void left_directory(const char *name)
+{
+	char path[4200];
+	snprintf(path, sizeof(path), "%s/%s", server.dir, name);
+	assert_int_equal(io_mkdir_all(server.io, path), ERR_OK);
+}
+
+/* All moments of it are cut and failed at in test/crash (scripts.c: imports). */
+static void what_an_interrupted_import_left_is_taken_away(void **state)
+{
+	(void)state;
+	struct log_files data = {server.io, server.dir};
+	left_directory("import/golden-0");
+	left("import/golden-0/00000000000000000000.log", "half a segment");
+	assert_int_equal(import(NULL), ERR_OK);
+	assert_false(log_files_exist(&data, "import"));
+	log_server_open(&server);
+	assert_int_equal(log_server_status(&server, "golden", 0).visible_end, GOLDEN_END);
+	log_server_close(&server);
+	left_directory("import"); /* it had come to its end but for the directory */
+	assert_int_equal(import(NULL), ERR_TOPIC_EXISTS);
+	assert_false(log_files_exist(&data, "import"));
+}
+
+static void what_is_no_imports_own_is_left_alone(void **state)
+{
+	(void)state;
+	struct log_files data = {server.io, server.dir};
+	left_directory("import/mine-0");
+	left("import/mine-0/notes.txt", "not a segment");
+	assert_int_equal(import(NULL), ERR_EXISTS);
+	assert_non_null(strstr(err_chain(), "is not of an import: remove it"));
+	assert_true(log_files_exist(&data, "import/mine-0/notes.txt"));
+	log_files_unlink(&data, "import/mine-0/notes.txt");
+	assert_int_equal(import(NULL), ERR_OK);
+	assert_false(log_files_exist(&data, "import"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +346,8 @@ int main(void)
 	    TEST(a_hole_that_no_compaction_leaves_is_refused),
 	    TEST(a_producer_id_that_no_server_gave_is_not_counted),
 	    TEST(what_is_no_kafka_directory_is_refused),
+	    TEST(what_an_interrupted_import_left_is_taken_away),
+	    TEST(what_is_no_imports_own_is_left_alone),
 	};
 	diag_set_level(DIAG_ERROR);
 	return cmocka_run_group_tests_name("transfer", tests, NULL, NULL);
