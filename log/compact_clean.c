@@ -73,6 +73,7 @@ static enum err group_begin(struct compact_job *j)
 	    .first_sequence = first->first_sequence,
 	    .epoch = j->epoch};
 	j->group_end = group_end(j);
+	j->gone_count = 0;
 	const struct compact_input *last = &j->inputs[j->group_end - 1];
 	for (size_t i = j->group; i < j->group_end; i++) {
 		h.rewrite.original_bytes += j->inputs[i].original_bytes;
@@ -158,6 +159,30 @@ static enum err put(
 	    &j->out, f, outcome == BATCH_CHANGED ? writer_bytes(&j->rewriter.out) : batch);
 }
 
+/* The partition forgets its transaction when the group is swapped in; without memory it does not.
+ */
+static void note_gone(struct compact_job *j, struct bytes batch, int64_t offset)
+{
+	struct batch_marker m;
+	if (!batch_marker_read(batch, &m) || m.commit)
+		return;
+	if (j->gone_count == j->gone_capacity) {
+		size_t capacity = j->gone_capacity ? 2 * j->gone_capacity : 64;
+		int64_t *grown = mem_realloc(j->gone, capacity * sizeof(*grown));
+		if (!grown)
+			return;
+		j->gone = grown;
+		j->gone_capacity = capacity;
+	}
+	j->gone[j->gone_count++] = offset;
+}
+
+static enum err leave_out_marker(struct compact_job *j, const struct frame *f, struct bytes batch)
+{
+	note_gone(j, batch, f->base_offset);
+	return leave_out(j, f);
+}
+
 static enum err clean_marker(
     struct compact_job *j, const struct frame *f, struct bytes batch, const struct batch_header *h)
 {
@@ -171,11 +196,11 @@ static enum err clean_marker(
 	if (h->producer_id < 0 || seen || epoch)
 		return put(j, f, batch, BATCH_SAME);
 	if (horizon_passed(j, h))
-		return leave_out(j, f);
+		return leave_out_marker(j, f, batch);
 	const struct batch_change change = {
 	    .codec = -1, .horizon_ms = new_horizon_ms(j), .force_horizon = true};
 	TRY(batch_rewrite(&j->rewriter, batch, &change, &outcome, &counts));
-	return outcome == BATCH_EMPTY ? leave_out(j, f) : put(j, f, batch, outcome);
+	return outcome == BATCH_EMPTY ? leave_out_marker(j, f, batch) : put(j, f, batch, outcome);
 }
 
 static enum err clean_records(

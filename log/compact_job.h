@@ -98,6 +98,8 @@ struct compact_job {
 	size_t group, group_end; /* inputs of the group being written */
 	struct segment_out out;
 	struct batch_rewriter rewriter;
+	int64_t *gone; /* offsets of the abort markers that the group leaves out; ascending */
+	size_t gone_count, gone_capacity;
 	bool finished;       /* a group is whole and named: the loop swaps it in */
 	uint64_t step_bytes; /* read by the last step */
 

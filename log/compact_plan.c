@@ -188,6 +188,7 @@ void compact_job_free(struct compact_job *j)
 		mem_free(producer);
 	map_release(&j->producers);
 	mem_free(j->aborted);
+	mem_free(j->gone);
 	compact_map_release(&j->keys);
 	segment_walk_release(&j->walk);
 	batch_rewriter_release(&j->rewriter);

@@ -48,6 +48,9 @@ enum err compact_swap(struct compact_job *j)
 		j->stats.bytes_before += in->size;
 		partition_swap_out(in->segment, s);
 	}
+	/* what read_aborted would not tell of any more (read_concerns) */
+	if (txns_drop_aborted(&p->txns, j->gone, j->gone_count) > 0)
+		p->producers.changed = true;
 	j->stats.segments_after++;
 	j->stats.bytes_after += s->size;
 	rounds_space_charge(&p->log->rounds, s->size);

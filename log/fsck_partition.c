@@ -745,7 +745,7 @@ static enum err check_file(
 		fault = "the header is of another partition";
 	bool unborn = false;
 	if (fault)
-		err = is_unborn(c, fd, file, sealed, &unborn);
+		err = fd >= 0 ? is_unborn(c, fd, file, sealed, &unborn) : ERR_OK;
 	if (unborn) {
 		fsck_find(c->f, ERR_TORN_TAIL, "partition=%s segment=%lld what=unborn", c->dir,
 		    (long long)base);

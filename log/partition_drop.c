@@ -192,6 +192,7 @@ void partition_trim(struct log_partition *p, int64_t offset)
 		return;
 	ASSERT(offset <= p->durable_end);
 	p->log_start = offset;
+	txns_prune(&p->txns, offset);
 	partition_skip(p, offset);
 	if (p->max_timestamp_offset < offset)
 		partition_latest(p);
@@ -204,6 +205,16 @@ static const char *trash_id(struct partition_key key, char *buf)
 	for (int i = 0; i < 16; i++)
 		snprintf(buf + 2 * i, 3, "%02x", key.topic_id.b[i]);
 	return buf;
+}
+
+/* What was renamed stays so. */
+static enum err trash_sync(struct io *io, const struct log *log)
+{
+	char parent[LOG_PATH_MAX];
+	TRY(engine_path(log, parent, "trash"));
+	TRY(io_fsync_dir(io, parent));
+	TRY(engine_path(log, parent, "topics"));
+	return io_fsync_dir(io, parent);
 }
 
 static enum err trash_rename(struct io *io, const struct log *log, const char *dir,
@@ -221,11 +232,7 @@ static enum err trash_rename(struct io *io, const struct log *log, const char *d
 	e = io_rename(io, from, ret_trash);
 	if (e != ERR_OK)
 		return e == ERR_NOT_FOUND ? ERR_OK : e;
-	char parent[LOG_PATH_MAX];
-	TRY(engine_path(log, parent, "trash"));
-	TRY(io_fsync_dir(io, parent));
-	TRY(engine_path(log, parent, "topics"));
-	return io_fsync_dir(io, parent);
+	return trash_sync(io, log);
 }
 
 static enum err trash_empty_one(struct io *io, const char *dir)
@@ -378,8 +385,15 @@ enum err partition_trash_found(struct log *log, struct log_uuid topic_id, int32_
 	struct partition_key key = {.topic_id = topic_id, .partition = partition};
 	struct log_partition *p = partition_by_key(log, key);
 	char trash[LOG_PATH_MAX];
-	if (!p)
+	if (!p) {
+		/* renamed by a life that was killed then, perhaps: a power cut must not bring it
+		 * back once its row is gone */
+		enum err e = trash_sync(log->io, log);
+		if (e != ERR_NOT_FOUND)
+			return e;
+		err_clear(); /* there is no trash */
 		return ERR_OK;
+	}
 	ASSERT(p->state == PARTITION_FOUND);
 	TRY(trash_rename(log->io, log, p->dir, p->key, trash));
 	trash_empty(log, trash);

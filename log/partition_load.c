@@ -24,7 +24,7 @@ struct partition_load {
 	char dir[LOG_PATH_MAX];
 	struct load_segment *segments;
 	size_t count;
-	int64_t end; /* of the partition */
+	int64_t log_start, end; /* of the partition */
 	struct producers producers;
 	struct txns txns;
 	enum err err;
@@ -65,6 +65,8 @@ static enum err load_batch(
 		return ERR_OK;
 	TRY(producers_reserve(&l->producers, h.producer_id));
 	TRY(txns_load(&l->txns, &h, batch, f->sequence, f->append_time_ns));
+	if (l->txns.aborted_count >= TXN_ABORTED_MAX)
+		txns_prune(&l->txns, l->log_start);
 	struct producer *known =
 	    map_get(&l->producers.map, bytes_of(&h.producer_id, sizeof(h.producer_id)));
 	if (known && known->epoch > h.producer_epoch)
@@ -103,6 +105,158 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 	return e == ERR_EOF || e == ERR_CORRUPT ? closed : e;
 }
 
+/* ---- what a snapshot has and the log has not ------------------------------------------------- */
+
+/* A frame at this very place of the index: is it a marker, or the hole that took it? */
+static bool is_hole(struct io *io, int fd, const struct load_segment *s, uint32_t pos)
+{
+	uint8_t raw[FRAME_HEADER_BYTES];
+	struct frame f;
+	size_t mark = err_mark();
+	bool hole = io_pread_all(io, fd, raw, sizeof(raw), pos) == ERR_OK &&
+	            frame_decode(raw, s->seed, &f) == ERR_OK && (f.flags & FRAME_HOLE);
+	err_rewind(mark); /* what cannot be read stays as the snapshot has it */
+	return hole;
+}
+
+struct forgetting {
+	struct partition_load *l;
+	const struct load_segment *s;
+	int log_fd;
+	int64_t *gone; /* room for all */
+	size_t gone_count;
+	size_t at; /* of the aborted ones: the next that ended at or behind the entry */
+};
+
+/* Those with markers before `offset`, which ascends as they do. True: there is one at it. */
+static bool forget_before(struct forgetting *x, int64_t offset)
+{
+	const struct txns *t = &x->l->txns;
+	for (; x->at < t->aborted_count && t->aborted[x->at].last_offset < offset; x->at++)
+		x->gone[x->gone_count++] = t->aborted[x->at].last_offset;
+	return x->at < t->aborted_count && t->aborted[x->at].last_offset == offset;
+}
+
+/* The one at `offset`: its marker is there unless a hole is. */
+static void forget_at(struct forgetting *x, int64_t offset, bool hole)
+{
+	if (hole)
+		x->gone[x->gone_count++] = offset;
+	x->at++;
+}
+
+/* The frames say it when no index does. */
+static enum err forget_by_frames(struct forgetting *x)
+{
+	struct segment_walk w;
+	struct frame f;
+	struct bytes body;
+	uint32_t pos;
+	enum err e;
+	segment_walk_init(&w, x->l->p->log->io, x->log_fd, x->s->seed, 0);
+	segment_walk_range(&w, SEGMENT_HEADER_BYTES, x->s->size);
+	w.check_body = false;
+	w.holes = true;
+	while ((e = segment_walk_next(&w, &f, &pos, &body)) == ERR_OK) {
+		if (forget_before(x, f.base_offset))
+			forget_at(x, f.base_offset, (f.flags & FRAME_HOLE) != 0);
+	}
+	segment_walk_release(&w);
+	return e == ERR_EOF ? ERR_OK : e;
+}
+
+/* Only an index that is whole says that something is not there. */
+static enum err forget_by_index(struct forgetting *x, int fd)
+{
+	enum { ENTRIES = 2048 };
+	struct io *io = x->l->p->log->io;
+	uint8_t head[INDEX_HEADER_BYTES];
+	struct index_header h;
+	uint64_t hash = 0;
+	TRY(io_pread_all(io, fd, head, sizeof(head), 0));
+	TRY(index_header_decode(head, &h));
+	if (!(h.flags & INDEX_SEALED) || h.base_offset != x->s->base_offset ||
+	    h.generation != x->s->file_generation)
+		return ERR_CORRUPT;
+	TRY(index_file_hash(io, fd, h.count, &hash));
+	if (hash != h.entries_hash)
+		return ERR_CORRUPT;
+	uint8_t *raw = mem_alloc((size_t)ENTRIES * INDEX_ENTRY_BYTES);
+	enum err e = raw ? ERR_OK : ERR_NOMEM;
+	for (uint64_t i = 0; i < h.count && e == ERR_OK; i += ENTRIES) {
+		uint64_t n = h.count - i < ENTRIES ? h.count - i : ENTRIES;
+		e = io_pread_all(io, fd, raw, (size_t)n * INDEX_ENTRY_BYTES,
+		    INDEX_HEADER_BYTES + i * INDEX_ENTRY_BYTES);
+		for (uint64_t k = 0; k < n && e == ERR_OK; k++) {
+			struct index_entry entry = index_entry_decode(raw + k * INDEX_ENTRY_BYTES);
+			if (forget_before(x, entry.base_offset))
+				forget_at(
+				    x, entry.base_offset, is_hole(io, x->log_fd, x->s, entry.pos));
+		}
+	}
+	mem_free(raw);
+	return e;
+}
+
+static enum err forget_in(struct partition_load *l, const struct load_segment *s, int64_t end)
+{
+	struct forgetting x = {.l = l, .s = s, .log_fd = -1};
+	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
+	struct io *io = l->p->log->io;
+	const struct txns *t = &l->txns;
+	int fd = -1;
+	x.at = txn_aborted_from(t->aborted, t->aborted_count, s->base_offset);
+	if (x.at == t->aborted_count || t->aborted[x.at].last_offset >= end)
+		return ERR_OK;
+	x.gone = mem_alloc(t->aborted_count * sizeof(*x.gone));
+	if (!x.gone)
+		return ERR_NOMEM;
+	size_t mark = err_mark();
+	snprintf(path, sizeof(path), "%s/%s", l->dir,
+	    segment_name_of(s->base_offset, s->file_generation, ".log", name));
+	enum err e = io_open(io, path, IO_READONLY, &x.log_fd);
+	snprintf(path, sizeof(path), "%s/%s", l->dir,
+	    segment_name_of(s->base_offset, s->file_generation, ".idx", name));
+	size_t first = x.at;
+	enum err indexed = e == ERR_OK ? io_open(io, path, IO_READONLY, &fd) : e;
+	if (indexed == ERR_OK)
+		indexed = forget_by_index(&x, fd);
+	if (e == ERR_OK && indexed != ERR_OK) {
+		x.at = first;
+		x.gone_count = 0;
+		e = forget_by_frames(&x);
+	}
+	while (e == ERR_OK && x.at < t->aborted_count && t->aborted[x.at].last_offset < end)
+		x.gone[x.gone_count++] = t->aborted[x.at++].last_offset;
+	if (e == ERR_OK)
+		txns_drop_aborted(&l->txns, x.gone, x.gone_count);
+	else if (e != ERR_NOT_FOUND && e != ERR_NOMEM)
+		diag(DIAG_WARN, "aborted_kept", "path=%s error=\"%s\"", path, err_chain());
+	err_rewind(mark);
+	/* nothing was written */
+	if (fd >= 0)
+		(void)!io_close(io, fd);
+	if (x.log_fd >= 0)
+		(void)!io_close(io, x.log_fd);
+	mem_free(x.gone);
+	return e == ERR_NOMEM ? e : ERR_OK;
+}
+
+/* A snapshot may be older than the compaction that took markers of aborted transactions (X5). */
+static enum err load_forget(struct partition_load *l)
+{
+	txns_prune(&l->txns, l->log_start);
+	for (size_t i = 0; i < l->count && l->txns.aborted_count > 0; i++) {
+		const struct load_segment *s = &l->segments[i];
+		if (s->file_generation > 0)
+			TRY(forget_in(
+			    l, s, i + 1 < l->count ? l->segments[i + 1].base_offset : l->end));
+	}
+	return ERR_OK;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
 static enum err load_all(struct partition_load *l)
 {
 	int64_t from = 0;
@@ -122,6 +276,8 @@ static enum err load_all(struct partition_load *l)
 		load_clear(l);
 		from = 0;
 	}
+	if (found)
+		TRY(load_forget(l));
 	for (size_t i = first; i < l->count; i++)
 		if (i + 1 == l->count || l->segments[i + 1].base_offset > from)
 			TRY(load_frames(l, &l->segments[i], from));
@@ -168,6 +324,7 @@ static void load_done(struct pool_job *job)
 		txns_forget_aborted(&p->txns);
 		producers_move(&p->producers, &l->producers);
 		e = txns_take_aborted(&p->txns, &l->txns);
+		txns_prune(&p->txns, p->log_start);
 		p->producers.loaded = e == ERR_OK;
 		producers_expire(&p->producers, loop_realtime_ns(p->log->loop));
 	}
@@ -185,6 +342,7 @@ enum err partition_load_producers(
 	l->p = p;
 	l->done = done;
 	l->end = p->visible_end;
+	l->log_start = p->log_start;
 	producers_init(&l->producers);
 	txns_init(&l->txns);
 	l->segments = mem_calloc(p->segment_count + 1, sizeof(*l->segments));

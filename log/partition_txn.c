@@ -60,7 +60,7 @@ static uint32_t walk_from(struct recovery *r, struct segment *s, int log, int64_
 	struct index_probe probe = {INDEX_BY_OFFSET, (uint64_t)offset};
 	struct index_entry entry;
 	uint64_t number;
-	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	char path[LOG_PATH_MAX] = "", name[SEGMENT_NAME_BYTES];
 	int fd;
 	if (offset <= s->base_offset)
 		return SEGMENT_HEADER_BYTES;
@@ -76,6 +76,8 @@ static uint32_t walk_from(struct recovery *r, struct segment *s, int log, int64_
 			e = e == ERR_OK ? closed : e;
 		}
 	}
+	if (e != ERR_OK && e != ERR_NOT_FOUND) /* all its frames are read then */
+		diag(DIAG_WARN, "index_read", "path=%s error=\"%s\"", path, err_chain());
 	err_clear();
 	if (e == ERR_OK && entry.pos < s->size &&
 	    segment_frame_holds(r->log->io, log, s->seed, entry.pos, offset))

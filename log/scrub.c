@@ -18,6 +18,7 @@ struct scrub {
 	int64_t finished_ns; /* of the last whole pass, wall clock; start-up when there is none */
 	struct segment *segment; /* held while pieces of it are read */
 	struct scrub_piece piece;
+	unsigned tries; /* at this piece that failed */
 	uint64_t pass_bytes, pass_errors;
 };
 
@@ -104,24 +105,32 @@ static void found(struct scrub *c)
 		partition_damaged(p, c->segment, piece->bad_pos, piece->why);
 }
 
+enum { SCRUB_TRIES = 3 };
+
 /*
- * A disk that does not read: that range fails, the rest is served. What says nothing of the bytes
- * (no memory, no descriptor left) is no finding: the piece comes again.
+ * A piece that could not be looked at is looked at again later. A disk that does not read then:
+ * that range fails, the rest is served. Anything else (no descriptor, no memory) says nothing of
+ * the data: the next pass comes by.
  */
-static void unreadable(struct scrub *c)
+static void not_looked_at(struct scrub *c)
 {
 	struct log_partition *p = c->segment->partition;
+	struct scrub_piece *piece = &c->piece;
 	if (p->state != PARTITION_OPEN || c->segment->gone)
 		return; /* its files went away meanwhile */
-	if (c->piece.err != ERR_IO && c->piece.err != ERR_NOT_FOUND) {
-		diag(DIAG_WARN, "scrub_waits", "partition=%s segment=%lld error=%s", p->dir,
-		    (long long)c->piece.base_offset, err_name(c->piece.err));
-		c->piece.next_pos = c->piece.pos;
+	if (++c->tries < SCRUB_TRIES) {
+		diag(DIAG_WARN, "scrub_again", "partition=%s segment=%lld pos=%u error=%s", p->dir,
+		    (long long)piece->base_offset, piece->pos, err_name(piece->err));
+		piece->next_pos = piece->pos;
 		return;
 	}
 	metric_add(METRIC_SCRUB_ERRORS, 1);
 	c->pass_errors++;
-	partition_damaged(p, c->segment, c->piece.pos, err_text(c->piece.err));
+	if (piece->unread || piece->err == ERR_NOT_FOUND)
+		partition_damaged(p, c->segment, piece->pos, err_text(piece->err));
+	else
+		diag(DIAG_WARN, "scrub_passed_over", "partition=%s segment=%lld error=%s", p->dir,
+		    (long long)piece->base_offset, err_name(piece->err));
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -141,15 +150,18 @@ static void piece_done(struct pool_job *job)
 	metric_add(METRIC_SCRUB_BYTES, piece->bytes);
 	c->pass_bytes += piece->bytes;
 	if (piece->err != ERR_OK)
-		unreadable(c);
+		not_looked_at(c);
 	else if (piece->finding != SCRUB_GOOD)
 		found(c);
+	if (piece->next_pos != piece->pos)
+		c->tries = 0;
 	piece->pos = piece->next_pos;
 	if (piece->pos >= piece->end || c->segment->gone || c->stopping)
 		let_go(c);
 	uint64_t bytes = piece->bytes > IO_DIRECT_ALIGN ? piece->bytes : IO_DIRECT_ALIGN;
-	wait_for(c, (int64_t)((double)bytes * (double)S_NS /
-	                      (double)c->log->options.scrub_bytes_per_second));
+	wait_for(c, c->tries > 0 ? S_NS
+	                         : (int64_t)((double)bytes * (double)S_NS /
+	                                     (double)c->log->options.scrub_bytes_per_second));
 }
 
 /* The time of the whole pass, for the next start. A file that cannot be written is no harm. */
@@ -229,8 +241,12 @@ static void on_timer(struct loop_timer *timer)
 static void read_state(struct scrub *c)
 {
 	struct bytes file;
-	if (state_path(c, c->piece.path) == ERR_OK &&
-	    io_read_file(c->log->io, c->piece.path, KIB, &file) == ERR_OK) {
+	enum err err = state_path(c, c->piece.path);
+	if (err == ERR_OK)
+		err = io_read_file(c->log->io, c->piece.path, KIB, &file);
+	if (err != ERR_OK && err != ERR_NOT_FOUND) /* the age of the last pass is not known */
+		diag(DIAG_WARN, "scrub_state", "error=\"%s\"", err_chain());
+	if (err == ERR_OK) {
 		struct str text = bytes_str(file);
 		int64_t ns;
 		if (text.len > 13 && memcmp(text.ptr, "finished_ns=", 12) == 0 &&

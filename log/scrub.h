@@ -9,9 +9,9 @@
  *
  * The loop only says which piece is next and takes the finding: a frame that the journal still has
  * was rewritten (REPAIRED); any other makes its partition DAMAGED, as recovery and reads do, and
- * the scrub goes on behind it. Segments are read past the page cache where the file system allows
- * it: what the cache has says nothing of the disk. A file <data>/scrub keeps the time of the last
- * whole pass over a restart.
+ * the scrub goes on behind it. So does a place that the disk does not read three times. Segments
+ * are read past the page cache where the file system allows it: what the cache has says nothing of
+ * the disk. A file <data>/scrub keeps the time of the last whole pass over a restart.
  */
 #include "log/segment.h"
 
@@ -37,7 +37,8 @@ struct scrub_piece {
 	uint32_t pos, end; /* frames are read from pos, none from end on */
 	bool cached;       /* written not long ago: through the page cache */
 	/* results */
-	enum err err; /* of reading; the rest is not told then */
+	enum err err; /* of looking at it; the rest is not told then */
+	bool unread;  /* it was the disk that did not read */
 	enum scrub_finding finding;
 	uint32_t bad_pos;
 	char why[128];

@@ -38,9 +38,10 @@ static enum err piece_fill(
 		if (!b->ptr)
 			return ERR_NOMEM;
 	}
-	TRY(io_pread(p->io, fd, b->ptr, len, b->from, &b->len));
-	p->bytes += b->len;
-	return ERR_OK;
+	enum err err = io_pread(p->io, fd, b->ptr, len, b->from, &b->len);
+	p->unread = err == ERR_IO;
+	p->bytes += err == ERR_OK ? b->len : 0;
+	return err;
 }
 
 /* ---- one frame ------------------------------------------------------------------------------- */
@@ -222,14 +223,13 @@ void scrub_read(struct scrub_piece *p)
 	int fd;
 	err_clear();
 	p->bytes = 0;
+	p->unread = false;
 	p->finding = SCRUB_GOOD;
 	p->next_pos = p->end;
 	p->err = piece_open(p, &fd);
 	if (p->err != ERR_OK)
 		return;
 	p->err = read_frames(p, fd, &b);
-	enum err closed = io_close(p->io, fd);
-	if (p->err == ERR_OK)
-		p->err = closed;
+	(void)!io_close(p->io, fd); /* nothing was written */
 	mem_free(b.ptr);
 }

@@ -118,7 +118,12 @@ enum err segment_file_create(struct io *io, const char *dir, const struct segmen
 void segment_file_leave(struct io *io, const char *path)
 {
 	size_t mark = err_mark();
-	if (io_unlink(io, path) != ERR_OK)
+	char dir[4096 /* LOG_PATH_MAX */ + SEGMENT_NAME_BYTES];
+	const char *slash = strrchr(path, '/');
+	ASSERT(slash && (size_t)(slash - path) < sizeof(dir));
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	/* for good: its topic may be deleted, and a power cut bring it back */
+	if (io_unlink(io, path) != ERR_OK || io_fsync_dir(io, dir) != ERR_OK)
 		diag(DIAG_WARN, "segment_leftover", "path=%s", path);
 	err_rewind(mark);
 }

@@ -185,6 +185,21 @@ void txns_prune(struct txns *t, int64_t log_start)
 	memmove(t->aborted, t->aborted + from, t->aborted_count * sizeof(t->aborted[0]));
 }
 
+size_t txns_drop_aborted(struct txns *t, const int64_t *offsets, size_t count)
+{
+	size_t kept = 0, at = 0;
+	for (size_t i = 0; i < t->aborted_count; i++) {
+		while (at < count && offsets[at] < t->aborted[i].last_offset)
+			at++;
+		if (at < count && offsets[at] == t->aborted[i].last_offset)
+			continue;
+		t->aborted[kept++] = t->aborted[i];
+	}
+	size_t dropped = t->aborted_count - kept;
+	t->aborted_count = kept;
+	return dropped;
+}
+
 int64_t txns_stable_end(const struct txns *t, int64_t end)
 {
 	const struct txn_open *oldest = txns_oldest(t);

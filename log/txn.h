@@ -16,6 +16,8 @@
  *   X2 an entry of the aborted list never changes; entries ascend by the offset of their marker
  *   X3 a transaction that is not open and not in the list is committed
  *   X4 open + aborted <= TXN_ABORTED_MAX: a partition that reaches it takes no new transaction
+ *   X5 the marker of each aborted one is in the log: retention and compaction take both, and a
+ *      load forgets what a snapshot has besides
  */
 #include "log/batch.h"
 
@@ -69,6 +71,11 @@ MUST_USE enum err txns_take_aborted(struct txns *t, struct txns *from);
 void txns_forget_aborted(struct txns *t);
 /* Aborted ones that ended below `log_start` are forgotten. */
 void txns_prune(struct txns *t, int64_t log_start);
+/*
+ * Those whose markers lay at these offsets, ascending, are forgotten: compaction has taken the
+ * markers, which it does when nothing else of their transactions is left. How many they were.
+ */
+size_t txns_drop_aborted(struct txns *t, const int64_t *offsets, size_t count);
 static inline const struct txn_open *txns_oldest(const struct txns *t)
 {
 	struct list_node *n = list_first(&t->open);
