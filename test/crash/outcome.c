@@ -122,6 +122,33 @@ static bool check_topics(
 			return say(why, len, "topic %d (%s) was deleted and is there", i, t->name);
 		if (t->create_asked > cut && o->there[i])
 			return say(why, len, "topic %d (%s) before it was asked for", i, t->name);
+		bool grown = o->partitions[i] == t->partitions;
+		if (o->there[i] && t->grow_from > 0 &&
+		    ((t->grown <= cut && !grown) || (t->grow_asked > cut && grown)))
+			return say(why, len, "topic %d (%s) has %d partitions", i, t->name,
+			    o->partitions[i]);
+	}
+	return true;
+}
+
+/* The configuration is that of the last change that was answered, or of one asked for since. */
+static bool check_alters(
+    const struct run *r, const struct outcome *o, size_t cut, char *why, size_t len)
+{
+	bool good[RUN_TOPICS_MAX];
+	memset(good, true, sizeof(good));
+	for (int i = 0; i < r->alter_count; i++) {
+		const struct run_alter *a = &r->alters[i];
+		bool same = o->segment_bytes[a->topic] == a->segment_bytes;
+		if (a->done <= cut)
+			good[a->topic] = same;
+		else if (a->asked <= cut)
+			good[a->topic] |= same;
+	}
+	for (int t = 0; t < r->topic_count; t++) {
+		if (o->there[t] && !good[t])
+			return say(why, len, "topic %d has segments of %llu", t,
+			    (unsigned long long)o->segment_bytes[t]);
 	}
 	return true;
 }
@@ -228,8 +255,8 @@ bool outcome_check(const struct run *r, const struct outcome *o, size_t cut, cha
 {
 	if (o->problem[0])
 		return say(why, len, "%s", o->problem);
-	if (!check_topics(r, o, cut, why, len) || !check_trims(r, o, cut, why, len) ||
-	    !check_ends(r, o, cut, why, len))
+	if (!check_topics(r, o, cut, why, len) || !check_alters(r, o, cut, why, len) ||
+	    !check_trims(r, o, cut, why, len) || !check_ends(r, o, cut, why, len))
 		return false;
 	for (int tag = 1; tag <= r->batch_count; tag++) {
 		if (!check_batch(r, o, cut, tag, why, len))

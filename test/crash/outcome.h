@@ -20,6 +20,8 @@ struct outcome {
 	uint64_t present[(RUN_BATCHES_MAX + 64) / 64]; /* by tag */
 	uint8_t kept[RUN_BATCHES_MAX + 1];             /* by tag: which records, of a keyed batch */
 	bool there[RUN_TOPICS_MAX];
+	int partitions[RUN_TOPICS_MAX];
+	uint64_t segment_bytes[RUN_TOPICS_MAX];
 	int64_t start[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX], end[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX];
 	int64_t stable[RUN_TOPICS_MAX][RUN_PARTITIONS_MAX]; /* last stable offset */
 	int64_t rows[RUN_KEYS];

@@ -154,12 +154,15 @@ static void read_topics(struct reading *rd)
 		int i = reading_topic(rd->run, t->id);
 		if (t->internal)
 			continue;
-		if (i < 0 || rd->run->topics[i].partitions != t->partition_count) {
+		if (i < 0 || (rd->run->topics[i].partitions != t->partition_count &&
+		                 rd->run->topics[i].grow_from != t->partition_count)) {
 			reading_problem(
 			    rd, "topic " STR_FMT " was not asked for", STR_ARG(t->name));
 			return;
 		}
 		rd->o->there[i] = true;
+		rd->o->partitions[i] = t->partition_count;
+		rd->o->segment_bytes[i] = t->config.segment_bytes;
 		for (int p = 0; p < t->partition_count; p++)
 			read_partition(rd, i, p, log_partition_find(rd->w->log, t, p));
 	}
@@ -459,6 +462,9 @@ static bool list_dir(struct reading *rd, const char *path, struct io_names *ret)
 static void check_leftovers(struct reading *rd)
 {
 	struct io_names dirs, files;
+	struct io_stat st;
+	bool importing = io_stat(rd->w->io, "/d/import", &st) == ERR_OK; /* the next import's */
+	err_clear();
 	for (int i = 0; rd->w->log->drops > 0 && i < 10000; i++) {
 		if (loop_step(rd->w->loop, 10 * MS_NS) != ERR_OK)
 			break;
@@ -475,7 +481,7 @@ static void check_leftovers(struct reading *rd)
 		snprintf(path, sizeof(path), "/d/topics/%s", dirs.name[i]);
 		if (!list_dir(rd, path, &files))
 			continue;
-		if (files.count > 0 && !is_known_dir(rd, dirs.name[i]))
+		if (files.count > 0 && !importing && !is_known_dir(rd, dirs.name[i]))
 			reading_problem(rd, "%s is nobody's", path);
 		for (size_t f = 0; f < files.count; f++) {
 			if (strstr(files.name[f], ".new"))
@@ -484,6 +490,42 @@ static void check_leftovers(struct reading *rd)
 		io_names_release(&files);
 	}
 	io_names_release(&dirs);
+}
+
+/* An import that was cut off is made again, and comes to its end. */
+static void import_again(struct reading *rd)
+{
+	const struct run_topic *t = NULL;
+	struct io_stat st;
+	enum err left = io_stat(rd->w->io, "/d/import", &st);
+	err_clear();
+	for (int i = 0; i < rd->run->topic_count; i++) {
+		char path[32];
+		snprintf(path, sizeof(path), "/k-%s", rd->run->topics[i].name);
+		if (rd->run->topics[i].imported > 0 && io_stat(rd->w->io, path, &st) == ERR_OK)
+			t = &rd->run->topics[i];
+		err_clear();
+	}
+	if (left != ERR_OK || !t)
+		return;
+	run_world_stop(rd->w);
+	enum err e = run_import_once(rd->run, rd->w->io, t->name);
+	if (e != ERR_OK && e != ERR_TOPIC_EXISTS)
+		reading_problem(rd, "import again: %s %s", err_name(e), err_chain());
+	err_clear();
+	if (io_stat(rd->w->io, "/d/import", &st) == ERR_OK)
+		reading_problem(rd, "/d/import is left");
+	err_clear();
+	e = run_world_start(rd->run, rd->w);
+	const struct log_topic *found =
+	    e == ERR_OK ? log_topic_find(rd->w->log, str_of(t->name)) : NULL;
+	struct log_partition_status ps = {.visible_end = -1};
+	if (found)
+		log_partition_status(log_partition_find(rd->w->log, found, 0), &ps);
+	if (ps.visible_end < t->imported || rd->w->log->damaged_partitions > 0)
+		reading_problem(rd, "%s, imported again, ends at %lld: %s %s", t->name,
+		    (long long)ps.visible_end, err_name(e), err_chain());
+	check_leftovers(rd);
 }
 
 static void read_all(struct reading *rd)
@@ -520,5 +562,7 @@ void outcome_read(const struct run *run, struct run_world *w, struct outcome *o)
 		send_again(&rd);
 	if (!o->problem[0])
 		send_more(&rd);
+	if (!o->problem[0])
+		import_again(&rd);
 	writer_release(&rd.scratch);
 }

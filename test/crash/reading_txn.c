@@ -94,6 +94,25 @@ static void show(struct reading *rd, int topic, int partition, struct log_read *
 	}
 }
 
+/* X5: of an aborted transaction that the partition knows, the marker is there. */
+static void check_aborted(
+    struct reading *rd, int topic, int partition, const struct log_partition *part)
+{
+	for (size_t i = 0; i < part->txns.aborted_count && !rd->o->problem[0]; i++) {
+		const struct txn_aborted *a = &part->txns.aborted[i];
+		bool there = false;
+		for (int k = 0; k < rd->frame_count && !there; k++) {
+			const struct reading_frame *f = &rd->frames[k];
+			there = f->topic == topic && f->partition == partition && f->tag > 0 &&
+			        f->offset == a->last_offset;
+		}
+		if (!there)
+			reading_problem(rd,
+			    "%d-%d: an aborted transaction without a marker at %lld", topic,
+			    partition, (long long)a->last_offset);
+	}
+}
+
 void reading_committed(struct reading *rd, int topic, int partition, struct log_partition *part)
 {
 	uint64_t shown[READING_FRAMES_MAX / 64] = {0};
@@ -120,6 +139,7 @@ void reading_committed(struct reading *rd, int topic, int partition, struct log_
 		at = g.req.next_offset;
 		log_read_release(&g.req);
 	}
+	check_aborted(rd, topic, partition, part);
 	for (int i = 0; i < rd->frame_count && !rd->o->problem[0]; i++) {
 		const struct reading_frame *f = &rd->frames[i];
 		if (f->topic != topic || f->partition != partition || f->tag == 0 ||

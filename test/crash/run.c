@@ -55,6 +55,27 @@ static const struct log_table_ops row_ops = {row_apply, row_snapshot};
 
 /* ---- worlds ---------------------------------------------------------------------------------- */
 
+enum err run_world_start(const struct run *run, struct run_world *w)
+{
+	enum err e = loop_new(w->io, 0, &w->loop);
+	memset(w->rows, 0, sizeof(w->rows));
+	if (e == ERR_OK)
+		e = log_open(w->loop, &run->options, &w->log);
+	if (e == ERR_OK && run->with_table)
+		e = log_table_open(w->log, RUN_TABLE, 1, &row_ops, w->rows, &w->table);
+	return e;
+}
+
+void run_world_stop(struct run_world *w)
+{
+	log_table_close(w->table);
+	log_close(w->log);
+	loop_free(w->loop);
+	w->table = NULL;
+	w->log = NULL;
+	w->loop = NULL;
+}
+
 enum err run_world_open(
     const struct run *run, struct sim_disk *disk, bool record, struct run_world *w)
 {
@@ -62,11 +83,7 @@ enum err run_world_open(
 	*w = (struct run_world){.io = NULL};
 	o.record = record;
 	TRY(sim_io_new(disk, &o, &w->io));
-	enum err e = loop_new(w->io, 0, &w->loop);
-	if (e == ERR_OK)
-		e = log_open(w->loop, &run->options, &w->log);
-	if (e == ERR_OK && run->with_table)
-		e = log_table_open(w->log, RUN_TABLE, 1, &row_ops, w->rows, &w->table);
+	enum err e = run_world_start(run, w);
 	if (e != ERR_OK)
 		run_world_kill(w);
 	return e;
@@ -77,9 +94,7 @@ void run_world_kill(struct run_world *w)
 	told_deaf = true;
 	if (w->io)
 		sim_io_unplug(w->io);
-	log_table_close(w->table);
-	log_close(w->log);
-	loop_free(w->loop);
+	run_world_stop(w);
 	if (w->io)
 		io_free(w->io);
 	told_deaf = false;
@@ -88,8 +103,7 @@ void run_world_kill(struct run_world *w)
 
 /* ---- what fails ------------------------------------------------------------------------------ */
 
-static void problem(struct run *r, const char *fmt, ...) PRINTF(2, 3);
-static void problem(struct run *r, const char *fmt, ...)
+void run_problem(struct run *r, const char *fmt, ...)
 {
 	va_list args;
 	char text[sizeof(r->problem)];
@@ -116,7 +130,7 @@ void run_answer(struct run *r, enum err e, const char *what)
 	r->refused++;
 	r->error = e;
 	if (!r->faulty || !excusable(e))
-		problem(r, "%s: %s: %s", what, err_name(e), err_chain());
+		run_problem(r, "%s: %s: %s", what, err_name(e), err_chain());
 	err_clear();
 }
 
@@ -218,7 +232,7 @@ void run_turns(struct run *r, int turns)
 }
 
 /* A server that has given up ends, and is started again. */
-static void revive(struct run *r)
+void run_revive(struct run *r)
 {
 	if (!r->faulty || !r->log->failed)
 		return;
@@ -227,13 +241,20 @@ static void revive(struct run *r)
 	run_start(r);
 }
 
-void run_drain(struct run *r)
+void run_settle(struct run *r)
 {
 	for (int i = 0; r->pending > 0; i++) {
 		run_turns(r, 1);
 		ASSERT(i < 10000);
 	}
-	revive(r);
+	run_revive(r);
+}
+
+void run_drain(struct run *r)
+{
+	run_settle(r);
+	if (r->faulty)
+		run_commits_again(r);
 }
 
 void run_rest(struct run *r, int64_t ns)
@@ -255,7 +276,13 @@ static void life_end(struct run *r)
 	disarm(r);
 }
 
-static bool life_begin(struct run *r)
+static void descriptors_closed(struct run *r, const char *what)
+{
+	if (sim_io_open_count(r->io) > 0)
+		run_problem(r, "%s: %zu descriptors are left open", what, sim_io_open_count(r->io));
+}
+
+static void io_begin(struct run *r)
 {
 	struct sim_options o = r->sim;
 	ASSERT(!r->log && r->life_count < RUN_LIVES_MAX);
@@ -264,6 +291,11 @@ static bool life_begin(struct run *r)
 	r->life_ops[r->life_count] = r->life_count > 0 ? run_now(r) : 0;
 	assert_ok(sim_io_new(r->disk, &o, &r->io));
 	r->lives[r->life_count++] = r->io;
+}
+
+static bool life_begin(struct run *r)
+{
+	io_begin(r);
 	arm(r);
 	enum err e = loop_new(r->io, 0, &r->loop);
 	if (e == ERR_OK)
@@ -275,9 +307,30 @@ static bool life_begin(struct run *r)
 		return true;
 	run_answer(r, e, "start");
 	life_end(r);
-	if (sim_io_open_count(r->io) > 0)
-		problem(r, "start: %zu descriptors are left open", sim_io_open_count(r->io));
+	descriptors_closed(r, "start");
 	return false;
+}
+
+enum err run_tool(
+    struct run *r, const char *what, enum err (*tool)(struct run *r, void *ctx), void *ctx)
+{
+	ASSERT(!r->log);
+	io_begin(r);
+	arm(r);
+	enum err e = tool(r, ctx);
+	disarm(r);
+	descriptors_closed(r, what);
+	return e;
+}
+
+void run_prepare(struct run *r, void (*prepare)(struct run *r, void *ctx), void *ctx)
+{
+	ASSERT(!r->log);
+	run_own_begin(r);
+	io_begin(r);
+	prepare(r, ctx);
+	r->calls += sim_io_calls(r->io, r->fault.call.calls);
+	run_own_end(r);
 }
 
 void run_start(struct run *r)
@@ -291,8 +344,7 @@ void run_stop(struct run *r)
 {
 	run_drain(r);
 	life_end(r);
-	if (sim_io_open_count(r->io) > 0)
-		problem(r, "stop: %zu descriptors are left open", sim_io_open_count(r->io));
+	descriptors_closed(r, "stop");
 	for (int t = 0; t < r->topic_count; t++) {
 		for (int p = 0; p < r->topics[t].partitions; p++)
 			keep_below(r, t, p, INT64_MAX);
@@ -340,6 +392,8 @@ static struct run *run_new(const struct run_script *script, uint64_t seed)
 	    .journal_bytes = script->journal_bytes ? script->journal_bytes : 64 * KIB,
 	    .checkpoint_ns = S_NS,
 	    .open_files_max = script->open_files_max,
+	    .scrub_bytes_per_second = script->scrub ? MIB : 0,
+	    .scrub_rest_ns = 200 * MS_NS,
 	    .direct_bytes = script->direct_bytes};
 	return r;
 }
@@ -366,7 +420,7 @@ static void probe(struct run *r)
 				if (r->batches[tag].acked != RUN_NEVER)
 					break;
 				if (i == PROBES)
-					problem(r, "%d-%d takes no appends any more: %s", t, p,
+					run_problem(r, "%d-%d takes no appends any more: %s", t, p,
 					    err_name(r->error));
 				if (i == PROBES)
 					return;
@@ -490,7 +544,7 @@ int run_topic_create(struct run *r, const char *name, int partitions, const char
 		t->id = found->id;
 		t->created = run_now(r);
 	} else if (t->req.err != ERR_OK) {
-		problem(r, "create %s: %s %s", name, err_name(t->req.err), t->req.message);
+		run_problem(r, "create %s: %s %s", name, err_name(t->req.err), t->req.message);
 	}
 	return r->topic_count++;
 }
@@ -517,7 +571,66 @@ void run_topic_delete(struct run *r, int topic)
 	if (t->req.err == ERR_UNKNOWN_TOPIC) /* the first try was not in vain */
 		t->deleted = run_now(r);
 	else if (t->req.err != ERR_OK)
-		problem(r, "delete %s: %s", t->name, err_name(t->req.err));
+		run_problem(r, "delete %s: %s", t->name, err_name(t->req.err));
+}
+
+static void change_done(struct log_topic_req *req)
+{
+	CONTAINER_OF(req, struct run_topic, req)->run->pending--;
+}
+
+static struct run_alter *alter_new(struct run *r, int topic, uint64_t segment_bytes)
+{
+	ASSERT(r->alter_count < RUN_ALTERS_MAX);
+	struct run_alter *a = &r->alters[r->alter_count++];
+	*a = (struct run_alter){topic, segment_bytes, run_now(r), RUN_NEVER};
+	return a;
+}
+
+void run_alter(struct run *r, int topic, uint64_t segment_bytes)
+{
+	struct run_topic *t = &r->topics[topic];
+	char text[24];
+	if (!t->altered) {
+		struct run_alter *first =
+		    alter_new(r, topic, log_topic_by_id(r->log, t->id)->config.segment_bytes);
+		first->asked = first->done = t->created;
+		t->altered = true;
+	}
+	struct run_alter *a = alter_new(r, topic, segment_bytes);
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)segment_bytes);
+	t->pairs[0][0] = STR("segment.bytes");
+	t->pairs[0][1] = str_from(text, (size_t)n);
+	t->req = (struct log_topic_req){.op = LOG_TOPIC_SET_CONFIG,
+	    .name = str_of(t->name),
+	    .configs = (const struct str(*)[2])t->pairs,
+	    .config_count = 1,
+	    .done = change_done};
+	topic_ask(t);
+	if (t->req.err == ERR_OK)
+		a->done = run_now(r);
+	else
+		run_problem(r, "alter %s: %s %s", t->name, err_name(t->req.err), t->req.message);
+}
+
+void run_grow(struct run *r, int topic, int partitions)
+{
+	struct run_topic *t = &r->topics[topic];
+	ASSERT(t->partitions < partitions && partitions <= RUN_PARTITIONS_MAX);
+	t->grow_from = t->partitions;
+	t->grow_asked = run_now(r);
+	t->grown = RUN_NEVER;
+	t->req = (struct log_topic_req){.op = LOG_TOPIC_ADD_PARTITIONS,
+	    .name = str_of(t->name),
+	    .partition_count = partitions,
+	    .done = change_done};
+	topic_ask(t);
+	const struct log_topic *found = log_topic_by_id(r->log, t->id);
+	if (t->req.err != ERR_OK &&
+	    !(r->refused > 0 && found && found->partition_count == partitions))
+		run_problem(r, "grow %s: %s %s", t->name, err_name(t->req.err), t->req.message);
+	t->grown = run_now(r);
+	t->partitions = partitions;
 }
 
 /* ---- appends --------------------------------------------------------------------------------- */
@@ -647,10 +760,10 @@ void run_append_again(struct run *r, int tag)
 		run_turns(r, 1);
 	run_answer(r, a.req.err, "append again");
 	if (a.req.err == ERR_OK && (!a.req.duplicate || a.req.base_offset != b->offset))
-		problem(r, "batch %d again: duplicate %d, offset %lld, was %lld", tag,
+		run_problem(r, "batch %d again: duplicate %d, offset %lld, was %lld", tag,
 		    a.req.duplicate, (long long)a.req.base_offset, (long long)b->offset);
 	free(a.req.batch);
-	revive(r);
+	run_revive(r);
 }
 
 /* ---- trims and rows -------------------------------------------------------------------------- */

@@ -21,7 +21,8 @@ enum {
 	RUN_PUTS_MAX = 128,
 	RUN_TRIMS_MAX = 16,
 	RUN_ENDS_MAX = 512,
-	RUN_LIVES_MAX = 16,
+	RUN_LIVES_MAX = 32,
+	RUN_ALTERS_MAX = 16,
 	RUN_RECORDS_MAX = 8, /* of a keyed batch */
 	RUN_PRODUCERS = 3,   /* with transactions */
 	RUN_COMMITS_MAX = 16,
@@ -36,7 +37,10 @@ struct run_topic {
 	bool lazy;      /* its acknowledgement promises less */
 	bool compacted; /* records may go once run_compact was asked for */
 	bool rewritten; /* compacted, or its batches may get another codec */
-	size_t create_asked, created, delete_asked, deleted;
+	bool altered;
+	int imported;  /* batches that came from Kafka; 0 = it was created */
+	int grow_from; /* partitions before run_grow; 0 = not grown */
+	size_t create_asked, created, delete_asked, deleted, grow_asked, grown;
 	struct log_uuid id; /* once created */
 	struct log_topic_req req;
 	struct str pairs[RUN_CONFIGS_MAX][2];
@@ -76,7 +80,8 @@ struct run_commit {
 	struct log_commit commit;
 	struct log_append appends[RUN_TOPICS_MAX * RUN_PARTITIONS_MAX];
 	int tags[RUN_TOPICS_MAX * RUN_PARTITIONS_MAX];
-	int put; /* -1 = no table */
+	int put;      /* -1 = no table */
+	bool refused; /* where something fails: it comes again */
 };
 struct run_trim {
 	struct run *run;
@@ -84,6 +89,11 @@ struct run_trim {
 	int64_t offset;
 	size_t asked, done;
 	struct log_trim req;
+};
+struct run_alter {
+	int topic;
+	uint64_t segment_bytes;
+	size_t asked, done;
 };
 struct run_put {
 	struct run *run;
@@ -131,11 +141,13 @@ struct run {
 	struct run_batch batches[RUN_BATCHES_MAX + 1];
 	struct run_topic topics[RUN_TOPICS_MAX];
 	struct run_trim trims[RUN_TRIMS_MAX];
+	struct run_alter alters[RUN_ALTERS_MAX];
 	struct run_put puts[RUN_PUTS_MAX];
 	struct run_end ends[RUN_ENDS_MAX];
 	struct run_producer producers[RUN_PRODUCERS];
 	struct run_commit commits[RUN_COMMITS_MAX];
 	int batch_count, topic_count, trim_count, put_count, end_count, set_count, commit_count;
+	int alter_count, out_count;
 	size_t compact_asked; /* the first time */
 	int pending;          /* requests not answered */
 	bool killing;         /* what is answered now may be an error */
@@ -157,7 +169,8 @@ struct run_script {
 	void (*play)(struct run *run);
 	bool table;             /* opens the table */
 	bool rare;              /* whole only with every fourth seed, else little of it */
-	bool faultless;         /* takes no refusals: not for runs in which something fails */
+	bool cutless;           /* not for the enumerator: what it does is no server's */
+	bool scrub;             /* the scrubber is on */
 	uint64_t journal_bytes; /* 0 = 64 KiB */
 	size_t open_files_max;  /* 0 = default */
 	size_t direct_bytes;    /* 0 = default: no batch is that large */
@@ -165,6 +178,15 @@ struct run_script {
 };
 extern const struct run_script run_scripts[];
 extern const size_t run_script_count;
+/* scripts_tools.c */
+void script_alters(struct run *run);
+void script_lookups(struct run *run);
+void script_scrubs(struct run *run);
+void script_fscks(struct run *run);
+void script_salvages(struct run *run);
+void script_rebuilds(struct run *run);
+void script_exports(struct run *run);
+void script_imports(struct run *run);
 
 /* Plays a script to its end. NULL for lack of nothing: a script that cannot be played is a bug. */
 struct run *run_play(const struct run_script *script, uint64_t seed);
@@ -187,6 +209,9 @@ struct run_world {
 };
 MUST_USE enum err run_world_open(
     const struct run *run, struct sim_disk *disk, bool record, struct run_world *ret_world);
+/* A clean stop, and the next start, on the same io. */
+void run_world_stop(struct run_world *world);
+MUST_USE enum err run_world_start(const struct run *run, struct run_world *world);
 /* Ends it as kill -9 would: nothing more is written. */
 void run_world_kill(struct run_world *world);
 
@@ -197,6 +222,8 @@ int run_topic_create(struct run *run, const char *name, int partitions, const ch
 void run_topic_delete(struct run *run, int topic);
 /* Asks and goes on; run_drain waits. */
 void run_topic_delete_start(struct run *run, int topic);
+void run_alter(struct run *run, int topic, uint64_t segment_bytes); /* its whole configuration */
+void run_grow(struct run *run, int topic, int partitions);
 int run_append(struct run *run, int topic, int partition, int count, size_t value_len);
 /* `n` batches of one record into partitions 0.. of the topics in turn, all or none. */
 void run_append_set(struct run *run, const int *topics, int n, size_t value_len);
@@ -222,10 +249,34 @@ void run_batch_send(struct run *run, struct run_batch *batch);
 struct run_put *run_put_new(struct run *run, int key, int64_t value);
 void run_turns(struct run *run, int turns);
 void run_drain(struct run *run);            /* until everything is answered */
+void run_settle(struct run *run);           /* the same, and what was refused stays so */
+void run_revive(struct run *run);           /* starts it again where it has given up */
+void run_commits_again(struct run *run);    /* ends of transactions that were refused */
 void run_rest(struct run *run, int64_t ns); /* time passes with turns: checkpoints, marks */
 void run_stop(struct run *run);             /* clean; then run_start */
 void run_kill(struct run *run);
 void run_start(struct run *run);
+/* ---- tools, while nobody serves: run_tools.c ------------------------------------------------- */
+void run_fsck(struct run *run);
+/* Into a new directory, which is opened and held to all promises. */
+void run_salvage(struct run *run);
+/* The journal is taken away and made again. */
+void run_rebuild(struct run *run);
+void run_export(struct run *run, int topic);
+/* `n` batches in a Kafka log directory, as topic `name`; then run_start: the topic. */
+int run_import(struct run *run, const char *name, int n, size_t value_len);
+/* Imports it from where run_import has put it; TOPIC_EXISTS. */
+MUST_USE enum err run_import_once(const struct run *run, struct io *io, const char *name);
+/* Finds each batch of the partition by offset, sequence and time. */
+void run_lookups(struct run *run, int topic, int partition);
+/* A program in a life of its own, in which things may fail; its error. */
+enum err run_tool(
+    struct run *run, const char *what, enum err (*tool)(struct run *run, void *ctx), void *ctx);
+/* The same without faults, and nobody's business. */
+void run_prepare(struct run *run, void (*prepare)(struct run *run, void *ctx), void *ctx);
+
+/* What no failing call excuses; the first one stands. */
+void run_problem(struct run *run, const char *fmt, ...) PRINTF(2, 3);
 /* An answer of the log. ERR_OK, or a refusal that this run may take. */
 void run_answer(struct run *run, enum err err, const char *what);
 /* Between these nothing that is allocated is made to fail: it is the harness's own. */

@@ -34,6 +34,7 @@ static struct run_batch *keyed_new(
 	struct batch_builder b;
 	struct writer out;
 	ASSERT(count > 0 && count <= RUN_RECORDS_MAX);
+	run_own_begin(r);
 	struct run_batch *batch = run_batch_new(r, topic, partition, (int)count);
 	batch_builder_init(&b, BATCH_NONE);
 	if (as) {
@@ -49,6 +50,7 @@ static struct run_batch *keyed_new(
 	assert_ok(batch_builder_finish(&b, &out));
 	batch_builder_release(&b);
 	batch->bytes = writer_take(&out, &batch->len);
+	run_own_end(r);
 	return batch;
 }
 
@@ -81,11 +83,10 @@ static void commit_done(struct log_commit *commit)
 	struct run_commit *c = CONTAINER_OF(commit, struct run_commit, commit);
 	struct run *r = c->run;
 	r->pending--;
-	if (commit->err != ERR_OK) {
-		if (!r->killing)
-			fail_msg("commit: %s: %s", err_name(commit->err), err_chain());
+	c->refused = commit->err != ERR_OK && !r->killing;
+	run_answer(r, commit->err, "commit");
+	if (commit->err != ERR_OK)
 		return;
-	}
 	for (size_t i = 0; i < commit->append_count; i++) {
 		struct run_batch *b = &r->batches[c->tags[i]];
 		b->acked = run_now(r);
@@ -108,9 +109,11 @@ static void add_marker(struct run *r, struct run_commit *c, int topic, int parti
 	b->marker = marker->commit ? RUN_COMMIT : RUN_ABORT;
 	b->producer = marker->producer_id;
 	b->producer_epoch = marker->producer_epoch;
+	run_own_begin(r);
 	writer_init(&out, BATCH_MARKER_BYTES);
 	assert_ok(batch_marker_build(marker, 2000, &out));
 	b->bytes = writer_take(&out, &b->len);
+	run_own_end(r);
 	c->tags[i] = r->batch_count;
 	c->appends[i] = (struct log_append){.partition = b->req.partition,
 	    .batch = b->bytes,
@@ -156,6 +159,80 @@ void run_txn_end(struct run *r, int producer, bool commit)
 	log_commit(r->log, &c->commit);
 }
 
+/* ---- what was refused comes again ------------------------------------------------------------ */
+
+struct marker_look {
+	const struct run_batch *marker;
+	bool found;
+};
+
+static enum err marker_seen(void *ctx, const struct frame *frame, struct bytes batch)
+{
+	struct marker_look *look = ctx;
+	struct batch_marker m;
+	(void)frame;
+	look->found |= batch_marker_read(batch, &m) && m.producer_id == look->marker->producer &&
+	               m.producer_epoch == look->marker->producer_epoch;
+	return ERR_OK;
+}
+
+static struct log_partition *partition_of(const struct run *r, const struct run_batch *b)
+{
+	const struct log_topic *t = log_topic_by_id(r->log, r->topics[b->topic].id);
+	return t ? log_partition_find(r->log, t, b->partition) : NULL;
+}
+
+/* Its round may have become durable although the answer was a refusal: all of it, or nothing. */
+static bool commit_landed(struct run *r, const struct run_commit *c)
+{
+	if (c->commit.append_count == 0)
+		return c->put < 0 || r->rows[r->puts[c->put].key] >= r->puts[c->put].value;
+	const struct run_batch *b = &r->batches[c->tags[0]];
+	struct log_partition *p = partition_of(r, b);
+	struct marker_look look = {b, false};
+	if (!p)
+		return true; /* its topic is deleted */
+	run_own_begin(r);
+	assert_ok(partition_walk(p, p->log_start, marker_seen, &look));
+	run_own_end(r);
+	return look.found;
+}
+
+/* As the coordinator does it, which has the transaction's end in its table. */
+static void commit_again(struct run *r, struct run_commit *c)
+{
+	for (size_t i = 0; i < c->commit.append_count; i++) {
+		struct run_batch *b = &r->batches[c->tags[i]];
+		c->appends[i] = (struct log_append){.partition = partition_of(r, b),
+		    .batch = b->bytes,
+		    .batch_len = b->len,
+		    .internal = true};
+	}
+	if (c->put >= 0)
+		r->puts[c->put].put.table = r->table;
+	c->commit.err = ERR_OK;
+	r->pending++;
+	log_commit(r->log, &c->commit);
+	run_settle(r);
+}
+
+void run_commits_again(struct run *r)
+{
+	for (int i = 0; i < r->commit_count; i++) {
+		struct run_commit *c = &r->commits[i];
+		for (int tries = 0; c->refused && tries < 10; tries++) {
+			c->refused = !commit_landed(r, c);
+			if (c->refused)
+				commit_again(r, c);
+			if (c->refused)
+				run_rest(r, S_NS);
+		}
+		if (c->refused)
+			run_problem(r, "a transaction does not end: %s", err_name(r->error));
+		c->refused = false;
+	}
+}
+
 /* ---- compaction and retention ---------------------------------------------------------------- */
 
 void run_compact_start(struct run *r)
@@ -165,19 +242,22 @@ void run_compact_start(struct run *r)
 	compactor_run(r->log->catalog->compactor);
 }
 
+static void compactor_wait(struct run *r)
+{
+	for (int i = 0; compactor_busy(r->log->catalog->compactor); i++) {
+		run_turns(r, 1);
+		ASSERT(i < 10000);
+	}
+	run_revive(r);
+}
+
 void run_compact(struct run *r)
 {
-	const struct compactor *c = r->log->catalog->compactor;
-	for (int i = 0; compactor_busy(c); i++) {
-		run_turns(r, 1);
-		ASSERT(i < 10000);
-	}
+	compactor_wait(r);
 	run_compact_start(r);
-	for (int i = 0; compactor_busy(c); i++) {
-		run_turns(r, 1);
-		ASSERT(i < 10000);
-	}
+	compactor_wait(r);
 	run_rest(r, 20 * MS_NS); /* the old files are unlinked */
+	run_revive(r);
 }
 
 /* The log start it came to is known only afterwards; before that it may be anything up to there. */
@@ -185,7 +265,6 @@ void run_retain(struct run *r, int topic, int partition)
 {
 	ASSERT(r->trim_count < RUN_TRIMS_MAX);
 	struct run_trim *t = &r->trims[r->trim_count++];
-	const struct log_topic *found = log_topic_by_id(r->log, r->topics[topic].id);
 	struct log_partition_status st;
 	*t = (struct run_trim){.run = r,
 	    .topic = topic,
@@ -197,8 +276,11 @@ void run_retain(struct run *r, int topic, int partition)
 		run_turns(r, 1);
 		ASSERT(i < 10000);
 	}
+	run_revive(r);
+	const struct log_topic *found = log_topic_by_id(r->log, r->topics[topic].id);
 	log_partition_status(log_partition_find(r->log, found, partition), &st);
 	t->offset = st.log_start;
 	t->done = run_now(r);
 	run_rest(r, 20 * MS_NS);
+	run_revive(r);
 }

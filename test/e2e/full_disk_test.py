@@ -3,6 +3,7 @@
 on, and it resumes by itself; the same with the journal on a full disk of its own, and compaction beside a full disk."""
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -184,6 +185,35 @@ def test_produce_waits_and_everything_else_goes_on(t, disk):
         got = numbers(s, "t", p.partition)
         assert got == list(range(got[0], p.sent)), "partition %d is not in order, or has holes" % p.partition
     assert "event=space_found" in s.tail(200000)
+    assert s.stop() == 0
+    p = s.run("fsck", "--data", s.data)
+    assert p.returncode == 0, p.stdout
+
+
+@on_disks
+def test_a_stop_on_a_full_disk_ends(t, disk):
+    """Nothing is left, not even the ballast, and requests wait in a round that has no room: SIGTERM ends it all the same."""
+    d = disk("disk", 48 * MIB)
+    s = serve(t, d, "data")
+    s.ok("topic", "create", "t", "-c", "segment.bytes=1048576")
+    s.listen = s.kafka  # the producer finds it again
+    pipe = Pipeline(s, "t", 0)
+    pipe.start()
+    wait_for("there is work", lambda: pipe.acked > 1000)
+    d.fill()
+    wait_for("the disk is full", lambda: "NOSPACE" in s.tail(200000) or "event=no_space" in s.tail(200000))
+    time.sleep(0.5)
+    assert d.free() == 0 or not d.fill()
+    acked, began = pipe.acked, time.monotonic()
+    s.process.send_signal(signal.SIGTERM)
+    s.process.wait(60)
+    took = time.monotonic() - began
+    assert took < 20, "the stop took %.1f s" % took
+    d.empty()
+    s.start()
+    wait_for("produce goes on", lambda: pipe.acked > acked + 500)
+    pipe.stop()
+    assert numbers(s, "t", 0) == list(range(pipe.sent))
     assert s.stop() == 0
     p = s.run("fsck", "--data", s.data)
     assert p.returncode == 0, p.stdout
