@@ -182,6 +182,25 @@ static void encode_missing(struct checkpointer *c)
 	}
 }
 
+/*
+ * One more than a record takes is there only for as long as a start needs to name them (gap.c); a
+ * cut in that moment makes one of the last two, with what lies between them.
+ */
+static void encode_gaps(struct checkpointer *c)
+{
+	const struct log *log = c->log;
+	c->header.gap_count =
+	    log->gap_count < CHECKPOINT_GAPS_MAX ? log->gap_count : CHECKPOINT_GAPS_MAX;
+	for (uint32_t i = 0; i < c->header.gap_count; i++) {
+		struct checkpoint_gap gap = log->gaps[i];
+		uint8_t bytes[CHECKPOINT_GAP_BYTES];
+		if (i + 1 == CHECKPOINT_GAPS_MAX)
+			gap.last = log->gaps[log->gap_count - 1].last;
+		checkpoint_gap_encode(&gap, bytes);
+		write_bytes(&c->record, bytes_of(bytes, sizeof(bytes)));
+	}
+}
+
 static enum err encode_record(struct checkpointer *c)
 {
 	struct log_partition *p;
@@ -199,12 +218,7 @@ static enum err encode_record(struct checkpointer *c)
 		c->header.row_count++;
 	}
 	encode_missing(c);
-	c->header.gap_count = c->log->gap_count;
-	for (uint32_t i = 0; i < c->log->gap_count; i++) {
-		uint8_t gap[CHECKPOINT_GAP_BYTES];
-		checkpoint_gap_encode(&c->log->gaps[i], gap);
-		write_bytes(&c->record, bytes_of(gap, sizeof(gap)));
-	}
+	encode_gaps(c);
 	TRY(c->record.err);
 	checkpoint_header_encode(&c->header, c->record.ptr, c->record.len);
 	return ERR_OK;

@@ -52,7 +52,7 @@ struct log {
 
 	uint64_t durable_sequence; /* D */
 	struct checkpoint_gap
-	    gaps[CHECKPOINT_GAPS_MAX]; /* burnt, and not yet named by the catalog */
+	    gaps[CHECKPOINT_GAPS_MAX + 1]; /* burnt, and not yet named by the catalog */
 	uint32_t gap_count;
 	int64_t last_append_time_ns; /* of the newest durable batch */
 	struct log_watcher watchers[LOG_WATCHERS_MAX];

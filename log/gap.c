@@ -85,8 +85,11 @@ enum err gaps_name(struct log *log)
 	size_t cursor = 0;
 	while ((topic = log_topic_next(log, &cursor)))
 		TRY(name_topic(log, topic, newest));
-	for (uint32_t i = 0; i < log->gap_count; i++)
+	uint32_t count = log->gap_count;
+	for (uint32_t i = 0; i < count; i++)
 		TRY(name_gap(log, &log->gaps[i]));
 	log->gap_count = 0; /* the next record leaves them out */
-	return ERR_OK;
+	/* lives that end before it comes must not fill the list: each adds one at most */
+	return count >= CHECKPOINT_GAPS_MAX / 2 ? checkpoint_finish(&log->checkpointer, false)
+	                                        : ERR_OK;
 }

@@ -187,7 +187,7 @@ static void adopt_state(struct recovery *r)
 	struct log *log = r->log;
 	uint64_t next = r->sequence + 1;
 	log->gap_count = r->record.header.gap_count;
-	memcpy(log->gaps, r->record.gaps, sizeof(log->gaps));
+	memcpy(log->gaps, r->record.gaps, sizeof(r->record.gaps));
 	if (!r->clean && r->lazy_bound > next) {
 		/* Somebody may have been told sequences up to the bound: they are burnt, by name.
 		 */
@@ -195,7 +195,7 @@ static void adopt_state(struct recovery *r)
 		    (unsigned long long)next, (unsigned long long)r->lazy_bound - 1);
 		struct checkpoint_gap *before =
 		    log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
-		if (before && (before->last + 1 == next || log->gap_count == CHECKPOINT_GAPS_MAX)) {
+		if (before && before->last + 1 == next) {
 			next =
 			    before->first; /* a start before this one that never came to serving */
 			log->gap_count--;

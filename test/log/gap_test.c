@@ -2,6 +2,8 @@
 /* What is gone is named: burnt sequences, given-up ends, and the leader epoch that tells consumers. */
 #include "test/lib/log_server.h"
 
+#include "log/catalog_change.h"
+#include "log/catalog_row.h"
 #include "log/engine.h"
 #include <stdio.h>
 
@@ -73,11 +75,67 @@ static void an_accepted_loss_is_named_and_bumps_the_epoch(void **state)
 	log_server_append(&server, "t", 0, "goes on");
 }
 
+static uint64_t frames, gap_sequences;
+static unsigned gap_rows;
+
+static enum err count_frame(void *ctx, const struct frame *frame, struct bytes batch)
+{
+	(void)ctx;
+	(void)frame;
+	(void)batch;
+	frames++;
+	return ERR_OK;
+}
+
+static void count_gaps(void)
+{
+	struct catalog_kept *kept;
+	size_t cursor = 0;
+	gap_sequences = gap_rows = 0;
+	while ((kept = map_next(&server.log->catalog->rows, &cursor))) {
+		struct row_name name = row_name_parse(kept->key);
+		unsigned long long first, last;
+		char text[200];
+		if (name.kind != ROW_GAP || !log_uuid_equal(name.id, CATALOG_TOPIC_ID))
+			continue;
+		snprintf(text, sizeof(text), "%.*s", (int)kept->value.len, (const char *)kept->value.ptr);
+		const char *at = strstr(text, "first_sequence=");
+		assert_non_null(at);
+		assert_int_equal(sscanf(at, "first_sequence=%llu last_sequence=%llu", &first, &last), 2);
+		gap_rows++;
+		gap_sequences += last - first + 1;
+	}
+}
+
+/* More lives that end before a checkpoint than the record has room for gaps. */
+static void every_gap_is_named_and_nothing_else(void **state)
+{
+	enum { LIVES = CHECKPOINT_GAPS_MAX + 12 };
+	static const char *const lazy[] = {"kappa.durability=none", NULL};
+	(void)state;
+	log_server_create(&server, "fast", 1, lazy);
+	for (int i = 0; i < LIVES; i++) {
+		log_server_append(&server, "fast", 0, "a");
+		log_server_crash(&server);
+		assert_int_equal(server.log->gap_count, 0);
+	}
+	count_gaps();
+	assert_int_equal(gap_rows, LIVES);
+	const struct log_topic *t;
+	size_t cursor = 0;
+	while ((t = log_topic_next(server.log, &cursor)))
+		assert_int_equal(partition_walk(log_partition_find(server.log, t, 0), 0, count_frame, NULL), ERR_OK);
+	struct log_status st;
+	log_status(server.log, &st);
+	assert_int_equal(frames + gap_sequences, st.next_sequence - 1); /* each is a batch or in one gap */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_crash_bumps_the_epoch_of_topics_that_do_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_accepted_loss_is_named_and_bumps_the_epoch, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_gap_is_named_and_nothing_else, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("gap", tests, NULL, NULL);
 }
