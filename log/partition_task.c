@@ -349,8 +349,6 @@ enum err partition_ready(struct log_partition *p, size_t len, bool idempotent, b
 {
 	if (p->state != PARTITION_OPEN || !p->topic)
 		return ERR_UNKNOWN_TOPIC;
-	if (p->damaged)
-		return err_note(ERR_DAMAGED, "partition %s is damaged: run kappa fsck", p->dir);
 	if (p->task_err != ERR_OK && p->tasks == 0) {
 		enum err e = p->task_err;
 		p->task_err = ERR_OK;

@@ -39,6 +39,10 @@ static enum err req_check(struct log_append *req)
 	TRY(batch_header_read(bytes_of(req->batch, req->batch_len), &h));
 	if (h.last_offset_delta < 0 || (size_t)h.length + 12 != req->batch_len)
 		return err_note(ERR_CORRUPT_MESSAGE, "not exactly one record batch");
+	/* the end of a transaction is taken all the same, or its readers would wait for ever */
+	bool marker = req->internal && (h.attributes & BATCH_ATTR_CONTROL);
+	if (p->state == PARTITION_OPEN && p->damaged && !marker)
+		return err_note(ERR_DAMAGED, "partition %s is damaged: run kappa fsck", p->dir);
 	bool direct = round_is_direct(req);
 	size_t len = FRAME_HEADER_BYTES + req->batch_len;
 	if (direct)

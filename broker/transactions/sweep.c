@@ -125,6 +125,7 @@ static void on_sweep(struct loop_timer *timer)
 		if (++count == SWEEP_MAX)
 			break;
 	}
+	transactions_end_hanging(ts, now_ms);
 	if (now_ms - ts->expiry_checked_ms >= EXPIRE_EVERY_MS || now_ms < ts->expiry_checked_ms)
 		expire(ts, now_ms);
 	transactions_sweep_start(ts);

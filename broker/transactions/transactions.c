@@ -275,6 +275,8 @@ enum err transactions_open(struct loop *loop, struct log *log, struct groups *gr
 		ts->options.expiry_ms = (int64_t)7 * 24 * 3600 * 1000;
 	if (ts->options.check_ms == 0)
 		ts->options.check_ms = 500;
+	if (ts->options.hang_ms == 0)
+		ts->options.hang_ms = 60 * 1000;
 	/* state, pending offsets, a group's offsets for each of the partitions */
 	ts->parts_max = log_commit_max(log) / 2;
 	map_init(&ts->by_id);

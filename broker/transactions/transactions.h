@@ -48,6 +48,7 @@ struct transactions_options {
 	int32_t timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
 	int64_t expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */
 	int64_t check_ms;       /* how often time-outs are looked for; 0 = 500 */
+	int64_t hang_ms;        /* open in the log, ongoing for nobody: ended then; 0 = 60,000 */
 };
 
 struct transaction_part {
@@ -102,6 +103,7 @@ struct transactions {
 	bool turn_posted;
 	unsigned changes; /* under way */
 	bool loading, closing;
+	bool hanging; /* one is being ended: hanging.c */
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -202,8 +204,7 @@ MUST_USE enum err pending_offset_rows(const struct pending_group *p, struct row_
 
 /* ---- records.c ------------------------------------------------------------------------------- */
 /* row NULL: a tombstone */
-void transaction_row_add(
-    struct row_list *list, struct str id, const struct transaction_row *row);
+void transaction_row_add(struct row_list *list, struct str id, const struct transaction_row *row);
 void pending_row_add(struct row_list *list, struct str id, struct str group,
     const struct pending_offsets_value *value);
 /* Reads a record's value; parts are in the arena. CORRUPT. */
@@ -213,5 +214,7 @@ MUST_USE enum err pending_value_read(
     struct bytes value, struct arena *arena, struct pending_offsets_value *ret_value);
 
 /* ---- sweep.c --------------------------------------------------------------------------------- */
+/* Ends the oldest of those that are open for nobody, if it is time. */
+void transactions_end_hanging(struct transactions *all, int64_t now_ms);
 void transactions_sweep_start(struct transactions *ts);
 void transactions_sweep_stop(struct transactions *ts);

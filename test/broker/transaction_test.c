@@ -3,8 +3,12 @@
  * The transaction coordinator over loopback with hand-made requests: the rules of both generations
  * of clients, version by version, what a restart keeps, and what administrators see and do.
  */
+#include "broker/kafka/server.h"
+#include "broker/transactions/transactions.h"
 #include "test/lib/kafka_calls.h"
 #include "test/lib/test.h"
+
+#include <unistd.h>
 
 static struct kafka_server server;
 static struct kafka_client c;
@@ -389,6 +393,79 @@ static void administrators_see_and_abort_what_is_open(void **state)
 	assert_int_equal(abort_by_admin(-1, 0), 47);
 }
 
+/* ---- what nobody would end ------------------------------------------------------------------- */
+
+struct stray {
+	struct log_append append;
+	struct who who;
+	_Atomic bool done;
+};
+
+static void stray_done(struct log_append *append)
+{
+	CONTAINER_OF(append, struct stray, append)->done = true;
+}
+
+/* On the loop: past the coordinator, as data that come from elsewhere. */
+static void stray_write(void *ctx)
+{
+	struct stray *s = ctx;
+	struct log_append *one = &s->append;
+	server.broker->transactions->options.hang_ms = 100;
+	s->append.partition =
+	    log_partition_find(server.log, log_topic_find(server.log, STR("t")), 0);
+	s->append.done = stray_done;
+	log_append(server.log, &one, 1, false);
+}
+
+static void stray(struct who w)
+{
+	struct batch_builder b;
+	struct writer out;
+	struct stray s = {.who = w};
+	batch_builder_init(&b, BATCH_NONE);
+	writer_init(&out, MIB);
+	b.producer_id = w.id;
+	b.producer_epoch = w.epoch;
+	b.base_sequence = 0;
+	b.attributes = BATCH_ATTR_TRANSACTIONAL;
+	assert_int_equal(
+	    batch_builder_add(&b, 1, bytes_of("k", 1), bytes_of("v", 1), NULL, 0), ERR_OK);
+	assert_int_equal(batch_builder_finish(&b, &out), ERR_OK);
+	batch_builder_release(&b);
+	s.append.batch = out.ptr;
+	s.append.batch_len = out.len;
+	loop_call(server.loop, stray_write, &s);
+	while (!s.done)
+		usleep(1000);
+	assert_int_equal(s.append.err, ERR_OK);
+	writer_release(&out);
+}
+
+static void stable_comes_to(int64_t offset)
+{
+	for (int i = 0; fetch(1).last_stable_offset != offset; i++) {
+		assert_true(i < 1000);
+		usleep(10000);
+	}
+}
+
+static void what_is_open_for_nobody_is_ended(void **state)
+{
+	(void)state;
+	stray((struct who){4711, 3});
+	stray((struct who){4712, 0});
+	stable_comes_to(4); /* two records, two markers */
+	struct fetch_response_partition p = fetch(1);
+	assert_int_equal(p.aborted_transactions.count, 2);
+	struct who w = init("tx");
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	usleep(1500 * 1000); /* a coordinator's own is left alone */
+	assert_int_equal(fetch(1).last_stable_offset, 4);
+	assert_int_equal(end(5, "tx", w, true), 0);
+	assert_int_equal(fetch(1).last_stable_offset, 7);
+}
+
 static void the_feature_says_which_clients_bump_epochs(void **state)
 {
 	(void)state;
@@ -420,6 +497,7 @@ int main(void)
 	    EACH (late_transactions_are_aborted_under_a_new_epoch),
 	    EACH (offsets_are_committed_with_the_transaction),
 	    EACH (administrators_see_and_abort_what_is_open),
+	    EACH (what_is_open_for_nobody_is_ended),
 	    EACH (the_feature_says_which_clients_bump_epochs),
 	    EACH (exhausted_epochs_bring_a_new_producer),
 	};

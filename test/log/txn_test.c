@@ -470,6 +470,21 @@ static void the_list_of_aborted_transactions_is_bounded(void **state)
 	txns_release(&t);
 }
 
+/* Damage stops producers, not the ends of what they have begun: readers would wait for ever. */
+static void the_end_of_a_transaction_goes_into_a_damaged_partition(void **state)
+{
+	(void)state;
+	struct log_partition *p = w.f.partitions[TOPIC][0];
+	assert_ok(put_txn(0, 0));
+	p->damaged = true; /* as a read would find it */
+	assert_int_equal(put_txn(0, 0), ERR_DAMAGED);
+	assert_int_equal(put_plain(0, -1), ERR_DAMAGED);
+	assert_int_equal(partition_stable_end(p), 0);
+	assert_ok(put_marker(0, 0, 1, true));
+	assert_int_equal(partition_stable_end(p), 4);
+	p->damaged = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +496,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(zombies_are_fenced_by_the_marker, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_waiter_for_committed_data_wakes_with_the_marker, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        the_end_of_a_transaction_goes_into_a_damaged_partition, setup, teardown),
 	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
 	};
 	return cmocka_run_group_tests_name("log/txn_test", tests, NULL, NULL);
