@@ -221,6 +221,8 @@ static enum err forget_in(struct partition_load *l, const struct load_segment *s
 	enum err indexed = e == ERR_OK ? io_open(io, path, IO_READONLY, &fd) : e;
 	if (indexed == ERR_OK)
 		indexed = forget_by_index(&x, fd);
+	if (indexed != ERR_OK && indexed != ERR_NOT_FOUND && indexed != ERR_CORRUPT)
+		diag(DIAG_WARN, "index_read", "path=%s error=\"%s\"", path, err_chain());
 	if (e == ERR_OK && indexed != ERR_OK) {
 		x.at = first;
 		x.gone_count = 0;
