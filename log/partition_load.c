@@ -113,7 +113,10 @@ static bool is_hole(struct io *io, int fd, const struct load_segment *s, uint32_
 	uint8_t raw[FRAME_HEADER_BYTES];
 	struct frame f;
 	size_t mark = err_mark();
-	bool hole = io_pread_all(io, fd, raw, sizeof(raw), pos) == ERR_OK &&
+	enum err e = io_pread_all(io, fd, raw, sizeof(raw), pos);
+	if (e != ERR_OK)
+		diag(DIAG_WARN, "index_read", "frame at %u: %s", pos, err_chain());
+	bool hole = e == ERR_OK &&
 	            frame_decode(raw, s->seed, &f) == ERR_OK && (f.flags & FRAME_HOLE);
 	err_rewind(mark); /* what cannot be read stays as the snapshot has it */
 	return hole;
