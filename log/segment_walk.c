@@ -109,10 +109,14 @@ bool segment_frame_holds(
 	uint8_t raw[FRAME_HEADER_BYTES];
 	struct frame f;
 	size_t mark = err_mark();
-	bool good =
-	    pos >= SEGMENT_HEADER_BYTES && io_pread_all(io, fd, raw, sizeof(raw), pos) == ERR_OK &&
-	    frame_decode(raw, seed, &f) == ERR_OK && !(f.flags & FRAME_PAD) &&
-	    f.base_offset <= offset && offset <= f.base_offset + (int64_t)f.last_offset_delta;
+	if (pos < SEGMENT_HEADER_BYTES)
+		return false;
+	enum err e = io_pread_all(io, fd, raw, sizeof(raw), pos);
+	if (e != ERR_OK && e != ERR_EOF) /* the caller walks, and may have more luck */
+		diag(DIAG_WARN, "frame_read", "pos=%u error=\"%s\"", pos, err_chain());
+	bool good = e == ERR_OK && frame_decode(raw, seed, &f) == ERR_OK &&
+	            !(f.flags & FRAME_PAD) && f.base_offset <= offset &&
+	            offset <= f.base_offset + (int64_t)f.last_offset_delta;
 	err_rewind(mark);
 	return good;
 }

@@ -309,19 +309,25 @@ int64_t sim_file_effect(struct sim_io *s, struct io_req *req)
 	return req->op == IO_WRITE_DURABLE && moved > 0 ? sync_moved(s, f, req, moved) : moved;
 }
 
-enum err sim_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len)
+static enum err pread_as(
+    struct io *io, enum sim_call call, int fd, struct iovec to, uint64_t pos, size_t *ret_len)
 {
 	struct sim_io *s = sim_of(io);
 	int failed = 0;
 	size_t got = 0;
 	struct sim_fd *f = file_of(s, fd, false, &failed);
 	if (f)
-		failed = sim_call_blocking(s, SIM_CALL_READ);
+		failed = sim_call_blocking(s, call);
 	if (!failed)
-		failed = read_piece(s, f, (struct iovec){buf, len}, pos, &got);
+		failed = read_piece(s, f, to, pos, &got);
 	if (!failed)
 		*ret_len = got;
 	return fd_result(failed, "read", fd);
+}
+
+enum err sim_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len)
+{
+	return pread_as(io, SIM_CALL_READ, fd, (struct iovec){buf, len}, pos, ret_len);
 }
 
 enum err sim_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos)
@@ -370,7 +376,7 @@ enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len)
 enum err sim_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos)
 {
 	size_t got = 0;
-	TRY(sim_pread(io, fd, buf, len, pos, &got));
+	TRY(pread_as(io, SIM_CALL_READ_NOW, fd, (struct iovec){buf, len}, pos, &got));
 	return got == len ? ERR_OK : ERR_AGAIN;
 }
 

@@ -71,12 +71,13 @@ enum sim_call {
 	SIM_CALL_LIST = 1 << 10,
 	SIM_CALL_LOCK = 1 << 11,
 	SIM_CALL_SPACE = 1 << 12,
-	SIM_CALL_LISTEN = 1 << 13,
-	SIM_CALL_ACCEPT = 1 << 14,
-	SIM_CALL_RECV = 1 << 15,
-	SIM_CALL_SEND = 1 << 16,
-	SIM_CALL_FILES = (1 << 13) - 1,
-	SIM_CALL_ANY = (1 << 17) - 1,
+	SIM_CALL_READ_NOW = 1 << 13, /* of what the page cache has */
+	SIM_CALL_LISTEN = 1 << 14,
+	SIM_CALL_ACCEPT = 1 << 15,
+	SIM_CALL_RECV = 1 << 16,
+	SIM_CALL_SEND = 1 << 17,
+	SIM_CALL_FILES = (1 << 14) - 1,
+	SIM_CALL_ANY = (1 << 18) - 1,
 };
 /*
  * In place of an errno: READ and WRITE move a part of their bytes and say so. Like EINTR and EAGAIN
