@@ -439,6 +439,15 @@ static void settle_bad_ends(struct log_partition *p, const struct recovery_row *
 	}
 }
 
+/* Was burnt: what had it was lost with an earlier life. */
+static bool is_burnt(const struct recovery *r, uint64_t sequence)
+{
+	for (uint64_t i = 0; i < r->record.header.gap_count; i++)
+		if (r->record.gaps[i].first <= sequence && sequence <= r->record.gaps[i].last)
+			return true;
+	return false;
+}
+
 /*
  * Segments without frames at the end: at most one stays, and only where the log goes on. One whose
  * offsets the segment before it holds was made for a roll that failed: the log went on without it.
@@ -459,8 +468,9 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 	     n = next, next = n->next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		/* all that was there when it was made is durable: the log ends here, and what is
-		 * between went below the log start */
-		bool born = s->first_sequence <= r->sequence + 1;
+		 * between went below the log start. Not so where an earlier life lost the end. */
+		bool born = s->first_sequence <= r->sequence + 1 &&
+		            !is_burnt(r, s->first_sequence - 1);
 		if (!kept && (s->base_offset == end->end_offset || born))
 			kept = s;
 		else
