@@ -204,6 +204,11 @@ static struct log_partition *find(const struct fetch_part *part, enum err *ret_e
 	struct log_partition *p = log_partition_find(req->log, t, part->out.partition_index);
 	if (!p)
 		*ret_err = ERR_UNKNOWN_TOPIC;
+	if (p && req->version < 10 && t->config.compression == BATCH_ZSTD) {
+		*ret_err =
+		    ERR_UNSUPPORTED_COMPRESSION; /* KIP-110; by the topic's setting, as Kafka */
+		return NULL;
+	}
 	return p;
 }
 
@@ -286,17 +291,6 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 	return offset < part->seen_end;
 }
 
-/* Clients of such versions cannot read zstd (KIP-110). */
-static bool has_unreadable(const struct request *req, const struct log_read *r)
-{
-	for (size_t i = 0; req->version < 10 && i < r->batch_count; i++) {
-		struct batch_header h = batch_peek(r->batches[i].ptr);
-		if (batch_codec(&h) == BATCH_ZSTD)
-			return true;
-	}
-	return false;
-}
-
 /* The read of one part is done: keeps what fits. */
 static void take_read(struct fetch *f, struct fetch_part *part)
 {
@@ -306,10 +300,6 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	f->asked = 0;
 	if (r->err != ERR_OK) {
 		set_error(part, r->err);
-		return;
-	}
-	if (has_unreadable(f->req, r)) {
-		set_error(part, ERR_UNSUPPORTED_COMPRESSION);
 		return;
 	}
 	bool fits = f->total == 0 || f->total + r->bytes_total <= f->max_bytes;
