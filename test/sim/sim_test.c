@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { REPEATED = 12 };
-enum { SEEDS = 2000, SEEDS_SMALL = 60, MUTANT_SEEDS = 300, SECONDS_MAX = 150 };
+enum { SEEDS = 2000, SEEDS_SMALL = 60, MUTANT_SEEDS = 3000, SECONDS_MAX = 150 };
 
 static uint64_t number(const char *name, uint64_t fallback)
 {
