@@ -282,9 +282,12 @@ static enum err read_parse(struct read_op *op)
 		if (len > req->buffer_len - at) {
 			if (req->batch_count > 0 || (op->walking && at > 0))
 				break;
+			bool cut = req->buffer_len < op->want; /* the file is shorter than it was */
 			op->want = at + len;
-			return op->pos + op->want > op->end ? read_bad(op, op->pos, next)
-			                                    : ERR_AGAIN;
+			if (!cut && op->pos + op->want <= op->end)
+				return ERR_AGAIN;
+			err_note(ERR_CORRUPT, "frame of %zu bytes is cut off", len);
+			return read_bad(op, op->pos + (uint32_t)at, next);
 		}
 		struct bytes batch = bytes_of(raw + FRAME_HEADER_BYTES, f.length);
 		bool empty = (f.flags & (FRAME_PAD | FRAME_HOLE)) != 0;
@@ -374,6 +377,7 @@ static bool read_cached(struct read_op *op)
 		return false;
 	memcpy(req->buffer, have.ptr, len);
 	op->skip = 0;
+	op->want = len;
 	req->io.err = ERR_OK;
 	req->io.result = (int64_t)len;
 	read_done(&req->io);

@@ -438,6 +438,25 @@ static void sets_may_mix_direct_and_inline_over_partitions(void **state)
 	assert_readable(1, 0, next[1]);
 }
 
+/* An answer, not a search without end. */
+static void a_frame_whose_file_was_cut_under_a_server_is_damage(void **state)
+{
+	struct log_read r;
+	int fd;
+	(void)state;
+	fill(0, 0, 4);
+	stop(true, false);
+	assert_ok(log_fixture_open(&w.f));
+	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
+	assert_ok(io_truncate(w.io, fd, 2 * SEGMENT_HEADER_BYTES + 500));
+	assert_ok(io_close(w.io, fd));
+	assert_readable(0, 0, 1);
+	assert_int_equal(log_read_wait(&w.f, 0, 0, 1, 64 * KIB, &r), ERR_CORRUPT);
+	assert_int_equal(r.next_offset, 2);
+	log_read_release(&r);
+	assert_event("damaged");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -450,6 +469,7 @@ int main(void)
 	    TEST(an_earlier_round_without_its_direct_bytes_is_damaged),
 	    TEST(a_bad_body_of_an_earlier_round_is_told_when_it_is_read),
 	    TEST(a_round_whose_flush_failed_is_there_for_good_or_not_at_all),
+	    TEST(a_frame_whose_file_was_cut_under_a_server_is_damage),
 	    TEST(an_index_is_made_again_over_padding),
 	    TEST(without_o_direct_every_frame_is_inline),
 	    TEST(sets_may_mix_direct_and_inline_over_partitions),
