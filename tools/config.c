@@ -183,6 +183,7 @@ static enum err load_file(struct config *c, const char *path, bool must_exist)
 	if (!must_exist && access(path, F_OK) != 0)
 		return ERR_OK;
 	struct load l = {.c = c, .path = path};
+	ini_allow_multiline = false; /* an indented line is a line, not more of the one above */
 	int line = ini_parse(path, on_pair, &l);
 	if (line == 0)
 		return ERR_OK;
