@@ -190,6 +190,8 @@ static enum err dump_frames(struct segment_dump *s)
 				return ERR_OK;
 			continue;
 		}
+		if ((f.flags & FRAME_PAD) && err == ERR_OK)
+			continue;
 		TRY(dump_good_header(s, &f, pos, err));
 		bool hole = f.flags & FRAME_HOLE;
 		enum err deep = ERR_OK;
@@ -224,6 +226,7 @@ enum err dump_segment(struct dump *d, int fd)
 	segment_walk_init(&s.walk, d->io, fd, frame_seed_of(h.seed), 0);
 	s.walk.check_body = true;
 	s.walk.holes = true;
+	s.walk.want_pads = true; /* only what is wrong with them is shown */
 	segment_walk_range(&s.walk, SEGMENT_HEADER_BYTES, (uint32_t)stat.size_bytes);
 	enum err err = dump_frames(&s);
 	segment_walk_release(&s.walk);

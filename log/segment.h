@@ -100,7 +100,7 @@ void segment_free(struct segment *s);
 /*
  * Walks the frames of an open segment file from `pos` to `end` with large reads. Each frame's
  * header, and with check_body its body, is verified. PAD and HOLE frames are passed over unless
- * they are asked for. [any thread, one at a time]
+ * they are asked for; padding then whatever its bytes are. [any thread, one at a time]
  */
 struct segment_walk {
 	struct io *io;

@@ -89,11 +89,11 @@ enum err segment_walk_next(
 		TRY(walk_need(w, len, &at));
 		struct bytes body = bytes_of(at + FRAME_HEADER_BYTES, f.length);
 		uint32_t pos = w->pos;
-		e = w->check_body ? frame_check_body(&f, w->seed, body) : ERR_OK;
 		w->pos += (uint32_t)len;
-		bool skip = ((f.flags & FRAME_PAD) && !w->want_pads) ||
-		            ((f.flags & FRAME_HOLE) && !w->holes);
-		if (skip && e == ERR_OK)
+		if ((f.flags & FRAME_PAD) && !w->want_pads)
+			continue; /* its bytes say nothing: rot in them is no reader's */
+		e = w->check_body ? frame_check_body(&f, w->seed, body) : ERR_OK;
+		if ((f.flags & FRAME_HOLE) && !w->holes && e == ERR_OK)
 			continue;
 		*ret_frame = f;
 		*ret_pos = pos;
