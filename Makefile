@@ -163,10 +163,16 @@ $(B)/test/crash/faults_test $(B)/test/crash/flip_test: LDFLAGS_ALL += -Wl,--wrap
 faults: $(B)/test/crash/faults_test
 	$(Q)FAULT_STRIDE=1 $<
 .PHONY: faults
-## flip: every bit and every length of a directory's files (minutes; LARGE=1: of 1 MiB, an hour), STRIDE=p each pth
-flip: $(B)/test/crash/flip_test
-	$(Q)FLIP_STRIDE=$(or $(STRIDE),1) $(if $(LARGE),FLIP_LARGE=1) $<
+## flip: every bit and every length of directories' files (a quarter of an hour; LARGE=1: of 1 MiB, an hour), STRIDE=p each pth, ONLY=killed narrows
+flip: $(B)/test/crash/flip_test $(B)/test/replay/flip_views_test
+	$(Q)export FLIP_STRIDE=$(or $(STRIDE),1) $(if $(LARGE),FLIP_LARGE=1) $(if $(ONLY),FLIP_ONLY=$(ONLY)); \
+	  $(B)/test/crash/flip_test $(if $(LARGE)$(ONLY),,&& $(B)/test/replay/flip_views_test)
 .PHONY: flip
+## golden: write the kept files of the log's format anew (log/FORMAT.md says when that is right)
+GOLDENS := $(B)/test/log/golden_test $(B)/test/log/dump_test $(B)/test/replay/golden_dir_test
+golden: $(GOLDENS)
+	$(Q)for t in $(GOLDENS); do KAPPA_GOLDEN_WRITE=1 test/run.sh $$t || exit 1; done
+.PHONY: golden
 # mutants: known-bad builds of one file each (test/crash/mutants.txt), linked before the archive
 MUTANTS := $(shell sed -n 's/^mutant \([a-z_]*\) .*/\1/p' test/crash/mutants.txt)
 MUTANT_PROGRAMS := $(MUTANTS:%=$(B)/mutant/%/crash)

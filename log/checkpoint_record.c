@@ -117,10 +117,16 @@ static enum err header_decode(struct bytes file, struct checkpoint_header *ret)
 		return err_note(ERR_NEWER_FORMAT,
 		    "checkpoint format %u, this program reads up to %u", h.version,
 		    CHECKPOINT_VERSION);
+	unsigned flags = get_u16_le(in + 6);
+	if (flags & ~(unsigned)CHECKPOINT_FLAG_CLEAN)
+		return err_note(ERR_NEWER_FORMAT, "checkpoint flags %u, this program knows %u",
+		    flags, CHECKPOINT_FLAG_CLEAN);
 	size_t left = file.len - CHECKPOINT_HEADER_BYTES;
 	if (h.gap_count > CHECKPOINT_GAPS_MAX || h.row_count > left / CHECKPOINT_ROW_BYTES ||
 	    h.gap_count > (left - h.row_count * CHECKPOINT_ROW_BYTES) / CHECKPOINT_GAP_BYTES)
 		return err_note(ERR_CORRUPT, "checkpoint: cut short");
+	if (h.version == 0 || !bytes_zero(bytes_of(in + 92, CHECKPOINT_ROWS_HASH - 92)))
+		return err_note(ERR_CORRUPT, "checkpoint: version 0 or reserved bytes");
 	*ret = h;
 	return ERR_OK;
 }

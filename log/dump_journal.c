@@ -34,11 +34,12 @@ static enum err dump_item(struct dump *d, const struct journal_found *f, uint32_
 	dump_u64(d, "at", item.at);
 	dump_u64(d, "sequence", item.sequence);
 	dump_bool(d, "direct", item.flags & FRAME_DIRECT);
+	dump_bool(d, "pad", item.flags & FRAME_PAD);
 	dump_hash(d, "frame_hash", item.frame_hash);
 	TRY(dump_end(d));
 	bool inside = !(item.flags & FRAME_DIRECT) && item.len > FRAME_HEADER_BYTES &&
 	              item.at <= f->entry.length && item.len <= f->entry.length - item.at;
-	if (!inside || tail || !f->good)
+	if (!inside || tail || (item.flags & (FRAME_PAD | FRAME_HOLE)) || !f->good)
 		return ERR_OK;
 	return dump_batch(
 	    d, bytes_of(f->buf + item.at + FRAME_HEADER_BYTES, item.len - FRAME_HEADER_BYTES));

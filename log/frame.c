@@ -10,8 +10,8 @@
  *       stands where another was written (a misdirected or lost write) does not link.
  *
  * A checksum says "this is what was written", never "this is sensible": structure is checked after
- * it, and both failures are ERR_CORRUPT. Only a right checksum makes an unknown version believable
- * (NEWER_FORMAT).
+ * it, and both failures are ERR_CORRUPT. Only a right checksum makes an unknown version or flag
+ * believable (NEWER_FORMAT).
  */
 #include "log/frame.h"
 #include "log/batch.h"
@@ -121,12 +121,6 @@ void segment_header_encode(const struct segment_header *h, uint8_t *out)
 	put_u64_le(out + SEG_HASH, checksum64(out, SEG_HASH, SEGMENT_SEED));
 }
 
-static bool all_zero(struct bytes b)
-{
-	/* each byte equals the one before it, and the first is zero */
-	return b.len == 0 || (b.ptr[0] == 0 && memcmp(b.ptr, b.ptr + 1, b.len - 1) == 0);
-}
-
 static enum err segment_header_check(const struct segment_header *h, const uint8_t *in)
 {
 	size_t name_end = SEG_NAME + h->topic_name.len;
@@ -139,8 +133,8 @@ static enum err segment_header_check(const struct segment_header *h, const uint8
 		return err_note(ERR_CORRUPT, "segment header: negative partition or base offset");
 	bool rewritten = h->format_version >= SEGMENT_VERSION_REWRITTEN;
 	size_t zero_end = rewritten ? SEG_END_OFFSET : SEG_HASH;
-	if (!all_zero(bytes_of(in + name_end, zero_end - name_end)) ||
-	    !all_zero(bytes_of(in + SEG_REWRITE_END, SEG_HASH - SEG_REWRITE_END)))
+	if (!bytes_zero(bytes_of(in + name_end, zero_end - name_end)) ||
+	    !bytes_zero(bytes_of(in + SEG_REWRITE_END, SEG_HASH - SEG_REWRITE_END)))
 		return err_note(ERR_CORRUPT, "segment header: padding is not zero");
 	const struct segment_rewrite *r = &h->rewrite;
 	if (rewritten && (h->generation == 0 || r->end_offset < h->base_offset ||
@@ -219,8 +213,6 @@ static void encode_fields(const struct frame *f, uint8_t *out)
 /* What must hold besides the checksums; the same on the way in and out. NULL when it holds. */
 static const char *frame_fault(const struct frame *f)
 {
-	if (f->flags & ~(FRAME_DIRECT | FRAME_PAD | FRAME_HOLE))
-		return "unknown flags";
 	bool hole = (f->flags & FRAME_HOLE) != 0;
 	if (hole && (f->flags != FRAME_HOLE || f->length != FRAME_HOLE_BYTES))
 		return "a hole is no other frame";
@@ -244,7 +236,7 @@ static const char *frame_fault(const struct frame *f)
 void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link,
     struct bytes body, uint8_t *out)
 {
-	ASSERT(frame_fault(f) == NULL);
+	ASSERT((f->flags & ~FRAME_FLAGS) == 0 && frame_fault(f) == NULL);
 	ASSERT(body.len == ((f->flags & FRAME_PAD) ? 0 : f->length));
 	f->body_hash = checksum64(body.len > 0 ? body.ptr : out, body.len, seed.body);
 	encode_fields(f, out);
@@ -279,6 +271,9 @@ enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *r
 	if (f.version > FRAME_VERSION_HOLE)
 		return err_note(ERR_NEWER_FORMAT, "frame version %u, this program reads up to %u",
 		    f.version, FRAME_VERSION_HOLE);
+	if (f.flags & ~FRAME_FLAGS)
+		return err_note(ERR_NEWER_FORMAT, "frame with flags %u, this program knows %u",
+		    f.flags, FRAME_FLAGS);
 	const char *fault = f.version == 0 ? "version 0" : frame_fault(&f);
 	if (fault)
 		return err_note(ERR_CORRUPT, "frame: %s", fault);
@@ -310,7 +305,7 @@ enum err frame_check_body(const struct frame *f, struct frame_seed seed, struct 
 		return err_note(
 		    ERR_CORRUPT, "frame body: %zu bytes instead of %u", body.len, f->length);
 	if (f->flags & FRAME_PAD) {
-		if (!all_zero(body))
+		if (!bytes_zero(body))
 			return err_note(ERR_CORRUPT, "frame: padding is not zero");
 		body.len = 0;
 	}

@@ -17,6 +17,7 @@ enum frame_flags {
 	FRAME_DIRECT = 1, /* bytes only in the segment, not in the journal */
 	FRAME_PAD = 2,    /* no batch: zeros up to an alignment; takes no sequence and no offset */
 	FRAME_HOLE = 4, /* no batch: stands where compaction removed some, see struct frame_hole */
+	FRAME_FLAGS = 7,
 };
 
 /*
@@ -88,7 +89,7 @@ struct frame_seed frame_seed_of(const uint8_t secret[16]);
 /* Fills body_hash, link (from previous_link) and header_hash, and writes FRAME_HEADER_BYTES. */
 void frame_encode(struct frame *f, struct frame_seed seed, uint64_t previous_link,
     struct bytes body, uint8_t *out);
-/* Decodes and verifies the header only. ERR_CORRUPT. */
+/* Decodes and verifies the header only. ERR_CORRUPT, ERR_NEWER_FORMAT. */
 MUST_USE enum err frame_decode(const uint8_t *in, struct frame_seed seed, struct frame *ret_frame);
 /* Verifies the body against a decoded header, and the link against the previous frame's. */
 MUST_USE enum err frame_check_body(

@@ -501,6 +501,10 @@ static enum err read_frames(struct chain *c)
 		bool more;
 		segment_walk_range(&c->walk, c->pos, (uint32_t)c->file_bytes);
 		enum err err = segment_walk_next(&c->walk, &frame, &pos, &batch);
+		if (err == ERR_NEWER_FORMAT) {
+			fsck_find(c->f, err, AT_FMT " reason=\"%s\"", AT_ARG(c), err_chain());
+			return err;
+		}
 		err_clear();
 		if (err == ERR_EOF)
 			return ERR_OK;

@@ -54,6 +54,11 @@ enum err index_header_decode(const uint8_t *in, struct index_header *ret_header)
 	if (h.version > INDEX_VERSION)
 		return err_note(ERR_NEWER_FORMAT, "index format %u, this program reads up to %u",
 		    h.version, INDEX_VERSION);
+	if (h.version == 0)
+		return err_note(ERR_CORRUPT, "index header: version 0");
+	if (h.flags & ~INDEX_SEALED)
+		return err_note(ERR_NEWER_FORMAT, "index flags %u, this program knows %u", h.flags,
+		    INDEX_SEALED);
 	*ret_header = h;
 	return ERR_OK;
 }

@@ -58,6 +58,9 @@ enum err journal_header_decode(const uint8_t *in, struct journal_header *ret_hea
 		    h.version, JOURNAL_VERSION);
 	if (h.version == 0 || h.file >= JOURNAL_FILES || h.file_bytes % JOURNAL_BLOCK != 0)
 		return err_note(ERR_CORRUPT, "journal header: impossible values");
+	if (!bytes_zero(bytes_of(in + 6, 2)) || !bytes_zero(bytes_of(in + 12, 4)) ||
+	    !bytes_zero(bytes_of(in + 40, FILE_HASH - 40)))
+		return err_note(ERR_CORRUPT, "journal header: reserved bytes are not zero");
 	memcpy(h.secret, in + 24, sizeof(h.secret));
 	*ret_header = h;
 	return ERR_OK;
@@ -141,8 +144,8 @@ static void entry_encode(const struct journal_entry *e, uint8_t *out)
 /* What must hold besides the checksums, on the way in and out. NULL when it holds. */
 static const char *entry_fault(const struct journal_entry *e)
 {
-	if (e->kind < JOURNAL_ROUND || e->kind > JOURNAL_COPY)
-		return "unknown kind";
+	if (e->kind < JOURNAL_ROUND)
+		return "kind 0";
 	if (e->length % JOURNAL_BLOCK != 0 || e->used > e->length ||
 	    e->length - e->used >= JOURNAL_BLOCK)
 		return "length and use disagree";
@@ -158,7 +161,7 @@ static const char *entry_fault(const struct journal_entry *e)
 
 void journal_entry_seal(struct journal_entry *e, struct journal_seed seed, uint8_t *buf)
 {
-	ASSERT(entry_fault(e) == NULL);
+	ASSERT(e->kind <= JOURNAL_COPY && entry_fault(e) == NULL);
 	memset(buf + e->used, 0, e->length - e->used);
 	e->items_hash = checksum64(buf + e->items_at, e->used - e->items_at, seed.body);
 	e->body_hash = checksum64(
@@ -166,6 +169,11 @@ void journal_entry_seal(struct journal_entry *e, struct journal_seed seed, uint8
 	entry_encode(e, buf);
 	e->header_hash = XXH3_64bits_withSeed(buf, ENTRY_HASH, seed.header);
 	put_u64_le(buf + ENTRY_HASH, e->header_hash);
+}
+
+static bool entry_zeros(const uint8_t *in)
+{
+	return bytes_zero(bytes_of(in + 28, 4)) && bytes_zero(bytes_of(in + 88, 16));
 }
 
 enum err journal_entry_decode(
@@ -198,7 +206,13 @@ enum err journal_entry_decode(
 		return err_note(ERR_NEWER_FORMAT,
 		    "journal entry version %u, this program reads up to %u", e.version,
 		    JOURNAL_VERSION);
+	if (e.kind > JOURNAL_COPY)
+		return err_note(ERR_NEWER_FORMAT,
+		    "journal entry %llu is of kind %u, this program knows %u",
+		    (unsigned long long)e.number, e.kind, JOURNAL_COPY);
 	const char *fault = e.version == 0 ? "version 0" : entry_fault(&e);
+	if (!fault && !entry_zeros(in))
+		fault = "reserved bytes are not zero";
 	if (fault)
 		return err_note(
 		    ERR_CORRUPT, "journal entry %llu: %s", (unsigned long long)e.number, fault);
@@ -213,8 +227,10 @@ enum err journal_entry_decode(
 static bool items_sane(const struct journal_entry *e, const uint8_t *buf)
 {
 	for (uint32_t i = 0; i < e->item_count; i++) {
-		struct journal_item item =
-		    journal_item_decode(buf + e->items_at + (size_t)i * JOURNAL_ITEM_BYTES);
+		const uint8_t *in = buf + e->items_at + (size_t)i * JOURNAL_ITEM_BYTES;
+		struct journal_item item = journal_item_decode(in);
+		if (get_u32_le(in + 44) != 0 || (item.flags & ~FRAME_FLAGS))
+			return false;
 		if ((item.kind != JOURNAL_FRAME && item.kind != JOURNAL_TAIL) ||
 		    item.partition < 0 || item.segment < 0)
 			return false;

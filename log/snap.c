@@ -89,7 +89,8 @@ static enum err decode_header(struct bytes file, struct snap_header *ret)
 	if (h.version > SNAP_VERSION)
 		return err_note(ERR_NEWER_FORMAT, "snapshot format %u, this program reads up to %u",
 		    h.version, SNAP_VERSION);
-	if (h.offset < 0 || h.count > PRODUCERS_MAX)
+	if (h.offset < 0 || h.count > PRODUCERS_MAX || h.version == 0 ||
+	    !bytes_zero(bytes_of(file.ptr + 6, 2)) || !bytes_zero(bytes_of(file.ptr + 28, 4)))
 		return err_note(ERR_CORRUPT, "snapshot: impossible values");
 	*ret = h;
 	return ERR_OK;
@@ -101,8 +102,8 @@ static enum err decode_producer(struct reader *r, struct producers *ps)
 	int64_t last_ns = (int64_t)read_u64_le(r);
 	int16_t epoch = (int16_t)read_u16_le(r);
 	unsigned count = read_u16_le(r);
-	read_skip(r, 4);
-	if (r->bad || id < 0 || epoch < 0 || count > PRODUCER_BATCHES_KEPT)
+	uint32_t zero = read_u32_le(r);
+	if (r->bad || zero != 0 || id < 0 || epoch < 0 || count > PRODUCER_BATCHES_KEPT)
 		return err_note(ERR_CORRUPT, "snapshot: impossible producer");
 	struct producer *p = NULL;
 	if (ps) {

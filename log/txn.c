@@ -268,8 +268,8 @@ static enum err decode_open(struct reader *r, struct txns *t, int64_t *last_offs
 	uint64_t sequence = read_u64_le(r);
 	int64_t started_ns = (int64_t)read_u64_le(r);
 	h.producer_epoch = (int16_t)read_u16_le(r);
-	read_skip(r, 6);
-	if (r->bad || h.producer_id < 0 || h.base_offset <= *last_offset)
+	bool zero = bytes_zero(read_bytes(r, 6));
+	if (r->bad || !zero || h.producer_id < 0 || h.base_offset <= *last_offset)
 		return err_note(ERR_CORRUPT, "snapshot: impossible open transaction");
 	*last_offset = h.base_offset;
 	if (!t)

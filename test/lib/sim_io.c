@@ -447,13 +447,17 @@ void sim_io_jump_clock(struct io *io, int64_t by_ns)
 static int64_t sim_clock_ns(struct io *io, enum io_clock clock)
 {
 	struct sim_io *s = sim_of(io);
-	return clock == IO_CLOCK_REALTIME ? s->now_ns + s->realtime_ns : s->now_ns;
+	if (clock != IO_CLOCK_REALTIME)
+		return s->now_ns;
+	return s->realtime_ns + (s->options.still ? 0 : s->now_ns);
 }
 
 static void sim_random(struct io *io, void *buf, size_t len)
 {
+	struct sim_io *s = sim_of(io);
+	struct prng *prng = s->options.still ? &s->random : &s->prng;
 	for (size_t i = 0; i < len; i++)
-		((uint8_t *)buf)[i] = (uint8_t)prng_u64(&sim_of(io)->prng);
+		((uint8_t *)buf)[i] = (uint8_t)prng_u64(prng);
 }
 
 static void sim_sleep_ns(struct io *io, int64_t ns)
@@ -528,6 +532,7 @@ enum err sim_io_new(struct sim_disk *disk, const struct sim_options *options, st
 	ASSERT(s->options.latency_min_ns <= s->options.latency_max_ns);
 	ASSERT(s->options.net_min_ns >= 0 && s->options.net_min_ns <= s->options.net_max_ns);
 	prng_init(&s->prng, options->seed);
+	prng_init(&s->random, options->seed);
 	s->now_ns = S_NS;
 	s->realtime_ns = options->realtime_ns ? options->realtime_ns - s->now_ns : EPOCH_NS;
 	s->next_port = 40000;

@@ -43,6 +43,11 @@ struct sim_options {
 	bool refuse_direct;     /* IO_DIRECT is ERR_UNSUPPORTED */
 	bool record;            /* keep the log of operations */
 	int64_t realtime_ns;    /* the wall clock at the start; 0 = 2025-03-01 */
+	/*
+	 * The wall clock stands (sim_io_jump_clock moves it) and random bytes are drawn apart from
+	 * latencies: what is written depends on what is done and not on how long it takes.
+	 */
+	bool still;
 };
 
 /* Borrows the disk, which outlives the io and is changed by it. */

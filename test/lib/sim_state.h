@@ -40,6 +40,7 @@ struct sim_io {
 	struct sim_disk *disk;
 	struct sim_options options;
 	struct prng prng;
+	struct prng random; /* options.still */
 	int64_t now_ns;      /* monotonic and boottime */
 	int64_t realtime_ns; /* offset of the wall clock */
 	struct shared_u64 woken;

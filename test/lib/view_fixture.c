@@ -9,8 +9,10 @@
 
 static enum err open_all(struct view_fixture *f)
 {
-	struct log_options log_options = {
-	    .data_dir = f->data_dir, .journal_bytes = JOURNAL_BYTES_MIN};
+	struct log_options log_options = f->log_options;
+	log_options.data_dir = f->data_dir;
+	if (log_options.journal_bytes == 0)
+		log_options.journal_bytes = JOURNAL_BYTES_MIN;
 	if (!f->given_io)
 		TRY(io_new(f->backend, &f->io));
 	TRY(loop_new(f->io, f->given_io ? 0 : 1, &f->loop));

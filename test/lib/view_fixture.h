@@ -13,6 +13,7 @@ struct view_fixture {
 	char *dir; /* tempdir_new; NULL for a given io */
 	const char *backend;
 	struct proc_options options; /* workers, checkpoints, batch sizes: set before view_start */
+	struct log_options log_options; /* the same; the directory is the fixture's */
 	struct io *io;
 	bool given_io;
 	struct loop *loop;

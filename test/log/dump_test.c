@@ -2,6 +2,7 @@
 #include "log/frame.h"
 #include "test/lib/log_server.h"
 #include "test/lib/tempdir.h"
+#include "test/lib/tree.h"
 #include "test/lib/vector.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,29 @@ static void the_golden_files_dump_as_expected(void **state)
 	expect("segment.snap", "segment.snap.txt", false);
 	expect("journal-0", "journal-0.txt", false);
 	expect("checkpoint-0", "checkpoint-0.txt", false);
+}
+
+static void every_file_of_the_golden_directory_dumps(void **state)
+{
+	struct tree tree;
+	size_t files = 0;
+	(void)state;
+	tree_of_path("test/golden/directory", &tree);
+	for (size_t i = 0; i < tree.count; i++) {
+		char path[400];
+		if (strncmp(tree.file[i].path, "topics/", 7) != 0 &&
+		    strncmp(tree.file[i].path, "journal/", 8) != 0)
+			continue;
+		snprintf(path, sizeof(path), "test/golden/directory/%s", tree.file[i].path);
+		for (int json = 0; json < 2; json++) {
+			if (dump(path, true, json) != ERR_OK)
+				fail_msg("%s: %s\n%s", path, err_chain(), text());
+			assert_true(lines.count > 0);
+			files++;
+		}
+	}
+	assert_true(files > 60);
+	tree_release(&tree);
 }
 
 static void without_deep_there_are_no_records(void **state)
@@ -273,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(the_golden_files_dump_as_expected),
+	    TEST(every_file_of_the_golden_directory_dumps),
 	    TEST(without_deep_there_are_no_records),
 	    TEST(other_files_are_refused),
 	    DAMAGE(a_bad_body_is_named_and_the_dump_goes_on),

@@ -3,8 +3,9 @@
  * The files in test/golden/log pin the format of log/FORMAT.md: what this program writes today is
  * what is there, and what is there reads back and is written again byte for byte. A change of a
  * golden file is a change of the format: it needs a new version number, and the old file stays.
+ * A whole directory with every form: test/replay/golden_dir_test.c.
  *
- * KAPPA_GOLDEN_WRITE=1 writes the files.
+ * KAPPA_GOLDEN_WRITE=1 writes the files (make golden).
  */
 #include "log/batch.h"
 #include "log/checkpoint.h"
