@@ -25,27 +25,28 @@ static void add(struct regions *r, uint64_t to, const char *name)
 /* ---- segments -------------------------------------------------------------------------------- */
 
 /* Names by place: sealed, active, catalog. */
-static const char *const frame_names[3][7] = {
+static const char *const frame_names[3][9] = {
     {"segment header", "frame header", "batch", "last frame: header", "last frame: batch",
-        "padding: header", "padding"},
+        "padding: header", "padding", "hole: header", "hole"},
     {"active segment header", "active: frame header", "active: batch", "active: last frame: header",
-        "active: last frame: batch", "active: padding: header", "active: padding"},
+        "active: last frame: batch", "active: padding: header", "active: padding",
+        "active: hole: header", "active: hole"},
     {"catalog: segment header", "catalog: frame header", "catalog: batch",
         "catalog: last frame: header", "catalog: last frame: batch", "catalog: padding: header",
-        "catalog: padding"},
+        "catalog: padding", "catalog: hole: header", "catalog: hole"},
 };
 
 enum { SEGMENT_BLOCK = 4096 };
 
 /* What lies behind `image` has another name. */
-static void add_split(struct regions *r, uint64_t to, const char *name, uint64_t image)
+static void add_split(struct regions *r, uint64_t to, const char *name, uint64_t image, bool direct)
 {
 	if (to <= image) {
 		add(r, to, name);
 		return;
 	}
 	add(r, image, name);
-	add(r, to, "frame since the checkpoint");
+	add(r, to, direct ? "DIRECT frame since the checkpoint" : "frame since the checkpoint");
 }
 
 static void segment(
@@ -62,9 +63,10 @@ static void segment(
 		uint64_t end = at + FRAME_HEADER_BYTES + f.length;
 		bool last =
 		    end + FRAME_HEADER_BYTES > len || frame_decode(b + end, seed, &next) != ERR_OK;
-		int which = f.flags & FRAME_PAD ? 5 : last ? 3 : 1;
-		add_split(r, at + FRAME_HEADER_BYTES, names[which], image);
-		add_split(r, end, names[which + 1], image);
+		bool direct = (f.flags & FRAME_DIRECT) != 0;
+		int which = f.flags & FRAME_PAD ? 5 : last ? 3 : f.flags & FRAME_HOLE ? 7 : 1;
+		add_split(r, at + FRAME_HEADER_BYTES, names[which], image, direct);
+		add_split(r, end, names[which + 1], image, direct);
 		at = end;
 	}
 	err_clear();
@@ -73,15 +75,21 @@ static void segment(
 
 /* ---- indexes --------------------------------------------------------------------------------- */
 
-static const char *const entry_names[3][2] = {{"index: first entry", "index: first entry, rest"},
-    {"index: entry", "index: entry, rest"}, {"index: last entry", "index: last entry, timestamp"}};
+/* Names by place, too: the catalog's is searched by offset only, when it is read at a start. */
+static const char *const entry_names[2][3][2] = {
+    {{"index: first entry", "index: first entry, rest"}, {"index: entry", "index: entry, rest"},
+        {"index: last entry", "index: last entry, timestamp"}},
+    {{"catalog index: entry", "catalog index: entry, rest"},
+        {"catalog index: entry", "catalog index: entry, rest"},
+        {"catalog index: last entry", "catalog index: last entry, timestamp"}},
+};
 
-static void index_entries(struct regions *r, uint64_t len)
+static void index_entries(struct regions *r, uint64_t len, bool catalog)
 {
 	uint64_t count = (len - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES;
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t at = INDEX_HEADER_BYTES + i * INDEX_ENTRY_BYTES;
-		const char *const *n = entry_names[i + 1 == count ? 2 : i > 0];
+		const char *const *n = entry_names[catalog][i + 1 == count ? 2 : i > 0];
 		add(r, at + 12, n[0]);
 		add(r, at + 16, i + 1 == count ? n[0] : n[1]);
 		add(r, at + 24, n[1]);
@@ -201,8 +209,9 @@ static uint32_t newest_record(const struct sim_disk *disk, uint32_t dir)
 
 static uint32_t journal_dir(const struct sim_disk *disk)
 {
-	uint32_t data = sim_disk_lookup(disk, SIM_ROOT, STR("d"));
-	return sim_disk_lookup(disk, data, STR("journal"));
+	uint32_t data = sim_disk_lookup(disk, SIM_ROOT, STR("d")),
+	         inside = sim_disk_lookup(disk, data, STR("journal"));
+	return inside ? inside : sim_disk_lookup(disk, SIM_ROOT, STR("j"));
 }
 
 /* By kind of file. */
@@ -245,7 +254,7 @@ void regions_init(struct regions *r, const struct region_file *f)
 	} else if (ends(name, ".idx")) {
 		r->behind = behind[2];
 		add(r, INDEX_HEADER_BYTES, "index header");
-		index_entries(r, len);
+		index_entries(r, len, catalog);
 	} else if (ends(name, ".snap")) {
 		r->behind = behind[active ? 3 : 6];
 		add(r, len, active ? "producer snapshot" : "older producer snapshot");

@@ -394,7 +394,8 @@ static struct run *run_new(const struct run_script *script, uint64_t seed)
 	    .open_files_max = script->open_files_max,
 	    .scrub_bytes_per_second = script->scrub ? MIB : 0,
 	    .scrub_rest_ns = 200 * MS_NS,
-	    .direct_bytes = script->direct_bytes};
+	    .direct_bytes = script->direct_bytes,
+	    .journal_dir = script->journal_dir};
 	return r;
 }
 

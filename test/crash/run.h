@@ -20,7 +20,7 @@ enum {
 	RUN_KEYS = 4,
 	RUN_PUTS_MAX = 128,
 	RUN_TRIMS_MAX = 16,
-	RUN_ENDS_MAX = 512,
+	RUN_ENDS_MAX = 2048,
 	RUN_LIVES_MAX = 32,
 	RUN_ALTERS_MAX = 16,
 	RUN_RECORDS_MAX = 8, /* of a keyed batch */
@@ -175,6 +175,7 @@ struct run_script {
 	size_t open_files_max;  /* 0 = default */
 	size_t direct_bytes;    /* 0 = default: no batch is that large */
 	bool refuse_direct;
+	const char *journal_dir; /* NULL = in the data directory */
 };
 extern const struct run_script run_scripts[];
 extern const size_t run_script_count;
