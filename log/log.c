@@ -38,10 +38,11 @@ void log_close(struct log *log)
 void log_give_up(struct log *log)
 {
 	loop_assert_owner(log->loop);
-	if (!log->rounds.no_space || log->failed)
+	if (!log->rounds.no_space)
 		return;
-	engine_fail(log, ERR_NOSPACE, "a stop that found no room on the disk");
-	rounds_give_up(&log->rounds);
+	if (!log->failed)
+		engine_fail(log, ERR_NOSPACE, "a stop that found no room on the disk");
+	rounds_give_up(&log->rounds); /* again, if a write was on its way when it was asked first */
 }
 
 struct loop *log_loop(const struct log *log)

@@ -196,8 +196,6 @@ def test_produce_waits_and_everything_else_goes_on(t, disk):
 @on_disks
 def test_a_stop_on_a_full_disk_ends(t, disk):
     """Nothing is left, not even the ballast, and requests wait in a round that has no room: SIGTERM ends it all the same."""
-    if "KAPPA_TEST_SMALL" in os.environ:
-        raise harness.Skip("timed")
     d = disk("disk", 48 * MIB)
     s = serve(t, d, "data")
     s.ok("topic", "create", "t", "-c", "segment.bytes=1048576")
