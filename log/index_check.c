@@ -161,6 +161,17 @@ static enum err check_file(struct index_checking *c, int idx)
 	return io_fdatasync(c->log->io, idx);
 }
 
+/* Is the segment still there under its name, or has its topic been deleted and one of that name
+ * been made, whose index would be written over? */
+static enum err check_name(const struct index_checking *c)
+{
+	int fd;
+	TRY(io_open(c->log->io, c->log_path, IO_READONLY, &fd));
+	enum err e = segment_check_file(c->log->io, fd, c->s->seed);
+	enum err closed = io_close(c->log->io, fd);
+	return e == ERR_OK ? closed : e;
+}
+
 static void check_run(struct pool_job *job)
 {
 	struct index_checking *c = CONTAINER_OF(job, struct index_checking, job);
@@ -168,7 +179,9 @@ static void check_run(struct pool_job *job)
 	err_clear();
 	c->err = io_open(c->log->io, c->idx_path, IO_CREATE, &idx);
 	if (c->err == ERR_OK) {
-		c->err = check_file(c, idx);
+		c->err = check_name(c); /* behind the open: then it was so before, too */
+		if (c->err == ERR_OK)
+			c->err = check_file(c, idx);
 		enum err closed = io_close(c->log->io, idx);
 		c->err = c->err == ERR_OK ? closed : c->err;
 	}

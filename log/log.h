@@ -59,14 +59,14 @@ struct log_options {
  */
 MUST_USE enum err log_open(
     struct loop *loop, const struct log_options *options, struct log **ret_log);
-/* Waits for the round in flight, writes CLEAN, closes. Blocks (turns the loop). Appends still
- * queued end with ERR_CLOSED. */
 /*
  * Before log_close, when nothing else ends: on a full disk a round may wait for room for ever. What
  * waits is answered with ERR_IO, nothing is taken any more, and the next start does the rest from
  * the journal. Nothing happens while there is room.
  */
 void log_give_up(struct log *log);
+/* Waits for the round in flight, writes CLEAN, closes. Blocks (turns the loop). Appends still
+ * queued end with ERR_CLOSED. */
 void log_close(struct log *log);
 struct loop *log_loop(const struct log *log);
 

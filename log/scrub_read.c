@@ -86,24 +86,11 @@ static bool verifies(const struct scrub_piece *p, struct bytes raw)
 	return good;
 }
 
-/* Is the open file the segment that was looked at? Its topic may have been deleted meanwhile, and
- * another one of its name made. */
-static enum err check_file(const struct scrub_piece *p, int fd)
-{
-	uint8_t raw[SEGMENT_HEADER_BYTES];
-	struct segment_header h;
-	TRY(io_pread_all(p->io, fd, raw, sizeof(raw), 0));
-	TRY(segment_header_decode(raw, &h));
-	struct frame_seed seed = frame_seed_of(h.seed);
-	bool same = seed.header == p->seed.header && seed.body == p->seed.body;
-	return same ? ERR_OK : err_note(ERR_NOT_FOUND, "%s is another segment now", p->path);
-}
-
 static enum err rewrite(struct scrub_piece *p, struct bytes raw)
 {
 	int fd;
 	TRY(io_open(p->io, p->path, 0, &fd));
-	enum err err = check_file(p, fd);
+	enum err err = segment_check_file(p->io, fd, p->seed);
 	if (err == ERR_OK)
 		err = io_pwrite(p->io, fd, raw.ptr, raw.len, p->bad_pos);
 	if (err == ERR_OK)

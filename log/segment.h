@@ -133,6 +133,12 @@ void segment_walk_file(struct segment_walk *w, int fd, struct frame_seed seed);
 MUST_USE enum err segment_walk_next(
     struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos, struct bytes *ret_batch);
 /*
+ * Is the open file the segment with that secret? Jobs that open files by name may find another one:
+ * a topic was deleted, and one of its name made. ERR_NOT_FOUND: it is not; errors of reading and of
+ * the header. [any thread]
+ */
+MUST_USE enum err segment_check_file(struct io *io, int fd, struct frame_seed seed);
+/*
  * Does the frame at `pos` of an open segment file hold `offset`? Only then an index that says so is
  * believed: its entries ascend, and a flipped bit in one of them leads a search to another. False
  * also when that cannot be read. [any thread]

@@ -103,6 +103,17 @@ enum err segment_walk_next(
 	return ERR_EOF;
 }
 
+enum err segment_check_file(struct io *io, int fd, struct frame_seed seed)
+{
+	uint8_t raw[SEGMENT_HEADER_BYTES];
+	struct segment_header h;
+	TRY(io_pread_all(io, fd, raw, sizeof(raw), 0));
+	TRY(segment_header_decode(raw, &h));
+	struct frame_seed found = frame_seed_of(h.seed);
+	bool same = found.header == seed.header && found.body == seed.body;
+	return same ? ERR_OK : err_note(ERR_NOT_FOUND, "fd %d is another segment", fd);
+}
+
 bool segment_frame_holds(
     struct io *io, int fd, struct frame_seed seed, uint32_t pos, int64_t offset)
 {
