@@ -249,13 +249,14 @@ enum err journal_entry_check(const struct journal_entry *e, struct journal_seed 
     const uint8_t *buf, bool *ret_items_good)
 {
 	uint64_t items = checksum64(buf + e->items_at, e->used - e->items_at, seed.body);
-	bool items_good = items == e->items_hash && items_sane(e, buf);
+	bool items_hold = items == e->items_hash, items_good = items_hold && items_sane(e, buf);
 	uint64_t body = checksum64(
 	    buf + JOURNAL_ENTRY_HEADER_BYTES, e->length - JOURNAL_ENTRY_HEADER_BYTES, seed.body);
 	*ret_items_good = items_good;
 	if (!items_good || body != e->body_hash)
-		return err_note(ERR_CORRUPT, "journal entry %llu: checksum does not verify",
-		    (unsigned long long)e->number);
+		return err_note(ERR_CORRUPT, "journal entry %llu: %s",
+		    (unsigned long long)e->number,
+		    items_hold && !items_good ? "an impossible item" : "checksum does not verify");
 	return ERR_OK;
 }
 
