@@ -16,6 +16,7 @@ struct checkpoint_flush {
 	struct segment *s; /* held and pinned */
 	bool index;        /* there are entries to write */
 	bool seal;
+	bool named;         /* either of these: holds the name */
 	enum err err;       /* of the segment: fatal */
 	enum err index_err; /* of the index: a cache */
 	char index_path[LOG_PATH_MAX];
@@ -383,10 +384,9 @@ static void flush_run(struct pool_job *job)
 	struct io *io = f->c->log->io;
 	err_clear();
 	f->err = io_fdatasync(io, f->s->file.fd);
-	if (f->err == ERR_OK && (f->index || f->seal))
+	if (f->err == ERR_OK && f->named)
 		f->index_err = index_flush(io, f);
-	/* NOT_FOUND: the topic was deleted meanwhile, with its directory */
-	if (f->index_err != ERR_OK && f->index_err != ERR_NOT_FOUND)
+	if (f->index_err != ERR_OK)
 		diag(DIAG_WARN, "index_write", "path=%s error=\"%s\"", f->index_path, err_chain());
 }
 
@@ -425,6 +425,8 @@ static void flush_done(struct pool_job *job)
 	if (f->index)
 		index_write_end(&s->index, ok);
 	s->index_sealed |= f->seal && ok;
+	if (f->named)
+		partition_name_release(s->partition);
 	mem_free(f);
 	if (s->sealed && !s->index_sealed && !s->index.trusted && s->frames_pending == 0)
 		index_doubt(s); /* that seals it */
@@ -459,9 +461,13 @@ static void flush_next(struct checkpointer *c)
 			f->c = c;
 			f->s = s;
 			f->err = f->index_err = ERR_OK;
-			f->index = index_write_begin(&s->index);
-			f->seal = s->sealed && !s->index_sealed && s->frames_pending == 0 &&
+			/* of a deleted topic the index is nobody's, and its name may be another's
+			 */
+			bool live = s->partition->state != PARTITION_DELETED;
+			f->index = live && index_write_begin(&s->index);
+			f->seal = live && s->sealed && !s->index_sealed && s->frames_pending == 0 &&
 			          s->index.fresh.count == 0 && s->index.trusted;
+			f->named = f->index || f->seal;
 			e = pool_submit(c->log->loop, &f->job);
 			if (e != ERR_OK && f->index)
 				index_write_end(&s->index, false);
@@ -476,6 +482,8 @@ static void flush_next(struct checkpointer *c)
 		behind_forget(&c->log->behind, s);
 		s->dirty = false; /* its pin is the job's now */
 		s->holds++;
+		if (f->named)
+			partition_name_hold(s->partition);
 		c->jobs++;
 	}
 }

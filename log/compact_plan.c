@@ -158,7 +158,7 @@ enum err compact_job_new(
 	batch_rewriter_init(&j->rewriter);
 	segment_walk_init(&j->walk, j->io, -1, (struct frame_seed){0}, 0);
 	partition_ref(p);
-	p->drops++; /* its directory keeps its name */
+	partition_name_hold(p);
 	log->drops++;
 	enum err e = job_fill(j, plan);
 	if (e != ERR_OK) {
@@ -196,8 +196,7 @@ void compact_job_free(struct compact_job *j)
 		segment_unhold(j->inputs[i].segment);
 	mem_free(j->inputs);
 	mem_free(j);
-	p->drops--;
 	p->log->drops--;
-	partition_delete_ready(p);
+	partition_name_release(p);
 	partition_unref(p);
 }

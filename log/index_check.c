@@ -161,17 +161,6 @@ static enum err check_file(struct index_checking *c, int idx)
 	return io_fdatasync(c->log->io, idx);
 }
 
-/* Is the segment still there under its name, or has its topic been deleted and one of that name
- * been made, whose index would be written over? */
-static enum err check_name(const struct index_checking *c)
-{
-	int fd;
-	TRY(io_open(c->log->io, c->log_path, IO_READONLY, &fd));
-	enum err e = segment_check_file(c->log->io, fd, c->s->seed);
-	enum err closed = io_close(c->log->io, fd);
-	return e == ERR_OK ? closed : e;
-}
-
 static void check_run(struct pool_job *job)
 {
 	struct index_checking *c = CONTAINER_OF(job, struct index_checking, job);
@@ -179,9 +168,7 @@ static void check_run(struct pool_job *job)
 	err_clear();
 	c->err = io_open(c->log->io, c->idx_path, IO_CREATE, &idx);
 	if (c->err == ERR_OK) {
-		c->err = check_name(c); /* behind the open: then it was so before, too */
-		if (c->err == ERR_OK)
-			c->err = check_file(c, idx);
+		c->err = check_file(c, idx);
 		enum err closed = io_close(c->log->io, idx);
 		c->err = c->err == ERR_OK ? closed : c->err;
 	}
@@ -233,6 +220,7 @@ static void check_done(struct pool_job *job)
 		w->done(w);
 	}
 	check_free(c);
+	partition_name_release(s->partition);
 	segment_unhold(s);
 	log->reads_active--;
 }
@@ -272,6 +260,8 @@ static void check_describe(struct index_checking *c)
 static enum err check_start(struct segment *s)
 {
 	struct log *log = s->partition->log;
+	if (s->partition->state == PARTITION_DELETED)
+		return ERR_UNKNOWN_TOPIC;
 	struct index_checking *c = mem_calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
@@ -289,6 +279,7 @@ static enum err check_start(struct segment *s)
 	}
 	s->checking = c;
 	s->holds++;
+	partition_name_hold(s->partition);
 	log->reads_active++;
 	return ERR_OK;
 }

@@ -19,7 +19,7 @@ struct segment;
 
 struct index_wait {
 	struct list_node node;
-	enum err err; /* ERR_OK: trusted; CORRUPT, NOMEM, LIMIT, IO */
+	enum err err; /* ERR_OK: trusted; CORRUPT, UNKNOWN_TOPIC, NOMEM, LIMIT, IO */
 	void (*done)(struct index_wait *w);
 };
 /* True: checked (w->err says how), else w->done later. The caller holds the segment until then. */

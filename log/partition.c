@@ -233,6 +233,8 @@ void partition_roll_soon(struct log_partition *p)
 void partition_damaged(
     struct log_partition *p, const struct segment *s, uint32_t pos, const char *what)
 {
+	if (p->state == PARTITION_DELETED)
+		return; /* what was read was perhaps another's */
 	metric_add(METRIC_DAMAGED_FRAMES, 1);
 	diag(DIAG_ERROR, "damaged", "partition=%s segment=%lld pos=%u what=\"%s\"", p->dir,
 	    (long long)s->base_offset, pos, what);

@@ -77,7 +77,9 @@ struct log_partition {
 	unsigned queued;          /* requests in rounds.waiting */
 	unsigned frames_pending;  /* stamped, their round not complete */
 	unsigned markers_pending; /* of these: how their transactions end is noted only then */
-	unsigned drops; /* segments being unlinked: the directory keeps its name until then */
+	/* jobs that write to its files or unlink them by name, partition_drop.h: the directory
+	 * keeps it until they have ended */
+	unsigned name_holds;
 	uint64_t blocked_pass;         /* rounds.c: pass in which it was found blocked */
 	struct round_stretch *stretch; /* rounds.c: its bytes in the collecting round */
 

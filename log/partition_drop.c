@@ -88,8 +88,7 @@ static void drop_done(struct pool_job *job)
 	struct log *log = d->log;
 	list_remove(&d->node);
 	segment_free(d->segment);
-	d->p->drops--;
-	partition_delete_ready(d->p);
+	partition_name_release(d->p);
 	partition_unref(d->p);
 	mem_free(d);
 	log->drops--;
@@ -119,7 +118,7 @@ static void segment_drop(struct segment *s)
 	d->segment = s;
 	list_push_back(&p->log->dropping, &d->node);
 	p->log->drops++;
-	p->drops++;
+	partition_name_hold(p);
 	drop_next(p->log);
 }
 
@@ -344,10 +343,23 @@ static void delete_deferred(struct mail *mail)
 	delete_done(CONTAINER_OF(mail, struct pool_job, mail));
 }
 
+void partition_name_hold(struct log_partition *p)
+{
+	loop_assert_owner(p->log->loop);
+	p->name_holds++;
+}
+
+void partition_name_release(struct log_partition *p)
+{
+	ASSERT(p->name_holds > 0);
+	p->name_holds--;
+	partition_delete_ready(p);
+}
+
 void partition_delete_ready(struct log_partition *p)
 {
 	struct partition_delete_req *req = p->deleting;
-	if (!req || p->tasks != 0 || p->queued > 0 || p->frames_pending > 0 || p->drops > 0)
+	if (!req || p->tasks != 0 || p->queued > 0 || p->frames_pending > 0 || p->name_holds > 0)
 		return;
 	p->deleting = NULL;
 	req->job = (struct pool_job){.run = delete_run, .done = delete_done};

@@ -14,7 +14,16 @@ void partition_swap_out(struct segment *old, const struct segment *s);
 void segment_unhold(struct segment *s);
 /* A checkpoint has flushed it: the same. */
 void segment_flushed(struct segment *s);
-/* A deleted partition has nothing queued or in flight any more: its directory goes to the trash. */
+/*
+ * For as long as a job may open its files by name to write or unlink: a deleted partition's name is
+ * not given to another before, whose files they would be then. The caller keeps the partition alive
+ * (a segment that is held does). No such job is begun for one that is DELETED. Who only reads may
+ * be given another partition's file, which does not verify under the secret of his own.
+ */
+void partition_name_hold(struct log_partition *p);
+void partition_name_release(struct log_partition *p);
+/* A deleted partition has nothing queued or in flight any more, and nobody holds its name: its
+ * directory goes to the trash. */
 void partition_delete_ready(struct log_partition *p);
 /* Empties what trash/ holds from earlier, on the pool. Start-up. */
 void trash_start(struct log *log);

@@ -337,6 +337,10 @@ static void read_done(struct io_req *io)
 {
 	struct log_read *req = CONTAINER_OF(io, struct log_read, io);
 	struct read_op *op = op_of(req);
+	if (req->partition->state == PARTITION_DELETED) {
+		read_answer(op, ERR_UNKNOWN_TOPIC); /* it may have been another topic's file */
+		return;
+	}
 	if (io->err != ERR_OK) {
 		diag(DIAG_ERROR, "read", "partition=%s segment=%lld pos=%u error=%s",
 		    req->partition->dir, (long long)op->segment->base_offset, op->pos,

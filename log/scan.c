@@ -174,8 +174,15 @@ static enum err source_locate(struct log_scan *scan, struct scan_source *s)
 	source_close_file(scan, s);
 	snprintf(path, sizeof(path), "%s.log", s->path);
 	enum err e = io_open(scan->log->io, path, IO_READONLY, &s->fd);
-	if (e != ERR_OK)
-		return e == ERR_NOT_FOUND ? err_note(ERR_SOURCE_GONE, "%s", path) : e;
+	if (e == ERR_OK)
+		e = segment_check_file(scan->log->io, s->fd, s->seed);
+	if (e == ERR_NOT_FOUND)
+		return err_note(ERR_SOURCE_GONE, "%s", path);
+	if (s->fd < 0)
+		return e;
+	if (e != ERR_OK) /* of its header: the frames may be good */
+		diag(DIAG_WARN, "scan_header", "path=%s error=\"%s\"", path, err_chain());
+	err_clear();
 	if (s->in_file)
 		TRY(source_look_up(scan, s));
 	segment_walk_file(&s->walk, s->fd, s->seed);

@@ -87,6 +87,7 @@ static enum err take(struct scrub *c, struct segment *s)
 	TRY(partition_path(p, segment_file_name(s, ".log", name), c->piece.path));
 	s->holds++;
 	c->segment = s;
+	c->tries = 0;
 	return ERR_OK;
 }
 
@@ -147,6 +148,7 @@ static void piece_done(struct pool_job *job)
 	struct scrub *c = CONTAINER_OF(job, struct scrub, job);
 	struct scrub_piece *piece = &c->piece;
 	c->busy = false;
+	partition_name_release(c->segment->partition);
 	metric_add(METRIC_SCRUB_BYTES, piece->bytes);
 	c->pass_bytes += piece->bytes;
 	if (piece->err != ERR_OK)
@@ -189,11 +191,10 @@ static void finish_done(struct pool_job *job)
 static void submit(struct scrub *c, void (*run)(struct pool_job *), void (*done)(struct pool_job *))
 {
 	c->job = (struct pool_job){.run = run, .done = done};
-	c->busy = true;
-	if (pool_submit(c->log->loop, &c->job) == ERR_OK)
+	c->busy = pool_submit(c->log->loop, &c->job) == ERR_OK;
+	if (c->busy)
 		return;
 	err_clear();
-	c->busy = false;
 	wait_for(c, S_NS);
 }
 
@@ -213,6 +214,8 @@ static void step(struct scrub *c)
 {
 	if (c->begun_ns == 0)
 		c->begun_ns = loop_realtime_ns(c->log->loop);
+	if (c->segment && c->segment->partition->state != PARTITION_OPEN)
+		let_go(c); /* deleted between two pieces */
 	if (!c->segment) {
 		struct segment *s = next_segment(c);
 		if (!s) {
@@ -226,6 +229,8 @@ static void step(struct scrub *c)
 		}
 	}
 	submit(c, piece_run, piece_done);
+	if (c->busy)
+		partition_name_hold(c->segment->partition);
 }
 
 static void on_timer(struct loop_timer *timer)

@@ -90,9 +90,7 @@ static enum err rewrite(struct scrub_piece *p, struct bytes raw)
 {
 	int fd;
 	TRY(io_open(p->io, p->path, 0, &fd));
-	enum err err = segment_check_file(p->io, fd, p->seed);
-	if (err == ERR_OK)
-		err = io_pwrite(p->io, fd, raw.ptr, raw.len, p->bad_pos);
+	enum err err = io_pwrite(p->io, fd, raw.ptr, raw.len, p->bad_pos);
 	if (err == ERR_OK)
 		err = io_fdatasync(p->io, fd);
 	enum err closed = io_close(p->io, fd);

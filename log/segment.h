@@ -133,9 +133,9 @@ void segment_walk_file(struct segment_walk *w, int fd, struct frame_seed seed);
 MUST_USE enum err segment_walk_next(
     struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos, struct bytes *ret_batch);
 /*
- * Is the open file the segment with that secret? Jobs that open files by name may find another one:
- * a topic was deleted, and one of its name made. ERR_NOT_FOUND: it is not; errors of reading and of
- * the header. [any thread]
+ * Is the open file the segment with that secret? Who reads what he opened by name may have another
+ * one: a topic was deleted, and one of its name made (who writes: partition_name_hold).
+ * ERR_NOT_FOUND: it is not; errors of reading and of the header. [any thread]
  */
 MUST_USE enum err segment_check_file(struct io *io, int fd, struct frame_seed seed);
 /*

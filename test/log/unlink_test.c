@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "log/index_check.h"
+#include "log/partition_drop.h"
+#include "log/scrub.h"
 #include "test/lib/log_fixture.h"
 #include "test/lib/sim_io.h"
 
@@ -100,10 +103,173 @@ static void a_large_file_of_a_deleted_topic_goes_in_pieces(void **state)
 	sim_disk_free(disk);
 }
 
+/* ---- a topic deleted, and one of its name made ------------------------------------------------ */
+
+struct deletion {
+	struct partition_delete_req req;
+	bool done;
+};
+
+static void deleted(struct partition_delete_req *req)
+{
+	CONTAINER_OF(req, struct deletion, req)->done = true;
+}
+
+static void deletion_start(struct deletion *d)
+{
+	*d = (struct deletion){.req = {.partition = f.partitions[0][0], .done = deleted}};
+	partition_ref(f.partitions[0][0]);
+	partition_delete(f.log, &d->req);
+}
+
+static void deletion_await(struct deletion *d)
+{
+	for (int turns = 0; !d->done && turns < 1000; turns++)
+		log_fixture_turn(&f);
+	assert_true(d->done);
+	assert_ok(d->req.err);
+	partition_unref(f.partitions[0][0]);
+	memset(f.topics[0].id.b, 0x77, sizeof(f.topics[0].id.b)); /* the next of that name */
+	assert_ok(partition_open(f.log, &f.topics[0], 0, 0, 0, &f.partitions[0][0]));
+}
+
+static void world_with_records(int count)
+{
+	disk = sim_disk_new(0);
+	open_world();
+	assert_ok(log_fixture_open(&f));
+	for (int i = 0; i < count; i++)
+		log_put_ok(&f, 0, 0, (uint64_t)i + 1, 1, 30);
+}
+
+static uint32_t inode_of(const char *name)
+{
+	uint32_t dir = sim_disk_lookup(disk, SIM_ROOT, STR("data"));
+	dir = sim_disk_lookup(disk, dir, STR("topics"));
+	dir = sim_disk_lookup(disk, dir, STR("topic0-0"));
+	return sim_disk_lookup(disk, dir, str_of(name));
+}
+
+static void checkpoint(void)
+{
+	checkpoint_start(&f.log->checkpointer);
+	for (int turns = 0; f.log->checkpointer.state != CHECKPOINT_IDLE && turns < 1000; turns++)
+		log_fixture_turn(&f);
+	assert_int_equal(f.log->checkpointer.state, CHECKPOINT_IDLE);
+}
+
+static struct segment *first_segment(void)
+{
+	struct list_node *first = list_first(&f.partitions[0][0]->segments);
+	assert_non_null(first);
+	ASSERT(first);
+	return CONTAINER_OF(first, struct segment, node);
+}
+
+/* What was not flushed when the topic went is of no use, and there is another file of that name. */
+static void entries_of_a_deleted_topic_do_not_go_into_the_next_ones_index(void **state)
+{
+	struct deletion d;
+	(void)state;
+	world_with_records(20);
+	deletion_start(&d);
+	deletion_await(&d);
+	log_put_ok(&f, 0, 0, 1, 1, 30);
+	size_t from = sim_io_op_count(io);
+	checkpoint();
+	uint32_t inode = inode_of("00000000000000000000.idx");
+	assert_true(inode > 0);
+	uint64_t end = 0;
+	for (size_t i = from; i < sim_io_op_count(io); i++) {
+		const struct sim_op *op = sim_io_op(io, i);
+		if (op->kind == SIM_OP_WRITE && op->inode == inode && op->pos + op->data.len > end)
+			end = op->pos + op->data.len;
+	}
+	assert_int_equal(end, INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES); /* of one record */
+	close_world();
+	sim_disk_free(disk);
+}
+
+/* The name is not given away while somebody is about to write under it. */
+static void a_delete_waits_for_the_flush_of_an_index(void **state)
+{
+	struct deletion d;
+	(void)state;
+	world_with_records(5);
+	checkpoint_start(&f.log->checkpointer);
+	assert_int_equal(f.log->checkpointer.jobs, 1);
+	deletion_start(&d);
+	assert_ptr_equal(f.partitions[0][0]->deleting, &d.req); /* not with the pool */
+	while (f.log->checkpointer.jobs > 0) {
+		assert_ptr_equal(f.partitions[0][0]->deleting, &d.req);
+		log_fixture_turn(&f);
+	}
+	deletion_await(&d);
+	close_world();
+	sim_disk_free(disk);
+}
+
+static void a_delete_waits_for_the_check_of_an_index(void **state)
+{
+	struct deletion d;
+	(void)state;
+	world_with_records(5);
+	checkpoint();
+	struct segment *s = first_segment();
+	index_doubt(s);
+	assert_non_null(s->checking);
+	s->holds++; /* so that it can be looked at */
+	deletion_start(&d);
+	while (s->checking) {
+		assert_ptr_equal(f.partitions[0][0]->deleting, &d.req);
+		log_fixture_turn(&f);
+	}
+	struct index_wait wait;
+	s->index.trusted = false;
+	assert_true(index_verify(s, &wait)); /* no new one is begun */
+	assert_int_equal(wait.err, ERR_UNKNOWN_TOPIC);
+	segment_unhold(s);
+	deletion_await(&d);
+	close_world();
+	sim_disk_free(disk);
+}
+
+/* It repairs what the journal still has, and goes on elsewhere when the topic is gone. */
+static void a_delete_waits_for_the_scrubber(void **state)
+{
+	struct deletion d;
+	(void)state;
+	disk = sim_disk_new(0);
+	open_world();
+	f.options.scrub_bytes_per_second = 100000000;
+	f.options.scrub_rest_ns = 50 * MS_NS;
+	assert_ok(log_fixture_open(&f));
+	log_put_ok(&f, 0, 0, 1, 1, 30);
+	struct segment *s = first_segment();
+	for (int turns = 0; !(scrub_busy(f.log->scrub) && s->holds > 0) && turns < 10000; turns++)
+		log_fixture_turn(&f);
+	assert_true(scrub_busy(f.log->scrub));
+	s->holds++;
+	deletion_start(&d);
+	assert_ptr_equal(f.partitions[0][0]->deleting, &d.req);
+	while (s->holds > 1) {
+		assert_true(!scrub_busy(f.log->scrub) || f.partitions[0][0]->deleting == &d.req);
+		log_fixture_turn(&f);
+	}
+	segment_unhold(s);
+	deletion_await(&d);
+	close_world();
+	sim_disk_free(disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_large_file_of_a_deleted_topic_goes_in_pieces),
+	    cmocka_unit_test(entries_of_a_deleted_topic_do_not_go_into_the_next_ones_index),
+	    cmocka_unit_test(a_delete_waits_for_the_flush_of_an_index),
+	    cmocka_unit_test(a_delete_waits_for_the_check_of_an_index),
+	    cmocka_unit_test(a_delete_waits_for_the_scrubber),
 	};
 	return cmocka_run_group_tests_name("unlink", tests, NULL, NULL);
 }
