@@ -22,6 +22,8 @@ struct index_checking {
 	struct index_header header;
 	/* what came of it */
 	enum err err;
+	bool wrong;  /* an entry is not what its frame says */
+	bool uneven; /* there are more or fewer frames than entries */
 	bool repaired, sealed;
 	int64_t max_ms; /* of the last entry */
 };
@@ -86,8 +88,9 @@ static enum err entry_next(
 	return ERR_OK;
 }
 
-/* Every entry from its frame; what is right already is not written. */
-static enum err entries_repair(struct index_checking *c, int idx, struct segment_walk *w)
+/* Every entry against its frame, and as many frames as entries; with `repair` what is not right is
+ * written. */
+static enum err entries_walk(struct index_checking *c, int idx, struct segment_walk *w, bool repair)
 {
 	uint8_t have[CHECK_ENTRIES * INDEX_ENTRY_BYTES], want[sizeof(have)];
 	struct index_entry e = {.max_timestamp_ms = -1};
@@ -101,39 +104,65 @@ static enum err entries_repair(struct index_checking *c, int idx, struct segment
 		memset(have, 0, sizeof(have));
 		TRY(io_pread(io, idx, have, n * INDEX_ENTRY_BYTES, at, &len));
 		for (size_t i = 0; i < n; i++) {
-			TRY(entry_next(
-			    w, index_entry_decode(have + i * INDEX_ENTRY_BYTES), &offset, &e));
+			enum err next = entry_next(
+			    w, index_entry_decode(have + i * INDEX_ENTRY_BYTES), &offset, &e);
+			c->uneven = next == ERR_EOF;
+			if (c->uneven)
+				return err_note(ERR_CORRUPT, "there are fewer frames than entries");
+			TRY(next);
 			index_entry_encode(&e, want + i * INDEX_ENTRY_BYTES);
 		}
 		bool same = memcmp(have, want, n * INDEX_ENTRY_BYTES) == 0;
-		c->repaired |= !same;
-		if (!same)
+		c->wrong |= !same;
+		if (!same && repair)
 			TRY(io_pwrite(io, idx, want, n * INDEX_ENTRY_BYTES, at));
 		done += n;
 	}
 	c->max_ms = e.max_timestamp_ms;
-	return ERR_OK;
-}
-
-static enum err file_repair(struct index_checking *c, int idx)
-{
-	struct segment_walk w;
 	struct frame f;
 	struct bytes batch;
-	uint32_t pos;
+	uint32_t pos, before = w->pos;
+	enum err end = segment_walk_next(w, &f, &pos, &batch);
+	c->uneven = end == ERR_OK || (end == ERR_CORRUPT && w->pos > before);
+	if (c->uneven)
+		return err_note(ERR_CORRUPT, "there are more frames than entries");
+	return end == ERR_EOF ? ERR_OK : end;
+}
+
+static enum err frames_walk(struct index_checking *c, int idx, bool repair)
+{
+	struct segment_walk w;
 	int fd;
 	TRY(io_open(c->log->io, c->log_path, IO_READONLY, &fd));
 	segment_walk_init(&w, c->log->io, fd, c->s->seed, 0);
 	segment_walk_range(&w, SEGMENT_HEADER_BYTES, c->end);
 	w.holes = true;
-	enum err e = entries_repair(c, idx, &w);
-	if (e == ERR_OK && segment_walk_next(&w, &f, &pos, &batch) != ERR_EOF)
-		e = err_note(ERR_CORRUPT, "there are more frames than entries");
+	enum err e = entries_walk(c, idx, &w, repair);
 	segment_walk_release(&w);
 	enum err closed = io_close(c->log->io, fd);
-	TRY(e == ERR_EOF ? err_note(ERR_CORRUPT, "there are fewer frames than entries") : e);
+	TRY(e);
 	err_clear();
 	return closed;
+}
+
+/*
+ * All is looked at before anything is written. With another number of frames the entries do not
+ * stand in their places, and nothing is made right here: without its header the next start makes
+ * the file anew from the frames.
+ */
+static enum err file_repair(struct index_checking *c, int idx)
+{
+	static const uint8_t none[INDEX_HEADER_BYTES];
+	enum err e = frames_walk(c, idx, false);
+	if (c->uneven) {
+		TRY(io_pwrite(c->log->io, idx, none, sizeof(none), 0));
+		TRY(io_fdatasync(c->log->io, idx));
+	}
+	TRY(e);
+	if (!c->wrong)
+		return ERR_OK;
+	c->repaired = true;
+	return frames_walk(c, idx, true);
 }
 
 static enum err file_seal(struct index_checking *c, int idx)

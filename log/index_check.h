@@ -9,7 +9,8 @@
  *
  *   unchecked   adopted by recovery, too long to be read there     index_check, index_sweep
  *   trusted     written by this process, or checked
- *   bad         its segment is damaged too: by time and sequence ERR_CORRUPT, by offset walked
+ *   bad         its segment is damaged too, or it has another number of entries than that frames:
+ *               by time and sequence ERR_CORRUPT, by offset walked
  */
 #include "log/base/list.h"
 #include "log/base/loop.h"

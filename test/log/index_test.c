@@ -379,6 +379,69 @@ static void an_index_that_rots_under_a_server_damages_nothing(void **state)
 
 /* ---- the file ---- */
 
+/* The whole file, and back; `len` as it is. */
+static size_t file_read(const char *path, uint8_t *buf, size_t capacity)
+{
+	size_t len;
+	int fd;
+	assert_ok(io_open(w.io, path, IO_READONLY, &fd));
+	assert_ok(io_pread(w.io, fd, buf, capacity, 0, &len));
+	assert_ok(io_close(w.io, fd));
+	return len;
+}
+
+static void file_write(const char *path, const uint8_t *buf, size_t len)
+{
+	int fd;
+	assert_ok(io_open(w.io, path, 0, &fd));
+	assert_ok(io_truncate(w.io, fd, len));
+	assert_ok(io_pwrite(w.io, fd, buf, len, 0));
+	assert_ok(io_fsync(w.io, fd));
+	assert_ok(io_close(w.io, fd));
+}
+
+/*
+ * One entry is missing: those behind it stand in others' places, and a check that writes what it
+ * has seen so far would spoil the rest. It leaves them, says so, and the next start begins anew.
+ */
+static void an_index_with_an_entry_too_few_is_left_and_made_anew(void **state)
+{
+	static uint8_t was[65536], now[65536];
+	const size_t gone = INDEX_HEADER_BYTES + (size_t)100 * INDEX_ENTRY_BYTES;
+	bool done = false;
+	struct log_find_time req = {.timestamp_ms = 1151, .user = &done, .done = find_done};
+	(void)state;
+	fill(0);
+	stop(true);
+	size_t len = file_read(ACTIVE, was, sizeof(was));
+	assert_int_equal(len, INDEX_HEADER_BYTES + (size_t)BATCHES * INDEX_ENTRY_BYTES);
+	memcpy(now, was, len);
+	memmove(now + gone, now + gone + INDEX_ENTRY_BYTES, len - gone - INDEX_ENTRY_BYTES);
+	file_write(ACTIVE, now, len - INDEX_ENTRY_BYTES);
+	assert_ok(log_fixture_open(&w.f));
+	req.partition = w.f.partitions[0][0];
+	log_find_time(w.f.log, &req);
+	while (!done)
+		log_fixture_turn(&w.f);
+	assert_int_equal(req.err, ERR_CORRUPT);
+	assert_true(told("more frames than entries"));
+	look_by_offset(0);
+	assert_whole(0);
+	stop(true);
+	uint8_t after[sizeof(now)];
+	size_t left = file_read(ACTIVE, after, sizeof(after));
+	assert_int_equal(left, len - INDEX_ENTRY_BYTES);
+	assert_memory_equal(
+	    after + INDEX_HEADER_BYTES, now + INDEX_HEADER_BYTES, left - INDEX_HEADER_BYTES);
+	assert_ok(log_fixture_open(&w.f));
+	assert_true(told("event=rebuilt"));
+	look_by_time(0);
+	stop(true);
+	left = file_read(ACTIVE, after, sizeof(after));
+	assert_int_equal(left, len);
+	assert_memory_equal(after, was, len);
+}
+
 static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
 {
 	static const uint8_t more[100] = {7};
@@ -419,6 +482,7 @@ int main(void)
 	    TEST(an_active_index_that_rotted_is_checked_before_it_is_sealed),
 	    TEST(an_index_that_rots_under_a_server_damages_nothing),
 	    TEST(an_index_with_bytes_behind_it_is_rebuilt_once),
+	    TEST(an_index_with_an_entry_too_few_is_left_and_made_anew),
 	};
 	return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }
