@@ -255,6 +255,7 @@ void engine_close(struct log *log)
 	map_release(&log->partitions);
 	map_release(&log->directories);
 	tail_release(&log->tail);
+	index_spare_shrink(&log->index_spare, SIZE_MAX);
 	if (log->lock_fd >= 0 && io_close(log->io, log->lock_fd) != ERR_OK) {
 		diag(DIAG_WARN, "unlock", "error=\"%s\"", err_chain());
 		err_clear();

@@ -65,6 +65,7 @@ struct log {
 	struct journal journal;
 	struct rounds rounds;
 	struct checkpointer checkpointer;
+	struct index_spare index_spare; /* given back by the checkpointer */
 	struct descriptors descriptors;
 	struct tail tail;
 	struct behind behind;

@@ -115,36 +115,21 @@ enum err index_file_hash(struct io *io, int fd, uint64_t count, uint64_t *ret_ha
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-void index_init(struct index *x)
+void index_init(struct index *x, struct index_spare *spare)
 {
-	*x = (struct index){.max_timestamp_ms = -1, .trusted = true};
+	*x = (struct index){.max_timestamp_ms = -1, .trusted = true, .spare = spare};
 }
 
 void index_release(struct index *x)
 {
-	mem_free(x->writing.entry);
-	mem_free(x->fresh.entry);
-	index_init(x);
-}
-
-static enum err run_reserve(struct index_run *run, size_t need)
-{
-	if (need <= run->capacity)
-		return ERR_OK;
-	size_t capacity = run->capacity ? run->capacity * 2 : 16;
-	while (capacity < need)
-		capacity *= 2;
-	struct index_entry *grown = mem_realloc(run->entry, capacity * sizeof(*grown));
-	if (!grown)
-		return ERR_NOMEM;
-	run->entry = grown;
-	run->capacity = capacity;
-	return ERR_OK;
+	index_run_release(&x->writing, x->spare);
+	index_run_release(&x->fresh, x->spare);
+	index_init(x, x->spare);
 }
 
 enum err index_promise(struct index *x)
 {
-	TRY(run_reserve(&x->fresh, x->fresh.count + x->promised + 1));
+	TRY(index_run_reserve(&x->fresh, x->fresh.count + x->promised + 1, x->spare));
 	x->promised++;
 	return ERR_OK;
 }
@@ -152,12 +137,13 @@ enum err index_promise(struct index *x)
 void index_push(struct index *x, struct index_entry e)
 {
 	ASSERT(x->promised > 0 && x->fresh.count < x->fresh.capacity);
-	ASSERT(x->fresh.count == 0 || x->fresh.entry[x->fresh.count - 1].sequence < e.sequence);
+	ASSERT(x->fresh.count == 0 ||
+	       index_run_at(&x->fresh, x->fresh.count - 1)->sequence < e.sequence);
 	x->promised--;
 	if (e.max_timestamp_ms < x->max_timestamp_ms)
 		e.max_timestamp_ms = x->max_timestamp_ms;
 	x->max_timestamp_ms = e.max_timestamp_ms;
-	x->fresh.entry[x->fresh.count++] = e;
+	*index_run_at(&x->fresh, x->fresh.count++) = e;
 }
 
 bool index_write_begin(struct index *x)
@@ -165,9 +151,9 @@ bool index_write_begin(struct index *x)
 	struct index_run next = {0};
 	if (x->writing.count > 0)
 		return true; /* left from an attempt that failed */
-	if (x->fresh.count == 0 || run_reserve(&next, x->promised + 1) != ERR_OK)
+	if (x->fresh.count == 0 || index_run_reserve(&next, x->promised + 1, x->spare) != ERR_OK)
 		return false;
-	mem_free(x->writing.entry);
+	index_run_release(&x->writing, x->spare);
 	x->writing = x->fresh;
 	x->fresh = next;
 	return true;
@@ -178,8 +164,8 @@ bool index_raise(struct index *x, int64_t max_ms)
 	if (index_count(x) == x->file_count)
 		x->max_timestamp_ms = max_ms;
 	for (size_t i = 0; i < x->fresh.count; i++)
-		if (x->fresh.entry[i].max_timestamp_ms < max_ms)
-			x->fresh.entry[i].max_timestamp_ms = max_ms;
+		if (index_run_at(&x->fresh, i)->max_timestamp_ms < max_ms)
+			index_run_at(&x->fresh, i)->max_timestamp_ms = max_ms;
 	if (x->max_timestamp_ms < max_ms)
 		x->max_timestamp_ms = max_ms;
 	return x->writing.count == 0;
@@ -189,20 +175,18 @@ void index_write_end(struct index *x, bool ok)
 {
 	if (ok) {
 		x->file_count += x->writing.count;
-		mem_free(x->writing.entry);
-		x->writing = (struct index_run){0};
+		index_run_release(&x->writing, x->spare);
 		return;
 	}
 	/* Back in front of what came meanwhile; without memory for that, the file's entries are
 	 * made again at the next open. */
 	size_t all = x->writing.count + x->fresh.count;
-	if (run_reserve(&x->writing, all + x->promised + 1) != ERR_OK)
+	if (index_run_reserve(&x->writing, all + x->promised + 1, x->spare) != ERR_OK)
 		return; /* stays in `writing`: the next attempt begins with it */
-	if (x->fresh.count > 0)
-		memcpy(x->writing.entry + x->writing.count, x->fresh.entry,
-		    x->fresh.count * sizeof(*x->fresh.entry));
-	x->writing.count = all;
-	mem_free(x->fresh.entry);
+	for (size_t i = 0; i < x->fresh.count; i++)
+		*index_run_at(&x->writing, x->writing.count++) = *index_run_at(&x->fresh, i);
+	ASSERT(x->writing.count == all);
+	index_run_release(&x->fresh, x->spare);
 	x->fresh = x->writing;
 	x->writing = (struct index_run){0};
 }
@@ -224,13 +208,13 @@ static bool probe_at_or_before(struct index_probe probe, const struct index_entr
 	return false;
 }
 
-/* The number of entries in the array for which probe_at_or_before is false: they come first. */
-static size_t probe_count(struct index_probe probe, const struct index_entry *entry, size_t count)
+/* The number of entries in the run for which probe_at_or_before is false: they come first. */
+static size_t probe_count(struct index_probe probe, const struct index_run *run)
 {
-	size_t low = 0, high = count;
+	size_t low = 0, high = run->count;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (probe_at_or_before(probe, &entry[mid]))
+		if (probe_at_or_before(probe, index_run_at(run, mid)))
 			high = mid;
 		else
 			low = mid + 1;
@@ -254,24 +238,24 @@ static enum err probe_number(
 	return ERR_OK;
 }
 
-static const struct index_entry *memory_entry(const struct index *x, uint64_t number)
+const struct index_entry *index_memory_entry(const struct index *x, uint64_t number)
 {
 	number -= x->file_count;
-	return number < x->writing.count ? &x->writing.entry[number]
-	                                 : &x->fresh.entry[number - x->writing.count];
+	return number < x->writing.count ? index_run_at(&x->writing, number)
+	                                 : index_run_at(&x->fresh, number - x->writing.count);
 }
 
 enum err index_find_memory(const struct index *x, struct index_probe probe,
     struct index_entry *ret_entry, uint64_t *ret_number)
 {
-	size_t before = probe_count(probe, x->writing.entry, x->writing.count);
+	size_t before = probe_count(probe, &x->writing);
 	if (before == x->writing.count)
-		before += probe_count(probe, x->fresh.entry, x->fresh.count);
+		before += probe_count(probe, &x->fresh);
 	if (before == 0 && x->file_count > 0)
 		return ERR_AGAIN;
 	uint64_t number;
 	TRY(probe_number(probe, x->file_count + before, index_count(x), &number));
-	*ret_entry = *memory_entry(x, number);
+	*ret_entry = *index_memory_entry(x, number);
 	*ret_number = number;
 	return ERR_OK;
 }
@@ -313,8 +297,8 @@ static enum err source_find(const struct index_source *x, uint64_t count, struct
 	}
 	TRY(page_read(x, low, (size_t)(high - low), page));
 	uint64_t number;
-	TRY(probe_number(
-	    probe, low + probe_count(probe, page, (size_t)(high - low)), count, &number));
+	struct index_run last = {.few = page, .count = (size_t)(high - low)};
+	TRY(probe_number(probe, low + probe_count(probe, &last), count, &number));
 	if (number < low || number >= high)
 		TRY(page_read(x, number, 1, page));
 	*ret_entry = number < low || number >= high ? page[0] : page[number - low];
@@ -342,7 +326,8 @@ enum err index_write(struct io *io, int fd, uint64_t file_count, const struct in
 	for (size_t done = 0; done < run->count;) {
 		size_t n = run->count - done < 512 ? run->count - done : 512;
 		for (size_t i = 0; i < n; i++)
-			index_entry_encode(&run->entry[done + i], raw + i * INDEX_ENTRY_BYTES);
+			index_entry_encode(
+			    index_run_at(run, done + i), raw + i * INDEX_ENTRY_BYTES);
 		TRY(io_pwrite(io, fd, raw, n * INDEX_ENTRY_BYTES,
 		    INDEX_HEADER_BYTES + (file_count + done) * INDEX_ENTRY_BYTES));
 		done += n;

@@ -13,6 +13,7 @@
  * Order: entries ascend in base offset, pos, sequence; max_timestamp_ms is a running maximum.
  */
 #include "log/frame.h"
+#include "log/index_run.h"
 
 enum { INDEX_MAGIC = 0x58494b4b /* "KKIX" */, INDEX_VERSION = 1, INDEX_HEADER_BYTES = 64 };
 enum index_flags { INDEX_SEALED = 1 /* count, size and hash are final */ };
@@ -32,21 +33,8 @@ void index_header_encode(const struct index_header *h, uint8_t *out);
 MUST_USE enum err index_header_decode(
     const uint8_t *in, struct index_header *ret_header); /* CORRUPT, NEWER_FORMAT */
 
-struct index_entry {
-	int64_t base_offset;
-	uint32_t pos;             /* of the frame header in the segment */
-	uint32_t len;             /* frame header and batch */
-	int64_t max_timestamp_ms; /* of all records in the segment up to this frame */
-	uint64_t sequence;
-};
 void index_entry_encode(const struct index_entry *e, uint8_t *out);
 struct index_entry index_entry_decode(const uint8_t *in);
-
-/* A growing array of entries. */
-struct index_run {
-	struct index_entry *entry;
-	size_t count, capacity;
-};
 
 struct index {
 	uint64_t file_count;      /* entries in the file that hold */
@@ -56,8 +44,10 @@ struct index {
 	int64_t max_timestamp_ms; /* of the last entry, -1 when empty */
 	bool trusted; /* the file was written or checked by this process: index_check.h */
 	bool bad;     /* it does not hold, and its frames do not either */
+	struct index_spare *spare; /* NULL: memory comes from the system and goes back to it */
 };
-void index_init(struct index *x);
+/* `spare` outlives it; may be NULL. */
+void index_init(struct index *x, struct index_spare *spare);
 void index_release(struct index *x);
 static inline uint64_t index_count(const struct index *x)
 {
@@ -100,6 +90,8 @@ struct index_probe {
  */
 MUST_USE enum err index_find_memory(const struct index *x, struct index_probe probe,
     struct index_entry *ret_entry, uint64_t *ret_number);
+/* Entry `number` of the whole index, which is in memory: file_count <= number < index_count. */
+const struct index_entry *index_memory_entry(const struct index *x, uint64_t number);
 /* [any thread] Searches the first `count` entries of an open index file. ERR_NOT_FOUND, ERR_IO. */
 MUST_USE enum err index_find_file(struct io *io, int fd, uint64_t count, struct index_probe probe,
     struct index_entry *ret_entry, uint64_t *ret_number);

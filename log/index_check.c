@@ -272,9 +272,9 @@ static void check_describe(struct index_checking *c)
 	c->count = x->file_count;
 	c->end = s->size;
 	if (x->writing.count > 0)
-		c->end = x->writing.entry[0].pos;
+		c->end = index_run_at(&x->writing, 0)->pos;
 	else if (x->fresh.count > 0)
-		c->end = x->fresh.entry[0].pos;
+		c->end = index_run_at(&x->fresh, 0)->pos;
 	c->complete = s->sealed && s->frames_pending == 0 && c->count == index_count(x);
 	c->header = (struct index_header){.version = INDEX_VERSION,
 	    .flags = INDEX_SEALED,

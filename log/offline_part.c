@@ -20,7 +20,7 @@ enum err offline_part_open(struct offline_part *part, struct io *io, const char 
 	    .fd = -1};
 	memcpy(part->topic, topic_name.ptr, topic_name.len);
 	writer_init(&part->buf, SIZE_MAX);
-	index_init(&part->index);
+	index_init(&part->index, NULL);
 	txns_init(&part->txns);
 	int n = snprintf(part->dir, sizeof(part->dir), "%s/%s", dir, name);
 	if (n < 0 || (size_t)n >= sizeof(part->dir))

@@ -217,9 +217,7 @@ void scan_entry_get(void *arg)
 	get->err = ERR_AGAIN;
 	if (get->number < x->file_count)
 		return;
-	uint64_t i = get->number - x->file_count;
-	get->entry =
-	    i < x->writing.count ? x->writing.entry[i] : x->fresh.entry[i - x->writing.count];
+	get->entry = *index_memory_entry(x, get->number);
 	get->err = ERR_OK;
 }
 

@@ -170,7 +170,7 @@ enum err segment_new(
 	list_node_init(&s->node);
 	list_node_init(&s->dirty_node);
 	list_node_init(&s->behind_node);
-	index_init(&s->index);
+	index_init(&s->index, &p->log->index_spare);
 	descriptor_init(&s->file, &p->log->descriptors, 0);
 	descriptor_init(&s->direct, &p->log->descriptors, IO_DIRECT);
 	descriptor_init(&s->index_file, &p->log->descriptors, IO_READONLY);

@@ -84,6 +84,20 @@ void mem_free_pages(void *ptr, size_t len)
 		ASSERT(munmap(ptr, len) == 0);
 }
 
+void *mem_map(size_t len)
+{
+	ASSERT(len > 0);
+	if (must_fail())
+		return NULL;
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+void mem_unmap(void *ptr, size_t len)
+{
+	mem_free_pages(ptr, len);
+}
+
 void mem_free(void *ptr)
 {
 	free(ptr);

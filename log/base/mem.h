@@ -20,6 +20,10 @@ void mem_free(void *ptr);
 #define MEM_LARGE_PAGE ((size_t)2 << 20)
 void *mem_alloc_pages(size_t len);
 void mem_free_pages(void *ptr, size_t len);
+/* Zeros in pages of the system's own size, which has them back as soon as they are released, with
+ * the same `len`: a heap keeps them, or gives back many of them at a moment of its choice. */
+void *mem_map(size_t len);
+void mem_unmap(void *ptr, size_t len);
 char *mem_strdup(struct str s); /* NUL-terminated copy */
 
 /*
