@@ -67,6 +67,18 @@ enum err fsck_journal_path(const struct fsck *f, char *buf, const char *name)
 	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "path too long");
 }
 
+enum err fsck_list_topics(const struct fsck *f, struct io_names *ret_names)
+{
+	char path[LOG_PATH_MAX];
+	TRY(fsck_path(f, path, "topics"));
+	enum err err = io_list(f->io, path, ret_names);
+	if (err != ERR_NOT_FOUND)
+		return err;
+	err_clear();
+	*ret_names = (struct io_names){0};
+	return ERR_OK;
+}
+
 /* A directory that is not there, or is another log's, is a finding and not looked at. */
 static enum err find_journal(struct fsck *f)
 {
@@ -84,7 +96,7 @@ static enum err run(struct fsck *f)
 {
 	if (f->sink && f->sink->begin)
 		TRY(f->sink->begin(f->sink->ctx, f));
-	TRY(fsck_measure(f));
+	fsck_measure(f);
 	TRY(find_journal(f));
 	if (f->no_journal == ERR_OK)
 		TRY(fsck_journal(f));

@@ -203,6 +203,8 @@ void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...) PRINTF(3,
 MUST_USE enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...) PRINTF(3, 4);
 
 /* A file of the journal's directory into buf of LOG_PATH_MAX. */
+/* The directories below topics/; none where that is gone, so each partition is found to be lost. */
+MUST_USE enum err fsck_list_topics(const struct fsck *f, struct io_names *ret_names);
 MUST_USE enum err fsck_journal_path(const struct fsck *f, char *buf, const char *name);
 MUST_USE enum err fsck_journal(struct fsck *f);
 /*
@@ -237,8 +239,8 @@ MUST_USE enum err fsck_sequences(struct fsck *f);
 void fsck_sequences_release(struct fsck *f);
 /* `len` more bytes of segments are done. */
 void fsck_progress(struct fsck *f, uint64_t len);
-/* The size of all segment files, for progress. */
-MUST_USE enum err fsck_measure(struct fsck *f);
+/* The size of all segment files, for progress: what cannot be listed is told by the walk. */
+void fsck_measure(struct fsck *f);
 /* One line per file in quarantine/. */
 MUST_USE enum err fsck_quarantine(struct fsck *f);
 /* Writes a line of logfmt as a JSON object. */

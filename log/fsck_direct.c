@@ -76,15 +76,13 @@ static void forget(struct fsck *f, uint64_t number)
 
 enum err fsck_direct(struct fsck *f, uint64_t number, bool *ret_holds)
 {
-	char path[LOG_PATH_MAX];
 	struct io_names dirs = {0};
 	enum err e = ERR_OK;
-	TRY(fsck_path(f, path, "topics"));
 	for (size_t i = 0; i < f->frame_count && e == ERR_OK; i++) {
 		if (f->frames[i].number != number || !f->frames[i].direct)
 			continue;
 		if (!dirs.name)
-			e = io_list(f->io, path, &dirs);
+			e = fsck_list_topics(f, &dirs);
 		if (e == ERR_OK)
 			e = frame_holds(f, &dirs, &f->frames[i]);
 	}

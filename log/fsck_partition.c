@@ -831,10 +831,8 @@ static enum err check_directory(struct fsck *f, const char *dir)
 enum err fsck_partitions(struct fsck *f)
 {
 	static const char first[] = CATALOG_TOPIC_NAME "-0";
-	char path[LOG_PATH_MAX];
 	struct io_names dirs;
-	TRY(fsck_path(f, path, "topics"));
-	TRY(io_list(f->io, path, &dirs));
+	TRY(fsck_list_topics(f, &dirs));
 	enum err err = ERR_OK;
 	for (int others = 0; others < 2; others++)
 		for (size_t i = 0; i < dirs.count && err == ERR_OK; i++)

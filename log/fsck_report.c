@@ -87,9 +87,6 @@ static enum err measure_directory(struct fsck *f, const char *dir)
 	struct io_stat stat;
 	struct io_names names;
 	TRY(fsck_path(f, path, "topics/%s", dir));
-	TRY(io_stat(f->io, path, &stat));
-	if (!stat.is_directory)
-		return ERR_OK;
 	TRY(io_list(f->io, path, &names));
 	enum err err = ERR_OK;
 	for (size_t i = 0; i < names.count && err == ERR_OK; i++) {
@@ -106,19 +103,17 @@ static enum err measure_directory(struct fsck *f, const char *dir)
 	return err;
 }
 
-enum err fsck_measure(struct fsck *f)
+void fsck_measure(struct fsck *f)
 {
-	char path[LOG_PATH_MAX];
-	struct io_names dirs;
+	struct io_names dirs = {0};
 	if (!f->options.progress)
-		return ERR_OK;
-	TRY(fsck_path(f, path, "topics"));
-	TRY(io_list(f->io, path, &dirs));
-	enum err err = ERR_OK;
-	for (size_t i = 0; i < dirs.count && err == ERR_OK; i++)
-		err = measure_directory(f, dirs.name[i]);
+		return;
+	if (fsck_list_topics(f, &dirs) != ERR_OK)
+		err_clear();
+	for (size_t i = 0; i < dirs.count; i++)
+		if (measure_directory(f, dirs.name[i]) != ERR_OK)
+			err_clear();
 	io_names_release(&dirs);
-	return err;
 }
 
 /* ---- quarantine ------------------------------------------------------------------------------ */

@@ -38,7 +38,9 @@ static void search_segment(void *arg)
 		if (s->durable_size == SEGMENT_HEADER_BYTES || s->last_append_ns < a->time_ns)
 			continue;
 		a->err = partition_path(p, segment_file_name(s, "", name), a->path);
-		if (a->err != ERR_OK || strlen(a->path) + 8 > sizeof(a->path))
+		if (a->err == ERR_OK && strlen(a->path) + 8 > sizeof(a->path))
+			a->err = err_note(ERR_LIMIT, "%s: path too long", a->path);
+		if (a->err != ERR_OK)
 			return;
 		s->holds++;
 		a->segment = s;
@@ -56,7 +58,7 @@ static void search_release(void *arg)
 	segment_unhold(a->segment);
 }
 
-/* Entry `number`, wherever it is. */
+/* Entry `number`, wherever it is. idx = -1: there is no file. */
 static enum err search_entry(
     struct append_search *a, int idx, uint64_t number, struct index_entry *ret)
 {
@@ -64,6 +66,8 @@ static enum err search_entry(
 	uint8_t raw[INDEX_ENTRY_BYTES];
 	loop_call(a->log->loop, scan_entry_get, &get);
 	if (get.err == ERR_AGAIN) {
+		if (idx < 0)
+			return ERR_NOT_FOUND;
 		TRY(io_pread_all(a->log->io, idx, raw, sizeof(raw),
 		    INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
 		*ret = index_entry_decode(raw);
@@ -74,7 +78,7 @@ static enum err search_entry(
 	return ERR_OK;
 }
 
-/* Without the index: it is a cache, and does not agree with its frames. */
+/* Without the index: it is a cache, and is not whole or does not agree with its frames. */
 static enum err search_walk(struct append_search *a, int fd, int64_t *ret_offset)
 {
 	struct segment_walk w;
@@ -107,7 +111,8 @@ static enum err search_entries(struct append_search *a, int fd, int idx, int64_t
 		struct index_entry entry;
 		struct frame f;
 		uint8_t raw[FRAME_HEADER_BYTES];
-		TRY(search_entry(a, idx, mid, &entry));
+		if (search_entry(a, idx, mid, &entry) != ERR_OK)
+			return search_walk(a, fd, ret_offset);
 		if (entry.pos >= a->bytes) { /* not durable yet */
 			high = mid;
 			continue;
@@ -138,9 +143,9 @@ static enum err search_files(struct append_search *a, int64_t *ret_offset)
 	memcpy(a->path + len, ".log", 5);
 	TRY(io_open(io, a->path, IO_READONLY, &fd));
 	memcpy(a->path + len, ".idx", 5);
-	enum err e = io_open(io, a->path, IO_READONLY, &idx);
-	if (e == ERR_OK || e == ERR_NOT_FOUND) /* no file yet: every entry is in memory */
-		e = search_entries(a, fd, idx, ret_offset);
+	if (io_open(io, a->path, IO_READONLY, &idx) != ERR_OK) /* perhaps all are in memory */
+		err_clear();
+	enum err e = search_entries(a, fd, idx, ret_offset);
 	enum err closed = idx >= 0 ? io_close(io, idx) : ERR_OK;
 	enum err closed_log = io_close(io, fd);
 	TRY(e);

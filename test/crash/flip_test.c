@@ -13,6 +13,7 @@
  *
  * FLIP_STRIDE=1 takes every bit (make flip), and then each line of the tables must have been met;
  * the default takes every 11th, sanitizer builds every 509th. FLIP_LARGE: a directory of 1 MiB.
+ * FLIP_FILES=.idx: only files with that in their names.
  * View files: test/replay/flip_views_test.c; kappa.conf: test/tools/config_flip_test.c.
  */
 #include "test/crash/flip.h"
@@ -251,7 +252,7 @@ static void try_one(struct tally *t, struct sim_disk *d, enum flip_harm harm, co
 static bool every_one(void)
 {
 	const char *text = getenv("FLIP_STRIDE");
-	return text && strtoull(text, NULL, 10) == 1;
+	return text && strtoull(text, NULL, 10) == 1 && !getenv("FLIP_FILES");
 }
 
 static uint64_t stride(const struct tally *t, uint64_t usual, uint64_t small)
@@ -318,9 +319,12 @@ static uint64_t since_in(const struct run *run, const char *dir_name)
 	return UINT64_MAX;
 }
 
-/* Of a journal elsewhere: the rest has been seen. */
+/* Not asked for; of a journal elsewhere: the rest has been seen. */
 static bool passed_over(const struct tally *t, const char *name)
 {
+	const char *files = getenv("FLIP_FILES");
+	if (files && !strstr(name, files))
+		return true;
 	return t->dir->script.journal_dir && strcmp(name, "journal.location") != 0 &&
 	       strcmp(name, "owner") != 0;
 }

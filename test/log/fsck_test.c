@@ -2,6 +2,7 @@
 #include "log/catalog.h"
 #include "log/engine.h"
 #include "log/frame.h"
+#include "log/fsck.h"
 #include "test/lib/log_server.h"
 #include "test/lib/seed.h"
 #include "test/lib/tempdir.h"
@@ -9,8 +10,8 @@
 #include <stdlib.h>
 
 /*
- * A data directory with a topic `t` of one partition in four segments and a topic `u`, stopped cleanly.
- * Each test harms it and asks fsck.
+ * A data directory with a topic `t` of one partition in four segments and a topic `u`, stopped
+ * cleanly. Each test harms it and asks fsck.
  */
 static struct log_server server;
 static char lines[1 << 16];
@@ -396,6 +397,99 @@ static void says(const char *text)
 		fail_msg("no \"%s\" in:\n%s", text, lines);
 }
 
+/* The next start refuses it with the same words. */
+static void lost_topics_are_the_loss_of_each_partition(void **state)
+{
+	(void)state;
+	assert_int_equal(io_rename(server.io, path_of("topics"), path_of("gone")), ERR_OK);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	says("verdict=LOST_SUFFIX partition=__kappa_catalog-0 ");
+	says("segments=0 frames=0");
+	struct loop *loop;
+	struct log *log;
+	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
+	assert_int_equal(log_open(loop, &server.options, &log), ERR_LOST_SUFFIX);
+	loop_free(loop);
+}
+
+struct steps {
+	uint64_t done, total, count;
+};
+
+static void step(void *ctx, uint64_t done, uint64_t total)
+{
+	struct steps *s = ctx;
+	assert_true(done >= s->done && done <= total && total >= s->total);
+	*s = (struct steps){done, total, s->count + 1};
+}
+
+static void progress_is_told_up_to_all_there_is(void **state)
+{
+	struct steps steps = {0};
+	const struct log_fsck_options options = {.progress = step, .progress_ctx = &steps};
+	const struct log_fsck_options json = {
+	    .json = true, .progress = step, .progress_ctx = &steps};
+	uint64_t all = 0;
+	(void)state;
+	for (size_t n = 0; n < 4; n++)
+		all += size_of(segment(base_of(n), ".log"));
+	lines[0] = '\0';
+	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
+	assert_true(steps.count > 4 && steps.done == steps.total && steps.total > all);
+	/* a file among the directories, and none of them at all */
+	assert_int_equal(
+	    io_write_file(server.io, path_of("topics/notes"), str_bytes(STR("x"))), ERR_OK);
+	steps = (struct steps){0};
+	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
+	assert_true(steps.total > all);
+	assert_int_equal(io_rename(server.io, path_of("topics"), path_of("gone")), ERR_OK);
+	steps = (struct steps){0};
+	lines[0] = '\0';
+	assert_int_equal(log_fsck(server.io, server.dir, &json, collect, NULL), ERR_CORRUPT);
+	says("{\"verdict\":\"LOST_SUFFIX\",\"partition\":\"__kappa_catalog-0\",");
+}
+
+static void lines_may_be_json(void **state)
+{
+	const struct log_fsck_options options = {.json = true};
+	(void)state;
+	flip(segment(0, ".log"), 4096 + 200, 1);
+	assert_int_equal(io_mkdir_all(server.io, path_of("quarantine")), ERR_OK);
+	assert_int_equal(
+	    io_write_file(server.io, path_of("quarantine/7"), str_bytes(STR("not ours"))), ERR_OK);
+	lines[0] = '\0';
+	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_CORRUPT);
+	says("{\"verdict\":\"DAMAGED\",\"partition\":\"t-0\",\"segment\":0,\"pos\":4096,");
+	says("\"file\":\"quarantine/7\",\"bytes\":8,\"reason\":\"not put here by this program\"}");
+	says("{\"verdict\":\"OK\",\"partitions\":3,");
+}
+
+/* Reasons quote paths, keys and each other: all of it is the value. */
+static void a_line_becomes_json_word_by_word(void **state)
+{
+	static const struct {
+		const char *line, *json;
+	} each[] = {
+	    {"verdict=OK count=-3 large=18446744073709551615 word=a",
+	        "{\"verdict\":\"OK\",\"count\":-3,\"large\":18446744073709551615,\"word\":\"a\"}"},
+	    {"reason=\"say \"this\" now\" file=12 partition=3",
+	        "{\"reason\":\"say \\\"this\\\" now\",\"file\":\"12\",\"partition\":\"3\"}"},
+	    {"reason=\"a \" b\" c\" next_key=1", "{\"reason\":\"a \\\" b\\\" c\",\"next_key\":1}"},
+	    {"reason=\"\" empty= x=1", "{\"reason\":\"\",\"empty\":\"\",\"x\":1}"},
+	    {"no pair", "{}"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		struct writer out;
+		writer_init(&out, KIB);
+		fsck_json(&out, str_of(each[i].line));
+		assert_int_equal(out.err, ERR_OK);
+		write_u8(&out, 0);
+		assert_string_equal((const char *)out.ptr, each[i].json);
+		writer_release(&out);
+	}
+}
+
 static void every_sequence_is_a_batch_or_named(void **state)
 {
 	static const char *const none[] = {"kappa.durability=none", NULL};
@@ -426,8 +520,7 @@ static void a_hole_that_nothing_names_is_told(void **state)
 	says(" missing=5 in_holes=0 deleted_or_lost=5");
 	log_server_open(&server);
 	struct log_topic_req req;
-	assert_int_equal(
-	    log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, &req), ERR_OK);
+	assert_int_equal(log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, &req), ERR_OK);
 	log_server_close(&server);
 	assert_int_equal(fsck(), ERR_OK); /* now they may have been of records that were deleted */
 	assert_null(strstr(lines, "verdict=GAP"));
@@ -452,6 +545,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_clean_directory_has_no_findings),
+	    TEST(lost_topics_are_the_loss_of_each_partition),
+	    TEST(progress_is_told_up_to_all_there_is),
+	    TEST(lines_may_be_json),
+	    TEST(a_line_becomes_json_word_by_word),
 	    TEST(every_sequence_is_a_batch_or_named),
 	    TEST(a_hole_that_nothing_names_is_told),
 	    TEST(a_sequence_that_two_have_is_damage),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scans in sequence order, from a worker thread while the loop appends. */
 #include "test/lib/log_fixture.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *backend;
@@ -244,16 +245,97 @@ static void an_offset_is_found_by_append_time(void **state)
 	assert_int_equal(offset, 100);
 }
 
+enum { TIMED = 50 };
+
+/* Batches a millisecond apart, in segments of ten or so; their times. */
+static void fill_timed(struct log_fixture *f, int64_t *ret_times)
+{
+	f->topics[0].config.segment_bytes = 8000;
+	assert_ok(log_fixture_open(f));
+	for (uint64_t i = 0; i < TIMED; i++) {
+		log_put_ok(f, 0, 0, i + 1, 2, 100);
+		ret_times[i] = f->log->last_append_time_ns;
+		io_sleep_ns(f->io, MS_NS);
+	}
+}
+
+static void each_time_finds_its_batch(struct log_fixture *f, const int64_t *times)
+{
+	int64_t offset;
+	for (int i = 0; i < TIMED; i++) {
+		assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, times[i], &offset));
+		assert_int_equal(offset, 2 * i);
+	}
+	assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, INT64_MAX, &offset));
+	assert_int_equal(offset, 2 * TIMED);
+}
+
+static void an_offset_is_found_by_append_time_after_a_start(void **state)
+{
+	FIXTURE;
+	int64_t times[TIMED];
+	fill_timed(f, times);
+	log_fixture_close(f);
+	assert_ok(log_fixture_open(f)); /* entries are in the files now */
+	each_time_finds_its_batch(f, times);
+}
+
+/* An index is a cache: what it says is never the answer, and its lack is none either. */
+static void a_bad_index_does_not_mislead_a_search_by_append_time(void **state)
+{
+	FIXTURE;
+	int64_t times[TIMED];
+	char path[400];
+	fill_timed(f, times);
+	for (int harm = 0; harm < 4; harm++) {
+		struct io_stat st;
+		int fd;
+		log_fixture_close(f);
+		assert_ok(log_fixture_open(f));
+		snprintf(path, sizeof(path), "%s/topics/topic0-0/%020d.idx", f->data_dir, 0);
+		assert_ok(io_stat(f->io, path, &st));
+		assert_true(st.size_bytes > INDEX_HEADER_BYTES + 4 * INDEX_ENTRY_BYTES);
+		assert_ok(io_open(f->io, path, 0, &fd));
+		/* another place, another frame's place, no entries, no file */
+		if (harm == 0)
+			assert_ok(io_pwrite(f->io, fd, "\xff\x0f", 2, INDEX_HEADER_BYTES + 40));
+		else if (harm == 1)
+			assert_ok(
+			    io_pwrite(f->io, fd, "\0\x10\0", 4, INDEX_HEADER_BYTES + 3 * 32 + 8));
+		else if (harm == 2)
+			assert_ok(io_truncate(f->io, fd, INDEX_HEADER_BYTES + 10));
+		else
+			assert_ok(io_unlink(f->io, path));
+		assert_ok(io_close(f->io, fd));
+		each_time_finds_its_batch(f, times);
+	}
+}
+
+static void a_search_by_append_time_in_no_partition_says_so(void **state)
+{
+	FIXTURE;
+	int64_t offset = 7;
+	struct log_uuid nobody = {{9}};
+	assert_ok(log_fixture_open(f));
+	assert_int_equal(log_scan_find_append_time(f->log, nobody, 0, 0, &offset), ERR_SOURCE_GONE);
+	assert_int_equal(offset, 7);
+	assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, 0, &offset));
+	assert_int_equal(offset, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_scan_returns_every_batch_in_sequence_order),
-		TEST(a_scan_begins_at_the_offset_it_was_given),
-		TEST(a_limit_stops_a_scan_before_the_next_sequence),
-		TEST(a_worker_follows_while_the_loop_appends),
-		TEST(a_leased_segment_outlives_retention),
-		TEST(an_offset_is_found_by_append_time),
+	    TEST(a_scan_returns_every_batch_in_sequence_order),
+	    TEST(a_scan_begins_at_the_offset_it_was_given),
+	    TEST(a_limit_stops_a_scan_before_the_next_sequence),
+	    TEST(a_worker_follows_while_the_loop_appends),
+	    TEST(a_leased_segment_outlives_retention),
+	    TEST(an_offset_is_found_by_append_time),
+	    TEST(an_offset_is_found_by_append_time_after_a_start),
+	    TEST(a_bad_index_does_not_mislead_a_search_by_append_time),
+	    TEST(a_search_by_append_time_in_no_partition_says_so),
 	};
 	int failed = 0;
 	backend = "uring";
