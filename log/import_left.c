@@ -19,21 +19,34 @@ static enum err path_of(char *buf, const char *data_dir, const char *below, cons
 
 /* ---- the state ------------------------------------------------------------------------------- */
 
-static enum err state_parse(struct bytes file, struct import_left *l)
+/* Takes `name` and what stands behind it, up to a blank or the line's end, from *rest. */
+static bool field_take(struct str *rest, struct str name, struct str *ret_value)
 {
-	char text[512], topic[TOPIC_NAME_MAX + 1], id[48];
-	unsigned long long first, last;
-	_Static_assert(TOPIC_NAME_MAX == 249, "the width below");
-	snprintf(text, sizeof(text), "%.*s", (int)(file.len < 511 ? file.len : 511),
-	    file.len > 0 ? (const char *)file.ptr : "");
-	bool good = sscanf(text, "topic=%249s id=%47s first_sequence=%llu last_sequence=%llu",
-	                topic, id, &first, &last) == 4 &&
-	            uuid_parse(str_of(id), &l->id) && log_topic_name_check(str_of(topic)) == ERR_OK;
+	if (rest->len < name.len || memcmp(rest->ptr, name.ptr, name.len) != 0)
+		return false;
+	size_t n = name.len;
+	while (n < rest->len && rest->ptr[n] != ' ' && rest->ptr[n] != '\n')
+		n++;
+	*ret_value = str_from(rest->ptr + name.len, n - name.len);
+	n += n < rest->len;
+	*rest = str_from(rest->ptr + n, rest->len - n);
+	return true;
+}
+
+/* What import_left_note wrote, and nothing else. */
+static enum err state_parse(struct str text, struct import_left *l)
+{
+	struct str topic, id, first, last;
+	bool good = field_take(&text, STR("topic="), &topic) &&
+	            field_take(&text, STR("id="), &id) &&
+	            field_take(&text, STR("first_sequence="), &first) &&
+	            field_take(&text, STR("last_sequence="), &last) && text.len == 0 &&
+	            log_topic_name_check(topic) == ERR_OK && uuid_parse(id, &l->id) &&
+	            str_to_u64(first, &l->first_sequence) && str_to_u64(last, &l->last_sequence);
 	if (!good)
 		return err_note(ERR_CORRUPT, "import/state says nothing");
-	memcpy(l->topic, topic, sizeof(topic));
-	l->first_sequence = first;
-	l->last_sequence = last;
+	memcpy(l->topic, topic.ptr, topic.len);
+	l->topic[topic.len] = '\0';
 	l->moved = true;
 	return ERR_OK;
 }
@@ -56,7 +69,7 @@ enum err import_left_read(struct io *io, const char *data_dir, struct import_lef
 		return ERR_OK;
 	}
 	TRY(err);
-	err = state_parse(file, ret_left);
+	err = state_parse(bytes_str(file), ret_left);
 	mem_free((void *)(uintptr_t)file.ptr);
 	return err;
 }
