@@ -30,22 +30,6 @@ struct diff {
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-static int32_t find_column(const struct sql_view_info *v, struct str name)
-{
-	for (uint32_t i = 0; i < v->column_count; i++)
-		if (str_equal(v->columns[i].name, name))
-			return (int32_t)i;
-	return -1;
-}
-
-static bool is_key(const struct sql_view_info *v, uint32_t column)
-{
-	for (uint32_t i = 0; i < v->key_count; i++)
-		if (v->keys[i] == column)
-			return true;
-	return false;
-}
-
 static enum err bind_columns(struct diff *x)
 {
 	const struct sql_catalog *catalog = proc_sql_catalog(x->d->replay->proc);
@@ -64,7 +48,7 @@ static enum err bind_columns(struct diff *x)
 	if (!x->values || !x->twin)
 		return ERR_NOMEM;
 	for (uint32_t i = 0; i < x->info[0].column_count; i++)
-		x->twin[i] = find_column(&x->info[1], x->info[0].columns[i].name);
+		x->twin[i] = sql_view_column(&x->info[1], x->info[0].columns[i].name);
 	return x->d->columns ? x->d->columns(x->d->columns_ctx, &x->columns) : ERR_OK;
 }
 
@@ -128,7 +112,7 @@ static bool same_rows(struct diff *x)
 {
 	for (uint32_t i = 0; i < x->info[0].column_count; i++) {
 		int32_t k = x->twin[i];
-		if (k < 0 || is_key(&x->info[0], i))
+		if (k < 0 || sql_view_is_key(&x->info[0], i))
 			continue;
 		if (!same_value(x, x->info[0].columns[i].type, x->row[0].values[i],
 		        x->info[1].columns[k].type, x->row[1].values[k]))
@@ -148,14 +132,14 @@ static enum err send_row(struct diff *x, const char *change, bool has_a, bool ha
 		x->values[n++] =
 		    has_a ? x->row[0].values[a->keys[i]] : x->row[1].values[b->keys[i]];
 	for (uint32_t i = 0; i < a->column_count; i++) {
-		if (is_key(a, i))
+		if (sql_view_is_key(a, i))
 			continue;
 		x->values[n++] = has_a ? x->row[0].values[i] : null;
 		if (x->twin[i] >= 0)
 			x->values[n++] = has_b ? x->row[1].values[x->twin[i]] : null;
 	}
 	for (uint32_t i = 0; i < b->column_count; i++)
-		if (!is_key(b, i) && find_column(a, b->columns[i].name) < 0)
+		if (!sql_view_is_key(b, i) && sql_view_column(a, b->columns[i].name) < 0)
 			x->values[n++] = has_b ? x->row[1].values[i] : null;
 	ASSERT(n == x->columns.count);
 	return x->d->take(x->d->take_ctx, x->values, n);

@@ -32,6 +32,10 @@ struct sql_view_info {
 	const struct sql_catalog *catalog;
 	uint8_t identity[32];
 };
+/* -1: no column of that name. */
+int32_t sql_view_column(const struct sql_view_info *v, struct str name);
+bool sql_view_is_key(const struct sql_view_info *v, uint32_t column);
+
 struct sql_catalog {
 	void *ctx;
 	/* ERR_NOT_FOUND */

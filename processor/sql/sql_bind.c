@@ -208,7 +208,7 @@ enum err sql_bind_query(const struct sql_statement *s, const struct sql_catalog 
 
 /* ---- diff ------------------------------------------------------------------------------------ */
 
-static int32_t find_column(const struct sql_view_info *v, struct str name)
+int32_t sql_view_column(const struct sql_view_info *v, struct str name)
 {
 	for (uint32_t i = 0; i < v->column_count; i++)
 		if (str_equal(v->columns[i].name, name))
@@ -216,7 +216,7 @@ static int32_t find_column(const struct sql_view_info *v, struct str name)
 	return -1;
 }
 
-static bool is_key(const struct sql_view_info *v, uint32_t column)
+bool sql_view_is_key(const struct sql_view_info *v, uint32_t column)
 {
 	for (uint32_t i = 0; i < v->key_count; i++)
 		if (v->keys[i] == column)
@@ -267,13 +267,13 @@ static enum err paired_columns(const struct sql_view_info *a, const struct sql_v
 	for (uint32_t i = 0; i < a->key_count; i++)
 		out->columns[out->count++] = a->columns[a->keys[i]];
 	for (uint32_t i = 0; i < a->column_count; i++) {
-		if (is_key(a, i))
+		if (sql_view_is_key(a, i))
 			continue;
 		ok = ok && add_versioned(arena, out, a, (int32_t)i);
-		ok = ok && add_versioned(arena, out, b, find_column(b, a->columns[i].name));
+		ok = ok && add_versioned(arena, out, b, sql_view_column(b, a->columns[i].name));
 	}
 	for (uint32_t i = 0; i < b->column_count; i++)
-		if (!is_key(b, i) && find_column(a, b->columns[i].name) < 0)
+		if (!sql_view_is_key(b, i) && sql_view_column(a, b->columns[i].name) < 0)
 			ok = ok && add_versioned(arena, out, b, (int32_t)i);
 	return ok ? ERR_OK : ERR_NOMEM;
 }
