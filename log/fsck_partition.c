@@ -643,7 +643,7 @@ static enum err check_snap(
 {
 	char path[LOG_PATH_MAX];
 	struct bytes file;
-	struct snap_header h;
+	struct snap_header h = {0};
 	TRY(fsck_path(f, path, "topics/%s/%s", dir, name));
 	enum err err = fsck_read_file(f->io, path, snap_bytes_max(), &file);
 	if (err == ERR_OK) {

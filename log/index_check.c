@@ -36,7 +36,7 @@ static enum err file_verify(struct index_checking *c, int idx, bool *ret_good)
 {
 	struct io *io = c->log->io;
 	uint8_t raw[INDEX_HEADER_BYTES];
-	struct index_header h;
+	struct index_header h = {0};
 	uint64_t hash;
 	*ret_good = false;
 	enum err e = io_pread_all(io, idx, raw, sizeof(raw), 0);
