@@ -90,6 +90,18 @@ struct broker_tls_options {
 	const char *name_rules; /* ssl.principal.mapping.rules; NULL = DEFAULT */
 };
 
+/* Which changes between the classic and the consumer protocol a group with members makes. */
+enum group_migration {
+	GROUP_MIGRATION_BOTH,
+	GROUP_MIGRATION_UPGRADE,
+	GROUP_MIGRATION_DOWNGRADE,
+	GROUP_MIGRATION_DISABLED,
+};
+/* As Kafka names them: "bidirectional", "upgrade", "downgrade", "disabled". */
+const char *group_migration_name(enum group_migration policy);
+/* In any case. ERR_INVALID_CONFIG. */
+MUST_USE enum err group_migration_parse(const char *name, enum group_migration *ret_policy);
+
 struct broker_options {
 	/* NULL = one PLAINTEXT listener on a free port of 127.0.0.1 */
 	const struct broker_listener *listeners;
@@ -132,6 +144,7 @@ struct broker_options {
 	 * 45000 to 60000, 5000 to 15000 */
 	int32_t consumer_session_min_ms, consumer_session_max_ms;
 	int32_t consumer_heartbeat_min_ms, consumer_heartbeat_max_ms;
+	enum group_migration group_migration; /* group.consumer.migration.policy */
 	int64_t offsets_retention_ms; /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
 	int32_t transaction_timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
 	int64_t transaction_expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */

@@ -250,7 +250,7 @@ static enum err group_options(const struct config *c, struct broker_options *o)
 		return err_note(ERR_INVALID_CONFIG,
 		    "group.consumer.heartbeat.interval.ms has to be shorter than "
 		    "group.consumer.session.timeout.ms");
-	return ERR_OK;
+	return group_migration_parse(config_get(c, CONFIG_CONSUMER_MIGRATION), &o->group_migration);
 }
 
 static enum err open_kafka(struct serve *s)

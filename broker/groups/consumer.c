@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heartbeats, leaving, timers, checking and restoring of a consumer group. See consumer.h. */
 #include "consumer.h"
-#include "broker/groups/group.h"
 
 const struct consumer_limits consumer_limits_default = {
     .session_timeout_ms = 45000,
@@ -28,6 +27,7 @@ void consumer_init(
 	map_init(&c->by_instance);
 	map_init(&c->by_key);
 	map_init(&c->slots);
+	map_init(&c->support);
 }
 
 void consumer_release(struct consumer_group *c)
@@ -42,6 +42,8 @@ void consumer_release(struct consumer_group *c)
 	map_release(&c->by_instance);
 	map_release(&c->by_key);
 	map_release(&c->slots);
+	ASSERT(c->support.count == 0);
+	map_release(&c->support);
 	mem_free(c->topics);
 }
 
@@ -75,33 +77,48 @@ void consumer_mark_all(struct consumer_group *c)
 
 /* ---- timers ---------------------------------------------------------------------------------- */
 
-static void due(struct consumer_group *c, int64_t due_ms)
+void consumer_due(struct consumer_group *c, int64_t due_ms)
 {
 	if (due_ms < c->next_due_ms)
 		c->next_due_ms = due_ms;
 }
 
-static void session_start(struct consumer_group *c, struct consumer_member *m, int64_t now_ms)
+/* The first of its deadlines. */
+static int64_t deadline(const struct consumer_member *m)
 {
-	m->session_due_ms = now_ms + c->limits->session_timeout_ms;
-	due(c, m->session_due_ms);
+	const int64_t others[] = {m->rebalance_due_ms, m->classic ? m->classic->join_due_ms : 0,
+	    m->classic ? m->classic->sync_due_ms : 0};
+	int64_t first = m->session_due_ms;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (others[i] && others[i] < first)
+			first = others[i];
+	}
+	return first;
 }
 
-/* A member that is to revoke something has its rebalance timeout for it, from when it was told. */
+void consumer_session_start(struct consumer_group *c, struct consumer_member *m, int64_t now_ms)
+{
+	m->session_due_ms =
+	    now_ms + (m->classic ? m->classic->session_timeout_ms : c->limits->session_timeout_ms);
+	consumer_due(c, m->session_due_ms);
+}
+
+/* A member that is to revoke something has its rebalance timeout for it, from when it was told. Of
+ * one that speaks the classic protocol it is asked for each of its steps (consumer_classic.c). */
 static void rebalance_start(
     struct consumer_group *c, struct consumer_member *m, bool told, int64_t now_ms)
 {
-	if (m->state != CONSUMER_UNREVOKED) {
+	if (m->state != CONSUMER_UNREVOKED || m->classic) {
 		m->rebalance_due_ms = 0;
 		return;
 	}
 	if (!told && m->rebalance_due_ms)
 		return;
 	m->rebalance_due_ms = now_ms + m->rebalance_timeout_ms;
-	due(c, m->rebalance_due_ms);
+	consumer_due(c, m->rebalance_due_ms);
 }
 
-static void raise_epoch(struct consumer_group *c)
+void consumer_raise_epoch(struct consumer_group *c)
 {
 	c->epoch++;
 	c->epoch_dirty = c->dirty = true;
@@ -115,18 +132,15 @@ void consumer_tick(struct consumer_group *c, int64_t now_ms)
 	c->next_due_ms = INT64_MAX;
 	LIST_EACH (&c->members, node, tmp) {
 		struct consumer_member *m = member_of(node);
-		if (m->session_due_ms <= now_ms ||
-		    (m->rebalance_due_ms && m->rebalance_due_ms <= now_ms)) {
+		if (deadline(m) <= now_ms) {
 			consumer_member_remove(c, m);
 			gone = true;
 			continue;
 		}
-		due(c, m->session_due_ms);
-		if (m->rebalance_due_ms)
-			due(c, m->rebalance_due_ms);
+		consumer_due(c, deadline(m));
 	}
 	if (gone)
-		raise_epoch(c);
+		consumer_raise_epoch(c);
 }
 
 /* ---- who is it ------------------------------------------------------------------------------- */
@@ -181,25 +195,30 @@ static void start_over(struct consumer_group *c, struct consumer_member *m)
 	m->epoch = m->previous_epoch = 0;
 }
 
-/* A static member is back, maybe under another id: what it had is still its own. */
-static enum err come_back(
-    struct consumer_group *c, struct consumer_member *m, const struct consumer_beat *beat)
+enum err consumer_come_back(struct consumer_group *c, struct consumer_member *m, struct str id)
 {
-	bool same = str_equal(str_of(m->id), beat->member_id);
-	if (m->epoch != CONSUMER_LEAVES_SOON) {
-		if (!same)
-			return err_note(ERR_UNRELEASED_INSTANCE, "another member is using it");
-		start_over(c, m);
-		return ERR_OK;
-	}
-	if (!same) {
-		if (consumer_find(c, beat->member_id))
+	if (!str_equal(str_of(m->id), id)) {
+		if (consumer_find(c, id))
 			return err_note(ERR_INVALID_REQUEST, "that is another member's id");
-		TRY(consumer_member_rename(c, m, beat->member_id));
+		TRY(consumer_member_rename(c, m, id));
 	}
 	consumer_member_drop(c, m, false);
 	m->state = CONSUMER_STABLE;
 	m->previous_epoch = m->epoch = 0;
+	return ERR_OK;
+}
+
+/* The instance is there: it is back, or takes the place of its own of the classic protocol, which
+ * says nothing when it goes. */
+static enum err join_static(
+    struct consumer_group *c, struct consumer_member *m, const struct consumer_beat *beat)
+{
+	bool same = str_equal(str_of(m->id), beat->member_id);
+	if (m->epoch == CONSUMER_LEAVES_SOON || (m->classic && !same))
+		return consumer_come_back(c, m, beat->member_id);
+	if (!same)
+		return err_note(ERR_UNRELEASED_INSTANCE, "another member is using it");
+	start_over(c, m);
 	return ERR_OK;
 }
 
@@ -210,7 +229,7 @@ static enum err join(struct consumer_group *c, const struct consumer_beat *beat,
 	struct consumer_member *owner =
 	    beat->instance_id.ptr ? map_get(&c->by_instance, str_bytes(beat->instance_id)) : NULL;
 	if (owner) {
-		TRY(come_back(c, owner, beat));
+		TRY(join_static(c, owner, beat));
 		m = owner;
 	} else if (m) {
 		if (beat->instance_id.ptr || m->instance_id)
@@ -243,7 +262,7 @@ static enum err leave(
 		return ERR_OK;
 	}
 	consumer_member_remove(c, m);
-	raise_epoch(c);
+	consumer_raise_epoch(c);
 	return ERR_OK;
 }
 
@@ -253,7 +272,7 @@ enum err consumer_evict(struct consumer_group *c, struct str instance_id)
 	if (!m)
 		return ERR_UNKNOWN_MEMBER;
 	consumer_member_remove(c, m);
-	raise_epoch(c);
+	consumer_raise_epoch(c);
 	return ERR_OK;
 }
 
@@ -264,7 +283,7 @@ static enum err update_target(struct consumer_group *c, bool changed)
 {
 	enum err e = consumer_refresh(c, &changed);
 	if (changed) /* even if the topics could not be looked up: they are stale then */
-		raise_epoch(c);
+		consumer_raise_epoch(c);
 	TRY(e);
 	if (c->target_epoch == c->epoch)
 		return ERR_OK;
@@ -281,11 +300,25 @@ static bool is_full(const struct consumer_beat *beat)
 	                               (beat->names || beat->pattern.ptr));
 }
 
+enum err consumer_step(struct consumer_group *c, struct consumer_member *m,
+    const struct consumer_beat *beat, bool changed, int64_t now_ms,
+    struct consumer_answer *ret_answer)
+{
+	bool moved = false;
+	consumer_session_start(c, m, now_ms);
+	TRY(update_target(c, changed));
+	TRY(consumer_reconcile(c, m, beat->owned, &moved));
+	rebalance_start(c, m, moved, now_ms);
+	*ret_answer = (struct consumer_answer){
+	    .member = m, .epoch = m->epoch, .with_assignment = moved || is_full(beat)};
+	return ERR_OK;
+}
+
 enum err consumer_beat(struct consumer_group *c, const struct consumer_beat *beat, int64_t now_ms,
     struct consumer_answer *ret_answer)
 {
 	struct consumer_member *m;
-	bool changed = false, moved = false;
+	bool changed = false;
 	if (beat->epoch < 0)
 		return leave(c, beat, ret_answer);
 	if (beat->epoch == 0) {
@@ -295,13 +328,7 @@ enum err consumer_beat(struct consumer_group *c, const struct consumer_beat *bea
 		TRY(check_epoch(m, beat));
 		TRY(consumer_member_update(c, m, beat, &changed));
 	}
-	session_start(c, m, now_ms);
-	TRY(update_target(c, changed));
-	TRY(consumer_reconcile(c, m, beat->owned, &moved));
-	rebalance_start(c, m, moved, now_ms);
-	*ret_answer = (struct consumer_answer){
-	    .member = m, .epoch = m->epoch, .with_assignment = moved || is_full(beat)};
-	return ERR_OK;
+	return consumer_step(c, m, beat, changed, now_ms, ret_answer);
 }
 
 /* ---- offsets --------------------------------------------------------------------------------- */
@@ -312,6 +339,8 @@ enum err consumer_validate(const struct consumer_group *c, struct str member_id,
 	const struct consumer_member *m = consumer_find(c, member_id);
 	if (!m)
 		return ERR_UNKNOWN_MEMBER;
+	if (m->classic && epoch != m->epoch)
+		return ERR_ILLEGAL_GENERATION;
 	if (epoch > m->epoch || epoch < 0)
 		return ERR_STALE_MEMBER_EPOCH;
 	*ret_member = m;
@@ -345,6 +374,7 @@ enum err consumer_restore_member(struct consumer_group *c, const struct consumer
 	    .name_count = from->name_count,
 	    .pattern = from->pattern,
 	    .assignor = from->assignor,
+	    .classic = from->classic,
 	};
 	if (from->id.len == 0 || consumer_find(c, from->id) ||
 	    (from->instance_id.ptr && map_get(&c->by_instance, str_bytes(from->instance_id))))
@@ -376,7 +406,7 @@ enum err consumer_restored(struct consumer_group *c, int64_t now_ms)
 		TRY(restore_parts(c, m, &m->assigned));
 		TRY(restore_parts(c, m, &m->revoking));
 		m->metadata_dirty = m->target_dirty = m->current_dirty = false;
-		session_start(c, m, now_ms);
+		consumer_session_start(c, m, now_ms);
 		rebalance_start(c, m, true, now_ms);
 	}
 	return ERR_OK;
@@ -396,9 +426,20 @@ static size_t check_parts(const struct consumer_group *c, const struct consumer_
 	return set->count;
 }
 
+/* One of its protocols is known to all that speak the classic protocol. */
+static bool has_common(const struct consumer_group *c, const struct consumer_member *m)
+{
+	for (size_t i = 0; i < m->classic->protocol_count; i++) {
+		if (support_count(&c->support, m->classic->protocols[i].name) == c->classic_count)
+			return true;
+	}
+	return false;
+}
+
 void consumer_check(const struct consumer_group *c)
 {
-	size_t held = 0, owned = 0, members = 0, targets = 0, instances = 0, cursor = 0;
+	size_t held = 0, owned = 0, members = 0, targets = 0, instances = 0, classic = 0,
+	       cursor = 0;
 	const struct consumer_slot *slot;
 	ASSERT(c->target_epoch <= c->epoch); /* N2 */
 	LIST_EACH (&c->members, node, tmp) {
@@ -412,8 +453,9 @@ void consumer_check(const struct consumer_group *c)
 		       map_get(&c->by_instance, str_bytes(str_of(m->instance_id))) == m); /* N4 */
 		ASSERT(m->epoch <= c->target_epoch);                                      /* N2 */
 		ASSERT(m->state == CONSUMER_UNREVOKED || m->revoking.count == 0);         /* N3 */
-		ASSERT(m->session_due_ms >= c->next_due_ms);                              /* N5 */
-		ASSERT(!m->rebalance_due_ms || m->rebalance_due_ms >= c->next_due_ms);
+		ASSERT(deadline(m) >= c->next_due_ms);                                    /* N5 */
+		classic += m->classic != NULL;
+		ASSERT(!m->classic || has_common(c, m)); /* N7 */
 		ASSERT(c->dirty || !(m->metadata_dirty || m->target_dirty || m->current_dirty));
 	}
 	while ((slot = map_next(&c->slots, &cursor)))
@@ -421,6 +463,7 @@ void consumer_check(const struct consumer_group *c)
 	ASSERT(held == owned); /* N1 */
 	ASSERT(members == c->member_count && members == c->by_id.count);
 	ASSERT(instances == c->by_instance.count);
+	ASSERT(classic == c->classic_count && (classic > 0 || c->support.count == 0));
 	if (c->epoch == c->target_epoch && !c->topics_stale && members > 0)
 		ASSERT(targets == c->partition_count); /* N6 */
 }

@@ -16,13 +16,22 @@
  *              UNRELEASED --freed by the other--> STABLE
  *   All transitions: reconcile (consumer_reconcile.c).
  *
+ * While a group changes from the classic protocol to this one or back, some of its members speak
+ * the classic protocol (consumer_classic.c). Their JoinGroup is a heartbeat with all they want and
+ * own, their generation is the member's epoch, SyncGroup tells them what is `assigned`, and a
+ * Heartbeat that finds more to do answers REBALANCE_IN_PROGRESS: join again.
+ *
  * Invariants (consumer_check)
- *   N1 a partition is in `assigned` or `revoking` of at most one member, and its slot names that
- * one N2 epochs never go down; target_epoch <= epoch; a member's epoch <= target_epoch N3 only
- * UNREVOKED members have partitions to revoke N4 an instance id belongs to one member N5 no
- * deadline is earlier than next_due_ms says N6 targets of the target epoch are disjoint and within
- * their members' subscriptions Thread: the owner's (the loop's).
+ *   N1 a partition is in `assigned` or `revoking` of at most one member, and its slot names it
+ *   N2 epochs never go down; target_epoch <= epoch; a member's epoch <= target_epoch
+ *   N3 only UNREVOKED members have partitions to revoke
+ *   N4 an instance id belongs to one member
+ *   N5 no deadline is earlier than next_due_ms says
+ *   N6 targets of the target epoch are disjoint and within their members' subscriptions
+ *   N7 the members that speak the classic protocol are counted, and have a protocol in common
+ * Thread: the owner's (the loop's).
  */
+#include "broker/groups/group.h"
 #include "broker/groups/topic_regex.h"
 #include "log/log.h"
 
@@ -75,6 +84,20 @@ struct consumer_subscription {
 	size_t topic_count;
 };
 
+/* What a member that speaks the classic protocol says besides. */
+struct consumer_speech {
+	int32_t session_timeout_ms;
+	const struct group_protocol *protocols; /* it works by the first one */
+	size_t protocol_count;
+};
+struct consumer_classic {
+	int32_t session_timeout_ms;
+	struct group_protocol *protocols; /* owned, one block */
+	size_t protocol_count;
+	int64_t join_due_ms; /* was told to join again: must have by then; 0 = it need not */
+	int64_t sync_due_ms; /* has joined: must fetch its assignment by then; 0 = it has */
+};
+
 enum consumer_state { CONSUMER_STABLE, CONSUMER_UNREVOKED, CONSUMER_UNRELEASED };
 
 struct consumer_member {
@@ -84,6 +107,7 @@ struct consumer_member {
 	char *rack_id, *assignor; /* NULL = none */
 	char *client_id, *client_host;
 	struct consumer_subscription *subscription;
+	struct consumer_classic *classic; /* NULL = speaks the consumer protocol */
 	int32_t rebalance_timeout_ms;
 	int32_t epoch, previous_epoch; /* CONSUMER_LEAVES_SOON: a static member that is away */
 	enum consumer_state state;
@@ -124,6 +148,8 @@ struct consumer_group {
 	int32_t epoch, target_epoch;
 	struct list members;
 	size_t member_count;
+	size_t classic_count; /* of them: speak the classic protocol */
+	struct map support;   /* of their protocols */
 	struct map by_id, by_instance;
 	struct list subscriptions;
 	struct map by_key;             /* struct consumer_subscription */
@@ -161,9 +187,10 @@ struct consumer_beat {
 	int32_t rebalance_timeout_ms;                            /* -1 = as before */
 	const struct str *names;                                 /* NULL = as before */
 	size_t name_count;
-	struct str pattern;                 /* ptr NULL = as before, empty = none */
-	struct str assignor;                /* ptr NULL = as before */
-	const struct consumer_parts *owned; /* NULL = as before */
+	struct str pattern;                    /* ptr NULL = as before, empty = none */
+	struct str assignor;                   /* ptr NULL = as before */
+	const struct consumer_parts *owned;    /* NULL = as before */
+	const struct consumer_speech *classic; /* NULL = speaks the consumer protocol */
 };
 struct consumer_answer {
 	const struct consumer_member *member; /* NULL when it has left */
@@ -179,8 +206,9 @@ MUST_USE enum err consumer_beat(struct consumer_group *c, const struct consumer_
     int64_t now_ms, struct consumer_answer *ret_answer);
 /* Removal of a static member by an administrator. ERR_UNKNOWN_MEMBER. */
 MUST_USE enum err consumer_evict(struct consumer_group *c, struct str instance_id);
-/* The member with this epoch: ERR_UNKNOWN_MEMBER, STALE_MEMBER_EPOCH. An older epoch is good for
- * what it has been assigned since no later than then (KIP-1251): see consumer_may_commit. */
+/* The member with this epoch: ERR_UNKNOWN_MEMBER, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION (it speaks
+ * the classic protocol). An older epoch is good for what it has been assigned since no later than
+ * then (KIP-1251): see consumer_may_commit. */
 MUST_USE enum err consumer_validate(const struct consumer_group *c, struct str member_id,
     int32_t epoch, const struct consumer_member **ret_member);
 /* May a member at `epoch` commit an offset of this partition? ERR_OK, STALE_MEMBER_EPOCH. */
@@ -198,6 +226,35 @@ struct str consumer_assignor(const struct consumer_group *c);
 /* Everything must be stored anew: a store has failed. */
 void consumer_mark_all(struct consumer_group *c);
 
+/* ---- members that speak the classic protocol ------------------------------------------------- */
+
+/*
+ * JoinGroup, as a heartbeat with `classic`: epoch counts for nothing, member_id is empty for a new
+ * member, `owned` is what it will go on working on. Where `ret_id` is not NULL a new dynamic member
+ * is only told its id and has to come again: MEMBER_ID_REQUIRED, *ret_id on the heap. Else as
+ * consumer_beat, and INCONSISTENT_GROUP_PROTOCOL.
+ */
+MUST_USE enum err consumer_join(struct consumer_group *c, const struct consumer_beat *beat,
+    char **ret_id, int64_t now_ms, struct consumer_answer *ret_answer);
+/* SyncGroup. *ret_member: with what is assigned to it. ERR_UNKNOWN_MEMBER, FENCED_INSTANCE,
+ * ILLEGAL_GENERATION, INCONSISTENT_GROUP_PROTOCOL, REBALANCE_IN_PROGRESS. */
+MUST_USE enum err consumer_sync(struct consumer_group *c, const struct group_sync *sync,
+    int64_t now_ms, const struct consumer_member **ret_member);
+/* As group_heartbeat. */
+MUST_USE enum err consumer_heartbeat(struct consumer_group *c, struct str member_id,
+    struct str instance_id, int32_t generation, int64_t now_ms);
+/* As group_leave; an administrator may remove static members of both kinds. */
+MUST_USE enum err consumer_leave(
+    struct consumer_group *c, struct str member_id, struct str instance_id);
+
+/* ---- a classic group's members --------------------------------------------------------------- */
+
+/* On a fresh group: at this epoch, every member there. */
+void consumer_take_epoch(struct consumer_group *c, int32_t epoch);
+/* A member that has been assigned `parts` (sorted; those that another has are left out). */
+MUST_USE enum err consumer_take(struct consumer_group *c, const struct consumer_beat *beat,
+    const struct consumer_parts *parts, int64_t now_ms);
+
 /* ---- restoring from storage ------------------------------------------------------------------ */
 
 struct consumer_restore {
@@ -205,6 +262,7 @@ struct consumer_restore {
 	const struct str *names;
 	size_t name_count;
 	int32_t rebalance_timeout_ms;
+	const struct consumer_speech *classic; /* NULL = speaks the consumer protocol */
 };
 /* A member as stored, without partitions; then its sets may be put in place: in order, without
  * twins, owned by the member. consumer_restored makes the whole what it was, with sessions that
@@ -215,7 +273,22 @@ MUST_USE enum err consumer_restored(struct consumer_group *c, int64_t now_ms);
 
 /* ---- between the files of the state machine -------------------------------------------------- */
 
+/* consumer.c */
+/* Something is due then. */
+void consumer_due(struct consumer_group *c, int64_t due_ms);
+void consumer_session_start(struct consumer_group *c, struct consumer_member *m, int64_t now_ms);
+/* What is to be done by a member and the group after it has spoken. */
+MUST_USE enum err consumer_step(struct consumer_group *c, struct consumer_member *m,
+    const struct consumer_beat *beat, bool changed, int64_t now_ms,
+    struct consumer_answer *ret_answer);
+void consumer_raise_epoch(struct consumer_group *c);
+/* A static member is back under another id (empty: a new one): what it had is still its own. */
+MUST_USE enum err consumer_come_back(
+    struct consumer_group *c, struct consumer_member *m, struct str id);
+
 /* consumer_member.c */
+/* A new member id on the heap. */
+char *consumer_make_id(struct consumer_group *c);
 MUST_USE enum err consumer_member_new(struct consumer_group *c, struct str id,
     const struct consumer_beat *beat, struct consumer_member **ret_member);
 void consumer_member_remove(struct consumer_group *c, struct consumer_member *m);

@@ -58,6 +58,73 @@ void consumer_member_drop(struct consumer_group *c, struct consumer_member *m, b
 	m->current_dirty = c->dirty = true;
 }
 
+/* ---- the classic protocol -------------------------------------------------------------------- */
+
+static void classic_free(struct consumer_classic *classic)
+{
+	if (classic)
+		mem_free(classic->protocols);
+	mem_free(classic);
+}
+
+static enum err classic_new(
+    const struct consumer_speech *from, struct consumer_classic **ret_classic)
+{
+	struct consumer_classic *classic = NULL;
+	if (from) {
+		classic = mem_calloc(1, sizeof(*classic));
+		if (!classic || protocols_copy(from->protocols, from->protocol_count,
+		                    &classic->protocols) != ERR_OK) {
+			mem_free(classic);
+			return ERR_NOMEM;
+		}
+		classic->session_timeout_ms = from->session_timeout_ms;
+		classic->protocol_count = from->protocol_count;
+	}
+	*ret_classic = classic;
+	return ERR_OK;
+}
+
+static bool classic_equal(const struct consumer_classic *a, const struct consumer_classic *b)
+{
+	if (!a || !b)
+		return a == b;
+	if (a->session_timeout_ms != b->session_timeout_ms ||
+	    a->protocol_count != b->protocol_count)
+		return false;
+	for (size_t i = 0; i < a->protocol_count; i++) {
+		if (!str_equal(a->protocols[i].name, b->protocols[i].name) ||
+		    !bytes_equal(a->protocols[i].metadata, b->protocols[i].metadata))
+			return false;
+	}
+	return true;
+}
+
+static size_t classic_bytes(const struct consumer_classic *classic)
+{
+	return classic
+	           ? sizeof(*classic) + protocols_len(classic->protocols, classic->protocol_count)
+	           : 0;
+}
+
+/* Counted among the members that speak the classic protocol, or not any more. */
+static enum err classic_count(struct consumer_group *c, const struct consumer_classic *classic)
+{
+	if (!classic)
+		return ERR_OK;
+	TRY(support_add(&c->support, classic->protocols, classic->protocol_count));
+	c->classic_count++;
+	return ERR_OK;
+}
+
+static void classic_discount(struct consumer_group *c, const struct consumer_classic *classic)
+{
+	if (!classic)
+		return;
+	support_drop(&c->support, classic->protocols, classic->protocol_count);
+	c->classic_count--;
+}
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 /* Text is kept as C strings. */
@@ -89,12 +156,13 @@ static size_t text_len(const char *s)
 static size_t member_bytes(const struct consumer_member *m)
 {
 	return sizeof(*m) + text_len(m->id) + text_len(m->instance_id) + text_len(m->rack_id) +
-	       text_len(m->assignor) + text_len(m->client_id) + text_len(m->client_host);
+	       text_len(m->assignor) + text_len(m->client_id) + text_len(m->client_host) +
+	       classic_bytes(m->classic);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static void member_free(struct consumer_group *c, struct consumer_member *m)
+static void free_member(struct consumer_group *c, struct consumer_member *m)
 {
 	if (!m)
 		return;
@@ -103,6 +171,8 @@ static void member_free(struct consumer_group *c, struct consumer_member *m)
 	if (c->limits->budget)
 		budget_give(c->limits->budget, m->bytes);
 	c->bytes -= m->bytes;
+	classic_discount(c, m->classic);
+	classic_free(m->classic);
 	consumer_parts_release(&m->target);
 	consumer_parts_release(&m->assigned);
 	consumer_parts_release(&m->revoking);
@@ -115,12 +185,11 @@ static void member_free(struct consumer_group *c, struct consumer_member *m)
 	mem_free(m);
 }
 
-/* Pays for what the member is now. What it has grown by stays when there is no room: it is little,
- * the texts of one request. */
-static enum err charge(struct consumer_group *c, struct consumer_member *m)
+/* Pays for what the member is now. Texts that it has grown by stay when there is no room: they are
+ * little. */
+static enum err charge(struct consumer_group *c, struct consumer_member *m, size_t now)
 {
 	struct budget *budget = c->limits->budget;
-	size_t now = member_bytes(m);
 	if (now > m->bytes && c->bytes + (now - m->bytes) > c->limits->bytes_max)
 		return ERR_GROUP_MAX_SIZE;
 	if (budget && now > m->bytes && !budget_take(budget, now - m->bytes))
@@ -129,6 +198,30 @@ static enum err charge(struct consumer_group *c, struct consumer_member *m)
 		budget_give(budget, m->bytes - now);
 	c->bytes = c->bytes + now - m->bytes;
 	m->bytes = now;
+	return ERR_OK;
+}
+
+/* Speaks from now on as the heartbeat says. */
+static enum err set_classic(
+    struct consumer_group *c, struct consumer_member *m, const struct consumer_speech *from)
+{
+	struct consumer_classic *now;
+	TRY(classic_new(from, &now));
+	if (classic_equal(m->classic, now)) {
+		classic_free(now);
+		return ERR_OK;
+	}
+	enum err e = charge(c, m, member_bytes(m) - classic_bytes(m->classic) + classic_bytes(now));
+	if (e == ERR_OK)
+		e = classic_count(c, now);
+	if (e != ERR_OK) {
+		classic_free(now);
+		return e;
+	}
+	classic_discount(c, m->classic);
+	classic_free(m->classic);
+	m->classic = now;
+	m->metadata_dirty = c->dirty = true;
 	return ERR_OK;
 }
 
@@ -147,7 +240,7 @@ static enum err put_member(struct consumer_group *c, struct consumer_member *m)
 }
 
 /* A UUID (RFC 4122, version 4) in URL-safe base 64, as Kafka writes its own. */
-static char *make_id(struct consumer_group *c)
+char *consumer_make_id(struct consumer_group *c)
 {
 	static const char digits[] =
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -179,14 +272,14 @@ enum err consumer_member_new(struct consumer_group *c, struct str id,
 	if (!m)
 		return ERR_NOMEM;
 	list_node_init(&m->node);
-	m->id = id.len ? mem_strdup(id) : make_id(c);
+	m->id = id.len ? mem_strdup(id) : consumer_make_id(c);
 	enum err e = m->id ? set_text(&m->instance_id, beat->instance_id, &changed) : ERR_NOMEM;
 	if (e == ERR_OK)
 		e = consumer_member_update(c, m, beat, &changed);
 	if (e == ERR_OK)
 		e = put_member(c, m);
 	if (e != ERR_OK) {
-		member_free(c, m);
+		free_member(c, m);
 		return e;
 	}
 	m->metadata_dirty = m->target_dirty = m->current_dirty = c->dirty = true;
@@ -212,7 +305,9 @@ enum err consumer_member_update(struct consumer_group *c, struct consumer_member
 	if (e == ERR_OK)
 		e = set_text(&m->assignor, beat->assignor, &said);
 	if (e == ERR_OK)
-		e = charge(c, m);
+		e = set_classic(c, m, beat->classic);
+	if (e == ERR_OK)
+		e = charge(c, m, member_bytes(m));
 	if (said) /* also what was set before a failure */
 		m->metadata_dirty = c->dirty = true;
 	if (e != ERR_OK) {
@@ -239,7 +334,7 @@ enum err consumer_member_rename(struct consumer_group *c, struct consumer_member
 {
 	if (!is_text(id))
 		return err_note(ERR_INVALID_REQUEST, "an id is not text");
-	char *copy = id.len ? mem_strdup(id) : make_id(c);
+	char *copy = id.len ? mem_strdup(id) : consumer_make_id(c);
 	if (!copy || map_put(&c->by_id, str_bytes(str_of(copy)), m) != ERR_OK) {
 		mem_free(copy);
 		return ERR_NOMEM;
@@ -261,5 +356,5 @@ void consumer_member_remove(struct consumer_group *c, struct consumer_member *m)
 	list_remove(&m->node);
 	c->member_count--;
 	c->removed = c->dirty = true;
-	member_free(c, m);
+	free_member(c, m);
 }

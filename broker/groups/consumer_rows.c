@@ -57,10 +57,32 @@ static void add_member_row(struct row_list *list, const struct member_key *key,
 	row_list_add(list, key_half(key_shape, key, row), value_half(shape, value));
 }
 
-static void add_metadata(
+typedef struct consumer_group_member_metadata_value_classic classic_value;
+typedef struct consumer_group_member_metadata_value_protocol protocol_value;
+
+static enum err classic_of(const struct consumer_member *m, classic_value *ret_value)
+{
+	const struct consumer_classic *classic = m->classic;
+	protocol_value *protocols = mem_calloc(classic->protocol_count + 1, sizeof(*protocols));
+	if (!protocols)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < classic->protocol_count; i++)
+		protocols[i] = (protocol_value){
+		    .name = classic->protocols[i].name, .metadata = classic->protocols[i].metadata};
+	*ret_value = (classic_value){
+	    .session_timeout_ms = classic->session_timeout_ms,
+	    .supported_protocols = {protocols, (uint32_t)classic->protocol_count},
+	};
+	return ERR_OK;
+}
+
+static enum err add_metadata(
     struct row_list *list, const struct member_key *key, const struct consumer_member *m)
 {
 	const struct consumer_subscription *s = m->subscription;
+	classic_value classic = {0};
+	if (m->classic)
+		TRY(classic_of(m, &classic));
 	struct consumer_group_member_metadata_value value = {
 	    .instance_id = str_of(m->instance_id),
 	    .rack_id = str_of(m->rack_id),
@@ -70,9 +92,12 @@ static void add_metadata(
 	    .subscribed_topic_regex = s->pattern,
 	    .rebalance_timeout_ms = m->rebalance_timeout_ms,
 	    .server_assignor = str_of(m->assignor),
+	    .classic_member_metadata = m->classic ? &classic : NULL,
 	};
 	add_member_row(
 	    list, key, CONSUMER_ROW_MEMBER, &consumer_group_member_metadata_value_shape, &value);
+	mem_free(classic.supported_protocols.at);
+	return ERR_OK;
 }
 
 /* A set as topics with their partitions: the topics, and in `numbers` twice as many as the set has,
@@ -168,7 +193,7 @@ static enum err add_member(struct row_list *list, struct str group, struct consu
 {
 	struct member_key key = {group, str_of(m->id)};
 	if (m->metadata_dirty)
-		add_metadata(list, &key, m);
+		TRY(add_metadata(list, &key, m));
 	if (m->target_dirty)
 		TRY(add_target(list, &key, m));
 	if (m->current_dirty)
@@ -261,12 +286,31 @@ static enum err read_target_epoch(struct consumer_group *c, struct bytes value, 
 	return ERR_OK;
 }
 
+static enum err read_classic(
+    const classic_value *value, struct arena *arena, struct consumer_speech *ret_speech)
+{
+	uint32_t count = value->supported_protocols.count;
+	struct group_protocol *protocols = arena_alloc(arena, (count + 1) * sizeof(*protocols));
+	if (!protocols)
+		return ERR_NOMEM;
+	if (count == 0)
+		return err_note(ERR_CORRUPT, "a member of the classic protocol without one");
+	for (uint32_t i = 0; i < count; i++)
+		protocols[i] = (struct group_protocol){value->supported_protocols.at[i].name,
+		    value->supported_protocols.at[i].metadata};
+	*ret_speech = (struct consumer_speech){value->session_timeout_ms, protocols, (size_t)count};
+	return ERR_OK;
+}
+
 static enum err read_member(
     struct consumer_group *c, struct str id, struct bytes value, struct arena *arena)
 {
 	struct consumer_group_member_metadata_value v;
+	struct consumer_speech speech;
 	struct consumer_member *ignored;
 	TRY(value_read(&consumer_group_member_metadata_value_shape, value, arena, &v));
+	if (v.classic_member_metadata)
+		TRY(read_classic(v.classic_member_metadata, arena, &speech));
 	struct consumer_restore from = {
 	    .id = id,
 	    .instance_id = v.instance_id,
@@ -278,6 +322,7 @@ static enum err read_member(
 	    .names = v.subscribed_topic_names.at,
 	    .name_count = v.subscribed_topic_names.count,
 	    .rebalance_timeout_ms = v.rebalance_timeout_ms,
+	    .classic = v.classic_member_metadata ? &speech : NULL,
 	};
 	enum err e = consumer_restore_member(c, &from, &ignored);
 	if (e != ERR_INVALID_REGEX)

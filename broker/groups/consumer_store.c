@@ -84,7 +84,7 @@ enum err consumer_entry_restore(struct group_entry *e)
 {
 	if (!has_group_row(e))
 		return ERR_OK;
-	TRY(consumer_entry_make(e));
+	TRY(consumer_new(e, &e->consumer));
 	struct stored_row **all = sorted_rows(e);
 	enum err err = all ? ERR_OK : ERR_NOMEM;
 	for (size_t i = 0; err == ERR_OK && i < e->rows.count; i++) {
@@ -137,7 +137,7 @@ void entry_take_settings(struct group_entry *e)
 	    s, SETTING_GROUP_HEARTBEAT, e->group.name, e->limits.heartbeat_interval_ms);
 }
 
-enum err consumer_entry_make(struct group_entry *e)
+enum err consumer_new(struct group_entry *e, struct consumer_group **ret_consumer)
 {
 	static const struct consumer_ops ops = {
 	    .topic_find = on_topic_find,
@@ -145,34 +145,33 @@ enum err consumer_entry_make(struct group_entry *e)
 	    .topics_version = on_topics_version,
 	    .random = on_random,
 	};
-	if (e->consumer)
-		return ERR_OK;
-	if (e->group.state != GROUP_EMPTY)
-		return err_note(
-		    ERR_GROUP_NOT_FOUND, "the group's members use the classic protocol");
-	if (e->storing || e->next_store_id)
-		return err_note(ERR_COORDINATOR_NOT_AVAILABLE, "the group is being stored");
 	struct consumer_group *c = mem_calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
 	entry_take_settings(e);
 	consumer_init(c, &ops, &e->limits);
 	c->user = e;
-	e->consumer = c;
+	*ret_consumer = c;
 	return ERR_OK;
+}
+
+void consumer_free(struct consumer_group *c)
+{
+	if (c)
+		consumer_release(c);
+	mem_free(c);
 }
 
 enum err consumer_entry_end(struct group_entry *e)
 {
 	if (!e->consumer)
 		return ERR_OK;
-	if (e->consumer->member_count > 0)
-		return err_note(ERR_INCONSISTENT_GROUP_PROTOCOL,
-		    "the group's members use the consumer protocol");
+	ASSERT(e->consumer->member_count == 0);
 	if (e->round.storing || e->consumer->dirty)
 		return err_note(ERR_COORDINATOR_NOT_AVAILABLE, "the group is being stored");
-	consumer_release(e->consumer);
-	mem_free(e->consumer);
+	if (e->group.generation < e->consumer->epoch)
+		e->group.generation = e->consumer->epoch; /* G1, also over the change */
+	consumer_free(e->consumer);
 	e->consumer = NULL;
 	return ERR_OK;
 }
@@ -181,9 +180,7 @@ void consumer_entry_release(struct group_entry *e)
 {
 	size_t cursor = 0;
 	void *row;
-	if (e->consumer)
-		consumer_release(e->consumer);
-	mem_free(e->consumer);
+	consumer_free(e->consumer);
 	while ((row = map_next(&e->rows, &cursor)))
 		mem_free(row);
 	map_release(&e->rows);
@@ -240,16 +237,24 @@ static void add_tombstones(const struct group_entry *e, struct row_list *list)
 	}
 }
 
+static enum err round_rows(struct group_entry *e, struct row_list *list)
+{
+	if (consumer_entry_downgrade(e))
+		return entry_group_rows(e, list);
+	if (e->consumer->removed)
+		add_tombstones(e, list);
+	if (e->stored.ptr) /* it was a classic group */
+		row_list_group(list, e->group.name, NULL);
+	TRY(consumer_rows(list, e->group.name, e->consumer));
+	return ERR_OK;
+}
+
 static enum err submit(struct group_entry *e)
 {
 	struct row_list list;
 	const struct log_row *rows;
 	row_list_init(&list);
-	if (e->consumer->removed)
-		add_tombstones(e, &list);
-	if (e->stored.ptr) /* it was a classic group */
-		row_list_group(&list, e->group.name, NULL);
-	enum err err = consumer_rows(&list, e->group.name, e->consumer);
+	enum err err = round_rows(e, &list);
 	if (err == ERR_OK)
 		err = row_list_rows(&list, &rows);
 	if (err == ERR_OK) {
@@ -257,7 +262,8 @@ static enum err submit(struct group_entry *e)
 		    .rows = rows,
 		    .row_count = list.count,
 		    .done = on_stored};
-		consumer_rows_clean(e->consumer);
+		if (e->consumer)
+			consumer_rows_clean(e->consumer);
 		if (list.count > 0)
 			log_table_put(e->groups->table, &e->round.put);
 		else /* it came and went before it was ever stored */

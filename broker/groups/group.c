@@ -50,6 +50,21 @@ enum err group_init(struct group *g, struct str name, const struct group_ops *op
 	return ERR_OK;
 }
 
+void group_dissolve(struct group *g)
+{
+	LIST_EACH (&g->members, node, tmp)
+		member_remove(g, member_of(node), ERR_REBALANCE_IN_PROGRESS);
+	LIST_EACH (&g->pending, node, tmp2)
+		pending_remove(g, CONTAINER_OF(node, struct group_pending, node));
+	mem_free(g->protocol);
+	g->protocol = NULL;
+	g->state = GROUP_EMPTY;
+	g->initial = false;
+	g->leader_store_id = 0;
+	g->sync_due_ms = 0;
+	g->next_due_ms = INT64_MAX;
+}
+
 void group_release(struct group *g)
 {
 	LIST_EACH (&g->members, node, tmp) {
@@ -109,7 +124,7 @@ void group_check(const struct group *g)
 	    g->state == GROUP_EMPTY || g->state == GROUP_PREPARING || (members > 0 && g->protocol));
 	ASSERT(g->state != GROUP_PREPARING || g->next_due_ms <= g->rebalance_due_ms);
 	size_t cursor = 0;
-	const struct group_support *support;
+	const struct protocol_support *support;
 	while ((support = map_next(&g->support, &cursor))) {
 		size_t knowing = 0;
 		LIST_EACH (&g->members, node, tmp3)

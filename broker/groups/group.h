@@ -25,16 +25,11 @@
  *   G8 protocols and assignments of all members are within bytes_max and paid from the budget
  * Thread: the owner's (the loop's).
  */
-#include "log/base/base.h"
+#include "broker/groups/protocols.h"
 
 enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE };
 /* As DescribeGroups names it: "Empty", "PreparingRebalance", "CompletingRebalance", "Stable". */
 const char *group_state_name(enum group_state state);
-
-struct group_protocol {
-	struct str name;
-	struct bytes metadata;
-};
 
 struct group_member {
 	struct list_node node; /* in group.members, in order of joining */
@@ -58,12 +53,6 @@ struct group_pending {
 	struct list_node node;
 	char *id;
 	int64_t due_ms;
-};
-
-/* How many members know a protocol: so that a join needs not ask them all. */
-struct group_support {
-	size_t members;
-	char *name;
 };
 
 struct group;
@@ -119,7 +108,7 @@ struct group {
 	struct list members;
 	size_t member_count, joining_count; /* joining: awaiting_join */
 	size_t bytes;                       /* G8 */
-	struct map support;                 /* struct group_support by protocol name */
+	struct map support;                 /* of the members' protocols */
 	struct map by_id, by_instance, pending_by_id;
 	struct list pending;
 	/* PREPARING */
@@ -141,6 +130,8 @@ struct group {
 
 MUST_USE enum err group_init(struct group *g, struct str name, const struct group_ops *ops,
     const struct group_limits *limits);
+/* EMPTY at its generation, without being stored; who waits is told to join again. */
+void group_dissolve(struct group *g);
 /* Without answering: only when nobody waits. */
 void group_release(struct group *g);
 /* Aborts when an invariant does not hold. O(members): tests call it after each step. */
@@ -160,6 +151,9 @@ struct group_join {
 	bool may_skip_assignment; /* JoinGroup v9+ */
 	void *waiter;
 };
+/* What is wrong with it whatever the group is. */
+MUST_USE enum err group_join_check(
+    const struct group_limits *limits, const struct group_join *join);
 /* Answered through ops->joined, now or later. */
 void group_join(struct group *g, const struct group_join *join, int64_t now_ms);
 

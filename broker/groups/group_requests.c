@@ -33,10 +33,10 @@ static bool is_text(struct str s)
 	return s.len == 0 || (!memchr(s.ptr, '\0', s.len) && str_is_utf8(s));
 }
 
-static enum err check_join(const struct group *g, const struct group_join *join)
+enum err group_join_check(const struct group_limits *limits, const struct group_join *join)
 {
-	if (join->session_timeout_ms < g->limits->session_min_ms ||
-	    join->session_timeout_ms > g->limits->session_max_ms)
+	if (join->session_timeout_ms < limits->session_min_ms ||
+	    join->session_timeout_ms > limits->session_max_ms)
 		return ERR_INVALID_SESSION_TIMEOUT;
 	if (join->protocol_count > GROUP_PROTOCOLS_MAX || join->rebalance_timeout_ms < 0)
 		return ERR_INVALID_REQUEST;
@@ -47,7 +47,7 @@ static enum err check_join(const struct group *g, const struct group_join *join)
 		if (!is_text(join->protocols[i].name))
 			return ERR_INVALID_REQUEST;
 	}
-	return protocols_fit(g, join) ? ERR_OK : ERR_INCONSISTENT_GROUP_PROTOCOL;
+	return ERR_OK;
 }
 
 static enum err set_protocol_type(struct group *g, struct str type)
@@ -207,7 +207,9 @@ static void join_known(struct group *g, const struct group_join *join, int64_t n
 
 void group_join(struct group *g, const struct group_join *join, int64_t now_ms)
 {
-	enum err e = check_join(g, join);
+	enum err e = group_join_check(g->limits, join);
+	if (e == ERR_OK && !protocols_fit(g, join))
+		e = ERR_INCONSISTENT_GROUP_PROTOCOL;
 	if (e != ERR_OK)
 		refuse_join(g, join, join->member_id, e);
 	else if (join->member_id.len == 0)

@@ -9,11 +9,12 @@
  *   C2 a group in memory is there for a reason: members, promised ids, offsets, a stored record, or
  *      puts under way (entry_settle frees all others)
  *   C3 one store of a group is under way at a time; what changes meanwhile is stored after it, once
- *   C4 a group is of one kind at a time: `consumer` is there and `group` EMPTY, or it is not; only
- * an empty group changes its kind, in one batch of rows C5 after a restart generation and offsets
- * are those last stored; a group stored as STABLE is STABLE with its members, whose sessions start
- * anew
+ *   C4 a group is of one kind at a time: `consumer` is there and `group` EMPTY, or it is not; it
+ *      changes its kind in one batch of rows
+ *   C5 after a restart generation and offsets are those last stored; a group stored as STABLE is
+ *      STABLE with its members, whose sessions start anew
  */
+#include "broker/broker.h"
 #include "broker/groups/consumer.h"
 #include "broker/groups/group.h"
 #include "broker/groups/rows.h"
@@ -39,6 +40,7 @@ struct groups_options {
 	int32_t consumer_heartbeat_ms;   /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
 	int64_t offsets_retention_ms;    /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
 	int64_t check_interval_ms;       /* offsets.retention.check.interval.ms; 0 = 10 minutes */
+	enum group_migration migration;  /* group.consumer.migration.policy */
 	const struct settings *settings; /* what groups have set for themselves; NULL = nothing */
 };
 
@@ -178,14 +180,19 @@ void offset_to_rows(const struct group_entry *e, const struct offset *o, struct 
 /* ---- store.c: the group's own record --------------------------------------------------------- */
 /* group_ops.store */
 void entry_store(struct group *group, uint64_t store_id);
+/* The record as it is to be now, with tombstones for rows of the other kind. */
+struct row_list;
+MUST_USE enum err entry_group_rows(struct group_entry *e, struct row_list *list);
 /* The row's value restored into a fresh entry. */
 MUST_USE enum err entry_restore(struct group_entry *e, struct bytes value);
 
 /* ---- consumer_store.c: groups of the consumer protocol --------------------------------------- */
-/* The group becomes one of consumers if it is empty. ERR_GROUP_NOT_FOUND (it is a classic one with
- * members), COORDINATOR_NOT_AVAILABLE (try again), NOMEM. */
-MUST_USE enum err consumer_entry_make(struct group_entry *e);
-/* And back. ERR_INCONSISTENT_GROUP_PROTOCOL when it has members, COORDINATOR_NOT_AVAILABLE. */
+/* A fresh one that works for the entry. */
+MUST_USE enum err consumer_new(struct group_entry *e, struct consumer_group **ret_consumer);
+/* NULL is allowed. */
+void consumer_free(struct consumer_group *c);
+/* A consumer group without members becomes a classic one. ERR_COORDINATOR_NOT_AVAILABLE: try
+ * again. */
 MUST_USE enum err consumer_entry_end(struct group_entry *e);
 /* apply() for one row, kept as it is; value NULL removes. */
 MUST_USE enum err consumer_apply(struct group_entry *e, struct bytes key, struct bytes value);
@@ -199,6 +206,22 @@ void consumer_rows_each(const struct group_entry *e,
     void (*fn)(void *ctx, struct bytes key, struct bytes value), void *ctx);
 /* Tombstones for all of them. */
 void consumer_rows_drop(const struct group_entry *e, struct row_list *list);
+
+/* ---- migrate.c: from one kind to the other --------------------------------------------------- */
+/*
+ * The group's consumers; of a classic one those it would have as a consumer group, beside it: then
+ * either consumer_entry_keep makes it that (its waiters are told to join again), or
+ * consumer_entry_discard leaves it as it is; both do nothing if they were there before.
+ * ERR_GROUP_NOT_FOUND (it has members that cannot come along), COORDINATOR_NOT_AVAILABLE (try
+ * again), NOMEM.
+ */
+MUST_USE enum err consumer_entry_prepare(
+    struct group_entry *e, struct consumer_group **ret_consumer);
+void consumer_entry_keep(struct group_entry *e, struct consumer_group *c);
+void consumer_entry_discard(const struct group_entry *e, struct consumer_group *c);
+/* A consumer group that has become one of members of the classic protocol alone is a classic one
+ * from now on, about to rebalance; true if so. */
+bool consumer_entry_downgrade(struct group_entry *e);
 
 /* ---- drop.c: tombstones ---------------------------------------------------------------------- */
 /*
@@ -225,6 +248,11 @@ void drop_start(struct drop *drop, struct group_entry *e, const struct drop_choi
 
 /* What a client is told about `e`: failures of our own become COORDINATOR_NOT_AVAILABLE. */
 enum err groups_wire_error(enum err e);
+
+/* ---- handle_classic.c: members of a consumer group that speak the classic protocol ----------- */
+struct request;
+void classic_join(struct request *req, struct group_entry *e, const struct group_join *join);
+void classic_sync(struct request *req, struct group_entry *e);
 /* ---- handle_membership.c: group_ops.joined and synced; the waiter is a struct request -------- */
 void membership_joined(struct group *group, void *waiter, const struct group_join_result *result);
 void membership_synced(struct group *group, void *waiter, const struct group_sync_result *result);

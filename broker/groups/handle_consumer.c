@@ -209,7 +209,8 @@ static bool fill_heartbeat(
 	       (!answer->with_assignment || fill_assignment(req, answer->member));
 }
 
-static enum err beat(struct request *req, struct group_entry *e, struct consumer_answer *ret_answer)
+static enum err beat(
+    struct request *req, struct consumer_group *c, struct consumer_answer *ret_answer)
 {
 	const struct consumer_group_heartbeat_request *body = req->body;
 	struct consumer_parts owned = {0};
@@ -231,10 +232,11 @@ static enum err beat(struct request *req, struct group_entry *e, struct consumer
 	    .assignor = body->server_assignor,
 	    .owned = body->topic_partitions.at ? &owned : NULL,
 	};
-	return consumer_beat(e->consumer, &b, groups_now_ms(e->groups), ret_answer);
+	return consumer_beat(c, &b, groups_now_ms(req->broker->groups), ret_answer);
 }
 
-static enum err find_consumers(struct request *req, struct group_entry **ret_entry)
+static enum err find_consumers(
+    struct request *req, struct group_entry **ret_entry, struct consumer_group **ret_consumer)
 {
 	const struct consumer_group_heartbeat_request *body = req->body;
 	struct group_entry *e = entry_find(req->broker->groups, body->group_id);
@@ -242,17 +244,19 @@ static enum err find_consumers(struct request *req, struct group_entry **ret_ent
 		if (!e)
 			TRY(entry_make(req->broker->groups, body->group_id, &e));
 		*ret_entry = e;
-		return consumer_entry_make(e);
+		return consumer_entry_prepare(e, ret_consumer);
 	}
 	if (!e || !e->consumer)
 		return err_note(ERR_GROUP_NOT_FOUND, "there is no such consumer group");
 	*ret_entry = e;
+	*ret_consumer = e->consumer;
 	return ERR_OK;
 }
 
 void handle_consumer_group_heartbeat(struct request *req)
 {
 	struct group_entry *e = NULL;
+	struct consumer_group *c = NULL;
 	struct consumer_answer answer = {0};
 	struct heartbeat_wait *wait = request_alloc(req, sizeof(*wait));
 	bool waits = false;
@@ -260,9 +264,13 @@ void handle_consumer_group_heartbeat(struct request *req)
 	if (err == ERR_OK)
 		err = check_topics(req);
 	if (err == ERR_OK)
-		err = find_consumers(req, &e);
+		err = find_consumers(req, &e, &c);
 	if (err == ERR_OK) {
-		err = beat(req, e, &answer);
+		err = beat(req, c, &answer);
+		if (err == ERR_OK)
+			consumer_entry_keep(e, c);
+		else
+			consumer_entry_discard(e, c);
 		if (err == ERR_OK && !fill_heartbeat(req, e, &answer))
 			err = ERR_NOMEM;
 		if (err == ERR_OK) {
@@ -270,7 +278,8 @@ void handle_consumer_group_heartbeat(struct request *req)
 			wait->waiter.done = on_durable;
 			list_node_init(&wait->waiter.node);
 		}
-		waits = consumer_store(e, err == ERR_OK ? &wait->waiter : NULL);
+		if (e->consumer)
+			waits = consumer_store(e, err == ERR_OK ? &wait->waiter : NULL);
 	}
 	if (err != ERR_OK)
 		refuse(req, err);
@@ -324,7 +333,7 @@ static bool describe_member(struct request *req, const struct consumer_member *m
 	out->subscribed_topic_names.at = s->names;
 	out->subscribed_topic_names.count = (uint32_t)s->name_count;
 	out->subscribed_topic_regex = s->pattern;
-	out->member_type = 1; /* consumer; 0 is classic */
+	out->member_type = m->classic ? 0 : 1;
 	if (!describe_parts(req, &m->assigned, &out->assignment.topic_partitions.at,
 	        &out->assignment.topic_partitions.count) ||
 	    !describe_parts(

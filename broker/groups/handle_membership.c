@@ -35,9 +35,11 @@ static enum err find_group(
 	struct group_entry *e = entry_find(req->broker->groups, group_id);
 	if (!e && may_make)
 		return entry_make(req->broker->groups, group_id, ret_entry);
-	if (!e || (e->consumer && !may_make))
+	bool members = e && e->consumer && e->consumer->member_count > 0;
+	if (!e || (e->consumer && !may_make && !members))
 		return ERR_UNKNOWN_MEMBER;
-	TRY(consumer_entry_end(e));
+	if (!members)
+		TRY(consumer_entry_end(e));
 	*ret_entry = e;
 	return ERR_OK;
 }
@@ -127,6 +129,10 @@ void handle_join_group(struct request *req)
 	    .may_skip_assignment = req->version >= 9,
 	    .waiter = req,
 	};
+	if (e->consumer) {
+		classic_join(req, e, &join);
+		return;
+	}
 	req->user = e;
 	req->closed = on_closed;
 	group_join(&e->group, &join, groups_now_ms(e->groups));
@@ -163,6 +169,10 @@ void handle_sync_group(struct request *req)
 		answer_sync(req, &refused);
 		return;
 	}
+	if (e->consumer) {
+		classic_sync(req, e);
+		return;
+	}
 	for (uint32_t i = 0; i < body->assignments.count; i++) {
 		list[i].member_id = body->assignments.at[i].member_id;
 		list[i].assignment = body->assignments.at[i].assignment;
@@ -185,6 +195,18 @@ void handle_sync_group(struct request *req)
 
 /* ---- Heartbeat, LeaveGroup ------------------------------------------------------------------- */
 
+static enum err heartbeat(struct group_entry *e, const struct heartbeat_request *body)
+{
+	int64_t now_ms = groups_now_ms(e->groups);
+	if (!e->consumer)
+		return group_heartbeat(&e->group, body->member_id, body->group_instance_id,
+		    body->generation_id, now_ms);
+	enum err err = consumer_heartbeat(
+	    e->consumer, body->member_id, body->group_instance_id, body->generation_id, now_ms);
+	consumer_store(e, NULL);
+	return err;
+}
+
 void handle_heartbeat(struct request *req)
 {
 	const struct heartbeat_request *body = req->body;
@@ -192,23 +214,20 @@ void handle_heartbeat(struct request *req)
 	struct group_entry *e = NULL;
 	enum err err = find_group(req, body->group_id, false, &e);
 	if (err == ERR_OK) {
-		err = group_heartbeat(&e->group, body->member_id, body->group_instance_id,
-		    body->generation_id, groups_now_ms(e->groups));
+		err = heartbeat(e, body);
 		entry_settle(e);
 	}
-	r->error_code = err_kafka(err);
+	r->error_code = err_kafka(groups_wire_error(err));
 	request_answer(req);
 }
 
-/* A consumer of the newer protocol leaves by its heartbeat; only an administrator, who names the
- * instance alone, removes one here. */
+/* A member that speaks the consumer protocol leaves by its heartbeat; only an administrator, who
+ * names the instance alone, removes one here. */
 static enum err leave_one(struct group_entry *e, struct str member_id, struct str instance_id)
 {
 	if (!e->consumer)
 		return group_leave(&e->group, member_id, instance_id, groups_now_ms(e->groups));
-	if (member_id.len > 0 || !instance_id.ptr)
-		return ERR_UNKNOWN_MEMBER;
-	return consumer_evict(e->consumer, instance_id);
+	return consumer_leave(e->consumer, member_id, instance_id);
 }
 
 static bool leave_members(struct request *req, struct group_entry *e)

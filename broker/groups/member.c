@@ -10,108 +10,14 @@ static const struct str no_text = {NULL, 0};
 
 /* ---- protocols ------------------------------------------------------------------------------- */
 
-static size_t protocols_len(const struct group_protocol *from, size_t count)
-{
-	size_t len = count * sizeof *from;
-	for (size_t i = 0; i < count; i++)
-		len += from[i].name.len + from[i].metadata.len;
-	return len;
-}
-
-/* One block: the array, then names and metadata. */
-static enum err copy_protocols(
-    const struct group_protocol *from, size_t count, struct group_protocol **ret_copy)
-{
-	size_t len = protocols_len(from, count);
-	struct group_protocol *copy = mem_alloc(len ? len : 1);
-	if (!copy)
-		return ERR_NOMEM;
-	uint8_t *at = (uint8_t *)(copy + count);
-	for (size_t i = 0; i < count; i++) {
-		copy[i].name = str_from(at, from[i].name.len);
-		if (from[i].name.len)
-			memcpy(at, from[i].name.ptr, from[i].name.len);
-		at += from[i].name.len;
-		copy[i].metadata = bytes_of(at, from[i].metadata.len);
-		if (from[i].metadata.len)
-			memcpy(at, from[i].metadata.ptr, from[i].metadata.len);
-		at += from[i].metadata.len;
-	}
-	*ret_copy = copy;
-	return ERR_OK;
-}
-
 bool member_supports(const struct group_member *m, struct str protocol)
 {
-	for (size_t i = 0; i < m->protocol_count; i++) {
-		if (str_equal(m->protocols[i].name, protocol))
-			return true;
-	}
-	return false;
+	return protocols_have(m->protocols, m->protocol_count, protocol);
 }
 
 bool group_all_support(const struct group *g, struct str protocol)
 {
-	const struct group_support *support = map_get(&g->support, str_bytes(protocol));
-	return support && support->members == g->member_count;
-}
-
-/* A name that a member says twice counts once. */
-static bool said_before(const struct group_protocol *protocols, size_t i)
-{
-	for (size_t k = 0; k < i; k++) {
-		if (str_equal(protocols[k].name, protocols[i].name))
-			return true;
-	}
-	return false;
-}
-
-static void support_drop(struct group *g, const struct group_protocol *protocols, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (said_before(protocols, i))
-			continue;
-		struct group_support *s = map_get(&g->support, str_bytes(protocols[i].name));
-		ASSERT(s && s->members > 0);
-		if (--s->members > 0)
-			continue;
-		map_remove(&g->support, str_bytes(str_from(s->name, protocols[i].name.len)));
-		mem_free(s->name);
-		mem_free(s);
-	}
-}
-
-static enum err support_one(struct group *g, struct str name)
-{
-	struct group_support *s = map_get(&g->support, str_bytes(name));
-	if (!s) {
-		s = mem_calloc(1, sizeof *s);
-		if (!s)
-			return ERR_NOMEM;
-		s->name = mem_strdup(name);
-		if (!s->name ||
-		    map_put(&g->support, str_bytes(str_from(s->name, name.len)), s) != ERR_OK) {
-			mem_free(s->name);
-			mem_free(s);
-			return ERR_NOMEM;
-		}
-	}
-	s->members++;
-	return ERR_OK;
-}
-
-/* All of them or none. */
-static enum err support_add(struct group *g, const struct group_protocol *protocols, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		enum err err =
-		    said_before(protocols, i) ? ERR_OK : support_one(g, protocols[i].name);
-		if (err != ERR_OK) {
-			support_drop(g, protocols, i);
-			return err;
-		}
-	}
-	return ERR_OK;
+	return support_count(&g->support, protocol) == g->member_count;
 }
 
 bool member_same_protocols(const struct group_member *m, const struct group_join *join)
@@ -199,9 +105,9 @@ enum err member_update(struct group *g, struct group_member *m, const struct gro
 	size_t len = protocols_len(join->protocols, join->protocol_count);
 	TRY(charge(g, m->protocol_bytes, len));
 	bool counted = list_linked(&m->node); /* a new member is counted when it is added */
-	enum err err = copy_protocols(join->protocols, join->protocol_count, &copy);
+	enum err err = protocols_copy(join->protocols, join->protocol_count, &copy);
 	if (err == ERR_OK && counted) {
-		err = support_add(g, copy, join->protocol_count);
+		err = support_add(&g->support, copy, join->protocol_count);
 		if (err != ERR_OK)
 			mem_free(copy);
 	}
@@ -211,7 +117,7 @@ enum err member_update(struct group *g, struct group_member *m, const struct gro
 		return err;
 	}
 	if (counted)
-		support_drop(g, m->protocols, m->protocol_count);
+		support_drop(&g->support, m->protocols, m->protocol_count);
 	mem_free(m->protocols);
 	m->protocols = copy;
 	m->protocol_count = join->protocol_count;
@@ -242,7 +148,7 @@ enum err member_set_assignment(struct group *g, struct group_member *m, struct b
 
 enum err member_add(struct group *g, struct group_member *m)
 {
-	TRY(support_add(g, m->protocols, m->protocol_count));
+	TRY(support_add(&g->support, m->protocols, m->protocol_count));
 	enum err e = map_put(&g->by_id, str_bytes(str_of(m->id)), m);
 	if (e == ERR_OK && m->instance_id) {
 		e = map_put(&g->by_instance, str_bytes(str_of(m->instance_id)), m);
@@ -250,7 +156,7 @@ enum err member_add(struct group *g, struct group_member *m)
 			map_remove(&g->by_id, str_bytes(str_of(m->id)));
 	}
 	if (e != ERR_OK) {
-		support_drop(g, m->protocols, m->protocol_count);
+		support_drop(&g->support, m->protocols, m->protocol_count);
 		return e;
 	}
 	list_push_back(&g->members, &m->node);
@@ -269,7 +175,7 @@ void member_remove(struct group *g, struct group_member *m, enum err e)
 	if (m->instance_id)
 		map_remove(&g->by_instance, str_bytes(str_of(m->instance_id)));
 	list_remove(&m->node);
-	support_drop(g, m->protocols, m->protocol_count);
+	support_drop(&g->support, m->protocols, m->protocol_count);
 	g->member_count--;
 	if (g->leader == m) {
 		struct list_node *first = list_first(&g->members);

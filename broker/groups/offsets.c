@@ -146,7 +146,7 @@ enum err entry_may_commit(struct group_entry *e, const struct commit_claim *clai
 	if (claim->epoch < 0 && claim->in_transaction && claim->member_id.len == 0)
 		return ERR_OK; /* before version 3 transactions did not say */
 	TRY(consumer_validate(e->consumer, claim->member_id, claim->epoch, ret_member));
-	return claim->in_transaction || claim->knows_epochs
+	return claim->in_transaction || claim->knows_epochs || (*ret_member)->classic
 	           ? ERR_OK
 	           : err_note(ERR_UNSUPPORTED_VERSION, "members of a consumer group use version 9");
 }

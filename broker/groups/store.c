@@ -28,7 +28,7 @@ static bool has_assignments(const struct group *g)
 	       (g->state == GROUP_COMPLETING && g->leader_store_id != 0);
 }
 
-static enum err encode_group(struct group_entry *e, struct row_list *list)
+enum err entry_group_rows(struct group_entry *e, struct row_list *list)
 {
 	const struct group *g = &e->group;
 	struct group_metadata_value value = {
@@ -89,7 +89,7 @@ static enum err submit(struct group_entry *e)
 	struct row_list list;
 	const struct log_row *rows;
 	row_list_init(&list);
-	enum err err = encode_group(e, &list);
+	enum err err = entry_group_rows(e, &list);
 	if (err == ERR_OK)
 		err = row_list_rows(&list, &rows);
 	if (err == ERR_OK) {

@@ -200,6 +200,9 @@ static void group_settings(const struct broker *b, struct broker_settings *all)
 	    "Most that a group may set.", "%d", b->settings->heartbeat.max);
 	setting(all, "group.consumer.max.size", "int",
 	    "Members of a group of the consumer protocol.", "%zu", g->consumer_limits.members_max);
+	setting(all, "group.consumer.migration.policy", "string",
+	    "Changes of protocol that groups with members make.", "%s",
+	    group_migration_name(g->options.migration));
 	setting(all, "group.consumer.assignors", "list", "What the server assigns by.",
 	    "uniform,range");
 	setting(all, "group.coordinator.rebalance.protocols", "list",

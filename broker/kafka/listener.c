@@ -316,6 +316,7 @@ static enum err open_groups(struct broker *b)
 	    .session_max_ms = b->options.group_session_max_ms,
 	    .consumer_session_ms = b->options.consumer_session_ms,
 	    .consumer_heartbeat_ms = b->options.consumer_heartbeat_ms,
+	    .migration = b->options.group_migration,
 	    .offsets_retention_ms = b->options.offsets_retention_ms,
 	    .check_interval_ms = b->options.offsets_check_interval_ms,
 	    .settings = b->settings,
