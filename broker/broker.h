@@ -125,7 +125,8 @@ struct broker_options {
 	                                MiB */
 	size_t fetch_bytes_max;      /* one fetch response; 0 = 16 MiB, at most the budget. A first
 	                                batch may be larger */
-	size_t fetch_budget_bytes;   /* fetched data not yet sent, all connections; 0 = 128 MiB */
+	size_t answer_budget_bytes;  /* answers not yet sent, all connections, and one more; 0 = 128
+	                                MiB */
 	uint32_t fetch_sessions_max; /* max.incremental.fetch.session.cache.slots; 0 = 1,000 */
 	size_t append_bytes_max; /* given to the log at a time; 0 = 48 MiB, less than the log's own
 	                            queue */

@@ -274,6 +274,11 @@ static enum err open_kafka(struct serve *s)
 	options.offsets_check_interval_ms = config_number(c, CONFIG_OFFSETS_CHECK);
 	options.transaction_expiry_ms = config_number(c, CONFIG_TRANSACTION_EXPIRY);
 	options.idle_ns = config_number(c, CONFIG_IDLE_MS) * MS_NS;
+	int64_t answers = config_number(c, CONFIG_ANSWER_BYTES);
+	if (answers < (int64_t)MIB)
+		return err_note(ERR_INVALID_CONFIG, "%s=%s: 1 MiB or more",
+		    config_name(CONFIG_ANSWER_BYTES), config_get(c, CONFIG_ANSWER_BYTES));
+	options.answer_budget_bytes = (size_t)answers;
 	TRY(group_options(c, &options));
 	options.super_users = config_get(c, CONFIG_SUPER_USERS);
 	TRY(open_acl(c, &options.allow_if_no_acl));

@@ -11,9 +11,10 @@
  *   C1  answers leave in the order in which requests arrived: only a run of answered requests at
  * the head of `requests` is sent. C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX
  * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, CONN_IN_HIGH bytes of requests wait
- * for their answers, or no memory is to be had for the frame under way (`hungry`), or while it is
- * being decided whether the client is who it says (sasl.h). C3  the connection outlives its
- * requests and its io_reqs.
+ * for their answers, or no memory is to be had for the frame under way (`hungry`) or for the answer
+ * to it (`crowded`), or while it is being decided whether the client is who it says (sasl.h), and
+ * until the next turn of the loop when this one has taken CONN_SLICE_NS (`yielding`). C3  the
+ * connection outlives its requests and its io_reqs.
  */
 #include "broker/auth/auth.h"
 #include "broker/auth/sasl.h"
@@ -48,6 +49,8 @@ static size_t out_pieces(const struct msg_out *out)
 static int collect(struct conn *c, struct iovec *iov)
 {
 	size_t total = 0, most = c->tls ? CONN_TLS_SEND_BYTES : CONN_SEND_BYTES;
+	if (answers_are_short(c->broker) && most > CONN_SEND_SHORT)
+		most = CONN_SEND_SHORT;
 	int count = 0;
 	c->sent_after = 0;
 	LIST_EACH (&c->requests, n, tmp) {
@@ -182,9 +185,9 @@ static void flush(struct conn *c)
 
 bool conn_paused(const struct conn *c)
 {
-	return c->closing || c->resting || c->last || sasl_decides(c) ||
-	       c->in_flight >= KAFKA_PIPELINE_MAX || c->out_bytes >= CONN_OUT_HIGH ||
-	       c->in_bytes >= CONN_IN_HIGH;
+	return c->closing || c->resting || c->last || c->yielding || sasl_decides(c) ||
+	       list_linked(&c->crowded) || c->in_flight >= KAFKA_PIPELINE_MAX ||
+	       c->out_bytes >= CONN_OUT_HIGH || c->in_bytes >= CONN_IN_HIGH;
 }
 
 /* What of the frame there is memory for. */
@@ -347,13 +350,23 @@ static bool start_frame(struct conn *c)
 	return true;
 }
 
+/* Many requests may have come at once, and each may take long: others have a turn between. */
+static void yield_when_late(struct conn *c)
+{
+	struct broker *b = c->broker;
+	if (io_clock_ns(b->io, IO_CLOCK_MONOTONIC) - c->step_ns < CONN_SLICE_NS)
+		return;
+	c->yielding = true;
+	conn_wake(c);
+}
+
 /* Cuts requests out of what has arrived and hands them on. */
 void conn_parse(struct conn *c)
 {
 	while (!conn_paused(c) && !list_linked(&c->hungry)) {
 		if (!c->frame.ptr && !start_frame(c))
 			break;
-		if (c->frame.have < c->frame.len)
+		if (c->frame.have < c->frame.len || !answers_admit(c))
 			break;
 		struct request *req = request_open(c, &c->frame);
 		c->frame = (struct frame){0};
@@ -364,6 +377,7 @@ void conn_parse(struct conn *c)
 		list_push_back(&c->requests, &req->node);
 		c->in_flight++;
 		request_dispatch(req);
+		yield_when_late(c);
 	}
 	if (c->head_pos > 0) {
 		memmove(c->head, c->head + c->head_pos, c->head_len - c->head_pos);
@@ -408,10 +422,20 @@ static void reap(struct conn *c)
 	mem_free(c);
 }
 
+static void shed(struct conn *c)
+{
+	c->unshed = false;
+	LIST_EACH (&c->requests, n, tmp)
+		request_shed(request_of(n));
+}
+
 static void conn_step(struct mail *mail)
 {
 	struct conn *c = CONTAINER_OF(mail, struct conn, mail);
-	c->mailed = false;
+	c->mailed = c->yielding = false;
+	c->step_ns = io_clock_ns(c->broker->io, IO_CLOCK_MONOTONIC);
+	if (c->unshed)
+		shed(c);
 	if (!c->closing && !conn_tls_busy(c)) {
 		flush(c);
 		conn_parse(c);
@@ -459,6 +483,7 @@ void conn_answered(struct request *req)
 	loop_assert_owner(c->broker->loop);
 	ASSERT(req->answered);
 	c->out_bytes += msg_out_len(&req->out);
+	c->unshed = true;
 	conn_wake(c);
 }
 
@@ -518,6 +543,7 @@ enum err conn_open(struct listener *l, int fd)
 	list_init(&c->produces);
 	list_node_init(&c->node);
 	list_node_init(&c->hungry);
+	list_node_init(&c->crowded);
 	loop_timer_init(&c->rest, on_rested);
 	list_node_init(&c->stranger);
 	read_addresses(c);
@@ -567,6 +593,7 @@ void conn_close(struct conn *c, enum err why, const char *reason)
 	}
 	err_clear();
 	list_remove(&c->hungry);
+	list_remove(&c->crowded);
 	loop_timer_cancel(c->broker->loop, &c->rest);
 	admission_known(c); /* it makes no room by going */
 	conn_tls_close(c);

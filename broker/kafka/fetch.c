@@ -10,8 +10,9 @@
  * Invariants:
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
  *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes
- * holds. F3  data not yet sent is in fetch_budget; of its last quarter a read takes little. Its
- * slices live in the log's read buffers until the answer is sent. F4  the parts are those of the
+ * holds. F3  data not yet sent is in the budget of answers (answers.c); of its last quarter a read
+ * takes little, of its last eighth less. Its slices live in the log's read buffers until the answer
+ * is sent. F4  the parts are those of the
  * session (fetch_session.h), which is this fetch's alone until the answer is built, or those of the
  * request.
  */
@@ -22,6 +23,7 @@
 
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
 #define FETCH_SHORT_BYTES ((size_t)256 * KIB) /* of a read when the budget runs short */
+#define FETCH_LEAST_BYTES ((size_t)16 * KIB)  /* and when it is all but used up */
 static const int64_t MAX_WAIT_NS =
     300 * S_NS; /* longer long polls end earlier, which is always legal */
 
@@ -52,10 +54,9 @@ struct fetch {
 	size_t max_bytes;
 	size_t total; /* of this pass */
 	size_t asked; /* taken from the budget for the read under way */
-	size_t held;  /* taken from the budget for `total` */
 	int64_t deadline_ns;
 	struct loop_timer timer;
-	struct list_node starved; /* broker->fetch_waiting */
+	struct list_node starved; /* broker->answers.starved */
 };
 
 static void pass(struct fetch *f);
@@ -63,37 +64,29 @@ static void step(struct fetch *f);
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void wake_starved(struct mail *mail)
+/* Each takes of the budget, or stands at the end of the line again. */
+void fetch_wake(struct broker *b, int count)
 {
-	struct broker *b = CONTAINER_OF(mail, struct broker, fetch_wake);
-	struct list starved;
 	struct list_node *n;
-	b->fetch_wake_queued = false;
-	/* each takes budget, or waits again for the next time: one look at each */
-	list_init(&starved);
-	while ((n = list_pop_front(&b->fetch_waiting)))
-		list_push_back(&starved, n);
-	while ((n = list_pop_front(&starved)))
+	const struct list_node *last = list_last(&b->answers.starved);
+	for (int i = 0; i < count && (n = list_pop_front(&b->answers.starved)); i++) {
 		step(CONTAINER_OF(n, struct fetch, starved));
+		if (n == last)
+			break;
+	}
 }
 
 /* Gives a pass's data back and lets starved fetches go on. */
 static void drop_reads(struct fetch *f)
 {
-	struct broker *b = f->req->broker;
 	for (uint32_t i = 0; i < f->count; i++) {
 		if (!f->part[i].has_read)
 			continue;
 		log_read_release(&f->part[i].read);
 		f->part[i].has_read = false;
 	}
-	budget_give(&b->fetch_budget, f->held);
-	f->held = f->total = 0;
-	if (list_empty(&b->fetch_waiting) || b->fetch_wake_queued)
-		return;
-	b->fetch_wake_queued = true;
-	b->fetch_wake.run = wake_starved;
-	loop_defer(b->loop, &b->fetch_wake);
+	answers_give(f->req->broker, f->req->fetched);
+	f->req->fetched = f->total = 0;
 }
 
 static void on_release(struct request *req)
@@ -296,7 +289,7 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 {
 	struct broker *b = f->req->broker;
 	struct log_read *r = &part->read;
-	budget_give(&b->fetch_budget, f->asked);
+	answers_give(b, f->asked);
 	f->asked = 0;
 	if (r->err != ERR_OK) {
 		set_error(part, r->err);
@@ -308,8 +301,8 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 		return;
 	}
 	/* a first batch may be larger than what was asked for: the budget is overdrawn by it */
-	b->fetch_budget.used_bytes += r->bytes_total;
-	f->held += r->bytes_total;
+	answers_take(b, r->bytes_total);
+	f->req->fetched += r->bytes_total;
 	f->total += r->bytes_total;
 	f->full |= f->total >= f->max_bytes;
 	part->out.high_watermark = r->visible_end;
@@ -341,12 +334,16 @@ static void on_read(struct log_read *read)
  */
 static size_t read_share(const struct fetch *f, const struct fetch_part *part)
 {
-	const struct budget *budget = &f->req->broker->fetch_budget;
+	const struct budget *budget = &f->req->broker->answers.budget;
 	size_t left = f->max_bytes - f->total, want = (size_t)part->max_bytes;
+	size_t eighth = budget->limit_bytes / 8, used = budget->used_bytes;
 	if (part->max_bytes < 0 || want > left)
 		want = left;
-	bool is_short = budget->used_bytes + want > budget->limit_bytes / 4 * 3;
-	return is_short && want > FETCH_SHORT_BYTES ? FETCH_SHORT_BYTES : want;
+	if (used + want > 6 * eighth && want > FETCH_SHORT_BYTES)
+		want = FETCH_SHORT_BYTES;
+	if (used + want > 7 * eighth && want > FETCH_LEAST_BYTES)
+		want = FETCH_LEAST_BYTES;
+	return want;
 }
 
 /* Takes memory for a read of `want` bytes. False: the fetch waits for it, or ends with what it has.
@@ -354,7 +351,8 @@ static size_t read_share(const struct fetch *f, const struct fetch_part *part)
 static bool take_budget(struct fetch *f, size_t want)
 {
 	struct broker *b = f->req->broker;
-	if (budget_take(&b->fetch_budget, want)) {
+	if (answers_fit(f->req->conn, want)) {
+		answers_take(b, want);
 		f->asked = want;
 		return true;
 	}
@@ -363,7 +361,8 @@ static bool take_budget(struct fetch *f, size_t want)
 		return false;
 	}
 	f->state = FETCH_STARVED;
-	list_push_back(&b->fetch_waiting, &f->starved);
+	list_push_back(&b->answers.starved, &f->starved);
+	answers_pinch(b);
 	return false;
 }
 

@@ -192,6 +192,8 @@ static const char *overdue(const struct broker *b, const struct conn *c, int64_t
 		return "does not read its answers";
 	if (c->resting)
 		return NULL;
+	if (c->crowded_ns != 0)
+		return now - c->crowded_ns > stall ? "no memory for its answer" : NULL;
 	if (c->hungry_ns != 0)
 		return now - c->hungry_ns > stall ? "no memory for its request" : NULL;
 	if (c->frame.ptr && now - c->frame_ns > stall + (int64_t)c->frame.have * FRAME_BYTE_NS)
@@ -255,11 +257,11 @@ static enum err take_options(struct broker *b, const struct broker_options *from
 		o->request_budget_bytes = 2 * o->request_bytes_max;
 	if (o->fetch_bytes_max == 0)
 		o->fetch_bytes_max = 16 * MIB;
-	if (o->fetch_budget_bytes == 0)
-		o->fetch_budget_bytes = 128 * MIB;
+	if (o->answer_budget_bytes == 0)
+		o->answer_budget_bytes = 128 * MIB;
 	/* a read that could never get its memory would wait for ever */
-	if (o->fetch_bytes_max > o->fetch_budget_bytes)
-		o->fetch_bytes_max = o->fetch_budget_bytes;
+	if (o->fetch_bytes_max > o->answer_budget_bytes)
+		o->fetch_bytes_max = o->answer_budget_bytes;
 	if (o->fetch_sessions_max == 0)
 		o->fetch_sessions_max = 1000;
 	if (o->append_bytes_max == 0)
@@ -371,7 +373,7 @@ static enum err start(struct broker *b, const struct broker_options *options)
 {
 	TRY(take_options(b, options));
 	frame_pool_init(&b->frames, b->options.request_budget_bytes);
-	b->fetch_budget = (struct budget){b->options.fetch_budget_bytes, 0};
+	b->answers.budget = (struct budget){b->options.answer_budget_bytes, 0};
 	b->fetch_sessions.max = b->options.fetch_sessions_max;
 	TRY(cluster_id_open(b));
 	TRY(security_open(b, options));
@@ -399,7 +401,7 @@ enum err broker_open(struct loop *loop, struct log *log, const struct broker_opt
 	b->log = log;
 	list_init(&b->conns);
 	hunger_init(&b->hunger);
-	list_init(&b->fetch_waiting);
+	answers_init(&b->answers);
 	fetch_sessions_init(&b->fetch_sessions);
 	list_init(&b->append_waiting);
 	list_init(&b->feed.subscribers);
@@ -431,6 +433,7 @@ void broker_close(struct broker *b)
 	b->closing = true;
 	loop_timer_cancel(b->loop, &b->sweep);
 	hunger_stop(b);
+	answers_stop(b);
 	security_stop(b);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_stop(&b->listeners[i]);
@@ -438,7 +441,7 @@ void broker_close(struct broker *b)
 		conn_close(CONTAINER_OF(n, struct conn, node), ERR_OK, "the server stops");
 	feed_close_all(b);
 	int64_t give_up_ns = loop_now_ns(b->loop) + STOP_NS;
-	while (accepts(b) || security_busy(b) || b->conn_count > 0 || b->fetch_wake_queued ||
+	while (accepts(b) || security_busy(b) || b->conn_count > 0 || b->answers.wake_queued ||
 	       feed_is_busy(b)) {
 		ASSERT(loop_step(b->loop, 100 * MS_NS) == ERR_OK);
 		if (loop_now_ns(b->loop) > give_up_ns)

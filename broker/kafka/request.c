@@ -40,6 +40,30 @@ struct request *request_open(struct conn *c, struct frame *frame)
 	return req;
 }
 
+/* ---- memory of the answer -------------------------------------------------------------------- */
+
+static void hold(struct request *req, size_t bytes)
+{
+	answers_take(req->broker, bytes);
+	answers_give(req->broker, req->held);
+	req->held = bytes;
+}
+
+static size_t out_memory(const struct request *req)
+{
+	return req->out.w.capacity + req->out.splice_capacity * sizeof(*req->out.splices);
+}
+
+void request_shed(struct request *req)
+{
+	if (!req->answered || req->release || req->out.splice_count > 0 ||
+	    req->arena.used_bytes == 0)
+		return;
+	arena_release(&req->arena);
+	req->response = req->user = NULL;
+	hold(req, out_memory(req));
+}
+
 static void give_frame(struct request *req)
 {
 	uint8_t *frame = req->frame;
@@ -125,6 +149,7 @@ void request_free(struct request *req)
 	give_frame(req);
 	msg_out_release(&req->out);
 	arena_release(&req->arena);
+	hold(req, 0);
 	mem_free(req);
 }
 
@@ -288,6 +313,7 @@ void request_answer(struct request *req)
 	metric_observe_ns(METRIC_REQUEST, loop_now_ns(req->loop) - req->received_ns);
 	req->answered = true;
 	give_frame(req);
+	hold(req, out_memory(req) + req->arena.used_bytes);
 	conn_answered(req);
 }
 

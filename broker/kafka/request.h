@@ -56,6 +56,8 @@ struct request {
 	uint8_t *frame;        /* header and body, borrowed by `body`; given back when answered */
 	size_t frame_len, frame_capacity;
 	struct msg_out out; /* length prefix, header, body */
+	size_t held;        /* of broker->answers, for `out` and what else is kept of the answer */
+	size_t fetched;     /* the same, for the batches that are spliced in */
 	bool answered;      /* `out` is complete; empty when nothing is to be sent */
 };
 

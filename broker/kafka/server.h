@@ -70,9 +70,11 @@ struct listener {
 
 /* ---- connection ------------------------------------------------------------------------------ */
 enum { CONN_HEAD_BYTES = 4096 };
-#define CONN_OUT_HIGH   ((size_t)4 * MIB)  /* answered, not sent: above it reading stops */
-#define CONN_IN_HIGH    ((size_t)12 * MIB) /* of requests not answered: above it reading stops */
-#define CONN_SEND_BYTES ((size_t)1 * MIB)  /* of one send: a reader too slow for this is noticed */
+#define CONN_OUT_HIGH   ((size_t)4 * MIB)   /* answered, not sent: above it reading stops */
+#define CONN_IN_HIGH    ((size_t)12 * MIB)  /* of requests not answered: above it reading stops */
+#define CONN_SEND_BYTES ((size_t)1 * MIB)   /* of one send: a reader too slow for this is noticed */
+#define CONN_SEND_SHORT ((size_t)256 * KIB) /* the same while memory for answers is short */
+#define CONN_SLICE_NS   (MS_NS)             /* of the loop's time; then others have a turn */
 
 struct conn {
 	struct broker *broker;
@@ -80,6 +82,11 @@ struct conn {
 	struct list_node node;     /* broker->conns */
 	struct list_node hungry;   /* broker->hunger: wants room for its frame */
 	int64_t hungry_ns;         /* since when; 0: it does not */
+	struct list_node crowded;  /* broker->answers: a whole request waits for such memory */
+	int64_t crowded_ns;        /* since when; 0: it does not */
+	int64_t step_ns;           /* start of its turn on the loop */
+	bool yielding;             /* the turn was long enough: it goes on in the next */
+	bool unshed;               /* there are answers that hold more than is sent */
 	struct mail mail;          /* runs conn_step */
 	bool mailed;
 	bool closing;
@@ -170,6 +177,33 @@ void hunger_served(struct conn *c);
 /* There may be room: wakes those whom it is enough for. */
 void hunger_feed(struct broker *b);
 
+/* ---- memory of answers (answers.c) ----------------------------------------------------------- */
+struct answers {
+	struct budget budget;
+	struct list crowded; /* conn->crowded, of those with nothing under way */
+	struct list greedy;  /* of others */
+	struct list starved; /* fetches */
+	int64_t pinched_ns;  /* since when somebody waits, while `relief` is set */
+	struct loop_timer relief;
+	struct mail wake;
+	bool wake_queued;
+};
+void answers_init(struct answers *answers);
+void answers_stop(struct broker *b);
+/* Whether there is room for so much more of an answer to `c`. */
+bool answers_fit(const struct conn *c, size_t len);
+/* Whether the request that has come may be handled now; else the connection waits in line. */
+bool answers_admit(struct conn *c);
+/* A fetch waits in `starved`. */
+void answers_pinch(struct broker *b);
+/* Whether somebody waits, or has just done so. */
+bool answers_are_short(const struct broker *b);
+/* Takes it, whatever is left, and gives it back; those who wait may go on then. */
+void answers_take(struct broker *b, size_t len);
+void answers_give(struct broker *b, size_t len);
+/* Lets so many of the starved fetches try again (fetch.c). */
+void fetch_wake(struct broker *b, int count);
+
 /* ---- broker ---------------------------------------------------------------------------------- */
 struct auth;
 struct security;
@@ -212,10 +246,7 @@ struct broker {
 	struct hunger hunger;
 	struct frame_pool frames;
 	struct fetch_sessions fetch_sessions;
-	struct budget fetch_budget;
-	struct list fetch_waiting; /* fetches without budget */
-	struct mail fetch_wake;    /* lets them go on */
-	bool fetch_wake_queued;
+	struct answers answers;
 	struct list append_waiting; /* produce requests whose turn with the log has not come */
 	size_t append_bytes;        /* given to the log and not yet answered by it */
 };
@@ -250,5 +281,8 @@ struct request *request_open(struct conn *c, struct frame *frame);
 void request_dispatch(struct request *req);
 /* Runs what request_when_first was given. */
 void request_take_turn(struct request *req);
+/* Gives back what its answer was made from, where that is not what is sent. Not from its handler.
+ */
+void request_shed(struct request *req);
 /* After it was sent or dropped. */
 void request_free(struct request *req);

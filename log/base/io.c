@@ -279,6 +279,11 @@ enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_add
 	return io->ops->address(io, fd, peer, ret_address);
 }
 
+size_t io_untaken(struct io *io, int fd)
+{
+	return io->ops->untaken(io, fd);
+}
+
 int64_t io_clock_ns(struct io *io, enum io_clock clock)
 {
 	return io->ops->clock_ns(io, clock);

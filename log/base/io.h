@@ -138,6 +138,7 @@ struct io_ops {
 	enum err (*listen)(
 	    struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 	enum err (*address)(struct io *io, int fd, bool peer, struct io_address *ret_address);
+	size_t (*untaken)(struct io *io, int fd);
 	int64_t (*clock_ns)(struct io *io, enum io_clock clock);
 	void (*random)(struct io *io, void *buf, size_t len);
 	void (*sleep_ns)(struct io *io, int64_t ns);
@@ -254,6 +255,8 @@ MUST_USE enum err io_listen(
     struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 /* Our end of a socket (peer false) or the other one; a local socket's has no host. */
 MUST_USE enum err io_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
+/* Bytes that were sent and that the other end has no place for yet; SIZE_MAX when nobody knows. */
+size_t io_untaken(struct io *io, int fd);
 int64_t io_clock_ns(struct io *io, enum io_clock clock);
 void io_random(struct io *io, void *buf, size_t len); /* from the kernel; aborts if it cannot */
 void io_sleep_ns(struct io *io, int64_t ns);

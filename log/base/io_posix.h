@@ -33,6 +33,7 @@ enum err posix_space(
 enum err posix_listen(
     struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
+size_t posix_untaken(struct io *io, int fd);
 int64_t posix_clock_ns(struct io *io, enum io_clock clock);
 void posix_random(struct io *io, void *buf, size_t len);
 void posix_sleep_ns(struct io *io, int64_t ns);
@@ -46,8 +47,8 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 	.fstat = posix_fstat, .mkdir = posix_mkdir, .rename = posix_rename,                        \
 	.link_symbolic = posix_symlink, .unlink = posix_unlink, .rmdir = posix_rmdir,              \
 	.fsync_dir = posix_fsync_dir, .list = posix_list, .lock = posix_lock,                      \
-	.space = posix_space, .address = posix_address, .clock_ns = posix_clock_ns,                \
-	.random = posix_random, .sleep_ns = posix_sleep_ns
+	.space = posix_space, .address = posix_address, .untaken = posix_untaken,                  \
+	.clock_ns = posix_clock_ns, .random = posix_random, .sleep_ns = posix_sleep_ns
 
 /* ---- what backends do alike with a request --------------------------------------------------- */
 /*

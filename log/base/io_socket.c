@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets of the blocking half: listening and addresses. */
+/* Sockets of the blocking half: listening, addresses, what the other end has taken. */
 #include "io_posix.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -189,4 +191,11 @@ enum err posix_address(struct io *io, int fd, bool peer, struct io_address *ret_
 	snprintf(address.host, sizeof(address.host), "%.63s", text);
 	*ret_address = address;
 	return ERR_OK;
+}
+
+size_t posix_untaken(struct io *io, int fd)
+{
+	(void)io;
+	int len = 0;
+	return ioctl(fd, SIOCOUTQ, &len) < 0 || len < 0 ? SIZE_MAX : (size_t)len;
 }

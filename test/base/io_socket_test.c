@@ -205,9 +205,12 @@ static void sending_and_receiving_on_one_socket_do_not_wait_for_each_other(struc
 	struct io_call recv, send;
 	io_call_init(&recv, IO_RECV, p.server, in, sizeof(in));
 	io_call_init(&send, IO_SEND, p.server, big, 16 * MIB);
+	assert_int_equal(io_untaken(f->io, p.server), 0);
 	io_submit(f->io, &send.req);
 	io_submit(f->io, &recv.req);
 	io_settle(f);
+	assert_true(io_untaken(f->io, p.server) > 0);
+	assert_int_equal(io_untaken(f->io, -1), SIZE_MAX);
 	send_text(f, p.client, "go on");
 	io_call_wait(f, &recv);
 	assert_ok(recv.req.err);

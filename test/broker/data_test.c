@@ -541,7 +541,7 @@ static void tiny_fetch_budget_slows_down_but_serves_everyone(void **state)
 	(void)state;
 	enum { COUNT = 8 };
 	struct kafka_client reader[COUNT];
-	pair_restart(&(struct broker_options){.fetch_budget_bytes = 256 * KIB});
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 256 * KIB});
 	kafka_create(&c, "t", 1, NULL);
 	for (int i = 0; i < 10; i++)
 		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 200000));
@@ -570,7 +570,7 @@ static void who_reads_is_served_beside_many_who_do_not(void **state)
 	enum { COUNT = 20 };
 	struct kafka_client lazy[COUNT];
 	int small = 4096;
-	pair_restart(&(struct broker_options){.fetch_budget_bytes = 16 * MIB});
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 16 * MIB});
 	kafka_create(&c, "t", 1, NULL);
 	for (int i = 0; i < 100; i++)
 		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 64000));

@@ -73,7 +73,8 @@ void kafka_server_remove(struct kafka_server *s)
 
 /* ---- client ---------------------------------------------------------------------------------- */
 
-void kafka_connect(struct kafka_client *c, const struct kafka_server *s)
+/* What it may receive before it reads, as the option of a socket; 0: as usual. */
+static void connect_to(struct kafka_client *c, const struct kafka_server *s, int buffer)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(s->port)};
 	struct timeval timeout = {20, 0};
@@ -83,9 +84,21 @@ void kafka_connect(struct kafka_client *c, const struct kafka_server *s)
 	assert_true(c->fd >= 0);
 	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (buffer > 0)
+		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	if (connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		fail_msg("connect: %s", strerror(errno));
 	arena_init(&c->arena, GIB);
+}
+
+void kafka_connect(struct kafka_client *c, const struct kafka_server *s)
+{
+	connect_to(c, s, 0);
+}
+
+void kafka_connect_small(struct kafka_client *c, const struct kafka_server *s)
+{
+	connect_to(c, s, 4096);
 }
 
 void kafka_disconnect(struct kafka_client *c)

@@ -37,6 +37,8 @@ struct kafka_client {
 	struct arena arena;     /* responses; cleared by kafka_client_clear */
 };
 void kafka_connect(struct kafka_client *c, const struct kafka_server *s);
+/* The same with little room for what it has not read. */
+void kafka_connect_small(struct kafka_client *c, const struct kafka_server *s);
 void kafka_disconnect(struct kafka_client *c);
 void kafka_client_clear(struct kafka_client *c);
 void kafka_send_raw(struct kafka_client *c, struct bytes b);

@@ -513,6 +513,7 @@ static const struct io_ops sim_ops = {
     .space = sim_space,
     .listen = sim_listen,
     .address = sim_address,
+    .untaken = sim_untaken,
     .clock_ns = sim_clock_ns,
     .random = sim_random,
     .sleep_ns = sim_sleep_ns,

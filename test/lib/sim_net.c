@@ -123,6 +123,15 @@ enum err sim_address(struct io *io, int fd, bool peer, struct io_address *ret_ad
 	return ERR_OK;
 }
 
+size_t sim_untaken(struct io *io, int fd)
+{
+	struct sim_io *s = sim_of(io);
+	const struct sim_fd *f = sim_fd_get(s, fd);
+	if (!f || f->kind != SIM_FD_STREAM)
+		return SIZE_MAX;
+	return f->socket->peer ? f->socket->peer->in_len : 0;
+}
+
 /* ---- closing and breaking -------------------------------------------------------------------- */
 
 /* The other side hears that nothing follows. */

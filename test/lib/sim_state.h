@@ -115,6 +115,7 @@ int64_t sim_file_effect(struct sim_io *s, struct io_req *req);
 enum err sim_listen(
     struct io *io, const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port);
 enum err sim_address(struct io *io, int fd, bool peer, struct io_address *ret_address);
+size_t sim_untaken(struct io *io, int fd);
 /* Waits at the socket or takes off. */
 void sim_net_submit(struct sim_io *s, struct sim_fd *f, struct io_req *req);
 /* True when the request was waiting at its socket and is the caller's again. */

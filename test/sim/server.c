@@ -38,7 +38,7 @@ static enum err open_broker(struct world *w)
 	    .group_session_min_ms = 10,
 	    .append_bytes_max = w->plan.small_queue ? 64 * KIB : 0, /* less than the log's queue */
 	    .fetch_bytes_max = chance(w, 70) ? 0 : 4 * KIB,
-	    .fetch_budget_bytes = chance(w, 70) ? 0 : 64 * KIB};
+	    .answer_budget_bytes = chance(w, 70) ? 0 : 64 * KIB};
 	TRY(broker_open(w->loop, w->log, &o, &w->broker));
 	w->port = broker_port(w->broker, 0);
 	return ERR_OK;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory of answers that were not sent yet: batches read for fetches, and what all other answers
+ * are made of and encoded in. One budget for all connections.
+ *
+ * Who asks and does not read holds his answers until he is ended for it. Those who do read go on
+ * beside him:
+ *   A1  a connection makes no answers while CONN_OUT_HIGH bytes of them wait (conn.c C2), and has
+ *       the data of one fetch (fetch.c F1).
+ *   A2  the last eighth of the budget is for clients that have taken all they were sent: an answer
+ *       that fits into their sockets is gone at once. Who has not waits.
+ *   A3  the size of an answer is known when it is made: one that may be large is begun while there
+ *       is room for anything, and may pass the limit.
+ *   A4  who has no request under way goes before those who have.
+ *   A5  while somebody has waited for PATIENCE_NS, connections whose sends stand still are ended,
+ *       first those that hold the most for the longest time. Nobody is ended for that while there
+ *       is memory (but after stall_ns).
+ */
+#include "broker/auth/sasl.h"
+#include "broker/kafka/server.h"
+
+static const int64_t RELIEF_NS = 250 * MS_NS; /* how often it is looked after those who wait */
+static const int64_t PATIENCE_NS = S_NS;
+static const int64_t STILL_NS = 2 * S_NS;   /* of a send of 256 KiB: slower ones may be ended */
+static const size_t TAKEN_BYTES = 16 * KIB; /* that may be on their way to who has taken all */
+enum { WAKES = 8, RELIEF_WAKES = 64, RELIEF_PASSES = 8, LAST_PART = 8 };
+
+static void on_relief(struct loop_timer *timer);
+static void on_wake(struct mail *mail);
+
+void answers_init(struct answers *a)
+{
+	list_init(&a->crowded);
+	list_init(&a->greedy);
+	list_init(&a->starved);
+	loop_timer_init(&a->relief, on_relief);
+	a->wake.run = on_wake;
+}
+
+void answers_stop(struct broker *b)
+{
+	loop_timer_cancel(b->loop, &b->answers.relief);
+}
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+static bool has_taken_all(const struct conn *c)
+{
+	return !c->sending && io_untaken(c->broker->io, c->fd) <= TAKEN_BYTES;
+}
+
+bool answers_fit(const struct conn *c, size_t len)
+{
+	const struct budget *b = &c->broker->answers.budget;
+	size_t used = b->used_bytes + len;
+	if (b->used_bytes == 0 || used <= b->limit_bytes - b->limit_bytes / LAST_PART)
+		return true;
+	return used <= b->limit_bytes && has_taken_all(c);
+}
+
+static bool somebody_waits(const struct answers *a)
+{
+	return !list_empty(&a->crowded) || !list_empty(&a->greedy) || !list_empty(&a->starved);
+}
+
+/* Somebody begins to wait. */
+void answers_pinch(struct broker *b)
+{
+	struct answers *a = &b->answers;
+	if (loop_timer_is_set(&a->relief) || b->closing)
+		return;
+	a->pinched_ns = loop_now_ns(b->loop);
+	loop_timer_set(b->loop, &a->relief, a->pinched_ns + RELIEF_NS);
+}
+
+/* Requests of these kinds have short answers, or such as are bounded elsewhere, and are what
+ * producers, consumers and transactions live by. */
+static bool is_spared(int16_t key)
+{
+	static const int16_t keys[] = {API_PRODUCE, API_FETCH, API_OFFSET_COMMIT,
+	    API_FIND_COORDINATOR, API_JOIN_GROUP, API_HEARTBEAT, API_LEAVE_GROUP, API_SYNC_GROUP,
+	    API_SASL_HANDSHAKE, API_API_VERSIONS, API_INIT_PRODUCER_ID, API_ADD_PARTITIONS_TO_TXN,
+	    API_ADD_OFFSETS_TO_TXN, API_END_TXN, API_WRITE_TXN_MARKERS, API_TXN_OFFSET_COMMIT,
+	    API_SASL_AUTHENTICATE, API_CONSUMER_GROUP_HEARTBEAT};
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i] == key)
+			return true;
+	return false;
+}
+
+bool answers_admit(struct conn *c)
+{
+	struct answers *a = &c->broker->answers;
+	if (answers_fit(c, 1) || sasl_expects_token(c) ||
+	    is_spared((int16_t)get_u16_be(c->frame.ptr))) {
+		c->crowded_ns = 0;
+		return true;
+	}
+	if (c->crowded_ns == 0)
+		c->crowded_ns = loop_now_ns(c->broker->loop);
+	list_push_back(list_empty(&c->requests) ? &a->crowded : &a->greedy, &c->crowded);
+	answers_pinch(c->broker);
+	return false;
+}
+
+/* ---- taking and giving ----------------------------------------------------------------------- */
+
+/* Those for whom there is still no room stand at the end then. */
+static void wake(struct broker *b, int count)
+{
+	struct answers *a = &b->answers;
+	for (int i = 0; i < count; i++) {
+		struct list_node *n = list_pop_front(&a->crowded);
+		if (!n && !(n = list_pop_front(&a->greedy)))
+			break;
+		conn_wake(CONTAINER_OF(n, struct conn, crowded));
+	}
+	fetch_wake(b, count);
+}
+
+static void on_wake(struct mail *mail)
+{
+	struct broker *b = CONTAINER_OF(mail, struct broker, answers.wake);
+	b->answers.wake_queued = false;
+	wake(b, WAKES);
+}
+
+void answers_take(struct broker *b, size_t len)
+{
+	b->answers.budget.used_bytes += len;
+	metric_set(METRIC_ANSWER_BYTES, (int64_t)b->answers.budget.used_bytes);
+}
+
+void answers_give(struct broker *b, size_t len)
+{
+	struct answers *a = &b->answers;
+	budget_give(&a->budget, len);
+	metric_set(METRIC_ANSWER_BYTES, (int64_t)a->budget.used_bytes);
+	bool full = a->budget.used_bytes >= a->budget.limit_bytes;
+	if (full || a->wake_queued || !somebody_waits(a))
+		return;
+	a->wake_queued = true;
+	loop_defer(b->loop, &a->wake);
+}
+
+/* ---- relief ---------------------------------------------------------------------------------- */
+
+static size_t held_by(const struct conn *c)
+{
+	size_t held = 0;
+	LIST_EACH (&c->requests, n, tmp) {
+		const struct request *req = CONTAINER_OF(n, struct request, node);
+		held += req->held + req->fetched;
+	}
+	return held;
+}
+
+/*
+ * The memory it holds, times the seconds for which it has taken nothing; 0: it may stay. Nothing is
+ * taken either while answers wait behind one that is not there yet: who asks for a long wait first
+ * and for much then holds memory, too.
+ */
+static double burden(const struct conn *c, int64_t now)
+{
+	int64_t still = now - (c->sending ? c->send_ns : c->active_ns);
+	if (c->closing || still < STILL_NS || (!c->sending && c->out_bytes == 0))
+		return 0;
+	return (double)held_by(c) * ((double)still / (double)S_NS);
+}
+
+static double worst_burden(const struct broker *b, int64_t now)
+{
+	double worst = 0;
+	LIST_EACH (&b->conns, n, tmp) {
+		double x = burden(CONTAINER_OF(n, struct conn, node), now);
+		worst = x > worst ? x : worst;
+	}
+	return worst;
+}
+
+static void relieve(struct broker *b, int64_t now)
+{
+	size_t want = b->answers.budget.limit_bytes / LAST_PART, freed = 0;
+	for (int pass = 0; pass < RELIEF_PASSES && freed < want; pass++) {
+		double worst = worst_burden(b, now);
+		if (worst <= 0)
+			return;
+		LIST_EACH (&b->conns, n, tmp) {
+			struct conn *c = CONTAINER_OF(n, struct conn, node);
+			if (freed >= want || burden(c, now) < worst / 4)
+				continue;
+			freed += held_by(c);
+			metric_add(METRIC_ANSWERS_ENDED, 1);
+			conn_close(c, ERR_TIMEOUT,
+			    "it does not read its answers, and others wait for the memory");
+		}
+	}
+}
+
+static void on_relief(struct loop_timer *timer)
+{
+	struct broker *b = CONTAINER_OF(timer, struct broker, answers.relief);
+	struct answers *a = &b->answers;
+	int64_t now = loop_now_ns(b->loop);
+	if (!somebody_waits(a))
+		return;
+	if (now - a->pinched_ns >= PATIENCE_NS)
+		relieve(b, now);
+	wake(b, RELIEF_WAKES); /* sockets may have become empty meanwhile */
+	loop_timer_set(b->loop, timer, now + RELIEF_NS);
+}
+
+bool answers_are_short(const struct broker *b)
+{
+	return loop_timer_is_set(&b->answers.relief);
+}

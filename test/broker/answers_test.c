@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients that ask for much and do not read their answers, and one that does: it goes on, and the
+ * memory of the answers has a bound.
+ */
+#include "test/lib/kafka_pair.h"
+#include "test/lib/test.h"
+#include "broker/kafka/server.h"
+#include "log/base/metrics.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+static struct kafka_client *lazy;
+static int lazy_count;
+
+/* Clients with small buffers, of which each has asked `asks` times by `ask`, all at once. */
+static void open_lazy(int count, int asks, void (*ask)(struct kafka_client *))
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	lazy = calloc((size_t)count, sizeof(*lazy));
+	lazy_count = count;
+	for (int i = 0; i < count; i++) {
+		kafka_connect_small(&lazy[i], &server);
+		for (int k = 0; k < asks; k++)
+			ask(&lazy[i]);
+	}
+}
+
+static void close_lazy(void)
+{
+	for (int i = 0; i < lazy_count; i++)
+		kafka_disconnect(&lazy[i]);
+	free(lazy);
+	lazy = NULL;
+}
+
+static int64_t now_ns(void)
+{
+	return io_clock_ns(server.io, IO_CLOCK_MONOTONIC);
+}
+
+/* The slowest of some calls of a client that reads what it gets. */
+static int64_t slowest(int count, void (*call)(void))
+{
+	int64_t worst = 0;
+	for (int i = 0; i < count; i++) {
+		int64_t begin = now_ns();
+		call();
+		int64_t took = now_ns() - begin;
+		worst = took > worst ? took : worst;
+		kafka_client_clear(&c);
+		io_sleep_ns(server.io, 10 * MS_NS);
+	}
+	return worst;
+}
+
+static size_t most_held(int64_t for_ns)
+{
+	size_t most = 0;
+	for (int64_t end = now_ns() + for_ns; now_ns() < end; io_sleep_ns(server.io, MS_NS)) {
+		size_t held = (size_t)metric_value(METRIC_ANSWER_BYTES);
+		most = held > most ? held : most;
+	}
+	return most;
+}
+
+/* ---- fetches --------------------------------------------------------------------------------- */
+
+static void ask_for_records(struct kafka_client *client)
+{
+	kafka_fetch_send(client, "t",
+	    (struct kafka_fetch){.version = 11, .partition_max_bytes = 16 * (int32_t)MIB});
+}
+
+static void fetch_one(void)
+{
+	struct fetch_response_partition r = kafka_fetch(
+	    &c, "u", (struct kafka_fetch){.version = 11, .partition_max_bytes = (int32_t)MIB});
+	assert_int_equal(kafka_count_records(kafka_fetched(&c, &r), 0), 1);
+}
+
+static void a_thousand_that_do_not_read_their_fetches_hold_up_nobody(void **state)
+{
+	(void)state;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 16 * MIB});
+	kafka_create(&c, "t", 1, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	for (int i = 0; i < 60; i++) {
+		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 16000));
+		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 64000));
+		kafka_client_clear(&c);
+	}
+	kafka_produce(&c, 9, "u", 0, kafka_batch(&c, 0, 1, "v"));
+	open_lazy(1000, 200, ask_for_records);
+	size_t most = most_held(3 * S_NS);
+	int64_t worst = slowest(100, fetch_one);
+	printf("# slowest fetch beside 1,000: %lld ms, at most %zu KiB held\n",
+	    (long long)(worst / MS_NS), most / KIB);
+	assert_true(worst < 500 * MS_NS);
+	assert_true(most <= 17 * MIB);
+	close_lazy();
+}
+
+/* ---- other answers --------------------------------------------------------------------------- */
+
+static void ask_for_everything(struct kafka_client *client)
+{
+	struct metadata_request all = {.topics = {NULL, 0}};
+	kafka_send(client, API_METADATA, 1, &all);
+}
+
+static void describe(void)
+{
+	struct metadata_request_topic t = {.name = STR("t")};
+	struct metadata_request body = {.topics = {&t, 1}};
+	const struct metadata_response *r = kafka_call(&c, API_METADATA, 1, &body);
+	assert_int_equal(r->topics.at[0].partitions.count, 3000);
+}
+
+static void a_thousand_that_do_not_read_what_they_asked_hold_up_nobody(void **state)
+{
+	(void)state;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 8 * MIB});
+	kafka_create(&c, "t", 3000, NULL);
+	open_lazy(1000, 100, ask_for_everything);
+	size_t most = most_held(3 * S_NS);
+	int64_t worst = slowest(50, describe);
+	printf("# slowest Metadata beside 1,000: %lld ms, at most %zu KiB held\n",
+	    (long long)(worst / MS_NS), most / KIB);
+	assert_true(worst < 2000 * MS_NS);
+	assert_true(most <= 10 * MIB);
+	close_lazy();
+}
+
+/* An answer that is not there yet keeps those behind it: they are held as well. */
+static void ask_behind_a_long_wait(struct kafka_client *client)
+{
+	kafka_fetch_send(client, "u",
+	    (struct kafka_fetch){.version = 11, .min_bytes = 1000000, .max_wait_ms = 60000});
+	for (int i = 0; i < 20; i++)
+		ask_for_everything(client);
+}
+
+static void who_holds_answers_back_is_ended_when_others_wait(void **state)
+{
+	(void)state;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = MIB});
+	kafka_create(&c, "t", 3000, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	uint64_t before = metric_value(METRIC_ANSWERS_ENDED);
+	open_lazy(20, 1, ask_behind_a_long_wait);
+	io_sleep_ns(server.io, 100 * MS_NS);
+	int64_t begin = now_ns();
+	describe();
+	assert_true(now_ns() - begin < 5 * S_NS);
+	assert_true(metric_value(METRIC_ANSWERS_ENDED) > before);
+	close_lazy();
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* Many requests that come at once are answered in several turns: others have theirs between. */
+static void many_requests_at_once_leave_turns_to_others(void **state)
+{
+	(void)state;
+	struct api_versions_request hello = {STR("t"), STR("1")};
+	struct kafka_client other;
+	kafka_create(&c, "t", 10000, NULL);
+	kafka_connect(&other, &server);
+	kafka_call(&other, API_API_VERSIONS, 3, &hello);
+	for (int i = 0; i < 10; i++)
+		ask_for_everything(&c);
+	int64_t begin = now_ns();
+	kafka_call(&other, API_API_VERSIONS, 3, &hello);
+	int64_t took = now_ns() - begin;
+	for (int i = 0; i < 10; i++) {
+		kafka_receive(&c, API_METADATA, 1);
+		kafka_client_clear(&c);
+	}
+	int64_t all = now_ns() - begin;
+	printf("# %lld us of %lld us\n", (long long)(took / US_NS), (long long)(all / US_NS));
+	assert_true(took < all / 2);
+	kafka_disconnect(&other);
+}
+
+#define EACH(f) cmocka_unit_test_setup_teardown(f, pair_start, pair_stop)
+
+int main(void)
+{
+	static const char *const backends[] = {"uring", "threads"};
+	const struct CMUnitTest tests[] = {
+	    EACH (a_thousand_that_do_not_read_their_fetches_hold_up_nobody),
+	    EACH (a_thousand_that_do_not_read_what_they_asked_hold_up_nobody),
+	    EACH (who_holds_answers_back_is_ended_when_others_wait),
+	    EACH (many_requests_at_once_leave_turns_to_others),
+	};
+	int failed = 0;
+	for (size_t i = 0; i < 2; i++) {
+		pair_backend = backends[i];
+		failed += cmocka_run_group_tests_name(pair_backend, tests, NULL, NULL);
+	}
+	return failed;
+}
