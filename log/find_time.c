@@ -143,6 +143,13 @@ static void found(struct lookup *l)
 	struct segment *s = op->segment;
 	enum err e = l->err;
 	op->segment = NULL;
+	if (e == ERR_OK &&
+	    (l->entry.base_offset < s->base_offset || l->entry.base_offset >= s->end_offset)) {
+		index_doubt(s); /* it rotted since it was checked: checked again, then searched */
+		segment_unhold(s);
+		find_segment(op);
+		return;
+	}
 	op->looked = s->base_offset;
 	if (e == ERR_OK && l->entry.base_offset > op->next)
 		op->next = l->entry.base_offset;

@@ -147,7 +147,9 @@ struct fsck_sequences {
 	uint64_t count, last, twice, beyond;
 	struct checkpoint_gap *holes; /* what HOLE frames and gaps name */
 	size_t hole_count, hole_capacity;
-	bool deleted; /* records or topics were, so holes need no name */
+	uint64_t named; /* batches that these say are gone; of a hole that salvage or import made,
+	                   at least */
+	bool deleted;   /* records or topics were, so holes need no name */
 };
 
 struct fsck {
@@ -232,8 +234,9 @@ struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
 MUST_USE enum err fsck_partitions(struct fsck *f);
 /* A batch has this sequence. ERR_NOMEM. */
 MUST_USE enum err fsck_sequence(struct fsck *f, const char *dir, uint64_t sequence);
-/* Something names these as a hole. ERR_NOMEM. */
-MUST_USE enum err fsck_sequence_hole(struct fsck *f, uint64_t first, uint64_t last);
+/* Something names `batches` of these as gone. ERR_NOMEM. */
+MUST_USE enum err fsck_sequence_hole(
+    struct fsck *f, uint64_t first, uint64_t last, uint64_t batches);
 /* After partitions and catalog: what nobody has, and what somebody has twice. */
 MUST_USE enum err fsck_sequences(struct fsck *f);
 void fsck_sequences_release(struct fsck *f);

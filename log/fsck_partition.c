@@ -292,7 +292,7 @@ static enum err account(struct chain *c, const struct frame *frame, struct bytes
 	if (!(frame->flags & FRAME_HOLE))
 		return fsck_sequence(c->f, c->dir, frame->sequence);
 	if (frame_hole_decode(frame, body, &hole) == ERR_OK)
-		return fsck_sequence_hole(c->f, hole.first_sequence, frame->sequence);
+		return fsck_sequence_hole(c->f, hole.first_sequence, frame->sequence, hole.batches);
 	err_clear(); /* told as a fault */
 	return ERR_OK;
 }

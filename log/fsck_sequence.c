@@ -66,7 +66,7 @@ enum err fsck_sequence(struct fsck *f, const char *dir, uint64_t sequence)
 	return ERR_OK;
 }
 
-enum err fsck_sequence_hole(struct fsck *f, uint64_t first, uint64_t last)
+enum err fsck_sequence_hole(struct fsck *f, uint64_t first, uint64_t last, uint64_t batches)
 {
 	struct fsck_sequences *s = &f->sequences;
 	if (first == 0 || last < first)
@@ -80,6 +80,7 @@ enum err fsck_sequence_hole(struct fsck *f, uint64_t first, uint64_t last)
 		s->hole_capacity = capacity;
 	}
 	s->holes[s->hole_count++] = (struct checkpoint_gap){first, last};
+	s->named += batches;
 	return ERR_OK;
 }
 
@@ -149,11 +150,13 @@ static enum err add_gaps(struct fsck *f)
 		enum row_kind kind = row_name_parse(row->key).kind;
 		f->sequences.deleted |= kind == ROW_TRASH;
 		if (kind == ROW_GAP && gap_row_parse(row->value, &first, &last) == ERR_OK)
-			TRY(fsck_sequence_hole(f, first, last));
+			TRY(fsck_sequence_hole(f, first, last, last - first + 1));
 		err_clear();
 	}
-	for (uint32_t i = 0; f->record_found && i < f->record.header.gap_count; i++)
-		TRY(fsck_sequence_hole(f, f->record.gaps[i].first, f->record.gaps[i].last));
+	for (uint32_t i = 0; f->record_found && i < f->record.header.gap_count; i++) {
+		const struct checkpoint_gap *g = &f->record.gaps[i];
+		TRY(fsck_sequence_hole(f, g->first, g->last, g->last - g->first + 1));
+	}
 	return ERR_OK;
 }
 
@@ -172,9 +175,10 @@ enum err fsck_sequences(struct fsck *f)
 		    "nothing was deleted\"",
 		    (unsigned long long)lost, (unsigned long long)at);
 	fsck_find(f, ERR_OK,
-	    "sequences=%llu last=%llu missing=%llu in_holes=%llu deleted_or_lost=%llu",
+	    "sequences=%llu last=%llu missing=%llu in_holes=%llu named=%llu deleted_or_lost=%llu",
 	    (unsigned long long)s->count, (unsigned long long)s->last, (unsigned long long)all,
-	    (unsigned long long)(all - lost), (unsigned long long)lost);
+	    (unsigned long long)(all - lost), (unsigned long long)s->named,
+	    (unsigned long long)lost);
 	return ERR_OK;
 }
 

@@ -495,7 +495,7 @@ static void every_sequence_is_a_batch_or_named(void **state)
 	static const char *const none[] = {"kappa.durability=none", NULL};
 	(void)state;
 	assert_int_equal(fsck(), ERR_OK);
-	says("verdict=OK sequences=27 last=27 missing=0 in_holes=0 deleted_or_lost=0");
+	says("verdict=OK sequences=27 last=27 missing=0 in_holes=0 named=0 deleted_or_lost=0");
 	log_server_open(&server);
 	log_server_create(&server, "fast", 1, none);
 	log_server_append(&server, "fast", 0, "a");
@@ -517,7 +517,7 @@ static void a_hole_that_nothing_names_is_told(void **state)
 	log_server_close(&server);
 	assert_int_equal(fsck(), ERR_OK);
 	says("verdict=GAP sequences=5 behind=1 reason=");
-	says(" missing=5 in_holes=0 deleted_or_lost=5");
+	says(" missing=5 in_holes=0 named=0 deleted_or_lost=5");
 	log_server_open(&server);
 	struct log_topic_req req;
 	assert_int_equal(log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, &req), ERR_OK);

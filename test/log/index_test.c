@@ -377,6 +377,22 @@ static void an_index_that_rots_under_a_server_damages_nothing(void **state)
 	log_put_ok(&w.f, 0, 0, 1, 1, 1);
 }
 
+/* ... and a search by time does not end at an offset that its segment does not have. */
+static void an_entry_that_rots_after_its_check_is_checked_again(void **state)
+{
+	(void)state;
+	fill(0);
+	stop(true);
+	assert_ok(log_fixture_open(&w.f));
+	assert_int_equal(find_time(0, 1001 + 100, false), 100);
+	for (uint64_t bit = 8; bit < 64; bit += 5) { /* of the offset, beyond the segment's end */
+		flip(ACTIVE, entry_bit(100) + bit);
+		assert_int_equal(find_time(0, 1001 + 100, false), 100);
+	}
+	assert_true(told("event=rebuilt"));
+	assert_whole(0);
+}
+
 /* ---- the file ---- */
 
 /* The whole file, and back; `len` as it is. */
@@ -481,6 +497,7 @@ int main(void)
 	    TEST(a_long_sealed_index_is_checked_behind),
 	    TEST(an_active_index_that_rotted_is_checked_before_it_is_sealed),
 	    TEST(an_index_that_rots_under_a_server_damages_nothing),
+	    TEST(an_entry_that_rots_after_its_check_is_checked_again),
 	    TEST(an_index_with_bytes_behind_it_is_rebuilt_once),
 	    TEST(an_index_with_an_entry_too_few_is_left_and_made_anew),
 	};

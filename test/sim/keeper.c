@@ -60,6 +60,8 @@ void keeper_step(struct world *w)
 	struct log_status st;
 	log_status(w->log, &st);
 	w->durable_seen = st.durable_sequence;
+	if (w->plan.caches_rot && below(w, 50) == 0)
+		keeper_rot_cache(w);
 	if (!w->plan.keeper || w->steps < w->keeper_calm)
 		return;
 	w->keeper_calm = w->steps + 5 + below(w, 100);
@@ -230,6 +232,35 @@ void keeper_rot(struct world *w)
 	size_t before = w->rot_count;
 	for (int i = 0; i < 6 && w->rot_count == before; i++) /* a partition may have nothing */
 		rot_once(w);
+}
+
+/*
+ * A bit of an index or a producer snapshot of any partition, the server's own too: caches, so
+ * nobody sees anything of it. Where frames rot as well, indexes are left alone: only they know what
+ * is behind a bad header.
+ */
+void keeper_rot_cache(struct world *w)
+{
+	uint32_t at = sim_disk_lookup(w->disk, SIM_ROOT, STR("data"));
+	at = at ? sim_disk_lookup(w->disk, at, STR("topics")) : 0;
+	const struct sim_names *dirs = at ? &sim_disk_inode(w->disk, at)->names : NULL;
+	if (!dirs || dirs->count == 0)
+		return;
+	const struct sim_entry *dir = &dirs->entry[below(w, dirs->count)];
+	if (dir->name[0] == 't' && world_is(w->plan.rots, dir->name))
+		return;
+	const struct sim_names *files = &sim_disk_inode(w->disk, dir->inode)->names;
+	if (files->count == 0)
+		return;
+	const struct sim_entry *file = &files->entry[below(w, files->count)];
+	const char *suffix = strrchr(file->name, '.');
+	uint64_t bytes = sim_disk_inode(w->disk, file->inode)->cached->size_bytes;
+	if (!suffix || bytes == 0 || (strcmp(suffix, ".idx") != 0 && strcmp(suffix, ".snap") != 0))
+		return;
+	uint64_t bit = below(w, bytes * 8);
+	sim_disk_flip(w->disk, file->inode, bit);
+	trace(
+	    w, "rot", "%s/%s bit %llu of a cache", dir->name, file->name, (unsigned long long)bit);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -8,6 +8,8 @@
 #include "test/sim/mutant.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +136,7 @@ static void draw_topics(struct world *w)
 	p->retention_ms = limit == 1 ? -1 : 10 + (int64_t)below(w, chance(w, 50) ? 100 : 1000);
 	p->retention_bytes = limit == 0 ? -1 : (int64_t)(8 * KIB + below(w, 200 * KIB));
 	p->alters = chance(w, 30) ? 10 : 0;
+	p->caches_rot = chance(w, 30);
 	draw_for_mutant(p);
 	p->keeper = p->keyed || p->expires || p->rots || p->codec[0] || p->codec[1] ||
 	            p->codec[2] || chance(w, 10);
@@ -198,10 +201,10 @@ static void print_plan(struct world *w)
 	    !p->refuse_direct);
 	trace(w, "plan",
 	    "topics: lazy %x, keyed %x (tombstones %lld ms), expire %x (%lld ms, %lld bytes), rot "
-	    "%x, codecs %d %d %d, altered %u %%",
+	    "%x, caches rot %d, codecs %d %d %d, altered %u %%",
 	    p->lazy, p->keyed, (long long)p->tombstones_ms, p->expires, (long long)p->retention_ms,
-	    (long long)p->retention_bytes, p->rots, p->codec[0], p->codec[1], p->codec[2],
-	    p->alters);
+	    (long long)p->retention_bytes, p->rots, p->caches_rot, p->codec[0], p->codec[1],
+	    p->codec[2], p->alters);
 }
 
 /* ---- actors ---------------------------------------------------------------------------------- */
@@ -448,6 +451,7 @@ static void close_life(struct world *w)
 		w->disk = w->disk_after;
 		w->disk_after = NULL;
 	}
+	disk_tell(w);
 	check_stall();
 }
 
@@ -510,6 +514,8 @@ static void between(struct world *w, bool stopped)
 {
 	if (w->plan.rots > 0 && !w->last_life && chance(w, 60))
 		keeper_rot(w);
+	for (int i = 0; w->plan.caches_rot && i < 4; i++)
+		keeper_rot_cache(w);
 	if (w->served && (stopped || chance(w, 15)))
 		disk_check(w, stopped);
 }
@@ -523,7 +529,9 @@ void world_run(
 	w->hashing = how == TRACE_HASH;
 	the_world = w;
 	prng_init(&w->prng, seed);
-	map_set_seed(seed); /* the order of maps is the seed's, too */
+	map_set_seed(seed);        /* the order of maps is the seed's, too */
+	(void)sqlite3_test_control(/* so are the salts of view files' write-ahead logs */
+	    SQLITE_TESTCTRL_PRNG_SEED, (int)(seed % INT_MAX) + 1, (sqlite3 *)NULL);
 	diag_set_sink(diag_line, w);
 	draw(w);
 	print_plan(w);

@@ -47,6 +47,7 @@ struct world_plan {
 	unsigned keyed;   /* are compacted */
 	unsigned expires; /* lose what is old or too much */
 	unsigned rots;    /* lie where bits flip by themselves */
+	bool caches_rot;  /* bits flip in indexes and producer snapshots of all others */
 	int64_t tombstones_ms, retention_ms, retention_bytes;
 	int codec[WORLD_TOPICS]; /* that sealed segments are recompressed with; 0 = none */
 	unsigned alters;         /* percent of the admin's steps */
@@ -173,6 +174,7 @@ void audit_flushed(struct world *w);
 void keeper_step(struct world *w);
 /* The disk ages between two lives, or beside the server. */
 void keeper_rot(struct world *w);
+void keeper_rot_cache(struct world *w);
 /* All that is due is done: compaction has been everywhere, and retention. */
 void keeper_settle(struct world *w);
 /* After the scrubber has been everywhere: all that is bad on the disk is known. */
@@ -183,6 +185,8 @@ size_t keeper_bad(struct world *w);
 /* ---- disk_check.c: the directory as fsck finds it -------------------------------------------- */
 /* Between two lives: what a cut may leave is all there is. `stopped`: after a clean stop. */
 void disk_check(struct world *w, bool stopped);
+/* All of it becomes part of the seed's history; with KAPPA_SIM_DISK of its trace, too. */
+void disk_tell(struct world *w);
 
 /* ---- actors: begin with a life, rest when it ends -------------------------------------------- */
 void producer_new(struct world *w, int number);
