@@ -220,7 +220,7 @@ const char *world_who_is_not_done(const struct world *w)
 		if (!transactor_is_done(w->transactors[i]))
 			snprintf(text, sizeof(text), "transactor %d", i);
 	for (int i = 0; i < w->plan.consumers; i++)
-		if (!consumer_is_done(w->consumers[i]))
+		if (!fetcher_is_done(w->consumers[i]))
 			snprintf(text, sizeof(text), "consumer %d", i);
 	for (int i = 0; i < w->plan.subscribers; i++)
 		if (!subscriber_is_done(w->subscribers[i]))
@@ -236,7 +236,7 @@ static void make_actors(struct world *w)
 	for (int i = 0; i < w->plan.transactors; i++)
 		transactor_new(w, i);
 	for (int i = 0; i < w->plan.consumers; i++)
-		consumer_new(w, i);
+		fetcher_new(w, i);
 	for (int i = 0; i < w->plan.subscribers; i++)
 		subscriber_new(w, i);
 	if (w->plan.views)
@@ -252,14 +252,14 @@ static void start_actors(struct world *w)
 	for (int i = 0; i < w->plan.transactors; i++)
 		transactor_start(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
-		consumer_start(w->consumers[i]);
+		fetcher_start(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
 		subscriber_start(w->subscribers[i]);
 }
 
 static bool idle(struct world *w, bool (*admin)(const struct admin *),
     bool (*producer)(const struct producer *), bool (*transactor)(const struct transactor *),
-    bool (*consumer)(const struct consumer *), bool (*member)(const struct subscriber *))
+    bool (*consumer)(const struct fetcher *), bool (*member)(const struct subscriber *))
 {
 	bool all = admin(w->admin);
 	for (int i = 0; i < w->plan.producers; i++)
@@ -283,12 +283,12 @@ static void stop_actors(struct world *w)
 	for (int i = 0; i < w->plan.transactors; i++)
 		transactor_stop(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
-		consumer_stop(w->consumers[i]);
+		fetcher_stop(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
 		subscriber_stop(w->subscribers[i]);
 	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
 	while (!idle(w, admin_is_resting, producer_is_resting, transactor_is_resting,
-	    consumer_is_resting, subscriber_is_resting)) {
+	    fetcher_is_resting, subscriber_is_resting)) {
 		world_turn(w, 10 * MS_NS);
 		if (world_now_ns(w) > end)
 			violated("leak", "a connection is not closed %d s after its end", FINISH_S);
@@ -303,7 +303,7 @@ static void free_actors(struct world *w)
 	for (int i = 0; i < w->plan.transactors; i++)
 		transactor_free(w->transactors[i]);
 	for (int i = 0; i < w->plan.consumers; i++)
-		consumer_free(w->consumers[i]);
+		fetcher_free(w->consumers[i]);
 	for (int i = 0; i < w->plan.subscribers; i++)
 		subscriber_free(w->subscribers[i]);
 	views_free(w->views);
@@ -402,7 +402,7 @@ static void live_to_the_end(struct world *w)
 	keeper_finish(w); /* before anybody else reads what is bad */
 	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
 	start_actors(w);
-	while (!idle(w, admin_is_done, producer_is_done, transactor_is_done, consumer_is_done,
+	while (!idle(w, admin_is_done, producer_is_done, transactor_is_done, fetcher_is_done,
 	    subscriber_is_done)) {
 		world_turn(w, MS_NS);
 		if (world_now_ns(w) > end)

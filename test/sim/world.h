@@ -70,7 +70,7 @@ struct world_plan {
 };
 
 struct producer;
-struct consumer;
+struct fetcher;
 struct subscriber;
 struct transactor;
 struct admin;
@@ -107,7 +107,7 @@ struct world {
 	bool hashing; /* the trace goes into `history` instead of to the terminal */
 	uint64_t history;
 	struct producer *producers[WORLD_PRODUCERS_MAX];
-	struct consumer *consumers[WORLD_CONSUMERS_MAX];
+	struct fetcher *consumers[WORLD_CONSUMERS_MAX];
 	struct subscriber *subscribers[WORLD_SUBSCRIBERS_MAX];
 	struct transactor *transactors[WORLD_TRANSACTORS_MAX];
 	struct admin *admin;
@@ -196,12 +196,12 @@ bool producer_is_done(const struct producer *p);    /* nothing is left to be ack
 bool producer_is_resting(const struct producer *p); /* after stop: nothing is under way */
 void producer_free(struct producer *p);
 
-void consumer_new(struct world *w, int number);
-void consumer_start(struct consumer *c);
-void consumer_stop(struct consumer *c);
-bool consumer_is_done(const struct consumer *c);    /* has read every partition to its end */
-bool consumer_is_resting(const struct consumer *c); /* after stop: nothing is under way */
-void consumer_free(struct consumer *c);
+void fetcher_new(struct world *w, int number);
+void fetcher_start(struct fetcher *c);
+void fetcher_stop(struct fetcher *c);
+bool fetcher_is_done(const struct fetcher *c);    /* has read every partition to its end */
+bool fetcher_is_resting(const struct fetcher *c); /* after stop: nothing is under way */
+void fetcher_free(struct fetcher *c);
 
 void subscriber_new(struct world *w, int number);
 void subscriber_start(struct subscriber *m);

@@ -17,7 +17,7 @@ enum {
 	UNKNOWN_TOPIC_ID = 100
 };
 
-struct consumer {
+struct fetcher {
 	struct world *w;
 	char name[16];
 	struct wire wire;
@@ -34,24 +34,24 @@ struct consumer {
 	bool done;
 };
 
-static void again(struct consumer *c, int64_t ns)
+static void again(struct fetcher *c, int64_t ns)
 {
 	if (!c->w->stopping)
 		loop_timer_set(c->w->loop, &c->tick, loop_now_ns(c->w->loop) + ns);
 }
 
-static int64_t pace(struct consumer *c)
+static int64_t pace(struct fetcher *c)
 {
 	return 1 + (int64_t)below(c->w, (uint64_t)c->w->plan.pace_ns);
 }
 
-static const struct model_partition *model_of(const struct consumer *c)
+static const struct model_partition *model_of(const struct fetcher *c)
 {
 	return &c->w->model.topic[c->topic].partition[c->partition];
 }
 
 /* In the last life one after the other, before at random. */
-static void pick(struct consumer *c)
+static void pick(struct fetcher *c)
 {
 	struct world *w = c->w;
 	const struct model *m = &w->model;
@@ -84,7 +84,7 @@ static void pick(struct consumer *c)
 
 /* Retention was faster: from where the partition begins now, if that is behind what was asked for.
  */
-static bool restart(struct consumer *c)
+static bool restart(struct fetcher *c)
 {
 	const struct model_topic *t = &c->w->model.topic[c->topic];
 	const struct log_topic *topic = log_topic_by_id(c->w->log, t->id);
@@ -99,7 +99,7 @@ static bool restart(struct consumer *c)
 	return true;
 }
 
-static void fetched_error(struct consumer *c, const struct fetch_response_partition *p)
+static void fetched_error(struct fetcher *c, const struct fetch_response_partition *p)
 {
 	struct world *w = c->w;
 	const struct model_topic *t = &w->model.topic[c->topic];
@@ -149,7 +149,7 @@ static bool passes_over(struct aborted *x, struct bytes batch, const struct batc
 	return found && (h->attributes & BATCH_ATTR_TRANSACTIONAL);
 }
 
-static void take_committed(struct consumer *c, struct aborted *x, uint32_t number,
+static void take_committed(struct fetcher *c, struct aborted *x, uint32_t number,
     struct bytes batch, const struct batch_header *h)
 {
 	bool over = passes_over(x, batch, h);
@@ -165,7 +165,7 @@ static void take_committed(struct consumer *c, struct aborted *x, uint32_t numbe
 }
 
 /* Batches lie next to each other, the first holds what was asked for. */
-static void take_records(struct consumer *c, const struct fetch_response_partition *p)
+static void take_records(struct fetcher *c, const struct fetch_response_partition *p)
 {
 	struct world *w = c->w;
 	struct aborted x = {.p = p};
@@ -196,7 +196,7 @@ static void take_records(struct consumer *c, const struct fetch_response_partiti
 
 static void fetched(struct wire_call *call)
 {
-	struct consumer *c = CONTAINER_OF(call, struct consumer, call);
+	struct fetcher *c = CONTAINER_OF(call, struct fetcher, call);
 	const struct fetch_response *r = call->response;
 	struct world *w = c->w;
 	c->busy = false;
@@ -225,7 +225,7 @@ static void fetched(struct wire_call *call)
 		c->has_partition = false;
 }
 
-static void fetch(struct consumer *c)
+static void fetch(struct fetcher *c)
 {
 	struct world *w = c->w;
 	const struct model_topic *t = &w->model.topic[c->topic];
@@ -262,7 +262,7 @@ static void fetch(struct consumer *c)
 
 static void step(struct loop_timer *timer)
 {
-	struct consumer *c = CONTAINER_OF(timer, struct consumer, tick);
+	struct fetcher *c = CONTAINER_OF(timer, struct fetcher, tick);
 	struct world *w = c->w;
 	if (w->stopping || c->done)
 		return;
@@ -283,20 +283,20 @@ static void step(struct loop_timer *timer)
 
 static void down(struct wire *wire)
 {
-	struct consumer *c = CONTAINER_OF(wire, struct consumer, wire);
+	struct fetcher *c = CONTAINER_OF(wire, struct fetcher, wire);
 	again(c, pace(c));
 }
 
-void consumer_new(struct world *w, int number)
+void fetcher_new(struct world *w, int number)
 {
-	struct consumer *c = xcalloc(1, sizeof(*c));
+	struct fetcher *c = xcalloc(1, sizeof(*c));
 	c->w = w;
 	snprintf(c->name, sizeof(c->name), "cons%d", number);
 	wire_init(&c->wire, w, c->name, down);
 	w->consumers[number] = c;
 }
 
-void consumer_start(struct consumer *c)
+void fetcher_start(struct fetcher *c)
 {
 	loop_timer_init(&c->tick, step);
 	c->has_partition = c->done = false;
@@ -305,23 +305,23 @@ void consumer_start(struct consumer *c)
 	again(c, pace(c));
 }
 
-void consumer_stop(struct consumer *c)
+void fetcher_stop(struct fetcher *c)
 {
 	loop_timer_cancel(c->w->loop, &c->tick);
 	wire_close(&c->wire);
 }
 
-bool consumer_is_resting(const struct consumer *c)
+bool fetcher_is_resting(const struct fetcher *c)
 {
 	return wire_is_idle(&c->wire);
 }
 
-bool consumer_is_done(const struct consumer *c)
+bool fetcher_is_done(const struct fetcher *c)
 {
 	return c->done && !c->busy;
 }
 
-void consumer_free(struct consumer *c)
+void fetcher_free(struct fetcher *c)
 {
 	wire_release(&c->wire);
 	free(c);
