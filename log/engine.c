@@ -112,6 +112,7 @@ static enum err engine_new(
 	descriptors_init(&log->descriptors, log, log->options.open_files_max);
 	tail_init(&log->tail);
 	behind_init(&log->behind, log);
+	ahead_init(&log->ahead, log);
 	checkpointer_init(&log->checkpointer, log);
 	TRY(rounds_init(&log->rounds, log));
 	log->rounds.boot_anchor_ns =
@@ -210,6 +211,7 @@ void engine_stop(struct log *log)
 	if (!log->rounds.log || log->stopped)
 		return;
 	log->closing = true;
+	ahead_stop(&log->ahead);
 	scrub_stop(log->scrub);
 	rounds_abort(&log->rounds, ERR_CLOSED);
 	producer_ids_abort(log);

@@ -10,6 +10,7 @@
  *
  * Everything here belongs to the loop's thread.
  */
+#include "log/ahead.h"
 #include "log/behind.h"
 #include "log/checkpoint.h"
 #include "log/descriptor.h"
@@ -69,6 +70,7 @@ struct log {
 	struct descriptors descriptors;
 	struct tail tail;
 	struct behind behind;
+	struct ahead ahead;
 	bool direct_refused;       /* the file system takes no O_DIRECT: every frame is INLINE */
 	uint64_t producer_id_next; /* log_producer_id; < producer_id_reserved */
 	uint64_t producer_id_reserved;   /* durable bound */

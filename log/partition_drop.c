@@ -146,6 +146,7 @@ static void segment_remove(struct segment *s)
 	for (size_t i = 0; i < sizeof(p->cursors) / sizeof(p->cursors[0]); i++)
 		if (p->cursors[i].segment == s)
 			p->cursors[i].segment = NULL;
+	ahead_forget(&p->log->ahead, s);
 	s->gone = true;
 	partition_ref(p); /* a segment out of the list keeps its partition */
 	if (s->holds == 0 && !s->dirty)

@@ -7,12 +7,11 @@
  *   read_locate   position: cursor of an earlier read, index in memory, index file (pool); when
  *                 that is missing, short or wrong, from the segment's first frame on (read_walk)
  *   read_pin      the segment's descriptor (pool)
- *   read_submit   the bytes (tail cache, else I/O); once more when the first batch is larger than
- *                 what was read. What the page cache lacks is read past it by the first who comes
- *                 along a segment: DIRECT frames are not in it, and bringing them in costs several
- *                 times what reading them does. Who comes after him does bring them in.
- *   read_parse    every frame verified, slices made
- *   read_answer   done, deferred to the end of the turn
+ *   read_submit   the bytes (tail cache, what was read ahead, else I/O); once more when the first
+ * batch is larger than what was read. What the page cache lacks is read past it by the first who
+ * comes along a segment: DIRECT frames are not in it, and bringing them in costs several times what
+ * reading them does. Who comes after him does bring them in. read_parse    every frame verified,
+ * slices made read_answer   done, deferred to the end of the turn; what comes next is read ahead
  *
  * The segment is held from read_begin to read_answer, so retention cannot take it away.
  */
@@ -34,16 +33,20 @@ struct read_op {
 	uint32_t pos;
 	uint32_t end;     /* of the segment's visible bytes */
 	size_t want;      /* bytes to read */
+	size_t asked;     /* the same at first: what the next one will want */
+	uint32_t next;    /* behind the last batch taken */
 	size_t entry_len; /* of the first frame when the index told, else 0 */
 	size_t skip;      /* what was read begins so many bytes before pos */
 	bool pinned;
 	bool cache_tried;
 	bool follows; /* goes on where a read past the page cache ended */
+	bool in_turn; /* goes on where a read ended, or begins a segment */
 	bool direct_pinned, direct_failed;
 	bool by_index; /* `pos` is what the index said */
 	bool walking;  /* the index did not help: frame after frame from the segment's first */
 	struct lookup lookup;
 	struct descriptor_pin pin, direct_pin;
+	struct ahead_wait ahead;
 	struct log_producers_load load;
 };
 
@@ -92,8 +95,21 @@ static void read_let_go(struct read_op *op)
 		descriptor_unpin(&op->segment->direct);
 	if (op->segment)
 		segment_unhold(op->segment);
-	op->pinned = op->direct_pinned = op->follows = false;
+	op->pinned = op->direct_pinned = op->follows = op->in_turn = false;
 	op->segment = NULL;
+}
+
+/* What comes behind this answer, where who asks goes on past the page cache. */
+static void read_on(struct read_op *op)
+{
+	uint32_t left = op->end - op->next;
+	if (op->next == 0 || !op->follows || !op->in_turn || !op->direct_pinned ||
+	    left < READ_DIRECT_MIN || op->asked < READ_DIRECT_MIN)
+		return;
+	uint32_t end = op->next + (op->asked < left ? (uint32_t)op->asked : left);
+	if (io_uncached(op->log->io, op->segment->file.fd, op->next, end - op->next) >
+	    (end - op->next) / 2)
+		ahead_start(&op->log->ahead, op->segment, op->next, end);
 }
 
 static void read_answer(struct read_op *op, enum err err)
@@ -107,6 +123,8 @@ static void read_answer(struct read_op *op, enum err err)
 	req->stable_end = partition_stable_end(p);
 	req->log_start = p->log_start;
 	req->internal_[READ_OP] = 0;
+	if (err == ERR_OK)
+		read_on(op);
 	read_let_go(op);
 	read_later(op->log, req);
 	op->log->reads_active--;
@@ -126,6 +144,15 @@ static void buffer_give(struct log_read *req)
 	req->buffer_len = 0;
 }
 
+static void block_take(struct read_op *op, struct tail_block *b)
+{
+	struct log_read *req = op->req;
+	buffer_give(req);
+	req->internal_[READ_BLOCK] = (uintptr_t)b;
+	req->internal_[READ_LOG] = (uintptr_t)op->log;
+	req->buffer = b->buf;
+}
+
 /*
  * Large buffers come from the tail cache's spare blocks: they are aligned, and fresh memory costs a
  * page fault per 4 KiB each time.
@@ -141,9 +168,7 @@ static bool buffer_take(struct read_op *op, size_t len)
 	struct tail_block *b = tail_take(&op->log->tail, len);
 	if (!b)
 		return false;
-	req->internal_[READ_BLOCK] = (uintptr_t)b;
-	req->internal_[READ_LOG] = (uintptr_t)op->log;
-	req->buffer = b->buf;
+	block_take(op, b);
 	return true;
 }
 
@@ -315,8 +340,10 @@ static enum err read_parse(struct read_op *op)
 		}
 		at += len;
 	}
-	if (req->batch_count > 0) /* holes behind the last batch are the next read's */
-		cursor_put(op, op->pos + (uint32_t)taken);
+	if (req->batch_count > 0) { /* holes behind the last batch are the next read's */
+		op->next = op->pos + (uint32_t)taken;
+		cursor_put(op, op->next);
+	}
 	metric_add(METRIC_FETCH_BYTES, req->bytes_total);
 	return req->batch_count > 0 ? ERR_OK : read_nothing(op, at, pad);
 }
@@ -384,6 +411,36 @@ static bool read_cached(struct read_op *op)
 	op->want = len;
 	req->io.err = ERR_OK;
 	req->io.result = (int64_t)len;
+	read_done(&req->io);
+	return true;
+}
+
+static void ahead_woken(struct ahead_wait *wait)
+{
+	struct read_op *op = CONTAINER_OF(wait, struct read_op, ahead);
+	if (!read_submit(op))
+		read_answer(op, ERR_NOMEM);
+}
+
+/* Takes what was read ahead for this one, now or when it comes. */
+static bool read_ahead(struct read_op *op)
+{
+	struct log_read *req = op->req;
+	struct ahead_bytes have;
+	op->ahead.woken = ahead_woken;
+	if (!ahead_take(&op->log->ahead, op->segment, op->pos, &op->ahead, &have))
+		return false;
+	if (!have.block)
+		return true;
+	if (op->direct_pinned)
+		descriptor_unpin(&op->segment->direct); /* what was read ahead brings its own */
+	op->direct_pinned = op->follows = true;
+	block_take(op, have.block);
+	op->skip = op->pos - have.pos;
+	if (op->want > have.len - op->skip)
+		op->want = have.len - op->skip;
+	req->io.err = ERR_OK;
+	req->io.result = (int64_t)have.len;
 	read_done(&req->io);
 	return true;
 }
@@ -462,7 +519,7 @@ static bool direct_open(struct read_op *op)
 /* False when there is no memory. */
 static bool read_submit(struct read_op *op)
 {
-	if (read_cached(op))
+	if (read_cached(op) || read_ahead(op))
 		return true;
 	if (direct_wanted(op)) {
 		if (!op->direct_pinned && direct_open(op))
@@ -485,7 +542,7 @@ static void read_sized(struct read_op *op)
 		want = op->entry_len;
 	if (want > op->end - op->pos)
 		want = op->end - op->pos;
-	op->want = want;
+	op->want = op->asked = want;
 	if (!read_submit(op))
 		read_answer(op, ERR_NOMEM);
 }
@@ -546,12 +603,14 @@ static bool cursor_find(struct read_op *op)
 	const struct segment *s = op->segment;
 	if (op->from == s->base_offset) {
 		op->pos = SEGMENT_HEADER_BYTES;
+		op->in_turn = true;
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(p->cursors) / sizeof(p->cursors[0]); i++) {
 		if (p->cursors[i].segment == s && p->cursors[i].offset == op->from) {
 			op->pos = p->cursors[i].pos;
 			op->follows = p->cursors[i].direct;
+			op->in_turn = true;
 			return true;
 		}
 	}
