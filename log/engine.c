@@ -200,8 +200,10 @@ static enum err stop_clean(struct log *log)
 {
 	struct log_partition *p;
 	size_t cursor = 0;
-	while ((p = map_next(&log->partitions, &cursor)))
+	while ((p = map_next(&log->partitions, &cursor))) {
 		partition_snap(p);
+		damage_stop(p);
+	}
 	TRY(rounds_write_clean(&log->rounds));
 	return checkpoint_finish(&log->checkpointer, true);
 }

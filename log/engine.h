@@ -43,6 +43,7 @@ struct log {
 	bool failed;         /* a flush failed: nothing is acknowledged any more */
 	bool closing;
 	uint32_t damaged_partitions;
+	uint32_t unread_partitions;
 
 	struct map partitions;     /* struct partition_key -> struct log_partition; adopted or still
 	                              only found */
@@ -79,7 +80,7 @@ struct log {
 	struct mail ids;
 	bool ids_posted;
 	bool stopped;
-	unsigned drops;       /* unlinking jobs, queued or on the pool */
+	unsigned drops;       /* jobs that unlink or write files by name, queued or on the pool */
 	struct list dropping; /* struct segment_drop */
 	bool drop_busy;
 	struct log_read *reads_first, *reads_last; /* to be answered */

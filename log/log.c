@@ -61,6 +61,7 @@ void log_status(const struct log *log, struct log_status *ret_status)
 	    .failed = log->failed,
 	    .no_space = log->rounds.no_space,
 	    .damaged_partitions = log->damaged_partitions,
+	    .unread_partitions = log->unread_partitions,
 	};
 }
 

@@ -81,6 +81,8 @@ struct log_status {
 	                  non-zero */
 	bool no_space; /* appends are refused with ERR_NOSPACE until there is room again */
 	uint32_t damaged_partitions;
+	uint32_t unread_partitions; /* the disk has failed a read of them, and the scrubber has not
+	                               read them since */
 };
 void log_status(const struct log *log, struct log_status *ret_status);
 /* Called on the loop each time D (and with it S_stable) has moved. At most LOG_WATCHERS_MAX. */
@@ -111,6 +113,7 @@ struct log_topic_config {
 	int64_t min_compaction_lag_ms, max_compaction_lag_ms;
 	double min_cleanable_ratio;
 	int64_t flush_ms, flush_messages;
+	bool damaged_writable; /* appends to a damaged partition are taken */
 };
 
 struct log_topic {
@@ -215,7 +218,8 @@ struct log_partition_status {
 	int64_t max_timestamp_offset; /* of the first record with it, batch granularity */
 	uint64_t size_bytes;
 	uint32_t segment_count;
-	bool damaged; /* produce is refused, good ranges are served */
+	bool damaged; /* produce is refused unless the topic has damaged_writable, good ranges are
+	                 served */
 };
 void log_partition_status(const struct log_partition *p, struct log_partition_status *ret_status);
 /* Segments for `topic describe --segments`; false past the end. */

@@ -6,6 +6,7 @@
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
+#include "log/scrub.h"
 #include <stdio.h>
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -32,6 +33,7 @@ static void partition_free(struct log_partition *p)
 	refusals_release(&p->refusals);
 	segment_order_release(&p->order);
 	txns_release(&p->txns);
+	damage_release(&p->damage);
 	if (p->replay)
 		writer_release(&p->replay->buf);
 	mem_free(p->replay);
@@ -180,6 +182,7 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 		partition_latest(p);
 	if (txns_oldest(&p->txns))
 		list_push_back(&log->txn_partitions, &p->txn_node);
+	damage_save(p); /* what recovery found */
 	*ret_partition = p;
 	return ERR_OK;
 }
@@ -230,6 +233,23 @@ void partition_roll_soon(struct log_partition *p)
 	p->roll_soon = true;
 }
 
+void partition_unread(struct log_partition *p, const struct segment *s, uint32_t pos, enum err why)
+{
+	metric_add(METRIC_READ_ERRORS, 1);
+	diag(DIAG_ERROR, "read", "partition=%s segment=%lld pos=%u error=%s", p->dir,
+	    (long long)s->base_offset, pos, err_name(why));
+	p->unread_pass = scrub_pass(p->log->scrub);
+	p->log->unread_partitions += !p->unread;
+	p->unread = true;
+}
+
+void partition_read_again(struct log_partition *p)
+{
+	ASSERT(p->log->unread_partitions >= p->unread);
+	p->log->unread_partitions -= p->unread;
+	p->unread = false;
+}
+
 void partition_damaged(
     struct log_partition *p, const struct segment *s, uint32_t pos, const char *what)
 {
@@ -238,6 +258,7 @@ void partition_damaged(
 	metric_add(METRIC_DAMAGED_FRAMES, 1);
 	diag(DIAG_ERROR, "damaged", "partition=%s segment=%lld pos=%u what=\"%s\"", p->dir,
 	    (long long)s->base_offset, pos, what);
+	damage_note(p, s->base_offset, pos);
 	if (p->damaged)
 		return;
 	p->damaged = true;

@@ -15,6 +15,7 @@
  * segments are contiguous in base offset; `next` (where the collecting round appends) runs ahead of
  * the active segment's `size`.
  */
+#include "log/damage.h"
 #include "log/producer.h"
 #include "log/segment.h"
 
@@ -62,6 +63,9 @@ struct log_partition {
 	bool roll_soon;
 	bool indexes_checked; /* none of its segments' indexes is unchecked: index_check.h */
 	bool damaged;
+	struct damage damage; /* where */
+	bool unread; /* the disk has failed a read of it, and the scrubber not read it since */
+	uint32_t unread_pass; /* of the scrubber, then */
 	uint32_t leader_epoch;
 	int64_t log_start, durable_end, visible_end, log_end;
 	int64_t max_timestamp_ms, max_timestamp_offset;
@@ -183,6 +187,11 @@ static inline bool partition_aborted_known(const struct log_partition *p)
 {
 	return p->producers.loaded || !p->txns.used;
 }
+/* Damaged, and its topic does not want records all the same. Of an open one. */
+static inline bool partition_blocked(const struct log_partition *p)
+{
+	return p->damaged && !p->topic->config.damaged_writable;
+}
 /* Exclusive end of what a reader of committed data may see. */
 static inline int64_t partition_stable_end(const struct log_partition *p)
 {
@@ -235,6 +244,12 @@ struct segment *partition_segment_of_time(struct log_partition *p, int64_t times
 MUST_USE enum err partition_path(const struct log_partition *p, const char *name, char *buf);
 /* Ends have moved: waiters fire. */
 void partition_wake(struct log_partition *p);
-/* A bad frame was met: events, metric; produce is refused from now on. */
+/* The disk has failed a read: that range fails, the rest is served. Metric; health is red until the
+ * scrubber has read all of the partition. */
+void partition_unread(struct log_partition *p, const struct segment *s, uint32_t pos, enum err why);
+/* A pass of the scrubber that began behind the last failure has read it. */
+void partition_read_again(struct log_partition *p);
+/* A bad frame was met: events, metric; produce is refused from now on, also after a restart unless
+ * it verifies then (damage.h). */
 void partition_damaged(
     struct log_partition *p, const struct segment *s, uint32_t pos, const char *what);

@@ -385,6 +385,7 @@ void partition_delete(struct log *log, struct partition_delete_req *req)
 	}
 	if (p->damaged)
 		log->damaged_partitions--;
+	partition_read_again(p);
 	p->topic = NULL;
 	p->deleting = req;
 	partition_wake(p);

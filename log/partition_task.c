@@ -261,7 +261,7 @@ void partition_roll(struct log_partition *p)
 {
 	const struct segment *active = partition_active(p);
 	loop_assert_owner(p->log->loop);
-	if (p->state != PARTITION_OPEN || !p->topic || p->damaged || p->tasks != 0 ||
+	if (p->state != PARTITION_OPEN || !p->topic || partition_blocked(p) || p->tasks != 0 ||
 	    p->queued > 0 || p->frames_pending > 0 || p->log->closing || !active ||
 	    active->size == SEGMENT_HEADER_BYTES)
 		return;

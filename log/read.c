@@ -369,9 +369,7 @@ static void read_done(struct io_req *io)
 		return;
 	}
 	if (io->err != ERR_OK) {
-		diag(DIAG_ERROR, "read", "partition=%s segment=%lld pos=%u error=%s",
-		    req->partition->dir, (long long)op->segment->base_offset, op->pos,
-		    err_name(io->err));
+		partition_unread(req->partition, op->segment, op->pos, io->err);
 		read_answer(op, io->err);
 		return;
 	}

@@ -469,8 +469,8 @@ static enum err drop_all_unborn(struct recovery *r, struct log_partition *p)
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		/* all that was there when it was made is durable: the log ends here, and what is
 		 * between went below the log start. Not so where an earlier life lost the end. */
-		bool born = s->first_sequence <= r->sequence + 1 &&
-		            !is_burnt(r, s->first_sequence - 1);
+		bool born =
+		    s->first_sequence <= r->sequence + 1 && !is_burnt(r, s->first_sequence - 1);
 		if (!kept && (s->base_offset == end->end_offset || born))
 			kept = s;
 		else
@@ -603,6 +603,7 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 			p->verdict = ERR_LOST_SUFFIX;
 		p->lost_suffix = true;
 	}
+	TRY(damage_check(r, p));
 	TRY(read_first_append(r, active));
 	TRY(find_max_timestamp(r, p));
 	TRY(recovery_transactions(r, p, transactions_from(r, p, row)));

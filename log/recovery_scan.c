@@ -132,6 +132,8 @@ static enum err scan_directory(struct recovery *r, const char *dir, const struct
 			last = i;
 	for (size_t i = 0; i < names->count; i++)
 		TRY(scan_file(r, dir, names->name[i], i == last, &p));
+	for (size_t i = 0; i < names->count && p; i++)
+		p->damage.found |= strcmp(names->name[i], DAMAGE_FILE) == 0;
 	return ERR_OK;
 }
 

@@ -41,7 +41,7 @@ static enum err req_check(struct log_append *req)
 		return err_note(ERR_CORRUPT_MESSAGE, "not exactly one record batch");
 	/* the end of a transaction is taken all the same, or its readers would wait for ever */
 	bool marker = req->internal && (h.attributes & BATCH_ATTR_CONTROL);
-	if (p->state == PARTITION_OPEN && p->damaged && !marker)
+	if (p->state == PARTITION_OPEN && partition_blocked(p) && !marker)
 		return err_note(ERR_DAMAGED, "partition %s is damaged: run kappa fsck", p->dir);
 	bool direct = round_is_direct(req);
 	size_t len = FRAME_HEADER_BYTES + req->batch_len;

@@ -198,8 +198,19 @@ static void submit(struct scrub *c, void (*run)(struct pool_job *), void (*done)
 	wait_for(c, S_NS);
 }
 
+/* Where a read has failed before this pass began, the disk reads now; or it is DAMAGED since. */
+static void read_again(const struct scrub *c)
+{
+	struct log_partition *p;
+	size_t cursor = 0;
+	while (c->log->unread_partitions > 0 && (p = map_next(&c->log->partitions, &cursor)))
+		if (p->unread && p->unread_pass < c->pass)
+			partition_read_again(p);
+}
+
 static void pass_ended(struct scrub *c)
 {
+	read_again(c);
 	c->finished_ns = loop_realtime_ns(c->log->loop);
 	tell_age(c);
 	diag(DIAG_INFO, "scrubbed", "bytes=%llu errors=%llu seconds=%lld",
@@ -288,6 +299,11 @@ void scrub_stop(struct scrub *scrub)
 	loop_timer_cancel(scrub->log->loop, &scrub->timer);
 	if (!scrub->busy)
 		let_go(scrub);
+}
+
+uint32_t scrub_pass(const struct scrub *scrub)
+{
+	return scrub ? scrub->pass : 0;
 }
 
 bool scrub_busy(const struct scrub *scrub)

@@ -20,6 +20,8 @@ struct scrub;
 MUST_USE enum err scrub_start(struct log *log, struct scrub **ret_scrub);
 /* No further piece. The one under way ends by itself: scrub_busy until then. NULL is allowed. */
 void scrub_stop(struct scrub *scrub);
+/* The number of the pass that is under way, or the next; 0 without a scrubber. */
+uint32_t scrub_pass(const struct scrub *scrub);
 bool scrub_busy(const struct scrub *scrub);
 void scrub_free(struct scrub *scrub);
 

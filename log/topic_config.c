@@ -342,6 +342,7 @@ struct log_topic_config topic_settings_decode(
 	    .min_cleanable_ratio = strtod(TEXT_OF(MIN_CLEANABLE), NULL),
 	    .flush_ms = number_of(TEXT_OF(FLUSH_MS)),
 	    .flush_messages = number_of(TEXT_OF(FLUSH_MESSAGES)),
+	    .damaged_writable = str_equal(str_of(TEXT_OF(DAMAGED_WRITABLE)), STR("true")),
 	};
 #undef TEXT_OF
 }

@@ -11,6 +11,7 @@ static void on_beat(struct loop_timer *timer)
 	log_status(b->log, &status);
 	shared_store(&b->health.failed, status.failed);
 	shared_store(&b->health.damaged, status.damaged_partitions);
+	shared_store(&b->health.unread, status.unread_partitions);
 	shared_store(&b->health.beat_ns, (uint64_t)loop_now_ns(b->loop));
 	loop_timer_set(b->loop, timer, loop_now_ns(b->loop) + BEAT_S * S_NS);
 }
@@ -35,6 +36,7 @@ static enum err health(void *ctx)
 	int64_t silent_ns =
 	    io_clock_ns(b->io, IO_CLOCK_MONOTONIC) - (int64_t)shared_load(&b->health.beat_ns);
 	uint64_t damaged = shared_load(&b->health.damaged);
+	uint64_t unread = shared_load(&b->health.unread);
 	if (shared_load(&b->health.failed))
 		return err_note(ERR_IO, "the log has failed: nothing is acknowledged any more");
 	if (silent_ns > BEAT_MISSED_S * S_NS)
@@ -43,6 +45,9 @@ static enum err health(void *ctx)
 	if (damaged > 0)
 		return err_note(
 		    ERR_DAMAGED, "%llu partitions are damaged", (unsigned long long)damaged);
+	if (unread > 0)
+		return err_note(ERR_IO, "the disk has failed reads of %llu partitions",
+		    (unsigned long long)unread);
 	return ERR_OK;
 }
 

@@ -232,7 +232,7 @@ struct broker {
 	struct security *security;
 	struct broker_health {
 		struct loop_timer beat;
-		struct shared_u64 beat_ns, failed, damaged;
+		struct shared_u64 beat_ns, failed, damaged, unread;
 	} health;                      /* what the HTTP door says of the loop */
 	struct broker_options options; /* with defaults filled in; strings are copies */
 	struct listener listeners[BROKER_LISTENERS_MAX + 2];
