@@ -6,7 +6,7 @@
 static enum err open_log(struct world *w)
 {
 	struct log_options o = {.data_dir = "/data",
-	    .journal_bytes = JOURNAL_BYTES_MIN,
+	    .journal_bytes = w->plan.journal_bytes,
 	    .checkpoint_bytes = chance(w, 50) ? 0 : 16 * KIB << below(w, 8),
 	    .checkpoint_ns = chance(w, 30) ? 0 : (int64_t)(5 + below(w, 500)) * MS_NS,
 	    .append_queue_bytes = w->plan.small_queue ? 16 * MIB : 0,

@@ -108,6 +108,7 @@ static void draw_for_mutant(struct world_plan *p)
 	case MUTANT_FSCK_BLIND:
 		p->rots = 6;
 		p->lazy = p->keyed = p->expires = 0;
+		p->record_bytes_max = 600; /* for a short journal */
 		break;
 	case MUTANT_CONFIG_LOST:
 		p->alters = 10;
@@ -140,6 +141,10 @@ static void draw_topics(struct world *w)
 	draw_for_mutant(p);
 	p->keeper = p->keyed || p->expires || p->rots || p->codec[0] || p->codec[1] ||
 	            p->codec[2] || chance(w, 10);
+	/* what the journal has is repaired out of it, and a seed does not fill a long one */
+	p->journal_bytes = JOURNAL_BYTES_MIN;
+	if (p->rots > 0 && p->record_bytes_max <= 600 && (mutant_used() || chance(w, 70)))
+		p->journal_bytes = 256 * KIB << below(w, 3);
 	if (p->keeper && p->segment_bytes > 64 * KIB)
 		p->segment_bytes = 4 * KIB << below(w, 5);
 }
@@ -399,7 +404,6 @@ static void live(struct world *w)
 /* The last life: what was begun comes to its end, and everything is looked at. */
 static void live_to_the_end(struct world *w)
 {
-	keeper_finish(w); /* before anybody else reads what is bad */
 	int64_t end = world_now_ns(w) + FINISH_S * S_NS;
 	start_actors(w);
 	while (!idle(w, admin_is_done, producer_is_done, transactor_is_done, fetcher_is_done,
@@ -476,6 +480,8 @@ static void run_life(struct world *w)
 	if (e == ERR_OK) {
 		w->served = true;
 		audit_losses(w);
+		if (w->last_life)
+			keeper_finish(w); /* before anybody else reads what is bad */
 		if (!dead && !w->faulty) {
 			audit_log(w);
 			if (w->views)

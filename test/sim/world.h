@@ -63,7 +63,7 @@ struct world_plan {
 	unsigned faults;     /* percent of lives with an I/O fault */
 	uint64_t capacity_bytes;
 	bool clock_jumps, small_queue;
-	uint64_t segment_bytes;
+	uint64_t segment_bytes, journal_bytes;
 	uint32_t record_bytes_max;
 	int records_max; /* per batch */
 	int64_t pace_ns; /* between an actor's steps */
