@@ -50,7 +50,7 @@ static inline int batch_codec(const struct batch_header *h)
  * magic). Does not check the CRC.
  */
 MUST_USE enum err batch_header_read(struct bytes b, struct batch_header *ret_header);
-uint32_t crc32c(struct bytes b); /* Castagnoli; SSE4.2 where there is, else tables */
+uint32_t crc32c(struct bytes b); /* Castagnoli; the best way this processor has */
 /* Continues a CRC: crc32c(a || b) = crc32c_extend(crc32c(a), b). */
 uint32_t crc32c_extend(uint32_t crc, struct bytes b);
 /*
@@ -59,11 +59,10 @@ uint32_t crc32c_extend(uint32_t crc, struct bytes b);
  * stays wrong.
  */
 uint32_t crc32c_mend(uint32_t crc, struct bytes change, size_t after);
-/*
- * Tests: on = the portable tables, off = the best this processor has. Before any other thread uses
- * a CRC.
- */
-void crc32c_use_tables(bool on);
+/* Tests: how CRCs are computed, at most; the way it is then, for this processor may not have that
+ * one. Before any other thread uses a CRC. */
+enum crc32c_way { CRC32C_TABLES, CRC32C_LANES /* SSE4.2 */, CRC32C_FOLD /* VPCLMULQDQ, AVX-512 */ };
+enum crc32c_way crc32c_use(enum crc32c_way most);
 
 /* What a batch's first BATCH_HEADER_BYTES say; nothing is checked. */
 struct batch_header batch_peek(const uint8_t *header);

@@ -7,17 +7,34 @@
  * so three lanes run beside each other over adjacent blocks and are joined: a CRC is linear, and
  * passing n zero bytes multiplies it by x^(8n) modulo the polynomial; for the two block lengths
  * that product is a table lookup. Elsewhere, and for what is left, eight bytes at a time by tables.
+ *
+ * Where there are carry-less products of 512 bits, long input is folded first: sixteen pieces of
+ * 128 bits stand for all bytes so far, and passing FOLD bytes multiplies each by x^(8 * FOLD), its
+ * halves by x^(8 * FOLD + 63) and x^(8 * FOLD - 1) modulo the polynomial (a product of reflected
+ * halves is one bit short, hence one power less). What is left at the end are FOLD bytes with the
+ * same CRC.
+ *
  * Tables are built before main, so no thread sees half of one.
  */
 #include "log/batch.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define POLYNOMIAL UINT32_C(0x82F63B78)
-enum { LANE_LONG = 4096, LANE_SHORT = 256, POWERS = 32 + 3 };
+enum {
+	LANE_LONG = 4096,
+	LANE_SHORT = 256,
+	POWERS = 32 + 3,
+	FOLD = 256,     /* four registers of 64 bytes */
+	FOLD_MIN = 1024 /* shorter input is not worth it */
+};
 
 static uint32_t byte_table[8][256];  /* [k][b]: byte b followed by k zero bytes */
 static uint32_t long_table[4][256];  /* the product of x^(8 * LANE_LONG) and b << 8k */
 static uint32_t short_table[4][256]; /* ... LANE_SHORT */
 static uint32_t powers[POWERS];      /* x^(2^k) */
+static uint64_t fold_by[2];          /* of the earlier and the later half of 128 bits */
 static uint32_t (*extend_raw)(uint32_t crc, const uint8_t *p, size_t len);
 
 /* a * b modulo the polynomial; bit 31 is x^0. */
@@ -32,15 +49,21 @@ static uint32_t multiply(uint32_t a, uint32_t b)
 	return product;
 }
 
-/* x^(8 * len) */
+/* x^n */
+static uint32_t power(uint64_t n)
+{
+	uint32_t p = UINT32_C(1) << 31;
+	ASSERT(n >> POWERS == 0);
+	for (unsigned k = 0; n != 0; k++, n >>= 1)
+		if (n & 1)
+			p = multiply(powers[k], p);
+	return p;
+}
+
 static uint32_t zeros_power(uint64_t len)
 {
 	ASSERT(len <= UINT32_MAX);
-	uint32_t p = UINT32_C(1) << 31;
-	for (unsigned k = 3; len != 0; k++, len >>= 1)
-		if (len & 1)
-			p = multiply(powers[k], p);
-	return p;
+	return power(8 * len);
 }
 
 static inline uint32_t lookup(uint32_t table[4][256], uint32_t crc)
@@ -100,14 +123,46 @@ __attribute__((target("sse4.2"))) static uint32_t extend_sse42(
 		crc = __builtin_ia32_crc32qi(crc, *p);
 	return crc;
 }
+
+#define FOLD_TARGET __attribute__((target("avx512f,vpclmulqdq")))
+
+FOLD_TARGET static inline __m512i fold(__m512i x, __m512i by, const uint8_t *next)
+{
+	__m512i early = _mm512_clmulepi64_epi128(x, by, 0x00),
+	        late = _mm512_clmulepi64_epi128(x, by, 0x11);
+	return _mm512_ternarylogic_epi64(early, late, _mm512_loadu_si512(next), 0x96); /* xor */
+}
+
+FOLD_TARGET static uint32_t extend_fold(uint32_t crc, const uint8_t *p, size_t len)
+{
+	if (len < FOLD_MIN)
+		return extend_sse42(crc, p, len);
+	const __m512i by =
+	    _mm512_broadcast_i32x4(_mm_set_epi64x((long long)fold_by[1], (long long)fold_by[0]));
+	__m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64),
+	        c = _mm512_loadu_si512(p + 128), d = _mm512_loadu_si512(p + 192);
+	a = _mm512_xor_si512(a, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)crc)));
+	for (p += FOLD, len -= FOLD; len >= FOLD; p += FOLD, len -= FOLD) {
+		a = fold(a, by, p);
+		b = fold(b, by, p + 64);
+		c = fold(c, by, p + 128);
+		d = fold(d, by, p + 192);
+	}
+	uint8_t left[FOLD];
+	_mm512_storeu_si512(left, a);
+	_mm512_storeu_si512(left + 64, b);
+	_mm512_storeu_si512(left + 128, c);
+	_mm512_storeu_si512(left + 192, d);
+	return extend_sse42(extend_sse42(0, left, FOLD), p, len);
+}
 #endif
 
 static void build_lane_table(uint32_t table[4][256], size_t lane)
 {
-	uint32_t power = zeros_power(lane);
+	uint32_t by = zeros_power(lane);
 	for (unsigned k = 0; k < 4; k++)
 		for (uint32_t b = 0; b < 256; b++)
-			table[k][b] = multiply(power, b << (8 * k));
+			table[k][b] = multiply(by, b << (8 * k));
 }
 
 __attribute__((constructor)) static void crc32c_init(void)
@@ -128,19 +183,30 @@ __attribute__((constructor)) static void crc32c_init(void)
 		}
 	build_lane_table(long_table, LANE_LONG);
 	build_lane_table(short_table, LANE_SHORT);
-	crc32c_use_tables(false);
+	fold_by[0] = (uint64_t)power(8 * FOLD + 63) << 32;
+	fold_by[1] = (uint64_t)power(8 * FOLD - 1) << 32;
+	(void)crc32c_use(CRC32C_FOLD);
 }
 
-void crc32c_use_tables(bool on)
+enum crc32c_way crc32c_use(enum crc32c_way most)
 {
+	enum crc32c_way way = CRC32C_TABLES;
 	extend_raw = extend_tables;
 #if defined(__x86_64__)
 	__builtin_cpu_init();
-	if (!on && __builtin_cpu_supports("sse4.2"))
+	if (most >= CRC32C_LANES && __builtin_cpu_supports("sse4.2")) {
+		way = CRC32C_LANES;
 		extend_raw = extend_sse42;
+		if (most >= CRC32C_FOLD && __builtin_cpu_supports("avx512f") &&
+		    __builtin_cpu_supports("vpclmulqdq")) {
+			way = CRC32C_FOLD;
+			extend_raw = extend_fold;
+		}
+	}
 #else
-	(void)on;
+	(void)most;
 #endif
+	return way;
 }
 
 uint32_t crc32c_extend(uint32_t crc, struct bytes b)
