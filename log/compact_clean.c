@@ -124,25 +124,43 @@ static int64_t new_horizon_ms(const struct compact_job *j)
 	                                                   : INT64_MAX;
 }
 
-/* The producer of the batch, unless it has been silent so long that it is forgotten. */
-static const struct compact_producer *active_producer(
-    const struct compact_job *j, const struct batch_header *h)
+/* Is this the producer's epoch, and has it not been silent so long that it is forgotten? */
+static bool is_active(
+    const struct compact_job *j, const struct compact_producer *p, const struct batch_header *h)
 {
-	const struct compact_producer *p =
-	    h->producer_id < 0 ? NULL : compact_producer(j, h->producer_id);
-	return p && p->epoch == h->producer_epoch && j->now_ns - p->last_ns < PRODUCER_EXPIRY_NS
-	           ? p
-	           : NULL;
+	return p->epoch == h->producer_epoch && j->now_ns - p->last_ns < PRODUCER_EXPIRY_NS;
+}
+
+/* Nothing is known of the producer but that it is not forgotten, if it has sent nothing since. */
+static bool is_unknown(
+    const struct compact_job *j, const struct compact_producer *p, const struct frame *f)
+{
+	return j->forgotten && !p && j->now_ns - f->append_time_ns < PRODUCER_EXPIRY_NS;
 }
 
 static bool carries_sequence(
-    const struct compact_job *j, const struct batch_header *h, uint64_t sequence)
+    const struct compact_job *j, const struct batch_header *h, const struct frame *f)
 {
-	const struct compact_producer *p = active_producer(j, h);
-	for (unsigned i = 0; p && i < p->count; i++)
-		if (p->kept[i] == sequence)
+	const struct compact_producer *p =
+	    h->producer_id < 0 ? NULL : compact_producer(j, h->producer_id);
+	if (h->producer_id < 0 || is_unknown(j, p, f))
+		return h->producer_id >= 0;
+	if (!p || !is_active(j, p, h))
+		return false;
+	for (unsigned i = 0; i < p->count; i++)
+		if (p->kept[i] == f->sequence)
 			return true;
-	return false;
+	return p->partial && p->count < PRODUCER_BATCHES_KEPT &&
+	       (p->count == 0 || f->sequence < p->kept[0]) &&
+	       j->now_ns - f->append_time_ns < PRODUCER_EXPIRY_NS;
+}
+
+/* Does the marker tell the epoch of its producer? */
+static bool carries_epoch(
+    const struct compact_job *j, const struct batch_header *h, const struct frame *f)
+{
+	const struct compact_producer *p = compact_producer(j, h->producer_id);
+	return is_unknown(j, p, f) || (p && is_active(j, p, h) && p->last_control == f->sequence);
 }
 
 static enum err leave_out(struct compact_job *j, const struct frame *f)
@@ -186,14 +204,13 @@ static enum err leave_out_marker(struct compact_job *j, const struct frame *f, s
 static enum err clean_marker(
     struct compact_job *j, const struct frame *f, struct bytes batch, const struct batch_header *h)
 {
-	struct compact_producer *p = compact_producer(j, h->producer_id);
-	bool seen = p && p->txn_seen;
-	bool epoch = p && active_producer(j, h) && p->last_control == f->sequence;
+	struct compact_open *o;
 	enum batch_outcome outcome = BATCH_SAME;
 	struct batch_counts counts = {0};
-	if (p)
-		p->txn_seen = false;
-	if (h->producer_id < 0 || seen || epoch)
+	TRY(compact_open(j, h->producer_id, false, &o));
+	bool seen = o && o->seen;
+	compact_open_end(j, h->producer_id);
+	if (h->producer_id < 0 || seen || carries_epoch(j, h, f))
 		return put(j, f, batch, BATCH_SAME);
 	if (horizon_passed(j, h))
 		return leave_out_marker(j, f, batch);
@@ -206,20 +223,20 @@ static enum err clean_marker(
 static enum err clean_records(
     struct compact_job *j, const struct frame *f, struct bytes batch, const struct batch_header *h)
 {
-	struct keeping k = {.job = j, .aborted = compact_aborted(j, h)};
+	struct keeping k = {.job = j, .tombstones = !horizon_passed(j, h)};
 	enum batch_outcome outcome;
-	k.tombstones = !horizon_passed(j, h);
+	TRY(compact_aborted(j, h, &k.aborted));
 	if (h->attributes & BATCH_ATTR_TRANSACTIONAL) {
-		struct compact_producer *p = compact_producer(j, h->producer_id);
-		if (p)
-			p->txn_seen = true;
+		struct compact_open *o;
+		TRY(compact_open(j, h->producer_id, true, &o));
+		o->seen = true;
 	}
 	const struct batch_change change = {
 	    .keep = keeps, .ctx = &k, .codec = j->codec, .horizon_ms = new_horizon_ms(j)};
 	TRY(batch_rewrite(&j->rewriter, batch, &change, &outcome, &j->stats.records));
 	if (outcome != BATCH_EMPTY)
 		return put(j, f, batch, outcome);
-	if (!carries_sequence(j, h, f->sequence))
+	if (!carries_sequence(j, h, f))
 		return leave_out(j, f);
 	TRY(batch_empty(&j->rewriter, batch));
 	return put(j, f, batch, BATCH_CHANGED);

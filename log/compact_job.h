@@ -39,17 +39,32 @@ struct compact_input {
 	bool swapped; /* a new generation stands for it */
 };
 
-enum { COMPACT_PRODUCERS_MAX = PRODUCERS_MAX, COMPACT_ABORTED_MAX = 1 << 20 };
+enum {
+	COMPACT_OPEN_MAX = PRODUCERS_MAX, /* transactions at once */
+	COMPACT_ABORTED_MAX = 1 << 20
+};
+/*
+ * What duplicates of a producer are known by. At most options.compact_producers: the one that has
+ * been silent for longest makes room, and of those that are not held (any more) nothing goes that
+ * may be needed: their batches and markers stay, emptied, for as long as a producer is remembered.
+ */
 struct compact_producer {
-	int64_t id; /* first: the map's key */
+	int64_t id;            /* first: the map's key */
+	struct list_node node; /* compact_job.silent */
 	int64_t last_ns;
 	int16_t epoch;
 	uint8_t count;
 	uint64_t kept[PRODUCER_BATCHES_KEPT]; /* sequences of its last batches, oldest first */
 	uint64_t last_control;
-	int64_t txn_first;     /* SURVEY: where its open transaction begins, -1 = none is open */
-	int64_t aborted_until; /* MAP, CLEAN: its batches below are of an aborted transaction */
-	bool txn_seen;         /* CLEAN: a batch of the transaction that the next marker ends */
+	bool partial; /* it may have been held before: of its batches before these nothing is known
+	               */
+};
+/* A transaction that is open at the place where the phase is. */
+struct compact_open {
+	int64_t id;            /* first: the map's key */
+	int64_t first;         /* SURVEY: its first batch */
+	int64_t aborted_until; /* MAP, CLEAN: its batches below are of an aborted transaction; 0 */
+	bool seen;             /* CLEAN: a batch of it was met */
 };
 struct compact_aborted {
 	int64_t producer_id, first, until; /* offsets: first batch, marker */
@@ -87,6 +102,10 @@ struct compact_job {
 
 	enum compact_phase phase;
 	struct map producers; /* struct compact_producer */
+	struct list silent;   /* the same, longest first */
+	size_t producers_max;
+	bool forgotten;  /* there are more than were held */
+	struct map open; /* struct compact_open */
 	struct compact_aborted *aborted;
 	size_t aborted_count, aborted_capacity, aborted_at;
 	struct compact_map keys;
@@ -120,8 +139,15 @@ MUST_USE enum err compact_next(
     struct compact_job *j, size_t end, struct frame *ret_frame, struct bytes *ret_batch);
 void compact_rewind(struct compact_job *j, size_t input);
 struct compact_producer *compact_producer(const struct compact_job *j, int64_t id);
-/* Is this transactional batch of a transaction that was aborted? In ascending order of offsets. */
-bool compact_aborted(struct compact_job *j, const struct batch_header *h);
+/* The open transaction of a producer; with `make` begun if there is none. ERR_LIMIT, ERR_NOMEM. */
+MUST_USE enum err compact_open(
+    struct compact_job *j, int64_t id, bool make, struct compact_open **ret);
+/* A marker ends it. */
+void compact_open_end(struct compact_job *j, int64_t id);
+/* Is this transactional batch of a transaction that was aborted? In ascending order of offsets.
+ * ERR_LIMIT, ERR_NOMEM. */
+MUST_USE enum err compact_aborted(
+    struct compact_job *j, const struct batch_header *h, bool *ret_aborted);
 /* Before a new pass over compact_aborted. */
 void compact_aborted_rewind(struct compact_job *j);
 

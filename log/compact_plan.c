@@ -151,10 +151,13 @@ enum err compact_job_new(
 	    .io = log->io,
 	    .now_ns = now_ns,
 	    .map_bytes = log->options.compact_map_bytes,
+	    .producers_max = log->options.compact_producers,
 	    .epoch = log->epoch,
 	    .fd = -1};
 	j->stats.started_ns = loop_now_ns(log->loop);
 	map_init(&j->producers);
+	map_init(&j->open);
+	list_init(&j->silent);
 	batch_rewriter_init(&j->rewriter);
 	segment_walk_init(&j->walk, j->io, -1, (struct frame_seed){0}, 0);
 	partition_ref(p);
@@ -187,6 +190,8 @@ void compact_job_free(struct compact_job *j)
 	while ((producer = map_next(&j->producers, &cursor)))
 		mem_free(producer);
 	map_release(&j->producers);
+	compact_aborted_rewind(j);
+	map_release(&j->open);
 	mem_free(j->aborted);
 	mem_free(j->gone);
 	compact_map_release(&j->keys);

@@ -63,24 +63,98 @@ struct compact_producer *compact_producer(const struct compact_job *j, int64_t i
 	return map_get(&j->producers, bytes_of(&id, sizeof(id)));
 }
 
+static void producer_forget(struct compact_job *j)
+{
+	struct compact_producer *p =
+	    CONTAINER_OF(list_pop_front(&j->silent), struct compact_producer, node);
+	map_remove(&j->producers, bytes_of(&p->id, sizeof(p->id)));
+	mem_free(p);
+	j->forgotten = true;
+}
+
+/* The producer, as the one that was heard last. */
 static enum err producer_make(struct compact_job *j, int64_t id, struct compact_producer **ret)
 {
-	*ret = compact_producer(j, id);
-	if (*ret)
-		return ERR_OK;
-	if (j->producers.count >= COMPACT_PRODUCERS_MAX)
-		return ERR_LIMIT;
-	struct compact_producer *p = mem_calloc(1, sizeof(*p));
-	if (!p)
-		return ERR_NOMEM;
-	p->id = id;
-	p->epoch = -1;
-	p->txn_first = -1;
-	enum err e = map_put(&j->producers, bytes_of(&p->id, sizeof(p->id)), p);
-	if (e != ERR_OK)
-		mem_free(p);
+	struct compact_producer *p = compact_producer(j, id);
+	if (p) {
+		list_remove(&p->node);
+	} else {
+		if (j->producers.count >= j->producers_max)
+			producer_forget(j);
+		p = mem_calloc(1, sizeof(*p));
+		if (!p)
+			return ERR_NOMEM;
+		p->id = id;
+		p->epoch = -1;
+		p->partial = j->forgotten;
+		enum err e = map_put(&j->producers, bytes_of(&p->id, sizeof(p->id)), p);
+		if (e != ERR_OK) {
+			mem_free(p);
+			return e;
+		}
+	}
+	list_push_back(&j->silent, &p->node);
 	*ret = p;
+	return ERR_OK;
+}
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+enum err compact_open(struct compact_job *j, int64_t id, bool make, struct compact_open **ret)
+{
+	struct compact_open *o = map_get(&j->open, bytes_of(&id, sizeof(id)));
+	*ret = o;
+	if (o || !make)
+		return ERR_OK;
+	if (j->open.count >= COMPACT_OPEN_MAX)
+		return ERR_LIMIT;
+	o = mem_calloc(1, sizeof(*o));
+	if (!o)
+		return ERR_NOMEM;
+	o->id = id;
+	o->first = -1;
+	enum err e = map_put(&j->open, bytes_of(&o->id, sizeof(o->id)), o);
+	if (e != ERR_OK)
+		mem_free(o);
+	else
+		*ret = o;
 	return e;
+}
+
+void compact_open_end(struct compact_job *j, int64_t id)
+{
+	mem_free(map_remove(&j->open, bytes_of(&id, sizeof(id))));
+}
+
+void compact_aborted_rewind(struct compact_job *j)
+{
+	struct compact_open *o;
+	size_t cursor = 0;
+	while ((o = map_next(&j->open, &cursor)))
+		mem_free(o);
+	map_release(&j->open);
+	map_init(&j->open);
+	j->aborted_at = 0;
+}
+
+enum err compact_aborted(struct compact_job *j, const struct batch_header *h, bool *ret_aborted)
+{
+	struct compact_open *o;
+	while (
+	    j->aborted_at < j->aborted_count && j->aborted[j->aborted_at].first <= h->base_offset) {
+		const struct compact_aborted *a = &j->aborted[j->aborted_at];
+		if (a->until > h->base_offset) { /* else it has ended before this pass began */
+			TRY(compact_open(j, a->producer_id, true, &o));
+			o->aborted_until = a->until;
+		}
+		j->aborted_at++;
+	}
+	*ret_aborted = false;
+	if (!(h->attributes & BATCH_ATTR_TRANSACTIONAL))
+		return ERR_OK;
+	TRY(compact_open(j, h->producer_id, false, &o));
+	*ret_aborted = o && h->base_offset < o->aborted_until;
+	return ERR_OK;
 }
 
 static void producer_batch(
@@ -135,8 +209,10 @@ static enum err survey_marker(
 	p->last_control = f->sequence;
 	if (type != 0 && type != 1)
 		return ERR_OK;
-	int64_t first = p->txn_first;
-	p->txn_first = -1;
+	struct compact_open *o;
+	TRY(compact_open(j, p->id, false, &o));
+	int64_t first = o ? o->first : -1;
+	compact_open_end(j, p->id);
 	if (type == 1 || first < 0)
 		return ERR_OK;
 	return aborted_add(j, (struct compact_aborted){p->id, first, f->base_offset});
@@ -151,6 +227,7 @@ static enum err survey_batch(struct compact_job *j, const struct frame *f, struc
 		return ERR_OK;
 	TRY(producer_make(j, h.producer_id, &p));
 	if (h.producer_epoch > p->epoch) {
+		p->partial &= p->epoch < 0; /* a new epoch has nothing before it */
 		p->count = 0;
 		p->epoch = h.producer_epoch;
 	}
@@ -159,8 +236,12 @@ static enum err survey_batch(struct compact_job *j, const struct frame *f, struc
 		return survey_marker(j, p, f, batch);
 	if (h.producer_epoch == p->epoch)
 		producer_batch(p, &h, f->sequence);
-	if ((h.attributes & BATCH_ATTR_TRANSACTIONAL) && p->txn_first < 0)
-		p->txn_first = f->base_offset;
+	if (!(h.attributes & BATCH_ATTR_TRANSACTIONAL))
+		return ERR_OK;
+	struct compact_open *o;
+	TRY(compact_open(j, h.producer_id, true, &o));
+	if (o->first < 0)
+		o->first = f->base_offset;
 	return ERR_OK;
 }
 
@@ -179,11 +260,10 @@ static int aborted_order(const void *a, const void *b)
 /* All is seen: nothing from the first open transaction on. */
 static void survey_end(struct compact_job *j)
 {
-	const struct compact_producer *p;
+	const struct compact_open *o;
 	size_t cursor = 0;
-	while ((p = map_next(&j->producers, &cursor)))
-		if (p->txn_first >= 0)
-			limit_to(j, p->txn_first);
+	while ((o = map_next(&j->open, &cursor)))
+		limit_to(j, o->first);
 	if (j->aborted_count > 1)
 		qsort(j->aborted, j->aborted_count, sizeof(*j->aborted), aborted_order);
 }
@@ -213,34 +293,6 @@ enum err compact_survey_step(struct compact_job *j)
 		TRY(e);
 	}
 	return ERR_OK;
-}
-
-/* ---- transactions ---------------------------------------------------------------------------- */
-
-void compact_aborted_rewind(struct compact_job *j)
-{
-	struct compact_producer *p;
-	size_t cursor = 0;
-	j->aborted_at = 0;
-	while ((p = map_next(&j->producers, &cursor))) {
-		p->aborted_until = 0;
-		p->txn_seen = false;
-	}
-}
-
-bool compact_aborted(struct compact_job *j, const struct batch_header *h)
-{
-	while (
-	    j->aborted_at < j->aborted_count && j->aborted[j->aborted_at].first <= h->base_offset) {
-		const struct compact_aborted *a = &j->aborted[j->aborted_at++];
-		struct compact_producer *p = compact_producer(j, a->producer_id);
-		ASSERT(p);
-		p->aborted_until = a->until;
-	}
-	if (!(h->attributes & BATCH_ATTR_TRANSACTIONAL))
-		return false;
-	const struct compact_producer *p = compact_producer(j, h->producer_id);
-	return p && h->base_offset < p->aborted_until;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -288,7 +340,11 @@ enum err compact_map_step(struct compact_job *j)
 		if (f.flags & FRAME_HOLE)
 			continue;
 		TRY(batch_header_read(batch, &h));
-		bool skip = compact_aborted(j, &h) || (h.attributes & BATCH_ATTR_CONTROL) ||
+		bool aborted, control = (h.attributes & BATCH_ATTR_CONTROL) != 0;
+		TRY(compact_aborted(j, &h, &aborted));
+		if (control)
+			compact_open_end(j, h.producer_id);
+		bool skip = aborted || control ||
 		            f.base_offset + (int64_t)f.last_offset_delta < j->first_dirty;
 		enum err e = skip ? ERR_OK : map_batch(j, batch);
 		if (e == ERR_LIMIT)

@@ -53,6 +53,8 @@ static void options_resolve(struct log_options *o)
 		o->direct_bytes = ROUND_DIRECT_BYTES;
 	if (o->compact_map_bytes == 0)
 		o->compact_map_bytes = COMPACT_MAP_DEFAULT;
+	if (o->compact_producers == 0)
+		o->compact_producers = PRODUCERS_MAX;
 	if (o->open_files_max == 0)
 		o->open_files_max = OPEN_FILES_DEFAULT;
 }

@@ -46,6 +46,8 @@ struct log_options {
 	size_t direct_bytes;
 	size_t compact_map_bytes; /* compaction's table of keys, 24 bytes each; 0 = 32 MiB. Full: a
 	                             partition takes several passes */
+	size_t compact_producers; /* compaction holds at once; 0 = as many as a partition knows.
+	                             Of more, what they may need of their batches stays */
 	size_t open_files_max;    /* segment descriptors kept open; 0 = 512 */
 	uint64_t scrub_bytes_per_second; /* verifying the whole log in the background; 0 = off */
 	int64_t scrub_rest_ns;           /* between two passes; 0 = 1 h */

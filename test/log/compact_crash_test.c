@@ -221,6 +221,7 @@ static void small_segments(struct model *m)
 {
 	topic_of(keyed_partition(&m->k, "t")->topic)->pub.config.segment_bytes = 1500;
 	m->k.log->options.compact_map_bytes = below(m, 2) ? 64 * 24 : 32 * MIB;
+	m->k.log->options.compact_producers = below(m, 2) ? 2 : PRODUCERS_MAX;
 }
 
 static void model_cut(struct model *m, bool whole)

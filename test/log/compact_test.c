@@ -452,6 +452,111 @@ static void an_open_transaction_is_waited_for(void **state)
 	assert_string_equal(read_text(), "4:a=4 5:last=x 7:last=x");
 }
 
+/* ---- more producers than are held ------------------------------------------------------------- */
+
+enum { MANY = 20, HELD = 4, EACH = 3 };
+
+static void many_put(int from, int64_t offset[MANY])
+{
+	for (int i = from; i < from + EACH; i++)
+		for (int id = 0; id < MANY; id++) {
+			const struct keyed_record r = {"a", "1", 0};
+			struct keyed_how how = producer(100 + id, i);
+			offset[id] = keyed_append(&k, "t", &r, 1, &how);
+		}
+}
+
+/* The last batch of each is a duplicate, the next one follows. */
+static void many_are_known(int next, const int64_t offset[MANY])
+{
+	for (int id = 0; id < MANY; id++) {
+		const struct keyed_record r = {"a", "1", 0};
+		struct keyed_how last = producer(100 + id, next - 1);
+		struct keyed_how skip = producer(100 + id, next + 1);
+		struct log_append req;
+		assert_ok(keyed_try_append(&k, "t", &r, 1, &last, &req));
+		assert_true(req.duplicate);
+		assert_int_equal(req.base_offset, offset[id]);
+		assert_int_equal(
+		    keyed_try_append(&k, "t", &r, 1, &skip, &req), ERR_OUT_OF_ORDER_SEQUENCE);
+	}
+	err_clear();
+}
+
+static void more_producers_than_are_held_stop_no_compaction(void **state)
+{
+	int64_t offset[MANY];
+	(void)state;
+	create(1 << 20, NULL, NULL);
+	k.log->options.compact_producers = HELD;
+	for (int turn = 0; turn < 3; turn++) {
+		many_put(turn * EACH, offset);
+		keyed_put(&k, "t", "a", "newest");
+		roll();
+		keyed_compact(&k);
+		read_text();
+		assert_int_equal(rows.count, turn == 0 ? 2 : 3); /* and what rolls it */
+		assert_string_equal(keyed_value(&rows, "a"), "newest");
+		/* of those that are held at most five, of the others all that are a day young */
+		size_t all = (size_t)(turn + 1) * EACH * MANY;
+		assert_true(rows.empty_batches <= all);
+		assert_true(rows.empty_batches >= (size_t)MANY * EACH);
+	}
+	keyed_close(&k);
+	remove_file("t-0"); /* the snapshots: who they are is read from the batches */
+	keyed_open(&k);
+	many_are_known(3 * EACH, offset);
+	k.log->options.compact_producers = HELD;
+	keyed_sleep(&k, PRODUCER_EXPIRY_NS + S_NS);
+	roll();
+	keyed_compact(&k);
+	read_text();
+	assert_int_equal(rows.empty_batches, 0);
+}
+
+/* Who is not held has transactions all the same, as many as are open at once. */
+static void transactions_of_more_producers_than_are_held(void **state)
+{
+	char text[200] = "", key[16];
+	(void)state;
+	create(1 << 20, "delete.retention.ms=1000", NULL);
+	k.log->options.compact_producers = HELD;
+	keyed_put(&k, "t", "a", "old");
+	for (int id = 0; id < MANY; id++)
+		put_in_transaction(100 + id, 0, "a", "aborted");
+	for (int id = 0; id < MANY; id++)
+		keyed_marker(&k, "t", 100 + id, 0, id % 2 == 1);
+	for (int id = 0; id < MANY; id++) {
+		snprintf(key, sizeof(key), "b%d", id);
+		put_in_transaction(100 + id, 1, key, "v");
+		keyed_marker(&k, "t", 100 + id, 0, id % 3 == 0);
+	}
+	roll();
+	keyed_compact(&k);
+	read_text();
+	assert_string_equal(keyed_value(&rows, "a"), "aborted"); /* the last of those committed */
+	for (int id = 0; id < MANY; id++) {
+		snprintf(key, sizeof(key), "b%d", id);
+		assert_int_equal(keyed_value(&rows, key) != NULL, id % 3 == 0);
+	}
+	snprintf(text, sizeof(text), "%s", read_text());
+	restart();
+	assert_string_equal(read_text(), text);
+	k.log->options.compact_producers = HELD;
+	/* when they are forgotten, what is empty goes, and then the markers */
+	keyed_sleep(&k, PRODUCER_EXPIRY_NS + S_NS);
+	for (int i = 0; i < 3; i++) {
+		roll();
+		keyed_compact(&k);
+		keyed_sleep(&k, 2 * S_NS);
+	}
+	*strstr(text, "last=x") = '\0';
+	text[strlen(text) - 3] = '\0'; /* its offset: it is put again by each roll */
+	assert_memory_equal(read_text(), text, strlen(text));
+	assert_int_equal(rows.empty_batches, 0);
+	assert_int_equal(rows.control_batches, 1 + (MANY + 2) / 3); /* of what is there */
+}
+
 /* ---- those who read meanwhile ----------------------------------------------------------------- */
 
 static void a_scan_goes_on_in_the_generation_it_began(void **state)
@@ -613,6 +718,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_producer_is_known_as_before, setup, teardown),
 	    cmocka_unit_test_setup_teardown(aborted_records_go_and_shadow_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(an_open_transaction_is_waited_for, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        more_producers_than_are_held_stop_no_compaction, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        transactions_of_more_producers_than_are_held, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_scan_goes_on_in_the_generation_it_began, setup, teardown),
 	    cmocka_unit_test_setup_teardown(old_files_go_when_nobody_reads_them, setup, teardown),
