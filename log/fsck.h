@@ -215,6 +215,9 @@ MUST_USE enum err fsck_journal(struct fsck *f);
  */
 MUST_USE enum err fsck_journal_frame(
     struct fsck *f, const struct fsck_frame *place, struct frame_seed seed, struct writer *out);
+/* Where the journal's images of blocks of a segment lie; both 0 when there are none. */
+void fsck_images_range(const struct fsck *f, struct partition_key key, int64_t segment,
+    uint32_t *ret_from, uint32_t *ret_to);
 /*
  * Puts what the journal's images have of [pos, pos + len) of a segment over `buf`. *ret_any: there
  * was something.

@@ -216,6 +216,21 @@ static enum err read_journal(struct fsck *f, unsigned file, uint8_t *to, size_t 
 	return got == len ? ERR_OK : err_note(ERR_EOF, "journal file %u became shorter", file);
 }
 
+void fsck_images_range(const struct fsck *f, struct partition_key key, int64_t segment,
+    uint32_t *ret_from, uint32_t *ret_to)
+{
+	*ret_from = *ret_to = 0;
+	for (size_t i = 0; i < f->image_count; i++) {
+		const struct fsck_image *m = &f->images[i];
+		if (m->segment != segment || memcmp(&m->key, &key, sizeof(key)) != 0)
+			continue;
+		if (*ret_to == 0 || m->pos < *ret_from)
+			*ret_from = m->pos;
+		if (m->pos + m->len > *ret_to)
+			*ret_to = m->pos + m->len;
+	}
+}
+
 enum err fsck_overlay(struct fsck *f, const struct fsck_image *place, uint8_t *buf, bool *ret_any)
 {
 	uint32_t place_end = place->pos + place->len;

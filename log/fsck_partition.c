@@ -32,8 +32,9 @@ struct chain {
 	uint64_t file_bytes;
 	uint32_t pos; /* of the next frame */
 	bool damaged;
-	bool sealed;       /* it is not the last */
-	bool from_journal; /* the frame that is taken */
+	bool sealed;                     /* it is not the last */
+	bool from_journal;               /* the frame that is taken */
+	uint32_t images_from, images_to; /* where the journal has images of its blocks */
 	/* its index */
 	struct bytes index; /* the file, len 0 = none */
 	size_t index_at;
@@ -116,7 +117,9 @@ static bool index_next(struct chain *c, uint32_t pos)
 {
 	if (c->index_bad)
 		return false;
-	for (size_t at = INDEX_HEADER_BYTES; at + INDEX_ENTRY_BYTES <= c->index.len;
+	/* positions ascend, and those before index_at were passed: of a region without one good
+	 * frame each entry is looked at once */
+	for (size_t at = c->index_at; at + INDEX_ENTRY_BYTES <= c->index.len;
 	     at += INDEX_ENTRY_BYTES) {
 		struct index_entry e = index_entry_decode(c->index.ptr + at);
 		if (e.pos <= pos || e.pos >= c->file_bytes)
@@ -334,6 +337,9 @@ static enum err read_with_images(struct chain *c, size_t len, bool *ret_any)
 	memset(at, 0, len);
 	const struct around_read from = {c->f->io, c->walk.fd, c->pos};
 	TRY(around_pread(&c->unread.around, &from, at, len, &have));
+	*ret_any = false;
+	if (c->pos + (uint64_t)len <= c->images_from)
+		return ERR_OK;
 	return fsck_overlay(c->f, &place, at, ret_any);
 }
 
@@ -342,6 +348,8 @@ static enum err image_frame(struct chain *c, struct frame *ret_frame)
 {
 	bool any, more;
 	struct frame frame;
+	if (c->pos >= c->images_to)
+		return ERR_NOT_FOUND;
 	TRY(read_with_images(c, FRAME_HEADER_BYTES, &any));
 	if (frame_decode(c->buf.ptr, c->walk.seed, &frame) != ERR_OK)
 		return ERR_NOT_FOUND;
@@ -622,6 +630,7 @@ static enum err read_segment(
 	    &c->unread, c->f, ERR_DAMAGED, "partition=%s segment=%lld", c->dir, (long long)c->base);
 	if (c->end && c->base == c->end->segment)
 		c->unread.limit = c->end->segment_end;
+	fsck_images_range(c->f, c->key, c->base, &c->images_from, &c->images_to);
 	enum err err = read_frames(c);
 	if (err == ERR_OK && behind_end(c))
 		err = tail(c);

@@ -57,11 +57,15 @@ void fsck_unread_release(struct fsck_unread *u)
 
 bool fsck_unread_has(const struct fsck_unread *u, uint64_t from, uint64_t to)
 {
-	for (size_t i = 0; i < u->count; i++) {
-		if (u->range[i].from < to && from < u->range[i].to)
-			return true;
+	size_t low = 0, high = u->count; /* the first that ends behind `from` */
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (u->range[mid].to <= from)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	return false;
+	return low < u->count && u->range[low].from < to;
 }
 
 bool fsck_again(const char *path, enum err err, int tries)
