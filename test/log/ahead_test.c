@@ -3,45 +3,24 @@
  * Reading ahead on a simulated disk: who reads in turn finds the next bytes, whoever else comes for
  * them reads the same, what nobody takes is given back, and nothing is served unverified.
  */
-#include "test/lib/log_fixture.h"
-#include "test/lib/sim_io.h"
+#include "test/lib/log_world.h"
 #include <stdio.h>
 
 enum { LARGE = 3000, COUNT = 900, ASKED = 100 * KIB };
 #define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
 
-struct world {
-	struct sim_disk *disk;
-	struct io *io;
-	struct log_fixture f;
-};
-static struct world w;
+static struct log_world w;
 
-static void event_sink(void *ctx, const char *line)
+static void configure(struct log_world *world)
 {
-	(void)ctx;
-	(void)line;
-}
-
-static void world_io(void)
-{
-	struct sim_options o = {
-	    .seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 20 * US_NS};
-	assert_ok(sim_io_new(w.disk, &o, &w.io));
-	log_fixture_init_io(&w.f, w.io, "/data");
-	w.f.options.journal_bytes = MIB;
-	w.f.options.direct_bytes = 2000;
-	w.f.topics[1].config.segment_bytes = 1200000;
+	world->f.options.direct_bytes = 2000;
+	world->f.topics[1].config.segment_bytes = 1200000;
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	memset(&w, 0, sizeof(w));
-	diag_set_sink(event_sink, NULL);
-	map_set_seed(1);
-	w.disk = sim_disk_new(0);
-	world_io();
+	log_world_init(&w, configure);
 	assert_ok(log_fixture_open(&w.f));
 	return 0;
 }
@@ -49,11 +28,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	log_fixture_close(&w.f);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	diag_set_sink(NULL, NULL);
+	log_world_release(&w);
 	return 0;
 }
 
@@ -62,13 +37,7 @@ static void fill_and_restart(int topic)
 {
 	for (int i = 0; i < COUNT; i++)
 		assert_int_equal(log_put_ok(&w.f, topic, 0, (uint64_t)i + 1, 1, LARGE), i);
-	log_fixture_close(&w.f);
-	struct sim_disk *after = sim_io_cut_power(w.io, 1);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	w.disk = after;
-	world_io();
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 }
 

@@ -3,110 +3,35 @@
  * DIRECT frames: written once, past the page cache, to their segment. What is read back, what
  * padding does, and what recovery says when the bytes of one are not there.
  */
-#include "test/lib/log_fixture.h"
-#include "test/lib/sim_io.h"
+#include "test/lib/log_world.h"
 #include <stdio.h>
 
 enum { DIRECT_BYTES = 2000, LARGE = 3000, SMALL = 100 };
 #define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
 #define INDEX_0   "/data/topics/topic0-0/00000000000000000000.idx"
 
-/* ---- the world: a simulated disk that outlives servers ---- */
+static struct log_world w;
 
-struct world {
-	struct sim_disk *disk;
-	struct io *io;
-	struct log_fixture f;
-	char events[65536];
-	bool refuse_direct;
-};
-static struct world w;
-
-static void event_sink(void *ctx, const char *line)
+static void configure(struct log_world *world)
 {
-	(void)ctx;
-	size_t used = strlen(w.events);
-	snprintf(w.events + used, sizeof(w.events) - used, "%s\n", line);
-}
-
-static void world_io(void)
-{
-	struct sim_options o = {.seed = 1,
-	    .refuse_direct = w.refuse_direct,
-	    .latency_min_ns = 10 * US_NS,
-	    .latency_max_ns = 20 * US_NS};
-	assert_ok(sim_io_new(w.disk, &o, &w.io));
-	log_fixture_init_io(&w.f, w.io, "/data");
-	w.f.options.journal_bytes = MIB;
-	w.f.options.direct_bytes = DIRECT_BYTES;
-	w.f.topics[1].config.segment_bytes = 40000;
-	w.f.topics[2].config.durability = LOG_DURABILITY_NONE;
-	w.events[0] = '\0';
+	world->f.options.direct_bytes = DIRECT_BYTES;
+	world->f.topics[1].config.segment_bytes = 40000;
+	world->f.topics[2].config.durability = LOG_DURABILITY_NONE;
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	memset(&w, 0, sizeof(w));
-	diag_set_sink(event_sink, NULL);
-	map_set_seed(1);
-	w.disk = sim_disk_new(0);
-	world_io();
+	log_world_init(&w, configure);
 	assert_ok(log_fixture_open(&w.f));
 	return 0;
-}
-
-/* The server is gone, cleanly or killed; what follows works on its files. */
-static void stop(bool clean, bool power)
-{
-	struct sim_disk *after;
-	if (clean)
-		log_fixture_close(&w.f);
-	after = power ? sim_io_cut_power(w.io, 1) : sim_io_kill(w.io, 1);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	w.disk = after;
-	world_io();
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	stop(true, true);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	diag_set_sink(NULL, NULL);
+	log_world_release(&w);
 	return 0;
-}
-
-static void assert_event(const char *event)
-{
-	char text[64];
-	snprintf(text, sizeof(text), "event=%s ", event);
-	if (!strstr(w.events, text))
-		fail_msg("no %sin:\n%s", text, w.events);
-}
-
-static void assert_no_event(const char *event)
-{
-	char text[64];
-	snprintf(text, sizeof(text), "event=%s ", event);
-	if (strstr(w.events, text))
-		fail_msg("%sin:\n%s", text, w.events);
-}
-
-static void file_flip(const char *path, uint64_t pos)
-{
-	uint8_t byte;
-	int fd;
-	assert_ok(io_open(w.io, path, 0, &fd));
-	assert_ok(io_pread_all(w.io, fd, &byte, 1, pos));
-	byte ^= 0x10;
-	assert_ok(io_pwrite(w.io, fd, &byte, 1, pos));
-	assert_ok(io_fsync(w.io, fd));
-	assert_ok(io_close(w.io, fd));
 }
 
 /* ---- content ---- */
@@ -131,13 +56,7 @@ static int64_t end_of(int topic)
 static void assert_readable(int topic, int from, int to)
 {
 	struct log_read r;
-	for (int i = from; i < to; i++) {
-		assert_ok(log_read_wait(&w.f, topic, 0, i, 1, &r));
-		assert_int_equal(r.batch_count, 1);
-		assert_int_equal(log_batch_tag(r.batches[0]), i + 1);
-		assert_int_equal(r.next_offset, i + 1);
-		log_read_release(&r);
-	}
+	log_world_assert_readable(&w, topic, from, to);
 	for (int64_t i = from; i < to; i = r.next_offset) { /* as a consumer goes */
 		assert_ok(log_read_wait(&w.f, topic, 0, i, 5000, &r));
 		assert_true(r.batch_count > 0);
@@ -205,7 +124,7 @@ static void large_batches_go_direct_and_are_read_from_memory_and_disk(void **sta
 	assert_int_equal(pos % 4096, 0);
 	frame_pos(3, &f); /* the small one */
 	assert_int_equal(f.flags, 0);
-	stop(true, true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_fsck("DAMAGED", false);
 	assert_ok(log_fixture_open(&w.f));
 	assert_true(list_empty(&w.f.log->tail.cached));
@@ -260,17 +179,15 @@ static void what_the_page_cache_lacks_is_read_past_it(void **state)
 	fill(0, 0, COUNT / 2);
 	log_put_ok(&w.f, 0, 0, COUNT / 2 + 1, 1, 200 * KIB); /* more than one read asks for */
 	fill(0, COUNT / 2 + 1, COUNT);
-	stop(true, true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 	assert_two_readers(COUNT);
 	const struct segment *s = partition_active(w.f.partitions[0][0]);
 	assert_true(s && s->read_direct);
 	assert_two_readers(COUNT);
-	stop(true, true);
-	w.refuse_direct = true; /* another file system now */
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	world_io();
+	log_world_end(&w, WORLD_STOPPED);
+	w.options.refuse_direct = true; /* another file system now */
+	log_world_boot(&w);
 	assert_ok(log_fixture_open(&w.f));
 	assert_two_readers(COUNT);
 }
@@ -281,11 +198,11 @@ static void direct_frames_survive_kill_and_power_cut(void **state)
 	fill(0, 0, 10);
 	fill(1, 0, 40); /* rolls */
 	for (int i = 0; i < 4; i++) {
-		stop(false, i % 2);
+		log_world_end(&w, i % 2 ? WORLD_CUT : WORLD_KILLED);
 		assert_fsck("DAMAGED", false);
 		assert_fsck("TORN_ROUND", false);
 		assert_ok(log_fixture_open(&w.f));
-		assert_no_event("damaged");
+		log_world_assert_told(&w, "damaged", false);
 		assert_int_equal(end_of(0), 10 + i);
 		assert_readable(0, 0, 10 + i);
 		assert_readable(1, 0, 40);
@@ -298,20 +215,20 @@ static void a_last_round_without_its_direct_bytes_is_torn(void **state)
 	struct frame f;
 	(void)state;
 	fill(0, 0, 4);
-	stop(false, false);
-	file_flip(SEGMENT_0, frame_pos(4, &f) + FRAME_HEADER_BYTES + 1000);
+	log_world_end(&w, WORLD_KILLED);
+	log_world_flip(&w, SEGMENT_0, frame_pos(4, &f) + FRAME_HEADER_BYTES + 1000, 0x10);
 	assert_fsck("TORN_ROUND", true);
 	assert_fsck("DAMAGED", false);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("torn_round");
-	assert_event("torn_tail");
-	assert_no_event("damaged");
+	log_world_assert_told(&w, "torn_round", true);
+	log_world_assert_told(&w, "torn_tail", true);
+	log_world_assert_told(&w, "damaged", false);
 	assert_int_equal(end_of(0), 3);
 	assert_readable(0, 0, 3);
 	fill(0, 3, 6); /* in its place, under its number */
-	stop(false, true);
+	log_world_end(&w, WORLD_CUT);
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("torn_round");
+	log_world_assert_told(&w, "torn_round", false);
 	assert_int_equal(end_of(0), 6);
 	assert_readable(0, 0, 6);
 	assert_int_equal(w.f.log->durable_sequence, 6);
@@ -323,12 +240,12 @@ static void an_earlier_round_without_its_direct_bytes_is_damaged(void **state)
 	struct frame f;
 	(void)state;
 	fill(0, 0, 4);
-	stop(false, false);
-	file_flip(
-	    SEGMENT_0, frame_pos(1, &f) + 20); /* its header: not served, and nothing is cut */
+	log_world_end(&w, WORLD_KILLED);
+	log_world_flip(&w, SEGMENT_0, frame_pos(1, &f) + 20,
+	    0x10); /* its header: not served, and nothing is cut */
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("torn_round");
-	assert_event("damaged");
+	log_world_assert_told(&w, "torn_round", false);
+	log_world_assert_told(&w, "damaged", true);
 	assert_int_equal(end_of(0), 4);
 	assert_int_equal(log_read_wait(&w.f, 0, 0, 0, 1, &r), ERR_CORRUPT);
 	log_read_release(&r);
@@ -341,8 +258,8 @@ static void a_bad_body_of_an_earlier_round_is_told_when_it_is_read(void **state)
 	struct frame f;
 	(void)state;
 	fill(0, 0, 4);
-	stop(false, false);
-	file_flip(SEGMENT_0, frame_pos(2, &f) + FRAME_HEADER_BYTES + 500);
+	log_world_end(&w, WORLD_KILLED);
+	log_world_flip(&w, SEGMENT_0, frame_pos(2, &f) + FRAME_HEADER_BYTES + 500, 0x10);
 	assert_fsck("DAMAGED", true);
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(log_read_wait(&w.f, 0, 0, 1, 1, &r), ERR_CORRUPT);
@@ -362,14 +279,14 @@ static void a_round_whose_flush_failed_is_there_for_good_or_not_at_all(void **st
 		    w.io, (struct sim_fault){
 		              .calls = SIM_CALL_SYNC, .nth = nth, .count = 1, .sys_errno = 5});
 		enum err e = log_put_wait(&w.f, 0, 0, batch, len, NULL);
-		stop(false, false);
+		log_world_end(&w, WORLD_KILLED);
 		assert_ok(log_fixture_open(&w.f));
 		after = end_of(0);
 		assert_true(after == before + 1 || (after == before && e != ERR_OK));
-		stop(false, true);
+		log_world_end(&w, WORLD_CUT);
 		assert_ok(log_fixture_open(&w.f));
 		assert_int_equal(end_of(0), after);
-		assert_no_event("damaged");
+		log_world_assert_told(&w, "damaged", false);
 		for (int64_t i = 0; i < after; i++) {
 			struct log_read r;
 			assert_ok(log_read_wait(&w.f, 0, 0, i, 1, &r));
@@ -382,27 +299,25 @@ static void an_index_is_made_again_over_padding(void **state)
 {
 	(void)state;
 	fill(0, 0, 11); /* ends with padding */
-	stop(true, true);
-	file_flip(INDEX_0, 4);
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_flip(&w, INDEX_0, 4, 0x10);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("rebuilt");
-	assert_no_event("torn_tail");
+	log_world_assert_told(&w, "rebuilt", true);
+	log_world_assert_told(&w, "torn_tail", false);
 	assert_int_equal(end_of(0), 11);
 	assert_readable(0, 0, 11);
-	stop(true, true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("rebuilt");
+	log_world_assert_told(&w, "rebuilt", false);
 }
 
 static void without_o_direct_every_frame_is_inline(void **state)
 {
 	struct frame f;
 	(void)state;
-	stop(true, true);
-	w.refuse_direct = true;
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	world_io();
+	log_world_end(&w, WORLD_STOPPED);
+	w.options.refuse_direct = true;
+	log_world_boot(&w);
 	assert_ok(log_fixture_open(&w.f));
 	fill(0, 0, 5);
 	assert_readable(0, 0, 5);
@@ -432,7 +347,7 @@ static void sets_may_mix_direct_and_inline_over_partitions(void **state)
 		assert_ok(puts[i].req.err);
 		log_put_release(&puts[i]);
 	}
-	stop(false, true);
+	log_world_end(&w, WORLD_CUT);
 	assert_ok(log_fixture_open(&w.f));
 	assert_readable(0, 0, next[0]);
 	assert_readable(1, 0, next[1]);
@@ -445,7 +360,7 @@ static void a_frame_whose_file_was_cut_under_a_server_is_damage(void **state)
 	int fd;
 	(void)state;
 	fill(0, 0, 4);
-	stop(true, false);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
 	assert_ok(io_truncate(w.io, fd, 2 * SEGMENT_HEADER_BYTES + 500));
@@ -454,7 +369,7 @@ static void a_frame_whose_file_was_cut_under_a_server_is_damage(void **state)
 	assert_int_equal(log_read_wait(&w.f, 0, 0, 1, 64 * KIB, &r), ERR_CORRUPT);
 	assert_int_equal(r.next_offset, 2);
 	log_read_release(&r);
-	assert_event("damaged");
+	log_world_assert_told(&w, "damaged", true);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

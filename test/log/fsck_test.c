@@ -3,7 +3,7 @@
 #include "log/engine.h"
 #include "log/frame.h"
 #include "log/fsck.h"
-#include "test/lib/log_server.h"
+#include "test/lib/log_lines.h"
 #include "test/lib/seed.h"
 #include "test/lib/tempdir.h"
 #include <stdio.h>
@@ -14,23 +14,13 @@
  * cleanly. Each test harms it and asks fsck.
  */
 static struct log_server server;
-static char lines[1 << 16];
-enum { RECORDS = 24, VALUE_BYTES = 8000 };
-
-static void collect(void *ctx, struct str line)
-{
-	(void)ctx;
-	size_t len = strlen(lines);
-	assert_true(len + line.len + 2 < sizeof(lines));
-	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
-}
+enum { RECORDS = LOG_EXAMPLE_RECORDS };
 
 static enum err fsck_with(bool repair)
 {
 	struct log_fsck_options options = {.repair_caches = repair};
-	lines[0] = '\0';
-	err_clear();
-	return log_fsck(server.io, server.dir, &options, collect, NULL);
+	log_lines_clear();
+	return log_fsck(server.io, server.dir, &options, log_lines_collect, NULL);
 }
 
 static enum err fsck(void)
@@ -38,25 +28,11 @@ static enum err fsck(void)
 	return fsck_with(false);
 }
 
-static void fill(void)
-{
-	const char *const configs[] = {"segment.bytes=65536", NULL};
-	char value[VALUE_BYTES];
-	log_server_create(&server, "t", 1, configs);
-	log_server_create(&server, "u", 2, NULL);
-	for (int i = 0; i < RECORDS; i++) {
-		memset(value, 'a' + i, sizeof(value));
-		value[sizeof(value) - 1] = '\0';
-		log_server_append(&server, "t", 0, value);
-	}
-	log_server_append(&server, "u", 1, "one");
-}
-
 static int setup(void **state)
 {
 	(void)state;
 	log_server_init(&server);
-	fill();
+	log_example_fill(&server);
 	log_server_close(&server);
 	return 0;
 }
@@ -129,7 +105,7 @@ static bool found(const char *verdict)
 {
 	char text[64];
 	snprintf(text, sizeof(text), "verdict=%s ", verdict);
-	return strstr(lines, text) != NULL;
+	return strstr(log_lines, text) != NULL;
 }
 
 static void a_clean_directory_has_no_findings(void **state)
@@ -137,9 +113,9 @@ static void a_clean_directory_has_no_findings(void **state)
 	(void)state;
 	for (int again = 0; again < 2; again++) {
 		assert_int_equal(fsck(), ERR_OK);
-		assert_non_null(strstr(lines, "verdict=OK partitions=3 segments="));
-		assert_non_null(strstr(lines, " frames=27 "));
-		assert_non_null(strstr(lines, " findings=0"));
+		log_lines_say("verdict=OK partitions=3 segments=");
+		log_lines_say(" frames=27 ");
+		log_lines_say(" findings=0");
 	}
 	log_server_open(&server);
 	assert_non_null(log_server_read(&server, "t", 0, RECORDS - 1));
@@ -150,14 +126,15 @@ static void a_served_directory_is_left_alone(void **state)
 	(void)state;
 	log_server_open(&server);
 	assert_int_equal(fsck(), ERR_LOCKED);
-	assert_string_equal(lines, "");
+	assert_string_equal(log_lines, "");
 }
 
 static void another_directory_is_refused(void **state)
 {
 	(void)state;
 	struct log_fsck_options options = {0};
-	assert_int_equal(log_fsck(server.io, "/usr", &options, collect, NULL), ERR_NOT_FOUND);
+	assert_int_equal(
+	    log_fsck(server.io, "/usr", &options, log_lines_collect, NULL), ERR_NOT_FOUND);
 }
 
 /* From here on the test looks at what kill -9 would leave of the running server now. */
@@ -179,7 +156,7 @@ static void a_crash_leaves_only_what_the_next_start_puts_right(void **state)
 	kill_server();
 	assert_int_equal(fsck(), ERR_OK);
 	assert_true(found("DISTRUST"));
-	assert_non_null(strstr(lines, " frames=32 "));
+	log_lines_say(" frames=32 ");
 	assert_false(found("TORN_TAIL"));
 }
 
@@ -197,9 +174,9 @@ static void frames_that_only_the_journal_has_are_repaired(void **state)
 	cut(name, size_of(name) - frame / 2);
 	flip(name, SEGMENT_HEADER_BYTES + frame + 30, 1);
 	assert_int_equal(fsck(), ERR_OK);
-	assert_non_null(strstr(lines, "verdict=REPAIRED partition=u-0 segment=0 pos="));
-	assert_non_null(strstr(lines, " frames=30 "));
-	assert_non_null(strstr(lines, " findings=3")); /* and DISTRUST */
+	log_lines_say("verdict=REPAIRED partition=u-0 segment=0 pos=");
+	log_lines_say(" frames=30 ");
+	log_lines_say(" findings=3"); /* and DISTRUST */
 	log_server_open(&server);
 	assert_string_equal(log_server_read(&server, "u", 0, 1), "second");
 	assert_string_equal(log_server_read(&server, "u", 0, 2), "third");
@@ -214,12 +191,12 @@ static void a_bad_body_is_damaged_and_named(void **state)
 	assert_int_equal(fsck(), ERR_CORRUPT);
 	snprintf(want, sizeof(want),
 	    "verdict=DAMAGED partition=t-0 segment=%lld pos=4096 bytes=", (long long)base);
-	assert_non_null(strstr(lines, want));
+	assert_non_null(strstr(log_lines, want));
 	snprintf(want, sizeof(want), " first_offset=%lld last_offset=%lld ", (long long)base,
 	    (long long)base);
-	assert_non_null(strstr(lines, want));
-	assert_non_null(strstr(lines, " frames=26 "));
-	assert_non_null(strstr(lines, " findings=1"));
+	assert_non_null(strstr(log_lines, want));
+	log_lines_say(" frames=26 ");
+	log_lines_say(" findings=1");
 }
 
 static void a_bad_header_is_damaged_and_the_index_leads_on(void **state)
@@ -228,8 +205,8 @@ static void a_bad_header_is_damaged_and_the_index_leads_on(void **state)
 	flip(segment(base_of(1), ".log"), SEGMENT_HEADER_BYTES + 17, 1);
 	assert_int_equal(fsck(), ERR_CORRUPT);
 	assert_true(found("DAMAGED"));
-	assert_non_null(strstr(lines, " frames=26 "));
-	assert_non_null(strstr(lines, " findings=1"));
+	log_lines_say(" frames=26 ");
+	log_lines_say(" findings=1");
 }
 
 static void a_bad_segment_header_is_damaged(void **state)
@@ -250,7 +227,7 @@ static void a_missing_segment_is_named(void **state)
 	assert_int_equal(fsck(), ERR_CORRUPT);
 	snprintf(want, sizeof(want), "verdict=MISSING_SEGMENT partition=t-0 from=%lld to=%lld",
 	    (long long)from, (long long)to);
-	assert_non_null(strstr(lines, want));
+	assert_non_null(strstr(log_lines, want));
 }
 
 static void a_lost_end_is_named(void **state)
@@ -317,7 +294,7 @@ static void a_lost_directory_is_named(void **state)
 	(void)state;
 	remove_directory("topics/u-1");
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	assert_non_null(strstr(lines, "verdict=LOST_SUFFIX partition=u-1 log_end=1 "));
+	log_lines_say("verdict=LOST_SUFFIX partition=u-1 log_end=1 ");
 }
 
 static void data_without_a_catalog_are_orphans(void **state)
@@ -326,7 +303,7 @@ static void data_without_a_catalog_are_orphans(void **state)
 	remove_directory("topics/__kappa_catalog-0");
 	assert_int_equal(fsck(), ERR_CORRUPT);
 	assert_true(found("ORPHAN"));
-	assert_non_null(strstr(lines, "verdict=LOST_SUFFIX partition=__kappa_catalog-0 "));
+	log_lines_say("verdict=LOST_SUFFIX partition=__kappa_catalog-0 ");
 }
 
 static void a_missing_journal_is_named(void **state)
@@ -334,10 +311,10 @@ static void a_missing_journal_is_named(void **state)
 	(void)state;
 	assert_int_equal(io_unlink(server.io, path_of("journal/journal-2")), ERR_OK);
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	assert_non_null(strstr(lines, "verdict=NO_JOURNAL file=journal/journal-2"));
+	log_lines_say("verdict=NO_JOURNAL file=journal/journal-2");
 	remove_directory("journal");
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	assert_non_null(strstr(lines, "what=checkpoint"));
+	log_lines_say("what=checkpoint");
 }
 
 /* Bits that mean nothing: names say where. */
@@ -360,12 +337,12 @@ static void sweep(const char *dir, const char *file, struct prng *prng)
 		flip(name, at, mask);
 		enum err err = fsck();
 		assert_true(err == ERR_OK || err == ERR_CORRUPT || err == ERR_NEWER_FORMAT);
-		if (strstr(lines, " findings=0") && !harmless(name, at))
+		if (strstr(log_lines, " findings=0") && !harmless(name, at))
 			fail_msg("%s: a flip at %llu was not told", name, (unsigned long long)at);
 		bool segment_file = strstr(name, ".log") != NULL;
 		if (segment_file && err == ERR_OK)
 			fail_msg("%s: a flip at %llu is called harmless:\n%s", name,
-			    (unsigned long long)at, lines);
+			    (unsigned long long)at, log_lines);
 		flip(name, at, mask);
 	}
 }
@@ -385,17 +362,11 @@ static void every_sampled_bit_of_every_file_is_told(void **state)
 		io_names_release(&names);
 	}
 	assert_int_equal(fsck(), ERR_OK); /* everything is back as it was */
-	assert_non_null(strstr(lines, " findings=0"));
+	log_lines_say(" findings=0");
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 /* ---- sequences over all partitions ---- */
-
-static void says(const char *text)
-{
-	if (!strstr(lines, text))
-		fail_msg("no \"%s\" in:\n%s", text, lines);
-}
 
 /* The next start refuses it with the same words. */
 static void lost_topics_are_the_loss_of_each_partition(void **state)
@@ -403,8 +374,8 @@ static void lost_topics_are_the_loss_of_each_partition(void **state)
 	(void)state;
 	assert_int_equal(io_rename(server.io, path_of("topics"), path_of("gone")), ERR_OK);
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	says("verdict=LOST_SUFFIX partition=__kappa_catalog-0 ");
-	says("segments=0 frames=0");
+	log_lines_say("verdict=LOST_SUFFIX partition=__kappa_catalog-0 ");
+	log_lines_say("segments=0 frames=0");
 	struct loop *loop;
 	struct log *log;
 	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
@@ -433,20 +404,23 @@ static void progress_is_told_up_to_all_there_is(void **state)
 	(void)state;
 	for (size_t n = 0; n < 4; n++)
 		all += size_of(segment(base_of(n), ".log"));
-	lines[0] = '\0';
-	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
+	log_lines_clear();
+	assert_int_equal(
+	    log_fsck(server.io, server.dir, &options, log_lines_collect, NULL), ERR_OK);
 	assert_true(steps.count > 4 && steps.done == steps.total && steps.total > all);
 	/* a file among the directories, and none of them at all */
 	assert_int_equal(
 	    io_write_file(server.io, path_of("topics/notes"), str_bytes(STR("x"))), ERR_OK);
 	steps = (struct steps){0};
-	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
+	assert_int_equal(
+	    log_fsck(server.io, server.dir, &options, log_lines_collect, NULL), ERR_OK);
 	assert_true(steps.total > all);
 	assert_int_equal(io_rename(server.io, path_of("topics"), path_of("gone")), ERR_OK);
 	steps = (struct steps){0};
-	lines[0] = '\0';
-	assert_int_equal(log_fsck(server.io, server.dir, &json, collect, NULL), ERR_CORRUPT);
-	says("{\"verdict\":\"LOST_SUFFIX\",\"partition\":\"__kappa_catalog-0\",");
+	log_lines_clear();
+	assert_int_equal(
+	    log_fsck(server.io, server.dir, &json, log_lines_collect, NULL), ERR_CORRUPT);
+	log_lines_say("{\"verdict\":\"LOST_SUFFIX\",\"partition\":\"__kappa_catalog-0\",");
 }
 
 static void lines_may_be_json(void **state)
@@ -457,11 +431,13 @@ static void lines_may_be_json(void **state)
 	assert_int_equal(io_mkdir_all(server.io, path_of("quarantine")), ERR_OK);
 	assert_int_equal(
 	    io_write_file(server.io, path_of("quarantine/7"), str_bytes(STR("not ours"))), ERR_OK);
-	lines[0] = '\0';
-	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_CORRUPT);
-	says("{\"verdict\":\"DAMAGED\",\"partition\":\"t-0\",\"segment\":0,\"pos\":4096,");
-	says("\"file\":\"quarantine/7\",\"bytes\":8,\"reason\":\"not put here by this program\"}");
-	says("{\"verdict\":\"OK\",\"partitions\":3,");
+	log_lines_clear();
+	assert_int_equal(
+	    log_fsck(server.io, server.dir, &options, log_lines_collect, NULL), ERR_CORRUPT);
+	log_lines_say("{\"verdict\":\"DAMAGED\",\"partition\":\"t-0\",\"segment\":0,\"pos\":4096,");
+	log_lines_say(
+	    "\"file\":\"quarantine/7\",\"bytes\":8,\"reason\":\"not put here by this program\"}");
+	log_lines_say("{\"verdict\":\"OK\",\"partitions\":3,");
 }
 
 /* Reasons quote paths, keys and each other: all of it is the value. */
@@ -495,7 +471,8 @@ static void every_sequence_is_a_batch_or_named(void **state)
 	static const char *const none[] = {"kappa.durability=none", NULL};
 	(void)state;
 	assert_int_equal(fsck(), ERR_OK);
-	says("verdict=OK sequences=27 last=27 missing=0 in_holes=0 named=0 deleted_or_lost=0");
+	log_lines_say(
+	    "verdict=OK sequences=27 last=27 missing=0 in_holes=0 named=0 deleted_or_lost=0");
 	log_server_open(&server);
 	log_server_create(&server, "fast", 1, none);
 	log_server_append(&server, "fast", 0, "a");
@@ -503,9 +480,9 @@ static void every_sequence_is_a_batch_or_named(void **state)
 	log_server_append(&server, "u", 0, "b");
 	log_server_close(&server);
 	assert_int_equal(fsck(), ERR_OK);
-	says(" deleted_or_lost=0");
-	assert_null(strstr(lines, "missing=0 "));
-	says(" findings=0");
+	log_lines_say(" deleted_or_lost=0");
+	log_lines_say_not("missing=0 ");
+	log_lines_say(" findings=0");
 }
 
 static void a_hole_that_nothing_names_is_told(void **state)
@@ -516,14 +493,14 @@ static void a_hole_that_nothing_names_is_told(void **state)
 	log_server_append(&server, "u", 0, "behind the hole");
 	log_server_close(&server);
 	assert_int_equal(fsck(), ERR_OK);
-	says("verdict=GAP sequences=5 behind=1 reason=");
-	says(" missing=5 in_holes=0 named=0 deleted_or_lost=5");
+	log_lines_say("verdict=GAP sequences=5 behind=1 reason=");
+	log_lines_say(" missing=5 in_holes=0 named=0 deleted_or_lost=5");
 	log_server_open(&server);
 	struct log_topic_req req;
 	assert_int_equal(log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, &req), ERR_OK);
 	log_server_close(&server);
 	assert_int_equal(fsck(), ERR_OK); /* now they may have been of records that were deleted */
-	assert_null(strstr(lines, "verdict=GAP"));
+	log_lines_say_not("verdict=GAP");
 }
 
 static void a_sequence_that_two_have_is_damage(void **state)
@@ -537,8 +514,8 @@ static void a_sequence_that_two_have_is_damage(void **state)
 	    ERR_OK);
 	mem_free((void *)(uintptr_t)file.ptr);
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	says("reason=\"another batch has this sequence\"");
-	says("verdict=DAMAGED partition=");
+	log_lines_say("reason=\"another batch has this sequence\"");
+	log_lines_say("verdict=DAMAGED partition=");
 }
 
 int main(void)

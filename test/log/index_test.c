@@ -3,47 +3,21 @@
  * Rot of an index: it is a cache, so whatever one flipped bit makes of it, every record is found by
  * offset and by a scan, nothing is called damaged, and the file is right again after that.
  */
-#include "test/lib/log_fixture.h"
-#include "test/lib/sim_io.h"
+#include "test/lib/log_world.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- the world: a simulated disk that outlives servers ---- */
+static struct log_world w;
 
-struct world {
-	struct sim_disk *disk;
-	struct io *io;
-	struct log_fixture f;
-	char events[65536];
-};
-static struct world w;
-
-static void event_sink(void *ctx, const char *line)
+static void configure(struct log_world *world)
 {
-	(void)ctx;
-	size_t used = strlen(w.events);
-	snprintf(w.events + used, sizeof(w.events) - used, "%s\n", line);
-}
-
-static void world_io(void)
-{
-	struct sim_options o = {
-	    .seed = 1, .latency_min_ns = 10 * US_NS, .latency_max_ns = 20 * US_NS};
-	assert_ok(sim_io_new(w.disk, &o, &w.io));
-	log_fixture_init_io(&w.f, w.io, "/data");
-	w.f.options.journal_bytes = MIB;
-	w.f.topics[1].config.segment_bytes = 36000;
-	w.events[0] = '\0';
+	world->f.topics[1].config.segment_bytes = 36000;
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	memset(&w, 0, sizeof(w));
-	diag_set_sink(event_sink, NULL);
-	map_set_seed(1);
-	w.disk = sim_disk_new(0);
-	world_io();
+	log_world_init(&w, configure);
 	assert_ok(log_fixture_open(&w.f));
 	return 0;
 }
@@ -51,30 +25,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	diag_set_sink(NULL, NULL);
+	log_world_release(&w);
 	return 0;
-}
-
-/* The server is gone, cleanly or killed; what follows works on its files. */
-static void stop(bool clean)
-{
-	struct sim_disk *after;
-	if (clean)
-		log_fixture_close(&w.f);
-	after = clean ? sim_io_cut_power(w.io, 1) : sim_io_kill(w.io, 1);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	w.disk = after;
-	world_io();
-}
-
-static bool told(const char *name)
-{
-	return strstr(w.events, name) != NULL;
 }
 
 static uint8_t byte_at(const char *path, uint64_t pos)
@@ -89,13 +41,7 @@ static uint8_t byte_at(const char *path, uint64_t pos)
 
 static void flip(const char *path, uint64_t bit)
 {
-	uint8_t byte = byte_at(path, bit / 8);
-	int fd;
-	byte ^= (uint8_t)(1U << (bit % 8));
-	assert_ok(io_open(w.io, path, 0, &fd));
-	assert_ok(io_pwrite(w.io, fd, &byte, 1, bit / 8));
-	assert_ok(io_fsync(w.io, fd));
-	assert_ok(io_close(w.io, fd));
+	log_world_flip(&w, path, bit / 8, (uint8_t)(1U << (bit % 8)));
 }
 
 /* ---- what is looked for ---- */
@@ -123,15 +69,6 @@ static uint64_t entry_bit(uint64_t number)
 	return (INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES) * 8;
 }
 
-static void assert_readable(int topic, int64_t offset)
-{
-	struct log_read r;
-	assert_ok(log_read_wait(&w.f, topic, 0, offset, 1, &r));
-	assert_int_equal(r.batch_count, 1);
-	assert_int_equal(log_batch_tag(r.batches[0]), offset + 1);
-	log_read_release(&r);
-}
-
 /* Every record from `from` on, each once. */
 static void assert_scanned(int topic, int64_t from)
 {
@@ -151,7 +88,7 @@ static void assert_scanned(int topic, int64_t from)
 static void assert_whole(int topic)
 {
 	assert_int_equal(w.f.log->damaged_partitions, 0);
-	assert_false(told("event=damaged"));
+	assert_false(log_world_told(&w, "damaged"));
 	assert_false(w.f.partitions[topic][0]->damaged);
 }
 
@@ -206,7 +143,7 @@ static void each_bit(int topic, const char *path, uint64_t entry, void (*look)(i
 		assert_ok(log_fixture_open(&w.f));
 		look(topic);
 		assert_whole(topic);
-		stop(true);
+		log_world_end(&w, WORLD_STOPPED);
 		if (byte_at(path, bit / 8) != was)
 			flip(path, bit); /* one fault at a time */
 	}
@@ -216,7 +153,7 @@ static void look_by_offset(int topic)
 {
 	static const int64_t offsets[] = {60, 199, 3, 101, 99, 150, 100, 120, 30};
 	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
-		assert_readable(topic, offsets[i]);
+		log_world_assert_readable(&w, topic, offsets[i], offsets[i] + 1);
 	assert_scanned(topic, 60);
 	assert_scanned(topic, 101);
 	assert_scanned(topic, 99);
@@ -226,7 +163,7 @@ static void a_bit_of_an_active_index_hides_no_record(void **state)
 {
 	(void)state;
 	fill(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	each_bit(0, ACTIVE, 100, look_by_offset);
 	each_bit(0, ACTIVE, 60, look_by_offset);
 }
@@ -236,7 +173,7 @@ static void a_bit_of_a_sealed_index_hides_no_record(void **state)
 	(void)state;
 	fill(1);
 	assert_true(w.f.partitions[1][0]->segment_count > 1);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	each_bit(1, SEALED, 100, look_by_offset);
 }
 
@@ -273,7 +210,7 @@ static void a_bit_of_an_index_hides_no_open_transaction(void **state)
 	for (int i = 101; i < BATCHES; i++)
 		log_put_ok(&w.f, 0, 0, (uint64_t)i + 1, 1, 30);
 	look_for_transaction(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	for (uint64_t entry = 98; entry < 103; entry++)
 		each_bit(0, ACTIVE, entry, look_for_transaction);
 }
@@ -294,7 +231,7 @@ static void a_bit_of_an_active_index_hides_no_time(void **state)
 {
 	(void)state;
 	fill(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	each_bit(0, ACTIVE, 100, look_by_time);
 	each_bit(0, ACTIVE, BATCHES - 1, look_by_time);
 }
@@ -304,7 +241,7 @@ static void a_bit_of_a_sealed_index_hides_no_time(void **state)
 	(void)state;
 	fill(1);
 	uint64_t last = (uint64_t)first_segment(1)->end_offset - 1;
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	each_bit(1, SEALED, 100, look_by_time);
 	each_bit(1, SEALED, last, look_by_time);
 }
@@ -319,12 +256,12 @@ static void a_long_sealed_index_is_checked_behind(void **state)
 		log_put_ok(&w.f, 0, 0, (uint64_t)(i < 999 ? i : 998) + 1, 1, 30);
 	partition_roll_soon(w.f.partitions[0][0]);
 	log_put_ok(&w.f, 0, 0, 1, 1, 30);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	was = byte_at(ACTIVE, bit / 8);
 	for (int run = 0; run < 3; run++) {
 		flip(ACTIVE, bit);
 		assert_ok(log_fixture_open(&w.f));
-		assert_false(told("event=rebuilt"));
+		assert_false(log_world_told(&w, "rebuilt"));
 		if (run == 0) /* by who asks */
 			assert_int_equal(find_time(0, 1001 + 700, false), 700);
 		if (run == 1) /* by itself */
@@ -332,12 +269,12 @@ static void a_long_sealed_index_is_checked_behind(void **state)
 				log_fixture_turn(&w.f);
 		if (run == 2) /* by an offset that was not there */
 			index_doubt(first_segment(0));
-		stop(true);
+		log_world_end(&w, WORLD_STOPPED);
 		assert_int_equal(byte_at(ACTIVE, bit / 8), was);
 	}
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(find_time(0, 1001 + 700, false), 700);
-	assert_false(told("event=index_bad"));
+	assert_false(log_world_told(&w, "index_bad"));
 }
 
 /* What was adopted unchecked is not sealed: a checksum would make it right for ever. */
@@ -345,12 +282,12 @@ static void an_active_index_that_rotted_is_checked_before_it_is_sealed(void **st
 {
 	(void)state;
 	fill(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	flip(ACTIVE, entry_bit(100) + 8 * 16 + 9);
 	assert_ok(log_fixture_open(&w.f));
 	partition_roll_soon(w.f.partitions[0][0]);
 	log_put_ok(&w.f, 0, 0, 1, 1, 30);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(find_time(0, 1101, false), 100);
 	const struct segment *s = first_segment(0);
@@ -362,7 +299,7 @@ static void an_index_that_rots_under_a_server_damages_nothing(void **state)
 {
 	(void)state;
 	fill(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 	for (uint64_t i = 0; i < BATCHES; i++) {
 		flip(ACTIVE, entry_bit(i) + 2);         /* offsets */
@@ -370,10 +307,10 @@ static void an_index_that_rots_under_a_server_damages_nothing(void **state)
 	}
 	for (int64_t i = BATCHES;
 	     i-- > 0;) /* backwards: no read knows where the one before ended */
-		assert_readable(0, i);
+		log_world_assert_readable(&w, 0, i, i + 1);
 	assert_scanned(0, 77);
 	assert_whole(0);
-	assert_true(told("event=index_bad"));
+	assert_true(log_world_told(&w, "index_bad"));
 	log_put_ok(&w.f, 0, 0, 1, 1, 1);
 }
 
@@ -382,14 +319,14 @@ static void an_entry_that_rots_after_its_check_is_checked_again(void **state)
 {
 	(void)state;
 	fill(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(find_time(0, 1001 + 100, false), 100);
 	for (uint64_t bit = 8; bit < 64; bit += 5) { /* of the offset, beyond the segment's end */
 		flip(ACTIVE, entry_bit(100) + bit);
 		assert_int_equal(find_time(0, 1001 + 100, false), 100);
 	}
-	assert_true(told("event=rebuilt"));
+	assert_true(log_world_told(&w, "rebuilt"));
 	assert_whole(0);
 }
 
@@ -428,7 +365,7 @@ static void an_index_with_an_entry_too_few_is_left_and_made_anew(void **state)
 	struct log_find_time req = {.timestamp_ms = 1151, .user = &done, .done = find_done};
 	(void)state;
 	fill(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	size_t len = file_read(ACTIVE, was, sizeof(was));
 	assert_int_equal(len, INDEX_HEADER_BYTES + (size_t)BATCHES * INDEX_ENTRY_BYTES);
 	memcpy(now, was, len);
@@ -440,19 +377,19 @@ static void an_index_with_an_entry_too_few_is_left_and_made_anew(void **state)
 	while (!done)
 		log_fixture_turn(&w.f);
 	assert_int_equal(req.err, ERR_CORRUPT);
-	assert_true(told("more frames than entries"));
+	assert_non_null(strstr(w.events, "more frames than entries"));
 	look_by_offset(0);
 	assert_whole(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	uint8_t after[sizeof(now)];
 	size_t left = file_read(ACTIVE, after, sizeof(after));
 	assert_int_equal(left, len - INDEX_ENTRY_BYTES);
 	assert_memory_equal(
 	    after + INDEX_HEADER_BYTES, now + INDEX_HEADER_BYTES, left - INDEX_HEADER_BYTES);
 	assert_ok(log_fixture_open(&w.f));
-	assert_true(told("event=rebuilt"));
+	assert_true(log_world_told(&w, "rebuilt"));
 	look_by_time(0);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	left = file_read(ACTIVE, after, sizeof(after));
 	assert_int_equal(left, len);
 	assert_memory_equal(after, was, len);
@@ -466,7 +403,7 @@ static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
 	int fd;
 	(void)state;
 	fill(1);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(io_open(w.io, SEALED, 0, &fd));
 	assert_ok(io_fstat(w.io, fd, &st));
 	size = st.size_bytes;
@@ -474,12 +411,12 @@ static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
 	assert_ok(io_fsync(w.io, fd));
 	assert_ok(io_close(w.io, fd));
 	assert_ok(log_fixture_open(&w.f));
-	assert_true(told("event=rebuilt"));
-	stop(true);
+	assert_true(log_world_told(&w, "rebuilt"));
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(io_stat(w.io, SEALED, &st));
 	assert_int_equal(st.size_bytes, size);
 	assert_ok(log_fixture_open(&w.f));
-	assert_false(told("event=rebuilt"));
+	assert_false(log_world_told(&w, "rebuilt"));
 	look_by_offset(1);
 	assert_whole(1);
 }

@@ -1,66 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Idempotent producers: duplicates, order, epochs, and that all of it survives restarts. */
 #include "log/partition_drop.h"
-#include "test/lib/log_fixture.h"
-#include "test/lib/sim_io.h"
+#include "test/lib/log_world.h"
 #include <errno.h>
 #include <stdio.h>
 
-struct world {
-	struct sim_disk *disk;
-	struct io *io;
-	struct log_fixture f;
-	int64_t trimmed; /* log start of topic 1 */
-};
-static struct world w;
+static int64_t trimmed; /* log start of topic 1 */
+static struct log_world w;
 
-static void world_io(void)
+static void configure(struct log_world *world)
 {
-	struct sim_options o = {
-	    .seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 200 * US_NS};
-	assert_ok(sim_io_new(w.disk, &o, &w.io));
-	log_fixture_init_io(&w.f, w.io, "/data");
-	w.f.options.journal_bytes = MIB;
-	w.f.topics[1].config.segment_bytes = 6000;
-	w.f.log_start[1][0] = w.trimmed;
-	assert_ok(log_fixture_open(&w.f));
+	world->f.topics[1].config.segment_bytes = 6000;
+	world->f.log_start[1][0] = trimmed;
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	w.disk = sim_disk_new(0);
-	w.trimmed = 0;
-	world_io();
+	trimmed = 0;
+	log_world_init(&w, configure);
+	assert_ok(log_fixture_open(&w.f));
 	return 0;
-}
-
-static void stop(bool clean)
-{
-	if (clean)
-		log_fixture_close(&w.f);
-	struct sim_disk *after = sim_io_kill(w.io, 1);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	w.disk = after;
-}
-
-static void restart(bool clean)
-{
-	stop(clean);
-	world_io();
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	stop(true);
-	sim_disk_free(w.disk);
+	log_world_release(&w);
 	return 0;
 }
 
-/* One batch of `count` records of producer `id`; the answer is in *ret. */
+static void restart(bool clean)
+{
+	log_world_end(&w, clean ? WORLD_STOPPED : WORLD_KILLED);
+	assert_ok(log_fixture_open(&w.f));
+}
+
 static enum err produce(
     int topic, int64_t id, int16_t epoch, int32_t sequence, int count, struct log_put *ret)
 {
@@ -338,15 +313,14 @@ static void the_state_outlives_its_records_at_a_power_cut(void **state)
 {
 	const char *first = "/data/topics/topic1-0/00000000000000000000.log";
 	struct log_put put;
-	(void)state;
 	for (uint64_t seed = 1; seed <= 8; seed++) {
 		assert_ok(produce(1, 7, 0, 0, 3, NULL));
 		for (int i = 0; i < 40; i++)
 			assert_ok(produce(1, 8, 0, i, 1, NULL));
 		struct log_partition *p = w.f.partitions[1][0];
 		bool there = true;
-		w.trimmed = p->durable_end;
-		partition_trim(p, w.trimmed);
+		trimmed = p->durable_end;
+		partition_trim(p, trimmed);
 		for (int i = 0; i < 100 && there; i++) {
 			struct io_stat st;
 			io_sleep_ns(w.io, 50 * MS_NS);
@@ -354,20 +328,14 @@ static void the_state_outlives_its_records_at_a_power_cut(void **state)
 			there = io_stat(w.io, first, &st) == ERR_OK;
 		}
 		assert_false(there);
-		struct sim_disk *after = sim_io_cut_power(w.io, seed);
-		log_fixture_release(&w.f);
-		io_free(w.io);
-		sim_disk_free(w.disk);
-		w.disk = after;
-		world_io();
+		w.options.seed = seed;
+		log_world_end(&w, WORLD_CUT);
+		assert_ok(log_fixture_open(&w.f));
 		assert_ok(produce(1, 7, 0, 0, 3, &put)); /* its answer was lost: once is enough */
 		assert_true(put.req.duplicate);
 		assert_int_equal(put.req.base_offset, 0);
-		stop(true);
-		sim_disk_free(w.disk);
-		w.disk = sim_disk_new(0);
-		w.trimmed = 0;
-		world_io();
+		log_world_release(&w);
+		setup(state);
 	}
 }
 

@@ -1,125 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One test per verdict of recovery (reliability: recovery verdicts): what is found, what is said, what is kept. */
-#include "test/lib/log_fixture.h"
-#include "test/lib/sim_io.h"
+/* One test per verdict of recovery (reliability: recovery verdicts): what is found, what is said,
+ * what is kept. */
+#include "test/lib/log_world.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- the world: a simulated disk that outlives servers ---- */
+static struct log_world w;
 
-struct world {
-	struct sim_disk *disk;
-	struct io *io;
-	struct log_fixture f;
-	char events[65536];
-};
-static struct world w;
-
-static void event_sink(void *ctx, const char *line)
+static void configure(struct log_world *world)
 {
-	(void)ctx;
-	size_t used = strlen(w.events);
-	snprintf(w.events + used, sizeof(w.events) - used, "%s\n", line);
-}
-
-static void world_io(void)
-{
-	struct sim_options o = {.seed = 1, .latency_min_ns = 10 * US_NS, .latency_max_ns = 20 * US_NS};
-	assert_ok(sim_io_new(w.disk, &o, &w.io));
-	log_fixture_init_io(&w.f, w.io, "/data");
-	w.f.options.journal_bytes = MIB;
-	w.f.topics[1].config.segment_bytes = 8000;
-	w.f.topics[2].config.durability = LOG_DURABILITY_NONE;
-	w.events[0] = '\0';
+	world->f.topics[1].config.segment_bytes = 8000;
+	world->f.topics[2].config.durability = LOG_DURABILITY_NONE;
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	memset(&w, 0, sizeof(w));
-	diag_set_sink(event_sink, NULL);
-	map_set_seed(1);
-	w.disk = sim_disk_new(0);
-	world_io();
+	log_world_init(&w, configure);
 	assert_ok(log_fixture_open(&w.f));
 	return 0;
-}
-
-/* The server is gone, cleanly or killed; what follows works on its files. */
-static void stop(bool clean)
-{
-	struct sim_disk *after;
-	if (clean)
-		log_fixture_close(&w.f);
-	after = clean ? sim_io_cut_power(w.io, 1) : sim_io_kill(w.io, 1);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	w.disk = after;
-	world_io();
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	stop(true);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	diag_set_sink(NULL, NULL);
+	log_world_release(&w);
 	return 0;
-}
-
-static void assert_event(const char *event)
-{
-	char text[64];
-	snprintf(text, sizeof(text), "event=%s ", event);
-	if (!strstr(w.events, text))
-		fail_msg("no %sin:\n%s", text, w.events);
-}
-
-static void assert_no_event(const char *event)
-{
-	char text[64];
-	snprintf(text, sizeof(text), "event=%s ", event);
-	if (strstr(w.events, text))
-		fail_msg("%sin:\n%s", text, w.events);
-}
-
-/* ---- files ---- */
-
-static uint64_t file_bytes(const char *path)
-{
-	struct io_stat st;
-	assert_ok(io_stat(w.io, path, &st));
-	return st.size_bytes;
-}
-
-static void file_flip(const char *path, uint64_t pos)
-{
-	uint8_t byte;
-	int fd;
-	assert_ok(io_open(w.io, path, 0, &fd));
-	assert_ok(io_pread_all(w.io, fd, &byte, 1, pos));
-	byte ^= 0x10;
-	assert_ok(io_pwrite(w.io, fd, &byte, 1, pos));
-	assert_ok(io_fsync(w.io, fd));
-	assert_ok(io_close(w.io, fd));
-}
-
-static void file_truncate(const char *path, uint64_t size)
-{
-	int fd;
-	assert_ok(io_open(w.io, path, 0, &fd));
-	assert_ok(io_truncate(w.io, fd, size));
-	assert_ok(io_fsync(w.io, fd));
-	assert_ok(io_close(w.io, fd));
 }
 
 static void file_append(const char *path, const char *bytes)
 {
 	int fd;
-	uint64_t end = file_bytes(path);
+	uint64_t end = log_world_size(&w, path);
 	assert_ok(io_open(w.io, path, 0, &fd));
 	assert_ok(io_pwrite(w.io, fd, bytes, strlen(bytes), end));
 	assert_ok(io_fsync(w.io, fd));
@@ -166,17 +78,6 @@ static int64_t end_of(int topic)
 	return w.f.partitions[topic][0]->visible_end;
 }
 
-static void assert_readable(int topic, int from, int to)
-{
-	struct log_read r;
-	for (int i = from; i < to; i++) {
-		assert_ok(log_read_wait(&w.f, topic, 0, i, 1, &r));
-		assert_int_equal(r.batch_count, 1);
-		assert_int_equal(log_batch_tag(r.batches[0]), i + 1);
-		log_read_release(&r);
-	}
-}
-
 static enum err append_one(int topic)
 {
 	size_t len;
@@ -195,15 +96,16 @@ static void torn_round_is_dropped_whole_and_kept_in_quarantine(void **state)
 	(void)state;
 	fill(0, 0, 5);
 	fill(1, 0, 1);
-	stop(false);
-	file_flip("/data/journal/journal-0", journal_last_round(&e) + JOURNAL_ENTRY_HEADER_BYTES + 40);
+	log_world_end(&w, WORLD_KILLED);
+	log_world_flip(&w, "/data/journal/journal-0",
+	    journal_last_round(&e) + JOURNAL_ENTRY_HEADER_BYTES + 40, 0x10);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("torn_round");
-	assert_event("torn_tail"); /* its bytes in the segment */
+	log_world_assert_told(&w, "torn_round", true);
+	log_world_assert_told(&w, "torn_tail", true); /* its bytes in the segment */
 	assert_true(quarantined() >= 2);
 	assert_int_equal(end_of(0), 5);
 	assert_int_equal(end_of(1), 0);
-	assert_readable(0, 0, 5);
+	log_world_assert_readable(&w, 0, 0, 5);
 	fill(1, 0, 3);
 	assert_int_equal(w.f.log->durable_sequence, 8);
 }
@@ -212,24 +114,24 @@ static void distrust_puts_back_what_the_page_cache_lost(void **state)
 {
 	(void)state;
 	fill(0, 0, 20);
-	stop(false);
-	uint64_t size = file_bytes(SEGMENT_0);
-	file_truncate(SEGMENT_0, SEGMENT_HEADER_BYTES + 700); /* the pages were never written */
+	log_world_end(&w, WORLD_KILLED);
+	uint64_t size = log_world_size(&w, SEGMENT_0);
+	log_world_cut(&w, SEGMENT_0, SEGMENT_HEADER_BYTES + 700); /* the pages were never written */
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("distrust");
-	assert_int_equal(file_bytes(SEGMENT_0), size);
-	assert_readable(0, 0, 20);
+	log_world_assert_told(&w, "distrust", true);
+	assert_int_equal(log_world_size(&w, SEGMENT_0), size);
+	log_world_assert_readable(&w, 0, 0, 20);
 }
 
 static void clean_stop_rewrites_nothing(void **state)
 {
 	(void)state;
 	fill(0, 0, 20);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("distrust");
-	assert_no_event("rebuilt");
-	assert_readable(0, 0, 20);
+	log_world_assert_told(&w, "distrust", false);
+	log_world_assert_told(&w, "rebuilt", false);
+	log_world_assert_readable(&w, 0, 0, 20);
 }
 
 /* Flips a byte in the body of the journal's entry with sequence `sequence` in it. */
@@ -245,21 +147,21 @@ static void journal_flip(uint64_t sequence)
 			pos = f.pos;
 	journal_iter_release(&it);
 	assert_true(pos > 0);
-	file_flip("/data/journal/journal-0", pos + JOURNAL_ENTRY_HEADER_BYTES + 200);
+	log_world_flip(&w, "/data/journal/journal-0", pos + JOURNAL_ENTRY_HEADER_BYTES + 200, 0x10);
 }
 
 static void journal_rot_is_repaired_from_the_segments(void **state)
 {
 	(void)state;
 	fill(0, 0, 10);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	journal_flip(5);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("journal_rot");
-	assert_event("repaired");
-	assert_no_event("damaged");
+	log_world_assert_told(&w, "journal_rot", true);
+	log_world_assert_told(&w, "repaired", true);
+	log_world_assert_told(&w, "damaged", false);
 	assert_int_equal(end_of(0), 10);
-	assert_readable(0, 0, 10);
+	log_world_assert_readable(&w, 0, 0, 10);
 	assert_ok(append_one(0));
 }
 
@@ -268,14 +170,14 @@ static void journal_rot_of_a_partitions_last_frame_is_repaired_too(void **state)
 	(void)state;
 	fill(0, 0, 5);
 	fill(1, 0, 3); /* topic 0 has nothing behind sequence 5 */
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	journal_flip(5);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("journal_rot");
-	assert_event("repaired");
+	log_world_assert_told(&w, "journal_rot", true);
+	log_world_assert_told(&w, "repaired", true);
 	assert_int_equal(end_of(0), 5);
-	assert_readable(0, 0, 5);
-	assert_readable(1, 0, 3);
+	log_world_assert_readable(&w, 0, 0, 5);
+	log_world_assert_readable(&w, 1, 0, 3);
 }
 
 static void journal_rot_without_the_segments_bytes_is_damage(void **state)
@@ -283,7 +185,7 @@ static void journal_rot_without_the_segments_bytes_is_damage(void **state)
 	struct log_read r;
 	(void)state;
 	fill(0, 0, 10);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	journal_flip(5);
 	struct segment_walk walk;
 	struct frame frame;
@@ -295,20 +197,20 @@ static void journal_rot_without_the_segments_bytes_is_damage(void **state)
 	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
 	assert_ok(segment_file_header(w.io, fd, name, &h));
 	segment_walk_init(&walk, w.io, fd, frame_seed_of(h.seed), 0);
-	segment_walk_range(&walk, SEGMENT_HEADER_BYTES, (uint32_t)file_bytes(SEGMENT_0));
+	segment_walk_range(&walk, SEGMENT_HEADER_BYTES, (uint32_t)log_world_size(&w, SEGMENT_0));
 	for (int i = 0; i < 5; i++)
 		assert_ok(segment_walk_next(&walk, &frame, &pos, &batch));
 	segment_walk_release(&walk);
 	assert_ok(io_close(w.io, fd));
-	file_flip(SEGMENT_0, pos + 10); /* sequence 5: header */
+	log_world_flip(&w, SEGMENT_0, pos + 10, 0x10); /* sequence 5: header */
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("journal_rot");
-	assert_event("damaged");
+	log_world_assert_told(&w, "journal_rot", true);
+	log_world_assert_told(&w, "damaged", true);
 	assert_int_equal(end_of(0), 10);
-	assert_readable(0, 0, 4);
+	log_world_assert_readable(&w, 0, 0, 4);
 	assert_int_equal(log_read_wait(&w.f, 0, 0, 4, 1, &r), ERR_CORRUPT);
 	log_read_release(&r);
-	assert_readable(0, 5, 10);
+	log_world_assert_readable(&w, 0, 5, 10);
 	assert_int_equal(append_one(0), ERR_DAMAGED);
 	assert_ok(append_one(1));
 }
@@ -317,16 +219,16 @@ static void torn_tail_goes_to_quarantine(void **state)
 {
 	(void)state;
 	fill(0, 0, 5);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	file_append(SEGMENT_0, "what a write left behind that nobody was told of");
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("torn_tail");
+	log_world_assert_told(&w, "torn_tail", true);
 	assert_int_equal(quarantined(), 1);
-	assert_readable(0, 0, 5);
+	log_world_assert_readable(&w, 0, 0, 5);
 	assert_ok(append_one(0));
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	assert_ok(log_fixture_open(&w.f)); /* once more: nothing is left to cut */
-	assert_no_event("torn_tail");
+	log_world_assert_told(&w, "torn_tail", false);
 	assert_int_equal(end_of(0), 6);
 }
 
@@ -335,33 +237,34 @@ static void damaged_range_is_served_around(void **state)
 	struct log_read r;
 	(void)state;
 	fill(0, 0, 10);
-	stop(true);
-	file_flip(SEGMENT_0, SEGMENT_HEADER_BYTES + 1000); /* in the body of the second frame */
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_flip(
+	    &w, SEGMENT_0, SEGMENT_HEADER_BYTES + 1000, 0x10); /* in the body of the second frame */
 	assert_ok(log_fixture_open(&w.f));
-	assert_readable(0, 0, 1);
+	log_world_assert_readable(&w, 0, 0, 1);
 	assert_int_equal(log_read_wait(&w.f, 0, 0, 1, 1, &r), ERR_CORRUPT);
 	assert_int_equal(r.next_offset, 2);
 	log_read_release(&r);
-	assert_event("damaged");
-	assert_readable(0, 2, 10);
+	log_world_assert_told(&w, "damaged", true);
+	log_world_assert_readable(&w, 0, 2, 10);
 	assert_int_equal(append_one(0), ERR_DAMAGED);
 	assert_int_equal(w.f.log->damaged_partitions, 1);
-	assert_int_equal(file_bytes(SEGMENT_0) > 0, 1); /* nothing is cut */
+	assert_int_equal(log_world_size(&w, SEGMENT_0) > 0, 1); /* nothing is cut */
 }
 
 static void lost_suffix_is_refused_unless_accepted(void **state)
 {
 	(void)state;
 	fill(0, 0, 10);
-	stop(true);
-	file_truncate(SEGMENT_0, file_bytes(SEGMENT_0) - 700);
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_cut(&w, SEGMENT_0, log_world_size(&w, SEGMENT_0) - 700);
 	assert_int_equal(log_fixture_open(&w.f), ERR_LOST_SUFFIX);
-	assert_event("lost_suffix");
-	stop(false);
+	log_world_assert_told(&w, "lost_suffix", true);
+	log_world_end(&w, WORLD_KILLED);
 	w.f.options.accept_lost_suffix = "disk was restored from a copy";
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(end_of(0), 8);
-	assert_readable(0, 0, 8);
+	log_world_assert_readable(&w, 0, 0, 8);
 	assert_true(w.f.partitions[0][0]->lost_suffix);
 }
 
@@ -369,19 +272,19 @@ static void a_lost_directory_is_a_lost_suffix(void **state)
 {
 	(void)state;
 	fill(0, 0, 3);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(io_unlink(w.io, SEGMENT_0));
 	assert_ok(io_unlink(w.io, INDEX_0));
 	assert_ok(io_rmdir(w.io, "/data/topics/topic0-0"));
 	assert_int_equal(log_fixture_open(&w.f), ERR_LOST_SUFFIX);
-	assert_event("lost_suffix");
+	log_world_assert_told(&w, "lost_suffix", true);
 }
 
 static void a_missing_journal_is_refused(void **state)
 {
 	(void)state;
 	fill(0, 0, 3);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(io_unlink(w.io, "/data/journal/journal-2"));
 	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
 }
@@ -390,16 +293,16 @@ static void a_bad_journal_header_is_written_again(void **state)
 {
 	(void)state;
 	fill(0, 0, 3);
-	stop(false);
-	file_flip("/data/journal/journal-0", 30);
+	log_world_end(&w, WORLD_KILLED);
+	log_world_flip(&w, "/data/journal/journal-0", 30, 0x10);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("journal_rot");
-	assert_readable(0, 0, 3);
-	stop(true);
+	log_world_assert_told(&w, "journal_rot", true);
+	log_world_assert_readable(&w, 0, 0, 3);
+	log_world_end(&w, WORLD_STOPPED);
 	for (int i = 0; i < JOURNAL_FILES; i++) {
 		char path[64];
 		snprintf(path, sizeof(path), "/data/journal/journal-%d", i);
-		file_flip(path, 30);
+		log_world_flip(&w, path, 30, 0x10);
 	}
 	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
 }
@@ -408,18 +311,18 @@ static void a_lost_checkpoint_record_is_rebuilt_from_the_journal(void **state)
 {
 	(void)state;
 	fill(0, 0, 10);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	for (int i = 0; i < CHECKPOINT_SLOTS; i++) {
 		char path[64];
 		struct io_stat st;
 		snprintf(path, sizeof(path), "/data/journal/checkpoint-%d", i);
 		if (io_stat(w.io, path, &st) == ERR_OK)
-			file_flip(path, 20);
+			log_world_flip(&w, path, 20, 0x10);
 	}
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("rebuilt");
+	log_world_assert_told(&w, "rebuilt", true);
 	assert_int_equal(end_of(0), 10);
-	assert_readable(0, 0, 10);
+	log_world_assert_readable(&w, 0, 0, 10);
 	assert_int_equal(w.f.log->epoch, 2);
 }
 
@@ -433,19 +336,19 @@ static void a_clean_end_at_the_edge_of_a_journal_file(void **state)
 	for (; end < 300 && j->pos + JOURNAL_BLOCK != j->file_bytes; end++)
 		fill(0, end, end + 1);
 	unsigned before = j->current;
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
 	j = &w.f.log->journal;
 	fill(0, end, end + 1);
 	assert_int_not_equal(j->current, before);
 	unsigned newest = (unsigned)((w.f.log->checkpointer.counter - 1) % CHECKPOINT_SLOTS);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	char path[64];
 	snprintf(path, sizeof(path), "/data/journal/checkpoint-%u", newest);
-	file_flip(path, 20);
+	log_world_flip(&w, path, 20, 0x10);
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(end_of(0), end + 1);
-	assert_readable(0, 0, end + 1);
+	log_world_assert_readable(&w, 0, 0, end + 1);
 }
 
 static void a_missing_segment_in_the_middle_is_contained(void **state)
@@ -456,23 +359,25 @@ static void a_missing_segment_in_the_middle_is_contained(void **state)
 	(void)state;
 	fill(1, 0, 40);
 	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
-	stop(true);
-	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".log", name));
+	log_world_end(&w, WORLD_STOPPED);
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+	    segment_name(seg.base_offset, ".log", name));
 	assert_ok(io_unlink(w.io, path));
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("missing_segment");
+	log_world_assert_told(&w, "missing_segment", true);
 	assert_int_equal(end_of(1), 40);
-	assert_readable(1, 0, (int)seg.base_offset);
+	log_world_assert_readable(&w, 1, 0, (int)seg.base_offset);
 	assert_int_equal(log_read_wait(&w.f, 1, 0, seg.base_offset, 1, &r), ERR_CORRUPT);
 	assert_int_equal(r.next_offset, seg.end_offset);
 	log_read_release(&r);
-	assert_readable(1, (int)seg.end_offset, 40);
+	log_world_assert_readable(&w, 1, (int)seg.end_offset, 40);
 	assert_int_equal(append_one(1), ERR_DAMAGED);
 }
 
 /*
- * Killed while segments below the log start were being unlinked, one that nobody read any more before an
- * older one that somebody did: the journal still had frames of it, and the start was refused with LOST_SUFFIX.
+ * Killed while segments below the log start were being unlinked, one that nobody read any more
+ * before an older one that somebody did: the journal still had frames of it, and the start was
+ * refused with LOST_SUFFIX.
  */
 /* Of a segment of topic 1, by number. */
 static int64_t base_of(size_t index)
@@ -490,15 +395,16 @@ static void segments_below_the_log_start_may_go_in_any_order(void **state)
 	(void)state;
 	fill(1, 0, 40);
 	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
-	stop(false); /* the journal has it all */
-	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".log", name));
+	log_world_end(&w, WORLD_KILLED); /* the journal has it all */
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+	    segment_name(seg.base_offset, ".log", name));
 	assert_ok(io_unlink(w.io, path));
 	w.f.log_start[1][0] = seg.end_offset;
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("lost_suffix");
-	assert_no_event("missing_segment");
+	log_world_assert_told(&w, "lost_suffix", false);
+	log_world_assert_told(&w, "missing_segment", false);
 	assert_int_equal(end_of(1), 40);
-	assert_readable(1, (int)seg.end_offset, 40);
+	log_world_assert_readable(&w, 1, (int)seg.end_offset, 40);
 	assert_int_equal(append_one(1), ERR_OK);
 }
 
@@ -519,14 +425,15 @@ static void the_end_is_an_empty_segment_behind_a_leftover(void **state)
 		int64_t base[64];
 		for (uint32_t i = 0; i < before; i++)
 			base[i] = base_of(i);
-		stop(clean);
+		log_world_end(&w, clean ? WORLD_STOPPED : WORLD_KILLED);
 		for (uint32_t i = 1; i < before; i++) {
-			snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(base[i], ".log", name));
+			snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+			    segment_name(base[i], ".log", name));
 			assert_ok(io_unlink(w.io, path));
 		}
 		w.f.log_start[1][0] = from + 40;
 		assert_ok(log_fixture_open(&w.f));
-		assert_no_event("lost_suffix");
+		log_world_assert_told(&w, "lost_suffix", false);
 		assert_int_equal(end_of(1), from + 40);
 	}
 	assert_int_equal(append_one(1), ERR_OK);
@@ -540,13 +447,14 @@ static void a_segment_in_the_middle_that_the_journal_knows_is_missed(void **stat
 	(void)state;
 	fill(1, 0, 40);
 	assert_true(log_segment_status(w.f.partitions[1][0], 1, &seg));
-	stop(false);
-	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s", segment_name(seg.base_offset, ".log", name));
+	log_world_end(&w, WORLD_KILLED);
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+	    segment_name(seg.base_offset, ".log", name));
 	assert_ok(io_unlink(w.io, path));
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("missing_segment");
-	assert_readable(1, 0, (int)seg.base_offset);
-	assert_readable(1, (int)seg.end_offset, 40);
+	log_world_assert_told(&w, "missing_segment", true);
+	log_world_assert_readable(&w, 1, 0, (int)seg.base_offset);
+	log_world_assert_readable(&w, 1, (int)seg.end_offset, 40);
 	assert_int_equal(append_one(1), ERR_DAMAGED);
 }
 
@@ -568,12 +476,13 @@ static void an_empty_segment_of_a_roll_that_failed_is_dropped(void **state)
 	struct io_stat st;
 	(void)state;
 	fill(1, 0, 40);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	create_overlapping_segment();
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("overlap");
-	assert_readable(1, 0, 40);
-	assert_int_equal(io_stat(w.io, "/data/topics/topic1-0/00000000000000000001.log", &st), ERR_NOT_FOUND);
+	log_world_assert_told(&w, "overlap", false);
+	log_world_assert_readable(&w, 1, 0, 40);
+	assert_int_equal(
+	    io_stat(w.io, "/data/topics/topic1-0/00000000000000000001.log", &st), ERR_NOT_FOUND);
 	fill(1, 40, 80);
 }
 
@@ -581,11 +490,11 @@ static void overlapping_segments_are_refused(void **state)
 {
 	(void)state;
 	fill(1, 0, 40);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	create_overlapping_segment();
 	file_append("/data/topics/topic1-0/00000000000000000001.log", "records");
 	assert_int_equal(log_fixture_open(&w.f), ERR_OVERLAP);
-	assert_event("overlap");
+	log_world_assert_told(&w, "overlap", true);
 }
 
 static void a_bad_index_is_rebuilt(void **state)
@@ -593,21 +502,22 @@ static void a_bad_index_is_rebuilt(void **state)
 	(void)state;
 	fill(0, 0, 10);
 	fill(1, 0, 40);
-	stop(true);
-	file_flip(INDEX_0, 3);                                                        /* header */
-	file_flip("/data/topics/topic1-0/00000000000000000000.idx", file_bytes("/data/topics/topic1-0/00000000000000000000.idx") - 20);
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_flip(&w, INDEX_0, 3, 0x10); /* header */
+	log_world_flip(&w, "/data/topics/topic1-0/00000000000000000000.idx",
+	    log_world_size(&w, "/data/topics/topic1-0/00000000000000000000.idx") - 20, 0x10);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("rebuilt");
-	assert_readable(0, 0, 10);
-	assert_readable(1, 0, 40);
-	stop(true);
+	log_world_assert_told(&w, "rebuilt", true);
+	log_world_assert_readable(&w, 0, 0, 10);
+	log_world_assert_readable(&w, 1, 0, 40);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(io_unlink(w.io, INDEX_0));
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("rebuilt");
-	assert_readable(0, 0, 10);
-	stop(true);
+	log_world_assert_told(&w, "rebuilt", true);
+	log_world_assert_readable(&w, 0, 0, 10);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f)); /* it was written again */
-	assert_no_event("rebuilt");
+	log_world_assert_told(&w, "rebuilt", false);
 }
 
 /* Rot of a cache while it is in use: read without it, and nothing is called damaged. */
@@ -616,20 +526,21 @@ static void an_index_that_rots_under_a_server_damages_nothing(void **state)
 	const char *index = "/data/topics/topic1-0/00000000000000000000.idx";
 	(void)state;
 	fill(1, 0, 40);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
-	for (uint64_t at = INDEX_HEADER_BYTES; at < file_bytes(index); at += INDEX_ENTRY_BYTES) {
-		file_flip(index, at);     /* offsets */
-		file_flip(index, at + 9); /* positions */
+	for (uint64_t at = INDEX_HEADER_BYTES; at < log_world_size(&w, index);
+	     at += INDEX_ENTRY_BYTES) {
+		log_world_flip(&w, index, at, 0x10);     /* offsets */
+		log_world_flip(&w, index, at + 9, 0x10); /* positions */
 	}
 	for (int i = 40; i-- > 0;) /* backwards, so that no read knows where the one before ended */
-		assert_readable(1, i, i + 1);
-	assert_no_event("damaged");
-	assert_event("index_bad");
-	file_truncate(index, INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES);
+		log_world_assert_readable(&w, 1, i, i + 1);
+	log_world_assert_told(&w, "damaged", false);
+	log_world_assert_told(&w, "index_bad", true);
+	log_world_cut(&w, index, INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES);
 	for (int i = 40; i-- > 0;)
-		assert_readable(1, i, i + 1);
-	assert_no_event("damaged");
+		log_world_assert_readable(&w, 1, i, i + 1);
+	log_world_assert_told(&w, "damaged", false);
 	assert_ok(append_one(1));
 }
 
@@ -654,15 +565,15 @@ static void a_bad_frame_that_no_index_knows_is_damage_up_to_the_next_segment(voi
 	(void)state;
 	fill(1, 0, 40);
 	int64_t next = base_of(1);
-	stop(true);
-	file_flip(segment_path(0, ".log"), SEGMENT_HEADER_BYTES + 20);
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_flip(&w, segment_path(0, ".log"), SEGMENT_HEADER_BYTES + 20, 0x10);
 	assert_ok(io_unlink(w.io, segment_path(0, ".idx")));
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("damaged");
-	assert_no_event("missing_segment");
+	log_world_assert_told(&w, "damaged", true);
+	log_world_assert_told(&w, "missing_segment", false);
 	assert_corrupt(1, 0);
 	assert_corrupt(1, next - 1);
-	assert_readable(1, (int)next, 40);
+	log_world_assert_readable(&w, 1, (int)next, 40);
 	assert_ok(io_stat(w.io, segment_path(0, ".log"), &st)); /* nobody took it for empty */
 	assert_int_equal(append_one(1), ERR_DAMAGED);
 }
@@ -672,14 +583,14 @@ static void a_bad_frame_at_the_end_that_no_index_knows_is_damage(void **state)
 	(void)state;
 	fill(1, 0, 40);
 	int64_t base = base_of(w.f.partitions[1][0]->segment_count - 1);
-	stop(true);
-	file_flip(segment_path(base, ".log"), SEGMENT_HEADER_BYTES + 20);
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_flip(&w, segment_path(base, ".log"), SEGMENT_HEADER_BYTES + 20, 0x10);
 	assert_ok(io_unlink(w.io, segment_path(base, ".idx")));
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("damaged");
-	assert_no_event("lost_suffix");
+	log_world_assert_told(&w, "damaged", true);
+	log_world_assert_told(&w, "lost_suffix", false);
 	assert_int_equal(end_of(1), 40);
-	assert_readable(1, 0, (int)base);
+	log_world_assert_readable(&w, 1, 0, (int)base);
 	assert_corrupt(1, base);
 	fill(0, 0, 3); /* the rest is served */
 }
@@ -700,12 +611,12 @@ static void a_roll_after_a_start_writes_down_the_producers(void **state)
 	(void)state;
 	fill(1, 0, 3);
 	append_from(0, 3);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	assert_ok(log_fixture_open(&w.f));
 	partition_roll_soon(w.f.partitions[1][0]);
 	assert_int_equal(log_put_ok(&w.f, 1, 0, 5, 1, 500), 4);
 	assert_ok(io_stat(w.io, segment_path(4, ".snap"), &st));
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	w.f.log_start[1][0] = 4;
 	assert_ok(log_fixture_open(&w.f));
 	assert_int_equal(w.f.partitions[1][0]->segment_count, 1);
@@ -722,7 +633,8 @@ static struct index_entry sealed_last(void)
 	uint8_t raw[INDEX_ENTRY_BYTES];
 	int fd;
 	assert_ok(io_open(w.io, SEALED_INDEX, IO_READONLY, &fd));
-	assert_ok(io_pread_all(w.io, fd, raw, sizeof(raw), file_bytes(SEALED_INDEX) - sizeof(raw)));
+	assert_ok(io_pread_all(
+	    w.io, fd, raw, sizeof(raw), log_world_size(&w, SEALED_INDEX) - sizeof(raw)));
 	assert_ok(io_close(w.io, fd));
 	return index_entry_decode(raw);
 }
@@ -740,29 +652,31 @@ static void a_sealed_segment_ends_where_its_index_says(void **state)
 	struct log_read r;
 	(void)state;
 	fill(1, 0, 40);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	struct index_entry last = sealed_last();
-	file_flip(SEALED, last.pos + 20); /* a start does not read it */
+	log_world_flip(&w, SEALED, last.pos + 20, 0x10); /* a start does not read it */
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("damaged");
+	log_world_assert_told(&w, "damaged", false);
 	assert_int_equal(end_of(1), 40);
 	const struct segment *s = sealed_segment();
 	assert_int_equal(s->end_offset, last.base_offset + 1);
 	assert_int_equal(s->last_sequence, last.sequence);
-	assert_int_equal(s->durable_link, CONTAINER_OF(s->node.next, struct segment, node)->previous_link);
-	assert_int_equal(log_read_wait(&w.f, 1, 0, last.base_offset, 1, &r), ERR_CORRUPT); /* a reader does */
+	assert_int_equal(
+	    s->durable_link, CONTAINER_OF(s->node.next, struct segment, node)->previous_link);
+	assert_int_equal(
+	    log_read_wait(&w.f, 1, 0, last.base_offset, 1, &r), ERR_CORRUPT); /* a reader does */
 	log_read_release(&r);
-	assert_event("damaged");
+	log_world_assert_told(&w, "damaged", true);
 }
 
 static void the_index_of_a_sealed_segment_that_was_cut_is_not_believed(void **state)
 {
 	(void)state;
 	fill(1, 0, 40);
-	stop(true);
-	file_truncate(SEALED, sealed_last().pos + 10);
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_cut(&w, SEALED, sealed_last().pos + 10);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("damaged");
+	log_world_assert_told(&w, "damaged", true);
 	assert_int_equal(append_one(1), ERR_DAMAGED);
 }
 
@@ -771,20 +685,20 @@ static void indexes_of_what_was_put_back_are_written_while_serving(void **state)
 	struct io_stat st;
 	(void)state;
 	fill(1, 0, 40);
-	stop(false); /* before any checkpoint */
+	log_world_end(&w, WORLD_KILLED); /* before any checkpoint */
 	assert_int_equal(io_stat(w.io, SEALED_INDEX, &st), ERR_NOT_FOUND);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("distrust");
+	log_world_assert_told(&w, "distrust", true);
 	assert_int_equal(io_stat(w.io, SEALED_INDEX, &st), ERR_NOT_FOUND);
-	assert_readable(1, 0, 40); /* from memory */
+	log_world_assert_readable(&w, 1, 0, 40); /* from memory */
 	for (int64_t end = loop_now_ns(w.f.loop) + 6 * S_NS; loop_now_ns(w.f.loop) < end;)
 		log_fixture_turn(&w.f);
 	assert_int_equal(sealed_last().base_offset, sealed_segment()->end_offset - 1);
-	assert_readable(1, 0, 40);
-	stop(false);
+	log_world_assert_readable(&w, 1, 0, 40);
+	log_world_end(&w, WORLD_KILLED);
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("rebuilt");
-	assert_readable(1, 0, 40);
+	log_world_assert_told(&w, "rebuilt", false);
+	log_world_assert_readable(&w, 1, 0, 40);
 }
 
 static void sequences_that_were_told_too_early_are_burnt_by_name(void **state)
@@ -794,13 +708,13 @@ static void sequences_that_were_told_too_early_are_burnt_by_name(void **state)
 	uint64_t told = w.f.log->rounds.next_sequence - 1;
 	while (w.f.log->durable_sequence < told) /* the kill would take what is in the air */
 		log_fixture_turn(&w.f);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("gap");
+	log_world_assert_told(&w, "gap", true);
 	assert_int_equal(w.f.log->gap_count, 1);
 	assert_true(w.f.log->gaps[0].first > told || w.f.log->gaps[0].first <= told);
 	assert_int_equal(w.f.log->rounds.next_sequence, w.f.log->gaps[0].last + 1);
-	assert_readable(2, 0, 3);
+	log_world_assert_readable(&w, 2, 0, 3);
 	struct log_put put;
 	size_t len;
 	uint8_t *batch = log_batch_new(7, 1, 1, &len);
@@ -813,9 +727,9 @@ static void a_clean_stop_burns_nothing(void **state)
 	(void)state;
 	fill(2, 0, 3);
 	uint64_t next = w.f.log->rounds.next_sequence;
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f));
-	assert_no_event("gap");
+	log_world_assert_told(&w, "gap", false);
 	assert_int_equal(w.f.log->rounds.next_sequence, next);
 }
 
@@ -823,14 +737,14 @@ static void data_that_nobody_opens_are_orphans(void **state)
 {
 	(void)state;
 	fill(0, 0, 3);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(loop_new(w.io, 0, &w.f.loop));
 	assert_ok(engine_open(w.f.loop, &w.f.options, &w.f.log));
 	engine_serve(w.f.log);
-	assert_event("orphan");
-	stop(true);
+	log_world_assert_told(&w, "orphan", true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(log_fixture_open(&w.f)); /* and still there */
-	assert_readable(0, 0, 3);
+	log_world_assert_readable(&w, 0, 0, 3);
 }
 
 static void a_newer_format_is_refused(void **state)
@@ -841,7 +755,7 @@ static void a_newer_format_is_refused(void **state)
 	int fd;
 	(void)state;
 	fill(0, 0, 3);
-	stop(true);
+	log_world_end(&w, WORLD_STOPPED);
 	assert_ok(io_open(w.io, SEGMENT_0, 0, &fd));
 	assert_ok(segment_file_header(w.io, fd, name, &h));
 	h.format_version = SEGMENT_VERSION_REWRITTEN + 1;
@@ -850,7 +764,8 @@ static void a_newer_format_is_refused(void **state)
 	assert_ok(io_fsync(w.io, fd));
 	assert_ok(io_close(w.io, fd));
 	assert_int_equal(log_fixture_open(&w.f), ERR_NEWER_FORMAT);
-	assert_non_null(strstr(err_chain(), "version") ? err_chain() : strstr(err_chain(), "format"));
+	assert_non_null(
+	    strstr(err_chain(), "version") ? err_chain() : strstr(err_chain(), "format"));
 }
 
 static void a_segment_without_a_header_was_never_used(void **state)
@@ -858,13 +773,13 @@ static void a_segment_without_a_header_was_never_used(void **state)
 	int fd;
 	(void)state;
 	fill(0, 0, 3);
-	stop(false);
+	log_world_end(&w, WORLD_KILLED);
 	assert_ok(io_open(w.io, "/data/topics/topic0-0/00000000000000000003.log", IO_CREATE, &fd));
 	assert_ok(io_close(w.io, fd));
 	assert_ok(log_fixture_open(&w.f));
-	assert_event("torn_tail");
-	assert_no_event("damaged");
-	assert_readable(0, 0, 3);
+	log_world_assert_told(&w, "torn_tail", true);
+	log_world_assert_told(&w, "damaged", false);
+	log_world_assert_readable(&w, 0, 0, 3);
 	fill(0, 3, 6);
 }
 
@@ -872,39 +787,39 @@ static void a_segment_without_a_header_was_never_used(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(torn_round_is_dropped_whole_and_kept_in_quarantine),
-		TEST(distrust_puts_back_what_the_page_cache_lost),
-		TEST(clean_stop_rewrites_nothing),
-		TEST(journal_rot_is_repaired_from_the_segments),
-		TEST(journal_rot_of_a_partitions_last_frame_is_repaired_too),
-		TEST(journal_rot_without_the_segments_bytes_is_damage),
-		TEST(torn_tail_goes_to_quarantine),
-		TEST(damaged_range_is_served_around),
-		TEST(lost_suffix_is_refused_unless_accepted),
-		TEST(a_lost_directory_is_a_lost_suffix),
-		TEST(a_missing_journal_is_refused),
-		TEST(a_bad_journal_header_is_written_again),
-		TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
-		TEST(a_clean_end_at_the_edge_of_a_journal_file),
-		TEST(a_missing_segment_in_the_middle_is_contained),
-		TEST(segments_below_the_log_start_may_go_in_any_order),
-		TEST(the_end_is_an_empty_segment_behind_a_leftover),
-		TEST(a_segment_in_the_middle_that_the_journal_knows_is_missed),
-		TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
-		TEST(overlapping_segments_are_refused),
-		TEST(a_bad_index_is_rebuilt),
-		TEST(an_index_that_rots_under_a_server_damages_nothing),
-		TEST(a_bad_frame_that_no_index_knows_is_damage_up_to_the_next_segment),
-		TEST(a_bad_frame_at_the_end_that_no_index_knows_is_damage),
-		TEST(a_roll_after_a_start_writes_down_the_producers),
-		TEST(a_sealed_segment_ends_where_its_index_says),
-		TEST(the_index_of_a_sealed_segment_that_was_cut_is_not_believed),
-		TEST(indexes_of_what_was_put_back_are_written_while_serving),
-		TEST(sequences_that_were_told_too_early_are_burnt_by_name),
-		TEST(a_clean_stop_burns_nothing),
-		TEST(data_that_nobody_opens_are_orphans),
-		TEST(a_newer_format_is_refused),
-		TEST(a_segment_without_a_header_was_never_used),
+	    TEST(torn_round_is_dropped_whole_and_kept_in_quarantine),
+	    TEST(distrust_puts_back_what_the_page_cache_lost),
+	    TEST(clean_stop_rewrites_nothing),
+	    TEST(journal_rot_is_repaired_from_the_segments),
+	    TEST(journal_rot_of_a_partitions_last_frame_is_repaired_too),
+	    TEST(journal_rot_without_the_segments_bytes_is_damage),
+	    TEST(torn_tail_goes_to_quarantine),
+	    TEST(damaged_range_is_served_around),
+	    TEST(lost_suffix_is_refused_unless_accepted),
+	    TEST(a_lost_directory_is_a_lost_suffix),
+	    TEST(a_missing_journal_is_refused),
+	    TEST(a_bad_journal_header_is_written_again),
+	    TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
+	    TEST(a_clean_end_at_the_edge_of_a_journal_file),
+	    TEST(a_missing_segment_in_the_middle_is_contained),
+	    TEST(segments_below_the_log_start_may_go_in_any_order),
+	    TEST(the_end_is_an_empty_segment_behind_a_leftover),
+	    TEST(a_segment_in_the_middle_that_the_journal_knows_is_missed),
+	    TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
+	    TEST(overlapping_segments_are_refused),
+	    TEST(a_bad_index_is_rebuilt),
+	    TEST(an_index_that_rots_under_a_server_damages_nothing),
+	    TEST(a_bad_frame_that_no_index_knows_is_damage_up_to_the_next_segment),
+	    TEST(a_bad_frame_at_the_end_that_no_index_knows_is_damage),
+	    TEST(a_roll_after_a_start_writes_down_the_producers),
+	    TEST(a_sealed_segment_ends_where_its_index_says),
+	    TEST(the_index_of_a_sealed_segment_that_was_cut_is_not_believed),
+	    TEST(indexes_of_what_was_put_back_are_written_while_serving),
+	    TEST(sequences_that_were_told_too_early_are_burnt_by_name),
+	    TEST(a_clean_stop_burns_nothing),
+	    TEST(data_that_nobody_opens_are_orphans),
+	    TEST(a_newer_format_is_refused),
+	    TEST(a_segment_without_a_header_was_never_used),
 	};
 	return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
 }

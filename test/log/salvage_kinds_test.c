@@ -9,7 +9,7 @@
 #include "log/frame.h"
 #include "test/lib/keyed_log.h"
 #include "test/lib/log_files.h"
-#include "test/lib/log_server.h"
+#include "test/lib/log_lines.h"
 #include "test/lib/tempdir.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,22 +19,8 @@ enum { DIRECT_BYTES = 8 * KIB, TEXT_BYTES = 1 << 16 };
 static struct log_server server, copy;
 static struct keyed_log k; /* the server, for batches of every kind */
 static struct log_files files;
-static char lines[TEXT_BYTES], *out_parent;
+static char *out_parent;
 static struct log_salvage_result result;
-
-static void collect(void *ctx, struct str line)
-{
-	(void)ctx;
-	size_t len = strlen(lines);
-	assert_true(len + line.len + 2 < sizeof(lines));
-	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
-}
-
-static void says(const char *text)
-{
-	if (!strstr(lines, text))
-		fail_msg("no \"%s\" in:\n%s", text, lines);
-}
 
 static void use(const struct log_server *s)
 {
@@ -81,19 +67,20 @@ static const char *out_dir(void)
 static void salvage(void)
 {
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	assert_ok(log_salvage(server.io, server.dir, out_dir(), &options, collect, NULL, &result));
+	log_lines_clear();
+	assert_ok(log_salvage(
+	    server.io, server.dir, out_dir(), &options, log_lines_collect, NULL, &result));
 }
 
 static void fsck_is_silent(const char *dir)
 {
 	const struct log_fsck_options options = {0};
 	static char before[TEXT_BYTES];
-	memcpy(before, lines, sizeof(before));
-	lines[0] = '\0';
-	assert_ok(log_fsck(server.io, dir, &options, collect, NULL));
-	says(" findings=0");
-	memcpy(lines, before, sizeof(before));
+	memcpy(before, log_lines, sizeof(before));
+	log_lines_clear();
+	assert_ok(log_fsck(server.io, dir, &options, log_lines_collect, NULL));
+	log_lines_say(" findings=0");
+	memcpy(log_lines, before, sizeof(before));
 }
 
 /* The salvaged directory, served; `k` is it from then on. */
@@ -302,7 +289,7 @@ static void a_new_journal_keeps_them_aborted(void **state)
 	write_transactions();
 	stop();
 	log_files_unlink_directory(&files, "journal");
-	assert_ok(log_rebuild_journal(server.io, server.dir, &options, collect, NULL));
+	assert_ok(log_rebuild_journal(server.io, server.dir, &options, log_lines_collect, NULL));
 	log_server_open(&server);
 	use(&server);
 	assert_string_equal(committed("t"), transactions_text);
@@ -327,7 +314,7 @@ static void a_transaction_whose_end_is_lost_is_told(void **state)
 	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + first + FRAME_HEADER_BYTES + 70, 1);
 	salvage();
 	assert_int_equal(result.lost_offsets, 1);
-	says("verdict=GAP partition=t-0 what=transaction producer_id=101 first_offset=0 ");
+	log_lines_say("verdict=GAP partition=t-0 what=transaction producer_id=101 first_offset=0 ");
 	open_out();
 	assert_string_equal(committed("t"), "| 0");
 	assert_int_equal(marker, 1);
@@ -406,7 +393,7 @@ static void a_bad_batch_of_a_generation_is_a_hole(void **state)
 	    1);
 	salvage();
 	assert_int_equal(result.lost_offsets, 1);
-	says("verdict=GAP partition=t-0 first_offset=7 last_offset=7 ");
+	log_lines_say("verdict=GAP partition=t-0 first_offset=7 last_offset=7 ");
 	fsck_is_silent(out_dir());
 	open_out();
 	assert_string_equal(committed("t"), "9:b=value 11:c=value 12:last=x | 13");

@@ -2,7 +2,7 @@
 #include "log/catalog.h"
 #include "log/frame.h"
 #include "test/lib/log_files.h"
-#include "test/lib/log_server.h"
+#include "test/lib/log_lines.h"
 #include "test/lib/tempdir.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +13,9 @@
  */
 static struct log_server server, copy;
 static struct log_files files;
-static char lines[1 << 16];
 static char *out_parent;
 static struct log_salvage_result result;
-enum { RECORDS = 24, VALUE_BYTES = 8000 };
-
-static void collect(void *ctx, struct str line)
-{
-	(void)ctx;
-	size_t len = strlen(lines);
-	assert_true(len + line.len + 2 < sizeof(lines));
-	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
-}
+enum { RECORDS = LOG_EXAMPLE_RECORDS };
 
 static const char *out_dir(void)
 {
@@ -36,22 +27,16 @@ static const char *out_dir(void)
 static enum err salvage(void)
 {
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	err_clear();
-	return log_salvage(server.io, server.dir, out_dir(), &options, collect, NULL, &result);
+	log_lines_clear();
+	return log_salvage(
+	    server.io, server.dir, out_dir(), &options, log_lines_collect, NULL, &result);
 }
 
 static enum err fsck_out(void)
 {
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	return log_fsck(server.io, out_dir(), &options, collect, NULL);
-}
-
-static void says(const char *text)
-{
-	if (!strstr(lines, text))
-		fail_msg("no \"%s\" in:\n%s", text, lines);
+	log_lines_clear();
+	return log_fsck(server.io, out_dir(), &options, log_lines_collect, NULL);
 }
 
 /* The salvaged directory, served. */
@@ -66,19 +51,10 @@ static void open_out(void)
 static int setup(void **state)
 {
 	(void)state;
-	const char *const configs[] = {"segment.bytes=65536", NULL};
-	char value[VALUE_BYTES];
 	log_server_init(&server);
 	log_server_init(&copy);
 	out_parent = tempdir_new();
-	log_server_create(&server, "t", 1, configs);
-	log_server_create(&server, "u", 2, NULL);
-	for (int i = 0; i < RECORDS; i++) {
-		memset(value, 'a' + i, sizeof(value));
-		value[sizeof(value) - 1] = '\0';
-		log_server_append(&server, "t", 0, value);
-	}
-	log_server_append(&server, "u", 1, "one");
+	log_example_fill(&server);
 	log_server_append(&server, "u", 1, "two");
 	log_server_close(&server);
 	files = (struct log_files){server.io, server.dir};
@@ -116,7 +92,7 @@ static void what_is_whole_comes_out_whole(void **state)
 	assert_int_equal(result.holes, 0);
 	assert_int_equal(result.frames, 28); /* and the catalog's two */
 	assert_int_equal(fsck_out(), ERR_OK);
-	says(" findings=0");
+	log_lines_say(" findings=0");
 	open_out();
 	check_values(0, 0);
 	assert_string_equal(log_server_read(&copy, "u", 1, 1), "two");
@@ -127,7 +103,7 @@ static void what_is_whole_comes_out_whole(void **state)
 	check_values(0, 0);
 	log_server_close(&copy);
 	assert_int_equal(fsck_out(), ERR_OK);
-	says(" findings=0");
+	log_lines_say(" findings=0");
 }
 
 static void check_hole(int64_t from, int64_t to)
@@ -136,11 +112,11 @@ static void check_hole(int64_t from, int64_t to)
 	snprintf(want, sizeof(want),
 	    "verdict=GAP partition=t-0 first_offset=%lld last_offset=%lld ", (long long)from,
 	    (long long)to - 1);
-	says(want);
+	log_lines_say(want);
 	assert_int_equal(result.holes, 1);
 	assert_int_equal(result.lost_offsets, to - from);
 	assert_int_equal(fsck_out(), ERR_OK);
-	says(" findings=0");
+	log_lines_say(" findings=0");
 	open_out();
 	check_values(from, to);
 	struct log_partition_status status = log_server_status(&copy, "t", 0);
@@ -159,7 +135,7 @@ static void a_bad_body_is_a_hole_of_one_batch(void **state)
 	uint64_t before = log_files_hash(&files);
 	assert_int_equal(salvage(), ERR_OK);
 	assert_true(log_files_hash(&files) == before);
-	says("verdict=DAMAGED partition=t-0");
+	log_lines_say("verdict=DAMAGED partition=t-0");
 	check_hole(base, base + 1);
 }
 
@@ -212,7 +188,7 @@ static void a_lost_partition_goes_on_behind_its_end(void **state)
 	(void)state;
 	log_files_unlink_directory(&files, "topics/u-1");
 	assert_int_equal(salvage(), ERR_OK);
-	says("verdict=GAP partition=u-1 first_offset=0 last_offset=1 what=all");
+	log_lines_say("verdict=GAP partition=u-1 first_offset=0 last_offset=1 what=all");
 	assert_int_equal(result.holes, 1);
 	open_out();
 	check_values(0, 0);
@@ -226,8 +202,8 @@ static void topics_without_a_catalog_come_back_by_name(void **state)
 	(void)state;
 	log_files_unlink_directory(&files, "topics/__kappa_catalog-0");
 	assert_int_equal(salvage(), ERR_OK);
-	says("verdict=ORPHAN topic=t partitions=1 action=adopted");
-	says("verdict=ORPHAN topic=u partitions=2 action=adopted");
+	log_lines_say("verdict=ORPHAN topic=t partitions=1 action=adopted");
+	log_lines_say("verdict=ORPHAN topic=u partitions=2 action=adopted");
 	open_out();
 	check_values(0, 0);
 	assert_string_equal(log_server_read(&copy, "u", 1, 0), "one");
@@ -272,13 +248,13 @@ static void refusals_leave_nothing_behind(void **state)
 	char inside[4096];
 	snprintf(inside, sizeof(inside), "%s/out", server.dir);
 	assert_int_equal(
-	    log_salvage(server.io, server.dir, inside, &options, collect, NULL, &result),
+	    log_salvage(server.io, server.dir, inside, &options, log_lines_collect, NULL, &result),
 	    ERR_INVALID);
 	assert_int_equal(
-	    log_salvage(server.io, "/usr", out_dir(), &options, collect, NULL, &result),
+	    log_salvage(server.io, "/usr", out_dir(), &options, log_lines_collect, NULL, &result),
 	    ERR_NOT_FOUND);
 	assert_int_equal(
-	    log_salvage(server.io, server.dir, "/usr", &options, collect, NULL, &result),
+	    log_salvage(server.io, server.dir, "/usr", &options, log_lines_collect, NULL, &result),
 	    ERR_EXISTS);
 	log_server_open(&server);
 	assert_int_equal(salvage(), ERR_LOCKED);
@@ -291,9 +267,8 @@ static void refusals_leave_nothing_behind(void **state)
 static enum err rebuild(void)
 {
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	err_clear();
-	return log_rebuild_journal(server.io, server.dir, &options, collect, NULL);
+	log_lines_clear();
+	return log_rebuild_journal(server.io, server.dir, &options, log_lines_collect, NULL);
 }
 
 static void check_server(void)
@@ -320,15 +295,16 @@ static void a_new_journal_is_made_out_of_the_frames(void **state)
 				log_files_flip(&files, name, 20, 1);
 			}
 		assert_int_equal(rebuild(), ERR_OK);
-		says("verdict=OK action=rebuilt what=journal durable_at_least=");
-		says("unknown=lost_suffix");
+		log_lines_say("verdict=OK action=rebuilt what=journal durable_at_least=");
+		log_lines_say("unknown=lost_suffix");
 		check_server();
 		assert_int_equal(log_server_append(&server, "u", 0, "more"), way);
 		log_server_close(&server);
 		const struct log_fsck_options options = {0};
-		lines[0] = '\0';
-		assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
-		says(way == 0 ? " findings=0" : "file=quarantine/journal-");
+		log_lines_clear();
+		assert_int_equal(
+		    log_fsck(server.io, server.dir, &options, log_lines_collect, NULL), ERR_OK);
+		log_lines_say(way == 0 ? " findings=0" : "file=quarantine/journal-");
 	}
 }
 
@@ -367,7 +343,7 @@ static void what_only_a_readable_part_of_the_journal_has_is_put_back(void **stat
 	log_files_resize(&files, name, SEGMENT_HEADER_BYTES + 10);
 	log_files_unlink(&files, "journal/journal-3");
 	assert_int_equal(rebuild(), ERR_OK);
-	says(" from_journal=2");
+	log_lines_say(" from_journal=2");
 	log_server_open(&server);
 	assert_string_equal(log_server_read(&server, "u", 0, 0), "first");
 	assert_string_equal(log_server_read(&server, "u", 0, 1), "second");
@@ -381,8 +357,8 @@ static void damage_is_told_beside_the_new_journal(void **state)
 	log_files_flip(&files, log_files_segment("t-0", base, ".log"),
 	    SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 500, 4);
 	assert_int_equal(rebuild(), ERR_CORRUPT);
-	says("verdict=DAMAGED partition=t-0");
-	says("action=rebuilt");
+	log_lines_say("verdict=DAMAGED partition=t-0");
+	log_lines_say("action=rebuilt");
 	log_server_open(&server);
 	assert_string_equal(log_server_read(&server, "u", 1, 1), "two");
 	assert_int_equal(log_server_read(&server, "t", 0, RECORDS - 1)[0], 'a' + RECORDS - 1);
@@ -395,7 +371,7 @@ static void an_end_that_an_old_record_knows_is_still_missed(void **state)
 	log_files_unlink(&files, "journal/journal-0");
 	log_files_unlink(&files, log_files_segment("t-0", last, ".log"));
 	assert_int_equal(rebuild(), ERR_CORRUPT);
-	says("verdict=LOST_SUFFIX partition=t-0");
+	log_lines_say("verdict=LOST_SUFFIX partition=t-0");
 	struct loop *loop;
 	struct log *log;
 	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
@@ -408,9 +384,8 @@ static void an_end_that_an_old_record_knows_is_still_missed(void **state)
 static enum err adopt(const char *dir)
 {
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	err_clear();
-	return log_adopt(server.io, server.dir, dir, &options, collect, NULL);
+	log_lines_clear();
+	return log_adopt(server.io, server.dir, dir, &options, log_lines_collect, NULL);
 }
 
 static void an_orphan_gets_its_topic_back(void **state)
@@ -421,8 +396,9 @@ static void an_orphan_gets_its_topic_back(void **state)
 	assert_int_equal(adopt("../journal"), ERR_INVALID);
 	log_files_unlink_directory(&files, "topics/__kappa_catalog-0");
 	assert_int_equal(adopt("t-0"), ERR_OK);
-	says("verdict=OK action=adopted partition=t-0 topic=t partitions=1 log_start=0 log_end=24 "
-	     "damaged=false");
+	log_lines_say(
+	    "verdict=OK action=adopted partition=t-0 topic=t partitions=1 log_start=0 log_end=24 "
+	    "damaged=false");
 	assert_int_equal(adopt("u-1"), ERR_OK);
 	check_server();
 	assert_int_equal(adopt("t-0"), ERR_LOCKED);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log/frame.h"
 #include "test/lib/log_files.h"
-#include "test/lib/log_server.h"
+#include "test/lib/log_lines.h"
 #include "test/lib/tempdir.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,34 +18,18 @@ enum { GOLDEN_END = 312, GOLDEN_BATCHES = 35 };
 
 static struct log_server server;
 static struct log_files kafka;
-static char lines[1 << 14];
-
-static void collect(void *ctx, struct str line)
-{
-	(void)ctx;
-	size_t len = strlen(lines);
-	assert_true(len + line.len + 2 < sizeof(lines));
-	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
-}
-
-static void says(const char *text)
-{
-	if (!strstr(lines, text))
-		fail_msg("no \"%s\" in:\n%s", text, lines);
-}
 
 static enum err import(const char *as)
 {
 	const struct log_import_options options = {.as = as, .journal_bytes = JOURNAL_BYTES_MIN};
-	lines[0] = '\0';
-	err_clear();
-	return log_import(server.io, kafka.dir, server.dir, &options, collect, NULL);
+	log_lines_clear();
+	return log_import(server.io, kafka.dir, server.dir, &options, log_lines_collect, NULL);
 }
 
 static enum err export(const char *out) {
-	const struct log_export_options options = {.partition = -1}; lines[0] = '\0'; err_clear();
-	return log_export(
-	    server.io, server.dir, "golden", log_files_path(&kafka, out), &options, collect, NULL);
+	const struct log_export_options options = {.partition = -1}; log_lines_clear(); err_clear();
+	return log_export(server.io, server.dir, "golden", log_files_path(&kafka, out), &options,
+	    log_lines_collect, NULL);
 }
 
 static struct bytes content(const char *path)
@@ -136,9 +120,9 @@ static void what_kafka_wrote_comes_back_byte_for_byte(void **state)
 	    "00000000000000000305.txnindex", "00000000000000000312.snapshot",
 	    "00000000000000000305.index"};
 	assert_int_equal(import(NULL), ERR_OK);
-	says("partition=golden-0 action=imported ");
-	says(" log_start=0 log_end=312");
-	says("action=imported topic=golden partitions=1 ");
+	log_lines_say("partition=golden-0 action=imported ");
+	log_lines_say(" log_start=0 log_end=312");
+	log_lines_say("action=imported topic=golden partitions=1 ");
 	assert_int_equal(export("out"), ERR_OK);
 	for (size_t i = 0; i < 3; i++) {
 		char a[300], b[300];
@@ -165,9 +149,10 @@ static void what_kafka_wrote_comes_back_byte_for_byte(void **state)
 	assert_string_equal(log_server_read(&server, "golden", 0, GOLDEN_END), "ours");
 	log_server_close(&server);
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	assert_int_equal(log_fsck(server.io, server.dir, &options, collect, NULL), ERR_OK);
-	says(" findings=0");
+	log_lines_clear();
+	assert_int_equal(
+	    log_fsck(server.io, server.dir, &options, log_lines_collect, NULL), ERR_OK);
+	log_lines_say(" findings=0");
 }
 
 static void a_torn_end_is_told_and_the_rest_is_taken(void **state)
@@ -176,8 +161,8 @@ static void a_torn_end_is_told_and_the_rest_is_taken(void **state)
 	uint64_t size = log_files_size(&kafka, SECOND ".log");
 	log_files_resize(&kafka, SECOND ".log", size - 1);
 	assert_int_equal(import(NULL), ERR_OK);
-	says("verdict=TORN_TAIL partition=golden-0 pos=");
-	says("reason=\"cut off\"");
+	log_lines_say("verdict=TORN_TAIL partition=golden-0 pos=");
+	log_lines_say("reason=\"cut off\"");
 	log_server_open(&server);
 	assert_true(log_server_status(&server, "golden", 0).log_end < GOLDEN_END);
 }
@@ -187,8 +172,8 @@ static void room_made_ahead_is_no_torn_end(void **state)
 	(void)state;
 	log_files_resize(&kafka, SECOND ".log", 100000);
 	assert_int_equal(import(NULL), ERR_OK);
-	assert_null(strstr(lines, "TORN_TAIL"));
-	says("log_end=312");
+	log_lines_say_not("TORN_TAIL");
+	log_lines_say("log_end=312");
 }
 
 static void damage_before_the_end_imports_nothing(void **state)
@@ -223,7 +208,7 @@ static void offsets_that_kafka_compacted_away_are_holes(void **state)
 	log_files_unlink(&kafka, SECOND ".log");
 	write_file(FIRST ".log", bytes_of(two, 2 * len));
 	assert_int_equal(import(NULL), ERR_OK);
-	says(" holes=2 log_start=0 ");
+	log_lines_say(" holes=2 log_start=0 ");
 	assert_int_equal(export("out"), ERR_OK);
 	log_server_open(&server);
 	assert_true(log_server_read(&server, "golden", 0, 6000000000));
@@ -282,9 +267,11 @@ static void what_is_no_kafka_directory_is_refused(void **state)
 	(void)state;
 	const struct log_import_options options = {0};
 	assert_int_equal(
-	    log_import(server.io, "/usr", server.dir, &options, collect, NULL), ERR_NOT_FOUND);
+	    log_import(server.io, "/usr", server.dir, &options, log_lines_collect, NULL),
+	    ERR_NOT_FOUND);
 	assert_int_equal(
-	    log_import(server.io, "/nowhere", server.dir, &options, collect, NULL), ERR_NOT_FOUND);
+	    log_import(server.io, "/nowhere", server.dir, &options, log_lines_collect, NULL),
+	    ERR_NOT_FOUND);
 	assert_int_equal(export("out"), ERR_UNKNOWN_TOPIC);
 }
 

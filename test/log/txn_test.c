@@ -5,9 +5,8 @@
  * Kafka client filters it) and a scan must give what the model says, and nothing beyond the stable
  * ends.
  */
-#include "test/lib/log_fixture.h"
+#include "test/lib/log_world.h"
 #include "test/lib/seed.h"
-#include "test/lib/sim_io.h"
 #include "log/base/prng.h"
 #include <stdio.h>
 
@@ -21,74 +20,55 @@ struct entry {
 	uint64_t sequence, tag;
 	enum fate fate;
 };
-struct world {
-	struct sim_disk *disk;
-	struct io *io;
-	struct log_fixture f;
+struct history {
 	struct entry log[BATCHES];
 	size_t count;
 	int32_t next[PARTS][PRODUCERS]; /* sequences */
 	int16_t epoch[PRODUCERS];
 	bool open[PARTS][PRODUCERS];
 };
-static struct world w;
+static struct history hist;
+static struct log_world w;
 
-static void world_io(void)
+static void configure(struct log_world *world)
 {
-	struct sim_options o = {
-	    .seed = 3, .latency_min_ns = 10 * US_NS, .latency_max_ns = 200 * US_NS};
-	assert_ok(sim_io_new(w.disk, &o, &w.io));
-	log_fixture_init_io(&w.f, w.io, "/data");
-	w.f.options.journal_bytes = MIB;
-	w.f.topics[TOPIC].config.segment_bytes = 6000;
-	assert_ok(log_fixture_open(&w.f));
+	world->f.topics[TOPIC].config.segment_bytes = 6000;
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	w = (struct world){.disk = sim_disk_new(0)};
-	world_io();
+	hist = (struct history){.count = 0};
+	log_world_init(&w, configure);
+	assert_ok(log_fixture_open(&w.f));
 	return 0;
-}
-
-static void stop(bool clean)
-{
-	if (clean)
-		log_fixture_close(&w.f);
-	struct sim_disk *after = sim_io_kill(w.io, 1);
-	log_fixture_release(&w.f);
-	io_free(w.io);
-	sim_disk_free(w.disk);
-	w.disk = after;
-}
-
-static void restart(bool clean)
-{
-	stop(clean);
-	world_io();
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	stop(true);
-	sim_disk_free(w.disk);
+	log_world_release(&w);
 	return 0;
+}
+
+static void restart(bool clean)
+{
+	log_world_end(&w, clean ? WORLD_STOPPED : WORLD_KILLED);
+	assert_ok(log_fixture_open(&w.f));
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 static struct entry *note(int part, int producer, enum fate fate, const struct log_append *req)
 {
-	assert_true(w.count < BATCHES);
-	struct entry *e = &w.log[w.count++];
+	assert_true(hist.count < BATCHES);
+	struct entry *e = &hist.log[hist.count++];
 	*e = (struct entry){.part = part,
 	    .producer = producer < 0 ? -1 : producer + 100,
 	    .base = req->base_offset,
 	    .end = req->base_offset + 1,
 	    .sequence = req->sequence,
-	    .tag = w.count,
+	    .tag = hist.count,
 	    .fate = fate};
 	return e;
 }
@@ -98,13 +78,13 @@ static uint8_t *batch_of(int producer, int32_t sequence, int16_t attributes, int
 	struct batch_builder b;
 	struct writer out;
 	char key[24];
-	int n = snprintf(key, sizeof(key), "%zu", w.count + 1);
+	int n = snprintf(key, sizeof(key), "%zu", hist.count + 1);
 	batch_builder_init(&b, BATCH_NONE);
 	writer_init(&out, MIB);
 	b.attributes = attributes;
 	if (producer >= 0) {
 		b.producer_id = producer + 100;
-		b.producer_epoch = w.epoch[producer];
+		b.producer_epoch = hist.epoch[producer];
 		b.base_sequence = sequence;
 	}
 	for (int i = 0; i < count; i++)
@@ -119,12 +99,12 @@ static enum err put_plain(int part, int producer)
 {
 	struct log_put put;
 	size_t len;
-	uint8_t *b = batch_of(producer, producer < 0 ? -1 : w.next[part][producer], 0, 2, &len);
+	uint8_t *b = batch_of(producer, producer < 0 ? -1 : hist.next[part][producer], 0, 2, &len);
 	enum err e = log_put_wait(&w.f, TOPIC, part, b, len, &put);
 	if (e != ERR_OK)
 		return e;
 	if (producer >= 0)
-		w.next[part][producer] += 2;
+		hist.next[part][producer] += 2;
 	note(part, producer, PLAIN, &put.req)->end += 1;
 	return ERR_OK;
 }
@@ -133,12 +113,13 @@ static enum err put_txn(int part, int producer)
 {
 	struct log_put put;
 	size_t len;
-	uint8_t *b = batch_of(producer, w.next[part][producer], BATCH_ATTR_TRANSACTIONAL, 3, &len);
+	uint8_t *b =
+	    batch_of(producer, hist.next[part][producer], BATCH_ATTR_TRANSACTIONAL, 3, &len);
 	enum err e = log_put_wait(&w.f, TOPIC, part, b, len, &put);
 	if (e != ERR_OK)
 		return e;
-	w.next[part][producer] += 3;
-	w.open[part][producer] = true;
+	hist.next[part][producer] += 3;
+	hist.open[part][producer] = true;
 	note(part, producer, OPEN, &put.req)->end += 2;
 	return ERR_OK;
 }
@@ -166,17 +147,17 @@ static enum err put_marker(int part, int producer, int16_t epoch, bool commit)
 /* Ends a producer's transaction everywhere, with the next epoch as KIP-890 has it. */
 static void end_all(int producer, bool commit)
 {
-	w.epoch[producer]++;
+	hist.epoch[producer]++;
 	for (int part = 0; part < PARTS; part++) {
-		w.next[part][producer] = 0;
-		if (!w.open[part][producer])
+		hist.next[part][producer] = 0;
+		if (!hist.open[part][producer])
 			continue;
-		assert_ok(put_marker(part, producer, w.epoch[producer], commit));
-		w.open[part][producer] = false;
-		for (size_t i = 0; i < w.count; i++)
-			if (w.log[i].part == part && w.log[i].producer == producer + 100 &&
-			    w.log[i].fate == OPEN)
-				w.log[i].fate = commit ? COMMITTED : ABORTED;
+		assert_ok(put_marker(part, producer, hist.epoch[producer], commit));
+		hist.open[part][producer] = false;
+		for (size_t i = 0; i < hist.count; i++)
+			if (hist.log[i].part == part && hist.log[i].producer == producer + 100 &&
+			    hist.log[i].fate == OPEN)
+				hist.log[i].fate = commit ? COMMITTED : ABORTED;
 	}
 }
 
@@ -184,22 +165,22 @@ static void end_all(int producer, bool commit)
 
 static uint64_t model_stable_sequence(int only)
 {
-	uint64_t stable = w.count ? w.log[w.count - 1].sequence : 0;
-	for (size_t i = w.count; i-- > 0;)
-		if (w.log[i].fate == OPEN && (only < 0 || only == w.log[i].part))
-			stable = w.log[i].sequence - 1;
+	uint64_t stable = hist.count ? hist.log[hist.count - 1].sequence : 0;
+	for (size_t i = hist.count; i-- > 0;)
+		if (hist.log[i].fate == OPEN && (only < 0 || only == hist.log[i].part))
+			stable = hist.log[i].sequence - 1;
 	return stable;
 }
 
 static int64_t model_stable_end(int part)
 {
 	int64_t end = 0;
-	for (size_t i = 0; i < w.count; i++) {
-		if (w.log[i].part != part)
+	for (size_t i = 0; i < hist.count; i++) {
+		if (hist.log[i].part != part)
 			continue;
-		if (w.log[i].fate == OPEN)
-			return w.log[i].base;
-		end = w.log[i].end;
+		if (hist.log[i].fate == OPEN)
+			return hist.log[i].base;
+		end = hist.log[i].end;
 	}
 	return end;
 }
@@ -267,8 +248,8 @@ static void check_reader(int part, size_t max_bytes)
 		log_read_release(&r);
 	}
 	assert_int_equal(offset, end);
-	for (size_t i = 0; i < w.count; i++) {
-		const struct entry *e = &w.log[i];
+	for (size_t i = 0; i < hist.count; i++) {
+		const struct entry *e = &hist.log[i];
 		if (e->part != part || e->base >= end || (e->fate != PLAIN && e->fate != COMMITTED))
 			continue;
 		assert_true(expected < count);
@@ -291,20 +272,21 @@ static void check_scan(int only)
 	assert_ok(log_scan_open(w.f.log, sources, n, &scan));
 	enum err e;
 	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK) {
-		while (i < w.count && ((only >= 0 && w.log[i].part != only) ||
-		                          (w.log[i].fate != PLAIN && w.log[i].fate != COMMITTED)))
+		while (i < hist.count &&
+		       ((only >= 0 && hist.log[i].part != only) ||
+		           (hist.log[i].fate != PLAIN && hist.log[i].fate != COMMITTED)))
 			i++;
-		assert_true(i < w.count);
-		assert_int_equal(v.sequence, w.log[i].sequence);
-		assert_int_equal(v.base_offset, w.log[i].base);
+		assert_true(i < hist.count);
+		assert_int_equal(v.sequence, hist.log[i].sequence);
+		assert_int_equal(v.base_offset, hist.log[i].base);
 		assert_true(v.sequence <= want);
 		i++;
 	}
 	assert_int_equal(e, ERR_AGAIN);
 	assert_int_equal(stable, want);
-	for (; i < w.count && w.log[i].sequence <= want; i++)
-		assert_true((only >= 0 && w.log[i].part != only) ||
-		            (w.log[i].fate != PLAIN && w.log[i].fate != COMMITTED));
+	for (; i < hist.count && hist.log[i].sequence <= want; i++)
+		assert_true((only >= 0 && hist.log[i].part != only) ||
+		            (hist.log[i].fate != PLAIN && hist.log[i].fate != COMMITTED));
 	log_scan_close(scan);
 }
 
@@ -339,7 +321,7 @@ static void readers_of_committed_data_agree_with_a_model(void **state)
 			break;
 		case 1:
 			assert_int_equal(put_plain(part, producer),
-			    w.open[part][producer] ? ERR_INVALID_TXN_STATE : ERR_OK);
+			    hist.open[part][producer] ? ERR_INVALID_TXN_STATE : ERR_OK);
 			break;
 		case 2:
 		case 3:
@@ -376,19 +358,19 @@ static void a_scan_that_runs_sees_transactions_end(void **state)
 	assert_ok(put_txn(0, 1));
 	assert_ok(put_plain(0, -1));
 	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
-	assert_int_equal(stable, w.log[0].sequence);
+	assert_int_equal(stable, hist.log[0].sequence);
 	assert_false(log_scan_wait(scan, MS_NS)); /* D is ahead, S_stable is not */
 	end_all(0, false);
 	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
-	assert_int_equal(stable, w.log[2].sequence - 1);
+	assert_int_equal(stable, hist.log[2].sequence - 1);
 	end_all(1, true);
 	assert_true(log_scan_wait(scan, MS_NS));
 	assert_ok(log_scan_next(scan, &v, &stable));
-	assert_int_equal(v.sequence, w.log[2].sequence);
+	assert_int_equal(v.sequence, hist.log[2].sequence);
 	assert_ok(log_scan_next(scan, &v, &stable));
-	assert_int_equal(v.sequence, w.log[3].sequence);
+	assert_int_equal(v.sequence, hist.log[3].sequence);
 	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_AGAIN);
-	assert_int_equal(stable, w.log[w.count - 1].sequence);
+	assert_int_equal(stable, hist.log[hist.count - 1].sequence);
 	log_scan_close(scan);
 }
 
@@ -414,12 +396,12 @@ static void zombies_are_fenced_by_the_marker(void **state)
 	(void)state;
 	assert_ok(put_txn(0, 0));
 	end_all(0, false);
-	w.epoch[0]--;
+	hist.epoch[0]--;
 	assert_int_equal(put_txn(0, 0), ERR_INVALID_PRODUCER_EPOCH);
-	assert_int_equal(put_marker(0, 0, w.epoch[0], true), ERR_INVALID_PRODUCER_EPOCH);
+	assert_int_equal(put_marker(0, 0, hist.epoch[0], true), ERR_INVALID_PRODUCER_EPOCH);
 	restart(false);
 	assert_int_equal(put_txn(0, 0), ERR_INVALID_PRODUCER_EPOCH);
-	w.epoch[0]++;
+	hist.epoch[0]++;
 	assert_ok(put_txn(0, 0));
 	end_all(0, true);
 	check();
@@ -428,7 +410,7 @@ static void zombies_are_fenced_by_the_marker(void **state)
 static void fired(struct log_waiter *waiter)
 {
 	(void)waiter;
-	w.log[BATCHES - 1].tag++;
+	hist.log[BATCHES - 1].tag++;
 }
 
 static void a_waiter_for_committed_data_wakes_with_the_marker(void **state)
@@ -442,11 +424,11 @@ static void a_waiter_for_committed_data_wakes_with_the_marker(void **state)
 	assert_ok(put_plain(0, -1));
 	for (int i = 0; i < 10; i++)
 		log_fixture_turn(&w.f);
-	assert_int_equal(w.log[BATCHES - 1].tag, 0);
+	assert_int_equal(hist.log[BATCHES - 1].tag, 0);
 	end_all(0, true);
 	for (int i = 0; i < 10; i++)
 		log_fixture_turn(&w.f);
-	assert_int_equal(w.log[BATCHES - 1].tag, 1);
+	assert_int_equal(hist.log[BATCHES - 1].tag, 1);
 }
 
 static void the_list_of_aborted_transactions_is_bounded(void **state)

@@ -2,7 +2,7 @@
 #include "log/journal.h"
 #include "test/lib/bad_sectors.h"
 #include "test/lib/log_files.h"
-#include "test/lib/log_server.h"
+#include "test/lib/log_lines.h"
 #include "test/lib/tempdir.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,25 +13,15 @@
  */
 static struct log_server server, copy;
 static struct log_files files;
-static char lines[1 << 16];
 static char *out_parent;
 static struct log_salvage_result result;
-enum { RECORDS = 24, VALUE_BYTES = 8000, BLOCK = 4096 };
-
-static void collect(void *ctx, struct str line)
-{
-	(void)ctx;
-	size_t len = strlen(lines);
-	assert_true(len + line.len + 2 < sizeof(lines));
-	snprintf(lines + len, sizeof(lines) - len, STR_FMT "\n", STR_ARG(line));
-}
+enum { RECORDS = LOG_EXAMPLE_RECORDS, BLOCK = 4096 };
 
 static enum err fsck(void)
 {
 	const struct log_fsck_options options = {0};
-	lines[0] = '\0';
-	err_clear();
-	return log_fsck(server.io, server.dir, &options, collect, NULL);
+	log_lines_clear();
+	return log_fsck(server.io, server.dir, &options, log_lines_collect, NULL);
 }
 
 static enum err salvage(void)
@@ -39,43 +29,22 @@ static enum err salvage(void)
 	static char path[4096];
 	const struct log_fsck_options options = {.journal_bytes = JOURNAL_BYTES_MIN};
 	snprintf(path, sizeof(path), "%s/out", out_parent);
-	lines[0] = '\0';
-	err_clear();
-	enum err e = log_salvage(server.io, server.dir, path, &options, collect, NULL, &result);
+	log_lines_clear();
+	enum err e =
+	    log_salvage(server.io, server.dir, path, &options, log_lines_collect, NULL, &result);
 	tempdir_remove(copy.dir);
 	copy.dir = strdup(path);
 	copy.options.data_dir = copy.dir;
 	return e;
 }
 
-static void says(const char *text)
-{
-	if (!strstr(lines, text))
-		fail_msg("no \"%s\" in:\n%s", text, lines);
-}
-
-static void says_not(const char *text)
-{
-	if (strstr(lines, text))
-		fail_msg("\"%s\" in:\n%s", text, lines);
-}
-
 static int setup(void **state)
 {
 	(void)state;
-	const char *const configs[] = {"segment.bytes=65536", NULL};
-	char value[VALUE_BYTES];
 	log_server_init(&server);
 	log_server_init(&copy);
 	out_parent = tempdir_new();
-	log_server_create(&server, "t", 1, configs);
-	log_server_create(&server, "u", 2, NULL);
-	for (int i = 0; i < RECORDS; i++) {
-		memset(value, 'a' + i, sizeof(value));
-		value[sizeof(value) - 1] = '\0';
-		log_server_append(&server, "t", 0, value);
-	}
-	log_server_append(&server, "u", 1, "one");
+	log_example_fill(&server);
 	log_server_close(&server);
 	files = (struct log_files){server.io, server.dir};
 	bad_sectors_install(server.io, server.dir);
@@ -128,12 +97,12 @@ static void a_bad_sector_costs_the_records_in_it(void **state)
 	snprintf(text, sizeof(text),
 	    "verdict=DAMAGED partition=t-0 segment=%lld pos=%d bytes=%d reason=\"cannot be read\"",
 	    (long long)base, 5 * BLOCK, BLOCK);
-	says(text);
+	log_lines_say(text);
 	snprintf(text, sizeof(text),
 	    " first_offset=%lld last_offset=%lld reason=\"cannot be read\"", (long long)base + 2,
 	    (long long)base + 2);
-	says(text);
-	says(" findings=2");
+	log_lines_say(text);
+	log_lines_say(" findings=2");
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.lost_offsets, 1);
 	served_but(base + 2, base + 3);
@@ -147,7 +116,7 @@ static void behind_a_header_the_index_leads_on(void **state)
 	const char *name = segment(2, ".log", &base);
 	bad_sectors_add(name, BLOCK, BLOCK + 1); /* the first frame */
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	says("reason=\"cannot be read\"");
+	log_lines_say("reason=\"cannot be read\"");
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.lost_offsets, 1);
 	served_but(base, base + 1);
@@ -163,8 +132,8 @@ static void without_an_index_the_next_header_is_looked_for(void **state)
 	bad_sectors_add(log, BLOCK, BLOCK + 1);
 	bad_sectors_add(segment(2, ".idx", &base), 0, UINT64_MAX);
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	says("verdict=REBUILT");
-	says("file=idx reason=\"cannot be read\"");
+	log_lines_say("verdict=REBUILT");
+	log_lines_say("file=idx reason=\"cannot be read\"");
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.lost_offsets, 1);
 	served_but(base, base + 1);
@@ -202,9 +171,9 @@ static void every_place_that_does_not_read_is_told(void **state)
 	snprintf(text, sizeof(text),
 	    "verdict=DAMAGED partition=t-0 segment=%lld reason=\"cannot be read\"",
 	    (long long)base);
-	says(text);
-	says(" bytes=4096 reason=\"cannot be read\"");
-	says(" bytes=12288 reason=\"cannot be read\"");
+	log_lines_say(text);
+	log_lines_say(" bytes=4096 reason=\"cannot be read\"");
+	log_lines_say(" bytes=12288 reason=\"cannot be read\"");
 	assert_int_equal(salvage(), ERR_OK);
 	assert_true(result.lost_offsets >= end - base + 2);
 	assert_true(result.frames > 10);
@@ -220,9 +189,9 @@ static void a_record_that_does_not_read_cuts_nothing(void **state)
 	bad_sectors_add("journal/checkpoint-0", 0, UINT64_MAX);
 	bad_sectors_add("journal/checkpoint-1", 0, UINT64_MAX);
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	says("verdict=NO_JOURNAL what=checkpoint file=journal/");
-	says("reason=\"cannot be read\"");
-	says_not("TORN");
+	log_lines_say("verdict=NO_JOURNAL what=checkpoint file=journal/");
+	log_lines_say("reason=\"cannot be read\"");
+	log_lines_say_not("TORN");
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.lost_offsets, 0);
 	served_but(0, 0);
@@ -237,10 +206,10 @@ static void a_journal_that_does_not_read_cuts_nothing(void **state)
 		bad_sectors_add(path, i == 0 ? 0 : JOURNAL_BLOCK, UINT64_MAX);
 	}
 	assert_int_equal(fsck(), ERR_CORRUPT);
-	says("verdict=NO_JOURNAL file=journal/");
-	says("verdict=JOURNAL_ROT file=journal/");
-	says_not("TORN");
-	says_not("what=missing");
+	log_lines_say("verdict=NO_JOURNAL file=journal/");
+	log_lines_say("verdict=JOURNAL_ROT file=journal/");
+	log_lines_say_not("TORN");
+	log_lines_say_not("what=missing");
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.lost_offsets, 0);
 	served_but(0, 0);
