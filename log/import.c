@@ -511,27 +511,39 @@ static enum err import_named(
 	return err;
 }
 
-/* A directory of partitions: each topic in turn, Kafka's own aside. */
+/* Walks over the topics of a directory: names are sorted, so a topic's partitions mostly follow. */
+struct topic_walk {
+	size_t at;
+	char last[TOPIC_NAME_MAX + 1];
+	struct str topic;
+	int32_t partition; /* its first there */
+};
+
+/* The next one that is asked for, Kafka's own aside. */
+static bool next_topic(const struct import *m, const struct io_names *names, struct topic_walk *w)
+{
+	while (w->at < names->count) {
+		if (!parse_directory(names->name[w->at++], &w->topic, &w->partition) ||
+		    log_topic_name_reserved(w->topic) || str_equal(w->topic, str_of(w->last)) ||
+		    (m->options->topic && !str_equal(w->topic, str_of(m->options->topic))))
+			continue;
+		memcpy(w->last, w->topic.ptr, w->topic.len);
+		w->last[w->topic.len] = '\0';
+		return true;
+	}
+	return false;
+}
+
+/* A directory of partitions: each topic in turn. */
 static enum err import_all(const struct import *m, const char *path, const struct io_names *names)
 {
-	char last[TOPIC_NAME_MAX + 1] = "";
+	struct topic_walk w = {.at = 0}, count = {.at = 0};
 	size_t topics = 0;
-	for (size_t i = 0; i < names->count; i++) {
-		struct str topic;
-		int32_t partition;
-		if (!parse_directory(names->name[i], &topic, &partition) ||
-		    log_topic_name_reserved(topic))
-			continue;
-		if (m->options->topic && !str_equal(topic, str_of(m->options->topic)))
-			continue;
-		if (str_equal(topic, str_of(last)))
-			continue; /* names are sorted: the partitions of a topic mostly follow */
-		if (topics > 0 && m->options->as)
-			return err_note(ERR_INVALID, "several topics and one name for them");
-		memcpy(last, topic.ptr, topic.len);
-		last[topic.len] = '\0';
-		enum err err = import_named(m, topic, path, names);
-		if (err == ERR_TOPIC_EXISTS && partition > 0 && !m->options->topic) {
+	if (m->options->as && next_topic(m, names, &count) && next_topic(m, names, &count))
+		return err_note(ERR_INVALID, "several topics and one name for them");
+	while (next_topic(m, names, &w)) {
+		enum err err = import_named(m, w.topic, path, names);
+		if (err == ERR_TOPIC_EXISTS && w.partition > 0 && !m->options->topic) {
 			err_clear(); /* "a-1" after "a-b-0": imported already, or told at its 0 */
 			continue;
 		}

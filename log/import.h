@@ -47,7 +47,8 @@ void import_source_release(struct import_source *s);
 MUST_USE enum err import_source_bytes(const struct import_source *s, uint64_t *ret_bytes);
 /*
  * Makes the next batch `have`, false at the end. ERR_CORRUPT: a bad batch that is not the torn end
- * of the last file; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0 or 1.
+ * of the last file, behind which no good one follows; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0
+ * or 1.
  */
 MUST_USE enum err import_source_next(struct import_source *s);
 /* The small text files beside it; the defaults stay when they are not there. */

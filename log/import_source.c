@@ -128,6 +128,7 @@ static const char *batch_fault(const struct import_source *s)
 static enum err read_batch(struct import_source *s, const char **ret_fault)
 {
 	const uint8_t *at;
+	s->batch = bytes_of(NULL, 0);
 	TRY(need(s, BATCH_HEADER_BYTES, &at));
 	*ret_fault = "cut off";
 	if (!at)
@@ -170,12 +171,29 @@ static enum err rest_is_zero(struct import_source *s, bool *ret_zero)
 	return ERR_OK;
 }
 
+/* Is there a good batch behind the bad one at s->pos? Then it is none that was being written. */
+static enum err goes_on(struct import_source *s, bool *ret_goes_on)
+{
+	const char *fault = "";
+	uint64_t pos = s->pos;
+	s->pos += s->batch.len;
+	enum err e = s->batch.len > 0 && s->pos < s->file_bytes ? read_batch(s, &fault) : ERR_OK;
+	s->pos = pos;
+	*ret_goes_on = e == ERR_OK && !fault;
+	if (e != ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT)
+		return e;
+	err_clear();
+	return ERR_OK;
+}
+
 /* No batch at s->pos: the preallocated or torn end of the last file, or damage. */
 static enum err bad_place(struct import_source *s, const char *fault)
 {
-	bool zero;
+	bool zero, damage = s->file + 1 < s->file_count;
 	TRY(rest_is_zero(s, &zero));
-	if (!zero && s->file + 1 < s->file_count)
+	if (!zero && !damage)
+		TRY(goes_on(s, &damage));
+	if (!zero && damage)
 		return err_note(ERR_CORRUPT, "%s/%s at %llu: %s", s->dir,
 		    s->names.name[s->files[s->file]], (unsigned long long)s->pos, fault);
 	if (!zero) {

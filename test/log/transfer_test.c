@@ -49,24 +49,29 @@ static void write_file(const char *name, struct bytes b)
 	assert_int_equal(io_write_file(server.io, log_files_path(&kafka, name), b), ERR_OK);
 }
 
-static int setup(void **state)
+static void copy_partition(const char *as)
 {
-	(void)state;
 	struct io_names names;
-	log_server_init(&server);
-	log_server_close(&server);
-	kafka = (struct log_files){server.io, tempdir_new()};
-	assert_int_equal(io_mkdir(server.io, log_files_path(&kafka, "golden-0")), ERR_OK);
+	assert_int_equal(io_mkdir(server.io, log_files_path(&kafka, as)), ERR_OK);
 	assert_int_equal(io_list(server.io, GOLDEN, &names), ERR_OK);
 	for (size_t i = 0; i < names.count; i++) {
 		char from[300], to[300];
 		snprintf(from, sizeof(from), GOLDEN "/%s", names.name[i]);
-		snprintf(to, sizeof(to), "golden-0/%s", names.name[i]);
+		snprintf(to, sizeof(to), "%s/%s", as, names.name[i]);
 		struct bytes b = content(from);
 		write_file(to, b);
 		drop(b);
 	}
 	io_names_release(&names);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	log_server_init(&server);
+	log_server_close(&server);
+	kafka = (struct log_files){server.io, tempdir_new()};
+	copy_partition("golden-0");
 	return 0;
 }
 
@@ -183,6 +188,137 @@ static void damage_before_the_end_imports_nothing(void **state)
 	assert_int_equal(import(NULL), ERR_CORRUPT);
 	log_files_flip(&kafka, FIRST ".log", 3000, 1);
 	assert_int_equal(import(NULL), ERR_OK); /* it left nothing in the way */
+}
+
+/* Where batch number n of the first segment begins, in a copy of it. */
+static uint8_t *batch_at(uint8_t *log, int n)
+{
+	while (n-- > 0)
+		log += get_u32_be(log + 8) + (size_t)12;
+	return log;
+}
+
+/* Batches that are whole and say what cannot be; with the next ones behind them. */
+static void impossible_batches_import_nothing(void **state)
+{
+	static const struct {
+		size_t at, bytes;
+		uint64_t value;
+		const char *says;
+	} each[] = {
+	    {0, 8, 0, "its offset does not ascend"},
+	    {0, 8, INT64_MAX - 1, "its offsets pass the greatest one"},
+	    {23, 4, UINT32_MAX, "negative offset delta or count"},
+	    {57, 4, UINT32_MAX, "negative offset delta or count"},
+	    {8, 4, 10, "not a record batch"},
+	    {8, 4, UINT32_MAX, "not a record batch"},
+	    {16, 1, 3, "not a record batch"},
+	};
+	struct bytes log = content(GOLDEN "/00000000000000000000.log");
+	uint8_t *copy = mem_alloc(log.len);
+	(void)state;
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		memcpy(copy, log.ptr, log.len);
+		uint8_t *b = batch_at(copy, 2);
+		size_t len = get_u32_be(b + 8) + (size_t)12;
+		for (size_t k = 0; k < each[i].bytes; k++)
+			b[each[i].at + k] = (uint8_t)(each[i].value >> 8 * (each[i].bytes - 1 - k));
+		put_u32_be(b + 17, crc32c(bytes_of(b + 21, len - 21)));
+		write_file(FIRST ".log", bytes_of(copy, log.len));
+		assert_int_equal(import(NULL), ERR_CORRUPT);
+		if (!strstr(err_chain(), each[i].says))
+			fail_msg("%s, not %s", err_chain(), each[i].says);
+	}
+	mem_free(copy);
+	drop(log);
+}
+
+/* A bad batch with good ones behind it was not being written when the broker ended. */
+static void damage_in_the_last_segment_is_no_torn_end(void **state)
+{
+	(void)state;
+	log_files_flip(&kafka, SECOND ".log", 70, 1);
+	assert_int_equal(import(NULL), ERR_CORRUPT);
+	assert_non_null(strstr(err_chain(), "its CRC does not verify"));
+	log_files_flip(&kafka, SECOND ".log", 70, 1);
+	log_files_flip(&kafka, SECOND ".log", log_files_size(&kafka, SECOND ".log") - 2, 1);
+	assert_int_equal(import(NULL), ERR_OK);
+	log_lines_say("verdict=TORN_TAIL partition=golden-0 pos=");
+	log_lines_say("reason=\"its CRC does not verify\"");
+}
+
+static enum err import_of(const char *directory, const struct log_import_options *options)
+{
+	char path[300];
+	snprintf(path, sizeof(path), "%s%s", kafka.dir, directory);
+	log_lines_clear();
+	return log_import(server.io, path, server.dir, options, log_lines_collect, NULL);
+}
+
+/* Its name says which partition it is; a topic has those before it, too. */
+static void one_partitions_directory_may_be_named(void **state)
+{
+	struct log_import_options options = {.journal_bytes = JOURNAL_BYTES_MIN};
+	char from[300], to[300];
+	(void)state;
+	snprintf(from, sizeof(from), "%s/golden-0", kafka.dir);
+	snprintf(to, sizeof(to), "%s/golden", kafka.dir);
+	assert_int_equal(io_rename(server.io, from, to), ERR_OK);
+	assert_int_equal(import_of("/golden", &options), ERR_INVALID);
+	assert_non_null(strstr(err_chain(), "is not named TOPIC-PARTITION"));
+	snprintf(from, sizeof(from), "%s/golden-2", kafka.dir);
+	assert_int_equal(io_rename(server.io, to, from), ERR_OK);
+	assert_int_equal(import_of("/golden-2//", &options), ERR_OK);
+	log_server_open(&server);
+	assert_int_equal(log_server_topic(&server, "golden")->partition_count, 3);
+	assert_int_equal(log_server_status(&server, "golden", 2).log_end, GOLDEN_END);
+	assert_int_equal(log_server_status(&server, "golden", 0).log_end, 0);
+	assert_int_equal(log_server_append(&server, "golden", 0, "first"), 0);
+}
+
+/* Sequences are given in the order of the batches' times, over all partitions of a topic. */
+static void partitions_of_a_topic_come_together(void **state)
+{
+	(void)state;
+	copy_partition("golden-1");
+	copy_partition("golden-2");
+	assert_int_equal(import(NULL), ERR_OK);
+	log_lines_say("action=imported topic=golden partitions=3 ");
+	assert_int_equal(export("out"), ERR_OK);
+	for (int p = 0; p < 3; p++) {
+		char path[300];
+		snprintf(path, sizeof(path), "out/golden-%d/00000000000000000000.log", p);
+		same_file(GOLDEN "/00000000000000000000.log", log_files_path(&kafka, path));
+	}
+	const struct log_fsck_options options = {0};
+	log_lines_clear();
+	assert_int_equal(
+	    log_fsck(server.io, server.dir, &options, log_lines_collect, NULL), ERR_OK);
+	log_lines_say(" findings=0");
+}
+
+static void one_of_several_topics_may_be_chosen(void **state)
+{
+	struct log_import_options options = {.as = "new", .journal_bytes = JOURNAL_BYTES_MIN};
+	(void)state;
+	copy_partition("other-0");
+	copy_partition("__consumer_offsets-0");
+	log_files_unlink(&kafka, "other-0/partition.metadata"); /* or it has golden's id */
+	write_file("cleaner-offset-checkpoint", bytes_of("0\n0\n", 4));
+	options.topic = "other";
+	assert_int_equal(import_of("", &options), ERR_OK);
+	options.topic = "nobody";
+	assert_int_equal(import_of("", &options), ERR_NOT_FOUND);
+	options = (struct log_import_options){.as = "bad/name", .topic = "golden"};
+	assert_int_equal(import_of("", &options), ERR_INVALID_TOPIC);
+	options = (struct log_import_options){.as = "both"};
+	assert_int_equal(import_of("", &options), ERR_INVALID);
+	assert_non_null(strstr(err_chain(), "several topics"));
+	log_server_open(&server);
+	assert_null(log_server_topic(&server, "both")); /* not one of them */
+	assert_int_equal(log_server_status(&server, "new", 0).log_end, GOLDEN_END);
+	assert_null(log_server_topic(&server, "other"));
+	assert_null(log_server_topic(&server, "__consumer_offsets"));
 }
 
 static void old_message_formats_are_refused(void **state)
@@ -328,6 +464,11 @@ int main(void)
 	    TEST(a_torn_end_is_told_and_the_rest_is_taken),
 	    TEST(room_made_ahead_is_no_torn_end),
 	    TEST(damage_before_the_end_imports_nothing),
+	    TEST(impossible_batches_import_nothing),
+	    TEST(damage_in_the_last_segment_is_no_torn_end),
+	    TEST(one_partitions_directory_may_be_named),
+	    TEST(partitions_of_a_topic_come_together),
+	    TEST(one_of_several_topics_may_be_chosen),
 	    TEST(old_message_formats_are_refused),
 	    TEST(offsets_that_kafka_compacted_away_are_holes),
 	    TEST(a_hole_that_no_compaction_leaves_is_refused),
