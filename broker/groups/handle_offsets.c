@@ -350,7 +350,8 @@ static bool fetch_group(struct request *req, const struct offset_fetch_request_g
 static bool widen_request(struct request *req, struct offset_fetch_request_group *ret_group)
 {
 	const struct offset_fetch_request *body = req->body;
-	*ret_group = (struct offset_fetch_request_group){.group_id = body->group_id};
+	*ret_group = (struct offset_fetch_request_group){
+	    .group_id = body->group_id, .member_epoch = -1}; /* it does not say who it is */
 	if (!body->topics.at)
 		return true;
 	ret_group->topics.at =
