@@ -57,6 +57,19 @@ static enum err check_upgrade(const struct group_entry *e)
 	return ERR_OK;
 }
 
+/* Assignors that every client has keep in an assignment nothing that the server needs. librdkafka's
+ * cooperative-sticky puts a copy of the subscription's data there. */
+static bool is_common_assignor(struct str name)
+{
+	const struct str common[] = {
+	    STR("range"), STR("roundrobin"), STR("sticky"), STR("cooperative-sticky")};
+	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++) {
+		if (str_equal(name, common[i]))
+			return true;
+	}
+	return false;
+}
+
 static enum err read_member(const struct group_entry *e, const struct group_member *m,
     struct arena *arena, struct consumer_beat *beat, struct consumer_parts *ret_parts)
 {
@@ -66,7 +79,7 @@ static enum err read_member(const struct group_entry *e, const struct group_memb
 	if (m->assignment.len)
 		TRY(embedded_assignment_read(
 		    m->assignment, e->groups->log, arena, ret_parts, &user_data));
-	if (user_data)
+	if (user_data && !(e->group.protocol && is_common_assignor(str_of(e->group.protocol))))
 		return err_note(ERR_INCONSISTENT_GROUP_PROTOCOL,
 		    "an assignor of their own, whose data would be lost");
 	beat->names = s.names;
@@ -121,8 +134,10 @@ enum err consumer_entry_prepare(struct group_entry *e, struct consumer_group **r
 		return err_note(ERR_COORDINATOR_NOT_AVAILABLE, "the group is being stored");
 	TRY(consumer_new(e, ret_consumer));
 	enum err err = take_members(e, *ret_consumer);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
+		diag(DIAG_INFO, "group_not_upgraded", "reason=\"%s\"", err_chain());
 		consumer_free(*ret_consumer);
+	}
 	return err;
 }
 

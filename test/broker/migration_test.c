@@ -127,15 +127,10 @@ static unsigned read_assignment(struct bytes b)
 
 /* ---- classic requests ---------------------------------------------------------------------------- */
 
-static bool is_eager(const struct member *w)
-{
-	return strcmp(w->protocol, "range") == 0;
-}
-
 static void send_join(struct member *w)
 {
 	uint8_t buf[64];
-	if (is_eager(w))
+	if (strcmp(w->protocol, "range") == 0)
 		w->holds = 0; /* gives everything up first */
 	struct join_group_request_protocol p[] = {
 	    {.name = str_of(w->protocol), .metadata = subscription(buf, w->holds)},
@@ -631,11 +626,11 @@ static void a_refused_consumer_changes_nothing(void **state)
 	assert_int_equal(beat(&m[1]), 0);
 }
 
-static void an_assignment_with_data_of_its_own_stays_classic(void **state)
+/* m[0] alone, its assignment with a byte of user data. */
+static void classic_with_data(const char *protocol)
 {
-	(void)state;
 	uint8_t buf[64];
-	m[0].protocol = "range";
+	m[0].protocol = protocol;
 	assert_int_equal(join(&m[0]), 79);
 	assert_int_equal(join(&m[0]), 0);
 	struct bytes b = assignment(buf, ALL);
@@ -649,9 +644,25 @@ static void an_assignment_with_data_of_its_own_stays_classic(void **state)
 	    .assignments = {&mine, 1}};
 	const struct sync_group_response *r = kafka_call(&m[0].c, API_SYNC_GROUP, 4, &body);
 	assert_int_equal(r->error_code, 0);
+	m[0].holds = ALL;
+}
+
+static void an_assignor_with_data_of_its_own_stays_classic(void **state)
+{
+	(void)state;
+	classic_with_data("mine");
 	assert_int_equal(join_consumer(&m[2], "x"), 69);
 	check_type("classic");
 	assert_int_equal(beat(&m[0]), 0);
+}
+
+static void data_of_a_common_assignor_is_of_no_use(void **state)
+{
+	(void)state;
+	classic_with_data("cooperative-sticky"); /* as librdkafka does */
+	assert_int_equal(join_consumer(&m[2], "x"), 0);
+	settle();
+	check_type("consumer");
 }
 
 static void policies_are_kept(void **state)
@@ -718,7 +729,8 @@ int main(int argc, char **argv)
 	    ONE(a_silent_consumer_ends_the_upgrade),
 	    ONE(a_classic_member_has_to_do_its_part_in_time),
 	    ONE(a_refused_consumer_changes_nothing),
-	    ONE(an_assignment_with_data_of_its_own_stays_classic),
+	    ONE(an_assignor_with_data_of_its_own_stays_classic),
+	    ONE(data_of_a_common_assignor_is_of_no_use),
 	    ONE(policies_are_kept),
 	    ONE(members_that_wait_are_told_to_join_again),
 	};
