@@ -107,6 +107,7 @@ $(B)/obj/%.o: %.c | $(GEN_HEADERS)
 # chosen at run time (log/checksum.c)
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
 $(B)/obj/log/checksum_avx2.o: CFLAGS_ALL += -mavx2
+$(B)/obj/log/checksum_avx512.o: CFLAGS_ALL += -mavx512f
 endif
 
 # ---- tests ---------------------------------------------------------------------------------------
