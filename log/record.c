@@ -11,7 +11,11 @@
  */
 #include "log/batch.h"
 
-enum { HEADER_ENTRY_MIN = 2 }; /* an empty key and a null value: one byte of length each */
+enum {
+	HEADER_ENTRY_MIN = 2, /* an empty key and a null value: one byte of length each */
+	PLAIN_NUMBER = 3,     /* bytes of a number, record_plain */
+	PLAIN_BYTES = 16      /* of a record: what comes before its key is there */
+};
 
 static struct bytes not_null(struct bytes b)
 {
@@ -151,6 +155,70 @@ INLINE bool record_wanted(const struct record *r, const struct record_wants *wan
 	return (timely || r->timestamp_ms == -1) && (r->key.ptr || !wants->keys);
 }
 
+/* A varint of up to three bytes, all of them there. */
+INLINE bool plain_number(const uint8_t **p, uint32_t *ret_value)
+{
+	const uint8_t *at = *p;
+	uint32_t v = at[0];
+	if (v >= 0x80) {
+		v = (v & 0x7F) | (uint32_t)at[1] << 7;
+		if (at[1] >= 0x80) {
+			v = (v & 0x3FFF) | (uint32_t)at[2] << 14;
+			if (at[2] >= 0x80)
+				return false;
+			at++;
+		}
+		at++;
+	}
+	*p = at + 1;
+	*ret_value = v;
+	return true;
+}
+
+/* Passes over a key or a value; `stop` is behind the record, which has a number after it. */
+INLINE bool plain_nullable(const uint8_t **p, const uint8_t *stop, bool *ret_null)
+{
+	uint32_t v;
+	if (stop - *p < PLAIN_NUMBER || !plain_number(p, &v) || ((v & 1) && v != 1) ||
+	    v / 2 > stop - *p)
+		return false;
+	*ret_null = v == 1;
+	*p += v / 2; /* null: nothing */
+	return true;
+}
+
+/*
+ * The record with index `i` in the form that nearly all have: numbers of three bytes at most, the
+ * offset that follows, no headers. True only when record_at says the same; a quarter of its work.
+ */
+INLINE bool record_plain(const struct batch_header *h, struct bytes rest, int32_t i,
+    size_t *ret_len, struct record *ret_record)
+{
+	const uint8_t *p = rest.ptr;
+	uint32_t len, time, offset;
+	int64_t at_ms, at_offset;
+	bool no_key, no_value;
+	if (rest.len < PLAIN_BYTES || !plain_number(&p, &len) || (len & 1) ||
+	    len / 2 > rest.len - (size_t)(p - rest.ptr) || len / 2 < PLAIN_BYTES)
+		return false;
+	const uint8_t *stop = p + len / 2;
+	p++; /* attributes of a record: none defined */
+	if (!plain_number(&p, &time) || !plain_number(&p, &offset) || offset != 2 * (uint32_t)i ||
+	    i > h->last_offset_delta || !plain_nullable(&p, stop, &no_key) ||
+	    !plain_nullable(&p, stop, &no_value) || p + 1 != stop || *p != 0)
+		return false;
+	if (__builtin_add_overflow(h->base_offset, i, &at_offset) ||
+	    __builtin_add_overflow(h->base_timestamp_ms, zigzag_decode(time), &at_ms))
+		return false;
+	if (h->attributes & BATCH_ATTR_APPEND_TIME)
+		at_ms = h->max_timestamp_ms;
+	ret_record->offset = at_offset;
+	ret_record->timestamp_ms = at_ms;
+	ret_record->key = (struct bytes){no_key ? NULL : rest.ptr, 0}; /* that there is one */
+	*ret_len = (size_t)(stop - rest.ptr);
+	return true;
+}
+
 void record_iter_pass(struct record_iter *it, const struct record_wants *wants, int64_t *max_ms)
 {
 	const struct record_wants want = *wants;
@@ -161,8 +229,10 @@ void record_iter_pass(struct record_iter *it, const struct record_wants *wants, 
 	for (; i < h.count; i++) {
 		struct record r;
 		size_t len;
-		if (!record_at(&h, rest, &len, &r) || r.offset != h.base_offset + i ||
-		    !record_wanted(&r, &want))
+		if (!record_plain(&h, rest, i, &len, &r) &&
+		    (!record_at(&h, rest, &len, &r) || r.offset != h.base_offset + i))
+			break;
+		if (!record_wanted(&r, &want))
 			break;
 		latest = r.timestamp_ms > latest ? r.timestamp_ms : latest;
 		rest.ptr += len;

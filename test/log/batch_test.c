@@ -379,6 +379,100 @@ static void a_compacted_batch_keeps_its_gaps(void **state)
 	writer_release(&w);
 }
 
+/* As record_iter_pass, by record_iter_next alone. */
+static void pass_slowly(struct record_iter *it, const struct record_wants *wants, int64_t *max_ms)
+{
+	struct record r;
+	while (it->next_index < it->header.count) {
+		struct record_iter before = *it;
+		bool good = record_iter_next(it, &r) == ERR_OK &&
+		            r.offset == it->header.base_offset + before.next_index &&
+		            (r.timestamp_ms == -1 || (r.timestamp_ms >= wants->earliest_ms &&
+		                                         r.timestamp_ms <= wants->latest_ms)) &&
+		            (r.key.ptr || !wants->keys);
+		if (!good) {
+			*it = before;
+			break;
+		}
+		*max_ms = r.timestamp_ms > *max_ms ? r.timestamp_ms : *max_ms;
+	}
+	err_clear();
+}
+
+static void assert_passes_alike(struct bytes batch, const struct record_wants *wants)
+{
+	struct record_iter fast, slow;
+	struct writer scratch;
+	int64_t fast_ms = INT64_MIN, slow_ms = INT64_MIN;
+	uint8_t *copy = test_exact_copy(batch);
+	writer_init(&scratch, MIB);
+	assert_int_equal(record_iter_open(&fast, bytes_of(copy, batch.len), &scratch, MIB), ERR_OK);
+	slow = fast;
+	record_iter_pass(&fast, wants, &fast_ms);
+	pass_slowly(&slow, wants, &slow_ms);
+	assert_int_equal(fast.next_index, slow.next_index);
+	assert_int_equal(fast.records.pos, slow.records.pos);
+	assert_int_equal(fast_ms, slow_ms);
+	writer_release(&scratch);
+	mem_free(copy);
+}
+
+/* Keys and values of every length class, null too; now and then headers, times before and after. */
+static struct writer build_mixed(struct prng *prng)
+{
+	static uint8_t data[20000];
+	static const size_t most[] = {2, 20, 70, 300, sizeof(data)};
+	const struct log_row header = {bytes_of("name", 4), NULL_BYTES};
+	size_t longest = most[prng_below(prng, 5)];
+	struct batch_builder b;
+	struct writer w;
+	batch_builder_init(&b, BATCH_NONE);
+	writer_init(&w, 4 * MIB);
+	for (uint64_t i = 0, count = 1 + prng_below(prng, longest > 1000 ? 20 : 300); i < count;
+	     i++) {
+		int64_t ms =
+		    1700000000000 + (int64_t)prng_below(prng, longest * 9) - (longest < 50);
+		struct bytes key = bytes_of(data, prng_below(prng, longest)),
+		             value = bytes_of(data, prng_below(prng, longest));
+		assert_int_equal(batch_builder_add(&b, ms, prng_below(prng, 3) ? key : NULL_BYTES,
+		                     prng_below(prng, 9) ? value : NULL_BYTES, &header,
+		                     prng_below(prng, 20) == 0),
+		    ERR_OK);
+	}
+	assert_int_equal(batch_builder_finish(&b, &w), ERR_OK);
+	batch_builder_release(&b);
+	return w;
+}
+
+static void the_quick_pass_says_what_the_walk_says(void **state)
+{
+	(void)state;
+	struct prng prng;
+	prng_init(&prng, test_seed(11));
+	for (int round = 0; round < 150; round++) {
+		struct writer w = build_mixed(&prng);
+		struct record_wants wants = {round % 3 == 0, INT64_MIN, INT64_MAX};
+		if (round % 4 == 0)
+			wants.latest_ms = 1700000000100;
+		if (round % 5 == 0)
+			put_u16_be(w.ptr + 21, BATCH_ATTR_APPEND_TIME);
+		if (round % 7 == 0) /* the last offset does not fit */
+			put_u64_be(w.ptr, (uint64_t)INT64_MAX - 3);
+		assert_passes_alike(writer_bytes(&w), &wants);
+		for (int i = 0; i < 60; i++) {
+			size_t at =
+			    BATCH_HEADER_BYTES + prng_below(&prng, w.len - BATCH_HEADER_BYTES);
+			uint8_t was = w.ptr[at];
+			w.ptr[at] =
+			    (uint8_t)(prng_below(&prng, 2) ? prng_u64(&prng)
+			                                   : was ^ (1U << prng_below(&prng, 8)));
+			assert_passes_alike(writer_bytes(&w), &wants);
+			w.ptr[at] = was;
+		}
+		writer_release(&w);
+	}
+}
+
 static void oversized_counts_inside_a_record_allocate_nothing(void **state)
 {
 	(void)state;
@@ -507,6 +601,7 @@ int main(void)
 	    cmocka_unit_test(a_wrong_max_timestamp_is_put_right_on_produce),
 	    cmocka_unit_test(append_time_replaces_every_records_time),
 	    cmocka_unit_test(a_compacted_batch_keeps_its_gaps),
+	    cmocka_unit_test(the_quick_pass_says_what_the_walk_says),
 	    cmocka_unit_test(oversized_counts_inside_a_record_allocate_nothing),
 	    cmocka_unit_test(a_batch_that_decompresses_to_nothing_is_malformed),
 	    cmocka_unit_test(built_batches_pass_and_mutated_ones_never_harm),
