@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The consumer group state machine against simulated clients that join, beat, revoke late, lose
- * answers, leave, crash and come back, while topics come, grow and go and the server starts anew
- * from its rows. After each step every invariant is checked and no partition is in the hands of two
- * clients; when the clients behave again, everything is assigned within a few rounds.
+ * answers, leave, crash and come back, some of them with the classic protocol, eager or
+ * cooperative, while topics come, grow and go and the server starts anew from its rows. After each
+ * step every invariant is checked and no partition is in the hands of two clients; when the clients
+ * behave again, everything is assigned within a few rounds.
  */
 #include "broker/groups/consumer_rows.h"
 #include "test/lib/seed.h"
@@ -17,6 +18,8 @@ enum { CLIENTS = 7, TOPICS = 5, PARTITIONS = 12, STEPS = 6000, SESSION_MS = 4500
 struct client {
 	bool in; /* believes that it is a member */
 	bool crashed;
+	bool classic, eager; /* how it speaks; changes while it is away */
+	bool joined;         /* classic: has to fetch its assignment */
 	char id[40];
 	char instance[16];
 	int32_t epoch;
@@ -40,10 +43,10 @@ static struct {
 	struct prng prng;
 	struct client client[CLIENTS];
 	struct topic_of_model topic[TOPICS];
-	uint64_t version, births, rebirths, beats, fenced, ids;
+	uint64_t version, births, rebirths, beats, fenced, ids, joins, mixed;
 	int64_t now;
 	int32_t last_epoch;
-	bool by_range;
+	bool by_range, with_classic;
 } m;
 
 static bool chance(uint64_t percent)
@@ -139,7 +142,7 @@ static void forget(struct client *c)
 	c->epoch = 0;
 	memset(c->owns, 0, sizeof c->owns);
 	memset(c->wants, 0, sizeof c->wants);
-	c->said = false;
+	c->said = c->joined = false;
 }
 
 static void told(struct client *c, const struct consumer_answer *answer)
@@ -227,8 +230,102 @@ static void subscribe(const struct client *c, struct consumer_beat *b, struct st
 	}
 }
 
+/* Anything is taken but a member that is not one of the group's any more. */
+static void check_refusal(struct client *c, enum err e)
+{
+	assert_true(e == ERR_UNKNOWN_MEMBER || e == ERR_FENCED_MEMBER_EPOCH ||
+	            e == ERR_UNRELEASED_INSTANCE || e == ERR_FENCED_INSTANCE ||
+	            e == ERR_ILLEGAL_GENERATION);
+	m.fenced++;
+	forget(c);
+	if (e == ERR_FENCED_INSTANCE)
+		snprintf(c->id, sizeof c->id, "m%llu", (unsigned long long)++m.ids);
+}
+
+static void sync_classic(struct client *c, struct str instance)
+{
+	struct consumer_answer answer = {.epoch = c->epoch, .with_assignment = true};
+	struct group_sync sync = {.member_id = str_of(c->id),
+	    .instance_id = instance,
+	    .generation = c->epoch,
+	    .protocol_type = STR("consumer")};
+	enum err e = consumer_sync(&m.group, &sync, m.now, &answer.member);
+	if (e == ERR_OK) {
+		told(c, &answer);
+		c->joined = false;
+	} else if (e != ERR_REBALANCE_IN_PROGRESS) {
+		check_refusal(c, e);
+	}
+}
+
+static void join_classic(struct client *c, struct str instance, bool lost)
+{
+	struct consumer_part parts[TOPICS * PARTITIONS];
+	struct str names[TOPICS];
+	struct consumer_answer answer;
+	const struct group_protocol protocols[] = {
+	    {c->eager ? STR("eager") : STR("cooperative"), {(const uint8_t *)"x", 1}},
+	    {STR("both"), {0}}};
+	const struct consumer_speech speech = {10000, protocols, 2};
+	if (c->eager)
+		memset(c->owns, 0, sizeof c->owns);
+	struct consumer_parts owned = {parts, owned_parts(c, parts)};
+	struct consumer_beat b = {
+	    .member_id = instance.ptr && !c->in ? STR("") : str_of(c->id),
+	    .instance_id = instance,
+	    .client_id = STR("client"),
+	    .client_host = STR("/127.0.0.1"),
+	    .rebalance_timeout_ms = 10000,
+	    .owned = &owned,
+	    .classic = &speech,
+	};
+	subscribe(c, &b, names);
+	if (!b.name_count)
+		names[b.name_count++] = STR("topic-0");
+	b.pattern = STR("");
+	m.joins++;
+	enum err e = consumer_join(&m.group, &b, NULL, m.now, &answer);
+	if (e != ERR_OK) {
+		check_refusal(c, e);
+		return;
+	}
+	if (lost) {
+		forget(c);
+		return;
+	}
+	answer.with_assignment = false;
+	told(c, &answer);
+	c->joined = true;
+	sync_classic(c, instance);
+}
+
+static void beat_classic(struct client *c, bool lost)
+{
+	struct str instance = c->instance[0] ? str_of(c->instance) : (struct str){NULL, 0};
+	enum err e = ERR_REBALANCE_IN_PROGRESS;
+	m.mixed += m.group.classic_count > 0 && m.group.classic_count < m.group.member_count;
+	if (c->in)
+		e = consumer_heartbeat(&m.group, str_of(c->id), instance, c->epoch, m.now);
+	c->contact = m.now;
+	if (e == ERR_REBALANCE_IN_PROGRESS)
+		join_classic(c, instance, lost);
+	else if (e != ERR_OK)
+		check_refusal(c, e);
+	else if (c->joined)
+		sync_classic(c, instance);
+	err_clear();
+}
+
 static void beat(struct client *c, bool full, bool lost)
 {
+	if (!c->in && m.with_classic && chance(30)) {
+		c->classic = !c->classic;
+		c->eager = chance(50);
+	}
+	if (c->classic) {
+		beat_classic(c, lost);
+		return;
+	}
 	struct consumer_part parts[TOPICS * PARTITIONS];
 	struct str names[TOPICS];
 	struct consumer_parts owned = {parts, owned_parts(c, parts)};
@@ -255,12 +352,7 @@ static void beat(struct client *c, bool full, bool lost)
 		if (!lost)
 			told(c, &answer);
 	} else {
-		assert_true(e == ERR_UNKNOWN_MEMBER || e == ERR_FENCED_MEMBER_EPOCH ||
-		            e == ERR_UNRELEASED_INSTANCE || e == ERR_FENCED_INSTANCE);
-		m.fenced++;
-		forget(c);
-		if (e == ERR_FENCED_INSTANCE)
-			snprintf(c->id, sizeof c->id, "m%llu", (unsigned long long)++m.ids);
+		check_refusal(c, e);
 	}
 	err_clear();
 }
@@ -274,7 +366,8 @@ static void leave(struct client *c)
 	    .epoch = c->instance[0] && chance(60) ? CONSUMER_LEAVES_SOON : CONSUMER_LEAVES,
 	    .rebalance_timeout_ms = -1,
 	};
-	enum err e = consumer_beat(&m.group, &b, m.now, &answer);
+	enum err e = c->classic ? consumer_leave(&m.group, b.member_id, b.instance_id)
+	                        : consumer_beat(&m.group, &b, m.now, &answer);
 	assert_true(e == ERR_OK || e == ERR_UNKNOWN_MEMBER || e == ERR_FENCED_INSTANCE);
 	err_clear();
 	forget(c);
@@ -400,12 +493,13 @@ static void settle(void)
 	}
 }
 
-static void run(uint64_t seed, bool by_range)
+static void run(uint64_t seed, bool by_range, bool with_classic)
 {
 	memset(&m, 0, sizeof m);
 	prng_init(&m.prng, seed);
 	m.limits = consumer_limits_default;
 	m.by_range = by_range;
+	m.with_classic = with_classic;
 	m.now = 1000000;
 	consumer_init(&m.group, &ops, &m.limits);
 	for (int i = 0; i < TOPICS; i++)
@@ -421,6 +515,7 @@ static void run(uint64_t seed, bool by_range)
 		settle();
 	}
 	assert_true(m.rebirths > 0 && m.fenced > 0);
+	assert_true(!with_classic || (m.joins > 100 && m.mixed > 100));
 	consumer_release(&m.group);
 }
 
@@ -429,13 +524,22 @@ static void no_partition_has_two_owners_and_all_find_one(void **state)
 	(void)state;
 	uint64_t seed = test_seed(848);
 	for (uint64_t i = 0; i < 6; i++)
-		run(seed + i, i % 2);
+		run(seed + i, i % 2, false);
+}
+
+static void nor_with_members_of_both_protocols(void **state)
+{
+	(void)state;
+	uint64_t seed = test_seed(1848);
+	for (uint64_t i = 0; i < 6; i++)
+		run(seed + i, i % 2, true);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(no_partition_has_two_owners_and_all_find_one),
+	    cmocka_unit_test(nor_with_members_of_both_protocols),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

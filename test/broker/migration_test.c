@@ -5,9 +5,11 @@
  * do not change.
  */
 #include "test/lib/kafka_calls.h"
+#include "test/lib/tempdir.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PARTITIONS = 4, ALL = 15, REBALANCE = 27, ILLEGAL_GENERATION = 22, UNKNOWN_MEMBER = 25 };
@@ -16,6 +18,7 @@ static struct kafka_server server;
 static struct kafka_client admin;
 static struct log_uuid topic;
 static struct broker_options options;
+static bool crashing; /* after each step of a member */
 
 /* A member of either kind. */
 struct member {
@@ -49,6 +52,7 @@ static int start(void **state)
 {
 	(void)state;
 	memset(m, 0, sizeof m);
+	crashing = false;
 	options = (struct broker_options){.group_initial_delay_ms = -1};
 	start_server();
 	topic = kafka_create(&admin, "t", PARTITIONS, NULL);
@@ -67,6 +71,30 @@ static void restart(void)
 {
 	disconnect();
 	kafka_server_stop(&server);
+	start_server();
+}
+
+static void copy_tree(const char *from, const char *to)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		execlp("cp", "cp", "-rT", from, to, (char *)NULL);
+		_exit(127);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* A copy of the running directory goes on: it has had no clean stop. */
+static void crash(void)
+{
+	char *copy = tempdir_new();
+	copy_tree(server.dir, copy);
+	disconnect();
+	kafka_server_remove(&server);
+	server.dir = copy;
 	start_server();
 }
 
@@ -318,7 +346,10 @@ static void settle(void)
 		bool busy = false;
 		assert_true(round < 30);
 		for (int i = 0; i < 4; i++) {
-			busy = step(&m[i]) || busy;
+			bool did = step(&m[i]);
+			if (did && crashing)
+				crash();
+			busy = did || busy;
 			check_disjoint();
 		}
 		quiet = busy ? 0 : quiet + 1;
@@ -484,6 +515,46 @@ static void a_mixed_group_survives_a_restart(void **state)
 	restart(); /* the rebalance after the downgrade starts over */
 	check_type("classic");
 	assert_int_equal(beat(&m[0]), UNKNOWN_MEMBER);
+}
+
+/* What a member was told is so after a kill behind each of its steps. */
+static void a_kill_at_each_step_with(const char *protocol)
+{
+	crashing = true;
+	classic_pair(protocol);
+	crash();
+	check_type("classic");
+	assert_int_equal(join_consumer(&m[2], "x"), 0);
+	crash();
+	check_type("consumer");
+	assert_int_equal(describe()->members.count, 3);
+	settle();
+	check_type("consumer");
+	assert_int_equal(say(&m[2], -1), 0);
+	crash(); /* the rebalance that has begun starts over, with nobody */
+	check_type("classic");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(beat(&m[i]), UNKNOWN_MEMBER);
+		m[i].id[0] = '\0';
+		m[i].in = false;
+	}
+	classic_pair(protocol);
+	crash();
+	check_type("classic");
+	assert_int_equal(beat(&m[0]), 0);
+	assert_int_equal(beat(&m[1]), 0);
+}
+
+static void a_kill_at_each_step_of_an_eager_group(void **state)
+{
+	(void)state;
+	a_kill_at_each_step_with("range");
+}
+
+static void a_kill_at_each_step_of_a_cooperative_group(void **state)
+{
+	(void)state;
+	a_kill_at_each_step_with("cooperative-sticky");
 }
 
 static void a_classic_member_joins_a_consumer_group(void **state)
@@ -724,6 +795,8 @@ int main(int argc, char **argv)
 	    ONE(an_upgrade_can_be_completed),
 	    ONE(a_group_is_downgraded),
 	    ONE(a_mixed_group_survives_a_restart),
+	    ONE(a_kill_at_each_step_of_an_eager_group),
+	    ONE(a_kill_at_each_step_of_a_cooperative_group),
 	    ONE(a_classic_member_joins_a_consumer_group),
 	    ONE(static_members_change_their_protocol),
 	    ONE(a_silent_consumer_ends_the_upgrade),
