@@ -213,37 +213,78 @@ static void source_hole(
 	s->next_offset = to_offset;
 }
 
-/* A bad header: the index knows where the next frame is and what is missing. */
-static enum err source_skip(struct log_scan *scan, struct scan_source *s)
+/*
+ * The entries of the frame at which the walk has stopped and of the one behind it. ERR_NOT_FOUND:
+ * the index does not say, or has rotted, too.
+ */
+static enum err skip_entries(struct log_scan *scan, struct scan_source *s,
+    struct index_entry *ret_here, struct index_entry *ret_next)
 {
-	struct index_entry here = {.base_offset = s->next_offset}, next;
-	uint64_t number = 0;
-	uint32_t to = s->end;
-	int64_t to_offset = s->missing_to ? s->missing_to : s->end_offset;
-	enum err e = ERR_NOT_FOUND;
 	struct scan_entry get = {.segment = s->segment, .number = 0};
 	loop_call(scan->log->loop, scan_entry_get, &get);
 	/* by number: the entry whose pos is where the walk stopped */
 	uint64_t low = 0, high = get.count;
-	while (low < high) {
-		number = low + (high - low) / 2;
-		e = entry_of(scan, s, number, &here);
-		if (e != ERR_OK)
-			return e;
-		if (here.pos < s->walk.pos)
+	enum err e = ERR_OK;
+	while (low < high && e == ERR_OK) {
+		uint64_t number = low + (high - low) / 2;
+		e = entry_of(scan, s, number, ret_here);
+		if (ret_here->pos < s->walk.pos)
 			low = number + 1;
 		else
 			high = number;
 	}
-	e = low < get.count ? entry_of(scan, s, low, &here) : ERR_NOT_FOUND;
-	if (e == ERR_OK && entry_of(scan, s, low + 1, &next) == ERR_OK && next.pos < s->end) {
+	if (e == ERR_OK)
+		e = entry_of(scan, s, low, ret_here);
+	if (e == ERR_OK)
+		e = entry_of(scan, s, low + 1, ret_next);
+	bool good = e == ERR_OK && ret_here->pos == s->walk.pos && ret_next->pos > s->walk.pos &&
+	            ret_next->pos < s->end && ret_next->base_offset > s->next_offset &&
+	            ret_next->base_offset < s->end_offset;
+	return good || (e != ERR_OK && e != ERR_EOF) ? e : ERR_NOT_FOUND;
+}
+
+/* The frame behind tells better what is missing than the index, if it verifies. */
+static void skip_check(const struct log_scan *scan, const struct scan_source *s,
+    struct index_entry *here, struct index_entry *next)
+{
+	struct frame f;
+	uint8_t raw[FRAME_HEADER_BYTES];
+	bool good = io_pread_all(scan->log->io, s->fd, raw, sizeof(raw), next->pos) == ERR_OK &&
+	            frame_decode(raw, s->seed, &f) == ERR_OK && f.base_offset > s->next_offset;
+	if (good)
+		next->base_offset = f.base_offset;
+	bool below = good && !(f.flags & FRAME_PAD) ? here->sequence < f.sequence
+	                                            : here->sequence <= scan->covered;
+	if (!below)
+		here->sequence = 0; /* it is none that it can have had */
+	err_clear();
+}
+
+/*
+ * A bad header: the index knows where the next frame is and what is missing; without it, all the
+ * rest of the segment is.
+ */
+static enum err source_skip(struct log_scan *scan, struct scan_source *s)
+{
+	struct index_entry here = {.base_offset = s->next_offset}, next;
+	uint32_t to = s->end;
+	int64_t to_offset = s->missing_to ? s->missing_to : s->end_offset;
+	enum err e = skip_entries(scan, s, &here, &next);
+	if (e == ERR_OK) {
+		skip_check(scan, s, &here, &next);
 		to = next.pos;
 		to_offset = next.base_offset;
+	} else if (e == ERR_NOT_FOUND) {
+		if (here.pos != s->walk.pos || here.sequence > scan->covered)
+			here.sequence = 0;
+		err_clear();
+	} else {
+		return e; /* says nothing of the file: tried again */
 	}
 	segment_walk_range(&s->walk, to, s->end);
 	if (to_offset <= s->next_offset)
 		return ERR_EOF; /* nothing was there that anybody knows of */
-	source_hole(scan, s, to_offset, e == ERR_OK ? here.sequence : 0);
+	source_hole(scan, s, to_offset, here.sequence);
 	return ERR_OK;
 }
 

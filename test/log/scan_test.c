@@ -323,6 +323,125 @@ static void a_search_by_append_time_in_no_partition_says_so(void **state)
 	assert_int_equal(offset, 0);
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+enum { BAD = 4 /* of ten or so in the first segment, two offsets each */ };
+
+static void index_write_at(
+    struct log_fixture *f, const char *path, uint64_t at, uint64_t value, size_t len)
+{
+	int fd;
+	uint8_t raw[8];
+	put_u64_le(raw, value);
+	assert_ok(io_open(f->io, path, 0, &fd));
+	assert_ok(io_pwrite(f->io, fd, raw, len, at));
+	assert_ok(io_close(f->io, fd));
+}
+
+static struct index_entry index_entry_at(struct log_fixture *f, const char *path, uint64_t number)
+{
+	int fd;
+	uint8_t raw[INDEX_ENTRY_BYTES];
+	assert_ok(io_open(f->io, path, IO_READONLY, &fd));
+	assert_ok(io_pread_all(
+	    f->io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + number * INDEX_ENTRY_BYTES));
+	assert_ok(io_close(f->io, fd));
+	return index_entry_decode(raw);
+}
+
+/* What is done to the index beside a bad frame header. */
+enum harm { NONE, NO_FILE, CUT, BACKWARDS, FAR_OFFSET, OTHER_OFFSET, FAR_SEQUENCE, HARMS };
+
+static void harm_index(struct log_fixture *f, const char *path, enum harm harm)
+{
+	uint64_t bad = INDEX_HEADER_BYTES + BAD * INDEX_ENTRY_BYTES, next = bad + INDEX_ENTRY_BYTES;
+	int fd;
+	switch ((int)harm) {
+	case NO_FILE:
+		assert_ok(io_unlink(f->io, path));
+		break;
+	case CUT:
+		assert_ok(io_open(f->io, path, 0, &fd));
+		assert_ok(io_truncate(f->io, fd, INDEX_HEADER_BYTES + 10));
+		assert_ok(io_close(f->io, fd));
+		break;
+	case BACKWARDS:
+		index_write_at(f, path, next + 8, SEGMENT_HEADER_BYTES, 4);
+		break;
+	case FAR_OFFSET:
+		index_write_at(f, path, next, UINT64_C(1) << 40, 8);
+		break;
+	case OTHER_OFFSET:
+		index_write_at(f, path, next, 2 * BAD + 6, 8);
+		break;
+	case FAR_SEQUENCE:
+		index_write_at(f, path, bad + 24, UINT64_C(1) << 40, 8);
+		break;
+	}
+}
+
+/* Every batch that is shown, by half its offset; the scan comes to its end. */
+static void scan_damaged(
+    struct log_fixture *f, bool *ret_shown, int64_t *ret_hole, int64_t *ret_end)
+{
+	struct log_scan_source s = {f->topics[0].id, 0, 0};
+	struct log_batch_view v;
+	struct log_scan *scan;
+	uint64_t stable;
+	enum err e;
+	int64_t next = 0;
+	memset(ret_shown, 0, TIMED);
+	*ret_hole = -1;
+	assert_ok(log_scan_open(f->log, &s, 1, &scan));
+	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK || e == ERR_CORRUPT) {
+		assert_true(v.base_offset >= next);
+		next = v.base_offset + 1;
+		if (e == ERR_OK)
+			ret_shown[v.base_offset / 2] = true;
+		else if (*ret_hole < 0)
+			*ret_hole = v.base_offset;
+		assert_true(*ret_end == 0 || next <= *ret_end);
+		err_clear();
+	}
+	assert_int_equal(e, ERR_AGAIN);
+	log_scan_close(scan);
+}
+
+static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
+{
+	FIXTURE;
+	int64_t times[TIMED], hole, end = 2 * TIMED;
+	bool shown[TIMED];
+	char log[400], idx[400];
+	fill_timed(f, times);
+	log_fixture_close(f);
+	assert_ok(log_fixture_open(f));
+	snprintf(log, sizeof(log), "%s/topics/topic0-0/%020d.log", f->data_dir, 0);
+	snprintf(idx, sizeof(idx), "%s/topics/topic0-0/%020d.idx", f->data_dir, 0);
+	struct bytes was;
+	assert_ok(io_read_file(f->io, idx, MIB, &was));
+	uint32_t pos = index_entry_at(f, idx, BAD).pos;
+	int64_t in_first = f->partitions[0][0]->segment_count > 1
+	                       ? partition_segment(f->partitions[0][0], 1)->base_offset
+	                       : 0;
+	assert_in_range(in_first, 2 * BAD + 8, TIMED);
+	index_write_at(f, log, pos, 0, 8); /* magic, version, flags */
+	for (int harm = NONE; harm < HARMS; harm++) {
+		assert_ok(io_write_file(f->io, idx, was));
+		harm_index(f, idx, (enum harm)harm);
+		scan_damaged(f, shown, &hole, &end);
+		assert_int_equal(hole, 2 * BAD);
+		for (int i = 0; i < TIMED; i++) {
+			bool known = harm == NONE || harm == OTHER_OFFSET || harm == FAR_SEQUENCE;
+			bool behind = i > BAD && 2 * i < in_first; /* only the index knows where */
+			if (shown[i] != (i != BAD && (known || !behind)))
+				fail_msg("harm %d: batch %d is %sshown", harm, i,
+				    shown[i] ? "" : "not ");
+		}
+	}
+	mem_free((void *)(uintptr_t)was.ptr);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -336,6 +455,7 @@ int main(void)
 	    TEST(an_offset_is_found_by_append_time_after_a_start),
 	    TEST(a_bad_index_does_not_mislead_a_search_by_append_time),
 	    TEST(a_search_by_append_time_in_no_partition_says_so),
+	    TEST(a_bad_frame_header_beside_a_bad_index_ends_no_scan),
 	};
 	int failed = 0;
 	backend = "uring";
