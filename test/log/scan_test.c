@@ -407,6 +407,26 @@ static void scan_damaged(
 	log_scan_close(scan);
 }
 
+/* One by one: the batch, or that it cannot be read; where the bad frame is not, and later, the
+ * batch. */
+static void read_damaged(struct log_fixture *f, int64_t in_first)
+{
+	for (int64_t offset = 0; offset < 2 * TIMED; offset += 2) {
+		struct log_read r;
+		enum err e = log_read_wait(f, 0, 0, offset, 1, &r);
+		if (e == ERR_OK) {
+			assert_int_equal(r.batch_count, 1);
+			assert_int_equal(log_batch_tag(r.batches[0]), offset / 2 + 1);
+		} else {
+			assert_int_equal(e, ERR_CORRUPT);
+			assert_in_range(offset, 2 * BAD, in_first - 1);
+		}
+		assert_true(e != ERR_OK || offset != 2 * BAD);
+		log_read_release(&r);
+		err_clear();
+	}
+}
+
 static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
 {
 	FIXTURE;
@@ -430,6 +450,7 @@ static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
 		assert_ok(io_write_file(f->io, idx, was));
 		harm_index(f, idx, (enum harm)harm);
 		scan_damaged(f, shown, &hole, &end);
+		read_damaged(f, in_first);
 		assert_int_equal(hole, 2 * BAD);
 		for (int i = 0; i < TIMED; i++) {
 			bool known = harm == NONE || harm == OTHER_OFFSET || harm == FAR_SEQUENCE;
