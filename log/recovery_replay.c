@@ -405,6 +405,10 @@ static enum err drop_unborn(struct recovery *r, struct segment *s)
 	enum err e = io_unlink(r->log->io, path);
 	if (e != ERR_OK && e != ERR_NOT_FOUND)
 		return e;
+	/* before its sequence is given again: coming back then, it would pass for one that was born
+	 */
+	TRY(engine_path(r->log, path, "topics/%s", p->dir));
+	TRY(io_fsync_dir(r->log->io, path));
 	checkpoint_forget(&r->log->checkpointer, s);
 	list_remove(&s->node);
 	p->segment_count--;
