@@ -3,6 +3,7 @@
 #include "log/generation.h"
 #include "log/engine.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 bool generation_unfinished(const char *name)
 {
@@ -50,6 +51,41 @@ static bool supersedes(const struct generation_file *f, const struct generation_
 	       (other->base_offset < f->end_offset || other->base_offset == f->base_offset);
 }
 
+static int file_order(const void *a, const void *b)
+{
+	const struct generation_file *x = a, *y = b;
+	if (x->base_offset != y->base_offset)
+		return x->base_offset > y->base_offset ? 1 : -1;
+	return (x->generation > y->generation) - (x->generation < y->generation);
+}
+
+/* The first file with that base offset, or the first behind it. */
+static size_t first_at(const struct generations *g, int64_t base)
+{
+	size_t low = 0, high = g->count;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (g->files[mid].base_offset < base)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Each file looks at those in its range only: what was merged into it, as far as it is still there.
+ */
+static void mark_superseded(struct generations *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		const struct generation_file *f = &g->files[i];
+		int64_t end = f->end_offset > f->base_offset ? f->end_offset : f->base_offset + 1;
+		for (size_t j = first_at(g, f->base_offset);
+		     f->end_offset > 0 && j < g->count && g->files[j].base_offset < end; j++)
+			g->files[j].superseded |= supersedes(f, &g->files[j]);
+	}
+}
+
 enum err generations_read(
     struct io *io, const char *dir, const struct io_names *names, struct generations *ret)
 {
@@ -66,10 +102,10 @@ enum err generations_read(
 			e = read_end(io, dir, names->name[i], f);
 		any |= f->end_offset > 0;
 	}
-	for (size_t i = 0; i < g.count && any && e == ERR_OK; i++)
-		for (size_t j = 0; j < g.count && g.files[i].end_offset > 0; j++)
-			if (supersedes(&g.files[i], &g.files[j]))
-				g.files[j].superseded = true;
+	if (g.count > 1)
+		qsort(g.files, g.count, sizeof(*g.files), file_order);
+	if (any && e == ERR_OK)
+		mark_superseded(&g);
 	if (e != ERR_OK) {
 		generations_release(&g);
 		return e;
@@ -101,8 +137,9 @@ static enum err unlink_superseded(
 {
 	char name[SEGMENT_NAME_BYTES];
 	bool base_stays = false;
-	for (size_t i = 0; i < g->count; i++)
-		base_stays |= !g->files[i].superseded && g->files[i].base_offset == f->base_offset;
+	for (size_t i = first_at(g, f->base_offset);
+	     i < g->count && g->files[i].base_offset == f->base_offset; i++)
+		base_stays |= !g->files[i].superseded;
 	if (!base_stays)
 		TRY(unlink_name(io, dir, segment_name(f->base_offset, ".snap", name)));
 	TRY(unlink_name(io, dir, segment_name_of(f->base_offset, f->generation, ".idx", name)));
@@ -116,8 +153,8 @@ static bool is_lone_index(const struct generations *g, const char *name)
 	uint32_t generation;
 	if (!segment_name_parse_of(name, ".idx", &base, &generation) || generation == 0)
 		return false;
-	for (size_t i = 0; i < g->count; i++)
-		if (g->files[i].base_offset == base && g->files[i].generation == generation)
+	for (size_t i = first_at(g, base); i < g->count && g->files[i].base_offset == base; i++)
+		if (g->files[i].generation == generation)
 			return false;
 	return true;
 }

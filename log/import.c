@@ -51,6 +51,7 @@ struct import {
 	uint64_t sequence, producer_ids;
 	uint64_t batches, bytes, records;
 	int64_t now_ns;
+	struct writer plain; /* decompressed records of one batch */
 };
 
 static void say(struct import *m, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
@@ -112,6 +113,7 @@ static enum err add_part(struct import *m, const char *dir, int32_t partition)
 	if (partition >= m->partitions)
 		m->partitions = partition + 1;
 	TRY(import_source_open(&part->source, m->io, dir, partition));
+	part->source.plain = &m->plain;
 	TRY(import_read_topic_id(&part->source, &m->id));
 	return import_read_leader_epoch(&part->source, &part->leader_epoch);
 }
@@ -489,6 +491,7 @@ static enum err import_named(
 {
 	struct import m = *base;
 	int32_t partition = 0;
+	writer_init(&m.plain, (size_t)BATCH_BYTES_MAX * DECOMPRESS_RATIO_MAX);
 	struct str from;
 	char name[TOPIC_NAME_MAX + 32];
 	memcpy(m.topic, topic.ptr, topic.len);
@@ -501,12 +504,17 @@ static enum err import_named(
 	else
 		err = err_note(ERR_INVALID, "%s is not named TOPIC-PARTITION", path);
 	if (err == ERR_OK && m.options->as) {
-		snprintf(m.topic, sizeof(m.topic), "%s", m.options->as);
-		err = log_topic_name_check(str_of(m.topic));
+		struct str as = str_of(m.options->as);
+		err = log_topic_name_check(as); /* whole: a long name must not become another */
+		if (err == ERR_OK) {
+			memcpy(m.topic, as.ptr, as.len);
+			m.topic[as.len] = '\0';
+		}
 	}
 	if (err == ERR_OK)
 		err = import_topic(&m);
 	release_parts(&m);
+	writer_release(&m.plain);
 	offline_record_release(&m.record);
 	return err;
 }

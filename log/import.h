@@ -7,10 +7,12 @@
  *   import    finds partitions, merges them into one order, writes them       import.c
  *   left      what one that did not end has left                              import_left.c
  *
- * Batches stay byte for byte, with offset, leader epoch and CRC. Offsets that the Kafka log does
- * not have (compaction, transactions' ends) become HOLE frames. Order between partitions of a
- * topic is that of their greatest timestamps, since Kafka keeps none: a heap of the partitions by
- * their next batch, and buffers that share IMPORT_BUFFER_BYTES, however many partitions there are.
+ * Batches stay byte for byte, with offset, leader epoch and CRC; their records are looked at: a
+ * batch of a right CRC whose records cannot be read would fail each reader, so it is refused.
+ * Offsets that the Kafka log does not have (compaction, transactions' ends) become HOLE frames.
+ * Order between partitions of a topic is that of their greatest timestamps, since Kafka keeps none:
+ * a heap of the partitions by their next batch, and buffers that share IMPORT_BUFFER_BYTES, however
+ * many partitions there are.
  */
 #include "log/batch.h"
 #include "log/offline.h"
@@ -35,6 +37,7 @@ struct import_source {
 	bool new_file; /* it is the first of its file */
 	struct batch_header header;
 	struct bytes batch;
+	struct writer *plain; /* the importer's: its records, decompressed to be looked at */
 	/* the end of the last file */
 	uint64_t torn_pos, torn_bytes; /* bytes 0 = it is whole */
 	char torn_why[160];

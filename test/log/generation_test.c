@@ -4,6 +4,7 @@
 #include "test/lib/sim_io.h"
 #include "test/lib/test.h"
 #include <stdio.h>
+#include <time.h>
 
 static struct sim_disk *disk;
 static struct io *io;
@@ -123,6 +124,43 @@ static void the_newest_generation_counts_with_all_it_stands_for(void **state)
 	    cleaned(false), N(0) ".g2.idx " N(0) ".g2.log " N(0) ".snap " N(9) ".log");
 }
 
+/* As many as a start may meet of a partition, each compacted: no square of them. */
+static void thousands_of_generations_are_told_apart(void **state)
+{
+	enum { FILES = 20000, STEP = 10 };
+	struct io_names names = {.count = (size_t)2 * FILES};
+	struct generations g;
+	(void)state;
+	names.name = mem_calloc(names.count, sizeof(char *));
+	assert_non_null(names.name);
+	char buf[SEGMENT_NAME_BYTES];
+	for (int i = 0; i < FILES; i++) { /* two of each, and each fourth is merged with the next */
+		bool merged = i % 4 == 0, gone = i % 4 == 1;
+		segment_name_of(i * STEP, 0, ".log", buf);
+		names.name[2 * i] = mem_strdup(str_of(buf));
+		segment_name_of(i * STEP, gone ? 1 : 2, ".log", buf);
+		names.name[2 * i + 1] = mem_strdup(str_of(buf));
+		put(buf, i * STEP, gone ? 1 : 2, (int64_t)(i + (merged ? 2 : 1)) * STEP);
+	}
+	clock_t began = clock();
+	assert_int_equal(generations_read(io, "/p", &names, &g), ERR_OK);
+	double took = (double)(clock() - began) / CLOCKS_PER_SEC;
+	assert_int_equal(g.count, 2 * FILES);
+	size_t left = 0;
+	for (size_t i = 0; i < g.count; i++) {
+		const struct generation_file *f = &g.files[i];
+		bool counts = f->generation == 2;
+		assert_true(i == 0 || g.files[i - 1].base_offset <= f->base_offset);
+		assert_int_equal(f->superseded, !counts);
+		left += counts;
+	}
+	assert_int_equal(left, FILES * 3 / 4);
+	print_message("%d files: %.3f s\n", 2 * FILES, took);
+	assert_true(took < 1.5); /* files times generations: 8e8 comparisons */
+	generations_release(&g);
+	io_names_release(&names);
+}
+
 static void what_was_never_finished_goes(void **state)
 {
 	(void)state;
@@ -157,6 +195,8 @@ int main(void)
 	        a_directory_without_generations_is_left_alone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        the_newest_generation_counts_with_all_it_stands_for, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        thousands_of_generations_are_told_apart, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_was_never_finished_goes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_bad_generation_supersedes_nothing, setup, teardown),
 	};

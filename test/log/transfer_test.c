@@ -321,6 +321,79 @@ static void one_of_several_topics_may_be_chosen(void **state)
 	assert_null(log_server_topic(&server, "__consumer_offsets"));
 }
 
+/* One batch of which `spoil` spoils the records, with the CRC that such bytes have. */
+static enum err import_spoiled(int codec, void (*spoil)(struct bytes batch))
+{
+	struct batch_builder b;
+	struct writer w;
+	batch_builder_init(&b, codec);
+	writer_init(&w, KIB);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(batch_builder_add(&b, 1, str_bytes(STR("key")),
+		                     str_bytes(STR("value")), NULL, 0),
+		    ERR_OK);
+	assert_int_equal(batch_builder_finish(&b, &w), ERR_OK);
+	spoil(writer_bytes(&w));
+	put_u32_be(w.ptr + 17, crc32c(bytes_of(w.ptr + 21, w.len - 21)));
+	log_files_unlink(&kafka, SECOND ".log");
+	write_file(FIRST ".log", writer_bytes(&w));
+	writer_release(&w);
+	batch_builder_release(&b);
+	return import(NULL);
+}
+
+static void record_too_long(struct bytes batch)
+{
+	((uint8_t *)(uintptr_t)batch.ptr)[BATCH_HEADER_BYTES] = 100;
+}
+
+static void record_twice(struct bytes batch)
+{
+	uint8_t *first = (uint8_t *)(uintptr_t)batch.ptr + BATCH_HEADER_BYTES;
+	size_t len = (batch.len - BATCH_HEADER_BYTES) / 3;
+	memcpy(first + len, first, len); /* the second has the offset of the first */
+}
+
+static void one_record_fewer(struct bytes batch)
+{
+	put_u32_be((uint8_t *)(uintptr_t)batch.ptr + 57, 2);
+}
+
+static void no_lz4(struct bytes batch)
+{
+	memset((uint8_t *)(uintptr_t)batch.ptr + BATCH_HEADER_BYTES, 0x55,
+	    batch.len - BATCH_HEADER_BYTES);
+}
+
+/* No reader could pass it: the end of the file is not taken for torn, since the CRC is right. */
+static void a_batch_whose_records_cannot_be_read_is_refused(void **state)
+{
+	static void (*const spoil[])(struct bytes) = {
+	    record_too_long, record_twice, one_record_fewer, no_lz4};
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			write_file(SECOND ".log", bytes_of("", 0));
+		assert_int_equal(
+		    import_spoiled(spoil[i] == no_lz4 ? BATCH_LZ4 : BATCH_NONE, spoil[i]),
+		    ERR_CORRUPT);
+		assert_non_null(
+		    strstr(err_chain(), "at 0: the batch of offset 0 cannot be read"));
+	}
+}
+
+/* It was cut to 249 bytes, and the topic had another name than was asked for. */
+static void a_name_that_is_too_long_is_refused(void **state)
+{
+	char name[TOPIC_NAME_MAX + 2];
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	name[TOPIC_NAME_MAX + 1] = '\0';
+	assert_int_equal(import(name), ERR_INVALID_TOPIC);
+	name[TOPIC_NAME_MAX] = '\0';
+	assert_int_equal(import(name), ERR_OK);
+}
+
 static void old_message_formats_are_refused(void **state)
 {
 	(void)state;
@@ -469,6 +542,8 @@ int main(void)
 	    TEST(one_partitions_directory_may_be_named),
 	    TEST(partitions_of_a_topic_come_together),
 	    TEST(one_of_several_topics_may_be_chosen),
+	    TEST(a_batch_whose_records_cannot_be_read_is_refused),
+	    TEST(a_name_that_is_too_long_is_refused),
 	    TEST(old_message_formats_are_refused),
 	    TEST(offsets_that_kafka_compacted_away_are_holes),
 	    TEST(a_hole_that_no_compaction_leaves_is_refused),
