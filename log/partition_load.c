@@ -76,6 +76,13 @@ static enum err load_batch(
 	return ERR_OK;
 }
 
+/* Of a frame whose body does not verify. */
+static bool may_be_marker(const struct frame *f)
+{
+	return f->last_offset_delta == 0 && !(f->flags & (FRAME_PAD | FRAME_HOLE)) &&
+	       f->length >= TXN_MARKER_MIN && f->length <= TXN_MARKER_MAX;
+}
+
 static enum err load_frames(struct partition_load *l, const struct load_segment *s, int64_t from)
 {
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
@@ -95,10 +102,14 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 	while (e == ERR_OK || e == ERR_CORRUPT) {
 		uint32_t before = w.pos;
 		e = segment_walk_next(&w, &f, &pos, &batch);
-		if (e == ERR_OK)
+		if (e == ERR_OK) {
 			e = load_batch(l, &f, batch, from);
-		else if (e == ERR_CORRUPT && w.pos == before)
+		} else if (e == ERR_CORRUPT && w.pos == before) {
+			txns_unsure(&l->txns);
 			break; /* a bad header: what is behind it cannot be found from here */
+		} else if (e == ERR_CORRUPT && f.base_offset >= from && may_be_marker(&f)) {
+			txns_unsure(&l->txns);
+		}
 	}
 	segment_walk_release(&w);
 	enum err closed = io_close(io, fd);
@@ -116,8 +127,8 @@ static bool is_hole(struct io *io, int fd, const struct load_segment *s, uint32_
 	enum err e = io_pread_all(io, fd, raw, sizeof(raw), pos);
 	if (e != ERR_OK)
 		diag(DIAG_WARN, "index_read", "frame at %u: %s", pos, err_chain());
-	bool hole = e == ERR_OK &&
-	            frame_decode(raw, s->seed, &f) == ERR_OK && (f.flags & FRAME_HOLE);
+	bool hole =
+	    e == ERR_OK && frame_decode(raw, s->seed, &f) == ERR_OK && (f.flags & FRAME_HOLE);
 	err_rewind(mark); /* what cannot be read stays as the snapshot has it */
 	return hole;
 }
@@ -326,6 +337,12 @@ static void load_done(struct pool_job *job)
 	for (size_t i = 0; i < l->count; i++)
 		segment_unhold(l->segments[i].segment);
 	if (e == ERR_OK) {
+		txns_end_unknown(&l->txns, &p->txns, l->end);
+		if (l->txns.guessed > 0)
+			diag(DIAG_ERROR, "transactions_unsure",
+			    "partition=%s count=%zu what=\"markers that cannot be read: taken for "
+			    "aborted\"",
+			    p->dir, l->txns.guessed);
 		txns_forget_aborted(&p->txns);
 		producers_move(&p->producers, &l->producers);
 		e = txns_take_aborted(&p->txns, &l->txns);

@@ -142,6 +142,44 @@ bool txns_end(struct txns *t, const struct batch_marker *m, int64_t offset)
 	return true;
 }
 
+/* ---- a load ---------------------------------------------------------------------------------- */
+
+void txns_unsure(struct txns *t)
+{
+	LIST_EACH (&t->open, n, next)
+		CONTAINER_OF(n, struct txn_open, node)->unsure = true;
+}
+
+/* Ended as aborted, at `offset` for want of its marker's; the list stays in its order. */
+static void end_unsure(struct txns *t, struct txn_open *o, int64_t offset)
+{
+	size_t at = txn_aborted_from(t->aborted, t->aborted_count, offset);
+	ASSERT(t->aborted_count < t->aborted_capacity && offset >= o->first_offset);
+	memmove(
+	    t->aborted + at + 1, t->aborted + at, (t->aborted_count - at) * sizeof(t->aborted[0]));
+	t->aborted[at] = (struct txn_aborted){
+	    .producer_id = o->producer_id,
+	    .first_offset = o->first_offset,
+	    .last_offset = offset,
+	    .stable_offset = 0, /* others that end later may have begun before it */
+	};
+	t->aborted_count++;
+	t->guessed++;
+	list_remove(&o->node);
+	map_remove(&t->by_id, txn_key(&o->producer_id));
+	mem_free(o);
+}
+
+void txns_end_unknown(struct txns *t, const struct txns *known, int64_t end)
+{
+	LIST_EACH (&t->open, n, next) {
+		struct txn_open *o = CONTAINER_OF(n, struct txn_open, node);
+		const struct txn_open *k = txn_find(known, o->producer_id);
+		if (!k || k->first_offset != o->first_offset)
+			end_unsure(t, o, k ? k->first_offset - 1 : end - 1);
+	}
+}
+
 enum err txns_load(struct txns *t, const struct batch_header *h, struct bytes batch,
     uint64_t sequence, int64_t append_ns)
 {
@@ -153,6 +191,9 @@ enum err txns_load(struct txns *t, const struct batch_header *h, struct bytes ba
 	}
 	if (!(h->attributes & BATCH_ATTR_TRANSACTIONAL))
 		return ERR_OK;
+	struct txn_open *before = txn_find(t, h->producer_id);
+	if (before && before->unsure)
+		end_unsure(t, before, h->base_offset - 1);
 	TRY(promise(t, h->producer_id));
 	txns_note(t, h, sequence, append_ns);
 	return ERR_OK;

@@ -18,10 +18,15 @@
  *   X4 open + aborted <= TXN_ABORTED_MAX: a partition that reaches it takes no new transaction
  *   X5 the marker of each aborted one is in the log: retention and compaction take both, and a
  *      load forgets what a snapshot has besides
+ *   X6 one whose marker cannot be read counts as aborted: nobody is shown what may have been
+ *      aborted. A frame of a marker's size that does not verify may have ended any that were open
  */
 #include "log/batch.h"
 
 enum {
+	/* bytes of a marker's batch; its timestamp may have been told from another base since */
+	TXN_MARKER_MIN = BATCH_HEADER_BYTES + 17,
+	TXN_MARKER_MAX = TXN_MARKER_MIN + 9,
 	TXN_OPEN_MAX = 10000,
 	TXN_ABORTED_MAX = 262144, /* per partition, 32 bytes each */
 	TXN_SNAP_OPEN_BYTES = 40,
@@ -35,6 +40,7 @@ struct txn_open {
 	uint64_t first_sequence;
 	int64_t started_ns; /* append time of its first batch */
 	int16_t epoch;
+	bool unsure; /* load: something that may have been its marker could not be read */
 };
 struct txn_aborted {
 	int64_t producer_id;
@@ -47,7 +53,8 @@ struct txns {
 	struct list open; /* by first offset */
 	struct txn_aborted *aborted;
 	size_t aborted_count, aborted_capacity;
-	bool used; /* the partition has had a transactional batch */
+	bool used;      /* the partition has had a transactional batch */
+	size_t guessed; /* load: aborted by X6 */
 };
 
 void txns_init(struct txns *t);
@@ -65,6 +72,11 @@ bool txns_end(struct txns *t, const struct batch_marker *m, int64_t offset);
 /* A frame of the log at a load: all three. `batch` belongs to `h`. NOMEM. */
 MUST_USE enum err txns_load(struct txns *t, const struct batch_header *h, struct bytes batch,
     uint64_t sequence, int64_t append_ns);
+/* A load cannot read a frame that may be a marker (X6). */
+void txns_unsure(struct txns *t);
+/* A load has come to `end`: what it has as open and `known`, who knows that, has not, was ended by
+ * something that it could not read. */
+void txns_end_unknown(struct txns *t, const struct txns *known, int64_t end);
 /* `from` was loaded up to where `t` knows what is open: its aborted ones are those of `t`. NOMEM.
  */
 MUST_USE enum err txns_take_aborted(struct txns *t, struct txns *from);

@@ -453,6 +453,80 @@ static void the_list_of_aborted_transactions_is_bounded(void **state)
 }
 
 /* Damage stops producers, not the ends of what they have begun: readers would wait for ever. */
+/* Frame number n of the only segment of a partition, its body spoiled; and no snapshots. */
+static void spoil_frame(int part, int n)
+{
+	char path[64];
+	uint8_t head[FRAME_HEADER_BYTES];
+	uint32_t pos = SEGMENT_HEADER_BYTES;
+	int fd;
+	log_world_end(&w, WORLD_STOPPED);
+	snprintf(path, sizeof(path), "/data/topics/topic0-%d/00000000000000000000.log", part);
+	assert_ok(io_open(w.io, path, IO_READONLY, &fd));
+	for (int i = 0; i <= n; i++) {
+		assert_ok(io_pread_all(w.io, fd, head, sizeof(head), pos));
+		if (i < n)
+			pos += FRAME_HEADER_BYTES + get_u32_le(head + 8);
+	}
+	assert_ok(io_close(w.io, fd));
+	log_world_flip(&w, path, (uint64_t)pos + FRAME_HEADER_BYTES + 70, 1);
+	snprintf(path, sizeof(path), "/data/topics/topic0-%d/00000000000000000000.snap", part);
+	assert_ok(io_unlink(w.io, path));
+	assert_ok(log_fixture_open(&w.f));
+}
+
+/* What of a partition a reader of committed data is shown, batch by batch: their offsets. */
+static const char *shown_of(int part)
+{
+	static char text[256];
+	struct log_scan_source source = {w.f.topics[TOPIC].id, part, 0};
+	struct log_batch_view v;
+	struct log_scan *scan;
+	uint64_t stable;
+	enum err e;
+	text[0] = '\0';
+	assert_ok(log_scan_open(w.f.log, &source, 1, &scan));
+	while ((e = log_scan_next(scan, &v, &stable)) == ERR_OK || e == ERR_CORRUPT)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%lld%s ",
+		    (long long)v.base_offset, e == ERR_OK ? "" : "?");
+	assert_int_equal(e, ERR_AGAIN);
+	log_scan_close(scan);
+	return text;
+}
+
+/*
+ * Without a snapshot the markers are all that tells. An abort that could not be read was passed
+ * over, and its transaction was shown as committed.
+ */
+static void a_marker_that_cannot_be_read_commits_nothing(void **state)
+{
+	(void)state;
+	assert_ok(put_plain(0, -1));                       /* 0 */
+	assert_ok(put_txn(0, 0));                          /* 2 */
+	assert_ok(put_marker(0, 0, hist.epoch[0], false)); /* 5: spoiled */
+	assert_ok(put_txn(0, 1));                          /* 6 */
+	assert_ok(put_marker(0, 1, hist.epoch[1], true));  /* 9 */
+	spoil_frame(0, 2);
+	assert_string_equal(shown_of(0), "0 5? 6 ");
+}
+
+/* The next transaction of that producer ends well: that says nothing of the one before. */
+static void a_later_commit_is_not_that_of_an_unreadable_marker(void **state)
+{
+	(void)state;
+	assert_ok(put_txn(0, 0)); /* 0 */
+	assert_ok(put_txn(0, 1)); /* 3: ends below, by a marker that is there */
+	assert_ok(put_marker(0, 0, hist.epoch[0], false)); /* 6: spoiled */
+	assert_ok(put_txn(0, 0));                          /* 7 */
+	assert_ok(put_marker(0, 1, hist.epoch[1], true));  /* 10 */
+	assert_ok(put_marker(0, 0, hist.epoch[0], true));  /* 11 */
+	assert_ok(put_plain(0, -1));                       /* 12 */
+	spoil_frame(0, 2);
+	assert_string_equal(shown_of(0), "3 6? 7 12 ");
+	restart(true); /* now by a snapshot, if there is one */
+	assert_string_equal(shown_of(0), "3 6? 7 12 ");
+}
+
 static void the_end_of_a_transaction_goes_into_a_damaged_partition(void **state)
 {
 	(void)state;
@@ -481,6 +555,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 	        the_end_of_a_transaction_goes_into_a_damaged_partition, setup, teardown),
 	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
+	    cmocka_unit_test_setup_teardown(
+	        a_marker_that_cannot_be_read_commits_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_later_commit_is_not_that_of_an_unreadable_marker, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("log/txn_test", tests, NULL, NULL);
 }
