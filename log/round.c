@@ -443,6 +443,7 @@ static void stretch_written(struct io_req *io)
 	if (io->err == ERR_NOSPACE && !r->failed) {
 		list_push_back(&r->rounds->retry, &st->retry);
 		rounds_space_lost(r->rounds);
+		err_clear(); /* it is told as no_space; each try would add its own */
 		return;
 	}
 	st->iov_done += io->iov_count;

@@ -336,6 +336,34 @@ static void a_full_disk_recovers_and_fills_again(void **state)
 	sim_disk_free(w.disk);
 }
 
+/* Each try failed with a note, and all of them were the chain of whatever failed next. */
+static void a_write_without_room_is_tried_again_without_a_word(void **state)
+{
+	struct log_put put;
+	size_t len;
+	(void)state;
+	world_new(0);
+	assert_ok(log_fixture_open(&w.f));
+	log_put_ok(&w.f, 1, 0, 1, 1, 100);
+	err_clear();
+	const struct sim_fault full = {
+	    .calls = SIM_CALL_WRITE, .nth = 2 /* behind the journal's */, .count = 40, .sys_errno = ENOSPC};
+	sim_io_fault(w.io, full);
+	uint8_t *batch = log_batch_new(2, 1, 100, &len);
+	log_put_init(&put, &w.f, 1, 0, batch, len);
+	log_put_send(&put);
+	for (int i = 0; i < 10000 && sim_io_fault_hits(w.io) < 30; i++)
+		log_fixture_turn(&w.f);
+	assert_true(sim_io_fault_hits(w.io) >= 30);
+	assert_string_equal(err_chain(), "");
+	log_put_await(&put);
+	assert_ok(put.req.err);
+	log_put_release(&put);
+	log_fixture_close(&w.f);
+	world_cut(true);
+	sim_disk_free(w.disk);
+}
+
 static void a_failed_flush_is_the_end(void **state)
 {
 	struct log_put put;
@@ -410,6 +438,7 @@ int main(void)
 		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(a_full_disk_refuses_appends_and_serves_the_rest),
 		cmocka_unit_test(a_full_disk_recovers_and_fills_again),
+		cmocka_unit_test(a_write_without_room_is_tried_again_without_a_word),
 		cmocka_unit_test(a_failed_flush_is_the_end),
 	};
 	return cmocka_run_group_tests_name("fault", tests, group_setup, group_teardown);
