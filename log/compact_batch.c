@@ -14,12 +14,31 @@ enum {
 };
 /* What any batch that was accepted decompresses to at most. */
 #define PLAIN_MAX (BATCH_BYTES_MAX * DECOMPRESS_RATIO_MAX)
+/* What is kept from one batch to the next: as much as topics take that were given no larger
+ * max.message.bytes. More is had for one batch, and given back with it. */
+#define KEPT_MAX ((size_t)BATCH_BYTES_DEFAULT * DECOMPRESS_RATIO_MAX)
 
 void batch_rewriter_init(struct batch_rewriter *w)
 {
 	writer_init(&w->plain, PLAIN_MAX);
 	writer_init(&w->records, PLAIN_MAX);
 	writer_init(&w->out, SIZE_MAX);
+}
+
+static void writer_trim(struct writer *w)
+{
+	size_t limit = w->limit;
+	if (w->capacity <= KEPT_MAX)
+		return;
+	writer_release(w);
+	writer_init(w, limit);
+}
+
+void batch_rewriter_trim(struct batch_rewriter *w)
+{
+	writer_trim(&w->plain);
+	writer_trim(&w->records);
+	writer_trim(&w->out);
 }
 
 void batch_rewriter_release(struct batch_rewriter *w)
@@ -155,6 +174,7 @@ enum err batch_rewrite(struct batch_rewriter *w, struct bytes batch,
 	writer_clear(&w->records);
 	TRY(record_iter_open(&s.it, batch, &w->plain, PLAIN_MAX));
 	TRY(sift_copy(w, &s));
+	writer_trim(&w->plain); /* what is wanted of it is in w->records: never both and a third */
 	int codec = batch_codec(&s.it.header);
 	int wanted = change->codec >= 0 ? change->codec : codec;
 	bool horizon = s.counts.kept > 0 && horizon_due(&s, &shift_ms);

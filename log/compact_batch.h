@@ -15,6 +15,8 @@ struct batch_rewriter {
 };
 void batch_rewriter_init(struct batch_rewriter *w);
 void batch_rewriter_release(struct batch_rewriter *w);
+/* Gives back what a large batch took, before the next one. */
+void batch_rewriter_trim(struct batch_rewriter *w);
 
 /* What is wanted of a batch. */
 struct batch_change {

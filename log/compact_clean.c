@@ -306,6 +306,7 @@ enum err compact_clean_step(struct compact_job *j)
 		}
 		TRY(e);
 		TRY(clean_frame(j, &f, body));
+		batch_rewriter_trim(&j->rewriter);
 	}
 	return ERR_OK;
 }

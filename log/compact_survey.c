@@ -347,6 +347,7 @@ enum err compact_map_step(struct compact_job *j)
 		bool skip = aborted || control ||
 		            f.base_offset + (int64_t)f.last_offset_delta < j->first_dirty;
 		enum err e = skip ? ERR_OK : map_batch(j, batch);
+		batch_rewriter_trim(&j->rewriter);
 		if (e == ERR_LIMIT)
 			e = stop_at(j, f.base_offset);
 		TRY(e);

@@ -452,6 +452,45 @@ static void an_open_transaction_is_waited_for(void **state)
 	assert_string_equal(read_text(), "4:a=4 5:last=x 7:last=x");
 }
 
+static bool keeps_second(void *ctx, const struct record *record)
+{
+	(void)ctx;
+	return record->offset == 1;
+}
+
+/* What a few bytes decompress to is had for that batch, and given back. */
+static void a_large_batch_does_not_keep_its_memory(void **state)
+{
+	enum { LARGE = 24 << 20 };
+	struct batch_rewriter w;
+	struct batch_builder b;
+	struct writer batch;
+	enum batch_outcome outcome;
+	struct batch_counts counts = {0};
+	uint8_t *zeros = mem_calloc(1, LARGE);
+	(void)state;
+	assert_non_null(zeros);
+	batch_builder_init(&b, BATCH_ZSTD);
+	writer_init(&batch, SIZE_MAX);
+	for (int i = 0; i < 2; i++)
+		assert_ok(batch_builder_add(
+		    &b, 1000, str_bytes(STR("a")), bytes_of(zeros, LARGE), NULL, 0));
+	assert_ok(batch_builder_finish(&b, &batch));
+	batch_builder_release(&b);
+	mem_free(zeros);
+	batch_rewriter_init(&w);
+	const struct batch_change change = {.keep = keeps_second, .codec = -1, .horizon_ms = -1};
+	assert_ok(batch_rewrite(&w, writer_bytes(&batch), &change, &outcome, &counts));
+	assert_int_equal(outcome, BATCH_CHANGED);
+	assert_int_equal(counts.kept, 1);
+	assert_true(
+	    w.plain.capacity <= (size_t)17 << 20); /* not while the new one is made either */
+	batch_rewriter_trim(&w);
+	assert_true(w.records.capacity + w.plain.capacity + w.out.capacity <= (size_t)17 << 20);
+	batch_rewriter_release(&w);
+	writer_release(&batch);
+}
+
 /* ---- more producers than are held ------------------------------------------------------------- */
 
 enum { MANY = 20, HELD = 4, EACH = 3 };
@@ -718,6 +757,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_producer_is_known_as_before, setup, teardown),
 	    cmocka_unit_test_setup_teardown(aborted_records_go_and_shadow_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(an_open_transaction_is_waited_for, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_large_batch_does_not_keep_its_memory, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        more_producers_than_are_held_stop_no_compaction, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
