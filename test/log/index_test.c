@@ -395,6 +395,49 @@ static void an_index_with_an_entry_too_few_is_left_and_made_anew(void **state)
 	assert_memory_equal(after, was, len);
 }
 
+/* ---- every bit of the index that has no checksum ---- */
+
+enum { FEW = 7 };
+
+static void look_at_few(void)
+{
+	log_world_assert_readable(&w, 0, 0, FEW);
+	for (int64_t i = 0; i < FEW; i++) {
+		assert_int_equal(find_time(0, 1001 + i, false), i);
+		assert_int_equal(find_sequence(0, (uint64_t)i + 1), i);
+	}
+	assert_int_equal(find_time(0, 1001 + FEW, false), -1);
+	assert_int_equal(find_time(0, 0, true), FEW - 1);
+	assert_int_equal(first_segment(0)->index.max_timestamp_ms, 1000 + FEW);
+	assert_int_equal(w.f.partitions[0][0]->log_end, FEW);
+	assert_whole(0);
+}
+
+/*
+ * The index of the last segment has no checksum over its entries, and needs none: whatever one bit
+ * of its file says, no search by offset, time or sequence, no end and no maximum comes of it, and
+ * the file is right again after that.
+ */
+static void no_bit_of_an_active_index_is_believed(void **state)
+{
+	static uint8_t was[KIB], now[KIB];
+	const uint64_t step = getenv("KAPPA_TEST_SMALL") ? 5 : 1;
+	(void)state;
+	for (int i = 0; i < FEW; i++)
+		assert_int_equal(log_put_ok(&w.f, 0, 0, (uint64_t)i + 1, 1, 30), i);
+	log_world_end(&w, WORLD_STOPPED);
+	size_t len = file_read(ACTIVE, was, sizeof(was));
+	assert_int_equal(len, INDEX_HEADER_BYTES + FEW * INDEX_ENTRY_BYTES);
+	for (uint64_t bit = 0; bit < len * 8; bit += step) {
+		flip(ACTIVE, bit);
+		assert_ok(log_fixture_open(&w.f));
+		look_at_few();
+		log_world_end(&w, WORLD_STOPPED);
+		assert_int_equal(file_read(ACTIVE, now, sizeof(now)), len);
+		assert_memory_equal(now, was, len);
+	}
+}
+
 static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
 {
 	static const uint8_t more[100] = {7};
@@ -435,6 +478,7 @@ int main(void)
 	    TEST(an_active_index_that_rotted_is_checked_before_it_is_sealed),
 	    TEST(an_index_that_rots_under_a_server_damages_nothing),
 	    TEST(an_entry_that_rots_after_its_check_is_checked_again),
+	    TEST(no_bit_of_an_active_index_is_believed),
 	    TEST(an_index_with_bytes_behind_it_is_rebuilt_once),
 	    TEST(an_index_with_an_entry_too_few_is_left_and_made_anew),
 	};
