@@ -161,6 +161,44 @@ static void what_a_start_has_found_is_known_to_the_next_one(void **state)
 	assert_blocked();
 }
 
+/* Where the last frame of a segment file begins. */
+static uint64_t last_frame(const char *name)
+{
+	uint8_t head[FRAME_HEADER_BYTES];
+	uint64_t size = log_files_size(&files, name), pos = SEGMENT_HEADER_BYTES, last = pos;
+	int fd;
+	assert_int_equal(
+	    io_open(server.io, log_files_path(&files, name), IO_READONLY, &fd), ERR_OK);
+	for (; pos < size; pos += FRAME_HEADER_BYTES + get_u32_le(head + 8)) {
+		last = pos;
+		assert_int_equal(io_pread_all(server.io, fd, head, sizeof(head), pos), ERR_OK);
+	}
+	assert_int_equal(io_close(server.io, fd), ERR_OK);
+	return last;
+}
+
+/* Nothing but the checkpoint record says where it ends, and that is exact: no lost suffix. */
+static void a_bad_header_at_the_very_end_is_damage_of_its_partition(void **state)
+{
+	(void)state;
+	int64_t base = log_files_base(&files, "t-0", 3);
+	const char *name = log_files_segment("t-0", base, ".log");
+	log_files_flip(&files, name, last_frame(name) + 17, 1);
+	for (int i = 0; i < 2; i++) {
+		int64_t offset;
+		log_server_open(&server);
+		assert_true(damaged());
+		assert_int_equal(log_server_status(&server, "t", 0).log_end, RECORDS);
+		assert_int_equal(log_server_try_append(&server, "t", 0, "x", &offset), ERR_DAMAGED);
+		assert_int_equal(
+		    log_server_read(&server, "t", 0, RECORDS - 2)[0], 'a' + RECORDS - 2);
+		log_server_close(&server);
+	}
+	log_server_open(&server); /* the others go on */
+	log_server_create(&server, "u", 1, NULL);
+	assert_true(log_server_append(&server, "u", 0, "x") == 0);
+}
+
 /* ---- its end ---------------------------------------------------------------------------------- */
 
 static void what_verifies_again_is_no_damage(void **state)
@@ -280,6 +318,7 @@ int main(void)
 	    TEST(what_a_fetch_has_found_is_known_after_a_kill),
 	    TEST(what_the_scrubber_has_found_is_known_to_the_next_start),
 	    TEST(what_a_start_has_found_is_known_to_the_next_one),
+	    TEST(a_bad_header_at_the_very_end_is_damage_of_its_partition),
 	    TEST(what_verifies_again_is_no_damage),
 	    TEST(nothing_is_written_where_nothing_is_damaged),
 	    TEST(a_list_that_does_not_verify_counts),
