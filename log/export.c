@@ -5,7 +5,6 @@
  */
 #include "log/export.h"
 #include "log/fsck.h"
-#include <stdarg.h>
 #include <stdio.h>
 
 struct export
@@ -13,29 +12,12 @@ struct export
 	struct io *io;
 	const char *topic, *out;
 	int32_t partition;
-	const struct log_export_options *options;
-	log_print print;
-	void *ctx;
+	struct fsck_teller teller;
 	struct log *log;
 	struct log_partition *p;
 	int64_t segment; /* of ours, whose batches are written: cut where ours is */
 	struct export_part part;
 };
-
-static void say(struct export *x, const char *fmt, ...) PRINTF(2, 3);
-static void say(struct export *x, const char *fmt, ...)
-{
-	struct fsck lines = {
-	    .options = {.json = x->options->json}, .print = x->print, .ctx = x->ctx};
-	char text[900];
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	writer_init(&lines.line, MIB);
-	fsck_find(&lines, ERR_OK, "%s", text);
-	writer_release(&lines.line);
-}
 
 static enum err visit(void *ctx, const struct frame *frame, struct bytes batch)
 {
@@ -62,7 +44,7 @@ static enum err export_partition(struct export *x, const struct log_topic *topic
 	if (err == ERR_OK)
 		err = export_part_close(&x->part, topic->id);
 	if (err == ERR_OK)
-		say(x,
+		fsck_tell(&x->teller, ERR_OK,
 		    "partition=%s-%d action=exported batches=%llu bytes=%llu segments=%llu "
 		    "log_start=%lld log_end=%lld",
 		    x->topic, number, (unsigned long long)x->part.batches,
@@ -95,9 +77,7 @@ enum err log_export(struct io *io, const char *data_dir, const char *topic, cons
 	    .topic = topic,
 	    .out = out_dir,
 	    .partition = options->partition,
-	    .options = options,
-	    .print = print,
-	    .ctx = ctx};
+	    .teller = {options->json, print, ctx}};
 	char path[LOG_PATH_MAX];
 	struct io_stat stat;
 	int n = snprintf(path, sizeof(path), "%s/lock", data_dir);

@@ -46,6 +46,19 @@ void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...)
 	print_line(f);
 }
 
+void fsck_tell(const struct fsck_teller *to, enum err verdict, const char *fmt, ...)
+{
+	struct fsck lines = {.options = {.json = to->json}, .print = to->print, .ctx = to->ctx};
+	char text[900];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	writer_init(&lines.line, MIB);
+	fsck_find(&lines, verdict, "%s", text);
+	writer_release(&lines.line);
+}
+
 enum err fsck_path(const struct fsck *f, char *buf, const char *fmt, ...)
 {
 	char name[LOG_PATH_MAX];

@@ -247,6 +247,13 @@ void fsck_sequences_release(struct fsck *f);
 void fsck_progress(struct fsck *f, uint64_t len);
 /* The size of all segment files, for progress: what cannot be listed is told by the walk. */
 void fsck_measure(struct fsck *f);
+/* A line of another tool, in fsck's form. */
+struct fsck_teller {
+	bool json;
+	log_print print; /* NULL = nobody listens */
+	void *ctx;
+};
+void fsck_tell(const struct fsck_teller *to, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
 /* One line per file in quarantine/. */
 MUST_USE enum err fsck_quarantine(struct fsck *f);
 /* Writes a line of logfmt as a JSON object. */

@@ -35,8 +35,7 @@ struct import {
 	struct io *io;
 	const struct log_import_options *options;
 	const char *data_dir;
-	log_print print;
-	void *ctx;
+	struct fsck_teller teller;
 	char topic[TOPIC_NAME_MAX + 1];
 	struct log_uuid id;
 	struct import_part **parts; /* sorted by nothing; one per directory found */
@@ -53,21 +52,6 @@ struct import {
 	int64_t now_ns;
 	struct writer plain; /* decompressed records of one batch */
 };
-
-static void say(struct import *m, enum err verdict, const char *fmt, ...) PRINTF(3, 4);
-static void say(struct import *m, enum err verdict, const char *fmt, ...)
-{
-	struct fsck lines = {
-	    .options = {.json = m->options->json}, .print = m->print, .ctx = m->ctx};
-	char text[900];
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	writer_init(&lines.line, MIB);
-	fsck_find(&lines, verdict, "%s", text);
-	writer_release(&lines.line);
-}
 
 static enum err path_of(const struct import *m, char *buf, const char *below, const char *name)
 {
@@ -277,10 +261,11 @@ static enum err close_outputs(struct import *m)
 		if (p->out.frames > 0)
 			TRY(offline_record_put(&m->record, &row));
 		if (p->source.torn_bytes > 0)
-			say(m, ERR_TORN_TAIL, "partition=%s-%d pos=%llu bytes=%llu reason=\"%s\"",
-			    m->topic, p->source.partition, (unsigned long long)p->source.torn_pos,
+			fsck_tell(&m->teller, ERR_TORN_TAIL,
+			    "partition=%s-%d pos=%llu bytes=%llu reason=\"%s\"", m->topic,
+			    p->source.partition, (unsigned long long)p->source.torn_pos,
 			    (unsigned long long)p->source.torn_bytes, p->source.torn_why);
-		say(m, ERR_OK,
+		fsck_tell(&m->teller, ERR_OK,
 		    "partition=%s-%d action=imported batches=%llu bytes=%llu holes=%llu "
 		    "log_start=%lld log_end=%lld",
 		    m->topic, p->source.partition, (unsigned long long)p->out.frames,
@@ -447,7 +432,7 @@ static enum err import_topic(struct import *m)
 	TRY(locked(m, write_locked));
 	TRY(offline_with_log(&open, put_rows, m));
 	TRY(locked(m, end_locked));
-	say(m, ERR_OK,
+	fsck_tell(&m->teller, ERR_OK,
 	    "action=imported topic=%s partitions=%d batches=%llu records=%llu bytes=%llu", m->topic,
 	    m->partitions, (unsigned long long)m->batches, (unsigned long long)m->records,
 	    (unsigned long long)m->bytes);
@@ -564,8 +549,10 @@ static enum err import_all(const struct import *m, const char *path, const struc
 enum err log_import(struct io *io, const char *path, const char *data_dir,
     const struct log_import_options *options, log_print print, void *ctx)
 {
-	struct import m = {
-	    .io = io, .options = options, .data_dir = data_dir, .print = print, .ctx = ctx};
+	struct import m = {.io = io,
+	    .options = options,
+	    .data_dir = data_dir,
+	    .teller = {options->json, print, ctx}};
 	struct io_names names;
 	int64_t base;
 	bool partition = false;
