@@ -310,7 +310,9 @@ static enum err walk_on(struct recovery *r, struct segment *s, int fd)
 		if ((r->record_found && f.sequence > r->sequence) ||
 		    frame_check_link(&f, s->seed, s->last_link) != ERR_OK)
 			break;
-		TRY(recovery_index_frame(s, &f, recovery_max_timestamp(&f, batch), pos));
+		e = recovery_index_frame(s, &f, recovery_max_timestamp(&f, batch), pos);
+		if (e != ERR_OK)
+			break;
 		kept += !(f.flags & FRAME_PAD);
 		if (f.sequence > r->sequence)
 			r->sequence = f.sequence;

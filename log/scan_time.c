@@ -17,7 +17,7 @@ struct append_search {
 	struct segment *segment; /* held, NULL: nothing that late */
 	struct frame_seed seed;
 	int64_t end; /* of the partition */
-	int64_t segment_end;
+	int64_t segment_base, segment_end;
 	uint32_t bytes;
 	char path[LOG_PATH_MAX]; /* without suffix */
 	enum err err;
@@ -47,6 +47,7 @@ static void search_segment(void *arg)
 		a->p = p;
 		a->seed = s->seed;
 		a->bytes = s->durable_size;
+		a->segment_base = s->base_offset;
 		a->segment_end = s->end_offset < p->durable_end ? s->end_offset : p->durable_end;
 		return;
 	}
@@ -92,12 +93,14 @@ static enum err search_walk(struct append_search *a, int fd, int64_t *ret_offset
 	w.check_body = false;
 	w.holes = true;
 	enum err e;
-	do
-		e = segment_walk_next(&w, &f, &pos, &batch);
-	while (e == ERR_OK && f.append_time_ns < a->time_ns);
+	int64_t next = a->segment_base;
+	while ((e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK &&
+	       f.append_time_ns < a->time_ns)
+		next = f.base_offset + (int64_t)f.last_offset_delta + 1;
 	segment_walk_release(&w);
-	*ret_offset = e == ERR_OK ? f.base_offset : a->segment_end;
-	return e == ERR_EOF ? ERR_OK : e;
+	/* CORRUPT: a bad header; all before it is older, and what it was may be the one */
+	*ret_offset = e == ERR_OK ? f.base_offset : e == ERR_CORRUPT ? next : a->segment_end;
+	return e == ERR_EOF || e == ERR_CORRUPT ? ERR_OK : e;
 }
 
 static enum err search_entries(struct append_search *a, int fd, int idx, int64_t *ret_offset)

@@ -427,6 +427,17 @@ static void read_damaged(struct log_fixture *f, int64_t in_first)
 	}
 }
 
+/* By its time each batch is found, or the place that may have been it. */
+static void search_damaged(struct log_fixture *f, const int64_t *times)
+{
+	for (int i = 0; i < TIMED; i++) {
+		int64_t offset;
+		assert_ok(log_scan_find_append_time(f->log, f->topics[0].id, 0, times[i], &offset));
+		if (offset != 2 * i && (i < BAD || offset != 2 * BAD))
+			fail_msg("batch %d: offset %lld", i, (long long)offset);
+	}
+}
+
 static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
 {
 	FIXTURE;
@@ -451,6 +462,7 @@ static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
 		harm_index(f, idx, (enum harm)harm);
 		scan_damaged(f, shown, &hole, &end);
 		read_damaged(f, in_first);
+		search_damaged(f, times);
 		assert_int_equal(hole, 2 * BAD);
 		for (int i = 0; i < TIMED; i++) {
 			bool known = harm == NONE || harm == OTHER_OFFSET || harm == FAR_SEQUENCE;
