@@ -107,8 +107,7 @@ static void read_on(struct read_op *op)
 	    left < READ_DIRECT_MIN || op->asked < READ_DIRECT_MIN)
 		return;
 	uint32_t end = op->next + (op->asked < left ? (uint32_t)op->asked : left);
-	if (io_uncached(op->log->io, op->segment->file.fd, op->next, end - op->next) >
-	    (end - op->next) / 2)
+	if (io_uncached(op->log->io, op->segment->file.fd, op->next, end - op->next) > 0)
 		ahead_start(&op->log->ahead, op->segment, op->next, end);
 }
 
@@ -469,6 +468,10 @@ static uint32_t direct_end(const struct read_op *op)
 	return (uint32_t)(end / IO_DIRECT_ALIGN * IO_DIRECT_ALIGN);
 }
 
+/*
+ * Any page that lacks will do: a read through the page cache that misses has the kernel read ahead,
+ * 8 MiB on many disks, so that all that follows is found there, at eight times the price.
+ */
 static bool direct_wanted(const struct read_op *op)
 {
 	const struct segment *s = op->segment;
@@ -478,7 +481,7 @@ static bool direct_wanted(const struct read_op *op)
 	/* the second time it is one batch, which must be there whole */
 	bool whole = !op->direct_pinned || end >= op->pos + op->want;
 	return whole && end > op->pos && end - op->pos >= READ_DIRECT_MIN &&
-	       io_uncached(op->log->io, s->file.fd, op->pos, op->want) > op->want / 2;
+	       io_uncached(op->log->io, s->file.fd, op->pos, op->want) > 0;
 }
 
 static bool read_direct(struct read_op *op)

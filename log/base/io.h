@@ -221,9 +221,8 @@ MUST_USE enum err io_pread_now(struct io *io, int fd, void *buf, size_t len, uin
 /* A hint: begin to read [pos, pos + len) into the page cache, so that io_pread need not wait. */
 void io_prefetch(struct io *io, int fd, uint64_t pos, size_t len);
 /*
- * How many bytes of [pos, pos + len), within the file, the page cache does not have: 0 when some of
- * it has still to be written to the disk, and where the system cannot tell. The loop's thread may
- * call it at any time.
+ * How many bytes of [pos, pos + len), within the file, the page cache does not have; 0 where the
+ * system cannot tell. The loop's thread may call it at any time.
  */
 size_t io_uncached(struct io *io, int fd, uint64_t pos, size_t len);
 /* ERR_NOT_FOUND when there is nothing. */

@@ -184,7 +184,7 @@ size_t posix_uncached(struct io *io, int fd, uint64_t pos, size_t len)
 		return 0;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t all = (pos + len - 1) / page - pos / page + 1;
-	if (pages.dirty > 0 || pages.writeback > 0 || pages.cached >= all)
+	if (pages.cached >= all)
 		return 0;
 	uint64_t lacks = (all - pages.cached) * page;
 	return lacks < len ? (size_t)lacks : len;
