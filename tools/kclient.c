@@ -50,13 +50,10 @@ enum err kclient_err(rd_kafka_resp_err_t e, const char *text)
 	};
 	if (e == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return ERR_OK;
-	enum err code = ERR_SYS;
+	enum err code = err_from_kafka((int16_t)e);
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
 		if (own[i].kafka == e)
 			code = own[i].err;
-	for (int i = ERR_COUNT - 1; e > 0 && i > 0; i--)
-		if (err_kafka((enum err)i) == (int16_t)e)
-			code = (enum err)i;
 	return err_note(code, "%s", text && *text ? text : rd_kafka_err2str(e));
 }
 

@@ -136,10 +136,9 @@ static enum err broker_err(int16_t code, const char *what)
 {
 	if (code == 0)
 		return ERR_OK;
-	for (int i = 1; i < ERR_COUNT; i++)
-		if (err_kafka((enum err)i) == code)
-			return err_note((enum err)i, "%s", what);
-	return err_note(ERR_SYS, "%s: Kafka error %d", what, code);
+	enum err err = err_from_kafka(code);
+	return err == ERR_SYS ? err_note(err, "%s: Kafka error %d", what, code)
+	                      : err_note(err, "%s", what);
 }
 
 enum err wire_produce(

@@ -45,6 +45,16 @@ int16_t err_kafka(enum err e)
 	return e < ERR_COUNT ? table[e].kafka : (int16_t)-1;
 }
 
+enum err err_from_kafka(int16_t code)
+{
+	if (code == table[ERR_CORRUPT_MESSAGE].kafka)
+		return ERR_CORRUPT_MESSAGE; /* other rows of this code are a start's verdicts */
+	for (int i = 0; i < ERR_COUNT && code >= 0; i++)
+		if (table[i].kafka == code)
+			return (enum err)i;
+	return ERR_SYS;
+}
+
 int err_http(enum err e)
 {
 	return e < ERR_COUNT ? table[e].http : 500;

@@ -38,6 +38,9 @@ int16_t err_kafka(enum err e);    /* Kafka error code */
 int err_http(enum err e);         /* HTTP status */
 bool err_retriable(enum err e);   /* would the same request succeed later? */
 enum err err_from_errno(int sys_errno);
+/* What a server's answer means to a client: the row of that Kafka code which tells most; ERR_SYS
+ * for UNKNOWN_SERVER_ERROR and codes that no row has. */
+enum err err_from_kafka(int16_t code);
 /* Finds a code by its name, with or without ERR_ and in any case; false when there is none. */
 bool err_by_name(const char *name, enum err *ret_err);
 

@@ -20,6 +20,8 @@ static void each_code_has_a_name_a_text_and_a_way_back(void **state)
 		assert_int_equal(back, i);
 		assert_true(err_http((enum err)i) >= 200 && err_http((enum err)i) < 600);
 		assert_true(err_kafka((enum err)i) >= -1);
+		enum err told = err_from_kafka(err_kafka((enum err)i));
+		assert_true(told == ERR_SYS || err_kafka(told) == err_kafka((enum err)i));
 	}
 	assert_int_equal(ERR_OK, 0);
 	assert_int_equal(err_kafka(ERR_OFFSET_OUT_OF_RANGE), 1);
@@ -40,6 +42,16 @@ static void codes_are_found_in_any_case_and_with_their_prefix(void **state)
 	assert_false(err_by_name("", &e));
 	assert_false(err_by_name("ERR_", &e));
 	assert_int_equal(e, ERR_TORN_ROUND);
+}
+
+static void a_kafka_code_is_what_a_client_can_make_of_it(void **state)
+{
+	(void)state;
+	assert_int_equal(err_from_kafka(0), ERR_OK);
+	assert_int_equal(err_from_kafka(2), ERR_CORRUPT_MESSAGE);
+	assert_int_equal(err_from_kafka(10), ERR_MESSAGE_TOO_LARGE);
+	assert_int_equal(err_from_kafka(-1), ERR_SYS);
+	assert_int_equal(err_from_kafka(32000), ERR_SYS);
 }
 
 static void codes_out_of_range_are_harmless(void **state)
@@ -169,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_code_has_a_name_a_text_and_a_way_back),
 	    cmocka_unit_test(codes_are_found_in_any_case_and_with_their_prefix),
+	    cmocka_unit_test(a_kafka_code_is_what_a_client_can_make_of_it),
 	    cmocka_unit_test(codes_out_of_range_are_harmless),
 	    cmocka_unit_test(the_chain_reads_from_the_cause_outwards),
 	    cmocka_unit_test(a_probe_can_be_forgotten),
