@@ -255,7 +255,9 @@ void keeper_rot_cache(struct world *w)
 	const struct sim_entry *file = &files->entry[below(w, files->count)];
 	const char *suffix = strrchr(file->name, '.');
 	uint64_t bytes = sim_disk_inode(w->disk, file->inode)->cached->size_bytes;
-	if (!suffix || bytes == 0 || (strcmp(suffix, ".idx") != 0 && strcmp(suffix, ".snap") != 0))
+	/* where records go, only a snapshot knows the producers of those that are gone */
+	bool snap = suffix && strcmp(suffix, ".snap") == 0 && !w->plan.trims && !w->plan.expires;
+	if (!suffix || bytes == 0 || (strcmp(suffix, ".idx") != 0 && !snap))
 		return;
 	uint64_t bit = below(w, bytes * 8);
 	sim_disk_flip(w->disk, file->inode, bit);
