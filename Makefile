@@ -218,7 +218,7 @@ coverage:
 	$(Q)$(MAKE) --no-print-directory CONFIG=cov coverage-run
 coverage-run: $(TEST_log) $(filter-out %_mutants_test %_states_test,$(TEST_crash))
 	$(Q)find $(B) -name '*.gcda' -delete
-	$(Q)KAPPA_TEST_SMALL=1 FAULT_STRIDE=11 test/run.sh $(if $(T),$(foreach t,$^,$(if $(findstring $(T),$(t)),$(t))),$^); \
+	$(Q)KAPPA_TEST_SMALL=1 FAULT_STRIDE=11 TEST_TIMEOUT=1200 test/run.sh $(if $(T),$(foreach t,$^,$(if $(findstring $(T),$(t)),$(t))),$^); \
 	  test/coverage.py $(B)/obj/log
 .PHONY: coverage coverage-run
 ## check: every test (installs the Debian packages it misses); the last line is `N passed, N failed, N skipped`
