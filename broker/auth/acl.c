@@ -332,6 +332,16 @@ static void weigh_prefixed(const struct acl_set *set, const struct acl_query *q,
 	}
 }
 
+size_t acl_set_range(const struct acl_set *set, const struct acl_filter *f, size_t *ret_first)
+{
+	struct acl place = {.resource = f->resource, .pattern = f->pattern, .name = f->name};
+	*ret_first = 0;
+	if (f->resource == ACL_RESOURCE_ANY || f->pattern < ACL_LITERAL || !f->name.ptr)
+		return set->count;
+	*ret_first = lower_bound(set, &place, compare_places);
+	return upper_bound(set, &place) - *ret_first;
+}
+
 enum acl_verdict acl_set_judge(const struct acl_set *set, const struct acl_query *q)
 {
 	struct weighing w = {0};

@@ -70,6 +70,9 @@ void acl_set_release(struct acl_set *set);
 MUST_USE enum err acl_set_add(struct acl_set *set, const struct acl *acl);
 void acl_set_remove(struct acl_set *set, const struct acl *acl);
 
+/* Where in the set what the filter takes can be: so many from *ret_first on. */
+size_t acl_set_range(const struct acl_set *set, const struct acl_filter *filter, size_t *ret_first);
+
 struct acl_query {
 	struct str principal, host;
 	enum acl_operation operation;

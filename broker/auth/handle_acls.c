@@ -137,6 +137,8 @@ void handle_create_acls(struct request *req)
 
 /* ---- DeleteAcls ------------------------------------------------------------------------------ */
 
+enum { DELETE_WORK_MAX = 200000 }; /* entries that the filters of one request may look at */
+
 static void fail_filters(struct request *req, enum err err, bool all)
 {
 	struct delete_acls_response *r = req->response;
@@ -200,33 +202,21 @@ static bool fill_match(
 	return out->resource_name.ptr && out->principal.ptr && out->host.ptr;
 }
 
-static size_t count_matches(const struct acl_set *set, const struct acl_filter *f)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < set->count; i++)
-		n += acl_filter_matches(f, set->at[i]);
-	return n;
-}
-
-/* False: no memory. */
-static bool fill_filter(
-    struct request *req, const struct acl_filter *f, struct delete_acls_response_filter_result *out)
+/* All that a filter takes is told and marked in `gone`. False: no memory. */
+static bool fill_filter(struct request *req, const struct acl_filter *f, bool *gone,
+    struct delete_acls_response_filter_result *out)
 {
 	const struct acl_set *set = &req->broker->auth->acls;
-	enum err err = acl_filter_check(f);
-	size_t count = err == ERR_OK ? count_matches(set, f) : 0;
-	out->matching_acls.at = request_new(req, &delete_acls_response_matching_acl_shape, count);
+	size_t first = 0, matches = 0, count = acl_set_range(set, f, &first);
+	for (size_t i = first; i < first + count; i++)
+		matches += acl_filter_matches(f, set->at[i]);
+	out->matching_acls.at = request_new(req, &delete_acls_response_matching_acl_shape, matches);
 	if (!out->matching_acls.at)
 		return false;
-	if (err != ERR_OK) {
-		out->error_code = err_kafka(err);
-		out->error_message = request_error_text(req, err);
-		err_clear();
-		return true;
-	}
-	for (size_t i = 0; i < set->count; i++) {
+	for (size_t i = first; i < first + count && out->matching_acls.count < matches; i++) {
 		if (!acl_filter_matches(f, set->at[i]))
 			continue;
+		gone[i] = true;
 		if (!fill_match(
 		        req, set->at[i], &out->matching_acls.at[out->matching_acls.count++]))
 			return false;
@@ -234,39 +224,53 @@ static bool fill_filter(
 	return true;
 }
 
-/* One tombstone for each entry that some filter of the request matched. */
-static struct acl_change *change_of_matches(
-    struct request *req, const struct acl_filter *filters, uint32_t count)
-{
-	const struct acl_set *set = &req->broker->auth->acls;
-	struct acl_change *c = change_new(req, set->count);
-	for (size_t i = 0; c && i < set->count; i++) {
-		bool matched = false;
-		for (uint32_t j = 0; j < count && !matched; j++)
-			matched = acl_filter_check(&filters[j]) == ERR_OK &&
-			          acl_filter_matches(&filters[j], set->at[i]);
-		if (matched)
-			change_add(c, set->at[i]);
-	}
-	err_clear();
-	return c;
-}
-
-/* Fills in what is to go. NULL: no memory. */
-static struct acl_change *prepare_deletion(struct request *req)
+/* What no filter of its own error needs. LIMIT: they would have to look at too much. */
+static enum err check_filters(struct request *req, struct acl_filter *filters, uint32_t count)
 {
 	const struct delete_acls_request *body = req->body;
 	struct delete_acls_response *r = req->response;
-	uint32_t count = body->filters.count;
-	struct acl_filter *filters = request_alloc(req, count * sizeof(*filters));
-	if (!filters)
-		return NULL;
+	size_t work = 0, first;
 	for (uint32_t i = 0; i < count; i++) {
 		filters[i] = deletion_of(req, &body->filters.at[i]);
-		if (!fill_filter(req, &filters[i], &r->filter_results.at[i]))
+		enum err err = acl_filter_check(&filters[i]);
+		if (err == ERR_OK) {
+			work += acl_set_range(&req->broker->auth->acls, &filters[i], &first);
+			continue;
+		}
+		r->filter_results.at[i].error_code = err_kafka(err);
+		r->filter_results.at[i].error_message = request_error_text(req, err);
+		err_clear();
+	}
+	if (work > DELETE_WORK_MAX)
+		return err_note(ERR_INVALID_REQUEST,
+		    "filters that look at %zu entries, at most %d: name resources, or send fewer",
+		    work, DELETE_WORK_MAX);
+	return ERR_OK;
+}
+
+/* Fills in what is to go, one tombstone for each entry that some filter takes. NULL: no memory. */
+static struct acl_change *prepare_deletion(
+    struct request *req, const struct acl_filter *filters, uint32_t count)
+{
+	const struct acl_set *set = &req->broker->auth->acls;
+	struct delete_acls_response *r = req->response;
+	bool *gone = request_alloc(req, set->count * sizeof(*gone));
+	if (!gone)
+		return NULL;
+	for (uint32_t i = 0; i < count; i++) {
+		if (r->filter_results.at[i].error_code != 0) {
+			r->filter_results.at[i].matching_acls.at =
+			    request_new(req, &delete_acls_response_matching_acl_shape, 0);
+			continue;
+		}
+		if (!fill_filter(req, &filters[i], gone, &r->filter_results.at[i]))
 			return NULL;
 	}
-	return change_of_matches(req, filters, count);
+	struct acl_change *c = change_new(req, set->count);
+	for (size_t i = 0; c && i < set->count; i++)
+		if (gone[i])
+			change_add(c, set->at[i]);
+	return c;
 }
 
 void handle_delete_acls(struct request *req)
@@ -281,12 +285,19 @@ void handle_delete_acls(struct request *req)
 		return;
 	}
 	r->filter_results.count = count;
+	struct acl_filter *filters = request_alloc(req, count * sizeof(*filters));
+	if (!filters) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	if (err == ERR_OK)
+		err = check_filters(req, filters, count);
 	if (err != ERR_OK) {
 		fail_filters(req, err, true);
 		request_answer(req);
 		return;
 	}
-	struct acl_change *c = prepare_deletion(req);
+	struct acl_change *c = prepare_deletion(req, filters, count);
 	if (!c) {
 		request_fail(req, ERR_LIMIT);
 		return;

@@ -127,6 +127,7 @@ struct user_change {
 		uint32_t result; /* whose it is */
 	} * marks;
 	size_t count;
+	uint8_t *named; /* by result: the mechanisms that were named, as bits */
 };
 typedef struct alter_user_scram_credentials_response_result altered;
 
@@ -141,10 +142,11 @@ static struct user_change *change_new(struct request *req)
 	c->req = req;
 	c->rows = request_alloc(req, most * sizeof(*c->rows));
 	c->marks = request_alloc(req, most * sizeof(*c->marks));
+	c->named = request_alloc(req, most);
 	r->results.at = request_new(req, &alter_user_scram_credentials_response_result_shape, most);
 	map_init(&c->seen);
 	writer_init(&c->bytes, 64 * MIB);
-	return c->rows && c->marks && r->results.at ? c : NULL;
+	return c->rows && c->marks && c->named && r->results.at ? c : NULL;
 }
 
 static void change_release(struct user_change *c)
@@ -179,21 +181,18 @@ static altered *result_of(struct user_change *c, struct str name)
 	return out;
 }
 
+static uint8_t *named_of(const struct user_change *c, const altered *out)
+{
+	const struct alter_user_scram_credentials_response *r = c->req->response;
+	return &c->named[out - r->results.at];
+}
+
 /* Kafka: a user's mechanism may be named once. */
 static bool is_named_again(
-    const struct user_change *c, struct str name, enum scram_mechanism mechanism)
+    const struct user_change *c, const altered *out, enum scram_mechanism mechanism)
 {
-	struct writer key;
-	bool again = false;
-	writer_init(&key, KIB);
-	user_row_key(&key, name, mechanism);
-	for (size_t i = 0; i < c->count && !again; i++) {
-		const struct user_mark *m = &c->marks[i];
-		again = bytes_equal(writer_bytes(&key),
-		    bytes_slice(writer_bytes(&c->bytes), m->key_at, m->value_at - m->key_at));
-	}
-	writer_release(&key);
-	return again;
+	_Static_assert(SCRAM_SHA_512 < 8, "a mechanism is a bit");
+	return *named_of(c, out) & 1U << mechanism;
 }
 
 static void mark_begin(struct user_change *c, altered *out, struct str name, int8_t mechanism)
@@ -201,6 +200,7 @@ static void mark_begin(struct user_change *c, altered *out, struct str name, int
 	const struct alter_user_scram_credentials_response *r = c->req->response;
 	struct user_mark *m = &c->marks[c->count];
 	m->result = (uint32_t)(out - r->results.at);
+	*named_of(c, out) |= (uint8_t)(1U << mechanism);
 	m->key_at = c->bytes.len;
 	user_row_key(&c->bytes, name, (enum scram_mechanism)mechanism);
 	m->value_at = m->end = c->bytes.len;
@@ -213,7 +213,7 @@ static enum err add_deletion(struct user_change *c, altered *out,
 	enum scram_mechanism mechanism = (enum scram_mechanism)in->mechanism;
 	if (mechanism != SCRAM_SHA_256 && mechanism != SCRAM_SHA_512)
 		return err_note(ERR_SASL_MECHANISM, "unknown mechanism %d", in->mechanism);
-	if (is_named_again(c, in->name, mechanism))
+	if (is_named_again(c, out, mechanism))
 		return ERR_DUPLICATE_RESOURCE;
 	if (!users_find(users, in->name, mechanism))
 		return ERR_RESOURCE_NOT_FOUND;
@@ -230,7 +230,7 @@ static enum err add_upsertion(struct user_change *c, altered *out,
 	    .salt_len = in->salt.len};
 	TRY(user_check(in->name, &credential));
 	TRY(user_check_name(in->name));
-	if (is_named_again(c, in->name, credential.mechanism))
+	if (is_named_again(c, out, credential.mechanism))
 		return ERR_DUPLICATE_RESOURCE;
 	if (c->req->broker->auth->users.count + c->count >= USERS_MAX)
 		return err_note(ERR_LIMIT, "%d credentials", USERS_MAX);

@@ -5,25 +5,8 @@
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
 #include <stdlib.h>
-#include <strings.h>
 
 /* ---- ListGroups ------------------------------------------------------------------------------ */
-
-static bool same_word(struct str s, const char *word)
-{
-	return s.len == strlen(word) && strncasecmp(s.ptr, word, s.len) == 0;
-}
-
-static bool is_listed(const struct request *req, const struct group_entry *e)
-{
-	const struct list_groups_request *body = req->body;
-	bool state = body->states_filter.count == 0, type = body->types_filter.count == 0;
-	for (uint32_t i = 0; i < body->states_filter.count && !state; i++)
-		state = same_word(body->states_filter.at[i], entry_state_name(e));
-	for (uint32_t i = 0; i < body->types_filter.count && !type; i++)
-		type = same_word(body->types_filter.at[i], entry_type_name(e));
-	return state && type && !entry_is_vacant(e);
-}
 
 void handle_list_groups(struct request *req)
 {
@@ -34,10 +17,17 @@ void handle_list_groups(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
+	const struct list_groups_request *body = req->body;
+	struct asked_words states = {
+	    .at = body->states_filter.at, .count = body->states_filter.count, .any_case = true};
+	struct asked_words types = {
+	    .at = body->types_filter.at, .count = body->types_filter.count, .any_case = true};
 	bool all = access_cluster(req) == ERR_OK;
 	LIST_EACH (&g->entries, node, tmp) {
 		const struct group_entry *e = CONTAINER_OF(node, struct group_entry, node);
-		if (!is_listed(req, e) || !request_coordinates(req, e->group.name) ||
+		if (entry_is_vacant(e) || !asked_word(&states, entry_state_name(e)) ||
+		    !asked_word(&types, entry_type_name(e)) ||
+		    !request_coordinates(req, e->group.name) ||
 		    !(all || access_group(req, e->group.name) == ERR_OK))
 			continue;
 		struct list_groups_response_group *out = &r->groups.at[r->groups.count++];
@@ -162,8 +152,24 @@ static enum err check_delete(
 	return ERR_OK;
 }
 
+static enum err start_delete(struct group_deletes *d, struct group_delete *del, uint32_t index)
+{
+	const struct delete_groups_response *r = d->req->response;
+	struct str name = r->results.at[index].group_id;
+	struct drop_choice everything = {.whole = true};
+	struct group_entry *e = NULL;
+	TRY(access_group(d->req, name));
+	TRY(check_delete(d->req->broker->groups, name, &e));
+	*del = (struct group_delete){.owner = d, .index = index, .drop.done = on_deleted};
+	d->pending++;
+	drop_start(&del->drop, e, &everything);
+	return ERR_OK;
+}
+
+/* Those asked for are a set, as in Kafka. */
 void handle_delete_groups(struct request *req)
 {
+	struct map seen;
 	const struct delete_groups_request *body = req->body;
 	struct delete_groups_response *r = req->response;
 	uint32_t count = body->groups_names.count;
@@ -174,23 +180,19 @@ void handle_delete_groups(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	r->results.count = count;
+	map_init(&seen);
 	*d = (struct group_deletes){.req = req, .pending = 1, .deletes = deletes};
 	for (uint32_t i = 0; i < count; i++) {
-		struct group_entry *e = NULL;
-		struct drop_choice everything = {.whole = true};
-		enum err err = access_group(req, body->groups_names.at[i]);
-		if (err == ERR_OK)
-			err = check_delete(req->broker->groups, body->groups_names.at[i], &e);
-		r->results.at[i].group_id = body->groups_names.at[i];
-		r->results.at[i].error_code = err_kafka(err);
-		deletes[i].owner = d;
-		deletes[i].index = i;
-		deletes[i].drop.done = on_deleted;
-		if (err != ERR_OK)
+		struct str name = body->groups_names.at[i];
+		if (map_get(&seen, str_bytes(name)))
 			continue;
-		d->pending++;
-		drop_start(&deletes[i].drop, e, &everything);
+		uint32_t index = r->results.count++;
+		enum err err = map_put(&seen, str_bytes(name), d);
+		r->results.at[index].group_id = name;
+		if (err == ERR_OK)
+			err = start_delete(d, &deletes[index], index);
+		r->results.at[index].error_code = err_kafka(err);
 	}
+	map_release(&seen);
 	deletes_end(d);
 }

@@ -198,13 +198,52 @@ static void fill_offset(const struct offset *o, int32_t partition, fetched_parti
 	out->metadata = o ? o->metadata : STR("");
 }
 
-/* Is it about to change? Asked by those who want stable offsets only (KIP-447). */
-static bool is_pending(
-    const struct request *req, struct str group, struct str topic, int32_t partition)
+/* What of each group asked for is about to change; of those who want stable offsets only (KIP-447).
+ */
+struct unstable {
+	struct map sets; /* group -> struct unstable_set, each read once */
+	struct list all;
+};
+struct unstable_set {
+	struct list_node node;
+	struct pending_set pending;
+};
+
+static void unstable_init(struct unstable *u)
+{
+	map_init(&u->sets);
+	list_init(&u->all);
+}
+
+static void unstable_release(struct unstable *u)
+{
+	LIST_EACH (&u->all, n, tmp)
+		pending_set_release(&CONTAINER_OF(n, struct unstable_set, node)->pending);
+	map_release(&u->sets);
+}
+
+/* NULL: no memory. */
+static struct pending_set *unstable_of(struct request *req, struct str group)
+{
+	struct unstable *u = req->user;
+	struct unstable_set *set = map_get(&u->sets, str_bytes(group));
+	if (set)
+		return &set->pending;
+	set = request_alloc(req, sizeof(*set));
+	if (!set || map_put(&u->sets, str_bytes(group), set) != ERR_OK)
+		return NULL;
+	list_push_back(&u->all, &set->node);
+	transactions_pending(req->broker->transactions, group, &set->pending);
+	return &set->pending;
+}
+
+static bool is_pending(struct request *req, struct str group, struct str topic, int32_t partition)
 {
 	const struct offset_fetch_request *body = req->body;
-	return req->version >= 7 && body->require_stable &&
-	       transactions_pending(req->broker->transactions, group, topic, partition);
+	if (req->version < 7 || !body->require_stable)
+		return false;
+	struct pending_set *set = unstable_of(req, group);
+	return !set || pending_set_has(set, topic, partition);
 }
 
 static void mark_unstable(fetched_partition *out)
@@ -425,7 +464,12 @@ static bool fetch_several(struct request *req)
 
 void handle_offset_fetch(struct request *req)
 {
+	struct unstable unstable;
+	unstable_init(&unstable);
+	req->user = &unstable;
 	bool ok = req->version >= 8 ? fetch_several(req) : fetch_one(req);
+	req->user = NULL;
+	unstable_release(&unstable);
 	if (ok)
 		request_answer(req);
 	else

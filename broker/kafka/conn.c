@@ -350,6 +350,12 @@ static bool start_frame(struct conn *c)
 	return true;
 }
 
+/* Only records are as long as that. */
+static bool is_too_long(const struct frame *f)
+{
+	return f->len > REQUEST_OTHER_MAX && f->have >= 2 && get_u16_be(f->ptr) != API_PRODUCE;
+}
+
 /* Many requests may have come at once, and each may take long: others have a turn between. */
 static void yield_when_late(struct conn *c)
 {
@@ -366,6 +372,10 @@ void conn_parse(struct conn *c)
 	while (!conn_paused(c) && !list_linked(&c->hungry)) {
 		if (!c->frame.ptr && !start_frame(c))
 			break;
+		if (is_too_long(&c->frame)) {
+			refuse_frame(c, "a length that no request without records has");
+			break;
+		}
 		if (c->frame.have < c->frame.len || !answers_admit(c))
 			break;
 		struct request *req = request_open(c, &c->frame);

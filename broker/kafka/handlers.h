@@ -54,6 +54,24 @@ enum {
 	CONFIG_SOURCE_GROUP = 8
 };
 
+/*
+ * Words that a request asks for, as long a list as it likes: of those that occur here each is
+ * looked for once. Zeroed but for the first three; an empty list asks for all of them.
+ */
+enum { ASKED_WORDS_KNOWN = 16 };
+struct asked_words {
+	const struct str *at;
+	uint32_t count;
+	bool any_case;
+	uint32_t known;
+	struct {
+		const char *word;
+		bool asked;
+	} memo[ASKED_WORDS_KNOWN];
+};
+/* Whether it is asked for; `word` is known again by its address. */
+bool asked_word(struct asked_words *asked, const char *word);
+
 /* Where the client of `req` reaches this broker. The host lives as long as the request. */
 struct endpoint {
 	struct str host;

@@ -182,7 +182,31 @@ static bool may_create(const struct request *req, struct str name)
 	       access_allows(req, ACL_CREATE, ACL_TOPIC, name);
 }
 
-/* Prepares the creation of what is missing. */
+/* Who asks again gets the next. */
+enum { CREATES_MAX = 200 };
+
+static enum err add_missing(struct metadata *m, struct map *seen, uint32_t i)
+{
+	struct request *req = m->req;
+	struct str name = ((const struct metadata_request *)req->body)->topics.at[i].name;
+	if (m->create_count == CREATES_MAX || map_get(seen, str_bytes(name)))
+		return ERR_OK;
+	if (!may_create(req, name)) {
+		m->errors[i] = ERR_TOPIC_DENIED;
+		return ERR_OK;
+	}
+	TRY(map_put(seen, str_bytes(name), m));
+	struct metadata_create *c = &m->creates[m->create_count++];
+	c->owner = m;
+	c->index = i;
+	c->topic.op = LOG_TOPIC_CREATE;
+	c->topic.name = name;
+	c->topic.partition_count = req->broker->options.default_partitions;
+	c->topic.done = on_created;
+	return ERR_OK;
+}
+
+/* Prepares the creation of what is missing, each once and not too much at a time. */
 static enum err create_missing(struct request *req, struct metadata *m)
 {
 	const struct metadata_request *body = req->body;
@@ -191,25 +215,17 @@ static enum err create_missing(struct request *req, struct metadata *m)
 	m->errors = request_alloc(req, count * sizeof(*m->errors));
 	if (!m->errors)
 		return ERR_LIMIT;
-	m->creates = request_alloc(req, count * sizeof(*m->creates));
+	m->creates = request_alloc(req, CREATES_MAX * sizeof(*m->creates));
 	if (!m->creates)
 		return ERR_LIMIT;
-	for (uint32_t i = 0; i < count; i++) {
-		if (!is_to_create(req, &body->topics.at[i]))
-			continue;
-		if (!may_create(req, body->topics.at[i].name)) {
-			m->errors[i] = ERR_TOPIC_DENIED;
-			continue;
-		}
-		struct metadata_create *c = &m->creates[m->create_count++];
-		c->owner = m;
-		c->index = i;
-		c->topic.op = LOG_TOPIC_CREATE;
-		c->topic.name = body->topics.at[i].name;
-		c->topic.partition_count = req->broker->options.default_partitions;
-		c->topic.done = on_created;
-	}
-	return ERR_OK;
+	struct map seen;
+	enum err err = ERR_OK;
+	map_init(&seen);
+	for (uint32_t i = 0; i < count && err == ERR_OK; i++)
+		if (is_to_create(req, &body->topics.at[i]))
+			err = add_missing(m, &seen, i);
+	map_release(&seen);
+	return err;
 }
 
 void handle_metadata(struct request *req)

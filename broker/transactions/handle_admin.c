@@ -79,6 +79,7 @@ void handle_describe_transactions(struct request *req)
 struct filter {
 	const struct request *req;
 	const struct list_transactions_request *body;
+	struct asked_words *states;
 	int64_t now_ms;
 	pcre2_code *pattern; /* NULL = any */
 	pcre2_match_data *match;
@@ -91,16 +92,19 @@ static bool matches_pattern(const struct filter *f, struct str id)
 	                          PCRE2_ANCHORED | PCRE2_ENDANCHORED, f->match, f->limits) >= 0;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
 static bool passes(const struct filter *f, const struct transaction *t)
 {
 	const struct list_transactions_request *body = f->body;
-	bool state = body->state_filters.count == 0,
-	     producer = body->producer_id_filters.count == 0;
-	struct str name = str_of(transaction_state_name(t->row.state));
-	for (uint32_t i = 0; i < body->state_filters.count; i++)
-		state |= str_equal(body->state_filters.at[i], name);
-	for (uint32_t i = 0; i < body->producer_id_filters.count; i++)
-		producer |= body->producer_id_filters.at[i] == t->row.producer_id;
+	uint32_t ids = body->producer_id_filters.count;
+	bool state = asked_word(f->states, transaction_state_name(t->row.state));
+	bool producer = ids == 0 || bsearch(&t->row.producer_id, body->producer_id_filters.at, ids,
+	                                sizeof(int64_t), by_id);
 	bool open = t->row.state == TRANSACTION_ONGOING;
 	bool old = body->duration_filter < 0 ||
 	           (open && f->now_ms - t->row.start_ms > body->duration_filter);
@@ -180,8 +184,15 @@ void handle_list_transactions(struct request *req)
 {
 	const struct list_transactions_request *body = req->body;
 	struct list_transactions_response *r = req->response;
-	struct filter f = {
-	    .req = req, .body = body, .now_ms = transactions_wall_ms(req->broker->transactions)};
+	struct asked_words states = {
+	    .at = body->state_filters.at, .count = body->state_filters.count, .any_case = false};
+	struct filter f = {.req = req,
+	    .body = body,
+	    .states = &states,
+	    .now_ms = transactions_wall_ms(req->broker->transactions)};
+	if (body->producer_id_filters.count > 0)
+		qsort(body->producer_id_filters.at, body->producer_id_filters.count,
+		    sizeof(int64_t), by_id);
 	bool ok = fill_unknown(req);
 	bool pattern = open_pattern(&f, body->transactional_id_pattern);
 	if (!pattern)
@@ -298,7 +309,7 @@ static bool describe_topic(struct describe *d, const struct describe_producers_r
 	if (!parts || !out->partitions.at)
 		return false;
 	out->partitions.count = count;
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && !d->failed; i++) {
 		parts[i].out = &out->partitions.at[i];
 		parts[i].out->partition_index = in->partition_indexes.at[i];
 		describe_partition(d, &parts[i], in->name);
@@ -320,7 +331,7 @@ void handle_describe_producers(struct request *req)
 	d->req = req;
 	d->pending = 1;
 	for (uint32_t i = 0; i < count && !d->failed; i++) {
-		d->failed = !describe_topic(d, &body->topics.at[i], &r->topics.at[i]);
+		d->failed |= !describe_topic(d, &body->topics.at[i], &r->topics.at[i]);
 		r->topics.count++;
 	}
 	part_done(d);

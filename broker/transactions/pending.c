@@ -88,30 +88,66 @@ enum err pending_apply(struct transactions *ts, struct str id, struct str group,
 	return ERR_OK;
 }
 
-static bool holds(struct bytes value, struct str topic, int32_t partition)
+/* ---- what is not stable ---------------------------------------------------------------------- */
+
+/* How a topic's partition is named in maps; ptr NULL: no memory. */
+static struct bytes offset_key(struct arena *arena, struct str topic, int32_t partition)
+{
+	uint8_t *key = arena_alloc(arena, 4 + topic.len);
+	if (!key)
+		return (struct bytes){NULL, 0};
+	put_u32_be(key, (uint32_t)partition);
+	if (topic.len > 0)
+		memcpy(key + 4, topic.ptr, topic.len);
+	return bytes_of(key, 4 + topic.len);
+}
+
+static enum err set_add(struct pending_set *set, struct bytes value)
 {
 	struct pending_offsets_value v;
 	struct arena arena;
 	arena_init(&arena, msg_arena_limit(value.len));
-	/* who cannot read it says that the offset is not stable, which is safe */
-	bool found = pending_value_read(value, &arena, &v) != ERR_OK;
-	for (uint32_t i = 0; !found && i < v.offsets.count; i++)
-		found = v.offsets.at[i].partition == partition &&
-		        str_equal(v.offsets.at[i].topic, topic);
+	enum err e = pending_value_read(value, &arena, &v);
+	for (uint32_t i = 0; e == ERR_OK && i < v.offsets.count; i++) {
+		const struct pending_offsets_value_offset *o = &v.offsets.at[i];
+		struct bytes key = offset_key(&set->arena, o->topic, o->partition);
+		e = key.ptr ? map_put(&set->at, key, set) : ERR_NOMEM;
+	}
 	arena_release(&arena);
-	return found;
+	return e;
 }
 
-bool transactions_pending(
-    const struct transactions *ts, struct str group, struct str topic, int32_t partition)
+void transactions_pending(
+    const struct transactions *ts, struct str group, struct pending_set *ret_set)
 {
 	const struct pending_list *l = map_get(&ts->by_group, str_bytes(group));
+	*ret_set = (struct pending_set){.all = false};
+	map_init(&ret_set->at);
+	arena_init(&ret_set->arena, SIZE_MAX);
 	if (!l)
-		return false;
+		return;
 	LIST_EACH (&l->list, n, next)
-		if (holds(CONTAINER_OF(n, struct pending_group, by_group)->value, topic, partition))
-			return true;
-	return false;
+		ret_set->all |=
+		    set_add(ret_set, CONTAINER_OF(n, struct pending_group, by_group)->value) !=
+		    ERR_OK;
+	err_clear();
+}
+
+bool pending_set_has(struct pending_set *set, struct str topic, int32_t partition)
+{
+	uint8_t key[4 + TOPIC_NAME_MAX];
+	if (set->all || topic.len > TOPIC_NAME_MAX)
+		return set->all;
+	put_u32_be(key, (uint32_t)partition);
+	if (topic.len > 0)
+		memcpy(key + 4, topic.ptr, topic.len);
+	return map_get(&set->at, bytes_of(key, 4 + topic.len)) != NULL;
+}
+
+void pending_set_release(struct pending_set *set)
+{
+	map_release(&set->at);
+	arena_release(&set->arena);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -127,12 +163,9 @@ static enum err merge_add(
     struct merge *m, const struct pending_offsets_value_offset *from, size_t count)
 {
 	for (size_t i = count; i-- > 0;) {
-		uint8_t *key = arena_alloc(&m->arena, 4 + from[i].topic.len);
-		if (!key)
+		struct bytes k = offset_key(&m->arena, from[i].topic, from[i].partition);
+		if (!k.ptr)
 			return ERR_NOMEM;
-		put_u32_be(key, (uint32_t)from[i].partition);
-		memcpy(key + 4, from[i].topic.ptr, from[i].topic.len);
-		struct bytes k = bytes_of(key, 4 + from[i].topic.len);
 		if (map_get(&m->seen, k))
 			continue;
 		TRY(map_put(&m->seen, k, m));

@@ -189,9 +189,17 @@ void transaction_op_end(struct transaction_op *op, enum err err);
 void transaction_write(struct transaction_op *op, bool ended);
 
 /* ---- pending.c ------------------------------------------------------------------------------- */
-/* Is the group's offset about to be changed by an open transaction? */
-bool transactions_pending(
-    const struct transactions *ts, struct str group, struct str topic, int32_t partition);
+/* The offsets of a group that open transactions are about to change. */
+struct pending_set {
+	struct map at; /* partition and topic */
+	struct arena arena;
+	bool all; /* they cannot be told: rather all of them */
+};
+/* Reads them once; release it. */
+void transactions_pending(
+    const struct transactions *ts, struct str group, struct pending_set *ret_set);
+bool pending_set_has(struct pending_set *set, struct str topic, int32_t partition);
+void pending_set_release(struct pending_set *set);
 /* apply() of __kappa_txn_offsets: value ptr NULL removes. */
 MUST_USE enum err pending_apply(
     struct transactions *ts, struct str id, struct str group, struct bytes value);

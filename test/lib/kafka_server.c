@@ -148,6 +148,8 @@ void kafka_receive_raw(struct kafka_client *c, uint8_t *at, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = recv(c->fd, at, len, 0);
+		if (n < 0 && errno == EINTR)
+			continue; /* it was stopped for a while */
 		if (n <= 0)
 			fail_msg("recv: %s", n < 0 ? strerror(errno) : "closed by the server");
 		at += n;
