@@ -313,6 +313,7 @@ struct log_append {
 	size_t batch_len;
 	uint32_t principal; /* id of the authenticated principal, 0 = none */
 	bool internal;      /* server-written: may go to internal topics, may be a control batch */
+	bool from_zero; /* a producer of which nothing is known here has to start at sequence 0 */
 	/* results */
 	enum err err;
 	int64_t base_offset;

@@ -450,6 +450,19 @@ static void req_refuse(struct rounds *rs, struct log_append *req, enum err err)
 	rounds_answer(rs, req, err);
 }
 
+static enum err check_producer(
+    const struct log_append *req, const struct batch_header *h, struct producer_batch *ret_original)
+{
+	struct log_partition *p = req->partition;
+	TRY(partition_check_producer(p, h, ret_original));
+	if (req->from_zero && h->base_sequence > 0 && producers_would_begin(&p->producers, h))
+		return err_note(ERR_OUT_OF_ORDER_SEQUENCE,
+		    "producer %lld: nothing is known of it here, so it starts at sequence 0, "
+		    "not %d",
+		    (long long)h->producer_id, h->base_sequence);
+	return ERR_OK;
+}
+
 static void req_admit(struct rounds *rs, struct log_append *req)
 {
 	struct log_partition *p = req->partition;
@@ -458,7 +471,7 @@ static void req_admit(struct rounds *rs, struct log_append *req)
 	enum err e = batch_header_read(bytes_of(req->batch, req->batch_len), &h);
 	ASSERT(e == ERR_OK);
 	if (req_idempotent(&h))
-		e = partition_check_producer(p, &h, &original);
+		e = check_producer(req, &h, &original);
 	if (e == ERR_OK) {
 		req_stamp(rs, req, &h);
 		return;
@@ -539,7 +552,7 @@ static enum err set_rehearse(struct list_node *first)
 		TRY(batch_header_read(bytes_of(req->batch, req->batch_len), &h));
 		if (!req_idempotent(&h))
 			continue;
-		enum err e = partition_check_producer(req->partition, &h, &original);
+		enum err e = check_producer(req, &h, &original);
 		if (e != ERR_OK && e != ERR_EXISTS)
 			return e;
 	}

@@ -189,6 +189,8 @@ static void append_part(struct produce_part *part)
 	    .batch = (uint8_t *)(uintptr_t)part->batch.ptr,
 	    .batch_len = part->batch.len,
 	    .principal = req->principal,
+	    /* KIP-890: a transaction of these clients has an epoch of its own */
+	    .from_zero = part->transactional && req->version >= 12,
 	    .done = on_appended,
 	};
 	part->owner->pending++;

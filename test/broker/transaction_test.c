@@ -229,6 +229,25 @@ static void exhausted_epochs_bring_a_new_producer(void **state)
 	assert_int_equal(write_as(12, "tx", next, 0), 0);
 }
 
+/* Records in the middle of what it wrote are gone, or never came: who has an epoch for each
+ * transaction starts at 0 where nothing is known of it. */
+static void a_partition_that_knows_nothing_of_a_producer_starts_at_zero(void **state)
+{
+	(void)state;
+	struct who w = init("tx"), old = init("old");
+	assert_int_equal(write_as(12, "tx", w, 4), 45);
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	assert_int_equal(write_as(12, "tx", w, 2), 0);
+	assert_int_equal(end_as(5, "tx", w, true, &w), 0);
+	assert_int_equal(write_as(12, "tx", w, 4), 45);
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	assert_int_equal(end_as(5, "tx", w, true, &w), 0);
+	/* older clients keep their epoch, and may go on where retention took the rest */
+	assert_int_equal(add(3, "old", old, "t", 0), 0);
+	assert_int_equal(write_as(11, "old", old, 4), 0);
+	assert_int_equal(end_as(3, "old", old, true, &old), 0);
+}
+
 static void a_transaction_survives_restarts(void **state)
 {
 	(void)state;
@@ -493,6 +512,7 @@ int main(void)
 	    EACH (older_clients_add_partitions_first),
 	    EACH (newer_clients_get_an_epoch_with_each_end),
 	    EACH (init_fences_aborts_and_knows_its_own),
+	    EACH (a_partition_that_knows_nothing_of_a_producer_starts_at_zero),
 	    EACH (a_transaction_survives_restarts),
 	    EACH (late_transactions_are_aborted_under_a_new_epoch),
 	    EACH (offsets_are_committed_with_the_transaction),
