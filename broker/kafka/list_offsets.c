@@ -4,6 +4,7 @@
  * version; those about tiered storage have no answer here, which Kafka writes as offset -1.
  */
 #include "broker/kafka/handlers.h"
+#include <stdlib.h>
 
 enum special_time {
 	TIME_LATEST = -1,
@@ -19,7 +20,9 @@ struct lookup {
 	struct list_offsets *owner;
 	struct list_offsets_response_partition *out;
 	bool asked;
+	uint8_t twin; /* enum twin */
 };
+enum twin { TWIN_NONE, TWIN_FIRST, TWIN_FURTHER };
 struct list_offsets {
 	struct request *req;
 	uint32_t pending;
@@ -131,26 +134,75 @@ static enum err request_error(const struct request *req)
 	return ERR_OK;
 }
 
+/* ---- partitions that are named twice --------------------------------------------------------- */
+
+struct named {
+	struct str topic;
+	int32_t partition;
+	uint32_t index;
+};
+
+static int by_place(const struct named *a, const struct named *b)
+{
+	int order = bytes_compare(str_bytes(a->topic), str_bytes(b->topic));
+	return order != 0 ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+static int by_place_and_index(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+	int order = by_place(x, y);
+	return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* As Kafka: such a partition is told once, as INVALID_REQUEST. False: no memory. */
+static bool find_twins(struct list_offsets *lo)
+{
+	const struct list_offsets_request *body = lo->req->body;
+	struct named *all = request_alloc(lo->req, lo->count * sizeof(*all));
+	uint32_t n = 0;
+	if (!all)
+		return false;
+	for (uint32_t t = 0; t < body->topics.count; t++) {
+		const struct list_offsets_request_topic *in = &body->topics.at[t];
+		for (uint32_t i = 0; i < in->partitions.count; i++, n++)
+			all[n] = (struct named){in->name, in->partitions.at[i].partition_index, n};
+	}
+	if (n > 0)
+		qsort(all, n, sizeof(*all), by_place_and_index);
+	for (uint32_t i = 1; i < n; i++) {
+		if (by_place(&all[i - 1], &all[i]) != 0)
+			continue;
+		lo->lookup[all[i].index].twin = TWIN_FURTHER;
+		if (lo->lookup[all[i - 1].index].twin == TWIN_NONE)
+			lo->lookup[all[i - 1].index].twin = TWIN_FIRST;
+	}
+	return true;
+}
+
 static bool look_topic(struct list_offsets *lo, const struct list_offsets_request_topic *in,
     struct list_offsets_response_topic *out, struct lookup *lookup)
 {
 	enum err err = ERR_OK, refused = request_error(lo->req);
 	const struct log_topic *t = topic_named(lo->req, in->name, (struct log_uuid){{0}}, &err);
 	out->name = in->name;
-	out->partitions.count = in->partitions.count;
 	out->partitions.at =
 	    request_new(lo->req, &list_offsets_response_partition_shape, in->partitions.count);
 	if (!out->partitions.at)
 		return false;
 	for (uint32_t i = 0; i < in->partitions.count; i++) {
-		lookup[i].owner = lo;
-		lookup[i].out = &out->partitions.at[i];
-		lookup[i].out->partition_index = in->partitions.at[i].partition_index;
-		enum err e = refused != ERR_OK ? refused
-		             : t               ? look(&lookup[i], t, &in->partitions.at[i])
-		                               : err;
+		struct lookup *l = &lookup[i];
+		if (l->twin == TWIN_FURTHER)
+			continue;
+		l->owner = lo;
+		l->out = &out->partitions.at[out->partitions.count++];
+		l->out->partition_index = in->partitions.at[i].partition_index;
+		enum err e = refused != ERR_OK       ? refused
+		             : l->twin == TWIN_FIRST ? ERR_INVALID_REQUEST
+		             : t                     ? look(l, t, &in->partitions.at[i])
+		                                     : err;
 		if (e != ERR_OK)
-			set_error(lookup[i].out, e);
+			set_error(l->out, e);
 	}
 	return true;
 }
@@ -184,7 +236,7 @@ void handle_list_offsets(struct request *req)
 	}
 	r->topics.at = request_new(req, &list_offsets_response_topic_shape, body->topics.count);
 	r->topics.count = body->topics.count;
-	ok = ok && lo->lookup && r->topics.at;
+	ok = ok && lo->lookup && r->topics.at && find_twins(lo);
 	for (uint32_t i = 0; ok && i < body->topics.count; i++) {
 		ok = look_topic(lo, &body->topics.at[i], &r->topics.at[i], lo->lookup + at);
 		at += body->topics.at[i].partitions.count;

@@ -624,6 +624,32 @@ static void list_offsets_answers_all_special_times(void **state)
 	assert_int_equal(kafka_list_offset(&c, 11, "t", 1, -1).error_code, 3);
 }
 
+static void a_partition_named_twice_has_no_offset(void **state)
+{
+	(void)state;
+	struct list_offsets_request_partition p[] = {
+	    {.partition_index = 0, .timestamp = -1, .current_leader_epoch = -1},
+	    {.partition_index = 1, .timestamp = -1, .current_leader_epoch = -1},
+	    {.partition_index = 0, .timestamp = -2, .current_leader_epoch = -1},
+	    {.partition_index = 7, .timestamp = -2, .current_leader_epoch = -1}};
+	struct list_offsets_request_topic t[] = {
+	    {.name = STR("t"), .partitions = {p, 4}}, {.name = STR("t"), .partitions = {p + 3, 1}}};
+	struct list_offsets_request body = {.replica_id = -1, .topics = {t, 2}};
+	kafka_create(&c, "t", 2, NULL);
+	for (int16_t v = 1; v <= 7; v++) {
+		const struct list_offsets_response *r = kafka_call(&c, API_LIST_OFFSETS, v, &body);
+		assert_int_equal(r->topics.at[0].partitions.count, 3);
+		assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 42);
+		assert_int_equal(r->topics.at[0].partitions.at[0].offset, -1);
+		assert_int_equal(r->topics.at[0].partitions.at[1].error_code, 0);
+		assert_int_equal(r->topics.at[0].partitions.at[1].offset, 0);
+		assert_int_equal(r->topics.at[0].partitions.at[2].partition_index, 7);
+		assert_int_equal(r->topics.at[0].partitions.at[2].error_code, 42);
+		assert_int_equal(r->topics.at[1].partitions.count, 0);
+		kafka_client_clear(&c);
+	}
+}
+
 static void list_offsets_finds_the_first_record_at_or_after_a_time(void **state)
 {
 	(void)state;
@@ -699,6 +725,7 @@ int main(void)
 	    EACH (tiny_fetch_budget_slows_down_but_serves_everyone),
 	    EACH (who_reads_is_served_beside_many_who_do_not),
 	    EACH (list_offsets_answers_all_special_times),
+	    EACH (a_partition_named_twice_has_no_offset),
 	    EACH (list_offsets_finds_the_first_record_at_or_after_a_time),
 	    EACH (end_of_the_current_leader_epoch_is_the_end_of_the_log),
 	};
