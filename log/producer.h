@@ -8,7 +8,8 @@
  * Rules (Kafka's ProducerAppendInfo): a batch seen before is a duplicate and gets the original's
  * offset; a lower epoch is INVALID_PRODUCER_EPOCH; a higher epoch must start at sequence 0; within
  * an epoch sequences are dense (they wrap from 2^31-1 to 0); an unknown producer may start anywhere
- * (its past may have been deleted), unless the append says from_zero (log.h). A producer that was silent for 24 h is forgotten.
+ * (its past may have been deleted), unless the append says from_zero (log.h). A producer that was
+ * silent for 24 h is forgotten.
  *
  * One rule more than Kafka has: a batch that the log could not take (a full disk, a full queue, a
  * failed call) comes again, and until then those that were sent behind it must not begin the
