@@ -176,8 +176,12 @@ void broker_close(struct broker *broker);
 void broker_reload(struct broker *broker);
 /* The port that the listener `index` of the options listens on. */
 uint16_t broker_port(const struct broker *broker, size_t index);
-/* Whether clients of some listener have to say who they are. */
-bool broker_authenticates(const struct broker *broker);
+/*
+ * Whether something may be refused to somebody now: clients of some listener have to say who they
+ * are, or there are access lists. Whoever reads past these needs more than to be on this machine.
+ * [any thread, while the broker is open]
+ */
+bool broker_restricts(const struct broker *broker);
 
 /* Where the native door is, with the port it got; NULL when it is not served. */
 const char *broker_native_requests(const struct broker *broker);

@@ -40,9 +40,11 @@ struct http_options {
 	/* Host names accepted besides localhost, 127.0.0.1, [::1] and `host` (without port): NULL
 	 * or NULL-terminated */
 	const char *const *allowed_hosts;
-	/* Reads need the token on loopback too, but for /health and /ready: clients of this server
-	 * have to say who they are, and whoever reads here passes by the access lists. */
-	bool guard_reads;
+	/* Whether reads need the token on loopback too, but for /health and /ready, because whoever
+	 * reads here passes by the access lists; NULL: never. Called for each request, on any
+	 * thread. */
+	bool (*guard_reads)(void *ctx);
+	void *guard_ctx;
 };
 
 /*

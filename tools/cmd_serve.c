@@ -156,13 +156,19 @@ static enum err open_views(struct serve *s)
 	return replay_open(s->proc, s->log, &s->replay);
 }
 
+static bool restricts(void *broker)
+{
+	return broker_restricts(broker);
+}
+
 static enum err open_http(struct serve *s)
 {
 	char host[256], token[4200];
 	struct http_options options = {.io = s->io,
 	    .host = host,
 	    .token_path = token,
-	    .guard_reads = broker_authenticates(s->broker)};
+	    .guard_reads = restricts,
+	    .guard_ctx = s->broker};
 	TRY(config_address(config_get(&s->config, CONFIG_HTTP), host, sizeof host, &options.port));
 	snprintf(token, sizeof token, "%s/http.token", s->data_dir);
 	enum err e = http_open(&options, &s->http);

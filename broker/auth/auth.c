@@ -68,8 +68,10 @@ static enum err apply(
 	(void)timestamp_ms;
 	TRY(acl_row_read(key, &a));
 	if (value.ptr)
-		return acl_set_add(&auth->acls, &a);
-	acl_set_remove(&auth->acls, &a);
+		TRY(acl_set_add(&auth->acls, &a));
+	else
+		acl_set_remove(&auth->acls, &a);
+	shared_store(&auth->restricted, auth_restricts(auth));
 	return ERR_OK;
 }
 
@@ -122,6 +124,7 @@ static enum err start(struct auth *auth, const struct auth_options *o)
 	static const struct log_table_ops ops = {.apply = apply, .snapshot = snapshot};
 	auth->authenticated = o->authenticated;
 	auth->open = o->allow_if_no_acl == 0 ? !o->authenticated : o->allow_if_no_acl > 0;
+	shared_store(&auth->restricted, auth_restricts(auth));
 	TRY(take_super_users(auth, o->super_users ? o->super_users : ""));
 	TRY(log_table_open(auth->log, STR("__kappa_acls"), 1, &ops, auth, &auth->acl_table));
 	TRY(users_open(&auth->users, auth->log));

@@ -32,8 +32,9 @@ struct auth {
 	struct acl_set acls;
 	struct log_table *acl_table;
 	char *super_users;
-	bool open;          /* what no entry speaks of is allowed */
-	bool authenticated; /* clients of some listener have to say who they are */
+	bool open;                    /* what no entry speaks of is allowed */
+	bool authenticated;           /* clients of some listener have to say who they are */
+	struct shared_u64 restricted; /* auth_restricts, for other threads */
 };
 #define AUTH_ANONYMOUS STR("User:ANONYMOUS")
 /* Names that mean those who did not say who they are, and everybody: nobody proves to be them. */

@@ -111,7 +111,8 @@ struct http {
 	char *host;
 	char address[280];
 	char token[HTTP_TOKEN_CHARS + 1];
-	bool guard_reads;
+	bool (*guard_reads)(void *ctx); /* NULL: never */
+	void *guard_ctx;
 	char **allowed_host; /* lower case, without port; NULL-terminated */
 	struct shared_u64 ready;
 	struct mutex mutex; /* everything below */

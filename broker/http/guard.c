@@ -2,7 +2,8 @@
 /*
  * Who may ask: Host against DNS rebinding, Origin and X-Kappa against other web pages, the token
  * against other users of the machine. In this order. Beyond loopback, and where clients of the
- * server have to say who they are, reads need the token too, except /health and /ready.
+ * server have to say who they are or there are access lists, reads need the token too, except
+ * /health and /ready.
  */
 #include "door.h"
 #include <arpa/inet.h>
@@ -97,6 +98,7 @@ static enum err token_load(struct http *http, const char *path)
 enum err guard_open(struct http *http, const struct http_options *options)
 {
 	http->guard_reads = options->guard_reads;
+	http->guard_ctx = options->guard_ctx;
 	TRY(allow_hosts(http, options->allowed_hosts));
 	return token_load(http, options->token_path);
 }
@@ -248,7 +250,8 @@ enum err guard_check(struct http_request *r)
 	TRY(check_host(r, &authority));
 	if (write)
 		TRY(check_origin(r, authority));
-	bool guarded = r->http->guard_reads || !peer_is_loopback(r);
+	bool guarded = !peer_is_loopback(r) ||
+	               (r->http->guard_reads && r->http->guard_reads(r->http->guard_ctx));
 	if (write || (guarded && !is_probe(r)))
 		TRY(check_token(r));
 	struct header_scan length = scan_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);

@@ -456,7 +456,7 @@ uint16_t broker_port(const struct broker *b, size_t index)
 	return b->listeners[index].port;
 }
 
-bool broker_authenticates(const struct broker *b)
+bool broker_restricts(const struct broker *b)
 {
-	return b->auth->authenticated;
+	return b->auth->authenticated || shared_load(&b->auth->restricted) != 0;
 }

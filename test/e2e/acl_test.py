@@ -35,6 +35,33 @@ def test_entries_are_added_listed_and_removed(t):
     assert len(s.rows("acl", "list")) == 3
 
 
+def test_reading_over_http_needs_the_token_while_there_are_entries(t):
+    """Nobody has to say who he is, but something is closed to those who do not: the HTTP door knows no users."""
+    import urllib.error
+    import urllib.request
+    s = t.server()
+
+    def get(path, token=None):
+        r = urllib.request.Request("http://" + s.http + path, headers={"Authorization": "Bearer " + token} if token else {})
+        try:
+            with urllib.request.urlopen(r, timeout=20) as f:
+                return f.status
+        except urllib.error.HTTPError as e:
+            return e.code
+    s.ok("topic", "create", "a")
+    assert get("/v1/topics/a/records") == 200
+    s.ok("acl", "add", "--deny", ME, "--operation", "read", "--topic", "a")
+    for _ in range(2):
+        for path in ("/v1/topics", "/v1/topics/a/records", "/metrics"):
+            assert get(path) == 401, path
+            assert get(path, s.token) == 200, path
+        assert get("/health") == 200 and get("/ready") == 200
+        s.stop()
+        s.start()
+    s.ok("acl", "remove", "--topic", "a")
+    assert get("/v1/topics/a/records") == 200
+
+
 def test_a_host_has_one_spelling(t):
     s = t.server()
     assert s.rows("acl", "add", "--deny", ME, "--operation", "read", "--topic", "a", "--host", "0:0:0:0:0:0:0:1")
