@@ -19,6 +19,7 @@
 #include "broker/auth/auth.h"
 #include "broker/auth/sasl.h"
 #include "broker/kafka/conn_tls.h"
+#include "broker/quotas/quotas.h"
 #include <stdio.h>
 
 enum { REQUEST_HEADER_MIN = 8 };
@@ -557,7 +558,11 @@ enum err conn_open(struct listener *l, int fd)
 	loop_timer_init(&c->rest, on_rested);
 	list_node_init(&c->stranger);
 	read_addresses(c);
-	if (admission_enter(c) != ERR_OK) {
+	int64_t wait_ns = 0;
+	bool kafka = conn_framing(c) == SP_NONE && c->peer.host[0];
+	enum err err =
+	    kafka ? quota_connect(b->quotas, str_of(c->peer.host), c->opened_ns, &wait_ns) : ERR_OK;
+	if (err != ERR_OK || admission_enter(c) != ERR_OK) {
 		conn_tls_free(c->tls);
 		mem_free(c);
 		return ERR_LIMIT;
@@ -565,6 +570,8 @@ enum err conn_open(struct listener *l, int fd)
 	list_push_back(&b->conns, &c->node);
 	b->conn_count++;
 	metric_set(METRIC_CONNECTIONS, b->conn_count);
+	if (wait_ns > 0)
+		conn_rest(c, c->opened_ns + wait_ns);
 	conn_wake(c);
 	return ERR_OK;
 }

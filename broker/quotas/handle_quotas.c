@@ -14,8 +14,8 @@
 
 enum { MATCH_EXACT, MATCH_DEFAULT, MATCH_ANY };
 struct filter {
-	bool strict, nothing; /* an address: no quota stands at one */
-	const struct describe_client_quotas_request_component *user, *client;
+	bool strict;
+	const struct describe_client_quotas_request_component *user, *client, *address;
 };
 
 static enum err filter_read(const struct describe_client_quotas_request *body, struct filter *ret)
@@ -25,7 +25,8 @@ static enum err filter_read(const struct describe_client_quotas_request *body, s
 		const struct describe_client_quotas_request_component *c = &body->components.at[i];
 		bool user = str_equal(c->entity_type, STR("user"));
 		bool client = str_equal(c->entity_type, STR("client-id"));
-		if ((user && ret->user) || (client && ret->client))
+		bool address = str_equal(c->entity_type, STR("ip"));
+		if ((user && ret->user) || (client && ret->client) || (address && ret->address))
 			return err_note(ERR_INVALID_REQUEST, "entity type " STR_FMT " twice",
 			    STR_ARG(c->entity_type));
 		if (c->match_type < MATCH_EXACT || c->match_type > MATCH_ANY ||
@@ -36,12 +37,15 @@ static enum err filter_read(const struct describe_client_quotas_request *body, s
 			ret->user = c;
 		else if (client)
 			ret->client = c;
-		else if (str_equal(c->entity_type, STR("ip")))
-			ret->nothing = true;
+		else if (address)
+			ret->address = c;
 		else
 			return err_note(ERR_UNSUPPORTED_VERSION,
-			    "entity type " STR_FMT ": user or client-id", STR_ARG(c->entity_type));
+			    "entity type " STR_FMT ": user, client-id or ip",
+			    STR_ARG(c->entity_type));
 	}
+	if (ret->address && (ret->user || ret->client))
+		return err_note(ERR_INVALID_REQUEST, "ip stands alone");
 	return ERR_OK;
 }
 
@@ -55,10 +59,28 @@ static bool half_matches(const struct describe_client_quotas_request_component *
 	return c->match_type == MATCH_DEFAULT ? who == QUOTA_DEFAULT : who != QUOTA_ABSENT;
 }
 
+static bool pair_matches(const struct filter *f, const struct quota *q)
+{
+	return half_matches(f->user, f->strict, q->who.user_is, q->who.user) &&
+	       half_matches(f->client, f->strict, q->who.client_is, q->who.client);
+}
+
 static bool matches(const struct filter *f, const struct quota *q)
 {
-	return !f->nothing && half_matches(f->user, f->strict, q->who.user_is, q->who.user) &&
-	       half_matches(f->client, f->strict, q->who.client_is, q->who.client);
+	const struct describe_client_quotas_request_component *a = f->address;
+	if (!quota_who_is_address(q->who.user_is))
+		return !a && pair_matches(f, q);
+	if (!a)
+		return !f->user && !f->client && !f->strict;
+	if (a->match_type == MATCH_ANY)
+		return true;
+	if (a->match_type == MATCH_DEFAULT)
+		return q->who.user_is == QUOTA_ADDRESS_DEFAULT;
+	char text[ACL_HOST_MAX];
+	struct str host = a->match;
+	if (acl_host_read(a->match, text, &host) != ERR_OK)
+		err_clear();
+	return q->who.user_is == QUOTA_ADDRESS && str_equal(q->who.user, host);
 }
 
 static int by_key(const void *a, const void *b)
@@ -78,8 +100,9 @@ static bool fill_entry(
 		return false;
 	if (q->who.user_is != QUOTA_ABSENT)
 		out->entity.at[out->entity.count++] =
-		    (struct describe_client_quotas_response_entity){STR("user"),
-		        q->who.user_is == QUOTA_NAMED ? q->who.user : (struct str){NULL, 0}};
+		    (struct describe_client_quotas_response_entity){
+		        quota_who_is_address(q->who.user_is) ? STR("ip") : STR("user"),
+		        quota_who_is_named(q->who.user_is) ? q->who.user : (struct str){NULL, 0}};
 	if (q->who.client_is != QUOTA_ABSENT)
 		out->entity.at[out->entity.count++] =
 		    (struct describe_client_quotas_response_entity){STR("client-id"),
@@ -141,16 +164,36 @@ struct quota_change {
 	size_t added; /* at most so many entities that had none */
 };
 
-static enum err entity_read(
-    const struct alter_client_quotas_request_entry *in, struct quota_entity *ret)
+/* An address in the spelling that connections have. */
+static enum err address_read(struct request *req, struct str name, struct quota_entity *ret)
+{
+	char text[ACL_HOST_MAX];
+	struct str host;
+	ret->user_is = name.ptr ? QUOTA_ADDRESS : QUOTA_ADDRESS_DEFAULT;
+	if (!name.ptr)
+		return ERR_OK;
+	TRY(acl_host_read(name, text, &host));
+	if (str_equal(host, STR("*")))
+		return err_note(ERR_INVALID_REQUEST, "the default of addresses has no name");
+	ret->user = arena_copy_str(&req->arena, host);
+	return ret->user.ptr ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err entity_read(struct request *req, const struct alter_client_quotas_request_entry *in,
+    struct quota_entity *ret)
 {
 	*ret = (struct quota_entity){0};
 	for (uint32_t i = 0; i < in->entity.count; i++) {
 		const struct alter_client_quotas_request_entity *e = &in->entity.at[i];
+		if (str_equal(e->entity_type, STR("ip"))) {
+			if (in->entity.count > 1)
+				return err_note(ERR_INVALID_REQUEST, "ip stands alone");
+			return address_read(req, e->entity_name, ret);
+		}
 		bool user = str_equal(e->entity_type, STR("user"));
 		if (!user && !str_equal(e->entity_type, STR("client-id")))
 			return err_note(ERR_UNSUPPORTED_VERSION,
-			    "quotas of " STR_FMT " do not exist here: user or client-id",
+			    "quotas of " STR_FMT " do not exist here: user, client-id or ip",
 			    STR_ARG(e->entity_type));
 		enum quota_who *who = user ? &ret->user_is : &ret->client_is;
 		if (*who != QUOTA_ABSENT)
@@ -181,7 +224,7 @@ static enum err op_read(const struct alter_client_quotas_request_op *op, enum qu
 	}
 	return err_note(ERR_INVALID_REQUEST,
 	    "quota " STR_FMT " does not exist here: producer_byte_rate, consumer_byte_rate, "
-	    "request_percentage, controller_mutation_rate",
+	    "request_percentage, controller_mutation_rate, connection_creation_rate",
 	    STR_ARG(op->key));
 }
 
@@ -191,6 +234,9 @@ static enum err op_add(struct quota_change *c, const struct quota_entity *who,
 	enum quota_kind kind = QUOTA_PRODUCE;
 	struct writer w;
 	TRY(op_read(op, &kind));
+	if (quota_who_is_address(who->user_is) != (kind == QUOTA_CONNECT))
+		return err_note(ERR_INVALID_REQUEST,
+		    "connection_creation_rate is an ip's quota, and its only one");
 	writer_init(&w, 4 * KIB);
 	quota_row_key(&w, kind, who);
 	size_t key_len = w.len;
@@ -215,7 +261,7 @@ static enum err entry_add(
 {
 	struct quota_entity who;
 	size_t count = c->count, added = c->added;
-	enum err err = entity_read(in, &who);
+	enum err err = entity_read(c->req, in, &who);
 	for (uint32_t i = 0; i < in->ops.count && err == ERR_OK; i++)
 		err = op_add(c, &who, &in->ops.at[i]);
 	if (err != ERR_OK) {

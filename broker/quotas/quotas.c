@@ -20,13 +20,17 @@ const struct quota_spec quota_specs[QUOTA_KINDS] = {
     [QUOTA_REQUEST] = {"request_percentage", "percent", 0.01, (double)S_NS / 100, 1, S_NS},
     [QUOTA_MUTATION] = {"controller_mutation_rate", "partitions per second", 0.01, 1, 11,
         QUOTA_WAIT_MAX_NS},
+    [QUOTA_CONNECT] = {"connection_creation_rate", "connections per second", 1, 1, 1,
+        QUOTA_WAIT_MAX_NS},
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 static size_t put_half(uint8_t *at, enum quota_who who, struct str name)
 {
-	size_t len = who != QUOTA_NAMED ? 0 : name.len < QUOTA_NAME_MAX ? name.len : QUOTA_NAME_MAX;
+	size_t len = !quota_who_is_named(who)    ? 0
+	             : name.len < QUOTA_NAME_MAX ? name.len
+	                                         : QUOTA_NAME_MAX;
 	at[0] = (uint8_t)who;
 	at[1] = (uint8_t)len;
 	if (len > 0)
@@ -61,7 +65,7 @@ static bool read_half(struct reader *r, enum quota_who *ret_who, struct str *ret
 	uint8_t who = read_u8(r), len = read_u8(r);
 	*ret_name = bytes_str(read_bytes(r, len));
 	*ret_who = (enum quota_who)who;
-	return !r->bad && who <= QUOTA_NAMED && (who == QUOTA_NAMED) == (len > 0);
+	return !r->bad && who <= QUOTA_ADDRESS_DEFAULT && quota_who_is_named(*ret_who) == (len > 0);
 }
 
 static enum err row_read(struct bytes key, struct bytes value, enum quota_kind *ret_kind,
@@ -73,7 +77,8 @@ static enum err row_read(struct bytes key, struct bytes value, enum quota_kind *
 		return err_note(ERR_NEWER_FORMAT, "quota of version %u", version);
 	bool good = read_half(&k, &ret_who->user_is, &ret_who->user) &&
 	            read_half(&k, &ret_who->client_is, &ret_who->client) && reader_left(&k) == 0 &&
-	            kind < QUOTA_KINDS;
+	            kind < QUOTA_KINDS && !quota_who_is_address(ret_who->client_is) &&
+	            quota_who_is_address(ret_who->user_is) == (kind == QUOTA_CONNECT);
 	*ret_kind = (enum quota_kind)kind;
 	*ret_rate = 0;
 	if (good && value.ptr) {
@@ -216,9 +221,19 @@ void quotas_close(struct quotas *q)
 
 /* ---- which one holds ------------------------------------------------------------------------- */
 
+static const struct quota *quota_of_address(const struct quotas *q, struct str host)
+{
+	struct quota_entity one = {QUOTA_ADDRESS, QUOTA_ABSENT, host, {NULL, 0}};
+	struct quota_entity others = {.user_is = QUOTA_ADDRESS_DEFAULT};
+	const struct quota *at = quota_at(q, &one);
+	return at ? at : quota_at(q, &others);
+}
+
 const struct quota *quota_of(
     const struct quotas *q, enum quota_kind kind, struct str user, struct str client)
 {
+	if (kind == QUOTA_CONNECT)
+		return quota_of_address(q, user);
 	static const enum quota_who order[][2] = {
 	    {QUOTA_NAMED, QUOTA_NAMED},
 	    {QUOTA_NAMED, QUOTA_DEFAULT},
@@ -289,7 +304,9 @@ static struct quota_bucket *bucket_at(
 static struct quota_bucket *bucket_of(struct quotas *q, enum quota_kind kind,
     const struct quota *at, struct str user, struct str client, int64_t now_ns)
 {
-	struct quota_entity who = {at->who.user_is == QUOTA_ABSENT ? QUOTA_ABSENT : QUOTA_NAMED,
+	struct quota_entity who = {quota_who_is_address(at->who.user_is) ? QUOTA_ADDRESS
+	                           : at->who.user_is == QUOTA_ABSENT     ? QUOTA_ABSENT
+	                                                                 : QUOTA_NAMED,
 	    at->who.client_is == QUOTA_ABSENT ? QUOTA_ABSENT : QUOTA_NAMED, user, client};
 	uint8_t key[1 + 2 * (2 + QUOTA_NAME_MAX)] = {(uint8_t)kind};
 	struct bytes mine = bytes_of(key, 1 + put_entity(key + 1, &who));
@@ -326,6 +343,18 @@ int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, st
 	double wait_ns = -b->tokens / b->rate * (double)S_NS;
 	int64_t most_ns = quota_specs[kind].wait_max_ns;
 	return wait_ns < (double)most_ns ? (int64_t)wait_ns + 1 : most_ns;
+}
+
+enum err quota_connect(struct quotas *q, struct str host, int64_t now_ns, int64_t *ret_wait_ns)
+{
+	const struct str none = {NULL, 0};
+	int64_t wait_ns = quota_charge(q, QUOTA_CONNECT, host, none, 1, now_ns);
+	if (wait_ns > QUOTA_CONNECT_WAIT_NS) {
+		(void)quota_charge(q, QUOTA_CONNECT, host, none, -1, now_ns);
+		return err_note(ERR_LIMIT, "connection_creation_rate of " STR_FMT, STR_ARG(host));
+	}
+	*ret_wait_ns = wait_ns;
+	return ERR_OK;
 }
 
 bool request_charge(struct request *req, enum quota_kind kind, double amount)

@@ -17,7 +17,11 @@
  * which is Kafka's default window. Who is over it is refused where the version of his request knows
  * the error, else told to wait
  *
- * Quotas per address do not exist here: setting one is refused.
+ * An address (IP, or the default of those without a quota) has one quota of its own:
+ *
+ *   connection_creation_rate  connections; one second's may come at once. Who is over it waits, up
+ * to QUOTA_CONNECT_WAIT_NS, before anything is read from the connection; one that would wait longer
+ * is closed, and not counted
  *
  * Invariants
  *   Q1 connections of one user (client id, pair) share one bucket: more of them get no more
@@ -29,9 +33,17 @@
 #include "log/log.h"
 
 enum { QUOTA_NAME_MAX = 255, QUOTA_BUCKETS_MAX = 16384, QUOTAS_MAX = 10000 };
-#define QUOTA_WAIT_MAX_NS (3600 * S_NS)
+#define QUOTA_WAIT_MAX_NS     (3600 * S_NS)
+#define QUOTA_CONNECT_WAIT_NS (S_NS)
 
-enum quota_kind { QUOTA_PRODUCE, QUOTA_FETCH, QUOTA_REQUEST, QUOTA_MUTATION, QUOTA_KINDS };
+enum quota_kind {
+	QUOTA_PRODUCE,
+	QUOTA_FETCH,
+	QUOTA_REQUEST,
+	QUOTA_MUTATION,
+	QUOTA_CONNECT,
+	QUOTA_KINDS
+};
 struct quota_spec {
 	const char *name; /* Kafka's key, "producer_byte_rate" */
 	const char *unit; /* of what is set */
@@ -42,8 +54,22 @@ struct quota_spec {
 };
 extern const struct quota_spec quota_specs[QUOTA_KINDS];
 
-/* One half of an entity. */
-enum quota_who { QUOTA_ABSENT, QUOTA_DEFAULT, QUOTA_NAMED };
+/* One half of an entity. An address stands where a user does, and has no other half. */
+enum quota_who {
+	QUOTA_ABSENT,
+	QUOTA_DEFAULT,
+	QUOTA_NAMED,
+	QUOTA_ADDRESS, /* named, too */
+	QUOTA_ADDRESS_DEFAULT
+};
+static inline bool quota_who_is_named(enum quota_who who)
+{
+	return who == QUOTA_NAMED || who == QUOTA_ADDRESS;
+}
+static inline bool quota_who_is_address(enum quota_who who)
+{
+	return who >= QUOTA_ADDRESS;
+}
 struct quota_entity {
 	enum quota_who user_is, client_is;
 	struct str user, client; /* when named */
@@ -76,13 +102,17 @@ const struct quota *quota_of(
  */
 int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
     double amount, int64_t now_ns);
+/* A connection from `host` begins: how long it has to wait; LIMIT: too long, it is not counted. */
+MUST_USE enum err quota_connect(
+    struct quotas *q, struct str host, int64_t now_ns, int64_t *ret_wait_ns);
 /*
  * The same for the client of `req`, whose connection then rests, and who is told so in the answer.
  * True when it is within its quota.
  */
 bool request_charge(struct request *req, enum quota_kind kind, double amount);
 
-/* Rows of __kappa_quotas. Key: version u8 = 0, kind u8, then user and client: who u8, length u8,
- * name. Value: version u8 = 0, what was set as a big-endian double. A tombstone removes. */
+/* Rows of __kappa_quotas. Key: version u8 = 0, kind u8, then user (or address) and client: who u8,
+ * length u8, name. Value: version u8 = 0, what was set as a big-endian double. A tombstone removes.
+ */
 void quota_row_key(struct writer *w, enum quota_kind kind, const struct quota_entity *who);
 void quota_row_value(struct writer *w, double rate);

@@ -9,6 +9,7 @@
 #include "test/lib/log_server.h"
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -48,6 +49,23 @@ static void set(const char *user, const char *client, const char *key, double va
 	const struct alter_client_quotas_response_entry *e = alter(user, client, key, value, false);
 	if (e->error_code != 0)
 		fail_msg("%d " STR_FMT, e->error_code, STR_ARG(e->error_message));
+}
+
+#define CONNECT "connection_creation_rate"
+/* user NULL: the address alone, as it has to be. */
+static const struct alter_client_quotas_response_entry *alter_ip(
+    const char *address, const char *user, const char *key, double value)
+{
+	struct alter_client_quotas_request_entity who[2] = {{STR("ip"), name_of(address)},
+	    {STR("user"), user ? str_of(user) : (struct str){NULL, 0}}};
+	struct alter_client_quotas_request_op op = {
+	    .key = str_of(key), .value = value, .remove = value == 0};
+	struct alter_client_quotas_request_entry entry = {
+	    .entity = {who, user ? 2 : 1}, .ops = {&op, 1}};
+	struct alter_client_quotas_request body = {.entries = {&entry, 1}};
+	const struct alter_client_quotas_response *r =
+	    kafka_call(&c, API_ALTER_CLIENT_QUOTAS, 1, &body);
+	return &r->entries.at[0];
 }
 
 struct component {
@@ -131,14 +149,92 @@ static void what_does_not_exist_is_refused(void **state)
 	assert_int_equal(describe(&(struct component){"user", 0, NULL}, 1, false)->error_code, 42);
 	const struct component twice[] = {{"user", 2, NULL}, {"user", 1, NULL}};
 	assert_int_equal(describe(twice, 2, false)->error_code, 42);
-	struct alter_client_quotas_request_entity ip = {STR("ip"), STR("10.0.0.1")};
-	struct alter_client_quotas_request_op op = {
-	    .key = STR("connection_creation_rate"), .value = 5};
-	struct alter_client_quotas_request_entry entry = {{&ip, 1}, {&op, 1}};
-	struct alter_client_quotas_request body = {.entries = {&entry, 1}};
-	const struct alter_client_quotas_response *r =
-	    kafka_call(&c, API_ALTER_CLIENT_QUOTAS, 0, &body);
-	assert_int_equal(r->entries.at[0].error_code, 35);
+	assert_int_equal(alter("ann", NULL, CONNECT, 5, false)->error_code, 42);
+	assert_int_equal(alter_ip("10.0.0.1", NULL, PRODUCER, 5)->error_code, 42);
+	assert_int_equal(alter_ip("10.0.0.1", "ann", CONNECT, 5)->error_code, 42);
+	assert_int_equal(alter_ip("10.0.0.256", NULL, CONNECT, 5)->error_code, 42);
+	assert_int_equal(alter_ip("*", NULL, CONNECT, 5)->error_code, 42);
+	assert_int_equal(alter_ip("10.0.0.1", NULL, CONNECT, 0.5)->error_code, 42);
+	const struct component both[] = {{"ip", 2, NULL}, {"user", 2, NULL}};
+	assert_int_equal(describe(both, 2, false)->error_code, 42);
+	assert_int_equal(describe(NULL, 0, false)->entries.count, 0);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+static void quotas_of_addresses_are_described_and_survive(void **state)
+{
+	(void)state;
+	assert_int_equal(alter_ip("0:0:0:0:0:0:0:1", NULL, CONNECT, 7)->error_code, 0);
+	assert_int_equal(alter_ip("10.0.0.1", NULL, CONNECT, 8)->error_code, 0);
+	assert_int_equal(alter_ip(DEFAULT_NAME, NULL, CONNECT, 9)->error_code, 0);
+	set("10.0.0.1", NULL, PRODUCER, 1000); /* a user who is called so */
+	kafka_disconnect(&c);
+	kafka_server_stop(&server);
+	kafka_server_start(&server, "uring", NULL);
+	kafka_connect(&c, &server);
+	assert_int_equal(describe(NULL, 0, false)->entries.count, 4);
+	assert_int_equal(describe(NULL, 0, true)->entries.count, 0);
+	assert_int_equal(describe(&(struct component){"ip", 2, NULL}, 1, false)->entries.count, 3);
+	assert_int_equal(
+	    describe(&(struct component){"user", 2, NULL}, 1, false)->entries.count, 1);
+	const struct describe_client_quotas_response *r =
+	    describe(&(struct component){"ip", 0, "::1"}, 1, true);
+	assert_int_equal(r->entries.count, 1);
+	assert_true(str_equal(r->entries.at[0].entity.at[0].entity_type, STR("ip")));
+	assert_true(str_equal(r->entries.at[0].entity.at[0].entity_name, STR("::1")));
+	assert_true(str_equal(r->entries.at[0].values.at[0].key, STR(CONNECT)));
+	assert_true(r->entries.at[0].values.at[0].value == 7);
+	r = describe(&(struct component){"ip", 1, NULL}, 1, false);
+	assert_int_equal(r->entries.count, 1);
+	assert_null(r->entries.at[0].entity.at[0].entity_name.ptr);
+	assert_int_equal(alter_ip("::1", NULL, CONNECT, 0)->error_code, 0);
+	assert_int_equal(describe(&(struct component){"ip", 2, NULL}, 1, false)->entries.count, 2);
+}
+
+/* Six come at once where two may: the next waits its half second, what would wait for longer than
+ * a second is closed. */
+static void connect_six(void)
+{
+	enum { COUNT = 6 };
+	struct kafka_client many[COUNT];
+	struct api_versions_request hello = {STR("t"), STR("1")};
+	int64_t begin = now_ns();
+	int served = 0;
+	for (int i = 0; i < COUNT; i++)
+		kafka_connect(&many[i], &server);
+	for (int i = 0; i < 4; i++) {
+		kafka_call(&many[i], API_API_VERSIONS, 3, &hello);
+		int64_t after = elapsed_ms(begin);
+		assert_true(after >= (i < 2 ? 0 : (i - 1) * 450));
+		assert_true(after < 3000);
+		served++;
+	}
+	assert_int_equal(served, 4);
+	for (int i = 4; i < COUNT; i++)
+		assert_true(kafka_is_closed(&many[i]));
+	for (int i = 0; i < COUNT; i++)
+		kafka_disconnect(&many[i]);
+}
+
+static void an_address_connects_at_the_rate_of_its_quota(void **state)
+{
+	(void)state;
+	assert_int_equal(alter_ip("127.0.0.2", NULL, CONNECT, 1)->error_code, 0);
+	assert_int_equal(alter_ip("127.0.0.1", NULL, CONNECT, 2)->error_code, 0);
+	connect_six();
+	assert_int_equal(alter_ip("127.0.0.1", NULL, CONNECT, 0)->error_code, 0);
+	assert_int_equal(alter_ip(DEFAULT_NAME, NULL, CONNECT, 2)->error_code, 0);
+	usleep(2500000); /* the bucket is full again */
+	connect_six();
+	assert_int_equal(alter_ip("127.0.0.1", NULL, CONNECT, 1000)->error_code, 0);
+	struct kafka_client other[20];
+	struct api_versions_request hello = {STR("t"), STR("1")};
+	for (int i = 0; i < 20; i++) {
+		kafka_connect(&other[i], &server);
+		kafka_call(&other[i], API_API_VERSIONS, 3, &hello);
+		kafka_disconnect(&other[i]);
+	}
 }
 
 /* More than there may be, then out again: a full table takes removals and changes. */
@@ -455,6 +551,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    EACH (what_is_set_is_described_and_survives),
 	    EACH (what_does_not_exist_is_refused),
+	    EACH (quotas_of_addresses_are_described_and_survive),
+	    EACH (an_address_connects_at_the_rate_of_its_quota),
 	    EACH (a_full_table_takes_removals),
 	    cmocka_unit_test_setup_teardown(the_most_specific_one_holds, quotas_start, quotas_stop),
 	    cmocka_unit_test_setup_teardown(
