@@ -294,9 +294,13 @@ enum err damage_check(struct recovery *r, struct log_partition *p)
 	err_clear();
 	enum err e = file_read(r, p, &was);
 	if (e == ERR_CORRUPT || e == ERR_LIMIT || e == ERR_IO) {
-		/* there was something: for this life it counts, and the scrubber finds it again */
+		/* there was something, nobody knows where: that is no place to be kept, the file
+		 * stays as it is and says so at each start, until the scrubber has found what it
+		 * listed and it is written anew */
+		size_t count = d->count;
 		partition_damaged(p, CONTAINER_OF(first, struct segment, node),
 		    SEGMENT_HEADER_BYTES, "the list of damaged places does not verify");
+		d->count = count;
 		err_clear();
 		e = ERR_OK;
 	}

@@ -8,7 +8,8 @@
  *
  * A list of where to look, no verdict: each start reads the frames at these places. One that does
  * not verify makes the partition DAMAGED again; one that does (put back from a backup, read by a
- * disk that has recovered) or whose segment is gone leaves the list. Without any the file goes.
+ * disk that has recovered) or whose segment is gone leaves the list. Without any the file goes. A
+ * list that does not verify makes the partition DAMAGED at each start until a place was found.
  *
  *   noted    partition_damaged: a place more in memory, `unsaved`            damage_note
  *   saved    the file is written on the pool, whole; a failure is said, and   damage_save
