@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "embedded.h"
+#include "owned.h"
 #include "broker/kafka/codec.h"
-#include <stdlib.h>
 
 enum { NEWEST = 3 };
 
@@ -35,49 +35,33 @@ static enum err read_message(
 	                         shape->name, from.len);
 }
 
-static int by_part(const void *a, const void *b)
+static enum err find_topics(
+    const named_parts *from, uint32_t count, const struct log *log, struct owned_topic **ret_topics)
 {
-	return consumer_part_order(a, b);
-}
-
-static void sort_parts(struct consumer_parts *set)
-{
-	size_t kept = 0;
-	if (set->count)
-		qsort(set->at, set->count, sizeof(*set->at), by_part);
-	for (size_t i = 0; i < set->count; i++) {
-		if (kept == 0 || consumer_part_order(&set->at[kept - 1], &set->at[i]) != 0)
-			set->at[kept++] = set->at[i];
-	}
-	set->count = kept;
-}
-
-static void add_parts(
-    struct consumer_parts *set, const struct log_topic *topic, const named_parts *from)
-{
-	for (uint32_t i = 0; topic && i < from->partitions.count; i++) {
-		int32_t partition = from->partitions.at[i];
-		if (partition >= 0 && partition < topic->partition_count)
-			set->at[set->count++] =
-			    (struct consumer_part){.topic = topic->id, .partition = partition};
-	}
-}
-
-static enum err to_parts(const named_parts *topics, uint32_t count, const struct log *log,
-    struct arena *arena, struct consumer_parts *ret_parts)
-{
-	struct consumer_parts set = {0};
 	size_t total = 0;
 	for (uint32_t t = 0; t < count; t++)
-		total += topics[t].partitions.count;
-	set.at = arena_alloc(arena, (total + 1) * sizeof(*set.at));
-	if (!set.at)
+		total += from[t].partitions.count;
+	TRY(owned_check(log, count, total));
+	struct owned_topic *topics = mem_alloc((count + 1) * sizeof(*topics));
+	if (!topics)
 		return ERR_NOMEM;
 	for (uint32_t t = 0; t < count; t++)
-		add_parts(&set, log_topic_find(log, topics[t].topic), &topics[t]);
-	sort_parts(&set);
-	*ret_parts = set;
+		topics[t] = (struct owned_topic){log_topic_find(log, from[t].topic),
+		    from[t].partitions.at, from[t].partitions.count};
+	*ret_topics = topics;
 	return ERR_OK;
+}
+
+static enum err to_parts(const named_parts *from, uint32_t count, const struct log *log,
+    struct arena *arena, struct consumer_parts *ret_parts)
+{
+	struct owned_topic *topics = NULL;
+	enum err e = find_topics(from, count, log, &topics);
+	if (e == ERR_OK)
+		e = owned_parts(log, topics, count, arena, ret_parts);
+	mem_free(topics);
+	return e == ERR_INVALID_REQUEST ? err_note(ERR_INCONSISTENT_GROUP_PROTOCOL, "in a message")
+	                                : e;
 }
 
 enum err embedded_subscription_read(struct bytes from, const struct log *log, struct arena *arena,

@@ -4,10 +4,10 @@
  * seen of its group is durable, so a server that comes back knows all that it has told.
  */
 #include "groups.h"
+#include "owned.h"
 #include "broker/auth/access.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
-#include <stdlib.h>
 
 /* ---- what is asked --------------------------------------------------------------------------- */
 
@@ -88,33 +88,37 @@ static enum err check_topics(const struct request *req)
 	                                        : ERR_OK;
 }
 
-static int by_part(const void *a, const void *b)
+static enum err find_topics(struct request *req, struct owned_topic **ret_topics)
 {
-	return consumer_part_order(a, b);
+	const struct consumer_group_heartbeat_request *body = req->body;
+	size_t count = body->topic_partitions.count, total = 0;
+	for (size_t t = 0; t < count; t++)
+		total += body->topic_partitions.at[t].partitions.count;
+	TRY(owned_check(req->log, count, total));
+	struct owned_topic *topics = mem_alloc((count + 1) * sizeof(*topics));
+	if (!topics)
+		return ERR_NOMEM;
+	for (size_t t = 0; t < count; t++) {
+		const struct consumer_group_heartbeat_request_topic *from =
+		    &body->topic_partitions.at[t];
+		topics[t] = (struct owned_topic){log_topic_by_id(req->log, from->topic_id),
+		    from->partitions.at, from->partitions.count};
+	}
+	*ret_topics = topics;
+	return ERR_OK;
 }
 
 /* What the member says it owns, in order. */
 static enum err read_owned(struct request *req, struct consumer_parts *ret_owned)
 {
 	const struct consumer_group_heartbeat_request *body = req->body;
-	struct consumer_parts owned = {0};
-	size_t count = 0;
-	for (uint32_t t = 0; t < body->topic_partitions.count; t++)
-		count += body->topic_partitions.at[t].partitions.count;
-	owned.at = request_alloc(req, (count + 1) * sizeof(*owned.at));
-	if (!owned.at)
-		return ERR_NOMEM;
-	for (uint32_t t = 0; t < body->topic_partitions.count; t++) {
-		const struct consumer_group_heartbeat_request_topic *topic =
-		    &body->topic_partitions.at[t];
-		for (uint32_t p = 0; p < topic->partitions.count; p++)
-			owned.at[owned.count++] = (struct consumer_part){
-			    .topic = topic->topic_id, .partition = topic->partitions.at[p]};
-	}
-	if (owned.count)
-		qsort(owned.at, owned.count, sizeof(*owned.at), by_part);
-	*ret_owned = owned; /* twins do no harm: it is only looked up */
-	return ERR_OK;
+	struct owned_topic *topics = NULL;
+	enum err e = find_topics(req, &topics);
+	if (e == ERR_OK)
+		e = owned_parts(
+		    req->log, topics, body->topic_partitions.count, &req->arena, ret_owned);
+	mem_free(topics);
+	return e;
 }
 
 /* ---- the answer ------------------------------------------------------------------------------ */

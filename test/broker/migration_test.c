@@ -605,6 +605,82 @@ static void a_classic_member_joins_a_consumer_group(void **state)
 	check_type("consumer");
 }
 
+/* m[1]'s subscription, with t owned `topics` times, partition 0 of it `twins` times each. */
+static struct bytes subscription_of(uint32_t topics, uint32_t twins)
+{
+	static uint8_t at[4100000];
+	uint8_t none[64], *p = at;
+	struct bytes head = subscription(none, 0);
+	memcpy(p, head.ptr, head.len);
+	p += head.len;
+	put_u32_be(p - 4, topics);
+	for (uint32_t i = 0; i < topics; i++) {
+		put_u16_be(p, 1);
+		p[2] = 't';
+		put_u32_be(p + 3, twins);
+		memset(p + 7, 0, (size_t)4 * twins);
+		p += 7 + (size_t)4 * twins;
+	}
+	return bytes_of(at, (size_t)(p - at));
+}
+
+static int16_t join_owning(const char *protocol, uint32_t topics, uint32_t twins)
+{
+	struct join_group_request_protocol p = {
+	    .name = str_of(protocol), .metadata = subscription_of(topics, twins)};
+	struct join_group_request body = {.group_id = STR("g"),
+	    .session_timeout_ms = 10000,
+	    .rebalance_timeout_ms = 2000,
+	    .member_id = str_of(m[1].id),
+	    .protocol_type = STR("consumer"),
+	    .protocols = {&p, 1}};
+	const struct join_group_response *r = kafka_call(&m[1].c, API_JOIN_GROUP, 9, &body);
+	if (r->error_code == 79)
+		snprintf(m[1].id, sizeof m[1].id, STR_FMT, STR_ARG(r->member_id));
+	return r->error_code;
+}
+
+static int16_t say_owning(uint32_t topics, uint32_t twins)
+{
+	static int32_t zeros[1000001];
+	struct consumer_group_heartbeat_request_topic owned[2] = {
+	    {.topic_id = topic, .partitions = {zeros, twins}},
+	    {.topic_id = topic, .partitions = {zeros, twins}}};
+	struct consumer_group_heartbeat_request body = {.group_id = STR("g"),
+	    .member_id = str_of(m[0].id),
+	    .member_epoch = m[0].epoch,
+	    .rebalance_timeout_ms = -1,
+	    .topic_partitions = {owned, topics}};
+	const struct consumer_group_heartbeat_response *r =
+	    kafka_call(&m[0].c, API_CONSUMER_GROUP_HEARTBEAT, 1, &body);
+	return r->error_code;
+}
+
+static void nobody_owns_more_than_there_is(void **state)
+{
+	(void)state;
+	assert_int_equal(join_consumer(&m[0], "x"), 0);
+	assert_int_equal(say_owning(2, 1), 42);
+	assert_int_equal(say_owning(1, PARTITIONS + 1), 42);
+	assert_int_equal(say_owning(1, 1000001), 42);
+	assert_int_equal(say_owning(1, PARTITIONS), 0); /* twins, but not many */
+	assert_int_equal(join_owning("range", 1, 1), 79);
+	assert_int_equal(join_owning("range", 2, 1), 23);
+	assert_int_equal(join_owning("range", 1, PARTITIONS + 1), 23);
+	assert_int_equal(join_owning("range", 1, 1000001), 23);
+	assert_int_equal(describe()->members.count, 1);
+	assert_int_equal(join_owning("range", 1, PARTITIONS), 0);
+}
+
+static void one_that_owns_more_than_there_is_stays_classic(void **state)
+{
+	(void)state;
+	assert_int_equal(join_owning("range", 1, PARTITIONS + 1), 79);
+	assert_int_equal(join_owning("range", 1, PARTITIONS + 1), 0);
+	assert_int_equal(join_consumer(&m[2], "x"), 69);
+	check_type("classic");
+}
+
 static void static_members_change_their_protocol(void **state)
 {
 	(void)state;
@@ -798,6 +874,8 @@ int main(int argc, char **argv)
 	    ONE(a_kill_at_each_step_of_an_eager_group),
 	    ONE(a_kill_at_each_step_of_a_cooperative_group),
 	    ONE(a_classic_member_joins_a_consumer_group),
+	    ONE(nobody_owns_more_than_there_is),
+	    ONE(one_that_owns_more_than_there_is_stays_classic),
 	    ONE(static_members_change_their_protocol),
 	    ONE(a_silent_consumer_ends_the_upgrade),
 	    ONE(a_classic_member_has_to_do_its_part_in_time),
