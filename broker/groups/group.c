@@ -472,8 +472,8 @@ enum err group_restore_member(struct group *g, const struct group_restore_member
 	    .client_host = from->client_host,
 	    .session_timeout_ms = from->session_timeout_ms,
 	    .rebalance_timeout_ms = from->rebalance_timeout_ms,
-	    .protocols = &protocol,
-	    .protocol_count = 1,
+	    .protocols = from->protocols ? from->protocols : &protocol,
+	    .protocol_count = from->protocols ? from->protocol_count : 1,
 	};
 	char *id = mem_strdup(from->id);
 	struct group_member *m = NULL;

@@ -206,7 +206,10 @@ struct group_restore {
 struct group_restore_member {
 	struct str id, instance_id, client_id, client_host;
 	int32_t session_timeout_ms, rebalance_timeout_ms;
-	struct bytes subscription, assignment;
+	const struct group_protocol *protocols; /* NULL: only the group's is known, with... */
+	size_t protocol_count;
+	struct bytes subscription; /* ...this */
+	struct bytes assignment;
 };
 /* On a fresh group: EMPTY at this generation. Then each member; group_restore_end makes it STABLE
  * with sessions that start now. */

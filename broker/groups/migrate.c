@@ -186,16 +186,7 @@ static struct str common_protocol(const struct consumer_group *c)
 	return (struct str){NULL, 0};
 }
 
-static struct bytes metadata_of(const struct consumer_member *m, struct str protocol)
-{
-	size_t i = 0;
-	while (!str_equal(m->classic->protocols[i].name, protocol))
-		i++;
-	return m->classic->protocols[i].metadata;
-}
-
-static enum err give_member(
-    struct group_entry *e, const struct consumer_member *m, struct str protocol)
+static enum err give_member(struct group_entry *e, const struct consumer_member *m)
 {
 	struct group_restore_member to = {
 	    .id = str_of(m->id),
@@ -204,7 +195,8 @@ static enum err give_member(
 	    .client_host = m->client_host ? str_of(m->client_host) : STR(""),
 	    .session_timeout_ms = m->classic->session_timeout_ms,
 	    .rebalance_timeout_ms = m->rebalance_timeout_ms,
-	    .subscription = metadata_of(m, protocol),
+	    .protocols = m->classic->protocols,
+	    .protocol_count = m->classic->protocol_count,
 	};
 	TRY(embedded_assignment_write(
 	    &m->assigned, e->groups->log, m->classic->protocols[0].metadata, &to.assignment));
@@ -225,7 +217,7 @@ static enum err give_members(struct group_entry *e)
 		return err_note(ERR_INCONSISTENT_GROUP_PROTOCOL, "no protocol that all know");
 	TRY(group_restore_begin(&e->group, &r));
 	LIST_EACH (&c->members, node, tmp)
-		TRY(give_member(e, CONTAINER_OF(node, struct consumer_member, node), r.protocol));
+		TRY(give_member(e, CONTAINER_OF(node, struct consumer_member, node)));
 	return group_restore_end(&e->group, (struct str){NULL, 0}, groups_now_ms(e->groups));
 }
 

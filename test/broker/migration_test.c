@@ -495,6 +495,24 @@ static void a_group_is_downgraded(void **state)
 	check_type("consumer");
 }
 
+/* All that its members know, not only what they were last assigned by. */
+static void a_downgraded_group_knows_all_protocols(void **state)
+{
+	(void)state;
+	a_classic_group_is_upgraded_with("range");
+	assert_int_equal(say(&m[2], -1), 0);
+	check_type("classic");
+	m[3].protocol = "other";
+	assert_int_equal(join(&m[3]), 79);
+	send_join(&m[3]);
+	m[0].protocol = m[1].protocol = "other";
+	send_join(&m[0]);
+	assert_int_equal(join(&m[1]), 0);
+	assert_int_equal(receive_join(&m[0]), 0);
+	assert_int_equal(receive_join(&m[3]), 0);
+	assert_int_equal(m[0].leads + m[1].leads + m[3].leads, 1);
+}
+
 static void a_mixed_group_survives_a_restart(void **state)
 {
 	(void)state;
@@ -870,6 +888,7 @@ int main(int argc, char **argv)
 	    ONE(a_cooperative_group_is_upgraded),
 	    ONE(an_upgrade_can_be_completed),
 	    ONE(a_group_is_downgraded),
+	    ONE(a_downgraded_group_knows_all_protocols),
 	    ONE(a_mixed_group_survives_a_restart),
 	    ONE(a_kill_at_each_step_of_an_eager_group),
 	    ONE(a_kill_at_each_step_of_a_cooperative_group),
