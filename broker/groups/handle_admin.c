@@ -144,10 +144,12 @@ static enum err check_delete(
     const struct groups *g, struct str name, struct group_entry **ret_entry)
 {
 	struct group_entry *e = entry_find(g, name);
+	if (e && !entry_is_empty(e))
+		return ERR_NON_EMPTY_GROUP;
+	if (e && e->round.storing) /* rows that nobody knows yet to write tombstones for */
+		return err_note(ERR_COORDINATOR_NOT_AVAILABLE, "the group is being stored");
 	if (!e || entry_is_vacant(e))
 		return ERR_GROUP_NOT_FOUND;
-	if (!entry_is_empty(e))
-		return ERR_NON_EMPTY_GROUP;
 	*ret_entry = e;
 	return ERR_OK;
 }

@@ -322,6 +322,34 @@ static void an_empty_classic_group_becomes_one_of_consumers(void **state)
 	assert_int_equal(describe(1)->error_code, 69);
 }
 
+/* It joins, leaves and is deleted before any of it is durable. */
+static void a_group_is_deleted_while_it_is_stored(void **state)
+{
+	(void)state;
+	struct str g = STR("g");
+	struct delete_groups_request del = {.groups_names = {&g, 1}};
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(commit(7, "", -1, 0), 0);
+		struct consumer_group_heartbeat_request body = join_of("x");
+		kafka_send(&a, API_CONSUMER_GROUP_HEARTBEAT, 1, &body);
+		body.member_epoch = -1;
+		kafka_send(&a, API_CONSUMER_GROUP_HEARTBEAT, 1, &body);
+		kafka_send(&a, API_DELETE_GROUPS, 2, &del);
+		for (int k = 0; k < 2; k++) {
+			answer r = kafka_receive(&a, API_CONSUMER_GROUP_HEARTBEAT, 1);
+			assert_int_equal(r->error_code, 0);
+		}
+		const struct delete_groups_response *dr = kafka_receive(&a, API_DELETE_GROUPS, 2);
+		while (dr->results.at[0].error_code == 15)
+			dr = kafka_call(&a, API_DELETE_GROUPS, 2, &del);
+		assert_int_equal(dr->results.at[0].error_code, 0);
+		assert_int_equal(list("consumer")->groups.count, 0);
+		assert_int_equal(list("classic")->groups.count, 0);
+	}
+	restart();
+	assert_int_equal(list("consumer")->groups.count, 0);
+}
+
 static void offsets_of_what_is_subscribed_stay(void **state)
 {
 	(void)state;
@@ -381,6 +409,7 @@ int main(int argc, char **argv)
 	    ONE(offsets_are_for_members_of_the_epoch),
 	    ONE(a_group_is_of_one_kind_at_a_time),
 	    ONE(an_empty_classic_group_becomes_one_of_consumers),
+	    ONE(a_group_is_deleted_while_it_is_stored),
 	    ONE(offsets_of_what_is_subscribed_stay),
 	    ONE(an_administrator_removes_a_static_member),
 	    ONE(the_feature_is_finalized),
