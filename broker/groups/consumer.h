@@ -14,7 +14,8 @@
  *              UNREVOKED --its heartbeat names none of that as owned--> STABLE or UNRELEASED
  *              STABLE, UNREVOKED --what it shall have is still another's--> UNRELEASED
  *              UNRELEASED --freed by the other--> STABLE
- *   All transitions: reconcile (consumer_reconcile.c).
+ *   All transitions: reconcile (consumer_reconcile.c). A member of a classic group that becomes one
+ *   of this kind may begin as UNREVOKED (consumer_take_owned).
  *
  * While a group changes from the classic protocol to this one or back, some of its members speak
  * the classic protocol (consumer_classic.c). Their JoinGroup is a heartbeat with all they want and
@@ -254,6 +255,10 @@ void consumer_take_epoch(struct consumer_group *c, int32_t epoch);
 /* A member that has been assigned `parts` (sorted; those that another has are left out). */
 MUST_USE enum err consumer_take(struct consumer_group *c, const struct consumer_beat *beat,
     const struct consumer_parts *parts, int64_t now_ms);
+/* When all have been taken: what a cooperative member owned when it joined and has not been
+ * assigned it may be still working on. Where it is nobody else's it has to revoke it. */
+MUST_USE enum err consumer_take_owned(
+    struct consumer_group *c, struct str member_id, const struct consumer_parts *owned);
 
 /* ---- restoring from storage ------------------------------------------------------------------ */
 

@@ -196,3 +196,24 @@ enum err consumer_take(struct consumer_group *c, const struct consumer_beat *bea
 	consumer_session_start(c, m, now_ms);
 	return take_parts(c, m, parts);
 }
+
+enum err consumer_take_owned(
+    struct consumer_group *c, struct str member_id, const struct consumer_parts *owned)
+{
+	struct consumer_member *m = consumer_find(c, member_id);
+	ASSERT(m && m->classic && m->revoking.count == 0);
+	m->revoking.at = mem_alloc((owned->count + 1) * sizeof(*m->revoking.at));
+	if (!m->revoking.at)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < owned->count; i++) {
+		struct consumer_slot *slot;
+		TRY(consumer_slot_make(c, &owned->at[i], &slot));
+		if (slot->owner)
+			continue; /* by `assigned` it is its own or another's */
+		slot->owner = m;
+		m->state = CONSUMER_UNREVOKED;
+		m->revoking.at[m->revoking.count] = owned->at[i];
+		m->revoking.at[m->revoking.count++].epoch = m->epoch;
+	}
+	return ERR_OK;
+}

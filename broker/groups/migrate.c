@@ -114,6 +114,21 @@ static enum err take_member(
 	           : err;
 }
 
+/* By the first of its protocols, as what it subscribes to: the others say the same of it. */
+static enum err take_owned(
+    const struct group_entry *e, const struct group_member *m, struct consumer_group *c)
+{
+	struct embedded_subscription s;
+	struct arena arena;
+	arena_init(&arena, 2 * msg_arena_limit(m->protocols[0].metadata.len));
+	enum err err =
+	    embedded_subscription_read(m->protocols[0].metadata, e->groups->log, &arena, &s);
+	if (err == ERR_OK && s.owned.count)
+		err = consumer_take_owned(c, str_of(m->id), &s.owned);
+	arena_release(&arena);
+	return err;
+}
+
 static enum err take_members(const struct group_entry *e, struct consumer_group *c)
 {
 	consumer_take_epoch(c, e->group.generation);
@@ -122,6 +137,8 @@ static enum err take_members(const struct group_entry *e, struct consumer_group 
 	TRY(check_upgrade(e));
 	LIST_EACH (&e->group.members, node, tmp)
 		TRY(take_member(e, CONTAINER_OF(node, struct group_member, node), c));
+	LIST_EACH (&e->group.members, node, tmp2)
+		TRY(take_owned(e, CONTAINER_OF(node, struct group_member, node), c));
 	return ERR_OK;
 }
 

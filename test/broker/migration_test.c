@@ -791,6 +791,79 @@ static void a_refused_consumer_changes_nothing(void **state)
 	assert_int_equal(beat(&m[1]), 0);
 }
 
+/* m[0] has been told to give up partition 1 and has not come back yet, then m[2] comes. */
+static void upgraded_while_one_revokes(const char *protocol)
+{
+	uint8_t buf[2][64];
+	classic_pair(protocol);
+	send_join(&m[0]); /* the leader, again */
+	while (beat(&m[1]) != REBALANCE)
+		usleep(1000);
+	assert_int_equal(join(&m[1]), 0);
+	assert_int_equal(receive_join(&m[0]), 0);
+	assert_true(m[0].leads);
+	struct sync_group_request_assignment list[] = {
+	    {.member_id = str_of(m[0].id), .assignment = assignment(buf[0], 1)},
+	    {.member_id = str_of(m[1].id), .assignment = assignment(buf[1], 12)}};
+	assert_int_equal(sync_with(&m[0], list, 2), 0);
+	assert_int_equal(sync_with(&m[1], NULL, 0), 0);
+	assert_int_equal(m[0].holds, 1);
+	assert_int_equal(join_consumer(&m[2], "x"), 0);
+}
+
+static void what_is_being_revoked_is_not_given_away(void **state)
+{
+	(void)state;
+	upgraded_while_one_revokes("cooperative-sticky");
+	assert_int_equal(m[2].holds, 0);
+	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
+	crash();
+	assert_int_equal(say(&m[2], m[2].epoch), 0);
+	assert_int_equal(m[2].holds, 0);
+	assert_int_equal(sync_with(&m[0], NULL, 0), 0); /* what it keeps */
+	assert_int_equal(m[0].holds, 1);
+	assert_int_equal(beat(&m[0]), REBALANCE);
+	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
+	m[0].holds = 3; /* it has not come to it */
+	assert_int_equal(join(&m[0]), 0);
+	assert_int_equal(say(&m[2], m[2].epoch), 0);
+	assert_int_equal(m[2].holds, 0);
+	assert_int_equal(sync_with(&m[0], NULL, 0), 0);
+	assert_int_equal(m[0].holds, 1);
+	assert_int_equal(beat(&m[0]), REBALANCE);
+	assert_int_equal(join(&m[0]), 0); /* now it has */
+	assert_int_equal(say(&m[2], m[2].epoch), 0);
+	assert_int_equal(m[2].holds, 2);
+	settle();
+}
+
+static void nobody_waits_for_ever_for_what_is_being_revoked(void **state)
+{
+	(void)state;
+	upgraded_while_one_revokes("cooperative-sticky");
+	for (int i = 0; i < 100 && describe()->members.count > 2; i++) {
+		beat(&m[0]); /* alive, but it does not join */
+		beat(&m[1]);
+		assert_int_equal(say(&m[2], m[2].epoch), 0);
+		assert_int_equal(m[2].holds & 2, 0);
+		join(&m[1]);
+		sync_with(&m[1], NULL, 0);
+		usleep(50000);
+	}
+	assert_int_equal(beat(&m[0]), UNKNOWN_MEMBER);
+	m[0].in = false;
+	m[0].holds = 0;
+	settle();
+}
+
+static void an_eager_member_has_nothing_to_revoke(void **state)
+{
+	(void)state;
+	upgraded_while_one_revokes("range");
+	assert_int_equal(m[2].holds, 2);
+	settle();
+}
+
 /* m[0] alone, its assignment with a byte of user data. */
 static void classic_with_data(const char *protocol)
 {
@@ -899,6 +972,9 @@ int main(int argc, char **argv)
 	    ONE(a_silent_consumer_ends_the_upgrade),
 	    ONE(a_classic_member_has_to_do_its_part_in_time),
 	    ONE(a_refused_consumer_changes_nothing),
+	    ONE(what_is_being_revoked_is_not_given_away),
+	    ONE(nobody_waits_for_ever_for_what_is_being_revoked),
+	    ONE(an_eager_member_has_nothing_to_revoke),
 	    ONE(an_assignor_with_data_of_its_own_stays_classic),
 	    ONE(data_of_a_common_assignor_is_of_no_use),
 	    ONE(policies_are_kept),
