@@ -204,10 +204,12 @@ static void on_relief(struct loop_timer *timer)
 	int64_t now = loop_now_ns(b->loop);
 	if (!somebody_waits(a))
 		return;
+	/* first: who is woken in vain begins to wait again, and this wait goes on (answers_pinch)
+	 */
+	loop_timer_set(b->loop, timer, now + RELIEF_NS);
 	if (now - a->pinched_ns >= PATIENCE_NS)
 		relieve(b, now);
 	wake(b, RELIEF_WAKES); /* sockets may have become empty meanwhile */
-	loop_timer_set(b->loop, timer, now + RELIEF_NS);
 }
 
 bool answers_are_short(const struct broker *b)
