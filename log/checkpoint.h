@@ -81,7 +81,7 @@ struct checkpointer {
 	enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_FLUSHING, CHECKPOINT_RECORDING } state;
 	struct loop_timer timer;
 	struct loop_timer spare_timer; /* gives back what the indexes had in memory */
-	struct list dirty; /* struct segment */
+	struct list dirty;             /* struct segment */
 	size_t dirty_count;
 	uint64_t dirty_bytes;       /* since the last checkpoint began */
 	bool wanted;                /* another one right after this */

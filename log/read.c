@@ -3,15 +3,17 @@
  * log_read: one request's walk, each step one function, any of which may have to wait:
  *
  *   read_load     the aborted transactions, for committed data (pool)
- *   read_begin    range checks, segment                       (at the call)
+ *   read_begin    range checks, segment (at the call)
  *   read_locate   position: cursor of an earlier read, index in memory, index file (pool); when
  *                 that is missing, short or wrong, from the segment's first frame on (read_walk)
  *   read_pin      the segment's descriptor (pool)
  *   read_submit   the bytes (tail cache, what was read ahead, else I/O); once more when the first
- * batch is larger than what was read. What the page cache lacks is read past it by the first who
- * comes along a segment: DIRECT frames are not in it, and bringing them in costs several times what
- * reading them does. Who comes after him does bring them in. read_parse    every frame verified,
- * slices made read_answer   done, deferred to the end of the turn; what comes next is read ahead
+ *                 batch is larger than what was read. What the page cache lacks is read past it by
+ *                 the first who comes along a segment: DIRECT frames are not in it, and bringing
+ *                 them in costs several times what reading them does. Who comes after him does
+ *                 bring them in.
+ *   read_parse    every frame verified, slices made
+ *   read_answer   done, deferred to the end of the turn; what comes next is read ahead
  *
  * The segment is held from read_begin to read_answer, so retention cannot take it away.
  */

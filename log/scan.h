@@ -15,10 +15,10 @@
  * too, and passed over when it comes to the top.
  *
  * Invariants
- *   C1 a segment that a source reads is held; its bytes below `end` never change
- *   C2 every frame of a source with sequence <= covered lies in its slice or in a later segment
- * known to be there (`more`) C3 heads in the heap are verified or known to be damaged; their
- * sequences ascend per source
+ *   C1  a segment that a source reads is held; its bytes below `end` never change
+ *   C2  every frame of a source with sequence <= covered lies in its slice or in a later segment
+ *       known to be there (`more`)
+ *   C3  heads in the heap are verified or known to be damaged; their sequences ascend per source
  */
 #include "log/partition.h"
 

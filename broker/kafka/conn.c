@@ -9,12 +9,13 @@
  *
  * Invariants:
  *   C1  answers leave in the order in which requests arrived: only a run of answered requests at
- * the head of `requests` is sent. C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX
- * requests are in flight, CONN_OUT_HIGH bytes wait to be sent, CONN_IN_HIGH bytes of requests wait
- * for their answers, or no memory is to be had for the frame under way (`hungry`) or for the answer
- * to it (`crowded`), or while it is being decided whether the client is who it says (sasl.h), and
- * until the next turn of the loop when this one has taken CONN_SLICE_NS (`yielding`). C3  the
- * connection outlives its requests and its io_reqs.
+ *       the head of `requests` is sent.
+ *   C2  reading stops (so TCP pushes back) while KAFKA_PIPELINE_MAX requests are in flight,
+ *       CONN_OUT_HIGH bytes wait to be sent, CONN_IN_HIGH bytes of requests wait for their answers,
+ *       or no memory is to be had for the frame under way (`hungry`) or for the answer to it
+ *       (`crowded`), or while it is being decided whether the client is who it says (sasl.h), and
+ *       until the next turn of the loop when this one has taken CONN_SLICE_NS (`yielding`).
+ *   C3  the connection outlives its requests and its io_reqs.
  */
 #include "broker/auth/auth.h"
 #include "broker/auth/sasl.h"

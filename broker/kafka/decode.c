@@ -2,10 +2,11 @@
 /*
  * Bytes to structs. Invariants:
  *   D1  nothing is allocated before the bytes that justify it are known to be there: an array of n
- * elements needs n times the shortest element, or the message is refused. D2  unknown tagged fields
- * are stepped over and never kept; KAFKA_UNKNOWN_TAGS_MAX of them per structure. D3  a known tagged
- * field must fill its size exactly. D4  nesting is that of the table: no input can make the
- * recursion deeper.
+ *       elements needs n times the shortest element, or the message is refused.
+ *   D2  unknown tagged fields are stepped over and never kept; KAFKA_UNKNOWN_TAGS_MAX of them per
+ *       structure.
+ *   D3  a known tagged field must fill its size exactly.
+ *   D4  nesting is that of the table: no input can make the recursion deeper.
  */
 #include "broker/kafka/codec.h"
 

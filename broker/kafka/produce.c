@@ -10,10 +10,11 @@
  *
  * Invariants:
  *   P1  the produce requests of one connection are given to the log in the order they came,
- * whatever their checks took: an idempotent producer's sequence depends on it. P2  at most
- * append_bytes_max bytes are with the log at a time (one request may be larger); the rest wait in
- * append_waiting, in order. P3 whether a transactional batch may be written is asked when it is
- * given to the log: the end of the transaction comes wholly before it or behind it.
+ *       whatever their checks took: an idempotent producer's sequence depends on it.
+ *   P2  at most append_bytes_max bytes are with the log at a time (one request may be larger); the
+ *       rest wait in append_waiting, in order.
+ *   P3  whether a transactional batch may be written is asked when it is given to the log: the end
+ *       of the transaction comes wholly before it or behind it.
  */
 #include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"

@@ -11,7 +11,7 @@
 
 enum {
 	FEED_SUBSCRIBERS_MAX = 64,
-	FEED_QUEUE = 8192,   /* messages per subscriber */
+	FEED_QUEUE = 8192,    /* messages per subscriber */
 	FEED_PENDING = 16384, /* messages on their way to the loop */
 };
 #define FEED_QUEUE_BYTES ((size_t)4 * MIB) /* per subscriber */

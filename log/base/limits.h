@@ -32,7 +32,7 @@ enum {
 #define BATCH_BYTES_DEFAULT   ((size_t)1048588) /* Kafka: message.max.bytes */
 #define BATCH_BYTES_MAX       (64 * MIB)        /* hard ceiling of message.max.bytes */
 #define REQUEST_BYTES_MAX     (100 * MIB)       /* Kafka: socket.request.max.bytes */
-#define REQUEST_OTHER_MAX     (16 * MIB)  /* one without records: not Produce */
+#define REQUEST_OTHER_MAX     (16 * MIB)        /* one without records: not Produce */
 #define REQUEST_PREAUTH_MAX   (64 * KIB)
 #define JOURNAL_BYTES_DEFAULT ((uint64_t)256 << 20)
 #define JOURNAL_BYTES_MIN     ((uint64_t)4 << 20)

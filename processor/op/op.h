@@ -13,14 +13,17 @@
  *
  * Invariants
  *   O1  after op_flush the sink has seen the changes that make its rows equal to the query over
- * everything accepted so far; how pushes were cut into batches and when flushes fell changes
- * nothing (I4, I5). O2  memory is a cache: an entry is evicted only when the store holds the same
- * bytes. Everything that changed since the last op_checkpoint is in memory, so lookups may answer
- * from the last committed checkpoint. O3  a record whose processing fails leaves no trace in state
- * or sink. Errors below all state drop the row on the spot; where op_needs_records says so the
- * caller brackets each record, and a failed one is undone. O4  an error returned by a function here
- * (ERR_NOMEM, an error of the store or the sink) is not a bad record: the tree is then good for
- * op_free only, and is built again from the last checkpoint.
+ *       everything accepted so far; how pushes were cut into batches and when flushes fell changes
+ *       nothing (I4, I5).
+ *   O2  memory is a cache: an entry is evicted only when the store holds the same bytes. Everything
+ *       that changed since the last op_checkpoint is in memory, so lookups may answer from the last
+ *       committed checkpoint.
+ *   O3  a record whose processing fails leaves no trace in state or sink. Errors below all state
+ *       drop the row on the spot; where op_needs_records says so the caller brackets each record,
+ *       and a failed one is undone.
+ *   O4  an error returned by a function here (ERR_NOMEM, an error of the store or the sink) is not
+ *       a bad record: the tree is then good for op_free only, and is built again from the last
+ *       checkpoint.
  */
 #include "processor/sql/plan.h"
 
