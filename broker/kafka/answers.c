@@ -178,9 +178,16 @@ static double worst_burden(const struct broker *b, int64_t now)
 	return worst;
 }
 
+/* What one relief is to free: the overdraft, and room for those who wait. */
+static size_t relief_bytes(const struct budget *budget)
+{
+	size_t limit = budget->limit_bytes, used = budget->used_bytes;
+	return limit / LAST_PART + (used > limit ? used - limit : 0);
+}
+
 static void relieve(struct broker *b, int64_t now)
 {
-	size_t want = b->answers.budget.limit_bytes / LAST_PART, freed = 0;
+	size_t want = relief_bytes(&b->answers.budget), freed = 0;
 	for (int pass = 0; pass < RELIEF_PASSES && freed < want; pass++) {
 		double worst = worst_burden(b, now);
 		if (worst <= 0)

@@ -138,10 +138,15 @@ static void a_thousand_that_do_not_read_what_they_asked_hold_up_nobody(void **st
 }
 
 /* An answer that is not there yet keeps those behind it: they are held as well. */
-static void ask_behind_a_long_wait(struct kafka_client *client)
+static void wait_long(struct kafka_client *client)
 {
 	kafka_fetch_send(client, "u",
 	    (struct kafka_fetch){.version = 11, .min_bytes = 1000000, .max_wait_ms = 60000});
+}
+
+static void ask_behind_a_long_wait(struct kafka_client *client)
+{
+	wait_long(client);
 	for (int i = 0; i < 20; i++)
 		ask_for_everything(client);
 }
@@ -159,6 +164,82 @@ static void who_holds_answers_back_is_ended_when_others_wait(void **state)
 	describe();
 	assert_true(now_ns() - begin < 5 * S_NS);
 	assert_true(metric_value(METRIC_ANSWERS_ENDED) > before);
+	close_lazy();
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+static void join(struct kafka_client *client)
+{
+	static struct join_group_request_protocol range = {
+	    {"range", 5}, {(const uint8_t *)"sub", 3}};
+	struct join_group_request body = {.group_id = STR("g"),
+	    .session_timeout_ms = 60000,
+	    .rebalance_timeout_ms = 60000,
+	    .protocol_type = STR("consumer"),
+	    .protocols = {&range, 1}};
+	kafka_send(client, API_JOIN_GROUP, 3, &body);
+}
+
+static const struct join_group_response *joined(struct kafka_client *client)
+{
+	const struct join_group_response *r = kafka_receive(client, API_JOIN_GROUP, 3);
+	assert_int_equal(r->error_code, 0);
+	return r;
+}
+
+static void ask_for_assignment(struct kafka_client *client, const struct join_group_response *me,
+    struct sync_group_request_assignment *all, uint32_t count)
+{
+	struct sync_group_request body = {.group_id = STR("g"),
+	    .generation_id = me->generation_id,
+	    .member_id = me->member_id,
+	    .assignments = {all, count}};
+	kafka_send(client, API_SYNC_GROUP, 3, &body);
+}
+
+enum { MEMBERS = 24 };
+
+/* All have joined and wait for their assignments, behind a long wait that keeps them from the
+ * sockets; the leader's request brings them all at once. */
+static void assign_at_once(struct kafka_client *client, struct bytes assignment)
+{
+	struct sync_group_request_assignment all[MEMBERS];
+	const struct join_group_response *leader = NULL;
+	for (int i = 0; i < MEMBERS; i++) {
+		const struct join_group_response *me = joined(&client[i]);
+		wait_long(&client[i]);
+		all[i] = (struct sync_group_request_assignment){me->member_id, assignment};
+		if (me->members.count == 0)
+			ask_for_assignment(&client[i], me, NULL, 0);
+		else
+			leader = me;
+	}
+	assert_non_null(leader);
+	assert_int_equal(leader->members.count, MEMBERS);
+	ask_for_assignment(&c, leader, all, MEMBERS);
+	const struct sync_group_response *r = kafka_receive(&c, API_SYNC_GROUP, 3);
+	assert_int_equal(r->error_code, 0);
+}
+
+/* Answers that waited for something come whatever is left: what many have passed the budget by is
+ * taken from many. */
+static void many_answers_over_the_budget_are_ended_together(void **state)
+{
+	(void)state;
+	static uint8_t much[150 * 1024];
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 256 * KIB});
+	kafka_create(&c, "t", 3000, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	open_lazy(MEMBERS, 1, join);
+	assign_at_once(lazy, bytes_of(much, sizeof(much)));
+	io_sleep_ns(server.io, 100 * MS_NS);
+	assert_true((size_t)metric_value(METRIC_ANSWER_BYTES) > 3 * MIB);
+	int64_t begin = now_ns();
+	describe();
+	int64_t took = now_ns() - begin;
+	printf("# Metadata beside %d: %lld ms\n", MEMBERS, (long long)(took / MS_NS));
+	assert_true(took < 4 * S_NS);
 	close_lazy();
 }
 
@@ -197,6 +278,7 @@ int main(void)
 	    EACH (a_thousand_that_do_not_read_their_fetches_hold_up_nobody),
 	    EACH (a_thousand_that_do_not_read_what_they_asked_hold_up_nobody),
 	    EACH (who_holds_answers_back_is_ended_when_others_wait),
+	    EACH (many_answers_over_the_budget_are_ended_together),
 	    EACH (many_requests_at_once_leave_turns_to_others),
 	};
 	int failed = 0;
