@@ -11,6 +11,8 @@
  *       that fits into their sockets is gone at once. Who has not waits.
  *   A3  the size of an answer is known when it is made: one that may be large is begun while there
  *       is room for anything, and may pass the limit.
+ *       What is spared (is_spared) is begun over 7/8 of it as well, and when it must be short, over
+ *       the limit.
  *   A4  who has no request under way goes before those who have.
  *   A5  while somebody has waited for PATIENCE_NS, connections whose sends stand still are ended,
  *       first those that hold the most for the longest time. Nobody is ended for that while there
@@ -73,26 +75,61 @@ void answers_pinch(struct broker *b)
 	loop_timer_set(b->loop, &a->relief, a->pinched_ns + RELIEF_NS);
 }
 
-/* Requests of these kinds have short answers, or such as are bounded elsewhere, and are what
- * producers, consumers and transactions live by. */
-static bool is_spared(int16_t key)
+/*
+ * What producers, consumers and transactions live by goes on while others wait. The answers of some
+ * kinds are always short, or are bounded elsewhere; of others they are as long as the requests; and
+ * who is in a group is told what it has given the group, up to GROUP_BYTES_MAX.
+ */
+enum spared { SPARED_NEVER, SPARED_ALWAYS, SPARED_BY_LENGTH, SPARED_WITHIN };
+#define SPARED_REQUEST_MAX ((size_t)16 * KIB)
+
+static enum spared spared_kind(int16_t key)
 {
-	static const int16_t keys[] = {API_PRODUCE, API_FETCH, API_OFFSET_COMMIT,
-	    API_FIND_COORDINATOR, API_JOIN_GROUP, API_HEARTBEAT, API_LEAVE_GROUP, API_SYNC_GROUP,
-	    API_SASL_HANDSHAKE, API_API_VERSIONS, API_INIT_PRODUCER_ID, API_ADD_PARTITIONS_TO_TXN,
-	    API_ADD_OFFSETS_TO_TXN, API_END_TXN, API_WRITE_TXN_MARKERS, API_TXN_OFFSET_COMMIT,
-	    API_SASL_AUTHENTICATE, API_CONSUMER_GROUP_HEARTBEAT};
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (keys[i] == key)
-			return true;
-	return false;
+	static const struct {
+		int16_t key;
+		enum spared spared;
+	} kinds[] = {
+	    {API_PRODUCE, SPARED_ALWAYS},
+	    {API_FETCH, SPARED_ALWAYS},
+	    {API_OFFSET_COMMIT, SPARED_BY_LENGTH},
+	    {API_FIND_COORDINATOR, SPARED_BY_LENGTH},
+	    {API_JOIN_GROUP, SPARED_WITHIN},
+	    {API_HEARTBEAT, SPARED_ALWAYS},
+	    {API_LEAVE_GROUP, SPARED_BY_LENGTH},
+	    {API_SYNC_GROUP, SPARED_WITHIN},
+	    {API_SASL_HANDSHAKE, SPARED_ALWAYS},
+	    {API_API_VERSIONS, SPARED_ALWAYS},
+	    {API_INIT_PRODUCER_ID, SPARED_ALWAYS},
+	    {API_ADD_PARTITIONS_TO_TXN, SPARED_BY_LENGTH},
+	    {API_ADD_OFFSETS_TO_TXN, SPARED_ALWAYS},
+	    {API_END_TXN, SPARED_ALWAYS},
+	    {API_WRITE_TXN_MARKERS, SPARED_BY_LENGTH},
+	    {API_TXN_OFFSET_COMMIT, SPARED_BY_LENGTH},
+	    {API_SASL_AUTHENTICATE, SPARED_ALWAYS},
+	    {API_CONSUMER_GROUP_HEARTBEAT, SPARED_WITHIN},
+	};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].key == key)
+			return kinds[i].spared;
+	return SPARED_NEVER;
+}
+
+/* It is handled though there is no room for more of others. */
+static bool is_spared(const struct conn *c)
+{
+	const struct budget *b = &c->broker->answers.budget;
+	enum spared spared = spared_kind((int16_t)get_u16_be(c->frame.ptr));
+	if (spared == SPARED_NEVER || spared == SPARED_ALWAYS)
+		return spared == SPARED_ALWAYS;
+	if (spared == SPARED_BY_LENGTH && c->frame.len <= SPARED_REQUEST_MAX)
+		return true;
+	return b->used_bytes < b->limit_bytes;
 }
 
 bool answers_admit(struct conn *c)
 {
 	struct answers *a = &c->broker->answers;
-	if (answers_fit(c, 1) || sasl_expects_token(c) ||
-	    is_spared((int16_t)get_u16_be(c->frame.ptr))) {
+	if (answers_fit(c, 1) || sasl_expects_token(c) || is_spared(c)) {
 		c->crowded_ns = 0;
 		return true;
 	}

@@ -222,6 +222,40 @@ static void assign_at_once(struct kafka_client *client, struct bytes assignment)
 	assert_int_equal(r->error_code, 0);
 }
 
+/* A member may ask for its assignment on any number of connections. */
+static void assignments_asked_for_again_and_again_are_within_the_budget(void **state)
+{
+	(void)state;
+	enum { COUNT = 100 };
+	static uint8_t much[MIB];
+	const size_t budget = 4 * MIB;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = budget});
+	kafka_create(&c, "t", 3000, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	join(&c);
+	const struct join_group_response *me = joined(&c);
+	struct sync_group_request_assignment all = {me->member_id, bytes_of(much, sizeof(much))};
+	ask_for_assignment(&c, me, &all, 1);
+	const struct sync_group_response *r = kafka_receive(&c, API_SYNC_GROUP, 3);
+	assert_int_equal(r->error_code, 0);
+	open_lazy(COUNT, 1, wait_long);
+	for (int i = 0; i < COUNT; i++)
+		ask_for_assignment(&lazy[i], me, NULL, 0);
+	size_t most = most_held(S_NS);
+	printf("# %d assignments of %zu KiB: at most %zu KiB held\n", COUNT, sizeof(much) / KIB,
+	    most / KIB);
+	assert_true(most > budget / 2);
+	assert_true(most <= budget + sizeof(much) + 64 * KIB);
+	/* those whose answers are short go on */
+	struct heartbeat_request beat = {
+	    .group_id = STR("g"), .generation_id = me->generation_id, .member_id = me->member_id};
+	int64_t begin = now_ns();
+	const struct heartbeat_response *alive = kafka_call(&c, API_HEARTBEAT, 1, &beat);
+	assert_int_equal(alive->error_code, 0);
+	assert_true(now_ns() - begin < 500 * MS_NS);
+	close_lazy();
+}
+
 /* Answers that waited for something come whatever is left: what many have passed the budget by is
  * taken from many. */
 static void many_answers_over_the_budget_are_ended_together(void **state)
@@ -279,6 +313,7 @@ int main(void)
 	    EACH (a_thousand_that_do_not_read_what_they_asked_hold_up_nobody),
 	    EACH (who_holds_answers_back_is_ended_when_others_wait),
 	    EACH (many_answers_over_the_budget_are_ended_together),
+	    EACH (assignments_asked_for_again_and_again_are_within_the_budget),
 	    EACH (many_requests_at_once_leave_turns_to_others),
 	};
 	int failed = 0;
