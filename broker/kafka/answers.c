@@ -35,6 +35,7 @@ void answers_init(struct answers *a)
 	list_init(&a->crowded);
 	list_init(&a->greedy);
 	list_init(&a->starved);
+	list_init(&a->gated);
 	loop_timer_init(&a->relief, on_relief);
 	a->wake.run = on_wake;
 }
@@ -62,7 +63,8 @@ bool answers_fit(const struct conn *c, size_t len)
 
 static bool somebody_waits(const struct answers *a)
 {
-	return !list_empty(&a->crowded) || !list_empty(&a->greedy) || !list_empty(&a->starved);
+	return !list_empty(&a->crowded) || !list_empty(&a->greedy) || !list_empty(&a->starved) ||
+	       !list_empty(&a->gated);
 }
 
 /* Somebody begins to wait. */
@@ -241,6 +243,12 @@ static void relieve(struct broker *b, int64_t now)
 	}
 }
 
+/* There is memory for whoever reads what he is sent. */
+static bool has_room(const struct budget *b)
+{
+	return b->used_bytes + TAKEN_BYTES <= b->limit_bytes - b->limit_bytes / LAST_PART;
+}
+
 static void on_relief(struct loop_timer *timer)
 {
 	struct broker *b = CONTAINER_OF(timer, struct broker, answers.relief);
@@ -251,7 +259,9 @@ static void on_relief(struct loop_timer *timer)
 	/* first: who is woken in vain begins to wait again, and this wait goes on (answers_pinch)
 	 */
 	loop_timer_set(b->loop, timer, now + RELIEF_NS);
-	if (now - a->pinched_ns >= PATIENCE_NS)
+	if (has_room(&a->budget))
+		a->pinched_ns = now; /* for reads that are under way, no more */
+	else if (now - a->pinched_ns >= PATIENCE_NS)
 		relieve(b, now);
 	wake(b, RELIEF_WAKES); /* sockets may have become empty meanwhile */
 }

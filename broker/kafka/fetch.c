@@ -10,17 +10,20 @@
  * Invariants:
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
  *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes
- * holds. F3  data not yet sent is in the budget of answers (answers.c); of its last quarter a read
- * takes little, of its last eighth less. Its slices live in the log's read buffers until the answer
- * is sent. F4  the parts are those of the
- * session (fetch_session.h), which is this fetch's alone until the answer is built, or those of the
- * request.
+ *       holds. Reads that may so bring more than they took from the budget are begun while those
+ *       under way may pass it by less than an eighth.
+ *   F3  data not yet sent is in the budget of answers (answers.c); of its last quarter a read takes
+ *       little, of its last eighth less. Its slices live in the log's read buffers until the answer
+ *       is sent.
+ *   F4  the parts are those of the session (fetch_session.h), which is this fetch's alone until the
+ *       answer is built, or those of the request.
  */
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/handlers.h"
 #include "broker/quotas/quotas.h"
 #include "log/batch.h"
 
+enum { OVER_PART = 8 }; /* of the budget: what first batches may pass it by */
 enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
 #define FETCH_SHORT_BYTES ((size_t)256 * KIB) /* of a read when the budget runs short */
 #define FETCH_LEAST_BYTES ((size_t)16 * KIB)  /* and when it is all but used up */
@@ -54,9 +57,10 @@ struct fetch {
 	size_t max_bytes;
 	size_t total; /* of this pass */
 	size_t asked; /* taken from the budget for the read under way */
+	size_t over;  /* that it may have over that: answers.over_bytes */
 	int64_t deadline_ns;
 	struct loop_timer timer;
-	struct list_node starved; /* broker->answers.starved */
+	struct list_node starved; /* broker->answers.starved or .gated */
 };
 
 static void pass(struct fetch *f);
@@ -64,16 +68,22 @@ static void step(struct fetch *f);
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Each takes of the budget, or stands at the end of the line again. */
-void fetch_wake(struct broker *b, int count)
+/* Each takes of the budget, or stands at the end of a line again. */
+static void wake_line(struct list *line, int count)
 {
 	struct list_node *n;
-	const struct list_node *last = list_last(&b->answers.starved);
-	for (int i = 0; i < count && (n = list_pop_front(&b->answers.starved)); i++) {
+	const struct list_node *last = list_last(line);
+	for (int i = 0; i < count && (n = list_pop_front(line)); i++) {
 		step(CONTAINER_OF(n, struct fetch, starved));
 		if (n == last)
 			break;
 	}
+}
+
+void fetch_wake(struct broker *b, int count)
+{
+	wake_line(&b->answers.gated, count);
+	wake_line(&b->answers.starved, count);
 }
 
 /* Gives a pass's data back and lets starved fetches go on. */
@@ -289,8 +299,9 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 {
 	struct broker *b = f->req->broker;
 	struct log_read *r = &part->read;
+	b->answers.over_bytes -= f->over;
 	answers_give(b, f->asked);
-	f->asked = 0;
+	f->asked = f->over = 0;
 	if (r->err != ERR_OK) {
 		set_error(part, r->err);
 		return;
@@ -298,6 +309,8 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	bool fits = f->total == 0 || f->total + r->bytes_total <= f->max_bytes;
 	if (!fits || r->batch_count == 0) {
 		f->full |= !fits;
+		log_read_release(r);
+		part->has_read = false;
 		return;
 	}
 	/* a first batch may be larger than what was asked for: the budget is overdrawn by it */
@@ -346,24 +359,49 @@ static size_t read_share(const struct fetch *f, const struct fetch_part *part)
 	return want;
 }
 
+/*
+ * What a read of `want` bytes may bring over them: a batch comes whole. Little more than was asked
+ * for, as the default of clients is of that of topics, is not looked at.
+ */
+static size_t read_over(const struct fetch_part *part, size_t want)
+{
+	enum err err;
+	const struct log_topic *t =
+	    topic_named(part->owner->req, part->topic, part->topic_id, &err);
+	size_t most = t ? t->config.max_message_bytes : 0;
+	return most > want + FETCH_LEAST_BYTES ? most - want : 0;
+}
+
+static void starve(struct fetch *f, struct list *line)
+{
+	f->state = FETCH_STARVED;
+	list_push_back(line, &f->starved);
+	answers_pinch(f->req->broker);
+}
+
 /* Takes memory for a read of `want` bytes. False: the fetch waits for it, or ends with what it has.
  */
-static bool take_budget(struct fetch *f, size_t want)
+static bool take_budget(struct fetch *f, const struct fetch_part *part, size_t want)
 {
-	struct broker *b = f->req->broker;
-	if (answers_fit(f->req->conn, want)) {
-		answers_take(b, want);
-		f->asked = want;
-		return true;
-	}
-	if (f->total > 0) {
+	struct answers *a = &f->req->broker->answers;
+	size_t over = read_over(part, want);
+	bool fits = answers_fit(f->req->conn, want);
+	if (!fits && f->total > 0) {
 		f->full = true;
 		return false;
 	}
-	f->state = FETCH_STARVED;
-	list_push_back(&b->answers.starved, &f->starved);
-	answers_pinch(b);
-	return false;
+	/* reads that are under way end by themselves */
+	bool gated =
+	    over > 0 && a->over_bytes > 0 && a->over_bytes >= a->budget.limit_bytes / OVER_PART;
+	if (!fits || gated) {
+		starve(f, fits ? &a->gated : &a->starved);
+		return false;
+	}
+	answers_take(f->req->broker, want);
+	a->over_bytes += over;
+	f->asked = want;
+	f->over = over;
+	return true;
 }
 
 /* Goes on with the pass until a read is under way or all parts are done. */
@@ -378,7 +416,7 @@ static void step(struct fetch *f)
 		if (!look(part, &p) || f->full)
 			continue;
 		size_t want = read_share(f, part);
-		if (!take_budget(f, want)) {
+		if (!take_budget(f, part, want)) {
 			if (f->state == FETCH_STARVED)
 				return;
 			continue;

@@ -180,9 +180,11 @@ void hunger_feed(struct broker *b);
 /* ---- memory of answers (answers.c) ----------------------------------------------------------- */
 struct answers {
 	struct budget budget;
+	size_t over_bytes;   /* that first batches being read may have over what was taken */
 	struct list crowded; /* conn->crowded, of those with nothing under way */
 	struct list greedy;  /* of others */
 	struct list starved; /* fetches */
+	struct list gated;   /* fetches that wait only for the reads of others */
 	int64_t pinched_ns;  /* since when somebody waits, while `relief` is set */
 	struct loop_timer relief;
 	struct mail wake;

@@ -106,6 +106,30 @@ static void a_thousand_that_do_not_read_their_fetches_hold_up_nobody(void **stat
 	close_lazy();
 }
 
+static void ask_for_a_byte(struct kafka_client *client)
+{
+	kafka_fetch_send(
+	    client, "t", (struct kafka_fetch){.version = 11, .partition_max_bytes = 1});
+}
+
+/* The first batch of an answer comes whole, whatever was asked for (KIP-74). */
+static void large_first_batches_are_within_the_budget(void **state)
+{
+	(void)state;
+	enum { COUNT = 100 };
+	const char *large[] = {"max.message.bytes", "3000000", NULL};
+	const size_t budget = 16 * MIB;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = budget});
+	kafka_create(&c, "t", 1, large);
+	kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 2500000));
+	open_lazy(COUNT, 4, ask_for_a_byte);
+	size_t most = most_held(S_NS);
+	printf("# %d first batches: at most %zu KiB held\n", COUNT, most / KIB);
+	assert_true(most > budget / 2);
+	assert_true(most <= budget + 6 * MIB);
+	close_lazy();
+}
+
 /* ---- other answers --------------------------------------------------------------------------- */
 
 static void ask_for_everything(struct kafka_client *client)
@@ -310,6 +334,7 @@ int main(void)
 	static const char *const backends[] = {"uring", "threads"};
 	const struct CMUnitTest tests[] = {
 	    EACH (a_thousand_that_do_not_read_their_fetches_hold_up_nobody),
+	    EACH (large_first_batches_are_within_the_budget),
 	    EACH (a_thousand_that_do_not_read_what_they_asked_hold_up_nobody),
 	    EACH (who_holds_answers_back_is_ended_when_others_wait),
 	    EACH (many_answers_over_the_budget_are_ended_together),
