@@ -20,6 +20,7 @@ struct checkpoint_flush {
 	struct segment *s; /* held and pinned */
 	bool index;        /* there are entries to write */
 	bool seal;
+	bool doubt;         /* out: not sealed, for its last entry is not what was written */
 	bool named;         /* either of these: holds the name */
 	enum err err;       /* of the segment: fatal */
 	enum err index_err; /* of the index: a cache */
@@ -356,6 +357,22 @@ static void record_start(struct checkpointer *c)
 
 /* ---- flushing -------------------------------------------------------------------------------- */
 
+/* A seal vouches for what the file says, and a start takes the segment's end from the last entry:
+ * that one has to be what this life has written. */
+static enum err last_entry_check(
+    struct io *io, int fd, const struct segment *s, uint64_t count, bool *ret_doubt)
+{
+	uint8_t raw[INDEX_ENTRY_BYTES];
+	*ret_doubt = false;
+	if (count == 0)
+		return ERR_OK;
+	TRY(io_pread_all(
+	    io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + (count - 1) * INDEX_ENTRY_BYTES));
+	struct index_entry last = index_entry_decode(raw);
+	*ret_doubt = last.sequence != s->last_sequence || last.base_offset >= s->end_offset;
+	return ERR_OK;
+}
+
 static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 {
 	struct segment *s = f->s;
@@ -377,7 +394,9 @@ static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 	}
 	if (e == ERR_OK && f->index)
 		e = index_write(io, fd, s->index.file_count, &s->index.writing);
-	if (e == ERR_OK && f->seal) {
+	if (e == ERR_OK && f->seal)
+		e = last_entry_check(io, fd, s, count, &f->doubt);
+	if (e == ERR_OK && f->seal && !f->doubt) {
 		h.flags = INDEX_SEALED;
 		h.count = count;
 		h.segment_bytes = s->size;
@@ -445,7 +464,8 @@ static void flush_done(struct pool_job *job)
 		index_write_end(&s->index, ok);
 	if (c->log->index_spare.count > 0 && !loop_timer_is_set(&c->spare_timer))
 		spare_due(&c->spare_timer);
-	s->index_sealed |= f->seal && ok;
+	s->index_sealed |= f->seal && ok && !f->doubt;
+	s->index.trusted &= !f->doubt;
 	if (f->named)
 		partition_name_release(s->partition);
 	mem_free(f);
@@ -482,6 +502,7 @@ static void flush_next(struct checkpointer *c)
 			f->c = c;
 			f->s = s;
 			f->err = f->index_err = ERR_OK;
+			f->doubt = false;
 			/* of a deleted topic the index is nobody's, and its name may be another's
 			 */
 			bool live = s->partition->state != PARTITION_DELETED;

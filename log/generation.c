@@ -44,13 +44,6 @@ static enum err read_end(
 	return closed;
 }
 
-/* Does `f` stand for `other`? Only an older generation can be in its range. */
-static bool supersedes(const struct generation_file *f, const struct generation_file *other)
-{
-	return other->generation < f->generation && other->base_offset >= f->base_offset &&
-	       (other->base_offset < f->end_offset || other->base_offset == f->base_offset);
-}
-
 static int file_order(const void *a, const void *b)
 {
 	const struct generation_file *x = a, *y = b;
@@ -73,8 +66,8 @@ static size_t first_at(const struct generations *g, int64_t base)
 	return low;
 }
 
-/* Each file looks at those in its range only: what was merged into it, as far as it is still there.
- */
+/* A file stands for the older generations in its range: what was merged into it, as far as it is
+ * still there. */
 static void mark_superseded(struct generations *g)
 {
 	for (size_t i = 0; i < g->count; i++) {
@@ -82,7 +75,7 @@ static void mark_superseded(struct generations *g)
 		int64_t end = f->end_offset > f->base_offset ? f->end_offset : f->base_offset + 1;
 		for (size_t j = first_at(g, f->base_offset);
 		     f->end_offset > 0 && j < g->count && g->files[j].base_offset < end; j++)
-			g->files[j].superseded |= supersedes(f, &g->files[j]);
+			g->files[j].superseded |= g->files[j].generation < f->generation;
 	}
 }
 
