@@ -117,6 +117,9 @@ static void read_answer(struct read_op *op, enum err err)
 {
 	struct log_read *req = op->req;
 	const struct log_partition *p = req->partition;
+	/* deleted while it was read: which of its transactions were aborted is forgotten by now */
+	if (err == ERR_OK && req->read_committed && req->offset < p->log_start)
+		err = ERR_OFFSET_OUT_OF_RANGE;
 	req->err = err;
 	if (err == ERR_OK && req->read_committed)
 		req->err = partition_read_aborted(req);
