@@ -25,7 +25,7 @@ static const int64_t RELIEF_NS = 250 * MS_NS; /* how often it is looked after th
 static const int64_t PATIENCE_NS = S_NS;
 static const int64_t STILL_NS = 2 * S_NS;   /* of a send of 256 KiB: slower ones may be ended */
 static const size_t TAKEN_BYTES = 16 * KIB; /* that may be on their way to who has taken all */
-enum { WAKES = 8, RELIEF_WAKES = 64, RELIEF_PASSES = 8, LAST_PART = 8 };
+enum { WAKES = 8, RELIEF_WAKES = 64, LAST_PART = 8 };
 
 static void on_relief(struct loop_timer *timer);
 static void on_wake(struct mail *mail);
@@ -207,16 +207,6 @@ static double burden(const struct conn *c, int64_t now)
 	return (double)held_by(c) * ((double)still / (double)S_NS);
 }
 
-static double worst_burden(const struct broker *b, int64_t now)
-{
-	double worst = 0;
-	LIST_EACH (&b->conns, n, tmp) {
-		double x = burden(CONTAINER_OF(n, struct conn, node), now);
-		worst = x > worst ? x : worst;
-	}
-	return worst;
-}
-
 /* What one relief is to free: the overdraft, and room for those who wait. */
 static size_t relief_bytes(const struct budget *budget)
 {
@@ -224,23 +214,15 @@ static size_t relief_bytes(const struct budget *budget)
 	return limit / LAST_PART + (used > limit ? used - limit : 0);
 }
 
-static void relieve(struct broker *b, int64_t now)
+static void relieve(struct broker *b)
 {
-	size_t want = relief_bytes(&b->answers.budget), freed = 0;
-	for (int pass = 0; pass < RELIEF_PASSES && freed < want; pass++) {
-		double worst = worst_burden(b, now);
-		if (worst <= 0)
-			return;
-		LIST_EACH (&b->conns, n, tmp) {
-			struct conn *c = CONTAINER_OF(n, struct conn, node);
-			if (freed >= want || burden(c, now) < worst / 4)
-				continue;
-			freed += held_by(c);
-			metric_add(METRIC_ANSWERS_ENDED, 1);
-			conn_close(c, ERR_TIMEOUT,
-			    "it does not read its answers, and others wait for the memory");
-		}
-	}
+	const struct relief r = {
+	    .want = relief_bytes(&b->answers.budget),
+	    .burden = burden,
+	    .held = held_by,
+	    .reason = "it does not read its answers, and others wait for the memory",
+	};
+	metric_add(METRIC_ANSWERS_ENDED, relief_give(b, &r));
 }
 
 /* There is memory for whoever reads what he is sent. */
@@ -262,7 +244,7 @@ static void on_relief(struct loop_timer *timer)
 	if (has_room(&a->budget))
 		a->pinched_ns = now; /* for reads that are under way, no more */
 	else if (now - a->pinched_ns >= PATIENCE_NS)
-		relieve(b, now);
+		relieve(b);
 	wake(b, RELIEF_WAKES); /* sockets may have become empty meanwhile */
 }
 

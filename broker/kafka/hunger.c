@@ -14,7 +14,6 @@ static const int64_t RELIEF_NS = 250 * MS_NS; /* how often it is looked after th
 static const int64_t PATIENCE_NS = S_NS;
 static const int64_t GRACE_NS = S_NS; /* of a frame that has begun */
 static const double SLOW_S = 5;       /* a frame that will be whole sooner is not ended */
-enum { RELIEF_PASSES = 8 };
 
 static void on_relief(struct loop_timer *timer);
 
@@ -112,37 +111,24 @@ static double burden(const struct conn *c, int64_t now)
 	return (double)f->capacity * (seconds + waits);
 }
 
-static double worst_burden(const struct broker *b, int64_t now)
+static size_t held_by(const struct conn *c)
 {
-	double worst = 0;
-	LIST_EACH (&b->conns, n, tmp) {
-		double x = burden(CONTAINER_OF(n, struct conn, node), now);
-		worst = x > worst ? x : worst;
-	}
-	return worst;
+	return c->frame.capacity;
 }
 
 static void relieve(struct broker *b, int64_t now)
 {
-	size_t want, freed = 0;
+	size_t want, most = b->frames.budget.limit_bytes / 8;
 	int64_t since = longest_wait(b, &want);
 	if (since == INT64_MAX || now - since < PATIENCE_NS)
 		return;
-	size_t most = b->frames.budget.limit_bytes / 8;
-	want = want < most ? want : most;
-	for (int pass = 0; pass < RELIEF_PASSES && freed < want; pass++) {
-		double worst = worst_burden(b, now);
-		if (worst <= 0)
-			return;
-		LIST_EACH (&b->conns, n, tmp) {
-			struct conn *c = CONTAINER_OF(n, struct conn, node);
-			if (freed >= want || burden(c, now) < worst / 4)
-				continue;
-			freed += c->frame.capacity;
-			conn_close(c, ERR_TIMEOUT,
-			    "its request comes slowly, and others wait for the memory");
-		}
-	}
+	const struct relief r = {
+	    .want = want < most ? want : most,
+	    .burden = burden,
+	    .held = held_by,
+	    .reason = "its request comes slowly, and others wait for the memory",
+	};
+	(void)relief_give(b, &r);
 }
 
 static void on_relief(struct loop_timer *timer)

@@ -162,6 +162,17 @@ void conn_answered(struct request *req);
 /* The listener's, also for what it sends. */
 enum sp_framing conn_framing(const struct conn *c);
 
+/* ---- memory that others wait for (relief.c) -------------------------------------------------- */
+struct relief {
+	size_t want; /* bytes */
+	/* of all that are open; 0: it may stay */
+	double (*burden)(const struct conn *c, int64_t now_ns);
+	size_t (*held)(const struct conn *c);
+	const char *reason; /* told in the event */
+};
+/* Ends those who burden the server most until `want` bytes are free. How many. */
+size_t relief_give(struct broker *b, const struct relief *relief);
+
 /* ---- those who wait for memory for their frame (hunger.c) ------------------------------------ */
 enum { HUNGER_LINES = 13 }; /* frames up to 64 KiB, 128 KiB, 256 KiB ... */
 struct hunger {

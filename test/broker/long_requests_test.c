@@ -176,7 +176,7 @@ static void many_filters_of_groups(void **state)
 		commit(name);
 		kafka_client_clear(&c);
 	}
-	struct str *states = many(sizeof(struct str), FILTERS, &STR("xxxxxxx"));
+	struct str *states = many(sizeof(struct str), FILTERS, &STR("nowhere"));
 	struct list_groups_request body = {.states_filter = {states, FILTERS}};
 	const struct list_groups_response *r = call_soon(API_LIST_GROUPS, 4, &body);
 	assert_int_equal(r->groups.count, 0);
@@ -237,7 +237,7 @@ static void many_filters_of_transactions(void **state)
 	ids[FILTERS - 1] = last;
 	r = call_soon(API_LIST_TRANSACTIONS, 1, &body);
 	assert_int_equal(r->transaction_states.count, 1);
-	struct str *states = many(sizeof(struct str), FILTERS, &STR("xxxxxxx"));
+	struct str *states = many(sizeof(struct str), FILTERS, &STR("nowhere"));
 	body = (struct list_transactions_request){
 	    .state_filters = {states, FILTERS}, .duration_filter = -1};
 	states[0] = STR("Empty");
