@@ -20,7 +20,9 @@ struct checkpoint_flush {
 	struct segment *s; /* held and pinned */
 	bool index;        /* there are entries to write */
 	bool seal;
-	bool doubt;         /* out: not sealed, for its last entry is not what was written */
+	uint64_t sum;       /* index.sum; out: with those written */
+	bool summed;        /* it is of all entries of the file */
+	bool doubt;         /* out: not sealed, for its entries are not those that were written */
 	bool named;         /* either of these: holds the name */
 	enum err err;       /* of the segment: fatal */
 	enum err index_err; /* of the index: a cache */
@@ -357,20 +359,26 @@ static void record_start(struct checkpointer *c)
 
 /* ---- flushing -------------------------------------------------------------------------------- */
 
-/* A seal vouches for what the file says, and a start takes the segment's end from the last entry:
- * that one has to be what this life has written. */
-static enum err last_entry_check(
-    struct io *io, int fd, const struct segment *s, uint64_t count, bool *ret_doubt)
+/* Makes `h` one that vouches for the entries: they have to be those that were written, and still to
+ * be so after they have been hashed. */
+static enum err index_seal(
+    struct io *io, int fd, struct checkpoint_flush *f, uint64_t count, struct index_header *h)
 {
-	uint8_t raw[INDEX_ENTRY_BYTES];
-	*ret_doubt = false;
-	if (count == 0)
+	const struct segment *s = f->s;
+	uint8_t head[INDEX_HEADER_BYTES];
+	uint64_t sum = 0;
+	h->flags = INDEX_SEALED;
+	h->count = count;
+	h->segment_bytes = s->size;
+	h->last_append_ns = s->last_append_ns;
+	h->end_offset = s->end_offset;
+	TRY(index_file_hash(io, fd, count, &h->entries_hash));
+	TRY(index_file_sum(io, fd, count, &sum));
+	f->doubt = !f->summed || sum != f->sum;
+	if (f->doubt)
 		return ERR_OK;
-	TRY(io_pread_all(
-	    io, fd, raw, sizeof(raw), INDEX_HEADER_BYTES + (count - 1) * INDEX_ENTRY_BYTES));
-	struct index_entry last = index_entry_decode(raw);
-	*ret_doubt = last.sequence != s->last_sequence || last.base_offset >= s->end_offset;
-	return ERR_OK;
+	index_header_encode(h, head);
+	return io_pwrite(io, fd, head, sizeof(head), 0);
 }
 
 static enum err index_flush(struct io *io, struct checkpoint_flush *f)
@@ -393,21 +401,9 @@ static enum err index_flush(struct io *io, struct checkpoint_flush *f)
 		e = io_pwrite(io, fd, head, sizeof(head), 0);
 	}
 	if (e == ERR_OK && f->index)
-		e = index_write(io, fd, s->index.file_count, &s->index.writing);
+		e = index_write(io, fd, s->index.file_count, &s->index.writing, &f->sum);
 	if (e == ERR_OK && f->seal)
-		e = last_entry_check(io, fd, s, count, &f->doubt);
-	if (e == ERR_OK && f->seal && !f->doubt) {
-		h.flags = INDEX_SEALED;
-		h.count = count;
-		h.segment_bytes = s->size;
-		h.last_append_ns = s->last_append_ns;
-		h.end_offset = s->end_offset;
-		e = index_file_hash(io, fd, count, &h.entries_hash);
-		if (e == ERR_OK) {
-			index_header_encode(&h, head);
-			e = io_pwrite(io, fd, head, sizeof(head), 0);
-		}
-	}
+		e = index_seal(io, fd, f, count, &h);
 	if (e == ERR_OK)
 		e = io_fdatasync(io, fd);
 	enum err closed = io_close(io, fd);
@@ -460,8 +456,13 @@ static void flush_done(struct pool_job *job)
 	if (f->err != ERR_OK)
 		c->err = f->err;
 	bool ok = f->err == ERR_OK && f->index_err == ERR_OK;
-	if (f->index)
+	if (f->index) {
 		index_write_end(&s->index, ok);
+		if (ok && f->summed) {
+			s->index.sum = f->sum;
+			s->index.summed = s->index.file_count;
+		}
+	}
 	if (c->log->index_spare.count > 0 && !loop_timer_is_set(&c->spare_timer))
 		spare_due(&c->spare_timer);
 	s->index_sealed |= f->seal && ok && !f->doubt;
@@ -502,6 +503,8 @@ static void flush_next(struct checkpointer *c)
 			f->c = c;
 			f->s = s;
 			f->err = f->index_err = ERR_OK;
+			f->sum = s->index.sum;
+			f->summed = s->index.summed == s->index.file_count;
 			f->doubt = false;
 			/* of a deleted topic the index is nobody's, and its name may be another's
 			 */

@@ -320,7 +320,31 @@ enum err index_find_now(struct io *io, int fd, uint64_t count, struct index_prob
 	    &(struct index_source){io, fd, true}, count, probe, ret_entry, ret_number);
 }
 
-enum err index_write(struct io *io, int fd, uint64_t file_count, const struct index_run *run)
+/* Entry after entry, so that it goes on from any of them. */
+static uint64_t sum_on(uint64_t sum, const uint8_t *raw, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		sum = XXH3_64bits_withSeed(raw + i * INDEX_ENTRY_BYTES, INDEX_ENTRY_BYTES, sum);
+	return sum;
+}
+
+enum err index_file_sum(struct io *io, int fd, uint64_t count, uint64_t *ret_sum)
+{
+	uint8_t raw[512 * INDEX_ENTRY_BYTES];
+	uint64_t sum = 0;
+	for (uint64_t done = 0; done < count;) {
+		size_t n = count - done < 512 ? (size_t)(count - done) : 512;
+		TRY(io_pread_all(io, fd, raw, n * INDEX_ENTRY_BYTES,
+		    INDEX_HEADER_BYTES + done * INDEX_ENTRY_BYTES));
+		sum = sum_on(sum, raw, n);
+		done += n;
+	}
+	*ret_sum = sum;
+	return ERR_OK;
+}
+
+enum err index_write(
+    struct io *io, int fd, uint64_t file_count, const struct index_run *run, uint64_t *sum)
 {
 	uint8_t raw[512 * INDEX_ENTRY_BYTES];
 	for (size_t done = 0; done < run->count;) {
@@ -330,6 +354,7 @@ enum err index_write(struct io *io, int fd, uint64_t file_count, const struct in
 			    index_run_at(run, done + i), raw + i * INDEX_ENTRY_BYTES);
 		TRY(io_pwrite(io, fd, raw, n * INDEX_ENTRY_BYTES,
 		    INDEX_HEADER_BYTES + (file_count + done) * INDEX_ENTRY_BYTES));
+		*sum = sum_on(*sum, raw, n);
 		done += n;
 	}
 	return ERR_OK;

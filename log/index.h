@@ -42,6 +42,9 @@ struct index {
 	struct index_run fresh;   /* after those */
 	size_t promised;          /* entries that index_push may still bring without failing */
 	int64_t max_timestamp_ms; /* of the last entry, -1 when empty */
+	/* the sum of the first `summed` entries of the file, as this process wrote or checked them:
+	 * a seal vouches for those, not for what the file says by then */
+	uint64_t sum, summed;
 	bool trusted; /* the file was written or checked by this process: index_check.h */
 	bool bad;     /* it does not hold, and its frames do not either */
 	struct index_spare *spare; /* NULL: memory comes from the system and goes back to it */
@@ -65,9 +68,11 @@ MUST_USE bool index_raise(struct index *x, int64_t max_ms);
 /* After the file has them (ok), or puts them back before `fresh`. */
 void index_write_end(struct index *x, bool ok);
 /* [any thread] Appends `run` to the open index file behind `file_count` entries, without flushing.
- */
+ * *sum, of those before, goes on over it. */
 MUST_USE enum err index_write(
-    struct io *io, int fd, uint64_t file_count, const struct index_run *run);
+    struct io *io, int fd, uint64_t file_count, const struct index_run *run, uint64_t *sum);
+/* [any thread] The sum of the first `count` entries of an open index file, 0 for none. */
+MUST_USE enum err index_file_sum(struct io *io, int fd, uint64_t count, uint64_t *ret_sum);
 
 /* [any thread] XXH3-64 of the first `count` entries of an open index file, as in its sealed header.
  */

@@ -26,6 +26,7 @@ struct index_checking {
 	bool uneven; /* there are more or fewer frames than entries */
 	bool repaired, sealed;
 	int64_t max_ms; /* of the last entry */
+	uint64_t sum;   /* not complete: of the entries, as they are now */
 };
 
 /* ---- on the pool ----------------------------------------------------------------------------- */
@@ -183,6 +184,8 @@ static enum err check_file(struct index_checking *c, int idx)
 	TRY(file_verify(c, idx, &good));
 	if (!good)
 		TRY(file_repair(c, idx));
+	if (!c->complete)
+		TRY(index_file_sum(c->log->io, idx, c->count, &c->sum));
 	if (c->complete && !(good && c->sealed))
 		TRY(file_seal(c, idx));
 	else if (good)
@@ -224,6 +227,10 @@ static void check_apply(struct index_checking *c)
 	if (c->err != ERR_OK)
 		return;
 	s->index_sealed |= c->sealed;
+	if (!c->complete && c->count == x->file_count) {
+		x->sum = c->sum;
+		x->summed = c->count;
+	}
 	if (!c->repaired)
 		return;
 	/* a checkpoint that is writing what comes behind may bring in too small a maximum */

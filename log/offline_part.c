@@ -92,8 +92,9 @@ static enum err index_fill(struct offline_part *part, int fd, bool seal)
 	    .base_offset = part->base,
 	    .generation = part->base_generation};
 	uint8_t head[INDEX_HEADER_BYTES];
+	uint64_t sum = 0;
 	if (index_write_begin(&part->index))
-		TRY(index_write(part->io, fd, 0, &part->index.writing));
+		TRY(index_write(part->io, fd, 0, &part->index.writing, &sum));
 	if (seal) {
 		h.flags = INDEX_SEALED;
 		h.count = part->index.writing.count;

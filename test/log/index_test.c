@@ -466,6 +466,29 @@ static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A bit flips in the file of an index that is appended to: the seal does not vouch for it. */
+static void a_seal_vouches_for_what_was_written(void **state)
+{
+	(void)state;
+	enum { NUMBER = 5 };
+	const uint64_t bit = entry_bit(NUMBER) + 16UL * 8; /* of its timestamp */
+	int i = 0;
+	for (; i < BATCHES / 4; i++)
+		assert_int_equal(log_put_ok(&w.f, 1, 0, (uint64_t)i + 1, 1, 30), i);
+	struct segment *s = first_segment(1);
+	while (s->index.file_count <= NUMBER)
+		log_fixture_turn(&w.f);
+	uint8_t was = byte_at(SEALED, bit / 8);
+	flip(SEALED, bit);
+	for (; !s->sealed; i++)
+		assert_int_equal(log_put_ok(&w.f, 1, 0, (uint64_t)i + 1, 1, 30), i);
+	while (!s->index_sealed)
+		log_fixture_turn(&w.f);
+	assert_int_equal(byte_at(SEALED, bit / 8), was);
+	log_world_assert_told(&w, "rebuilt", true);
+	assert_whole(1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +504,7 @@ int main(void)
 	    TEST(no_bit_of_an_active_index_is_believed),
 	    TEST(an_index_with_bytes_behind_it_is_rebuilt_once),
 	    TEST(an_index_with_an_entry_too_few_is_left_and_made_anew),
+	    TEST(a_seal_vouches_for_what_was_written),
 	};
 	return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }
