@@ -185,9 +185,9 @@ $(MUTANT_PROGRAMS): $(B)/mutant/%/crash: test/crash/mutants.txt test/crash/mutat
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(@D)/mutant.o $(B)/obj/test/crash/crash_main.o $(B)/libcrash.a \
 	  $(B)/libtest.a $(A_log) -lcmocka $(L_log)
 $(B)/test/crash/crash_mutants_test: $(MUTANT_PROGRAMS) $(B)/test/crash/crash_main
-## crash: enumerate power cuts: STATES=1e9 of them, or SECONDS=n of CPU time; SEED=n to begin with
+## crash: enumerate power cuts: STATES=1e9 of them, or SECONDS=n of CPU time of each process; SEED=n to begin with, JOBS=n processes (one per processor)
 crash: $(B)/test/crash/crash_main
-	$(Q)$< $(or $(STATES),1e9) $(or $(SECONDS),0) $(or $(SEED),1)
+	$(Q)CRASH_JOBS=$(or $(JOBS),0) $< $(or $(STATES),1e9) $(or $(SECONDS),0) $(or $(SEED),1)
 .PHONY: crash
 $(B)/test/base/json_peer_test: L_base += -ljson-c
 # system calls that are bent at link time

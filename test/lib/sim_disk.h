@@ -53,6 +53,7 @@ enum sim_kind { SIM_FILE, SIM_DIRECTORY, SIM_LINK };
 struct sim_entry {
 	char *name;
 	uint32_t inode;
+	uint32_t len; /* of the name */
 };
 /* A directory's names, sorted; copied on write. */
 struct sim_names {

@@ -35,41 +35,45 @@ static int walk_link(struct sim_io *s, uint32_t dir, uint32_t link, struct place
 	return failed;
 }
 
-/* Copies the next name of *path; false at its end. */
-static int next_name(const char **path, char *name)
+/* Takes the next name of *path, empty at its end. */
+static int next_name(const char **path, struct str *ret_name)
 {
 	while (**path == '/')
 		++*path;
-	size_t len = strcspn(*path, "/");
-	if (len > NAME_MAX_LEN)
+	struct str name = {*path, 0};
+	while (name.ptr[name.len] != '\0' && name.ptr[name.len] != '/')
+		name.len++;
+	if (name.len > NAME_MAX_LEN)
 		return ENAMETOOLONG;
-	memcpy(name, *path, len);
-	name[len] = '\0';
-	*path += len;
+	*path += name.len;
 	while (**path == '/')
 		++*path;
+	*ret_name = name;
 	return 0;
 }
 
 static int walk(struct sim_io *s, uint32_t dir, const char *path, bool follow, struct place *ret)
 {
-	struct place at = {.dir = dir, .inode = dir};
+	struct place at;
+	at.dir = at.inode = dir;
+	at.name[0] = '\0'; /* the rest of it is nobody's business: paths are walked by the million */
 	while (*path) {
-		char name[NAME_MAX_LEN + 1];
-		int failed = next_name(&path, name);
+		struct str name;
+		int failed = next_name(&path, &name);
 		if (failed)
 			return failed;
-		if (name[0] == '\0' || strcmp(name, ".") == 0)
+		if (name.len == 0 || str_equal(name, STR(".")))
 			continue;
-		if (strcmp(name, "..") == 0)
+		if (str_equal(name, STR("..")))
 			return EINVAL; /* nobody should climb */
 		if (!at.inode)
 			return ENOENT;
 		if (s->disk->inode[at.inode].kind != SIM_DIRECTORY)
 			return ENOTDIR;
 		at.dir = at.inode;
-		memcpy(at.name, name, sizeof(name));
-		at.inode = sim_disk_lookup(s->disk, at.dir, str_of(name));
+		memcpy(at.name, name.ptr, name.len);
+		at.name[name.len] = '\0';
+		at.inode = sim_disk_lookup(s->disk, at.dir, name);
 		bool is_link = at.inode && s->disk->inode[at.inode].kind == SIM_LINK;
 		if (is_link && (follow || *path)) {
 			failed = walk_link(s, at.dir, at.inode, &at);

@@ -9,8 +9,8 @@ static size_t find(const struct sim_names *names, struct str name, bool *ret_fou
 	size_t low = 0, high = names->count;
 	while (low < high) {
 		size_t mid = (low + high) / 2;
-		int order =
-		    bytes_compare(str_bytes(str_of(names->entry[mid].name)), str_bytes(name));
+		const struct sim_entry *e = &names->entry[mid];
+		int order = bytes_compare(bytes_of(e->name, e->len), str_bytes(name));
 		if (order == 0) {
 			*ret_found = true;
 			return mid;
@@ -33,8 +33,8 @@ static void own(struct sim_names *names)
 	*names =
 	    (struct sim_names){xmalloc(old.count * sizeof(*old.entry)), old.count, old.count, NULL};
 	for (size_t i = 0; i < old.count; i++)
-		names->entry[i] =
-		    (struct sim_entry){xstrdup(old.entry[i].name), old.entry[i].inode};
+		names->entry[i] = (struct sim_entry){
+		    xstrdup(old.entry[i].name), old.entry[i].inode, old.entry[i].len};
 	--*old.refs;
 }
 
@@ -62,7 +62,7 @@ void sim_names_put(struct sim_names *names, struct str name, uint32_t inode)
 	    names->entry + at + 1, names->entry + at, (names->count - at) * sizeof(*names->entry));
 	char *copy = xcalloc(1, name.len + 1);
 	memcpy(copy, name.ptr, name.len);
-	names->entry[at] = (struct sim_entry){copy, inode};
+	names->entry[at] = (struct sim_entry){copy, inode, (uint32_t)name.len};
 	names->count++;
 }
 
