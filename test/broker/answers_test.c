@@ -4,13 +4,18 @@
  * memory of the answers has a bound.
  */
 #include "test/lib/kafka_pair.h"
+#include "test/lib/patience.h"
 #include "test/lib/test.h"
 #include "broker/kafka/server.h"
 #include "log/base/metrics.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+
+enum { TRIES = 5 }; /* of what a busy machine may spoil */
 
 static struct kafka_client *lazy;
 static int lazy_count;
@@ -59,9 +64,11 @@ static int64_t slowest(int count, void (*call)(void))
 	return worst;
 }
 
-static size_t most_held(int64_t for_ns)
+/* The most that answers hold from now on, once that is `least`. */
+static size_t most_held(size_t least, int64_t for_ns)
 {
 	size_t most = 0;
+	assert_true(metric_reaches(METRIC_ANSWER_BYTES, least));
 	for (int64_t end = now_ns() + for_ns; now_ns() < end; io_sleep_ns(server.io, MS_NS)) {
 		size_t held = (size_t)metric_value(METRIC_ANSWER_BYTES);
 		most = held > most ? held : most;
@@ -84,6 +91,21 @@ static void fetch_one(void)
 	assert_int_equal(kafka_count_records(kafka_fetched(&c, &r), 0), 1);
 }
 
+/* Beside a thousand that do not read. */
+static int64_t slowest_fetch(void)
+{
+	const size_t budget = 16 * MIB;
+	open_lazy(1000, 200, ask_for_records);
+	size_t most = most_held(budget / 2, 3 * S_NS);
+	int64_t worst = slowest(50, fetch_one);
+	printf("# slowest fetch beside 1,000: %lld ms, at most %zu KiB held\n",
+	    (long long)(worst / MS_NS), most / KIB);
+	assert_true(most <= budget + MIB);
+	close_lazy();
+	return worst;
+}
+
+/* Who had to wait for others to be ended would wait for seconds. */
 static void a_thousand_that_do_not_read_their_fetches_hold_up_nobody(void **state)
 {
 	(void)state;
@@ -96,14 +118,7 @@ static void a_thousand_that_do_not_read_their_fetches_hold_up_nobody(void **stat
 		kafka_client_clear(&c);
 	}
 	kafka_produce(&c, 9, "u", 0, kafka_batch(&c, 0, 1, "v"));
-	open_lazy(1000, 200, ask_for_records);
-	size_t most = most_held(3 * S_NS);
-	int64_t worst = slowest(100, fetch_one);
-	printf("# slowest fetch beside 1,000: %lld ms, at most %zu KiB held\n",
-	    (long long)(worst / MS_NS), most / KIB);
-	assert_true(worst < 500 * MS_NS);
-	assert_true(most <= 17 * MIB);
-	close_lazy();
+	assert_true(best_of(TRIES, S_NS, slowest_fetch) < S_NS);
 }
 
 static void ask_for_a_byte(struct kafka_client *client)
@@ -123,9 +138,8 @@ static void large_first_batches_are_within_the_budget(void **state)
 	kafka_create(&c, "t", 1, large);
 	kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 2500000));
 	open_lazy(COUNT, 4, ask_for_a_byte);
-	size_t most = most_held(S_NS);
+	size_t most = most_held(budget / 2 + 1, S_NS);
 	printf("# %d first batches: at most %zu KiB held\n", COUNT, most / KIB);
-	assert_true(most > budget / 2);
 	assert_true(most <= budget + 6 * MIB);
 	close_lazy();
 }
@@ -146,19 +160,25 @@ static void describe(void)
 	assert_int_equal(r->topics.at[0].partitions.count, 3000);
 }
 
+static int64_t slowest_describe(void)
+{
+	const size_t budget = 8 * MIB;
+	open_lazy(1000, 100, ask_for_everything);
+	size_t most = most_held(budget / 2, 3 * S_NS);
+	int64_t worst = slowest(50, describe);
+	printf("# slowest Metadata beside 1,000: %lld ms, at most %zu KiB held\n",
+	    (long long)(worst / MS_NS), most / KIB);
+	assert_true(most <= budget + 2 * MIB);
+	close_lazy();
+	return worst;
+}
+
 static void a_thousand_that_do_not_read_what_they_asked_hold_up_nobody(void **state)
 {
 	(void)state;
 	pair_restart(&(struct broker_options){.answer_budget_bytes = 8 * MIB});
 	kafka_create(&c, "t", 3000, NULL);
-	open_lazy(1000, 100, ask_for_everything);
-	size_t most = most_held(3 * S_NS);
-	int64_t worst = slowest(50, describe);
-	printf("# slowest Metadata beside 1,000: %lld ms, at most %zu KiB held\n",
-	    (long long)(worst / MS_NS), most / KIB);
-	assert_true(worst < 2000 * MS_NS);
-	assert_true(most <= 10 * MIB);
-	close_lazy();
+	assert_true(best_of(TRIES, 2 * S_NS, slowest_describe) < 2 * S_NS);
 }
 
 /* An answer that is not there yet keeps those behind it: they are held as well. */
@@ -183,10 +203,8 @@ static void who_holds_answers_back_is_ended_when_others_wait(void **state)
 	kafka_create(&c, "u", 1, NULL);
 	uint64_t before = metric_value(METRIC_ANSWERS_ENDED);
 	open_lazy(20, 1, ask_behind_a_long_wait);
-	io_sleep_ns(server.io, 100 * MS_NS);
-	int64_t begin = now_ns();
+	assert_true(metric_reaches(METRIC_ANSWER_BYTES, MIB));
 	describe();
-	assert_true(now_ns() - begin < 5 * S_NS);
 	assert_true(metric_value(METRIC_ANSWERS_ENDED) > before);
 	close_lazy();
 }
@@ -246,16 +264,24 @@ static void assign_at_once(struct kafka_client *client, struct bytes assignment)
 	assert_int_equal(r->error_code, 0);
 }
 
-/* A member may ask for its assignment on any number of connections. */
-static void assignments_asked_for_again_and_again_are_within_the_budget(void **state)
+static int64_t time_of_heartbeat(const struct join_group_response *me)
 {
-	(void)state;
+	struct heartbeat_request beat = {
+	    .group_id = STR("g"), .generation_id = me->generation_id, .member_id = me->member_id};
+	int64_t begin = now_ns();
+	const struct heartbeat_response *alive = kafka_call(&c, API_HEARTBEAT, 1, &beat);
+	assert_int_equal(alive->error_code, 0);
+	return now_ns() - begin;
+}
+
+/* A member of "g" whose assignment is long asks for it on many connections, then tells that it is
+ * alive. */
+static int64_t heartbeat_beside_long_assignments(void)
+{
 	enum { COUNT = 100 };
 	static uint8_t much[MIB];
 	const size_t budget = 4 * MIB;
 	pair_restart(&(struct broker_options){.answer_budget_bytes = budget});
-	kafka_create(&c, "t", 3000, NULL);
-	kafka_create(&c, "u", 1, NULL);
 	join(&c);
 	const struct join_group_response *me = joined(&c);
 	struct sync_group_request_assignment all = {me->member_id, bytes_of(much, sizeof(much))};
@@ -265,19 +291,25 @@ static void assignments_asked_for_again_and_again_are_within_the_budget(void **s
 	open_lazy(COUNT, 1, wait_long);
 	for (int i = 0; i < COUNT; i++)
 		ask_for_assignment(&lazy[i], me, NULL, 0);
-	size_t most = most_held(S_NS);
+	size_t most = most_held(budget / 2 + 1, S_NS);
 	printf("# %d assignments of %zu KiB: at most %zu KiB held\n", COUNT, sizeof(much) / KIB,
 	    most / KIB);
-	assert_true(most > budget / 2);
 	assert_true(most <= budget + sizeof(much) + 64 * KIB);
-	/* those whose answers are short go on */
-	struct heartbeat_request beat = {
-	    .group_id = STR("g"), .generation_id = me->generation_id, .member_id = me->member_id};
-	int64_t begin = now_ns();
-	const struct heartbeat_response *alive = kafka_call(&c, API_HEARTBEAT, 1, &beat);
-	assert_int_equal(alive->error_code, 0);
-	assert_true(now_ns() - begin < 500 * MS_NS);
+	int64_t took = time_of_heartbeat(me);
+	const struct leave_group_request gone = {.group_id = STR("g"), .member_id = me->member_id};
 	close_lazy();
+	kafka_call(&c, API_LEAVE_GROUP, 1, &gone);
+	return took;
+}
+
+/* A member may ask for its assignment on any number of connections. Those whose answers are short
+ * go on: nobody is ended for them, which takes two seconds. */
+static void assignments_asked_for_again_and_again_are_within_the_budget(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 3000, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	assert_true(best_of(TRIES, S_NS, heartbeat_beside_long_assignments) < S_NS);
 }
 
 /* Answers that waited for something come whatever is left: what many have passed the budget by is
@@ -286,45 +318,49 @@ static void many_answers_over_the_budget_are_ended_together(void **state)
 {
 	(void)state;
 	static uint8_t much[150 * 1024];
+	struct turn_watch ended;
 	pair_restart(&(struct broker_options){.answer_budget_bytes = 256 * KIB});
 	kafka_create(&c, "t", 3000, NULL);
 	kafka_create(&c, "u", 1, NULL);
 	open_lazy(MEMBERS, 1, join);
 	assign_at_once(lazy, bytes_of(much, sizeof(much)));
-	io_sleep_ns(server.io, 100 * MS_NS);
-	assert_true((size_t)metric_value(METRIC_ANSWER_BYTES) > 3 * MIB);
-	int64_t begin = now_ns();
+	assert_true(metric_reaches(METRIC_ANSWER_BYTES, 3 * MIB));
+	io_sleep_ns(server.io, 3 * S_NS); /* then each has taken nothing for long enough */
+	turn_watch_start(&ended, server.loop, METRIC_ANSWERS_ENDED);
 	describe();
-	int64_t took = now_ns() - begin;
-	printf("# Metadata beside %d: %lld ms\n", MEMBERS, (long long)(took / MS_NS));
-	assert_true(took < 4 * S_NS);
+	turn_watch_stop(&ended);
+	printf("# %llu ended in one turn, in %llu turns in all\n", (unsigned long long)ended.most,
+	    (unsigned long long)ended.turns);
+	assert_true(ended.most > MEMBERS / 2);
 	close_lazy();
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void hold_packets(struct kafka_client *client, int on)
+{
+	assert_int_equal(setsockopt(client->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)), 0);
+}
 
 /* Many requests that come at once are answered in several turns: others have theirs between. */
 static void many_requests_at_once_leave_turns_to_others(void **state)
 {
 	(void)state;
-	struct api_versions_request hello = {STR("t"), STR("1")};
-	struct kafka_client other;
+	enum { COUNT = 12 };
+	struct turn_watch answered;
 	kafka_create(&c, "t", 10000, NULL);
-	kafka_connect(&other, &server);
-	kafka_call(&other, API_API_VERSIONS, 3, &hello);
-	for (int i = 0; i < 10; i++)
+	turn_watch_start(&answered, server.loop, METRIC_REQUESTS);
+	hold_packets(&c, 1);
+	for (int i = 0; i < COUNT; i++)
 		ask_for_everything(&c);
-	int64_t begin = now_ns();
-	kafka_call(&other, API_API_VERSIONS, 3, &hello);
-	int64_t took = now_ns() - begin;
-	for (int i = 0; i < 10; i++) {
+	hold_packets(&c, 0);
+	for (int i = 0; i < COUNT; i++) {
 		kafka_receive(&c, API_METADATA, 1);
 		kafka_client_clear(&c);
 	}
-	int64_t all = now_ns() - begin;
-	printf("# %lld us of %lld us\n", (long long)(took / US_NS), (long long)(all / US_NS));
-	assert_true(took < all / 2);
-	kafka_disconnect(&other);
+	turn_watch_stop(&answered);
+	printf("# at most %llu of %d in one turn\n", (unsigned long long)answered.most, COUNT);
+	assert_true(answered.most <= COUNT * 2 / 3);
 }
 
 #define EACH(f) cmocka_unit_test_setup_teardown(f, pair_start, pair_stop)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/kafka_server.h"
+#include "test/lib/patience.h"
 #include "test/lib/tempdir.h"
 #include "test/lib/test.h"
 #include <errno.h>
@@ -77,7 +78,7 @@ void kafka_server_remove(struct kafka_server *s)
 static void connect_to(struct kafka_client *c, const struct kafka_server *s, int buffer)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(s->port)};
-	struct timeval timeout = {20, 0};
+	struct timeval timeout = {PATIENCE_NS / S_NS, 0};
 	int on = 1;
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	*c = (struct kafka_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -197,7 +198,7 @@ bool kafka_readable(struct kafka_client *c, int timeout_ms)
 bool kafka_is_closed(struct kafka_client *c)
 {
 	uint8_t byte;
-	if (!kafka_readable(c, 5000))
+	if (!kafka_readable(c, PATIENCE_MS))
 		return false;
 	ssize_t n = recv(c->fd, &byte, 1, 0);
 	return n == 0 || (n < 0 && errno == ECONNRESET);

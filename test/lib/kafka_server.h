@@ -47,7 +47,7 @@ void kafka_send(struct kafka_client *c, int16_t key, int16_t version, const void
 /* The next response, which must be one of this kind; lives until kafka_client_clear. */
 void *kafka_receive(struct kafka_client *c, int16_t key, int16_t version);
 void *kafka_call(struct kafka_client *c, int16_t key, int16_t version, const void *body);
-/* True when the server has closed the connection (waits up to 5 s); false when bytes come. */
+/* True when the server has closed the connection (waits as long as patience.h says); false when bytes come. */
 bool kafka_is_closed(struct kafka_client *c);
 /* Bytes that can be read now, waiting up to `timeout_ms` for the first. */
 bool kafka_readable(struct kafka_client *c, int timeout_ms);
