@@ -30,16 +30,21 @@ void log_lines_say_not(const char *text)
 		fail_msg("\"%s\" in:\n%s", text, log_lines);
 }
 
-void log_example_fill(struct log_server *s)
+void log_example_fill_t(struct log_server *s)
 {
 	const char *const configs[] = {"segment.bytes=65536", NULL};
 	char value[LOG_EXAMPLE_VALUE_BYTES];
 	log_server_create(s, "t", 1, configs);
-	log_server_create(s, "u", 2, NULL);
 	for (int i = 0; i < LOG_EXAMPLE_RECORDS; i++) {
 		memset(value, 'a' + i, sizeof(value));
 		value[sizeof(value) - 1] = '\0';
 		log_server_append(s, "t", 0, value);
 	}
+}
+
+void log_example_fill(struct log_server *s)
+{
+	log_example_fill_t(s);
+	log_server_create(s, "u", 2, NULL);
 	log_server_append(s, "u", 1, "one");
 }

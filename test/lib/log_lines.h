@@ -10,7 +10,8 @@ void log_lines_collect(void *ctx, struct str line); /* a log_print */
 void log_lines_say(const char *text);
 void log_lines_say_not(const char *text);
 
-/* Topic `t` of one partition: records of 8,000 bytes, all 'a' + offset, in four segments; `u` of
- * two with one record. */
+/* Topic `t` of one partition: records of 8,000 bytes, all 'a' + offset, in four segments. */
 enum { LOG_EXAMPLE_RECORDS = 24, LOG_EXAMPLE_VALUE_BYTES = 8000 };
+void log_example_fill_t(struct log_server *s);
+/* And `u` of two with one record. */
 void log_example_fill(struct log_server *s);

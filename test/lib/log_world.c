@@ -28,15 +28,18 @@ void log_world_boot(struct log_world *w)
 	w->events[0] = '\0';
 }
 
-void log_world_init(struct log_world *w, void (*configure)(struct log_world *w))
+int log_world_setup(void **state)
 {
+	struct log_world *w = *state;
 	struct sim_options options = {
 	    .seed = 1, .latency_min_ns = 10 * US_NS, .latency_max_ns = 20 * US_NS};
-	*w =
-	    (struct log_world){.disk = sim_disk_new(0), .options = options, .configure = configure};
+	*w = (struct log_world){
+	    .disk = sim_disk_new(0), .options = options, .configure = w->configure};
 	diag_set_sink(event_sink, w);
 	map_set_seed(1);
 	log_world_boot(w);
+	assert_ok(log_fixture_open(&w->f));
+	return 0;
 }
 
 void log_world_end(struct log_world *w, enum log_world_end how)
@@ -51,13 +54,15 @@ void log_world_end(struct log_world *w, enum log_world_end how)
 	log_world_boot(w);
 }
 
-void log_world_release(struct log_world *w)
+int log_world_teardown(void **state)
 {
+	struct log_world *w = *state;
 	log_fixture_close(&w->f);
 	off(w);
 	sim_disk_free(w->disk);
 	diag_set_sink(NULL, NULL);
 	err_clear();
+	return 0;
 }
 
 bool log_world_told(const struct log_world *w, const char *event)

@@ -17,10 +17,10 @@ struct log_world {
 	char events[65536];                     /* since the last boot */
 };
 
-/* A new disk and a fixture that is not open, journal of 1 MiB; latencies of 10 to 20 us unless
- * w->options has some. */
-void log_world_init(struct log_world *w, void (*configure)(struct log_world *w));
-void log_world_release(struct log_world *w);
+/* Before and after a test whose state is a world, of which all but `configure` is made anew: a new
+ * disk and a fixture that is open, journal of 1 MiB, latencies of 10 to 20 us. */
+int log_world_setup(void **state);
+int log_world_teardown(void **state);
 /*
  * The server is gone: cleanly, then the power too; by a power cut; killed (the page cache stays).
  * The fixture is another one then, not open.

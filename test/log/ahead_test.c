@@ -9,28 +9,13 @@
 enum { LARGE = 3000, COUNT = 900, ASKED = 100 * KIB };
 #define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
 
-static struct log_world w;
-
 static void configure(struct log_world *world)
 {
 	world->f.options.direct_bytes = 2000;
 	world->f.topics[1].config.segment_bytes = 1200000;
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	log_world_init(&w, configure);
-	assert_ok(log_fixture_open(&w.f));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_world_release(&w);
-	return 0;
-}
+static struct log_world w = {.configure = configure};
 
 /* COUNT records, and a server that has none of them in memory. */
 static void fill_and_restart(int topic)
@@ -198,7 +183,8 @@ static void a_segment_goes_with_what_was_read_of_it(void **state)
 	/* and a stop with something on its way: teardown */
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(name, log_world_setup, log_world_teardown, &w)
 
 int main(void)
 {

@@ -6,29 +6,22 @@
 #include "log/base/metrics.h"
 #include "log/frame.h"
 #include "test/lib/log_files.h"
+#include "test/lib/log_lines.h"
 #include "test/lib/log_fixture.h"
-#include "test/lib/log_server.h"
 #include "test/lib/sim_io.h"
 #include <stdio.h>
 
-/* Topic `t` of four segments. */
+/* Filled by log_example_fill_t. */
 static struct log_server server;
 static struct log_files files;
-enum { RECORDS = 24, VALUE_BYTES = 8000 };
+enum { RECORDS = LOG_EXAMPLE_RECORDS };
 #define LIST "topics/t-0/damaged"
 
 static int setup(void **state)
 {
 	(void)state;
-	const char *const configs[] = {"segment.bytes=65536", NULL};
-	char value[VALUE_BYTES];
 	log_server_init(&server);
-	log_server_create(&server, "t", 1, configs);
-	for (int i = 0; i < RECORDS; i++) {
-		memset(value, 'a' + i, sizeof(value));
-		value[sizeof(value) - 1] = '\0';
-		log_server_append(&server, "t", 0, value);
-	}
+	log_example_fill_t(&server);
 	log_server_close(&server);
 	files = (struct log_files){server.io, server.dir};
 	for (int i = 0; i < 4; i++) { /* the journal's copies go */

@@ -10,8 +10,6 @@ enum { DIRECT_BYTES = 2000, LARGE = 3000, SMALL = 100 };
 #define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
 #define INDEX_0   "/data/topics/topic0-0/00000000000000000000.idx"
 
-static struct log_world w;
-
 static void configure(struct log_world *world)
 {
 	world->f.options.direct_bytes = DIRECT_BYTES;
@@ -19,20 +17,7 @@ static void configure(struct log_world *world)
 	world->f.topics[2].config.durability = LOG_DURABILITY_NONE;
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	log_world_init(&w, configure);
-	assert_ok(log_fixture_open(&w.f));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_world_release(&w);
-	return 0;
-}
+static struct log_world w = {.configure = configure};
 
 /* ---- content ---- */
 
@@ -372,7 +357,8 @@ static void a_frame_whose_file_was_cut_under_a_server_is_damage(void **state)
 	log_world_assert_told(&w, "damaged", true);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(name, log_world_setup, log_world_teardown, &w)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

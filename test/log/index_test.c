@@ -7,27 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct log_world w;
-
 static void configure(struct log_world *world)
 {
 	world->f.topics[1].config.segment_bytes = 36000;
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	log_world_init(&w, configure);
-	assert_ok(log_fixture_open(&w.f));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_world_release(&w);
-	return 0;
-}
+static struct log_world w = {.configure = configure};
 
 static uint8_t byte_at(const char *path, uint64_t pos)
 {
@@ -464,8 +449,6 @@ static void an_index_with_bytes_behind_it_is_rebuilt_once(void **state)
 	assert_whole(1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 /* A bit flips in the file of an index that is appended to: the seal does not vouch for it. */
 static void a_seal_vouches_for_what_was_written(void **state)
 {
@@ -488,6 +471,9 @@ static void a_seal_vouches_for_what_was_written(void **state)
 	log_world_assert_told(&w, "rebuilt", true);
 	assert_whole(1);
 }
+
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(name, log_world_setup, log_world_teardown, &w)
 
 int main(void)
 {

@@ -6,28 +6,18 @@
 #include <stdio.h>
 
 static int64_t trimmed; /* log start of topic 1 */
-static struct log_world w;
-
 static void configure(struct log_world *world)
 {
 	world->f.topics[1].config.segment_bytes = 6000;
 	world->f.log_start[1][0] = trimmed;
 }
 
+static struct log_world w = {.configure = configure};
+
 static int setup(void **state)
 {
-	(void)state;
 	trimmed = 0;
-	log_world_init(&w, configure);
-	assert_ok(log_fixture_open(&w.f));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_world_release(&w);
-	return 0;
+	return log_world_setup(state);
 }
 
 static void restart(bool clean)
@@ -334,7 +324,7 @@ static void the_state_outlives_its_records_at_a_power_cut(void **state)
 		assert_ok(produce(1, 7, 0, 0, 3, &put)); /* its answer was lost: once is enough */
 		assert_true(put.req.duplicate);
 		assert_int_equal(put.req.base_offset, 0);
-		log_world_release(&w);
+		log_world_teardown(state);
 		setup(state);
 	}
 }
@@ -395,7 +385,7 @@ static void an_all_or_none_set_is_refused_whole(void **state)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_prestate_setup_teardown(name, setup, log_world_teardown, &w)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -5,28 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct log_world w;
-
 static void configure(struct log_world *world)
 {
 	world->f.topics[1].config.segment_bytes = 8000;
 	world->f.topics[2].config.durability = LOG_DURABILITY_NONE;
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	log_world_init(&w, configure);
-	assert_ok(log_fixture_open(&w.f));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_world_release(&w);
-	return 0;
-}
+static struct log_world w = {.configure = configure};
 
 static void file_append(const char *path, const char *bytes)
 {
@@ -783,7 +768,8 @@ static void a_segment_without_a_header_was_never_used(void **state)
 	fill(0, 3, 6);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(name, log_world_setup, log_world_teardown, &w)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

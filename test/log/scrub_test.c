@@ -2,26 +2,19 @@
 #include "log/base/metrics.h"
 #include "log/frame.h"
 #include "test/lib/log_files.h"
-#include "test/lib/log_server.h"
+#include "test/lib/log_lines.h"
 #include <stdio.h>
 
-/* A server whose scrubber reads 100 MB a second and rests 50 ms; topic `t` of four segments. */
+/* A server whose scrubber reads 100 MB a second and rests 50 ms; filled by log_example_fill_t. */
 static struct log_server server;
 static struct log_files files;
-enum { RECORDS = 24, VALUE_BYTES = 8000 };
+enum { RECORDS = LOG_EXAMPLE_RECORDS, VALUE_BYTES = LOG_EXAMPLE_VALUE_BYTES };
 
 static int setup(void **state)
 {
 	(void)state;
-	const char *const configs[] = {"segment.bytes=65536", NULL};
-	char value[VALUE_BYTES];
 	log_server_init(&server);
-	log_server_create(&server, "t", 1, configs);
-	for (int i = 0; i < RECORDS; i++) {
-		memset(value, 'a' + i, sizeof(value));
-		value[sizeof(value) - 1] = '\0';
-		log_server_append(&server, "t", 0, value);
-	}
+	log_example_fill_t(&server);
 	log_server_close(&server);
 	files = (struct log_files){server.io, server.dir};
 	server.options.scrub_bytes_per_second = 100000000;

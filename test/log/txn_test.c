@@ -28,27 +28,17 @@ struct history {
 	bool open[PARTS][PRODUCERS];
 };
 static struct history hist;
-static struct log_world w;
-
 static void configure(struct log_world *world)
 {
 	world->f.topics[TOPIC].config.segment_bytes = 6000;
 }
 
+static struct log_world w = {.configure = configure};
+
 static int setup(void **state)
 {
-	(void)state;
 	hist = (struct history){.count = 0};
-	log_world_init(&w, configure);
-	assert_ok(log_fixture_open(&w.f));
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	log_world_release(&w);
-	return 0;
+	return log_world_setup(state);
 }
 
 static void restart(bool clean)
@@ -541,24 +531,20 @@ static void the_end_of_a_transaction_goes_into_a_damaged_partition(void **state)
 	p->damaged = false;
 }
 
+#define TEST(name) cmocka_unit_test_prestate_setup_teardown(name, setup, log_world_teardown, &w)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(
-	        readers_of_committed_data_agree_with_a_model, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-	        a_scan_that_runs_sees_transactions_end, setup, teardown),
-	    cmocka_unit_test_setup_teardown(only_its_own_sources_hold_a_scan_back, setup, teardown),
-	    cmocka_unit_test_setup_teardown(zombies_are_fenced_by_the_marker, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-	        a_waiter_for_committed_data_wakes_with_the_marker, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-	        the_end_of_a_transaction_goes_into_a_damaged_partition, setup, teardown),
+	    TEST(readers_of_committed_data_agree_with_a_model),
+	    TEST(a_scan_that_runs_sees_transactions_end),
+	    TEST(only_its_own_sources_hold_a_scan_back),
+	    TEST(zombies_are_fenced_by_the_marker),
+	    TEST(a_waiter_for_committed_data_wakes_with_the_marker),
+	    TEST(the_end_of_a_transaction_goes_into_a_damaged_partition),
 	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
-	    cmocka_unit_test_setup_teardown(
-	        a_marker_that_cannot_be_read_commits_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-	        a_later_commit_is_not_that_of_an_unreadable_marker, setup, teardown),
+	    TEST(a_marker_that_cannot_be_read_commits_nothing),
+	    TEST(a_later_commit_is_not_that_of_an_unreadable_marker),
 	};
 	return cmocka_run_group_tests_name("log/txn_test", tests, NULL, NULL);
 }
