@@ -239,8 +239,11 @@ static void add_tombstones(const struct group_entry *e, struct row_list *list)
 
 static enum err round_rows(struct group_entry *e, struct row_list *list)
 {
-	if (consumer_entry_downgrade(e))
-		return entry_group_rows(e, list);
+	if (consumer_entry_downgrade(e)) {
+		enum err err = entry_group_rows(e, list, false);
+		rebalance_prepare(&e->group, groups_now_ms(e->groups));
+		return err;
+	}
 	if (e->consumer->removed)
 		add_tombstones(e, list);
 	if (e->stored.ptr) /* it was a classic group */

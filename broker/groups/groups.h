@@ -180,9 +180,10 @@ void offset_to_rows(const struct group_entry *e, const struct offset *o, struct 
 /* ---- store.c: the group's own record --------------------------------------------------------- */
 /* group_ops.store */
 void entry_store(struct group *group, uint64_t store_id);
-/* The record as it is to be now, with tombstones for rows of the other kind. */
+/* The record as it is to be now, with tombstones for rows of the other kind. Not settled: whoever
+ * restores it has to rebalance. */
 struct row_list;
-MUST_USE enum err entry_group_rows(struct group_entry *e, struct row_list *list);
+MUST_USE enum err entry_group_rows(struct group_entry *e, struct row_list *list, bool settled);
 /* The row's value restored into a fresh entry. */
 MUST_USE enum err entry_restore(struct group_entry *e, struct bytes value);
 
@@ -220,7 +221,7 @@ MUST_USE enum err consumer_entry_prepare(
 void consumer_entry_keep(struct group_entry *e, struct consumer_group *c);
 void consumer_entry_discard(const struct group_entry *e, struct consumer_group *c);
 /* A consumer group that has become one of members of the classic protocol alone is a classic one
- * from now on, about to rebalance; true if so. */
+ * from now on, and must rebalance: true if so. */
 bool consumer_entry_downgrade(struct group_entry *e);
 
 /* ---- drop.c: tombstones ---------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  * The way there happens beside the group, around the heartbeat that asks for it, which may still be
  * refused. The way back is part of the round that stores that the last one has gone. Either is one
  * batch of rows, tombstones for what the group was among them. The record written on the way back
- * is that of a rebalance under way, one without members.
+ * has the members with what they hold, and no leader: a rebalance is due, after a restart as well.
  */
 #include "embedded.h"
 #include "groups.h"
@@ -253,6 +253,5 @@ bool consumer_entry_downgrade(struct group_entry *e)
 	consumer_free(e->consumer);
 	e->consumer = NULL;
 	e->state_ms = groups_wall_ms(e->groups);
-	rebalance_prepare(&e->group, groups_now_ms(e->groups));
 	return true;
 }

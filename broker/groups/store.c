@@ -3,7 +3,8 @@
  * A group's own record: what survives a restart. Members are written only when their assignments
  * are those of this generation (STABLE, or COMPLETING with the leader's assignment waiting for this
  * very record); any other state is written as EMPTY at its generation, so that nobody meets an
- * assignment of an older one after a restart.
+ * assignment of an older one after a restart. Members without a leader are to rebalance: they have
+ * just come from the consumer protocol (migrate.c), and what the last one held is nobody's.
  */
 #include "groups.h"
 
@@ -28,7 +29,7 @@ static bool has_assignments(const struct group *g)
 	       (g->state == GROUP_COMPLETING && g->leader_store_id != 0);
 }
 
-enum err entry_group_rows(struct group_entry *e, struct row_list *list)
+enum err entry_group_rows(struct group_entry *e, struct row_list *list, bool settled)
 {
 	const struct group *g = &e->group;
 	struct group_metadata_value value = {
@@ -43,7 +44,7 @@ enum err entry_group_rows(struct group_entry *e, struct row_list *list)
 	value.members.at = members;
 	if (has_assignments(g)) {
 		value.protocol = str_of(g->protocol);
-		value.leader = str_of(g->leader->id);
+		value.leader = settled ? str_of(g->leader->id) : (struct str){NULL, 0};
 		LIST_EACH (&g->members, node, tmp)
 			fill_member(g, CONTAINER_OF(node, struct group_member, node),
 			    &members[value.members.count++]);
@@ -89,7 +90,7 @@ static enum err submit(struct group_entry *e)
 	struct row_list list;
 	const struct log_row *rows;
 	row_list_init(&list);
-	enum err err = entry_group_rows(e, &list);
+	enum err err = entry_group_rows(e, &list, true);
 	if (err == ERR_OK)
 		err = row_list_rows(&list, &rows);
 	if (err == ERR_OK) {
@@ -145,7 +146,10 @@ static enum err restore_members(struct group_entry *e, const struct group_metada
 		};
 		TRY(group_restore_member(&e->group, &m));
 	}
-	return group_restore_end(&e->group, value->leader, groups_now_ms(e->groups));
+	TRY(group_restore_end(&e->group, value->leader, groups_now_ms(e->groups)));
+	if (e->group.member_count > 0 && !value->leader.ptr)
+		rebalance_prepare(&e->group, groups_now_ms(e->groups));
+	return ERR_OK;
 }
 
 enum err entry_restore(struct group_entry *e, struct bytes stored)
