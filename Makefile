@@ -51,7 +51,7 @@ SRC_proc   := $(wildcard processor/*.c processor/sql/*.c processor/op/*.c proces
 SRC_replay := $(wildcard replay/*.c)
 SRC_tools  := $(wildcard tools/*.c)
 SRC_test   := $(wildcard test/lib/*.c)
-SRC_sim    := $(filter-out %_test.c test/sim/main.c,$(wildcard test/sim/*.c))
+SRC_sim    := $(filter-out %_test.c test/sim/main.c test/sim/mutant_program.c,$(wildcard test/sim/*.c))
 ROOMS      := base log broker proc replay tools test sim
 -include broker/kafka/gen.mk
 
@@ -206,6 +206,12 @@ $(SIM) $(TEST_sim): LDFLAGS_ALL += $(SIM_WRAP)
 $(SIM): $(B)/obj/test/sim/main.o $(A_sim)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $< $(A_sim) $(L_sim)
+# the whole program with the same wrappers, for what real clients must see (test/e2e/history_test.py)
+BAD_KAPPA := $(B)/test/sim/kappa
+$(BAD_KAPPA): LDFLAGS_ALL += $(SIM_WRAP)
+$(BAD_KAPPA): $(B)/obj/tools/main.o $(B)/obj/test/sim/mutant_program.o $(B)/obj/test/sim/mutant.o $(B)/libtest.a $(A_tools)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(L_tools)
 ## sim: SEED=n replays one seed with its trace, SEEDS=a..b runs many (SIM_FLAGS="-j 2 -t SECONDS")
 sim: $(SIM)
 	$(Q)$(SIM) $(SIM_FLAGS) $(or $(SEED),$(SEEDS),1..2000)
@@ -224,17 +230,17 @@ coverage-run: $(TEST_log) $(filter-out %_mutants_test %_states_test,$(TEST_crash
 ## check: every test (installs the Debian packages it misses); the last line is `N passed, N failed, N skipped`
 check: deps
 	$(Q)$(MAKE) --no-print-directory check-built
-check-built: all $(TESTS)
+check-built: all $(TESTS) $(BAD_KAPPA)
 	$(Q)KAPPA=$(abspath $(B)/kappa) test/run.sh $(TESTS) $(E2E)
 ## check-e2e: only the tests that run the real program with real clients; T=PATTERN narrows
-check-e2e: all
+check-e2e: all $(BAD_KAPPA)
 	$(Q)KAPPA=$(abspath $(B)/kappa) test/run.sh $(if $(T),$(foreach t,$(E2E),$(if $(findstring $(T),$(t)),$(t))),$(E2E))
 ## kill9: kill -9 under load, CYCLES=500 times
 kill9: all
 	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_KILLS=$(or $(CYCLES),500) TEST_TIMEOUT=$(or $(SECONDS),36000) \
 	  test/run.sh test/e2e/kill9_test.py
 ## history: concurrent clients under kill -9 for SECONDS=600, and their history checked for anomalies
-history: all
+history: all $(BAD_KAPPA)
 	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_HISTORY_SECONDS=$(or $(SECONDS),600) TEST_TIMEOUT=36000 \
 	  test/run.sh test/e2e/history_test.py
 .PHONY: kill9 history
@@ -327,7 +333,7 @@ help:
 # ---- sanitizers ------------------------------------------------------------------------------------
 # The timed and the long ones stay out: their names end in _timed_test, or they measure.
 ## check-asan: with CONFIG=asan: all tests but the timed ones
-check-asan: all $(TESTS)
+check-asan: all $(TESTS) $(BAD_KAPPA)
 	$(Q)KAPPA=$(abspath $(B)/kappa) KAPPA_TEST_SMALL=1 test/run.sh $(filter-out %_timed_test,$(TESTS)) \
 	  $(filter-out %_timed_test.py %_timed_test.sh,$(E2E))
 .PHONY: check-asan

@@ -24,8 +24,9 @@ class Skip(Exception):
 
 
 class Server:
-    def __init__(self, data, args=(), env=None, wait=True):
+    def __init__(self, data, args=(), env=None, wait=True, program=KAPPA):
         self.data = data
+        self.program = program  # of the server; commands are always those of KAPPA
         self.args = list(args)
         self.env = dict(os.environ, XDG_STATE_HOME=os.path.join(os.path.dirname(data), "state"), **(env or {}))
         self.log = data + ".log"
@@ -39,7 +40,7 @@ class Server:
             os.unlink(endpoints)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [KAPPA, "serve", "--data", self.data, "--listen", self.listen, "--http", "127.0.0.1:0"] + self.args,
+                [self.program, "serve", "--data", self.data, "--listen", self.listen, "--http", "127.0.0.1:0"] + self.args,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if wait:
             self.wait_ready()
@@ -118,8 +119,8 @@ class Case:
         self.random = random.Random("%s/%d" % (name, SEED))
         self.servers = []
 
-    def server(self, name="data", args=(), env=None, wait=True):
-        s = Server(os.path.join(self.dir, name), args, env, wait)
+    def server(self, name="data", args=(), env=None, **kw):
+        s = Server(os.path.join(self.dir, name), args, env, **kw)
         self.servers.append(s)
         return s
 

@@ -14,6 +14,7 @@ KAPPA_HISTORY_SECONDS sets how long (make history SECONDS=n)."""
 import collections
 import os
 import random
+import shutil
 import socket
 import threading
 import time
@@ -259,62 +260,86 @@ def check_readers(world, final):
 
 
 def wait_copied(world, committed):
-    deadline = time.monotonic() + 90
+    deadline, there = time.monotonic() + 90, set(committed.values())
     while True:
         copied = collections.Counter(read_all(world, "c", "read_committed").values())
         twice = [v for v, n in copied.items() if n > 1]
         assert not twice, "duplicate: copied twice: %s" % twice[:5]
-        if len(copied) == len(committed):
-            break
+        wrong = set(copied) - there
+        assert not wrong, "aborted read: copied: %s" % sorted(wrong)[:5]
+        if len(copied) == len(there):
+            return
         assert time.monotonic() < deadline, "lost: %d of %d were copied\n%s" % (
-            len(copied), len(committed), world.server.ok("group", "lag", "copy"))
+            len(copied), len(there), world.server.ok("group", "lag", "copy"))
         time.sleep(0.2)
-    assert set(copied) == set(committed.values())
 
 
-def finish(world, workers):
+def finish(workers):
+    """What a client complained about is told by complain(): an anomaly says more."""
     for w in workers:
         w.join(120)
         assert not w.is_alive(), "%s does not end" % type(w).__name__
+
+
+def complain(workers):
+    for w in workers:
         if w.failure:
             raise w.failure
 
 
-def test_no_anomaly_in_a_history_of_concurrent_clients(t):
-    s = t.server()
+def restart(s):
+    s.kill()
+    s.start()
+
+
+def disturb(world, seconds, again):
+    end, kills = time.monotonic() + seconds, 0
+    committed = lambda: sum(o == "committed" for o in list(world.outcome.values()))
+    # on a slow machine longer, until there is something to look at
+    while time.monotonic() < end or (committed() <= 20 and time.monotonic() < end + 60):
+        time.sleep(1 + 3 * world.random.random())
+        again(world.server)
+        kills += 1
+    return kills
+
+
+def history(s, rng, seconds, again=restart):
+    """Everybody at work against the server s, which is killed by `again` now and then. What they saw is checked: an anomaly
+    is an AssertionError that begins with its name."""
     s.listen = s.kafka
     for topic in ("t", "c"):
         s.ok("topic", "create", topic, "-p", str(PARTITIONS))
-    world, copying = World(s, t.random), World(s, t.random)
+    world, copying = World(s, rng), World(s, rng)
     # two of one id fence each other
     writers = [Transactor(world, "tx%d" % i, "id%d" % (i // 2)) for i in range(4)] + [Plain(world), Flood(world)]
     readers = [Reader(copying, i, i) for i in ("read_committed", "read_uncommitted")]
     copiers = [Copier(copying, "copy%d" % i) for i in range(2)]
     for w in writers + readers + copiers:
         w.start()
-    end, kills = time.monotonic() + SECONDS, 0
-    committed = lambda: sum(o == "committed" for o in list(world.outcome.values()))
-    # on a slow machine longer, until there is something to look at
-    while time.monotonic() < end or (committed() <= 20 and time.monotonic() < end + 60):
-        time.sleep(1 + 3 * t.random.random())
-        s.kill()
-        s.start()
-        kills += 1
-    world.going = False
-    finish(world, writers)
-    committed = read_all(world, "t", "read_committed")
-    check_transactions(world, committed)
-    wait_copied(world, committed)
-    copying.going = False
-    finish(copying, readers + copiers)
+    try:
+        kills = disturb(world, seconds, again)
+        world.going = False
+        finish(writers)
+        committed = read_all(world, "t", "read_committed")
+        check_transactions(world, committed)
+        complain(writers)
+        wait_copied(world, committed)
+    finally:
+        world.going = copying.going = False
+    finish(readers + copiers)
     final = {i: {topic: read_all(world, topic, i) for topic in ("t", "c")} for i in ("read_committed", "read_uncommitted")}
     world.seen = copying.seen
     check_readers(world, final)
     check_order(committed)
+    complain(readers + copiers)
     states = collections.Counter(world.outcome.values())
     print("# %d kills, %d transactions (%s), %d plain records, %d records read on the way" % (
         kills, len(world.outcome), ", ".join("%d %s" % (n, k) for k, n in sorted(states.items())), len(world.acked), len(world.seen)))
     assert states["committed"] > 20 and world.acked and world.seen and kills > 0
+
+
+def test_no_anomaly_in_a_history_of_concurrent_clients(t):
+    history(t.server(), t.random, SECONDS)
 
 
 def refuses(word, fn, *args):
@@ -323,7 +348,7 @@ def refuses(word, fn, *args):
     except AssertionError as e:
         assert str(e).startswith(word), (word, e)
         return
-    raise AssertionError("the check does not see: " + word)
+    raise AssertionError("the check does not see: %s" % (word,))
 
 
 def test_the_checks_see_each_anomaly(t):
@@ -350,6 +375,34 @@ def test_the_checks_see_each_anomaly(t):
     Fake.seen = []
     check_readers(Fake, final)
     refuses("inconsistent", check_readers, Fake, {"read_committed": {"t": good}, "read_uncommitted": {"t": {}}})
+
+
+def go_back(s):
+    """Killed, it comes back with the disk it had at the kill before."""
+    s.kill()
+    before = s.data + ".before"
+    if os.path.exists(before):
+        shutil.rmtree(s.data)
+        os.rename(before, s.data)
+    shutil.copytree(s.data, before, ignore=shutil.ignore_patterns("*.ipc"))
+    s.start()
+
+
+# what is found, which mutant of test/sim/mutant.h the server is, how it is killed
+BAD = [("lost", None, go_back), ("aborted read", "an abort is taken for a commit", restart),
+       ("duplicate", "a retry is stored again", restart), ("aborted read", "an open transaction holds nobody back", restart),
+       (("lost", "half", "aborted read"), "the end of a transaction forgets a partition", restart)]
+
+
+def test_the_checks_find_servers_that_are_bad(t):
+    program = os.path.join(os.path.dirname(harness.KAPPA), "test/sim/kappa")
+    if not os.path.exists(program):
+        raise harness.Skip("no %s: make history builds it" % program)
+    every = "KAPPA_HISTORY_SECONDS" in os.environ
+    for n, (word, mutant, again) in enumerate(BAD if every else BAD[1:3]):
+        server = t.server("bad%d" % n, env={"KAPPA_MUTANT": mutant} if mutant else {}, program=program)
+        refuses(word, history, server, t.random, 8, again)
+        server.kill()
 
 
 harness.main(globals())

@@ -10,6 +10,7 @@
 #include "log/fsck.h"
 #include "log/producer.h"
 #include "log/scrub.h"
+#include "log/table.h"
 #include "log/txn.h"
 #include "log/recovery.h"
 #include "log/journal.h"
@@ -20,16 +21,10 @@
 #include <stdio.h>
 
 static enum mutant current;
-static struct loop *mutant_loop;
 
 void mutant_use(enum mutant m)
 {
 	current = m;
-}
-
-void mutant_set_loop(struct loop *loop)
-{
-	mutant_loop = loop;
 }
 
 enum mutant mutant_used(void)
@@ -153,7 +148,7 @@ void __wrap_log_table_put(struct log_table *table, struct log_table_put *put)
 	struct forgotten *f = xcalloc(1, sizeof(*f));
 	f->mail.run = forget;
 	f->put = put;
-	loop_defer(mutant_loop, &f->mail);
+	loop_defer(table->log->loop, &f->mail);
 }
 
 bool __real_txns_end(struct txns *t, const struct batch_marker *m, int64_t offset);

@@ -28,6 +28,4 @@ enum mutant {
 };
 void mutant_use(enum mutant m);
 enum mutant mutant_used(void);
-struct loop;
-void mutant_set_loop(struct loop *loop);
 const char *mutant_name(enum mutant m);

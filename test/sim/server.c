@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One life of the server: the rooms opened as `kappa serve` opens them, with limits drawn anew. */
-#include "test/sim/mutant.h"
 #include "test/sim/world.h"
 
 static enum err open_log(struct world *w)
@@ -65,7 +64,6 @@ enum err server_open(struct world *w)
 {
 	err_clear();
 	enum err e = loop_new(w->io, 0, &w->loop);
-	mutant_set_loop(w->loop);
 	if (e == ERR_OK)
 		e = open_log(w);
 	if (e == ERR_OK)
