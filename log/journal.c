@@ -6,11 +6,14 @@
 #include "log/engine.h"
 #include <stdio.h>
 
-#define FILL_HEAD_BYTES                                                                            \
-	(4 * MIB) /* of the first file, before ready; zeros for well over a second of small rounds \
-	           */
-#define FILL_STEP_BYTES  (16 * MIB) /* one job */
-#define FILL_WRITE_BYTES MIB
+/* Of the first file, before ready; zeros for well over a second of small rounds. */
+#define FILL_HEAD_BYTES (4 * MIB)
+#define FILL_STEP_BYTES (16 * MIB) /* one job */
+/* A round waits for the write of zeros that is under way: beside 1 MiB it takes four times as long.
+ * That is right only when the zeros are what rounds are about to wait for. */
+#define FILL_WRITE_BYTES      (64 * KIB)
+#define FILL_SOON_WRITE_BYTES MIB
+#define FILL_SOON_BYTES       (2 * MIB)
 
 /* J4: an entry and its copy lie in two files, or both in one. */
 uint64_t journal_entry_max(const struct journal *j)
@@ -56,16 +59,17 @@ static enum err file_open(struct journal *j, const char *path, unsigned flags, i
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
-static enum err fill_range(struct io *io, int fd, uint64_t from, uint64_t to)
+/* Writes zeros to [from, to), `most` bytes at a time. */
+static enum err fill_range(struct io *io, int fd, uint64_t from, uint64_t to, uint64_t most)
 {
-	size_t zeros_len = to - from < FILL_WRITE_BYTES ? (size_t)(to - from) : FILL_WRITE_BYTES;
+	size_t zeros_len = (size_t)(to - from < most ? to - from : most);
 	uint8_t *zeros = mem_alloc_aligned(IO_DIRECT_ALIGN, zeros_len);
 	if (!zeros)
 		return ERR_NOMEM;
 	memset(zeros, 0, zeros_len);
 	enum err e = ERR_OK;
-	for (uint64_t pos = from; pos < to && e == ERR_OK; pos += FILL_WRITE_BYTES) {
-		uint64_t len = to - pos < FILL_WRITE_BYTES ? to - pos : FILL_WRITE_BYTES;
+	for (uint64_t pos = from; pos < to && e == ERR_OK; pos += most) {
+		uint64_t len = to - pos < most ? to - pos : most;
 		e = io_pwrite(io, fd, zeros, (size_t)len, pos);
 	}
 	mem_free(zeros);
@@ -85,7 +89,7 @@ static void fill_run(struct pool_job *job)
 		j->fill_err = io_open(io, path, j->direct ? IO_DIRECT : 0, &fd);
 	if (j->fill_err != ERR_OK)
 		return;
-	j->fill_err = fill_range(io, fd, j->fill_from, j->fill_to);
+	j->fill_err = fill_range(io, fd, j->fill_from, j->fill_to, j->fill_write);
 	enum err closed = io_close(io, fd);
 	if (j->fill_err == ERR_OK)
 		j->fill_err = closed;
@@ -108,6 +112,15 @@ static void fill_done(struct pool_job *job)
 	rounds_kick(&j->log->rounds);
 }
 
+/* Will the next entries come to where `file` has no zeros? The files between are filled. */
+static bool needed_soon(const struct journal *j, unsigned file)
+{
+	uint64_t left = j->files[file].filled;
+	if (file != j->current)
+		left += j->files[j->current].limit;
+	return left < j->pos + FILL_SOON_BYTES;
+}
+
 static void fill_start(struct journal *j, unsigned file)
 {
 	struct journal_file *f = &j->files[file];
@@ -115,6 +128,7 @@ static void fill_start(struct journal *j, unsigned file)
 		return;
 	j->fill_file = file;
 	j->fill_from = f->filled;
+	j->fill_write = needed_soon(j, file) ? FILL_SOON_WRITE_BYTES : FILL_WRITE_BYTES;
 	j->fill_to =
 	    f->limit - f->filled < FILL_STEP_BYTES ? f->limit : f->filled + FILL_STEP_BYTES;
 	j->fill = (struct pool_job){.run = fill_run, .done = fill_done};
@@ -158,7 +172,7 @@ static enum err create_file(struct journal *j, unsigned file)
 	j->files[file].filled = JOURNAL_BLOCK;
 	if (file == 0) {
 		uint64_t head = j->file_bytes < FILL_HEAD_BYTES ? j->file_bytes : FILL_HEAD_BYTES;
-		TRY(fill_range(io, fd, JOURNAL_BLOCK, head));
+		TRY(fill_range(io, fd, JOURNAL_BLOCK, head, FILL_SOON_WRITE_BYTES));
 		j->files[file].filled = head;
 	}
 	return io_fsync(io, fd);

@@ -160,6 +160,7 @@ struct journal {
 	bool filling;
 	unsigned fill_file;
 	uint64_t fill_from, fill_to;
+	uint64_t fill_write; /* bytes of one of its writes */
 	enum err fill_err;
 };
 /* Creates the files (only the head of the first is filled) or opens them; recovery sets the
