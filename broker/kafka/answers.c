@@ -12,11 +12,14 @@
  *   A3  the size of an answer is known when it is made: one that may be large is begun while there
  *       is room for anything, and may pass the limit.
  *       What is spared (is_spared) is begun over 7/8 of it as well, and when it must be short, over
- *       the limit.
+ *       the limit, as long as its connection takes the answers before it.
  *   A4  who has no request under way goes before those who have.
- *   A5  while somebody has waited for PATIENCE_NS, connections whose sends stand still are ended,
- *       first those that hold the most for the longest time. Nobody is ended for that while there
- *       is memory (but after stall_ns).
+ *   A5  while somebody has waited for PATIENCE_NS, fetches that wait for data, or for memory, and
+ *       name much are answered with what there is, and connections whose sends stand still are
+ *       ended, first those that hold the most for the longest time. Nobody is ended for that while
+ *       there is memory (but after stall_ns).
+ *   A6  what a request takes while it is worked on, or waits, is counted as well, from 32 KiB on
+ *       (request.c).
  */
 #include "broker/auth/sasl.h"
 #include "broker/kafka/server.h"
@@ -79,11 +82,13 @@ void answers_pinch(struct broker *b)
 
 /*
  * What producers, consumers and transactions live by goes on while others wait. The answers of some
- * kinds are always short, or are bounded elsewhere; of others they are as long as the requests; and
- * who is in a group is told what it has given the group, up to GROUP_BYTES_MAX.
+ * kinds are always short, or are bounded elsewhere; of others they are as long as the requests, or
+ * as what these name besides records; and who is in a group is told what it has given the group, up
+ * to GROUP_BYTES_MAX.
  */
-enum spared { SPARED_NEVER, SPARED_ALWAYS, SPARED_BY_LENGTH, SPARED_WITHIN };
+enum spared { SPARED_NEVER, SPARED_ALWAYS, SPARED_BY_LENGTH, SPARED_BY_NAMES, SPARED_WITHIN };
 #define SPARED_REQUEST_MAX ((size_t)16 * KIB)
+#define SPARED_UNSENT_MAX  ((size_t)16 * KIB) /* of short answers, beside which one more is made */
 
 static enum spared spared_kind(int16_t key)
 {
@@ -91,8 +96,8 @@ static enum spared spared_kind(int16_t key)
 		int16_t key;
 		enum spared spared;
 	} kinds[] = {
-	    {API_PRODUCE, SPARED_ALWAYS},
-	    {API_FETCH, SPARED_ALWAYS},
+	    {API_PRODUCE, SPARED_BY_NAMES},
+	    {API_FETCH, SPARED_BY_LENGTH},
 	    {API_OFFSET_COMMIT, SPARED_BY_LENGTH},
 	    {API_FIND_COORDINATOR, SPARED_BY_LENGTH},
 	    {API_JOIN_GROUP, SPARED_WITHIN},
@@ -121,11 +126,23 @@ static bool is_spared(const struct conn *c)
 {
 	const struct budget *b = &c->broker->answers.budget;
 	enum spared spared = spared_kind((int16_t)get_u16_be(c->frame.ptr));
-	if (spared == SPARED_NEVER || spared == SPARED_ALWAYS)
-		return spared == SPARED_ALWAYS;
-	if (spared == SPARED_BY_LENGTH && c->frame.len <= SPARED_REQUEST_MAX)
+	if (spared == SPARED_NEVER)
+		return false;
+	if (b->used_bytes < b->limit_bytes)
 		return true;
-	return b->used_bytes < b->limit_bytes;
+	if (c->out_bytes > SPARED_UNSENT_MAX)
+		return false; /* answers_taken */
+	if (spared == SPARED_BY_LENGTH)
+		return c->frame.len <= SPARED_REQUEST_MAX;
+	if (spared == SPARED_BY_NAMES)
+		return request_names_little(&c->frame);
+	return spared == SPARED_ALWAYS;
+}
+
+void answers_taken(struct conn *c)
+{
+	if (c->out_bytes <= SPARED_UNSENT_MAX)
+		list_remove(&c->crowded);
 }
 
 bool answers_admit(struct conn *c)
@@ -194,6 +211,14 @@ static size_t held_by(const struct conn *c)
 	return held;
 }
 
+/* Its first request waits by its wish (a member for the others of its group), and takes much. */
+static bool waits_with_much(const struct conn *c)
+{
+	struct list_node *n = list_first(&c->requests);
+	const struct request *first = n ? CONTAINER_OF(n, struct request, node) : NULL;
+	return first && !first->answered && first->closed && first->held >= ANSWER_LARGE_BYTES;
+}
+
 /*
  * The memory it holds, times the seconds for which it has taken nothing; 0: it may stay. Nothing is
  * taken either while answers wait behind one that is not there yet: who asks for a long wait first
@@ -202,7 +227,8 @@ static size_t held_by(const struct conn *c)
 static double burden(const struct conn *c, int64_t now)
 {
 	int64_t still = now - (c->sending ? c->send_ns : c->active_ns);
-	if (c->closing || still < STILL_NS || (!c->sending && c->out_bytes == 0))
+	bool holds = c->sending || c->out_bytes > 0 || waits_with_much(c);
+	if (c->closing || still < STILL_NS || !holds)
 		return 0;
 	return (double)held_by(c) * ((double)still / (double)S_NS);
 }
@@ -214,8 +240,26 @@ static size_t relief_bytes(const struct budget *budget)
 	return limit / LAST_PART + (used > limit ? used - limit : 0);
 }
 
+/* Those that wait for something and hold much are answered now: nobody has to be ended for them. */
+static void hurry(struct broker *b)
+{
+	size_t want = relief_bytes(&b->answers.budget), held = 0;
+	LIST_EACH (&b->conns, n, tmp) {
+		struct conn *c = CONTAINER_OF(n, struct conn, node);
+		LIST_EACH (&c->requests, m, after) {
+			struct request *req = CONTAINER_OF(m, struct request, node);
+			if (req->answered || !req->hurry || req->held < ANSWER_LARGE_BYTES ||
+			    held >= want)
+				continue;
+			held += req->held;
+			req->hurry(req);
+		}
+	}
+}
+
 static void relieve(struct broker *b)
 {
+	hurry(b);
 	const struct relief r = {
 	    .want = relief_bytes(&b->answers.budget),
 	    .burden = burden,

@@ -114,6 +114,7 @@ static void on_sent(struct io_req *io)
 	c->active_ns = loop_now_ns(c->broker->loop);
 	for (; c->sent_after > 0; c->sent_after--)
 		pop_request(c);
+	answers_taken(c);
 	conn_wake(c);
 }
 

@@ -7,6 +7,8 @@
  * the end of max_wait) -> READING, or -> STARVED (no memory budget) -> READING. Each pass starts
  * from the first partition and forgets the last one.
  *
+ * One that names much is answered with what there is while memory is short.
+ *
  * Invariants:
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
  *   F2  the first batch of the answer is there whatever its size (KIP-74); after it max_bytes
@@ -39,8 +41,8 @@ struct fetch_part {
 	struct fetch_session_part *known; /* NULL: no session */
 	struct fetch_response_partition out;
 	bool has_read;
-	int64_t seen_end; /* visible or stable end in this pass */
-	struct log_read read;
+	int64_t seen_end;      /* visible or stable end in this pass */
+	struct log_read *read; /* NULL: it never had one */
 	struct log_waiter waiter;
 };
 
@@ -53,7 +55,7 @@ struct fetch {
 	bool full;   /* nothing more fits in */
 	uint32_t at; /* the part being read */
 	uint32_t count;
-	struct fetch_part *part;
+	struct fetch_part *part; /* NULL: there was no memory for them yet */
 	size_t max_bytes;
 	size_t total; /* of this pass */
 	size_t asked; /* taken from the budget for the read under way */
@@ -65,6 +67,58 @@ struct fetch {
 
 static void pass(struct fetch *f);
 static void step(struct fetch *f);
+static void on_data(struct log_waiter *waiter);
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static void part_init(struct fetch *f, struct fetch_part *part, int32_t partition)
+{
+	part->owner = f;
+	msg_init(&fetch_response_partition_shape, &part->out);
+	part->out.partition_index = partition;
+	log_waiter_init(&part->waiter, on_data);
+}
+
+static void parts_of_session(struct fetch *f)
+{
+	LIST_EACH (&f->session->parts, n, next) {
+		struct fetch_session_part *known = CONTAINER_OF(n, struct fetch_session_part, node);
+		struct fetch_part *part = &f->part[f->count++];
+		part_init(f, part, (int32_t)known->key.partition);
+		part->topic = known->topic->name;
+		part->topic_id = known->topic->id;
+		part->current_leader_epoch = known->current_leader_epoch;
+		part->max_bytes = known->max_bytes;
+		part->fetch_offset = known->fetch_offset;
+		part->known = known;
+	}
+}
+
+static size_t count_named(const struct fetch_request *body)
+{
+	size_t count = 0;
+	for (uint32_t i = 0; i < body->topics.count; i++)
+		count += body->topics.at[i].partitions.count;
+	return count;
+}
+
+static void parts_of_request(struct fetch *f)
+{
+	const struct fetch_request *body = f->req->body;
+	for (uint32_t i = 0; i < body->topics.count; i++) {
+		const struct fetch_request_topic *topic = &body->topics.at[i];
+		for (uint32_t k = 0; k < topic->partitions.count; k++) {
+			const struct fetch_request_partition *in = &topic->partitions.at[k];
+			struct fetch_part *part = &f->part[f->count++];
+			part_init(f, part, in->partition);
+			part->topic = topic->topic;
+			part->topic_id = topic->topic_id;
+			part->current_leader_epoch = in->current_leader_epoch;
+			part->max_bytes = in->partition_max_bytes;
+			part->fetch_offset = in->fetch_offset;
+		}
+	}
+}
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -92,7 +146,7 @@ static void drop_reads(struct fetch *f)
 	for (uint32_t i = 0; i < f->count; i++) {
 		if (!f->part[i].has_read)
 			continue;
-		log_read_release(&f->part[i].read);
+		log_read_release(f->part[i].read);
 		f->part[i].has_read = false;
 	}
 	answers_give(f->req->broker, f->req->fetched);
@@ -162,7 +216,7 @@ static void answer(struct fetch *f)
 	ASSERT(f->state != FETCH_ANSWERED);
 	f->state = FETCH_ANSWERED;
 	stop_waiting(f);
-	f->req->closed = NULL;
+	f->req->closed = f->req->hurry = NULL;
 	bool built = f->gone || build(f);
 	if (built)
 		request_answer(f->req); /* nothing is sent to one that is gone */
@@ -237,7 +291,9 @@ static void end_of_pass(struct fetch *f)
 	bool late = loop_now_ns(f->req->loop) >= f->deadline_ns;
 	bool enough =
 	    body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes || f->full || f->count == 0;
-	if (f->gone || f->error || late || enough)
+	/* what waits holds memory that others wait for */
+	bool hurried = f->req->held >= ANSWER_LARGE_BYTES && answers_are_short(f->req->broker);
+	if (f->gone || f->error || late || enough || hurried)
 		answer(f);
 	else
 		wait(f);
@@ -298,7 +354,7 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 static void take_read(struct fetch *f, struct fetch_part *part)
 {
 	struct broker *b = f->req->broker;
-	struct log_read *r = &part->read;
+	struct log_read *r = part->read;
 	b->answers.over_bytes -= f->over;
 	answers_give(b, f->asked);
 	f->asked = f->over = 0;
@@ -333,7 +389,7 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 
 static void on_read(struct log_read *read)
 {
-	struct fetch_part *part = CONTAINER_OF(read, struct fetch_part, read);
+	struct fetch_part *part = read->user;
 	struct fetch *f = part->owner;
 	ASSERT(f->state == FETCH_READING && part == &f->part[f->at]);
 	take_read(f, part);
@@ -404,10 +460,48 @@ static bool take_budget(struct fetch *f, const struct fetch_part *part, size_t w
 	return true;
 }
 
+static void read_part(struct fetch_part *part, struct log_partition *p, size_t want)
+{
+	const struct fetch_request *body = part->owner->req->body;
+	part->has_read = true;
+	*part->read = (struct log_read){.partition = p,
+	    .offset = part->fetch_offset,
+	    .max_bytes = want,
+	    .read_committed = body->isolation_level == 1,
+	    .user = part,
+	    .done = on_read};
+	log_read(part->owner->req->log, part->read);
+}
+
+static bool make_parts(struct fetch *f)
+{
+	size_t count = f->session ? f->session->index.count : count_named(f->req->body);
+	size_t need = count * sizeof(*f->part);
+	if (need > FETCH_LEAST_BYTES && !f->full && !answers_fit(f->req->conn, need)) {
+		starve(f, &f->req->broker->answers.starved);
+		return false;
+	}
+	f->part = request_alloc(f->req, need);
+	if (!f->part) {
+		f->state = FETCH_ANSWERED;
+		f->req->closed = f->req->hurry = NULL;
+		leave_session(f);
+		request_fail(f->req, ERR_LIMIT);
+		return false;
+	}
+	if (f->session)
+		parts_of_session(f);
+	else
+		parts_of_request(f);
+	return true;
+}
+
 /* Goes on with the pass until a read is under way or all parts are done. */
 static void step(struct fetch *f)
 {
 	static const struct bytes none[1];
+	if (!f->part && !f->gone && !make_parts(f))
+		return;
 	f->state = FETCH_READING;
 	for (; f->at < f->count && !f->gone; f->at++) {
 		struct fetch_part *part = &f->part[f->at];
@@ -415,20 +509,17 @@ static void step(struct fetch *f)
 		part->out.records = (struct msg_slices){none, 0};
 		if (!look(part, &p) || f->full)
 			continue;
+		if (!part->read && !(part->read = request_alloc(f->req, sizeof(*part->read)))) {
+			f->full = true; /* what it may have for itself is used up */
+			continue;
+		}
 		size_t want = read_share(f, part);
 		if (!take_budget(f, part, want)) {
 			if (f->state == FETCH_STARVED)
 				return;
 			continue;
 		}
-		part->has_read = true;
-		part->read = (struct log_read){.partition = p,
-		    .offset = part->fetch_offset,
-		    .max_bytes = want,
-		    .read_committed =
-		        ((const struct fetch_request *)f->req->body)->isolation_level == 1,
-		    .done = on_read};
-		log_read(f->req->log, &part->read);
+		read_part(part, p, want);
 		return;
 	}
 	end_of_pass(f);
@@ -441,58 +532,33 @@ static void pass(struct fetch *f)
 	step(f);
 }
 
+/* Memory is short: the ends are told, with what has been read, and it may come again. */
+static void on_hurry(struct request *req)
+{
+	struct fetch *f = req->user;
+	if (f->state != FETCH_WAITING && f->state != FETCH_STARVED)
+		return; /* the log has it now */
+	if (f->state == FETCH_WAITING) {
+		stop_waiting(f);
+		f->at = 0;
+		f->error = false;
+	}
+	list_remove(&f->starved);
+	f->full = true;
+	step(f);
+}
+
 /* ---- request --------------------------------------------------------------------------------- */
 
-static void part_init(struct fetch *f, struct fetch_part *part, int32_t partition)
+/* Versions without an error code of their own tell it of each partition. */
+static bool refuse_parts(struct fetch *f, enum err err)
 {
-	part->owner = f;
-	msg_init(&fetch_response_partition_shape, &part->out);
-	part->out.partition_index = partition;
-	log_waiter_init(&part->waiter, on_data);
-}
-
-static bool parts_of_session(struct fetch *f)
-{
-	const struct fetch_session *s = f->session;
-	f->part = request_alloc(f->req, s->index.count * sizeof(*f->part));
+	f->part = request_alloc(f->req, count_named(f->req->body) * sizeof(*f->part));
 	if (!f->part)
 		return false;
-	LIST_EACH (&s->parts, n, next) {
-		struct fetch_session_part *known = CONTAINER_OF(n, struct fetch_session_part, node);
-		struct fetch_part *part = &f->part[f->count++];
-		part_init(f, part, (int32_t)known->key.partition);
-		part->topic = known->topic->name;
-		part->topic_id = known->topic->id;
-		part->current_leader_epoch = known->current_leader_epoch;
-		part->max_bytes = known->max_bytes;
-		part->fetch_offset = known->fetch_offset;
-		part->known = known;
-	}
-	return true;
-}
-
-static bool parts_of_request(struct fetch *f)
-{
-	const struct fetch_request *body = f->req->body;
-	size_t count = 0;
-	for (uint32_t i = 0; i < body->topics.count; i++)
-		count += body->topics.at[i].partitions.count;
-	f->part = request_alloc(f->req, count * sizeof(*f->part));
-	if (!f->part)
-		return false;
-	for (uint32_t i = 0; i < body->topics.count; i++) {
-		const struct fetch_request_topic *topic = &body->topics.at[i];
-		for (uint32_t k = 0; k < topic->partitions.count; k++) {
-			const struct fetch_request_partition *in = &topic->partitions.at[k];
-			struct fetch_part *part = &f->part[f->count++];
-			part_init(f, part, in->partition);
-			part->topic = topic->topic;
-			part->topic_id = topic->topic_id;
-			part->current_leader_epoch = in->current_leader_epoch;
-			part->max_bytes = in->partition_max_bytes;
-			part->fetch_offset = in->fetch_offset;
-		}
-	}
+	parts_of_request(f);
+	for (uint32_t i = 0; i < f->count; i++)
+		set_error(&f->part[i], err);
 	return true;
 }
 
@@ -503,11 +569,7 @@ static void refuse(struct fetch *f, enum err err)
 	f->state = FETCH_ANSWERED;
 	if (f->req->version >= 7)
 		r->error_code = err_kafka(err);
-	else if (!parts_of_request(f)) /* versions without an error code of their own */
-		err = ERR_LIMIT;
-	for (uint32_t i = 0; i < f->count; i++)
-		set_error(&f->part[i], err);
-	if (build(f))
+	if ((f->req->version >= 7 || refuse_parts(f, err)) && build(f))
 		request_answer(f->req);
 	else
 		request_fail(f->req, ERR_LIMIT);
@@ -524,12 +586,8 @@ static void on_turn(struct request *req)
 		refuse(f, err);
 		return;
 	}
-	if (!(f->session ? parts_of_session(f) : parts_of_request(f))) {
-		leave_session(f);
-		request_fail(req, ERR_LIMIT);
-		return;
-	}
 	req->closed = on_closed;
+	req->hurry = on_hurry;
 	pass(f);
 }
 

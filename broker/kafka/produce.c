@@ -63,7 +63,10 @@ static void fill_record_errors(struct request *req, struct produce_part *part)
 {
 	struct produce_response_partition *out = part->out;
 	size_t keyless = part->keyless.len / sizeof(uint32_t);
+	size_t each = sizeof(*out->record_errors.at) + 2 * out->error_message.len;
 	size_t count = keyless ? keyless : part->bad_record >= 0;
+	if (count > 1 && !answers_fit(req->conn, count * each))
+		count = 1; /* the batch is refused all the same */
 	out->record_errors.at = request_new(req, &produce_response_record_error_shape, count);
 	if (!out->record_errors.at)
 		return;
@@ -262,6 +265,8 @@ static void find_keyless(struct produce_part *part)
 		err = record_iter_next(&it, &r);
 		if (err == ERR_OK && !r.key.ptr)
 			write_u32_be(&part->keyless, i);
+		if (part->keyless.err != ERR_OK)
+			break;
 	}
 	writer_release(&scratch);
 }
@@ -423,7 +428,10 @@ static void add_part(struct produce_part *part, const struct log_topic *t, enum 
 {
 	err_clear();
 	part->bad_record = -1;
-	writer_init(&part->keyless, KEYLESS_MAX * sizeof(uint32_t));
+	/* as long as the batch: compressed records are smaller than what is said of them */
+	size_t most = part->batch.len / sizeof(uint32_t);
+	most = most < KEYLESS_MAX ? most : KEYLESS_MAX;
+	writer_init(&part->keyless, most * sizeof(uint32_t));
 	part->err = prepare(part, t, topic_err);
 	if (part->err == ERR_OK)
 		part->err = read_writer(part);

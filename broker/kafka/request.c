@@ -13,6 +13,10 @@
 /* A response is bounded so that a small request cannot make a huge one (I7). */
 #define RESPONSE_ARENA_MAX ((size_t)64 * MIB)
 #define RESPONSE_BYTES_MAX ((size_t)100 * MIB)
+/* Of a request that is not answered yet: less is not counted. */
+#define PENDING_BYTES ((size_t)32 * KIB)
+/* What is decoded of one that names little. */
+#define NAMES_LITTLE_BYTES ((size_t)8 * KIB)
 
 struct request *request_open(struct conn *c, struct frame *frame)
 {
@@ -47,6 +51,13 @@ static void hold(struct request *req, size_t bytes)
 	answers_take(req->broker, bytes);
 	answers_give(req->broker, req->held);
 	req->held = bytes;
+}
+
+/* While it is worked on, and while it waits, it is not for nothing either. */
+static void hold_pending(struct request *req)
+{
+	if (!req->answered && req->arena.used_bytes > req->held + PENDING_BYTES)
+		hold(req, req->arena.used_bytes);
 }
 
 static size_t out_memory(const struct request *req)
@@ -187,6 +198,22 @@ static bool is_future_api_versions(int16_t key, int16_t version, const struct di
 	return key == API_API_VERSIONS && row && version > row->max;
 }
 
+static enum err decode_body(struct request *req, struct reader *r)
+{
+	struct msg_form form = msg_request_form(req->api, req->version);
+	TRY(read_client_id(req, r));
+	req->body = arena_calloc(&req->arena, 1, req->api->request->size);
+	if (!req->body)
+		return ERR_LIMIT;
+	if (req->version < 0)
+		return ERR_OK; /* is_future_api_versions */
+	if (form.flexible)
+		TRY(skip_tags(r));
+	/* Bytes behind the body are ignored, as Kafka does: librdkafka 2.0 leaves three in an
+	 * OffsetFetch for all topics. */
+	return msg_decode(form, r, &req->arena, req->body);
+}
+
 static enum err decode(struct request *req, const struct dispatch_row **ret_row)
 {
 	struct reader r = reader_of(bytes_of(req->frame, req->frame_len));
@@ -198,27 +225,33 @@ static enum err decode(struct request *req, const struct dispatch_row **ret_row)
 	if (r.bad || !req->api || !row)
 		return err_note(ERR_UNSUPPORTED_VERSION, "api key %d is not served", key);
 	TRY(sasl_admits(req->conn, key));
-	bool future = is_future_api_versions(key, req->version, row);
-	if (!future && (req->version < row->min || req->version > row->max))
+	if (is_future_api_versions(key, req->version, row))
+		req->version = -1;
+	else if (req->version < row->min || req->version > row->max)
 		return err_note(ERR_UNSUPPORTED_VERSION, "%s version %d is not served",
 		    req->api->name, req->version);
-	TRY(read_client_id(req, &r));
-	req->body = arena_calloc(&req->arena, 1, req->api->request->size);
-	if (!req->body)
-		return ERR_NOMEM;
-	if (future) {
-		req->version = -1;
-		*ret_row = row;
-		return ERR_OK;
-	}
-	struct msg_form form = msg_request_form(req->api, req->version);
-	if (form.flexible)
-		TRY(skip_tags(&r));
-	TRY(msg_decode(form, &r, &req->arena, req->body));
-	/* Bytes behind the body are ignored, as Kafka does: librdkafka 2.0 leaves three in an
-	 * OffsetFetch for all topics. */
+	TRY(decode_body(req, &r));
+	hold_pending(req);
 	*ret_row = row;
 	return ERR_OK;
+}
+
+bool request_names_little(const struct frame *frame)
+{
+	struct reader r = reader_of(bytes_of(frame->ptr, frame->len));
+	int16_t key = read_i16_be(&r);
+	struct request peek = {.api = msg_api_find(key), .version = read_i16_be(&r)};
+	const struct dispatch_row *row = dispatch_find(key);
+	read_skip(&r, sizeof(peek.correlation_id));
+	/* what is refused is soon done */
+	if (r.bad || !row || peek.version < row->min || peek.version > row->max)
+		return true;
+	size_t mark = err_mark();
+	arena_init(&peek.arena, NAMES_LITTLE_BYTES);
+	enum err err = decode_body(&peek, &r);
+	arena_release(&peek.arena);
+	err_rewind(mark);
+	return err != ERR_LIMIT;
 }
 
 static void dispatch(struct request *req)
@@ -367,12 +400,16 @@ void request_fail(struct request *req, enum err why)
 
 void *request_alloc(struct request *req, size_t len)
 {
-	return arena_calloc(&req->arena, 1, len ? len : 1);
+	void *at = arena_calloc(&req->arena, 1, len ? len : 1);
+	hold_pending(req);
+	return at;
 }
 
 void *request_new(struct request *req, const struct msg_shape *shape, size_t count)
 {
-	return msg_new_array(shape, count, &req->arena);
+	void *at = msg_new_array(shape, count, &req->arena);
+	hold_pending(req);
+	return at;
 }
 
 struct str request_text(struct request *req, const char *fmt, ...)

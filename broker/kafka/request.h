@@ -45,6 +45,9 @@ struct request {
 	/* The connection is gone: stop waiting and call request_answer soon (or from here). At most
 	 * once. */
 	void (*closed)(struct request *req);
+	/* Memory is short, and it waits for something by its client's wish: answer with what there
+	 * is. */
+	void (*hurry)(struct request *req);
 	/* After the response has been sent or dropped: give back what its slices point into. */
 	void (*release)(struct request *req);
 	/* Set by request_when_first. */
@@ -56,9 +59,10 @@ struct request {
 	uint8_t *frame;        /* header and body, borrowed by `body`; given back when answered */
 	size_t frame_len, frame_capacity;
 	struct msg_out out; /* length prefix, header, body */
-	size_t held;        /* of broker->answers, for `out` and what else is kept of the answer */
-	size_t fetched;     /* the same, for the batches that are spliced in */
-	bool answered;      /* `out` is complete; empty when nothing is to be sent */
+	size_t held;    /* of broker->answers: what its answer is made of, then `out` and what is
+	                       kept with it */
+	size_t fetched; /* the same, for the batches that are spliced in */
+	bool answered;  /* `out` is complete; empty when nothing is to be sent */
 };
 
 /* Encodes req->response; the connection sends it when its turn comes. The body is not touched

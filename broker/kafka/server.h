@@ -189,6 +189,7 @@ void hunger_served(struct conn *c);
 void hunger_feed(struct broker *b);
 
 /* ---- memory of answers (answers.c) ----------------------------------------------------------- */
+#define ANSWER_LARGE_BYTES ((size_t)64 * KIB) /* held by a request that waits: others count more */
 struct answers {
 	struct budget budget;
 	size_t over_bytes;   /* that first batches being read may have over what was taken */
@@ -207,6 +208,8 @@ void answers_stop(struct broker *b);
 bool answers_fit(const struct conn *c, size_t len);
 /* Whether the request that has come may be handled now; else the connection waits in line. */
 bool answers_admit(struct conn *c);
+/* What it was sent has gone: it may be spared now. */
+void answers_taken(struct conn *c);
 /* A fetch waits in `starved`. */
 void answers_pinch(struct broker *b);
 /* Whether somebody waits, or has just done so. */
@@ -292,6 +295,9 @@ void broker_frame_give(struct broker *b, uint8_t *ptr, size_t capacity);
 struct request *request_open(struct conn *c, struct frame *frame);
 /* Decodes and hands to the handler; refusals end in request_fail. */
 void request_dispatch(struct request *req);
+/* Whether so little is named in a whole request that its answer is short, however long what comes
+ * with it. */
+bool request_names_little(const struct frame *frame);
 /* Runs what request_when_first was given. */
 void request_take_turn(struct request *req);
 /* Gives back what its answer was made from, where that is not what is sent. Not from its handler.

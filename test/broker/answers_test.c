@@ -20,8 +20,9 @@ enum { TRIES = 5 }; /* of what a busy machine may spoil */
 static struct kafka_client *lazy;
 static int lazy_count;
 
-/* Clients with small buffers, of which each has asked `asks` times by `ask`, all at once. */
-static void open_lazy(int count, int asks, void (*ask)(struct kafka_client *))
+/* Clients of which each has asked `asks` times by `ask`, all at once; lazy ones have small buffers. */
+static void open_clients(int count, int asks, void (*ask)(struct kafka_client *),
+    void (*connect)(struct kafka_client *, const struct kafka_server *))
 {
 	struct rlimit limit;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -30,10 +31,15 @@ static void open_lazy(int count, int asks, void (*ask)(struct kafka_client *))
 	lazy = calloc((size_t)count, sizeof(*lazy));
 	lazy_count = count;
 	for (int i = 0; i < count; i++) {
-		kafka_connect_small(&lazy[i], &server);
+		connect(&lazy[i], &server);
 		for (int k = 0; k < asks; k++)
 			ask(&lazy[i]);
 	}
+}
+
+static void open_lazy(int count, int asks, void (*ask)(struct kafka_client *))
+{
+	open_clients(count, asks, ask, kafka_connect_small);
 }
 
 static void close_lazy(void)
@@ -209,6 +215,153 @@ static void who_holds_answers_back_is_ended_when_others_wait(void **state)
 	close_lazy();
 }
 
+/* ---- requests that name much ----------------------------------------------------------------- */
+
+enum { NAMED = 3000 };
+
+/* Nothing is written: the answer says so of each partition. */
+static void produce_to_many(struct kafka_client *client)
+{
+	static struct produce_request_partition part[NAMED];
+	struct produce_request_topic t = {.name = STR("none"), .partition_data = {part, NAMED}};
+	struct produce_request body = {.acks = -1, .timeout_ms = 5000, .topic_data = {&t, 1}};
+	kafka_send(client, API_PRODUCE, 3, &body);
+}
+
+static void produce_one(void)
+{
+	kafka_produce(&c, 9, "u", 0, kafka_batch(&c, 0, 1, "v"));
+}
+
+static void produces_that_name_much_are_within_the_budget(void **state)
+{
+	(void)state;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 8 * MIB});
+	kafka_create(&c, "u", 1, NULL);
+	open_lazy(300, 8, produce_to_many);
+	size_t most = most_held(MIB / 2, 2 * S_NS);
+	int64_t worst = slowest(50, produce_one);
+	printf("# slowest produce beside 300 that name %d partitions: %lld ms, at most %zu KiB\n",
+	    NAMED, (long long)(worst / MS_NS), most / KIB);
+	assert_true(most <= 11 * MIB);
+	close_lazy();
+}
+
+/* Each is short, but they are many. */
+static void produce_to_some(struct kafka_client *client)
+{
+	static struct produce_request_partition part[200];
+	struct produce_request_topic t = {.name = STR("none"), .partition_data = {part, 200}};
+	struct produce_request body = {.acks = -1, .timeout_ms = 5000, .topic_data = {&t, 1}};
+	kafka_send(client, API_PRODUCE, 8, &body);
+}
+
+static void short_answers_that_nobody_takes_do_not_add_up(void **state)
+{
+	(void)state;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = MIB});
+	kafka_create(&c, "u", 1, NULL);
+	open_lazy(100, 80, produce_to_some);
+	size_t most = most_held(MIB / 2, 2 * S_NS);
+	int64_t worst = slowest(50, produce_one);
+	printf("# slowest produce beside 100: %lld ms, at most %zu KiB\n",
+	    (long long)(worst / MS_NS), most / KIB);
+	assert_true(most <= MIB + 100 * 64 * KIB);
+	close_lazy();
+}
+
+/* Records without keys, where there have to be keys: each has an error of its own. */
+static void produce_keyless(struct kafka_client *client)
+{
+	static struct bytes batch;
+	if (!batch.ptr) {
+		static uint8_t copy[256 * 1024];
+		struct batch_builder b;
+		struct writer w;
+		batch_builder_init(&b, BATCH_NONE);
+		for (int i = 0; i < 20000; i++)
+			assert_int_equal(batch_builder_add(&b, 1, (struct bytes){NULL, 0},
+			                     bytes_of("v", 1), NULL, 0),
+			    ERR_OK);
+		writer_init(&w, sizeof(copy));
+		assert_int_equal(batch_builder_finish(&b, &w), ERR_OK);
+		memcpy(copy, w.ptr, w.len);
+		batch = bytes_of(copy, w.len);
+		writer_release(&w);
+		batch_builder_release(&b);
+	}
+	struct produce_request_partition part = {0, batch};
+	struct produce_request_topic t = {.name = STR("k"), .partition_data = {&part, 1}};
+	struct produce_request body = {.acks = -1, .timeout_ms = 5000, .topic_data = {&t, 1}};
+	kafka_send(client, API_PRODUCE, 9, &body);
+}
+
+static void errors_of_many_records_are_within_the_budget(void **state)
+{
+	(void)state;
+	const char *compact[] = {"cleanup.policy", "compact", NULL};
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 4 * MIB});
+	kafka_create(&c, "k", 1, compact);
+	kafka_create(&c, "u", 1, NULL);
+	open_lazy(50, 4, produce_keyless);
+	size_t most = most_held(MIB, 3 * S_NS);
+	int64_t worst = slowest(20, produce_one);
+	printf("# slowest produce beside 50 with keyless records: %lld ms, at most %zu KiB\n",
+	    (long long)(worst / MS_NS), most / KIB);
+	assert_true(most <= 5 * MIB);
+	close_lazy();
+}
+
+/* What a fetch that waits has of the partitions that it names. */
+static void wait_for_many(struct kafka_client *client)
+{
+	static struct fetch_request_partition part[NAMED];
+	struct fetch_request_topic t = {.topic = STR("m"), .partitions = {part, NAMED}};
+	struct fetch_request body;
+	msg_init(&fetch_request_shape, &body);
+	for (int i = 0; i < NAMED; i++) {
+		msg_init(&fetch_request_partition_shape, &part[i]);
+		part[i].partition = i;
+		part[i].partition_max_bytes = MIB;
+	}
+	body.topics.at = &t;
+	body.topics.count = 1;
+	body.max_wait_ms = 300000;
+	body.min_bytes = (int32_t)GIB;
+	body.max_bytes = (int32_t)GIB;
+	body.replica_id = -1;
+	kafka_send(client, API_FETCH, 4, &body);
+}
+
+static void fetches_that_wait_for_much_are_within_the_budget(void **state)
+{
+	(void)state;
+	const size_t budget = 8 * MIB;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = budget});
+	kafka_create(&c, "t", 3000, NULL);
+	kafka_create(&c, "m", NAMED, NULL);
+	open_clients(60, 1, wait_for_many, kafka_connect);
+	size_t most = most_held(budget / 2, S_NS);
+	int64_t begin = now_ns();
+	describe(); /* they would wait for minutes, and it with them */
+	int64_t took = now_ns() - begin;
+	printf("# Metadata beside 60 fetches of %d partitions: %lld ms, at most %zu KiB\n", NAMED,
+	    (long long)(took / MS_NS), most / KIB);
+	assert_true(most > budget / 2);
+	assert_true(most <= budget + 4 * MIB);
+	int answered = 0; /* the last may wait: there is memory for them */
+	for (int i = 0; i < 60; i++) {
+		if (!kafka_readable(&lazy[i], 20))
+			continue;
+		answered++;
+		const struct fetch_response *r = kafka_receive(&lazy[i], API_FETCH, 4);
+		assert_int_equal(r->responses.at[0].partitions.count, NAMED);
+		assert_int_equal(r->responses.at[0].partitions.at[NAMED - 1].high_watermark, 0);
+	}
+	assert_true(answered >= 40);
+	close_lazy();
+}
+
 /* ---- groups ---------------------------------------------------------------------------------- */
 
 static void join(struct kafka_client *client)
@@ -373,6 +526,10 @@ int main(void)
 	    EACH (large_first_batches_are_within_the_budget),
 	    EACH (a_thousand_that_do_not_read_what_they_asked_hold_up_nobody),
 	    EACH (who_holds_answers_back_is_ended_when_others_wait),
+	    EACH (produces_that_name_much_are_within_the_budget),
+	    EACH (short_answers_that_nobody_takes_do_not_add_up),
+	    EACH (errors_of_many_records_are_within_the_budget),
+	    EACH (fetches_that_wait_for_much_are_within_the_budget),
 	    EACH (many_answers_over_the_budget_are_ended_together),
 	    EACH (assignments_asked_for_again_and_again_are_within_the_budget),
 	    EACH (many_requests_at_once_leave_turns_to_others),
