@@ -336,6 +336,8 @@ static enum err source_step(struct log_scan *scan, struct scan_source *s)
 				continue;
 			return e;
 		}
+		if (e == ERR_IO)
+			loop_call(scan->log->loop, scan_lease_unread, s);
 		if (e != ERR_OK && e != ERR_CORRUPT)
 			return e;
 		int64_t next = s->frame.base_offset + (int64_t)s->frame.last_offset_delta + 1;

@@ -95,6 +95,8 @@ struct scan_load {
 void scan_load_start(void *load);
 void scan_lease_refresh(void *scan);
 void scan_lease_close(void *scan);
+/* [loop] The disk has failed a read of a source: counted and told. */
+void scan_lease_unread(void *source);
 /* [loop] The next segment of one source. */
 void scan_lease_next(void *source);
 /* [loop] D has moved: scans that wait look again. */

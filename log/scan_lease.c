@@ -107,6 +107,12 @@ void scan_lease_next(void *arg)
 	lease_take(s, CONTAINER_OF(s->segment->node.next, struct segment, node));
 }
 
+void scan_lease_unread(void *arg)
+{
+	const struct scan_source *s = arg;
+	partition_unread(s->p, s->segment, s->walk.pos, ERR_IO);
+}
+
 /* ---- transactions ---------------------------------------------------------------------------- */
 
 /* Copies what was aborted since the last time and forgets what the source has passed. NOMEM. */

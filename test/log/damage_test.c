@@ -308,6 +308,39 @@ static void a_read_that_the_disk_fails_is_counted_and_told(void **state)
 	sim_disk_free(disk);
 }
 
+static void a_scan_that_the_disk_fails_is_counted_and_told(void **state)
+{
+	(void)state;
+	struct sim_disk *disk = sim_disk_new(0);
+	struct sim_options o = {.seed = 1};
+	struct log_batch_view v;
+	struct log_scan *scan;
+	struct io *io;
+	uint64_t stable;
+	metrics_reset();
+	assert_ok(sim_io_new(disk, &o, &io));
+	log_fixture_init_io(&f, io, "/data");
+	assert_ok(log_fixture_open(&f));
+	log_put_ok(&f, 0, 0, 1, 1, 30);
+	struct log_scan_source source = {f.topics[0].id, 0, 0};
+	assert_ok(log_scan_open(f.log, &source, 1, &scan));
+	/* the second read: the first is of the segment's header, which nobody needs */
+	sim_io_fault(
+	    io, (struct sim_fault){
+	            .calls = SIM_CALL_READ, .nth = 2, .count = 1, .sys_errno = 5 /* EIO */});
+	assert_int_equal(log_scan_next(scan, &v, &stable), ERR_IO);
+	assert_int_equal(sim_io_fault_hits(io), 1);
+	assert_int_equal(metric_value(METRIC_READ_ERRORS), 1);
+	assert_int_equal(unread(), 1);
+	assert_ok(log_scan_next(scan, &v, &stable)); /* tried again */
+	assert_int_equal(v.base_offset, 0);
+	assert_int_equal(metric_value(METRIC_READ_ERRORS), 1);
+	log_scan_close(scan);
+	log_fixture_release(&f);
+	io_free(io);
+	sim_disk_free(disk);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -322,6 +355,7 @@ int main(void)
 	    TEST(a_list_that_does_not_verify_counts),
 	    TEST(a_topic_may_go_on_taking_records),
 	    cmocka_unit_test(a_read_that_the_disk_fails_is_counted_and_told),
+	    cmocka_unit_test(a_scan_that_the_disk_fails_is_counted_and_told),
 	};
 	diag_set_level(DIAG_ERROR);
 	return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
