@@ -140,6 +140,14 @@ void record_iter_pass(struct record_iter *it, const struct record_wants *wants, 
 MUST_USE enum err record_header_next(
     struct reader *headers, struct str *ret_key, struct bytes *ret_value);
 
+/* What a batch decompresses to at most: 16 times max.message.bytes, and never more than this. */
+#define BATCH_PLAIN_MAX (256 * MIB)
+static inline size_t batch_plain_max(size_t max_message_bytes)
+{
+	size_t most = max_message_bytes * DECOMPRESS_RATIO_MAX;
+	return most < BATCH_PLAIN_MAX ? most : BATCH_PLAIN_MAX;
+}
+
 /* ---- codecs ---------------------------------------------------------------------------------- */
 /*
  * Appends to out, never more than `cap` bytes (ERR_LIMIT -> the caller's MESSAGE_TOO_LARGE). LZ4:

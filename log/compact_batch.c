@@ -12,16 +12,16 @@ enum {
 	AT_COUNT = 57,
 	LENGTH_EXCLUDES = 12
 };
-/* What any batch that was accepted decompresses to at most. */
-#define PLAIN_MAX (BATCH_BYTES_MAX * DECOMPRESS_RATIO_MAX)
 /* What is kept from one batch to the next: as much as topics take that were given no larger
  * max.message.bytes. More is had for one batch, and given back with it. */
 #define KEPT_MAX ((size_t)BATCH_BYTES_DEFAULT * DECOMPRESS_RATIO_MAX)
+/* Length, attributes and timestamp of a record, as varints: what stands before the rest of it. */
+#define RECORD_HEAD_MAX 16
 
 void batch_rewriter_init(struct batch_rewriter *w)
 {
-	writer_init(&w->plain, PLAIN_MAX);
-	writer_init(&w->records, PLAIN_MAX);
+	/* a new base makes records longer */
+	writer_init(&w->plain, 2 * BATCH_PLAIN_MAX);
 	writer_init(&w->out, SIZE_MAX);
 }
 
@@ -37,14 +37,24 @@ static void writer_trim(struct writer *w)
 void batch_rewriter_trim(struct batch_rewriter *w)
 {
 	writer_trim(&w->plain);
-	writer_trim(&w->records);
 	writer_trim(&w->out);
+}
+
+/* Gives back what is behind the bytes that there are: not kept while the new batch is made. */
+static void writer_fit(struct writer *w)
+{
+	if (w->capacity - w->len <= KEPT_MAX || w->len == 0)
+		return;
+	uint8_t *fitted = mem_realloc(w->ptr, w->len);
+	if (!fitted)
+		return;
+	w->ptr = fitted;
+	w->capacity = w->len;
 }
 
 void batch_rewriter_release(struct batch_rewriter *w)
 {
 	writer_release(&w->plain);
-	writer_release(&w->records);
 	writer_release(&w->out);
 }
 
@@ -71,13 +81,21 @@ static bool sift_keeps(struct sift *s, const struct record *r)
 	return !s->change->keep || s->change->keep(s->change->ctx, r);
 }
 
-/* Copies what is kept to w->records, counts all. */
-static enum err sift_copy(struct batch_rewriter *w, struct sift *s)
+/*
+ * Leaves in w->plain what is kept, counts all. There the records of a compressed batch stand
+ * already and those kept move to the front, never onto one that is still to be read; the others are
+ * copied out of the batch.
+ */
+static enum err sift_records(struct batch_rewriter *w, struct sift *s)
 {
 	struct record r;
 	struct bytes raw;
 	enum err e;
+	bool inside = batch_codec(&s->it.header) != BATCH_NONE;
+	size_t kept = 0;
 	s->max_ms = -1;
+	if (!inside)
+		writer_clear(&w->plain);
 	while ((e = sift_next(s, &r, &raw)) == ERR_OK) {
 		s->counts.records++;
 		if (!sift_keeps(s, &r))
@@ -85,47 +103,89 @@ static enum err sift_copy(struct batch_rewriter *w, struct sift *s)
 		if (s->counts.kept++ == 0 || r.timestamp_ms > s->max_ms)
 			s->max_ms = r.timestamp_ms;
 		s->tombstone |= !r.value.ptr;
-		write_bytes(&w->records, raw);
+		if (inside)
+			memmove(w->plain.ptr + kept, raw.ptr, raw.len);
+		else
+			write_bytes(&w->plain, raw);
+		kept += raw.len;
 	}
-	TRY(w->records.err);
+	TRY(w->plain.err);
+	if (inside)
+		w->plain.len = kept;
 	return e == ERR_EOF ? ERR_OK : e;
 }
 
-/* One record with its timestamp told from another base. */
-static void write_shifted(
-    struct writer *out, struct bytes raw, const struct batch_header *h, int64_t shift_ms)
+/* A record's bytes in parts: before the rest stand length, attributes and timestamp delta. */
+struct parts {
+	uint8_t attributes;
+	int64_t delta_ms;
+	struct bytes rest;
+};
+
+/* The record at r->pos, which was read before. Moves behind it. */
+static struct parts parts_next(struct reader *r)
 {
-	struct reader r = reader_of(raw);
-	(void)read_varint32(&r); /* its length */
-	uint8_t attributes = read_u8(&r);
-	int64_t delta = read_varint64(&r) - shift_ms;
-	struct bytes rest = bytes_slice(raw, r.pos, raw.len);
-	ASSERT(!r.bad && h->magic == 2);
-	write_varint64(out, (int64_t)(1 + varint_len(delta) + rest.len));
-	write_u8(out, attributes);
-	write_varint64(out, delta);
-	write_bytes(out, rest);
+	struct parts p;
+	size_t len = (size_t)read_varint32(r), from = r->pos;
+	p.attributes = read_u8(r);
+	p.delta_ms = read_varint64(r);
+	p.rest = read_bytes(r, len - (r->pos - from));
+	ASSERT(!r->bad);
+	return p;
 }
 
-/* The records of w->records once more, with timestamps from a new base. */
-static enum err shift_base(struct batch_rewriter *w, struct sift *s, int64_t shift_ms)
+/* What stands before p->rest when the base is `shift_ms` later; the length of it. */
+static size_t parts_head(const struct parts *p, int64_t shift_ms, uint8_t out[RECORD_HEAD_MAX])
 {
-	struct writer from = w->records;
-	struct reader r = reader_of(writer_bytes(&from));
-	writer_init(&w->records, PLAIN_MAX);
+	struct writer w = {.ptr = out, .capacity = RECORD_HEAD_MAX, .limit = RECORD_HEAD_MAX};
+	int64_t delta = p->delta_ms - shift_ms;
+	write_varint64(&w, (int64_t)(1 + varint_len(delta) + p->rest.len));
+	write_u8(&w, p->attributes);
+	write_varint64(&w, delta);
+	ASSERT(w.err == ERR_OK && w.ptr == out);
+	return w.len;
+}
+
+/* How far the records of w->plain must move back so that none written anew from the front reaches
+ * one that is still to be read. */
+static size_t shift_room(const struct batch_rewriter *w, const struct sift *s, int64_t shift_ms)
+{
+	struct reader r = reader_of(writer_bytes(&w->plain));
+	uint8_t head[RECORD_HEAD_MAX];
+	size_t written = 0, room = 0;
 	for (uint64_t i = 0; i < s->counts.kept; i++) {
-		size_t at = r.pos;
-		int32_t len = read_varint32(&r);
-		read_skip(&r, (size_t)len);
-		ASSERT(!r.bad);
-		write_shifted(
-		    &w->records, bytes_of(r.ptr + at, r.pos - at), &s->it.header, shift_ms);
+		struct parts p = parts_next(&r);
+		written += parts_head(&p, shift_ms, head) + p.rest.len;
+		if (written > r.pos && written - r.pos > room)
+			room = written - r.pos;
 	}
-	writer_release(&from);
-	return w->records.err;
+	return room;
 }
 
-/* Header fields as the batch has them, then what changed; the records compressed with `codec`. */
+/* The records of w->plain once more in the same place, with timestamps from a new base. */
+static enum err shift_base(struct batch_rewriter *w, const struct sift *s, int64_t shift_ms)
+{
+	size_t len = w->plain.len, room = shift_room(w, s, shift_ms);
+	uint8_t head[RECORD_HEAD_MAX];
+	if (room > 0 && !writer_reserve(&w->plain, room))
+		return w->plain.err;
+	uint8_t *out = w->plain.ptr;
+	memmove(out + room, out, len);
+	struct reader r = reader_of(bytes_of(out + room, len));
+	for (uint64_t i = 0; i < s->counts.kept; i++) {
+		struct parts p = parts_next(&r);
+		size_t before = parts_head(&p, shift_ms, head);
+		ASSERT(out + before + p.rest.len <= r.ptr + r.pos);
+		memmove(out + before, p.rest.ptr, p.rest.len);
+		memcpy(out, head, before);
+		out += before + p.rest.len;
+	}
+	w->plain.len = (size_t)(out - w->plain.ptr);
+	return ERR_OK;
+}
+
+/* Header fields as the batch has them, then what changed; what is in w->plain compressed with
+ * `codec`. */
 static enum err write_batch(
     struct batch_rewriter *w, struct bytes batch, const struct sift *s, int codec)
 {
@@ -133,7 +193,7 @@ static enum err write_batch(
 	writer_clear(&w->out);
 	write_bytes(&w->out, bytes_slice(batch, 0, BATCH_HEADER_BYTES));
 	if (s->counts.kept > 0)
-		TRY(codec_compress(codec, writer_bytes(&w->records), &w->out));
+		TRY(codec_compress(codec, writer_bytes(&w->plain), &w->out));
 	TRY(w->out.err);
 	head = w->out.ptr;
 	unsigned attributes = get_u16_be(head + AT_ATTRIBUTES);
@@ -171,12 +231,13 @@ enum err batch_rewrite(struct batch_rewriter *w, struct bytes batch,
 {
 	struct sift s = {.change = change};
 	int64_t shift_ms;
-	writer_clear(&w->records);
-	TRY(record_iter_open(&s.it, batch, &w->plain, PLAIN_MAX));
-	TRY(sift_copy(w, &s));
-	writer_trim(&w->plain); /* what is wanted of it is in w->records: never both and a third */
+	TRY(record_iter_open(&s.it, batch, &w->plain, BATCH_PLAIN_MAX));
+	TRY(sift_records(w, &s));
+	writer_fit(&w->plain);
 	int codec = batch_codec(&s.it.header);
 	int wanted = change->codec >= 0 ? change->codec : codec;
+	if (wanted == BATCH_NONE && w->plain.len > BATCH_BYTES_MAX - BATCH_HEADER_BYTES)
+		wanted = codec;
 	bool horizon = s.counts.kept > 0 && horizon_due(&s, &shift_ms);
 	bool fewer = s.counts.kept < s.counts.records;
 	counts->records += s.counts.records;

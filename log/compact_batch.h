@@ -9,9 +9,8 @@
 #include "log/batch.h"
 
 struct batch_rewriter {
-	struct writer plain;   /* decompressed records */
-	struct writer records; /* those kept, before compression */
-	struct writer out;     /* the new batch */
+	struct writer plain; /* decompressed records, then those of them that are kept */
+	struct writer out;   /* the new batch */
 };
 void batch_rewriter_init(struct batch_rewriter *w);
 void batch_rewriter_release(struct batch_rewriter *w);

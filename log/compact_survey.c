@@ -191,7 +191,7 @@ static enum err marker_type(struct compact_job *j, struct bytes batch, int *ret_
 	struct record_iter it;
 	struct record r;
 	*ret_type = -1;
-	TRY(record_iter_open(&it, batch, &j->rewriter.plain, j->rewriter.plain.limit));
+	TRY(record_iter_open(&it, batch, &j->rewriter.plain, BATCH_PLAIN_MAX));
 	enum err e = record_iter_next(&it, &r);
 	if (e == ERR_EOF)
 		return ERR_OK; /* emptied by a compaction before this one */
@@ -303,7 +303,7 @@ static enum err map_batch(struct compact_job *j, struct bytes batch)
 	struct record_iter it;
 	struct record r;
 	enum err e;
-	TRY(record_iter_open(&it, batch, &j->rewriter.plain, j->rewriter.plain.limit));
+	TRY(record_iter_open(&it, batch, &j->rewriter.plain, BATCH_PLAIN_MAX));
 	while ((e = record_iter_next(&it, &r)) == ERR_OK)
 		if (r.key.ptr && r.offset >= j->first_dirty &&
 		    !compact_map_put(&j->keys, r.key, r.offset))

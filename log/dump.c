@@ -203,7 +203,7 @@ enum err dump_batch(struct dump *d, struct bytes batch)
 		return err_note(
 		    ERR_CORRUPT_MESSAGE, "batch at offset %lld: CRC", (long long)h.base_offset);
 	TRY(dump_header(d, &h));
-	TRY(record_iter_open(&it, batch, &d->scratch, BATCH_BYTES_MAX * DECOMPRESS_RATIO_MAX));
+	TRY(record_iter_open(&it, batch, &d->scratch, BATCH_PLAIN_MAX));
 	enum err err;
 	while ((err = record_iter_next(&it, &r)) == ERR_OK)
 		TRY(dump_record(d, &r));

@@ -272,8 +272,7 @@ void log_find_time(struct log *log, struct log_find_time *req)
 	log->reads_active++;
 	op->decompressed_max = BATCH_BYTES_MAX;
 	if (p->topic)
-		op->decompressed_max =
-		    (size_t)p->topic->config.max_message_bytes * DECOMPRESS_RATIO_MAX;
+		op->decompressed_max = batch_plain_max(p->topic->config.max_message_bytes);
 	if (p->state != PARTITION_OPEN) {
 		find_answer(op, ERR_UNKNOWN_TOPIC);
 		return;

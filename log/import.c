@@ -476,7 +476,7 @@ static enum err import_named(
 {
 	struct import m = *base;
 	int32_t partition = 0;
-	writer_init(&m.plain, (size_t)BATCH_BYTES_MAX * DECOMPRESS_RATIO_MAX);
+	writer_init(&m.plain, BATCH_PLAIN_MAX);
 	struct str from;
 	char name[TOPIC_NAME_MAX + 32];
 	memcpy(m.topic, topic.ptr, topic.len);

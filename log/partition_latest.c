@@ -158,8 +158,7 @@ static void walk_start(struct log_partition *p, const struct segment *s)
 	    .offset = -1,
 	    .decompressed_max = BATCH_BYTES_MAX};
 	if (p->topic)
-		w->decompressed_max =
-		    (size_t)p->topic->config.max_message_bytes * DECOMPRESS_RATIO_MAX;
+		w->decompressed_max = batch_plain_max(p->topic->config.max_message_bytes);
 	partition_ref(p);
 	p->log->reads_active++;
 	walk_read(w, p->log_start);

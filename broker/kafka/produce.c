@@ -344,7 +344,7 @@ static enum err prepare(struct produce_part *part, const struct log_topic *t, en
 	part->topic_id = t->id;
 	part->rules = (struct batch_rules){
 	    .max_bytes = t->config.max_message_bytes,
-	    .decompressed_max = t->config.max_message_bytes * DECOMPRESS_RATIO_MAX,
+	    .decompressed_max = batch_plain_max(t->config.max_message_bytes),
 	    .keys_required = (t->config.cleanup & LOG_CLEANUP_COMPACT) != 0,
 	    .zstd_allowed = req->version >= 7,
 	};

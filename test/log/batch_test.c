@@ -284,6 +284,8 @@ static void the_topics_rules_are_applied(void **state)
 	rules.earliest_ms++;
 	assert_int_equal(check_with(&w, rules, &bad), ERR_INVALID_TIMESTAMP);
 	rules = RULES;
+	assert_int_equal(batch_plain_max(100), 1600);
+	assert_int_equal(batch_plain_max(BATCH_BYTES_MAX), BATCH_PLAIN_MAX);
 	rules.decompressed_max = 200;
 	assert_int_equal(check_with(&z, rules, NULL), ERR_MESSAGE_TOO_LARGE);
 	writer_release(&w);
