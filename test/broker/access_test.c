@@ -320,8 +320,8 @@ static int16_t join_error(const char *group)
 {
 	struct join_group_request_protocol p = {.name = STR("range"), .metadata = bytes_of("", 0)};
 	struct join_group_request body = {.group_id = str_of(group),
-	    .session_timeout_ms = 10000,
-	    .rebalance_timeout_ms = 10000,
+	    .session_timeout_ms = 600000,
+	    .rebalance_timeout_ms = 600000,
 	    .member_id = STR(""),
 	    .protocol_type = STR("consumer"),
 	    .protocols = {&p, 1}};
@@ -480,7 +480,7 @@ static void cluster_apis_need_the_cluster(void **state)
 static int16_t init_error(void)
 {
 	struct init_producer_id_request body = {.transactional_id = STR("x"),
-	    .transaction_timeout_ms = 10000,
+	    .transaction_timeout_ms = 600000,
 	    .producer_id = -1,
 	    .producer_epoch = -1};
 	const struct init_producer_id_response *r = kafka_call(&c, API_INIT_PRODUCER_ID, 4, &body);

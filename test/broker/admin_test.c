@@ -463,13 +463,13 @@ static void a_hundred_thousand_unknown_keys_are_refused_at_once(void **state)
 		inc[i].name = all[i].name = str_of(names[i]);
 		inc[i].value = all[i].value = STR("1");
 	}
-	int64_t before = io_clock_ns(server.io, IO_CLOCK_MONOTONIC);
+	int64_t before = kafka_server_busy_ns(&server);
 	const struct incremental_alter_configs_response *i =
 	    kafka_call(&c, API_INCREMENTAL_ALTER_CONFIGS, 1, &ibody);
 	assert_int_equal(i->responses.at[0].error_code, 40);
 	const struct alter_configs_response *a = kafka_call(&c, API_ALTER_CONFIGS, 2, &abody);
 	assert_int_equal(a->responses.at[0].error_code, 40);
-	assert_true(io_clock_ns(server.io, IO_CLOCK_MONOTONIC) - before < 5 * S_NS);
+	assert_true(kafka_server_busy_ns(&server) - before < 10 * S_NS);
 	/* one that is unknown spoils the others, though it be taken back */
 	inc[1].name = inc[0].name;
 	inc[1].config_operation = 1;

@@ -472,7 +472,8 @@ static void many_answers_over_the_budget_are_ended_together(void **state)
 	(void)state;
 	static uint8_t much[150 * 1024];
 	struct turn_watch ended;
-	pair_restart(&(struct broker_options){.answer_budget_bytes = 256 * KIB});
+	pair_restart(&(struct broker_options){
+	    .answer_budget_bytes = 256 * KIB, .group_initial_delay_ms = 3000});
 	kafka_create(&c, "t", 3000, NULL);
 	kafka_create(&c, "u", 1, NULL);
 	open_lazy(MEMBERS, 1, join);

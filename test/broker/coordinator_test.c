@@ -4,6 +4,7 @@
  * a copy of the running directory keep, and the records other programs read.
  */
 #include "test/lib/kafka_calls.h"
+#include "test/lib/patience.h"
 #include "test/lib/tempdir.h"
 #include "test/lib/test.h"
 #include <stdio.h>
@@ -14,6 +15,9 @@
 static struct kafka_server server;
 static struct kafka_client a, b;
 static const char *backend = "uring";
+
+/* A group's first rebalance waits for nobody: who meets whom is not decided by the clock. */
+static const struct broker_options defaults = {.group_initial_delay_ms = -1};
 
 static int start_with(const struct broker_options *options)
 {
@@ -26,7 +30,7 @@ static int start_with(const struct broker_options *options)
 static int start(void **state)
 {
 	(void)state;
-	start_with(NULL);
+	start_with(&defaults);
 	kafka_create(&a, "t", 3, NULL);
 	kafka_create(&a, "u", 1, NULL);
 	return 0;
@@ -57,8 +61,8 @@ static struct join_group_request join_request(struct str member_id)
 {
 	return (struct join_group_request){
 	    .group_id = STR("g"),
-	    .session_timeout_ms = 10000,
-	    .rebalance_timeout_ms = 20000,
+	    .session_timeout_ms = 600000,
+	    .rebalance_timeout_ms = 500000,
 	    .member_id = member_id,
 	    .protocol_type = STR("consumer"),
 	    .protocols = {&range, 1},
@@ -123,7 +127,11 @@ static struct pair two_members(int16_t join_version, int16_t sync_version)
 {
 	struct pair p;
 	send_join(&a, join_version, STR(""));
+	p.a = joined(&a, join_version);
 	send_join(&b, join_version, STR(""));
+	while (beat(&a, 3, p.a) != 27)
+		io_sleep_ns(server.io, MS_NS);
+	send_join(&a, join_version, p.a->member_id);
 	p.a = joined(&a, join_version);
 	p.b = joined(&b, join_version);
 	assert_int_equal(p.a->generation_id, p.b->generation_id);
@@ -233,7 +241,7 @@ static void the_server_stops_though_members_wait(void **state)
 	kafka_disconnect(&c);
 	kafka_disconnect(&a);
 	kafka_disconnect(&b);
-	start_with(NULL);
+	start_with(&defaults);
 }
 
 /* ---- offsets ------------------------------------------------------------------------------------ */
@@ -407,7 +415,7 @@ static void offsets_and_generation_survive_a_restart(void **state)
 	snprintf(id_b, sizeof id_b, STR_FMT, STR_ARG(p.b->member_id));
 	for (int i = 0; i < 500; i++)
 		assert_int_equal(commit(7, "kept", i % 3, i), 0);
-	restart(NULL);
+	restart(&defaults);
 	for (int32_t i = 0; i < 3; i++) {
 		struct committed found = fetch(7, "kept", i);
 		assert_int_equal(found.offset, i == 2 ? 497 : 498 + i);
@@ -455,7 +463,7 @@ static void an_acknowledged_commit_is_in_a_copy_of_the_running_directory(void **
 	struct kafka_server live = server;
 	struct kafka_client live_a = a;
 	server = (struct kafka_server){.dir = mem_strdup(str_of(inside))};
-	kafka_server_start(&server, backend, NULL);
+	kafka_server_start(&server, backend, &defaults);
 	kafka_connect(&a, &server);
 	assert_int_equal(fetch(7, "kept", 2).offset, 149);
 	kafka_disconnect(&a);
@@ -483,14 +491,14 @@ static void a_deleted_topic_takes_its_offsets_along(void **state)
 	assert_int_equal(fetch(7, "kept", 0).offset, -1); /* another topic of the same name */
 	struct list_groups_request all = {0};
 	const struct list_groups_response *r = NULL;
-	for (int i = 0; i < 200; i++) { /* the tombstones follow by themselves */
+	for (int ms = 0; ms < PATIENCE_MS; ms += 20) { /* the tombstones follow by themselves */
 		r = kafka_call(&a, API_LIST_GROUPS, 4, &all);
 		if (r->groups.count == 0)
 			break;
 		usleep(20000);
 	}
 	assert_int_equal(r->groups.count, 0);
-	restart(NULL);
+	restart(&defaults);
 	assert_int_equal(fetch(7, "kept", 0).offset, -1);
 }
 
@@ -507,9 +515,10 @@ static void offsets_of_an_empty_group_expire(void **state)
 	    .retention_time_ms = -1,
 	    .topics = {&topic, 1}};
 	kafka_call(&a, API_OFFSET_COMMIT, 8, &body);
-	restart(
-	    &(struct broker_options){.offsets_retention_ms = 50, .offsets_check_interval_ms = 50});
-	for (int i = 0; i < 300 && fetch(7, "old", 0).offset >= 0; i++)
+	restart(&(struct broker_options){.group_initial_delay_ms = -1,
+	    .offsets_retention_ms = 50,
+	    .offsets_check_interval_ms = 50});
+	for (int ms = 0; ms < PATIENCE_MS && fetch(7, "old", 0).offset >= 0; ms += 20)
 		usleep(20000);
 	assert_int_equal(fetch(7, "old", 0).offset, -1);
 	assert_int_equal(fetch(7, "g", 0).offset, 9); /* it has members */
@@ -517,7 +526,7 @@ static void offsets_of_an_empty_group_expire(void **state)
 	const struct list_groups_response *r = kafka_call(&a, API_LIST_GROUPS, 5, &all);
 	assert_int_equal(r->groups.count, 1);
 	assert_true(str_equal(r->groups.at[0].group_id, STR("g")));
-	restart(NULL);
+	restart(&defaults);
 	assert_int_equal(fetch(7, "old", 0).offset, -1);
 }
 
@@ -585,11 +594,11 @@ static void the_records_are_those_of_kafka(void **state)
 	    "000572616e6765"
 	    "0029746573742d",
 	    58);
-	/* ends: "test", "/127.0.0.1", rebalance 20000, session 10000, subscription, assignment */
+	/* ends: "test", "/127.0.0.1", rebalance 500000, session 600000, subscription, assignment */
 	const char *end = "000474657374"
 	                  "000a2f3132372e302e302e31"
-	                  "00004e20"
-	                  "00002710"
+	                  "0007a120"
+	                  "000927c0"
 	                  "00000003737562"
 	                  "000000046d696e65";
 	assert_string_equal(hex + strlen(hex) - strlen(end), end);
@@ -658,7 +667,7 @@ static void only_an_empty_group_can_be_deleted(void **state)
 	}
 	commit(7, "simple", 0, 1);
 	delete_group(1, STR("simple"));
-	restart(NULL);
+	restart(&defaults);
 	assert_int_equal(fetch(7, "simple", 0).offset, -1);
 }
 

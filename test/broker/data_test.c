@@ -5,6 +5,7 @@
  * should.
  */
 #include "test/lib/kafka_pair.h"
+#include "test/lib/patience.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <sys/socket.h>
@@ -373,12 +374,10 @@ static void fetch_waits_for_data_and_ends_when_it_comes(void **state)
 	struct kafka_client producer;
 	kafka_create(&c, "t", 1, NULL);
 	kafka_connect(&producer, &server);
-	kafka_fetch_send(&c, "t", (struct kafka_fetch){.version = 11, .max_wait_ms = 20000});
+	kafka_fetch_send(&c, "t", (struct kafka_fetch){.version = 11, .max_wait_ms = 600000});
 	assert_false(kafka_readable(&c, 200));
-	int64_t began = now_ms();
 	kafka_produce(&producer, 9, "t", 0, kafka_batch(&producer, 0, 3, "v"));
 	struct fetch_response_partition r = kafka_fetch_receive(&c, 11);
-	assert_true(now_ms() - began < 5000);
 	assert_int_equal(kafka_count_records(kafka_fetched(&c, &r), 0), 3);
 	kafka_disconnect(&producer);
 }
@@ -390,7 +389,7 @@ static void fetch_waits_for_min_bytes(void **state)
 	kafka_create(&c, "t", 1, NULL);
 	kafka_connect(&producer, &server);
 	kafka_fetch_send(
-	    &c, "t", (struct kafka_fetch){.version = 11, .max_wait_ms = 20000, .min_bytes = 5000});
+	    &c, "t", (struct kafka_fetch){.version = 11, .max_wait_ms = 600000, .min_bytes = 5000});
 	for (int i = 0; i < 4; i++)
 		kafka_produce(&producer, 9, "t", 0, kafka_bulk(&producer, 100, 1000));
 	assert_false(kafka_readable(&c, 200));
@@ -402,7 +401,7 @@ static void fetch_waits_for_min_bytes(void **state)
 	r = kafka_fetch(&c, "t",
 	    (struct kafka_fetch){
 	        .version = 11, .offset = 40, .max_wait_ms = 300, .min_bytes = 50000});
-	assert_true(now_ms() - began >= 290);
+	assert_true(now_ms() - began >= 150);
 	assert_true(kafka_fetched(&c, &r).len > 0);
 	kafka_disconnect(&producer);
 }
@@ -414,7 +413,7 @@ static void fetch_at_the_end_waits_its_time_and_is_empty(void **state)
 	int64_t began = now_ms();
 	struct fetch_response_partition r =
 	    kafka_fetch(&c, "t", (struct kafka_fetch){.version = 11, .max_wait_ms = 300});
-	assert_true(now_ms() - began >= 290);
+	assert_true(now_ms() - began >= 150);
 	assert_int_equal(r.error_code, 0);
 	assert_int_equal(r.high_watermark, 0);
 	assert_int_equal(kafka_fetched(&c, &r).len, 0);
@@ -433,9 +432,7 @@ static void client_that_leaves_while_it_waits_is_forgotten(void **state)
 			usleep(2000);
 		kafka_disconnect(&waiting);
 	}
-	for (int i = 0; i < 200 && metric_value(METRIC_CONNECTIONS) > 1; i++)
-		usleep(10000);
-	assert_int_equal(metric_value(METRIC_CONNECTIONS), 1);
+	assert_true(metric_falls(METRIC_CONNECTIONS, 1));
 	assert_int_equal(kafka_produce(&c, 9, "t", 0, kafka_batch(&c, 0, 1, "v")).error_code, 0);
 }
 
@@ -570,7 +567,9 @@ static void who_reads_is_served_beside_many_who_do_not(void **state)
 	enum { COUNT = 20 };
 	struct kafka_client lazy[COUNT];
 	int small = 4096;
-	pair_restart(&(struct broker_options){.answer_budget_bytes = 16 * MIB});
+	/* the lazy ones are not closed by themselves */
+	pair_restart(&(struct broker_options){
+	    .answer_budget_bytes = 16 * MIB, .stall_ns = 10 * PATIENCE_NS});
 	kafka_create(&c, "t", 1, NULL);
 	for (int i = 0; i < 100; i++)
 		kafka_produce(&c, 9, "t", 0, kafka_bulk(&c, 1000, 64000));
@@ -581,7 +580,6 @@ static void who_reads_is_served_beside_many_who_do_not(void **state)
 		    (struct kafka_fetch){.version = 11, .partition_max_bytes = 4 * MIB});
 	}
 	usleep(300000);
-	int64_t begin = now_ms();
 	for (int64_t at = 0; at < 3000;) {
 		struct fetch_response_partition r = kafka_fetch(&c, "t",
 		    (struct kafka_fetch){
@@ -591,7 +589,6 @@ static void who_reads_is_served_beside_many_who_do_not(void **state)
 		at += count;
 		kafka_client_clear(&c);
 	}
-	assert_true(now_ms() - begin < 20000); /* the lazy ones are closed after 30 s */
 	for (int i = 0; i < COUNT; i++)
 		kafka_disconnect(&lazy[i]);
 }

@@ -226,8 +226,8 @@ static struct join_group_response *join(struct kafka_client *client, const char 
 	    STR("range"), bytes_of(metadata, sizeof metadata)};
 	struct join_group_request body = {
 	    .group_id = str_of(group),
-	    .session_timeout_ms = 10000,
-	    .rebalance_timeout_ms = 10000,
+	    .session_timeout_ms = 600000,
+	    .rebalance_timeout_ms = 600000,
 	    .protocol_type = STR("consumer"),
 	    .protocols = {&range, 1},
 	};

@@ -6,6 +6,7 @@
  */
 #include "broker/http.h"
 #include "test/lib/http_raw.h"
+#include "test/lib/patience.h"
 #include "test/lib/seed.h"
 #include "test/lib/test.h"
 #include <arpa/inet.h>
@@ -215,7 +216,7 @@ static void expect(struct http_raw_reply reply, int status, const char *body_par
 
 static void wait_for(const struct shared_u64 *counter, uint64_t value)
 {
-	for (int i = 0; i < 1000 && shared_load(counter) < value; i++)
+	for (int ms = 0; ms < PATIENCE_MS && shared_load(counter) < value; ms += 10)
 		usleep(10000);
 	assert_true(shared_load(counter) >= value);
 }

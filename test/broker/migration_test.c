@@ -5,6 +5,7 @@
  * do not change.
  */
 #include "test/lib/kafka_calls.h"
+#include "test/lib/patience.h"
 #include "test/lib/tempdir.h"
 #include "test/lib/test.h"
 #include <stdio.h>
@@ -18,7 +19,8 @@ static struct kafka_server server;
 static struct kafka_client admin;
 static struct log_uuid topic;
 static struct broker_options options;
-static bool crashing; /* after each step of a member */
+static int32_t rebalance_ms; /* who does not do its part for so long is out */
+static bool crashing;        /* after each step of a member */
 
 /* A member of either kind. */
 struct member {
@@ -53,6 +55,7 @@ static int start(void **state)
 	(void)state;
 	memset(m, 0, sizeof m);
 	crashing = false;
+	rebalance_ms = 600000;
 	options = (struct broker_options){.group_initial_delay_ms = -1};
 	start_server();
 	topic = kafka_create(&admin, "t", PARTITIONS, NULL);
@@ -164,8 +167,8 @@ static void send_join(struct member *w)
 	    {.name = str_of(w->protocol), .metadata = subscription(buf, w->holds)},
 	    {.name = STR("other"), .metadata = subscription(buf, w->holds)}};
 	struct join_group_request body = {.group_id = STR("g"),
-	    .session_timeout_ms = 10000,
-	    .rebalance_timeout_ms = 2000,
+	    .session_timeout_ms = 600000,
+	    .rebalance_timeout_ms = rebalance_ms,
 	    .member_id = str_of(w->id),
 	    .group_instance_id = str_of(w->instance),
 	    .protocol_type = STR("consumer"),
@@ -271,7 +274,7 @@ static int16_t say(struct member *w, int32_t epoch)
 	    .member_id = str_of(w->id),
 	    .instance_id = str_of(w->instance),
 	    .member_epoch = epoch,
-	    .rebalance_timeout_ms = epoch == 0 ? 2000 : -1,
+	    .rebalance_timeout_ms = epoch == 0 ? rebalance_ms : -1,
 	    .topic_partitions = {&owned, owned.partitions.count > 0}};
 	if (epoch == 0)
 		body.subscribed_topic_names = (typeof(body.subscribed_topic_names)){names, 1};
@@ -589,8 +592,8 @@ static void a_classic_member_joins_a_consumer_group(void **state)
 	assert_int_equal(join(&m[2]), 79); /* "other" */
 	struct join_group_request_protocol p = {.name = STR("strange")};
 	struct join_group_request body = {.group_id = STR("g"),
-	    .session_timeout_ms = 10000,
-	    .rebalance_timeout_ms = 2000,
+	    .session_timeout_ms = 600000,
+	    .rebalance_timeout_ms = rebalance_ms,
 	    .member_id = str_of(m[2].id),
 	    .protocol_type = STR("consumer"),
 	    .protocols = {&p, 1}};
@@ -603,7 +606,7 @@ static void a_classic_member_joins_a_consumer_group(void **state)
 	r = kafka_call(&m[2].c, API_JOIN_GROUP, 9, &body);
 	assert_int_equal(r->error_code, 26);
 	body.protocol_type = STR("connect");
-	body.session_timeout_ms = 10000;
+	body.session_timeout_ms = 600000;
 	r = kafka_call(&m[2].c, API_JOIN_GROUP, 9, &body);
 	assert_int_equal(r->error_code, 23);
 	assert_int_equal(describe()->members.count, 2);
@@ -646,8 +649,8 @@ static int16_t join_owning(const char *protocol, uint32_t topics, uint32_t twins
 	struct join_group_request_protocol p = {
 	    .name = str_of(protocol), .metadata = subscription_of(topics, twins)};
 	struct join_group_request body = {.group_id = STR("g"),
-	    .session_timeout_ms = 10000,
-	    .rebalance_timeout_ms = 2000,
+	    .session_timeout_ms = 600000,
+	    .rebalance_timeout_ms = rebalance_ms,
 	    .member_id = str_of(m[1].id),
 	    .protocol_type = STR("consumer"),
 	    .protocols = {&p, 1}};
@@ -733,16 +736,14 @@ static void static_members_change_their_protocol(void **state)
 static void a_silent_consumer_ends_the_upgrade(void **state)
 {
 	(void)state;
-	disconnect();
-	kafka_server_stop(&server);
-	options.consumer_session_ms = 300;
-	start_server();
 	classic_pair("cooperative-sticky");
 	assert_int_equal(join_consumer(&m[2], "x"), 0);
 	check_type("consumer");
 	settle();
 	m[2].in = false;
-	for (int i = 0; i < 100 && describe()->error_code == 0; i++)
+	options.consumer_session_ms = 300;
+	restart();
+	for (int ms = 0; ms < PATIENCE_MS && describe()->error_code == 0; ms += 20)
 		usleep(20000);
 	check_type("classic");
 	m[2].holds = 0;
@@ -752,13 +753,14 @@ static void a_silent_consumer_ends_the_upgrade(void **state)
 static void a_classic_member_has_to_do_its_part_in_time(void **state)
 {
 	(void)state;
+	rebalance_ms = 5000;
 	classic_pair("range");
 	assert_int_equal(join_consumer(&m[2], "x"), 0);
 	assert_int_equal(beat(&m[0]), REBALANCE);
 	assert_int_equal(beat(&m[1]), REBALANCE);
 	assert_int_equal(join(&m[1]), 0);
 	/* m[0] does not join, m[1] does not sync: their sessions go on */
-	for (int i = 0; i < 40 && describe()->members.count > 1; i++) {
+	for (int ms = 0; ms < PATIENCE_MS && describe()->members.count > 1; ms += 100) {
 		beat(&m[0]);
 		beat(&m[1]);
 		usleep(100000);
@@ -778,7 +780,7 @@ static void a_refused_consumer_changes_nothing(void **state)
 	struct consumer_group_heartbeat_request_topic none = {0};
 	struct consumer_group_heartbeat_request body = {.group_id = STR("g"),
 	    .member_id = STR("x"),
-	    .rebalance_timeout_ms = 2000,
+	    .rebalance_timeout_ms = rebalance_ms,
 	    .subscribed_topic_names = {names, 1},
 	    .server_assignor = STR("mine"),
 	    .topic_partitions = {&none, 0}};
@@ -839,12 +841,14 @@ static void what_is_being_revoked_is_not_given_away(void **state)
 static void nobody_waits_for_ever_for_what_is_being_revoked(void **state)
 {
 	(void)state;
+	rebalance_ms = 5000;
 	upgraded_while_one_revokes("cooperative-sticky");
-	for (int i = 0; i < 100 && describe()->members.count > 2; i++) {
+	for (int ms = 0; ms < PATIENCE_MS && describe()->members.count > 2; ms += 50) {
 		beat(&m[0]); /* alive, but it does not join */
 		beat(&m[1]);
 		assert_int_equal(say(&m[2], m[2].epoch), 0);
-		assert_int_equal(m[2].holds & 2, 0);
+		if (m[2].holds & 2) /* m[0] has gone just now */
+			break;
 		join(&m[1]);
 		sync_with(&m[1], NULL, 0);
 		usleep(50000);

@@ -5,6 +5,7 @@
  */
 #include "test/lib/kafka_calls.h"
 #include "test/lib/native_client.h"
+#include "test/lib/patience.h"
 #include "test/lib/seed.h"
 #include "test/lib/tempdir.h"
 #include "test/lib/test.h"
@@ -341,7 +342,7 @@ static void many_requests_of_one_client_wait_their_turn(void **state)
 		nng_ctx_send(ctx[i], aio[i]);
 		nng_aio_wait(aio[i]);
 		assert_int_equal(nng_aio_result(aio[i]), 0);
-		nng_aio_set_timeout(aio[i], 10000);
+		nng_aio_set_timeout(aio[i], PATIENCE_MS);
 		nng_ctx_recv(ctx[i], aio[i]);
 	}
 	kafka_produce(&tcp, 9, "t", 0, kafka_batch(&tcp, 0, 1, "v"));
@@ -443,7 +444,7 @@ static void the_door_closes_on_those_who_wait(void **state)
 	usleep(50000);
 	kafka_disconnect(&tcp);
 	kafka_server_stop(&server);
-	assert_int_equal(nng_socket_set_ms(native.socket, NNG_OPT_RECVTIMEO, 5000), 0);
+	assert_int_equal(nng_socket_set_ms(native.socket, NNG_OPT_RECVTIMEO, PATIENCE_MS), 0);
 	assert_int_equal(nng_recvmsg(native.socket, &msg, 0), NNG_ECONNRESET);
 	kafka_server_start(&server, "threads", NULL);
 	kafka_connect(&tcp, &server);
@@ -454,7 +455,7 @@ static void the_door_closes_on_those_who_wait(void **state)
 static int raw_connect(void)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	struct timeval timeout = {5, 0};
+	struct timeval timeout = {PATIENCE_NS / S_NS, 0};
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", url + 6);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
@@ -587,17 +588,17 @@ static void subscribers_get_their_topics_only(void **state)
 	assert_int_equal(nng_sub0_open(&sub), 0);
 	assert_int_equal(nng_socket_set(sub, NNG_OPT_SUB_SUBSCRIBE, "view/v/1/", 9), 0);
 	assert_int_equal(nng_dial(sub, broker_native_feeds(server.broker), NULL, 0), 0);
-	for (int i = 0; i < 500 && !broker_has_subscribers(server.broker); i++)
+	for (int ms = 0; ms < PATIENCE_MS && !broker_has_subscribers(server.broker); ms += 10)
 		usleep(10000);
 	broker_publish(server.broker, STR("view/v/10/k"), str_bytes(STR("not this")));
 	broker_publish(server.broker, STR("view/v/1/k"), str_bytes(STR("{\"a\":1}")));
-	assert_int_equal(nng_socket_set_ms(sub, NNG_OPT_RECVTIMEO, 5000), 0);
+	assert_int_equal(nng_socket_set_ms(sub, NNG_OPT_RECVTIMEO, PATIENCE_MS), 0);
 	assert_int_equal(nng_recvmsg(sub, &msg, 0), 0);
 	assert_int_equal(nng_msg_len(msg), 10 + 1 + 7);
 	assert_memory_equal(nng_msg_body(msg), "view/v/1/k\0{\"a\":1}", 18);
 	nng_msg_free(msg);
 	nng_close(sub);
-	for (int i = 0; i < 500 && broker_has_subscribers(server.broker); i++)
+	for (int ms = 0; ms < PATIENCE_MS && broker_has_subscribers(server.broker); ms += 10)
 		usleep(10000);
 	assert_false(broker_has_subscribers(server.broker));
 }

@@ -6,8 +6,10 @@
  */
 #include "broker/quotas/quotas.h"
 #include "test/lib/kafka_pair.h"
+#include "test/lib/patience.h"
 #include "test/lib/log_server.h"
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -192,29 +194,51 @@ static void quotas_of_addresses_are_described_and_survive(void **state)
 	assert_int_equal(describe(&(struct component){"ip", 2, NULL}, 1, false)->entries.count, 2);
 }
 
-/* Six come at once where two may: the next waits its half second, what would wait for longer than
- * a second is closed. */
-static void connect_six(void)
+/* Whether it was served, then closed or not; the time of its answer goes to *ret_ns. */
+static bool is_served(struct kafka_client *client, int64_t *ret_ns)
+{
+	uint8_t byte;
+	assert_true(kafka_readable(client, PATIENCE_MS));
+	*ret_ns = now_ns();
+	return recv(client->fd, &byte, 1, MSG_PEEK) > 0;
+}
+
+/*
+ * Six come at once where two may: the next waits its half second, what would wait for longer than
+ * a second is closed. False when the server has not seen them at once: then more are served, yet
+ * none too early.
+ */
+static bool connect_six(void)
 {
 	enum { COUNT = 6 };
 	struct kafka_client many[COUNT];
 	struct api_versions_request hello = {STR("t"), STR("1")};
-	int64_t begin = now_ns();
+	int64_t begin = now_ns(), at;
 	int served = 0;
 	for (int i = 0; i < COUNT; i++)
 		kafka_connect(&many[i], &server);
-	for (int i = 0; i < 4; i++) {
-		kafka_call(&many[i], API_API_VERSIONS, 3, &hello);
-		int64_t after = elapsed_ms(begin);
-		assert_true(after >= (i < 2 ? 0 : (i - 1) * 450));
-		assert_true(after < 3000);
+	for (int i = 0; i < COUNT; i++)
+		kafka_send(&many[i], API_API_VERSIONS, 3, &hello);
+	for (int i = 0; i < COUNT; i++) {
+		if (!is_served(&many[i], &at))
+			continue;
+		assert_true(served == i || served >= 4); /* those who came first */
+		assert_true((at - begin) / MS_NS >= (served < 2 ? 0 : (served - 1) * 450));
 		served++;
 	}
-	assert_int_equal(served, 4);
-	for (int i = 4; i < COUNT; i++)
-		assert_true(kafka_is_closed(&many[i]));
+	assert_true(served >= 4);
 	for (int i = 0; i < COUNT; i++)
 		kafka_disconnect(&many[i]);
+	return served == 4;
+}
+
+static void six_are_four(void)
+{
+	int tries = 10;
+	while (!connect_six()) {
+		assert_true(--tries > 0);
+		usleep(2500000); /* the bucket is full again */
+	}
 }
 
 static void an_address_connects_at_the_rate_of_its_quota(void **state)
@@ -222,11 +246,11 @@ static void an_address_connects_at_the_rate_of_its_quota(void **state)
 	(void)state;
 	assert_int_equal(alter_ip("127.0.0.2", NULL, CONNECT, 1)->error_code, 0);
 	assert_int_equal(alter_ip("127.0.0.1", NULL, CONNECT, 2)->error_code, 0);
-	connect_six();
+	six_are_four();
 	assert_int_equal(alter_ip("127.0.0.1", NULL, CONNECT, 0)->error_code, 0);
 	assert_int_equal(alter_ip(DEFAULT_NAME, NULL, CONNECT, 2)->error_code, 0);
-	usleep(2500000); /* the bucket is full again */
-	connect_six();
+	usleep(2500000);
+	six_are_four();
 	assert_int_equal(alter_ip("127.0.0.1", NULL, CONNECT, 1000)->error_code, 0);
 	struct kafka_client other[20];
 	struct api_versions_request hello = {STR("t"), STR("1")};
@@ -408,20 +432,22 @@ static void a_producer_over_its_quota_is_told_and_rests(void **state)
 	(void)state;
 	kafka_create(&c, "t", 1, NULL);
 	set(NULL, "test", PRODUCER, 100000);
+	int64_t begin = now_ns();
 	const struct produce_response *r = produce_bulk(50000);
 	assert_int_equal(r->throttle_time_ms, 0);
-	r = produce_bulk(150000);
+	int64_t since = now_ns();
+	r = produce_bulk(550000);
 	assert_int_equal(
 	    r->responses.at[0].partition_responses.at[0].error_code, 0); /* it is stored */
-	assert_in_range(r->throttle_time_ms, 500, 1100);
+	/* five seconds' worth over what may come at once, but for what time has filled up */
+	assert_in_range(r->throttle_time_ms, 5000 - elapsed_ms(begin), 5300);
 	int32_t told_ms = r->throttle_time_ms;
-	int64_t since = now_ns();
 	kafka_connect(&other, &server); /* another connection is served: it only produces no more */
 	(void)kafka_topic_id(&other, "t");
 	assert_true(elapsed_ms(since) < told_ms);
 	kafka_disconnect(&other);
 	(void)kafka_topic_id(&c, "t");
-	assert_true(elapsed_ms(since) >= told_ms - 20);
+	assert_true(elapsed_ms(since) >= told_ms - 100);
 }
 
 static void a_consumer_over_its_quota_is_told_and_rests(void **state)
@@ -439,13 +465,13 @@ static void a_consumer_over_its_quota_is_told_and_rests(void **state)
 	body.max_bytes = MIB;
 	body.topics.at = &t;
 	body.topics.count = 1;
-	const struct fetch_response *r = kafka_call(&c, API_FETCH, 11, &body);
 	int64_t since = now_ns();
+	const struct fetch_response *r = kafka_call(&c, API_FETCH, 11, &body);
 	assert_in_range(r->throttle_time_ms, 900, 1200);
 	assert_true(r->responses.at[0].partitions.at[0].records.count > 0);
 	int32_t told_ms = r->throttle_time_ms;
 	(void)kafka_topic_id(&c, "t");
-	assert_true(elapsed_ms(since) >= told_ms - 20);
+	assert_true(elapsed_ms(since) >= told_ms - 100);
 }
 
 static int32_t metadata_throttle(void)
@@ -456,19 +482,22 @@ static int32_t metadata_throttle(void)
 	    ->throttle_time_ms;
 }
 
-/* 0.01 % is 0.1 ms in a second, which a hundred requests of any kind are over. */
+/* 0.01 % is 0.1 ms in a second, which a hundred requests about 3,000 partitions are over. */
 static void a_client_over_its_share_of_the_loop_is_told_and_rests(void **state)
 {
 	int32_t told_ms = 0;
+	int64_t since = 0;
 	(void)state;
+	kafka_create(&c, "t", 3000, NULL);
 	assert_int_equal(metadata_throttle(), 0);
 	set(NULL, "test", "request_percentage", 0.01);
-	for (int i = 0; i < 1000 && told_ms == 0; i++)
+	for (int i = 0; i < 1000 && told_ms == 0; i++) {
+		since = now_ns();
 		told_ms = metadata_throttle();
-	int64_t since = now_ns();
+	}
 	assert_in_range(told_ms, 1, 1000);
 	(void)metadata_throttle();
-	assert_true(elapsed_ms(since) >= told_ms - 20);
+	assert_true(elapsed_ms(since) >= told_ms - 100);
 	set(NULL, "test", "request_percentage", 0);
 	assert_int_equal(metadata_throttle(), 0);
 }
@@ -495,12 +524,13 @@ static void topics_are_made_and_deleted_at_the_rate_of_the_quota(void **state)
 	kafka_connect(&other, &server);
 	set(NULL, "test", "controller_mutation_rate", 10);
 	/* 110 may come at once; what was let in is done whole */
-	const struct create_topics_response *r = create(&c, "a", 130, 7);
+	int64_t begin = now_ns();
+	const struct create_topics_response *r = create(&c, "a", 160, 7);
 	assert_int_equal(r->topics.at[0].error_code, 0);
-	assert_in_range(r->throttle_time_ms, 1500, 2001);
+	assert_in_range(r->throttle_time_ms, 4999 - elapsed_ms(begin), 5001);
 	r = create(&other, "b", 1, 7);
 	assert_int_equal(r->topics.at[0].error_code, 89);
-	assert_in_range(r->throttle_time_ms, 1, 2001);
+	assert_in_range(r->throttle_time_ms, 1, 5001);
 	r = create(&other, "b", 1, 7); /* its connection has rested meanwhile */
 	assert_int_equal(r->topics.at[0].error_code, 0);
 	/* older clients do not know the error */

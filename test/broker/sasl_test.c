@@ -4,6 +4,7 @@
  * renewal, refusals and their time, users by the admin requests, and bytes that mean nothing.
  */
 #include "test/lib/kafka_calls.h"
+#include "test/lib/patience.h"
 #include "test/lib/seed.h"
 #include "test/lib/test.h"
 #include "broker/auth/scram.h"
@@ -218,7 +219,7 @@ static void refusals_are_alike_and_late(void **state)
 		int64_t begin = now_ms();
 		const struct sasl_authenticate_response *r =
 		    authenticate(&c, bytes_of(bad[i].token, bad[i].len));
-		assert_true(now_ms() - begin >= REFUSAL_MS - 2);
+		assert_true(now_ms() - begin >= REFUSAL_MS / 2);
 		assert_int_equal(r->error_code, DENIED);
 		assert_int_equal(r->auth_bytes.len, 0);
 		if (text.ptr)
@@ -395,20 +396,20 @@ static void a_session_ends_unless_it_is_renewed(void **state)
 {
 	struct kafka_client c;
 	(void)state;
-	start_with_sessions(1500);
+	start_with_sessions(4000);
 	kafka_connect(&c, &server);
 	assert_int_equal(handshake(&c, 1, STR("PLAIN")), 0);
 	const struct sasl_authenticate_response *r =
 	    authenticate(&c, bytes_of("\0alice\0secret", 13));
-	assert_int_equal(r->session_lifetime_ms, 1500);
+	assert_int_equal(r->session_lifetime_ms, 4000);
 	/* too soon after the last: as Kafka */
 	assert_int_equal(handshake(&c, 1, STR("PLAIN")), WRONG_STATE);
-	for (int i = 0; i < 2; i++) {
-		io_sleep_ns(server.io, 1100 * MS_NS);
+	for (int i = 0; i < 3; i++) {
+		io_sleep_ns(server.io, 1400 * MS_NS);
 		assert_int_equal(PLAIN(&c, "\0alice\0secret"), 0);
 		assert_int_equal(metadata(&c), 0);
 	}
-	io_sleep_ns(server.io, 1600 * MS_NS);
+	io_sleep_ns(server.io, 4100 * MS_NS);
 	struct metadata_request body = {.topics = {NULL, 0}};
 	kafka_send(&c, API_METADATA, 12, &body);
 	assert_true(kafka_is_closed(&c));
@@ -611,7 +612,7 @@ static void one_address_gets_so_many_connections(void **state)
 		assert_true(kafka_is_closed(&c[2]));
 		for (int i = 0; i < 3; i++)
 			kafka_disconnect(&c[i]);
-		io_sleep_ns(server.io, 100 * MS_NS);
+		assert_true(metric_falls(METRIC_CONNECTIONS, 0));
 	}
 }
 

@@ -249,13 +249,15 @@ static void groups_have_their_own_session_and_interval(void **state)
 	assert_shown(
 	    RESOURCE_GROUP, "g", "consumer.session.timeout.ms", "45000", CONFIG_SOURCE_DEFAULT);
 	assert_int_equal(set(RESOURCE_GROUP, "g", "consumer.heartbeat.interval.ms", "6000"), OK);
+	assert_int_equal(set(RESOURCE_GROUP, "h", "consumer.heartbeat.interval.ms", "6000"), OK);
 	assert_int_equal(beat("g", 0)->heartbeat_interval_ms, 6000);
+	assert_int_equal(beat("h", 0)->heartbeat_interval_ms, 6000);
 	assert_int_equal(beat("other", 0)->heartbeat_interval_ms, 5000);
 	assert_int_equal(set(RESOURCE_GROUP, "g", "consumer.session.timeout.ms", "300"), OK);
 	restart();
 	assert_shown(
 	    RESOURCE_GROUP, "g", "consumer.session.timeout.ms", "300", CONFIG_SOURCE_GROUP);
-	assert_int_equal(beat("g", 1)->heartbeat_interval_ms, 6000);
+	assert_int_equal(beat("h", 1)->heartbeat_interval_ms, 6000);
 	assert_int_equal(beat("other", 1)->error_code, OK);
 	usleep(900 * 1000);
 	assert_int_equal(beat("g", 1)->error_code, UNKNOWN_MEMBER);

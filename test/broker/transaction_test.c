@@ -6,6 +6,7 @@
 #include "broker/kafka/server.h"
 #include "broker/transactions/transactions.h"
 #include "test/lib/kafka_calls.h"
+#include "test/lib/patience.h"
 #include "test/lib/test.h"
 
 #include <unistd.h>
@@ -463,8 +464,8 @@ static void stray(struct who w)
 
 static void stable_comes_to(int64_t offset)
 {
-	for (int i = 0; fetch(1).last_stable_offset != offset; i++) {
-		assert_true(i < 1000);
+	for (int ms = 0; fetch(1).last_stable_offset != offset; ms += 10) {
+		assert_true(ms < PATIENCE_MS);
 		usleep(10000);
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http_raw.h"
+#include "test/lib/patience.h"
 #include "test/lib/test.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +15,7 @@ int http_raw_connect(uint16_t port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	struct timeval limit = {.tv_sec = 20};
+	struct timeval limit = {.tv_sec = PATIENCE_NS / S_NS};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	int on = 1;

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- server ---------------------------------------------------------------------------------- */
@@ -70,6 +71,20 @@ void kafka_server_remove(struct kafka_server *s)
 	kafka_server_stop(s);
 	tempdir_remove(s->dir);
 	s->dir = NULL;
+}
+
+static void read_busy(void *arg)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	*(int64_t *)arg = (int64_t)t.tv_sec * S_NS + t.tv_nsec;
+}
+
+int64_t kafka_server_busy_ns(const struct kafka_server *s)
+{
+	int64_t busy_ns;
+	loop_call(s->loop, read_busy, &busy_ns);
+	return busy_ns;
 }
 
 /* ---- client ---------------------------------------------------------------------------------- */

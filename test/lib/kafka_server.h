@@ -27,6 +27,8 @@ struct kafka_server {
 void kafka_server_start(
     struct kafka_server *s, const char *backend, const struct broker_options *options);
 void kafka_server_stop(struct kafka_server *s);
+/* What its loop's thread has had of a processor so far. */
+int64_t kafka_server_busy_ns(const struct kafka_server *s);
 /* Stops if need be, and removes the directory. */
 void kafka_server_remove(struct kafka_server *s);
 

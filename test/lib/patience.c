@@ -31,10 +31,22 @@ static bool is_reached(void *ctx)
 	return metric_value(aim->metric) >= aim->value;
 }
 
+static bool is_passed(void *ctx)
+{
+	const struct aim *aim = ctx;
+	return metric_value(aim->metric) <= aim->value;
+}
+
 bool metric_reaches(enum metric m, uint64_t value)
 {
 	struct aim aim = {m, value};
 	return becomes(is_reached, &aim);
+}
+
+bool metric_falls(enum metric m, uint64_t value)
+{
+	struct aim aim = {m, value};
+	return becomes(is_passed, &aim);
 }
 
 int64_t best_of(int tries, int64_t enough_ns, int64_t (*attempt_ns)(void))

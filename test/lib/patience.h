@@ -17,6 +17,7 @@ enum { PATIENCE_MS = 120000 };
 bool becomes(bool (*is_so)(void *ctx), void *ctx);
 /* The same of a counter or gauge that reaches `value`. */
 bool metric_reaches(enum metric m, uint64_t value);
+bool metric_falls(enum metric m, uint64_t value); /* to it, or below */
 
 /*
  * The least of what up to `tries` calls return; the first that is below `enough_ns` is the last. A
