@@ -495,6 +495,8 @@ void conn_answered(struct request *req)
 	struct conn *c = req->conn;
 	loop_assert_owner(c->broker->loop);
 	ASSERT(req->answered);
+	if (c->out_bytes == 0) /* only now is there something to take */
+		c->active_ns = loop_now_ns(c->broker->loop);
 	c->out_bytes += msg_out_len(&req->out);
 	c->unshed = true;
 	conn_wake(c);

@@ -111,7 +111,7 @@ struct conn {
 	struct list produces; /* struct produce, in order of arrival, until given to the log */
 	size_t out_bytes;     /* answered, not sent */
 	size_t in_bytes;      /* memory of requests not yet answered */
-	int64_t active_ns;    /* last byte either way */
+	int64_t active_ns;    /* last byte either way, or since when there is something to send */
 	int64_t frame_ns;     /* the current frame's first byte, later by what it has been hungry */
 	int64_t send_ns;      /* start of the current send */
 	struct io_req recv, send;

@@ -215,6 +215,25 @@ static void who_holds_answers_back_is_ended_when_others_wait(void **state)
 	close_lazy();
 }
 
+/* Turns that are longer than the time between two reliefs: one comes when the answer is made and
+ * not sent. */
+static void who_has_waited_in_line_is_not_ended_for_it(void **state)
+{
+	(void)state;
+	static struct turn_watch ended;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = MIB});
+	kafka_create(&c, "t", 3000, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	open_lazy(20, 1, ask_behind_a_long_wait);
+	assert_true(metric_reaches(METRIC_ANSWER_BYTES, MIB));
+	turn_watch_start(&ended, server.loop, METRIC_ANSWERS_ENDED, 300 * MS_NS);
+	describe();
+	describe();
+	turn_watch_stop(&ended);
+	assert_true(ended.turns > 0);
+	close_lazy();
+}
+
 /* ---- requests that name much ----------------------------------------------------------------- */
 
 enum { NAMED = 3000 };
@@ -351,7 +370,7 @@ static void fetches_that_wait_for_much_are_within_the_budget(void **state)
 	assert_true(most <= budget + 4 * MIB);
 	int answered = 0; /* the last may wait: there is memory for them */
 	for (int i = 0; i < 60; i++) {
-		if (!kafka_readable(&lazy[i], 20))
+		if (!kafka_readable(&lazy[i], answered < 40 ? 5000 : 20))
 			continue;
 		answered++;
 		const struct fetch_response *r = kafka_receive(&lazy[i], API_FETCH, 4);
@@ -471,7 +490,7 @@ static void many_answers_over_the_budget_are_ended_together(void **state)
 {
 	(void)state;
 	static uint8_t much[150 * 1024];
-	struct turn_watch ended;
+	static struct turn_watch ended;
 	pair_restart(&(struct broker_options){
 	    .answer_budget_bytes = 256 * KIB, .group_initial_delay_ms = 3000});
 	kafka_create(&c, "t", 3000, NULL);
@@ -480,7 +499,7 @@ static void many_answers_over_the_budget_are_ended_together(void **state)
 	assign_at_once(lazy, bytes_of(much, sizeof(much)));
 	assert_true(metric_reaches(METRIC_ANSWER_BYTES, 3 * MIB));
 	io_sleep_ns(server.io, 3 * S_NS); /* then each has taken nothing for long enough */
-	turn_watch_start(&ended, server.loop, METRIC_ANSWERS_ENDED);
+	turn_watch_start(&ended, server.loop, METRIC_ANSWERS_ENDED, 0);
 	describe();
 	turn_watch_stop(&ended);
 	printf("# %llu ended in one turn, in %llu turns in all\n", (unsigned long long)ended.most,
@@ -501,9 +520,9 @@ static void many_requests_at_once_leave_turns_to_others(void **state)
 {
 	(void)state;
 	enum { COUNT = 12 };
-	struct turn_watch answered;
+	static struct turn_watch answered;
 	kafka_create(&c, "t", 10000, NULL);
-	turn_watch_start(&answered, server.loop, METRIC_REQUESTS);
+	turn_watch_start(&answered, server.loop, METRIC_REQUESTS, 0);
 	hold_packets(&c, 1);
 	for (int i = 0; i < COUNT; i++)
 		ask_for_everything(&c);
@@ -519,8 +538,10 @@ static void many_requests_at_once_leave_turns_to_others(void **state)
 
 #define EACH(f) cmocka_unit_test_setup_teardown(f, pair_start, pair_stop)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	static const char *const backends[] = {"uring", "threads"};
 	const struct CMUnitTest tests[] = {
 	    EACH (a_thousand_that_do_not_read_their_fetches_hold_up_nobody),
@@ -531,6 +552,7 @@ int main(void)
 	    EACH (short_answers_that_nobody_takes_do_not_add_up),
 	    EACH (errors_of_many_records_are_within_the_budget),
 	    EACH (fetches_that_wait_for_much_are_within_the_budget),
+	    EACH (who_has_waited_in_line_is_not_ended_for_it),
 	    EACH (many_answers_over_the_budget_are_ended_together),
 	    EACH (assignments_asked_for_again_and_again_are_within_the_budget),
 	    EACH (many_requests_at_once_leave_turns_to_others),

@@ -59,6 +59,7 @@ void kafka_server_stop(struct kafka_server *s)
 {
 	if (!s->loop)
 		return;
+	turn_watch_drop(s->loop);
 	loop_stop(s->loop);
 	thread_join(&s->thread);
 	loop_free(s->loop);

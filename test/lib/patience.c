@@ -61,6 +61,8 @@ int64_t best_of(int tries, int64_t enough_ns, int64_t (*attempt_ns)(void))
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+static struct turn_watch *watching;
+
 static void on_turn(struct mail *mail)
 {
 	struct turn_watch *w = CONTAINER_OF(mail, struct turn_watch, mail);
@@ -68,17 +70,23 @@ static void on_turn(struct mail *mail)
 	w->last = value;
 	w->most = risen > w->most ? risen : w->most;
 	w->turns += risen > 0;
+	if (w->pause_ns > 0)
+		io_sleep_ns(loop_io(w->loop), w->pause_ns);
 	if (w->over)
 		gate_open(&w->ended);
 	else
 		loop_post(w->loop, mail);
 }
 
-void turn_watch_start(struct turn_watch *w, struct loop *loop, enum metric m)
+void turn_watch_start(struct turn_watch *w, struct loop *loop, enum metric m, int64_t pause_ns)
 {
-	*w = (struct turn_watch){
-	    .mail.run = on_turn, .loop = loop, .metric = m, .last = metric_value(m)};
+	*w = (struct turn_watch){.mail.run = on_turn,
+	    .loop = loop,
+	    .metric = m,
+	    .last = metric_value(m),
+	    .pause_ns = pause_ns};
 	gate_init(&w->ended);
+	watching = w;
 	loop_post(loop, &w->mail);
 }
 
@@ -92,4 +100,11 @@ void turn_watch_stop(struct turn_watch *w)
 	loop_call(w->loop, end, w);
 	gate_wait(&w->ended);
 	gate_release(&w->ended);
+	watching = NULL;
+}
+
+void turn_watch_drop(struct loop *loop)
+{
+	if (watching && watching->loop == loop)
+		turn_watch_stop(watching);
 }

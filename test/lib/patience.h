@@ -31,10 +31,13 @@ struct turn_watch {
 	struct loop *loop;
 	enum metric metric;
 	uint64_t last;
-	uint64_t most;  /* in one turn */
-	uint64_t turns; /* in which it has risen */
+	uint64_t most;    /* in one turn */
+	uint64_t turns;   /* in which it has risen */
+	int64_t pause_ns; /* what each turn takes besides */
 	bool over;
 	struct gate ended;
 };
-void turn_watch_start(struct turn_watch *w, struct loop *loop, enum metric m);
+/* pause_ns 0: turns are as long as they are; else as on a machine that is very slow. */
+void turn_watch_start(struct turn_watch *w, struct loop *loop, enum metric m, int64_t pause_ns);
 void turn_watch_stop(struct turn_watch *w);
+void turn_watch_drop(struct loop *loop); /* one that a failed test has left */
