@@ -461,6 +461,7 @@ struct log_batch_view {
 	uint64_t sequence;
 	int64_t base_offset; /* first record of the batch; records before from_offset are the
 	                        caller's to skip */
+	int64_t end_offset;  /* behind its last record, or behind the hole */
 	int64_t append_time_ns;
 	uint32_t principal;
 	struct bytes batch; /* RecordBatch v2, verified; valid until the next log_scan_next */

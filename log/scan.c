@@ -457,12 +457,14 @@ static bool scan_refresh(struct log_scan *scan)
 static enum err scan_return(struct log_scan *scan, struct log_batch_view *ret_view)
 {
 	struct scan_source *s = scan->heap[0];
+	int64_t end = s->frame.base_offset + (int64_t)s->frame.last_offset_delta + 1;
 	*ret_view = (struct log_batch_view){
 	    .topic_id = s->topic_id,
 	    .source = s->number,
 	    .partition = s->partition,
 	    .sequence = s->frame.sequence,
 	    .base_offset = s->frame.base_offset,
+	    .end_offset = end,
 	    .append_time_ns = s->frame.append_time_ns,
 	    .principal = s->frame.principal,
 	    .batch = s->damaged ? (struct bytes){0} : s->batch,
@@ -472,8 +474,7 @@ static enum err scan_return(struct log_scan *scan, struct log_batch_view *ret_vi
 	if (!s->damaged)
 		return ERR_OK;
 	return err_note(ERR_CORRUPT, "source %u partition %d: offsets %lld to %lld do not verify",
-	    s->number, s->partition, (long long)s->frame.base_offset,
-	    (long long)(s->frame.base_offset + (int64_t)s->frame.last_offset_delta));
+	    s->number, s->partition, (long long)s->frame.base_offset, (long long)end - 1);
 }
 
 /* Brings the next batch at or before S_stable and the limit to the top. ERR_AGAIN: there is none.

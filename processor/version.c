@@ -159,14 +159,12 @@ static void moved_to(
 static enum err apply_batch(
     struct version *v, struct version_part *p, const struct log_batch_view *b)
 {
-	struct batch_header h;
-	TRY(batch_header_read(b->batch, &h));
 	uint64_t before = feed_records(v->feed);
 	TRY(feed_batch(v->feed, b, p->next_offset));
 	v->view.head.input_bytes += b->batch.len;
 	version_count(v);
 	metric_add(METRIC_VIEW_RECORDS, feed_records(v->feed) - before);
-	moved_to(v, p, b->base_offset + h.last_offset_delta + 1, b);
+	moved_to(v, p, b->end_offset, b);
 	return ERR_OK;
 }
 
@@ -192,7 +190,8 @@ static enum err take_hole(struct version *v, const struct log_batch_view *b)
 	TRY(feed_flush(v->feed));
 	v->records_before++;
 	TRY(version_dead(v, &d));
-	moved_to(v, p, b->base_offset + 1, b);
+	/* all of it: the batch may be whole again at the next start, and half of it is nobody's */
+	moved_to(v, p, b->end_offset, b);
 	return ERR_OK;
 }
 

@@ -119,19 +119,11 @@ static void add_marker(struct transaction_commit *c, const struct transaction_pa
 {
 	const struct transactions *ts = c->op->t->all;
 	const struct log_topic *topic = log_topic_find(ts->log, part->topic);
-	struct log_partition_status s;
 	if (!topic || topic->internal)
 		return; /* deleted since; offsets are rows of their table */
 	struct log_partition *p = log_partition_find(ts->log, topic, part->partition);
 	if (!p)
 		return;
-	log_partition_status(p, &s);
-	if (s.damaged) {
-		diag(DIAG_ERROR, "transaction_marker_skipped",
-		    "topic=" STR_FMT " partition=%d reason=damaged", STR_ARG(part->topic),
-		    part->partition);
-		return;
-	}
 	c->appends[c->append_count++] =
 	    (struct log_append){.partition = p, .internal = true, .batch_len = c->marker_len};
 }

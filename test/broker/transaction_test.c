@@ -486,6 +486,23 @@ static void what_is_open_for_nobody_is_ended(void **state)
 	assert_int_equal(fetch(1).last_stable_offset, 7);
 }
 
+/*
+ * A damaged partition was passed over, and what was committed stayed open there until somebody had
+ * waited for a minute: aborted then, if the producer had begun another transaction meanwhile.
+ */
+static void the_end_of_a_transaction_reaches_a_damaged_partition(void **state)
+{
+	(void)state;
+	struct who w = init("tx");
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	assert_int_equal(fetch(1).last_stable_offset, 0);
+	kafka_server_damage(&server, "t", 0, true);
+	assert_int_equal(end(4, "tx", w, true), 0);
+	assert_int_equal(fetch(1).last_stable_offset, 3);
+	assert_int_equal(fetch(1).aborted_transactions.count, 0);
+	kafka_server_damage(&server, "t", 0, false);
+}
+
 static void the_feature_says_which_clients_bump_epochs(void **state)
 {
 	(void)state;
@@ -519,6 +536,7 @@ int main(void)
 	    EACH (offsets_are_committed_with_the_transaction),
 	    EACH (administrators_see_and_abort_what_is_open),
 	    EACH (what_is_open_for_nobody_is_ended),
+	    EACH (the_end_of_a_transaction_reaches_a_damaged_partition),
 	    EACH (the_feature_says_which_clients_bump_epochs),
 	    EACH (exhausted_epochs_bring_a_new_producer),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/kafka_server.h"
+#include "log/partition.h"
 #include "test/lib/patience.h"
 #include "test/lib/tempdir.h"
 #include "test/lib/test.h"
@@ -86,6 +87,26 @@ int64_t kafka_server_busy_ns(const struct kafka_server *s)
 	int64_t busy_ns;
 	loop_call(s->loop, read_busy, &busy_ns);
 	return busy_ns;
+}
+
+struct damage_call {
+	struct log *log;
+	const char *topic;
+	int32_t partition;
+	bool damaged;
+};
+
+static void set_damaged(void *ctx)
+{
+	const struct damage_call *d = ctx;
+	const struct log_topic *t = log_topic_find(d->log, str_of(d->topic));
+	log_partition_find(d->log, t, d->partition)->damaged = d->damaged;
+}
+
+void kafka_server_damage(struct kafka_server *s, const char *topic, int32_t partition, bool damaged)
+{
+	struct damage_call d = {s->log, topic, partition, damaged};
+	loop_call(s->loop, set_damaged, &d);
 }
 
 /* ---- client ---------------------------------------------------------------------------------- */

@@ -31,6 +31,9 @@ void kafka_server_stop(struct kafka_server *s);
 int64_t kafka_server_busy_ns(const struct kafka_server *s);
 /* Stops if need be, and removes the directory. */
 void kafka_server_remove(struct kafka_server *s);
+/* A partition is damaged, as a read would find it, or no longer. */
+void kafka_server_damage(
+    struct kafka_server *s, const char *topic, int32_t partition, bool damaged);
 
 struct kafka_client {
 	int fd;

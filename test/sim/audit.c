@@ -201,7 +201,12 @@ static void take_damage(struct audit *a, const struct log_batch_view *v)
 	struct model *m = &a->w->model;
 	uint32_t s = v->source;
 	const struct model_rot *r = NULL;
-	if (a->topic[s] != UINT32_MAX) /* DeleteRecords may have cut into it */
+	bool user = a->topic[s] != UINT32_MAX;
+	if (user && v->base_offset > a->next[s] && a->w->plan.transactors > 0) {
+		model_hole(m, a->topic[s], v->partition, a->next[s], v->base_offset);
+		a->next[s] = v->base_offset; /* behind markers, and what was aborted */
+	}
+	if (user) /* DeleteRecords may have cut into it */
 		r = model_rot_at(m, a->topic[s], v->partition, a->next[s]);
 	if (!r || v->base_offset < r->base || v->base_offset > a->next[s])
 		violated("damaged", "partition %d offset %lld behind %lld: %s", v->partition,

@@ -215,10 +215,14 @@ static void rot_once(struct world *w)
 		size_t from = anywhere ? 0 : FRAME_HEADER_BYTES;
 		uint64_t byte = pos + from + below(w, FRAME_HEADER_BYTES + f.length - from);
 		uint64_t bit = below(w, 8);
+		struct model_rot rot = {topic, partition, f.base_offset,
+		    f.base_offset + (int64_t)f.last_offset_delta + 1, f.sequence, 0};
+		/* nobody may have seen it before: views know what it says, if they were fast */
+		(void)model_seen(m, topic, partition,
+		    bytes_of(x.bytes + pos + FRAME_HEADER_BYTES, f.length), &rot.batch);
 		sim_disk_flip(
 		    w->disk, segment_inode(w->disk, t->name, partition, base), byte * 8 + bit);
-		model_rotten(m, (struct model_rot){topic, partition, f.base_offset,
-		                    f.base_offset + (int64_t)f.last_offset_delta + 1});
+		model_rotten(m, rot);
 		w->rot[w->rot_count++] = (struct world_rot){t->id, partition, base, pos};
 		trace(w, "rot", "%s-%d segment %lld byte %llu: offsets %lld to %lld", t->name,
 		    partition, (long long)base, (unsigned long long)byte, (long long)f.base_offset,

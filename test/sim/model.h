@@ -103,6 +103,8 @@ struct model_rot {
 	uint32_t topic;
 	int32_t partition;
 	int64_t base, end;
+	uint64_t sequence;
+	uint32_t batch; /* 0: a marker, or nothing is left of it */
 };
 
 struct model_commit {

@@ -24,6 +24,7 @@ enum mutant {
 	MUTANT_GAP_UNNAMED,  /* burnt sequences are not in the catalog */
 	MUTANT_FSCK_BLIND,   /* fsck keeps damage to itself */
 	MUTANT_CONFIG_LOST,  /* a change of configuration is answered, and not made */
+	MUTANT_HOLE_UNTOLD,  /* a view passes over a batch that has rotted, without a word */
 	MUTANT_COUNT,
 };
 void mutant_use(enum mutant m);

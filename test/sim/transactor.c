@@ -185,6 +185,14 @@ static void produced(struct wire_call *call)
 		return;
 	const struct produce_response_partition *part =
 	    &r->responses.at[0].partition_responses.at[0];
+	if (part->error_code == CORRUPT_MESSAGE &&
+	    model_has_rot(&t->w->model, model_topic_named(&t->w->model, "t0"), t->partition)) {
+		trace(t->w, t->name, "gives up batch %u: t0-%d is damaged", t->batch, t->partition);
+		t->batch = 0;
+		t->commit = false;
+		t->phase = END;
+		return;
+	}
 	if (part->error_code != 0) {
 		(void)retriable(t, "Produce", part->error_code);
 		return;

@@ -41,26 +41,124 @@ static void add(struct expected *e, const struct model_facts *r)
 	group->seen[r->number + 1000] = 1;
 }
 
-/* Records of t0 in the order of the server, up to a sequence; returns how many there were. */
-static uint64_t fold(struct world *w, uint64_t sequence, struct expected *e, uint64_t *ret_accepted)
+/* ---- batches that have rotted ---------------------------------------------------------------- */
+
+struct hole {
+	int32_t partition;
+	int64_t offset;
+};
+/* What a version could not read, as its dead letters name it. */
+struct holes {
+	struct world *w;
+	struct hole hole[MODEL_ROT_MAX];
+	size_t count;
+	uint64_t letters; /* of all reasons */
+};
+
+/* Only what has rotted may be a hole. */
+static enum err take_letter(void *ctx, const struct proc_dead_letter *d)
+{
+	struct holes *h = ctx;
+	struct model *m = &h->w->model;
+	h->letters++;
+	if (d->reason != ERR_DAMAGED)
+		return ERR_OK;
+	const struct model_rot *r =
+	    model_rot_at(m, model_topic_named(m, "t0"), d->partition, d->offset);
+	if (!r)
+		violated("rot", "a dead letter says that t0-%d is damaged at %lld, which it is not",
+		    d->partition, (long long)d->offset);
+	if (h->count < MODEL_ROT_MAX)
+		h->hole[h->count++] = (struct hole){d->partition, r->base};
+	return ERR_OK;
+}
+
+/* False: they cannot be read any more. */
+static bool read_holes(struct world *w, enum view_kind kind, int32_t version, struct holes *ret)
+{
+	*ret = (struct holes){.w = w};
+	enum err err = proc_dead_letters(w->proc, str_of(view_name(kind)), version, (struct str){0},
+	    UINT64_MAX, take_letter, ret);
+	if (err != ERR_OK && !sim_io_is_dead(w->io))
+		violated("view", "dead letters of %s version %d: %s: %s", view_name(kind), version,
+		    err_name(err), err_chain());
+	err_clear();
+	return err == ERR_OK;
+}
+
+static bool in_holes(const struct holes *h, int32_t partition, int64_t base)
+{
+	for (size_t i = 0; i < h->count; i++)
+		if (h->hole[i].partition == partition && h->hole[i].offset == base)
+			return true;
+	return false;
+}
+
+/* The first that has rotted in (after, before), as a scan would have shown it; NULL. */
+static const struct model_rot *next_rot(
+    const struct model *m, uint32_t topic, uint64_t after, uint64_t before)
+{
+	const struct model_rot *found = NULL;
+	for (size_t i = 0; i < m->rot_count; i++) {
+		const struct model_rot *r = &m->rot[i];
+		if (r->topic == topic && r->sequence > after && r->sequence < before &&
+		    (!found || r->sequence < found->sequence))
+			found = r;
+	}
+	return found;
+}
+
+/* Who read a batch before it rotted has it, if its transaction was not aborted. */
+static bool was_shown(const struct model *m, const struct model_rot *r)
+{
+	const struct model_txn *t = &m->txn[m->batch[r->batch].txn];
+	return r->batch != 0 && (m->batch[r->batch].txn == 0 || t->fate == TXN_COMMITTED ||
+	                            (t->fate == TXN_ENDING && t->shown));
+}
+
+/* ---- folding --------------------------------------------------------------------------------- */
+
+struct fold {
+	struct world *w;
+	struct expected *e; /* NULL: only counted */
+	uint64_t all, accepted;
+};
+
+static void fold_batch(struct fold *f, uint32_t batch)
+{
+	const struct model *m = &f->w->model;
+	for (int32_t n = 0; n < m->batch[batch].count; n++, f->all++) {
+		struct model_facts r = model_facts(m, batch, (uint32_t)n);
+		f->accepted += r.accepted;
+		if (r.accepted && f->e)
+			add(f->e, &r);
+	}
+}
+
+/* Records of t0 in the order of the server, up to a sequence, without those in holes. */
+static struct fold fold(
+    struct world *w, uint64_t sequence, const struct holes *holes, struct expected *e)
 {
 	struct model *m = &w->model;
+	struct fold f = {.w = w, .e = e};
 	uint32_t topic = model_topic_named(m, "t0");
-	uint64_t all = 0, accepted = 0;
-	for (size_t i = 0; i < m->sequence_count && m->sequence[i].sequence <= sequence; i++) {
-		if (m->sequence[i].topic != topic || topic == UINT32_MAX)
-			continue;
-		uint32_t batch = m->sequence[i].batch;
-		for (int32_t n = 0; n < m->batch[batch].count; n++, all++) {
-			struct model_facts r = model_facts(m, batch, (uint32_t)n);
-			accepted += r.accepted;
-			if (r.accepted && e)
-				add(e, &r);
+	uint64_t last = 0;
+	for (size_t i = 0; i <= m->sequence_count && topic != UINT32_MAX; i++) {
+		const struct model_sequence *s = &m->sequence[i];
+		bool end = i == m->sequence_count || s->sequence > sequence;
+		const struct model_rot *r;
+		while ((r = next_rot(m, topic, last, end ? sequence + 1 : s->sequence))) {
+			last = r->sequence;
+			if (was_shown(m, r) && !in_holes(holes, r->partition, r->base))
+				fold_batch(&f, r->batch);
 		}
+		if (end)
+			break;
+		last = s->sequence;
+		if (s->topic == topic && !in_holes(holes, s->partition, s->base_offset))
+			fold_batch(&f, s->batch);
 	}
-	if (ret_accepted)
-		*ret_accepted = accepted;
-	return all;
+	return f;
 }
 
 static int row_group(const struct proc_row *row)
@@ -96,11 +194,14 @@ void view_compare(
 	struct proc_row row;
 	uint64_t at = proc_snapshot_sequence(snapshot), hash = 0;
 	int64_t count = 0, groups = 0;
+	struct holes holes;
 	enum err err;
 	memset(&e, 0, sizeof(e));
+	if (!read_holes(w, kind, version, &holes))
+		return;
 	if (at > w->model.stable)
 		audit_log(w);
-	(void)fold(w, at, &e, NULL);
+	(void)fold(w, at, &holes, &e);
 	for (int g = 0; g < GROUPS; g++)
 		groups += e.group[g].n > 0;
 	while ((err = proc_snapshot_next(snapshot, &row)) == ERR_OK) {
@@ -127,15 +228,31 @@ void view_compare(
 	err_clear();
 }
 
-void view_count(struct world *w, const struct proc_version_status *s)
+void view_count(struct world *w, enum view_kind kind, const struct proc_version_status *s)
 {
-	uint64_t accepted;
+	struct holes holes;
 	if (s->position > w->model.stable)
 		audit_log(w);
-	uint64_t all = fold(w, s->position, NULL, &accepted);
-	if (s->records != accepted || s->dead_letters != all - accepted)
+	if (!read_holes(w, kind, s->version, &holes))
+		return;
+	struct fold f = fold(w, s->position, &holes, NULL);
+	uint64_t dead = f.all - f.accepted + holes.count;
+	if (s->records != f.accepted || s->dead_letters != dead || holes.letters != dead)
 		violated("view",
-		    "%s version %d: %llu accepted and %llu dead of %llu, %llu are good", s->view,
-		    s->version, (unsigned long long)s->records, (unsigned long long)s->dead_letters,
-		    (unsigned long long)all, (unsigned long long)accepted);
+		    "%s version %d: %llu accepted and %llu dead, %llu in its table, of %llu and "
+		    "%zu holes; %llu are good",
+		    s->view, s->version, (unsigned long long)s->records,
+		    (unsigned long long)s->dead_letters, (unsigned long long)holes.letters,
+		    (unsigned long long)f.all, holes.count, (unsigned long long)f.accepted);
+}
+
+bool view_same_holes(struct world *w, enum view_kind kind, int32_t one, int32_t other)
+{
+	struct holes a, b;
+	if (!read_holes(w, kind, one, &a) || !read_holes(w, kind, other, &b) || a.count != b.count)
+		return false;
+	for (size_t i = 0; i < a.count; i++)
+		if (!in_holes(&b, a.hole[i].partition, a.hole[i].offset))
+			return false;
+	return true;
 }

@@ -15,4 +15,7 @@ struct view_list {
 void view_compare(
     struct world *w, enum view_kind kind, int32_t version, struct proc_snapshot *snapshot);
 /* A version that has read everything: accepted and dead records are all there are. */
-void view_count(struct world *w, const struct proc_version_status *s);
+void view_count(struct world *w, enum view_kind kind, const struct proc_version_status *s);
+/* Do two versions miss the same batches, because they had rotted when they came to them? */
+bool view_same_holes(struct world *w, enum view_kind kind, int32_t one, int32_t other);
+const char *view_name(enum view_kind kind);

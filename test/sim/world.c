@@ -113,6 +113,11 @@ static void draw_for_mutant(struct world_plan *p)
 	case MUTANT_CONFIG_LOST:
 		p->alters = 10;
 		break;
+	case MUTANT_HOLE_UNTOLD:
+		p->rots = 1;
+		p->views = true;
+		p->record_bytes_max = 600;
+		break;
 	}
 }
 
@@ -128,6 +133,7 @@ static void draw_topics(struct world *w)
 		p->expires |= (unsigned)(dice >= 20 && dice < 36) << t;
 		p->rots |= (unsigned)(dice >= 36 && dice < 50) << t;
 	}
+	p->rots |= chance(w, 15); /* t0 */
 	for (unsigned t = 0; t < WORLD_TOPICS; t++)
 		p->codec[t] = chance(w, 15) && !(p->expires >> t & 1)
 		                  ? 1 + (int)below(w, BATCH_CODECS - 1)

@@ -41,8 +41,7 @@ struct world_plan {
 	int lives;
 	int producers, consumers, subscribers, transactors;
 	bool transactors_share;
-	/* bit n: topics named t<n>; no topic is of two of these, and t0, which views read, of none
-	 */
+	/* bit n: topics named t<n>; no topic is of two of these, t0, which views read, may rot */
 	unsigned lazy;    /* have opted out of durability */
 	unsigned keyed;   /* are compacted */
 	unsigned expires; /* lose what is old or too much */
