@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * WriteTxnMarkers, which here is an administrator's: abort what a producer has open. Where the
- * coordinator knows the transaction the whole of it is aborted, under a new epoch. An open one that
- * no coordinator knows (its data came from elsewhere) is ended in the partitions that are named.
+ * coordinator knows the transaction the whole of it is aborted, under a new epoch, if the marker has
+ * its epoch and names a partition of it: one of a transaction that is over must not end the next.
+ * An open one that no coordinator knows (its data came from elsewhere) is ended in the partitions
+ * that are named.
  */
 #include "broker/auth/access.h"
 #include "handlers.h"
@@ -11,6 +13,7 @@
 struct mark_part {
 	struct mark *owner;
 	struct write_txn_markers_response_partition *out;
+	struct str topic;
 	struct log_partition *partition;
 	struct log_append append;
 	uint8_t batch[BATCH_MARKER_BYTES];
@@ -45,12 +48,18 @@ static struct transaction *open_one(const struct transactions *ts, int64_t produ
 	return NULL;
 }
 
+/* Of those that may be marked. */
+static void refuse(struct mark *m, enum err e)
+{
+	for (uint32_t i = 0; i < m->count; i++)
+		if (m->part[i].out->error_code == 0)
+			m->part[i].out->error_code = err_kafka(e);
+}
+
 static void on_fenced(struct transaction_op *op)
 {
 	struct mark *m = CONTAINER_OF(op, struct mark, op);
-	for (uint32_t i = 0; i < m->count; i++)
-		if (m->part[i].out->error_code == 0)
-			m->part[i].out->error_code = err_kafka(groups_wire_error(op->err));
+	refuse(m, groups_wire_error(op->err));
 	mark_done(m->all);
 }
 
@@ -104,19 +113,34 @@ static enum err check(const struct mark *m, struct mark_part *part, struct str n
 	                                                           : ERR_OK;
 }
 
+static bool names_any_of(const struct mark *m, const struct transaction *t)
+{
+	for (uint32_t i = 0; i < m->count; i++) {
+		const struct write_txn_markers_response_partition *out = m->part[i].out;
+		if (out->error_code == 0 &&
+		    transaction_has(t, m->part[i].topic, out->partition_index))
+			return true;
+	}
+	return false;
+}
+
 static void mark_start(struct mark *m)
 {
 	struct transactions *ts = m->all->req->broker->transactions;
 	struct transaction *t = open_one(ts, m->in->producer_id);
-	if (t && m->in->transaction_result) {
-		for (uint32_t i = 0; i < m->count; i++)
-			m->part[i].out->error_code = err_kafka(ERR_INVALID_TXN_STATE);
+	if (t && m->in->producer_epoch != t->row.epoch) {
+		refuse(m, ERR_INVALID_PRODUCER_EPOCH);
 		return;
 	}
-	if (t) {
+	if (t && m->in->transaction_result) {
+		refuse(m, ERR_INVALID_TXN_STATE);
+		return;
+	}
+	if (t && names_any_of(m, t)) {
 		m->op.want = TRANSACTION_FENCE;
 		m->op.timeout_ms = -1;
-		m->op.by = (struct transaction_writer){t->id, t->row.producer_id, t->row.epoch};
+		m->op.by =
+		    (struct transaction_writer){t->id, t->row.producer_id, m->in->producer_epoch};
 		m->op.done = on_fenced;
 		m->all->pending++;
 		transaction_start(ts, &m->op);
@@ -151,6 +175,7 @@ static bool fill_marker(struct mark *m)
 		for (uint32_t p = 0; p < out->partitions.count; p++) {
 			struct mark_part *part = &m->part[n++];
 			part->owner = m;
+			part->topic = in->name;
 			part->out = &out->partitions.at[p];
 			part->out->partition_index = in->partition_indexes.at[p];
 			part->out->error_code = err_kafka(check(m, part, in->name));

@@ -97,7 +97,7 @@ static enum err check_member(const struct request *req)
 	struct groups *g = req->broker->groups;
 	if (body->transactional_id.len == 0)
 		return ERR_INVALID_REQUEST;
-	if (!body->group_id.ptr || body->group_id.len > GROUP_ID_MAX ||
+	if (body->group_id.len == 0 || body->group_id.len > GROUP_ID_MAX ||
 	    !str_is_utf8(body->group_id))
 		return ERR_INVALID_GROUP;
 	TRY(access_transactional_id(req, body->transactional_id));
@@ -107,8 +107,8 @@ static enum err check_member(const struct request *req)
 	if (!member)
 		return ERR_OK;
 	struct group_entry *e = entry_find(g, body->group_id);
-	if (!e)
-		return ERR_ILLEGAL_GENERATION;
+	if (!e) /* a client that manages its partitions itself may say a name */
+		return body->generation_id < 0 ? ERR_OK : ERR_ILLEGAL_GENERATION;
 	const struct consumer_member *m;
 	struct commit_claim claim = {
 	    .member_id = body->member_id,

@@ -88,7 +88,8 @@ static void init_bump(struct transaction_op *op)
 	init_with_id(op, t->row.producer_id, (int16_t)(t->row.epoch + 1));
 }
 
-/* What a producer says of itself must be true, or have been before a bump it did not hear of. */
+/* What a producer says of itself must be true, or have been before a bump it did not hear of: who
+ * goes on under the new epoch did hear. */
 static enum err init_check(const struct transaction_op *op, bool *ret_again)
 {
 	const struct transaction *t = op->t;
@@ -98,7 +99,8 @@ static enum err init_check(const struct transaction_op *op, bool *ret_again)
 		return ERR_OK;
 	bool current = by->producer_id == t->row.producer_id;
 	bool rotated = by->producer_id == t->row.previous_id && by->epoch >= TRANSACTION_EPOCH_MAX;
-	*ret_again = (current || rotated) && t->last_epoch >= 0 && by->epoch == t->last_epoch;
+	*ret_again = (current || rotated) && t->last_epoch >= 0 && by->epoch == t->last_epoch &&
+	             t->row.state != TRANSACTION_ONGOING;
 	if (*ret_again || (current && by->epoch == t->row.epoch))
 		return ERR_OK;
 	return err_note(ERR_PRODUCER_FENCED, "producer %lld epoch %d: it is %lld epoch %d now",
@@ -197,7 +199,8 @@ static void end_with_id(struct transaction_op *op, int64_t producer_id, int16_t 
 	op->next.client_version = op->version_2 ? 2 : row->client_version;
 	op->next.parts = NULL;
 	op->next.part_count = 0;
-	op->next_last_epoch = -1;
+	bool bumped = producer_id != row->producer_id || epoch != row->epoch;
+	op->next_last_epoch = bumped ? row->epoch : -1; /* its producer may not hear of it */
 	op->t->ending = true;
 	transaction_write(op, true);
 }

@@ -79,7 +79,7 @@ struct transaction {
 	struct str id; /* owned; the map's key */
 	struct transaction_row row;
 	bool stored;         /* there is a record */
-	int16_t last_epoch;  /* before the last bump that a client asked for; -1 = none */
+	int16_t last_epoch;  /* before the last bump, which its producer may not know; -1 = none */
 	struct list pending; /* struct pending_group */
 	struct list_node ongoing;
 	bool busy;

@@ -212,6 +212,26 @@ static void init_fences_aborts_and_knows_its_own(void **state)
 	assert_int_equal(init_as("tx", x, 1000, &w), 90);
 }
 
+/* The server bumps at an end and at a time-out; the answer is lost, or there is none (KIP-360). */
+static void init_knows_the_epoch_before_the_servers_bump(void **state)
+{
+	(void)state;
+	struct who w = init("tx"), next, again;
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	assert_int_equal(end_as(5, "tx", w, true, &next), 0);
+	assert_int_equal(init_as("tx", w, 1000, &again), 0);
+	assert_int_equal(again.id, next.id);
+	assert_int_equal(again.epoch, next.epoch);
+	assert_int_equal(write_as(12, "tx", next, 0), 0);
+	/* who has begun another did hear of it, so it is not the one */
+	assert_int_equal(init_as("tx", w, 1000, &again), 90);
+	assert_int_equal(write_as(12, "tx", next, 2), 0);
+	assert_int_equal(end_as(5, "tx", next, true, &w), 0);
+	assert_int_equal(init_as("tx", (struct who){-1, -1}, 1000, &again), 0);
+	assert_int_equal(again.epoch, w.epoch + 1);
+	assert_int_equal(init_as("tx", w, 1000, &again), 90);
+}
+
 static void exhausted_epochs_bring_a_new_producer(void **state)
 {
 	(void)state;
@@ -282,6 +302,9 @@ static void late_transactions_are_aborted_under_a_new_epoch(void **state)
 	assert_int_equal(p.last_stable_offset, 3); /* the fetch woke with the marker */
 	assert_int_equal(p.aborted_transactions.count, 1);
 	assert_int_equal(write_as(12, "tx", w, 2), 47);
+	struct who again;
+	assert_int_equal(init_as("tx", w, 1000, &again), 0);
+	assert_int_equal(again.epoch, w.epoch + 1);
 	/* as in Kafka: what it asks for did not happen; that it was aborted it may hear */
 	assert_int_equal(end(5, "tx", w, true), 48);
 	assert_int_equal(end_as(5, "tx", w, false, &w), 0);
@@ -290,21 +313,32 @@ static void late_transactions_are_aborted_under_a_new_epoch(void **state)
 
 /* ---- offsets --------------------------------------------------------------------------------- */
 
-static int commit_offset(int16_t version, struct who w, int64_t offset)
+struct claim {
+	const char *group;
+	int32_t generation;
+	const char *member;
+};
+
+static int commit_offset_as(int16_t version, struct who w, int64_t offset, struct claim claim)
 {
 	struct txn_offset_commit_request_partition p = {
 	    .partition_index = 0, .committed_offset = offset, .committed_metadata = STR("m")};
 	struct txn_offset_commit_request_topic t = {.name = STR("t"), .partitions = {&p, 1}};
 	struct txn_offset_commit_request body = {.transactional_id = STR("tx"),
-	    .group_id = STR("g"),
+	    .group_id = str_of(claim.group),
 	    .producer_id = w.id,
 	    .producer_epoch = w.epoch,
-	    .generation_id = -1,
-	    .member_id = STR(""),
+	    .generation_id = claim.generation,
+	    .member_id = str_of(claim.member),
 	    .topics = {&t, 1}};
 	const struct txn_offset_commit_response *r =
 	    kafka_call(&c, API_TXN_OFFSET_COMMIT, version, &body);
 	return r->topics.at[0].partitions.at[0].error_code;
+}
+
+static int commit_offset(int16_t version, struct who w, int64_t offset)
+{
+	return commit_offset_as(version, w, offset, (struct claim){"g", -1, ""});
 }
 
 static int add_offsets(int16_t version, struct who w)
@@ -354,23 +388,30 @@ static void offsets_are_committed_with_the_transaction(void **state)
 	assert_int_equal(committed(true, &error), 14);
 	assert_int_equal(error, 0);
 	assert_int_equal(commit_offset(5, (struct who){w.id, 0}, 99), 47);
+	assert_int_equal(commit_offset_as(5, w, 99, (struct claim){"", -1, ""}), 24);
+	assert_int_equal(commit_offset_as(5, w, 99, (struct claim){"new", 3, "x"}), 22);
+	assert_int_equal(commit_offset_as(5, w, 99, (struct claim){"new", -1, "x"}), 0);
 	restart();
 	assert_int_equal(committed(true, &error), 14);
 }
 
 /* ---- administrators -------------------------------------------------------------------------- */
 
-static int abort_by_admin(int64_t producer_id, int16_t epoch)
+static int mark(struct who w, const char *topic, int32_t partition)
 {
-	int32_t zero = 0;
 	struct write_txn_markers_request_topic t = {
-	    .name = STR("t"), .partition_indexes = {&zero, 1}};
+	    .name = str_of(topic), .partition_indexes = {&partition, 1}};
 	struct write_txn_markers_request_marker m = {
-	    .producer_id = producer_id, .producer_epoch = epoch, .topics = {&t, 1}};
+	    .producer_id = w.id, .producer_epoch = w.epoch, .topics = {&t, topic[0] != '\0'}};
 	struct write_txn_markers_request body = {.markers = {&m, 1}};
 	const struct write_txn_markers_response *r =
 	    kafka_call(&c, API_WRITE_TXN_MARKERS, 1, &body);
-	return r->markers.at[0].topics.at[0].partitions.at[0].error_code;
+	return topic[0] ? r->markers.at[0].topics.at[0].partitions.at[0].error_code : 0;
+}
+
+static int abort_by_admin(int64_t producer_id, int16_t epoch)
+{
+	return mark((struct who){producer_id, epoch}, "t", 0);
 }
 
 static void administrators_see_and_abort_what_is_open(void **state)
@@ -411,6 +452,27 @@ static void administrators_see_and_abort_what_is_open(void **state)
 	assert_int_equal(write_as(12, "tx", w, 2), 47);
 	assert_int_equal(end(5, "tx", w, true), 48);
 	assert_int_equal(abort_by_admin(-1, 0), 47);
+}
+
+/* What an administrator saw may be over: the marker is not for what its producer has open now. */
+static void a_marker_that_is_not_of_a_transaction_leaves_it(void **state)
+{
+	(void)state;
+	struct who old = init("tx"), w;
+	kafka_create(&c, "u", 1, NULL);
+	assert_int_equal(write_as(12, "tx", old, 0), 0);
+	assert_int_equal(end_as(5, "tx", old, true, &w), 0);
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	assert_int_equal(mark(old, "t", 0), 47);
+	assert_int_equal(mark((struct who){w.id, 32000}, "t", 0), 47);
+	assert_int_equal(mark((struct who){w.id, -1}, "t", 0), 47);
+	assert_int_equal(mark(w, "none", 0), 3);
+	assert_int_equal(mark(w, "t", 99), 3);
+	assert_int_equal(mark(w, "__consumer_offsets", 0), 17);
+	assert_int_equal(mark(w, "", 0), 0);
+	assert_int_equal(mark(w, "u", 0), 0); /* it has nothing there */
+	assert_int_equal(write_as(12, "tx", w, 2), 0);
+	assert_int_equal(end_as(5, "tx", w, true, &w), 0);
 }
 
 /* ---- what nobody would end ------------------------------------------------------------------- */
@@ -530,11 +592,13 @@ int main(void)
 	    EACH (older_clients_add_partitions_first),
 	    EACH (newer_clients_get_an_epoch_with_each_end),
 	    EACH (init_fences_aborts_and_knows_its_own),
+	    EACH (init_knows_the_epoch_before_the_servers_bump),
 	    EACH (a_partition_that_knows_nothing_of_a_producer_starts_at_zero),
 	    EACH (a_transaction_survives_restarts),
 	    EACH (late_transactions_are_aborted_under_a_new_epoch),
 	    EACH (offsets_are_committed_with_the_transaction),
 	    EACH (administrators_see_and_abort_what_is_open),
+	    EACH (a_marker_that_is_not_of_a_transaction_leaves_it),
 	    EACH (what_is_open_for_nobody_is_ended),
 	    EACH (the_end_of_a_transaction_reaches_a_damaged_partition),
 	    EACH (the_feature_says_which_clients_bump_epochs),
