@@ -396,12 +396,17 @@ struct log_waiter {
 	struct list_node node;
 	int64_t offset;
 	bool committed;
-	struct mail mail;
 	void (*fire)(struct log_waiter *w);
 };
 void log_waiter_init(struct log_waiter *w, void (*fire)(struct log_waiter *w));
 void log_wait(struct log_partition *p, int64_t offset, struct log_waiter *w);
 void log_wait_cancel(struct log_waiter *w);
+/*
+ * Bytes of batches up to visible_end (`committed`: stable_end) that have come since the start: how
+ * much two of them differ by has become readable in between. When a transaction ends that was open
+ * at the start it is more.
+ */
+uint64_t log_readable_bytes(const struct log_partition *p, bool committed);
 
 /*
  * Lookup by time (asynchronous: it may read a batch): the first RECORD with timestamp >=

@@ -70,6 +70,8 @@ struct log_partition {
 	int64_t log_start, durable_end, visible_end, log_end;
 	int64_t max_timestamp_ms, max_timestamp_offset;
 	uint64_t size_bytes; /* of its segments, headers and visible frames */
+	/* of batches since the start, and those of them that are visible: log_readable_bytes */
+	uint64_t stamped_bytes, visible_bytes;
 
 	struct list segments; /* struct segment, by base offset; the last is ACTIVE unless empty */
 	uint32_t segment_count;

@@ -24,6 +24,9 @@ void partition_note_producer(
 	producers_note(&p->producers, h, sequence, append_ns, stamped ? h->max_timestamp_ms : -1);
 	refusals_clear(&p->refusals, h->producer_id);
 	txns_note(&p->txns, h, sequence, append_ns);
+	struct txn_open *newest = txns_newest(&p->txns);
+	if (newest && newest->first_sequence == sequence)
+		newest->first_bytes = p->stamped_bytes;
 	if (!list_linked(&p->txn_node) && p->state == PARTITION_OPEN && txns_oldest(&p->txns))
 		list_push_back(&p->log->txn_partitions, &p->txn_node);
 }
@@ -165,14 +168,18 @@ bool log_txn_oldest(const struct log *log, struct log_txn *ret_txn)
 bool log_txn_open(const struct log_partition *p, int64_t producer_id, struct log_txn *ret_txn)
 {
 	loop_assert_owner(p->log->loop);
-	LIST_EACH (&p->txns.open, n, next) {
-		const struct txn_open *o = CONTAINER_OF(n, struct txn_open, node);
-		if (o->producer_id != producer_id)
-			continue;
+	const struct txn_open *o = txns_open_of(&p->txns, producer_id);
+	if (o)
 		*ret_txn = txn_of(p, o);
-		return true;
-	}
-	return false;
+	return o != NULL;
+}
+
+uint64_t log_readable_bytes(const struct log_partition *p, bool committed)
+{
+	loop_assert_owner(p->log->loop);
+	const struct txn_open *oldest = committed ? txns_oldest(&p->txns) : NULL;
+	bool behind = oldest && oldest->first_bytes < p->visible_bytes;
+	return behind ? oldest->first_bytes : p->visible_bytes;
 }
 
 bool log_producers_load(struct log_partition *p, struct log_producers_load *load)

@@ -179,6 +179,7 @@ static void frame_visible(struct round_stretch *st, const struct round_frame *f)
 	p->size_bytes += f->len;
 	if (f->flags & FRAME_PAD)
 		return;
+	p->visible_bytes += f->len - FRAME_HEADER_BYTES;
 	s->end_offset = p->visible_end = f->base_offset + f->records;
 	s->last_sequence = f->sequence;
 	s->last_append_ns = f->append_ns;

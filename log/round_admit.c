@@ -416,6 +416,7 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_he
 		pad_stamp(rs, st, out + FRAME_HEADER_BYTES + f.length);
 	if (req_idempotent(h))
 		partition_note_producer(p, h, f.sequence, now);
+	p->stamped_bytes += f.length;
 	if (st->lazy && (rs->lazy_bound == 0 || f.sequence + SEQUENCE_RESERVE / 2 > rs->lazy_bound))
 		rs->lazy_wanted = true;
 	req->sequence = f.sequence;

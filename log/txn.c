@@ -14,6 +14,11 @@ static struct txn_open *txn_find(const struct txns *t, int64_t producer_id)
 	return o && list_linked(&o->node) ? o : NULL;
 }
 
+const struct txn_open *txns_open_of(const struct txns *t, int64_t producer_id)
+{
+	return txn_find(t, producer_id);
+}
+
 void txns_init(struct txns *t)
 {
 	*t = (struct txns){0};
@@ -114,8 +119,8 @@ void txns_note(struct txns *t, const struct batch_header *h, uint64_t sequence, 
 	o->first_offset = h->base_offset;
 	o->first_sequence = sequence;
 	o->started_ns = append_ns;
-	const struct txn_open *newest =
-	    list_empty(&t->open) ? NULL : CONTAINER_OF(t->open.head.prev, struct txn_open, node);
+	o->first_bytes = 0;
+	const struct txn_open *newest = txns_newest(t);
 	ASSERT(!newest || newest->first_offset < o->first_offset);
 	list_push_back(&t->open, &o->node);
 }

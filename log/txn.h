@@ -38,7 +38,8 @@ struct txn_open {
 	struct list_node node;
 	int64_t first_offset;
 	uint64_t first_sequence;
-	int64_t started_ns; /* append time of its first batch */
+	uint64_t first_bytes; /* partition->stamped_bytes before it; 0: it was open at the start */
+	int64_t started_ns;   /* append time of its first batch */
 	int16_t epoch;
 	bool unsure; /* load: something that may have been its marker could not be read */
 };
@@ -88,10 +89,16 @@ void txns_prune(struct txns *t, int64_t log_start);
  * markers, which it does when nothing else of their transactions is left. How many they were.
  */
 size_t txns_drop_aborted(struct txns *t, const int64_t *offsets, size_t count);
+/* The open one of a producer; NULL: it has none. */
+const struct txn_open *txns_open_of(const struct txns *t, int64_t producer_id);
 static inline const struct txn_open *txns_oldest(const struct txns *t)
 {
 	struct list_node *n = list_first(&t->open);
 	return n ? CONTAINER_OF(n, struct txn_open, node) : NULL;
+}
+static inline struct txn_open *txns_newest(const struct txns *t)
+{
+	return list_empty(&t->open) ? NULL : CONTAINER_OF(t->open.head.prev, struct txn_open, node);
 }
 /* `end`, or the first offset of the oldest open transaction before it. */
 int64_t txns_stable_end(const struct txns *t, int64_t end);

@@ -7,7 +7,9 @@
  * the end of max_wait) -> READING, or -> STARVED (no memory budget) -> READING. Each pass starts
  * from the first partition and forgets the last one.
  *
- * One that names much is answered with what there is while memory is short.
+ * While it waits what comes is counted, of the partition that it comes to, and the next pass is
+ * made when it is enough: an append costs the same however much is named beside. One that names
+ * much is answered with what there is while memory is short.
  *
  * Invariants:
  *   F1  a connection holds the data of one fetch at most: it starts when it is the first in line.
@@ -41,7 +43,10 @@ struct fetch_part {
 	struct fetch_session_part *known; /* NULL: no session */
 	struct fetch_response_partition out;
 	bool has_read;
-	int64_t seen_end;      /* visible or stable end in this pass */
+	bool ends_early;       /* more is there than was read: as much as it gives */
+	int64_t seen_end;      /* visible or stable end, as looked at last */
+	uint64_t seen_bytes;   /* log_readable_bytes then */
+	size_t bytes;          /* read, and come since */
 	struct log_read *read; /* NULL: it never had one */
 	struct log_waiter waiter;
 };
@@ -53,11 +58,12 @@ struct fetch {
 	bool gone;   /* the connection is */
 	bool error;  /* a partition has one: answer at once */
 	bool full;   /* nothing more fits in */
+	bool scant;  /* a read took less than it might, for want of memory */
 	uint32_t at; /* the part being read */
 	uint32_t count;
 	struct fetch_part *part; /* NULL: there was no memory for them yet */
 	size_t max_bytes;
-	size_t total; /* of this pass */
+	size_t total; /* of this pass; while it waits: of the last one, and what has come since */
 	size_t asked; /* taken from the budget for the read under way */
 	size_t over;  /* that it may have over that: answers.over_bytes */
 	int64_t deadline_ns;
@@ -150,7 +156,7 @@ static void drop_reads(struct fetch *f)
 		f->part[i].has_read = false;
 	}
 	answers_give(f->req->broker, f->req->fetched);
-	f->req->fetched = f->total = 0;
+	f->req->fetched = 0;
 }
 
 static void on_release(struct request *req)
@@ -234,15 +240,6 @@ static void on_closed(struct request *req)
 	/* READING: the read comes back and ends it */
 }
 
-static void on_data(struct log_waiter *waiter)
-{
-	struct fetch *f = CONTAINER_OF(waiter, struct fetch_part, waiter)->owner;
-	if (f->state != FETCH_WAITING)
-		return;
-	stop_waiting(f);
-	pass(f);
-}
-
 static void on_deadline(struct loop_timer *timer)
 {
 	struct fetch *f = CONTAINER_OF(timer, struct fetch, timer);
@@ -285,12 +282,17 @@ static void wait(struct fetch *f)
 	}
 }
 
-static void end_of_pass(struct fetch *f)
+static bool is_enough(const struct fetch *f)
 {
 	const struct fetch_request *body = f->req->body;
+	return body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes ||
+	       f->total >= f->max_bytes;
+}
+
+static void end_of_pass(struct fetch *f)
+{
 	bool late = loop_now_ns(f->req->loop) >= f->deadline_ns;
-	bool enough =
-	    body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes || f->full || f->count == 0;
+	bool enough = is_enough(f) || f->full || f->count == 0 || (f->scant && f->total > 0);
 	/* what waits holds memory that others wait for */
 	bool hurried = f->req->held >= ANSWER_LARGE_BYTES && answers_are_short(f->req->broker);
 	if (f->gone || f->error || late || enough || hurried)
@@ -339,6 +341,7 @@ static bool look(struct fetch_part *part, struct log_partition **ret_partition)
 	bool committed = body->isolation_level == 1;
 	static struct fetch_response_aborted none[1];
 	part->seen_end = committed ? s.stable_end : s.visible_end;
+	part->seen_bytes = log_readable_bytes(p, committed);
 	part->waiter.committed = committed;
 	/* null is for those who read everything */
 	part->out.aborted_transactions.at = committed ? none : NULL;
@@ -373,6 +376,8 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	answers_take(b, r->bytes_total);
 	f->req->fetched += r->bytes_total;
 	f->total += r->bytes_total;
+	part->bytes = r->bytes_total;
+	part->ends_early = r->next_offset < part->seen_end;
 	f->full |= f->total >= f->max_bytes;
 	part->out.high_watermark = r->visible_end;
 	part->out.last_stable_offset = r->stable_end;
@@ -401,17 +406,19 @@ static void on_read(struct log_read *read)
  * What a read may take. Clients that ask for much and do not read their answers cannot take the
  * last of the budget from those who do: small answers fit into their sockets.
  */
-static size_t read_share(const struct fetch *f, const struct fetch_part *part)
+static size_t read_share(struct fetch *f, const struct fetch_part *part)
 {
 	const struct budget *budget = &f->req->broker->answers.budget;
 	size_t left = f->max_bytes - f->total, want = (size_t)part->max_bytes;
 	size_t eighth = budget->limit_bytes / 8, used = budget->used_bytes;
 	if (part->max_bytes < 0 || want > left)
 		want = left;
+	size_t most = want;
 	if (used + want > 6 * eighth && want > FETCH_SHORT_BYTES)
 		want = FETCH_SHORT_BYTES;
 	if (used + want > 7 * eighth && want > FETCH_LEAST_BYTES)
 		want = FETCH_LEAST_BYTES;
+	f->scant |= want < most;
 	return want;
 }
 
@@ -507,6 +514,8 @@ static void step(struct fetch *f)
 		struct fetch_part *part = &f->part[f->at];
 		struct log_partition *p;
 		part->out.records = (struct msg_slices){none, 0};
+		part->bytes = 0;
+		part->ends_early = false;
 		if (!look(part, &p) || f->full)
 			continue;
 		if (!part->read && !(part->read = request_alloc(f->req, sizeof(*part->read)))) {
@@ -528,8 +537,43 @@ static void step(struct fetch *f)
 static void pass(struct fetch *f)
 {
 	f->at = 0;
-	f->error = f->full = false;
+	f->total = 0;
+	f->error = f->full = f->scant = false;
 	step(f);
+}
+
+/* What has come counts as far as a read would bring it. */
+static void add_come(struct fetch_part *part, uint64_t come)
+{
+	size_t room = SIZE_MAX;
+	if (part->ends_early)
+		room = 0;
+	else if (part->bytes > 0 && part->max_bytes >= 0) /* a first batch comes whole */
+		room = (size_t)part->max_bytes > part->bytes ? (size_t)part->max_bytes - part->bytes
+		                                             : 0;
+	size_t add = come < room ? (size_t)come : room;
+	part->bytes += add;
+	part->owner->total += add;
+}
+
+/* Only this part is looked at, until there is enough of all. */
+static void on_data(struct log_waiter *waiter)
+{
+	struct fetch_part *part = CONTAINER_OF(waiter, struct fetch_part, waiter);
+	struct fetch *f = part->owner;
+	struct log_partition *p = NULL;
+	if (f->state != FETCH_WAITING)
+		return;
+	uint64_t before = part->seen_bytes;
+	bool more = look(part, &p);
+	if (more)
+		add_come(part, part->seen_bytes - before);
+	if (!f->error && !is_enough(f)) {
+		log_wait(p, part->seen_end, waiter);
+		return;
+	}
+	stop_waiting(f);
+	pass(f);
 }
 
 /* Memory is short: the ends are told, with what has been read, and it may come again. */
@@ -541,6 +585,7 @@ static void on_hurry(struct request *req)
 	if (f->state == FETCH_WAITING) {
 		stop_waiting(f);
 		f->at = 0;
+		f->total = 0;
 		f->error = false;
 	}
 	list_remove(&f->starved);

@@ -36,11 +36,13 @@ static enum err make(struct transactions *ts, struct str id, struct transaction 
 	list_init(&t->pending);
 	list_init(&t->waiting);
 	list_node_init(&t->ongoing);
+	list_node_init(&t->node);
 	enum err e = map_put(&ts->by_id, str_bytes(t->id), t);
 	if (e != ERR_OK) {
 		mem_free(t);
 		return e;
 	}
+	list_push_back(&ts->all, &t->node);
 	*ret = t;
 	return ERR_OK;
 }
@@ -50,6 +52,12 @@ static void transaction_free(struct transaction *t)
 	struct list_node *n;
 	while ((n = list_first(&t->pending)))
 		pending_free(CONTAINER_OF(n, struct pending_group, node));
+	LIST_EACH (&t->all->places, m, next) {
+		struct transactions_place *p = CONTAINER_OF(m, struct transactions_place, node);
+		if (p->next == &t->node)
+			p->next = t->node.next;
+	}
+	list_remove(&t->node);
 	list_remove(&t->ongoing);
 	map_remove(&t->all->by_id, str_bytes(t->id));
 	mem_free((void *)(uintptr_t)t->row.parts);
@@ -246,14 +254,11 @@ static enum err open_tables(struct transactions *ts)
 
 static void free_all(struct transactions *ts)
 {
-	struct transaction *t;
-	size_t cursor = 0;
+	struct list_node *n;
 	log_table_close(ts->table);
 	log_table_close(ts->offsets);
-	while ((t = map_next(&ts->by_id, &cursor))) {
-		transaction_free(t);
-		cursor = 0;
-	}
+	while ((n = list_first(&ts->all)))
+		transaction_free(CONTAINER_OF(n, struct transaction, node));
 	map_release(&ts->by_id);
 	map_release(&ts->by_group);
 	mem_free(ts);
@@ -282,6 +287,8 @@ enum err transactions_open(struct loop *loop, struct log *log, struct groups *gr
 	map_init(&ts->by_id);
 	map_init(&ts->by_group);
 	list_init(&ts->ongoing);
+	list_init(&ts->all);
+	list_init(&ts->places);
 	list_init(&ts->ready);
 	ts->loading = true;
 	enum err e = open_tables(ts);
@@ -301,7 +308,7 @@ void transactions_close(struct transactions *ts)
 		return;
 	ts->closing = true;
 	transactions_sweep_stop(ts);
-	while (ts->changes > 0 || ts->turn_posted)
+	while (ts->changes > 0 || ts->turn_posted || ts->listing_posted)
 		ASSERT(loop_step(ts->loop, 100 * MS_NS) == ERR_OK);
 	free_all(ts);
 }

@@ -76,7 +76,8 @@ struct pending_group {
 };
 struct transaction {
 	struct transactions *all;
-	struct str id; /* owned; the map's key */
+	struct list_node node; /* all->all */
+	struct str id;         /* owned; the map's key */
 	struct transaction_row row;
 	bool stored;         /* there is a record */
 	int16_t last_epoch;  /* before the last bump, which its producer may not know; -1 = none */
@@ -86,6 +87,12 @@ struct transaction {
 	bool ending;         /* nothing may be written any more */
 	struct list waiting; /* struct transaction_op */
 };
+/* Where one who goes through all of them over several turns is. */
+struct transactions_place {
+	struct transactions *all;
+	struct list_node node;  /* all->places */
+	struct list_node *next; /* in all->all */
+};
 struct transactions {
 	struct loop *loop;
 	struct log *log;
@@ -93,6 +100,10 @@ struct transactions {
 	struct log_table *table, *offsets;
 	struct transactions_options options;
 	struct map by_id;
+	struct list all;    /* the same, in the order in which they came */
+	struct list places; /* of listings: handle_list.c */
+	struct mail listing;
+	bool listing_posted;
 	struct map by_group; /* struct pending_list */
 	struct list ongoing;
 	size_t parts_max;

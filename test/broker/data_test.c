@@ -382,6 +382,62 @@ static void fetch_waits_for_data_and_ends_when_it_comes(void **state)
 	kafka_disconnect(&producer);
 }
 
+/* A fetch of two partitions that waits for `min_bytes` of both together. */
+static void fetch_both(int32_t min_bytes, int32_t partition_max_bytes)
+{
+	struct fetch_request_partition parts[2];
+	struct fetch_request_topic t = {.topic = STR("t"), .partitions = {parts, 2}};
+	struct fetch_request body;
+	msg_init(&fetch_request_shape, &body);
+	for (int i = 0; i < 2; i++) {
+		msg_init(&fetch_request_partition_shape, &parts[i]);
+		parts[i].partition = i;
+		parts[i].partition_max_bytes = partition_max_bytes;
+	}
+	body.topics.at = &t;
+	body.topics.count = 1;
+	body.max_wait_ms = 60000;
+	body.min_bytes = min_bytes;
+	body.max_bytes = (int32_t)GIB;
+	body.replica_id = -1;
+	kafka_send(&c, API_FETCH, 11, &body);
+}
+
+static size_t both_bytes(void)
+{
+	const struct fetch_response *r = kafka_receive(&c, API_FETCH, 11);
+	struct fetch_response_partition *p = r->responses.at[0].partitions.at;
+	assert_int_equal(r->responses.at[0].partitions.count, 2);
+	return kafka_fetched(&c, &p[0]).len + kafka_fetched(&c, &p[1]).len;
+}
+
+/* What comes while it waits is counted, whichever partition it comes to. */
+static void fetch_counts_what_comes(void **state)
+{
+	(void)state;
+	struct kafka_client producer;
+	kafka_connect(&producer, &server);
+	kafka_create(&c, "t", 2, NULL);
+	size_t one = kafka_bulk(&c, 1000, 1000).len;
+	fetch_both((int32_t)(4 * one), MIB);
+	for (int i = 0; i < 4; i++) {
+		assert_false(kafka_readable(&c, 50));
+		kafka_produce(&producer, 9, "t", i % 2, kafka_bulk(&producer, 1000, 1000));
+	}
+	assert_int_equal(both_bytes(), 4 * one);
+	/* what a partition may not give does not count */
+	fetch_both((int32_t)(5 * one), (int32_t)one);
+	for (int i = 0; i < 20; i++)
+		kafka_produce(&producer, 9, "t", 1, kafka_bulk(&producer, 1000, 1000));
+	assert_false(kafka_readable(&c, 200));
+	struct delete_topics_request_topic gone = {.name = STR("t")};
+	struct delete_topics_request body = {.topics = {&gone, 1}, .timeout_ms = 5000};
+	kafka_call(&producer, API_DELETE_TOPICS, 6, &body);
+	const struct fetch_response *r = kafka_receive(&c, API_FETCH, 11);
+	assert_int_equal(r->responses.at[0].partitions.at[0].error_code, 3);
+	kafka_disconnect(&producer);
+}
+
 static void fetch_waits_for_min_bytes(void **state)
 {
 	(void)state;
@@ -714,6 +770,7 @@ int main(void)
 	    EACH (first_batch_comes_whatever_its_size_and_then_limits_hold),
 	    EACH (fetch_waits_for_data_and_ends_when_it_comes),
 	    EACH (fetch_waits_for_min_bytes),
+	    EACH (fetch_counts_what_comes),
 	    EACH (fetch_at_the_end_waits_its_time_and_is_empty),
 	    EACH (client_that_leaves_while_it_waits_is_forgotten),
 	    EACH (requests_that_wait_stop_the_reading_when_they_are_large),

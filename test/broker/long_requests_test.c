@@ -10,6 +10,7 @@
 #include "broker/auth/acl.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const int64_t BUSY_NS = 10 * S_NS; /* of a processor */
 
@@ -153,7 +154,7 @@ static void many_deletions_of_users(void **state)
 
 /* ---- groups and transactions ----------------------------------------------------------------- */
 
-static void commit(const char *group)
+static void commit_by(struct kafka_client *client, const char *group)
 {
 	struct offset_commit_request_partition p = {
 	    .committed_offset = 1, .committed_leader_epoch = -1};
@@ -162,8 +163,13 @@ static void commit(const char *group)
 	    .generation_id_or_member_epoch = -1,
 	    .member_id = STR(""),
 	    .topics = {&t, 1}};
-	const struct offset_commit_response *r = kafka_call(&c, API_OFFSET_COMMIT, 7, &body);
+	const struct offset_commit_response *r = kafka_call(client, API_OFFSET_COMMIT, 7, &body);
 	assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 0);
+}
+
+static void commit(const char *group)
+{
+	commit_by(&c, group);
 }
 
 static void many_filters_of_groups(void **state)
@@ -246,6 +252,49 @@ static void many_filters_of_transactions(void **state)
 	assert_int_equal(r->transaction_states.count, TRANSACTIONS);
 	free(ids);
 	free(states);
+}
+
+/* Each id takes all the steps that a pattern has; others are served meanwhile. */
+static void a_pattern_for_many_transactions_leaves_turns_to_others(void **state)
+{
+	(void)state;
+	enum { TRANSACTIONS = 2000, AT_ONCE = 100 };
+	kafka_create(&c, "t", 1, NULL);
+	struct kafka_client other;
+	char name[64];
+	struct init_producer_id_request body = {
+	    .transaction_timeout_ms = 60000, .producer_id = -1, .producer_epoch = -1};
+	for (int i = 0; i < TRANSACTIONS; i++) {
+		snprintf(name, sizeof(name), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%d", i);
+		body.transactional_id = str_of(name);
+		kafka_send(&c, API_INIT_PRODUCER_ID, 4, &body);
+		for (int k = 0; i % AT_ONCE == AT_ONCE - 1 && k < AT_ONCE; k++) {
+			const struct init_producer_id_response *r =
+			    kafka_receive(&c, API_INIT_PRODUCER_ID, 4);
+			assert_int_equal(r->error_code, 0);
+		}
+	}
+	kafka_connect(&other, &server);
+	struct list_transactions_request slow = {
+	    .duration_filter = -1, .transactional_id_pattern = STR("(a+)+[b-c]")};
+	const struct list_transactions_response *r;
+	bool overtaken = false; /* another has been frozen in between, or not */
+	for (int i = 0; i < 5 && !overtaken; i++) {
+		kafka_send(&c, API_LIST_TRANSACTIONS, 2, &slow);
+		kafka_send(&c, API_LIST_TRANSACTIONS, 2, &slow);
+		commit_by(&other, "g");
+		overtaken = !kafka_readable(&c, 0);
+		r = kafka_receive(&c, API_LIST_TRANSACTIONS, 2);
+		assert_int_equal(r->transaction_states.count, 0);
+		kafka_receive(&c, API_LIST_TRANSACTIONS, 2);
+	}
+	assert_true(overtaken);
+	/* who goes meanwhile is forgotten */
+	kafka_send(&other, API_LIST_TRANSACTIONS, 2, &slow);
+	kafka_disconnect(&other);
+	slow.transactional_id_pattern = STR("a+7");
+	r = kafka_call(&c, API_LIST_TRANSACTIONS, 2, &slow);
+	assert_int_equal(r->transaction_states.count, 1);
 }
 
 /* Offsets that a transaction will commit, asked for as stable ones. */
@@ -337,6 +386,65 @@ static void producers_of_one_partition_asked_for_often(void **state)
 	free(indexes);
 }
 
+/* ---- fetches --------------------------------------------------------------------------------- */
+
+/* In a test that serves from its own process this is what all together take. */
+static int64_t cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * S_NS + t.tv_nsec;
+}
+
+static int64_t cost_of_appends(int count)
+{
+	int64_t begin = cpu_ns();
+	for (int i = 0; i < count; i++) {
+		assert_int_equal(
+		    kafka_produce(&c, 9, "t", 5, kafka_batch(&c, 0, 1, "v")).error_code, 0);
+		kafka_client_clear(&c);
+	}
+	return (cpu_ns() - begin) / count;
+}
+
+static void fetches_that_name_much_are_not_walked_at_each_append(void **state)
+{
+	(void)state;
+	enum { PARTITIONS = 10000, FETCHES = 30 };
+	static struct fetch_request_partition part[PARTITIONS];
+	static struct kafka_client waiting[FETCHES];
+	struct fetch_request_topic t = {.topic = STR("t"), .partitions = {part, PARTITIONS}};
+	struct fetch_request body;
+	pair_restart(&(struct broker_options){.answer_budget_bytes = 2 * GIB});
+	kafka_create(&c, "t", PARTITIONS, NULL);
+	int64_t alone = cost_of_appends(100);
+	msg_init(&fetch_request_shape, &body);
+	for (int i = 0; i < PARTITIONS; i++) {
+		msg_init(&fetch_request_partition_shape, &part[i]);
+		part[i].partition = i;
+		part[i].partition_max_bytes = MIB;
+	}
+	body.topics.at = &t;
+	body.topics.count = 1;
+	body.max_wait_ms = 300000;
+	body.min_bytes = (int32_t)GIB;
+	body.max_bytes = (int32_t)GIB;
+	body.replica_id = -1;
+	for (int i = 0; i < FETCHES; i++) {
+		kafka_connect(&waiting[i], &server);
+		kafka_send(&waiting[i], API_FETCH, 4, &body);
+	}
+	io_sleep_ns(server.io, S_NS);
+	int64_t beside = cost_of_appends(100);
+	printf("# CPU of an append: %lld us, beside %d fetches of %d partitions %lld us\n",
+	    (long long)(alone / US_NS), FETCHES, PARTITIONS, (long long)(beside / US_NS));
+	assert_true(beside < alone + 5 * MS_NS); /* a walk takes 10 ms */
+	for (int i = 0; i < FETCHES; i++) {
+		assert_false(kafka_readable(&waiting[i], 0));
+		kafka_disconnect(&waiting[i]);
+	}
+}
+
 /* ---- topics ---------------------------------------------------------------------------------- */
 
 static void the_same_topic_asked_for_often_is_made_once(void **state)
@@ -405,6 +513,8 @@ int main(void)
 	    EACH (many_filters_of_groups),
 	    EACH (the_same_group_deleted_often),
 	    EACH (many_filters_of_transactions),
+	    EACH (a_pattern_for_many_transactions_leaves_turns_to_others),
+	    EACH (fetches_that_name_much_are_not_walked_at_each_append),
 	    EACH (many_offsets_that_are_not_stable),
 	    EACH (producers_of_one_partition_asked_for_often),
 	    EACH (the_same_topic_asked_for_often_is_made_once),

@@ -9,6 +9,7 @@
 #include "test/lib/seed.h"
 #include "log/base/prng.h"
 #include <stdio.h>
+#include <time.h>
 
 enum { PARTS = 3, PRODUCERS = 5, BATCHES = 4096, TOPIC = 0 };
 enum fate { PLAIN, OPEN, COMMITTED, ABORTED, MARKER };
@@ -421,6 +422,73 @@ static void a_waiter_for_committed_data_wakes_with_the_marker(void **state)
 	assert_int_equal(hist.log[BATCHES - 1].tag, 1);
 }
 
+static uint64_t readable(bool committed)
+{
+	return log_readable_bytes(w.f.partitions[TOPIC][0], committed);
+}
+
+static void what_becomes_readable_is_counted(void **state)
+{
+	(void)state;
+	assert_ok(put_plain(0, -1));
+	uint64_t begin = readable(false);
+	assert_int_equal(readable(true), begin);
+	assert_ok(put_plain(0, -1));
+	uint64_t plain = readable(false) - begin;
+	assert_true(plain > 2 * 40 && plain < 300);
+	assert_int_equal(readable(true), begin + plain);
+	/* behind an open transaction nothing counts for readers of committed data */
+	assert_ok(put_txn(0, 0));
+	assert_ok(put_plain(0, -1));
+	assert_ok(put_txn(0, 1));
+	assert_true(readable(false) > begin + 3 * plain);
+	assert_int_equal(readable(true), begin + plain);
+	end_all(0, true);
+	uint64_t next = readable(true);
+	assert_true(next > begin + 2 * plain && next < readable(false));
+	end_all(1, false);
+	assert_int_equal(readable(true), readable(false));
+	/* one that was open at the start hides all of it, and then no less than there is */
+	assert_ok(put_txn(0, 0));
+	restart(true);
+	assert_ok(put_plain(0, -1));
+	assert_int_equal(readable(true), 0);
+	end_all(0, true);
+	assert_int_equal(readable(true), readable(false));
+	assert_true(readable(true) > plain);
+}
+
+static int64_t lookups_of(const struct txns *t, int64_t producer_id)
+{
+	struct timespec a, b;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(txns_open_of(t, producer_id)->producer_id, producer_id);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+	return (b.tv_sec - a.tv_sec) * S_NS + b.tv_nsec - a.tv_nsec;
+}
+
+/* Who describes producers asks this of each of them. */
+static void an_open_transaction_is_found_without_a_walk(void **state)
+{
+	struct txns t;
+	struct batch_header h = {.attributes = BATCH_ATTR_TRANSACTIONAL};
+	(void)state;
+	txns_init(&t);
+	for (int i = 0; i < TXN_OPEN_MAX; i++) {
+		h.producer_id = i;
+		h.base_offset = i;
+		assert_ok(txns_check(&t, &h, 0));
+		txns_note(&t, &h, (uint64_t)i + 1, 0);
+	}
+	assert_null(txns_open_of(&t, TXN_OPEN_MAX));
+	int64_t oldest = lookups_of(&t, 0), newest = lookups_of(&t, TXN_OPEN_MAX - 1);
+	printf("# oldest %lld us, newest %lld us\n", (long long)(oldest / US_NS),
+	    (long long)(newest / US_NS));
+	assert_true(newest < 100 * oldest); /* 10,000 times as much by a walk */
+	txns_release(&t);
+}
+
 static void the_list_of_aborted_transactions_is_bounded(void **state)
 {
 	struct txns t;
@@ -542,6 +610,8 @@ int main(void)
 	    TEST(zombies_are_fenced_by_the_marker),
 	    TEST(a_waiter_for_committed_data_wakes_with_the_marker),
 	    TEST(the_end_of_a_transaction_goes_into_a_damaged_partition),
+	    TEST(what_becomes_readable_is_counted),
+	    cmocka_unit_test(an_open_transaction_is_found_without_a_walk),
 	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
 	    TEST(a_marker_that_cannot_be_read_commits_nothing),
 	    TEST(a_later_commit_is_not_that_of_an_unreadable_marker),
