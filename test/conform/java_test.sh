@@ -3,7 +3,7 @@
 # Kafka's own Java clients and command line (4.3.1) against the server. T=groups narrows.
 SUITE=java
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need java
+need java curl python3
 
 k() { # TOOL ARGS...: one of Kafka's commands against the server
 	local tool=$1
@@ -161,6 +161,54 @@ connect() {
 	wait $pid || true
 	sort -n "$OUT/connect/out" | cmp - "$OUT/connect/in"
 }
+# A Connect cluster of one worker, driven by its HTTP interface: sources that are exactly once, offsets read and reset.
+connect_distributed() {
+	local dir=$OUT/distributed pid i port api
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	api=http://127.0.0.1:$port/connectors
+	mkdir -p "$dir"
+	seq 1 300 >"$dir/in"
+	: >"$dir/out"
+	cat >"$dir/worker" <<-X
+	bootstrap.servers=$BOOTSTRAP
+	group.id=connect-cluster
+	key.converter=org.apache.kafka.connect.storage.StringConverter
+	value.converter=org.apache.kafka.connect.storage.StringConverter
+	offset.storage.topic=connect-offsets
+	config.storage.topic=connect-configs
+	status.storage.topic=connect-status
+	exactly.once.source.support=enabled
+	offset.flush.interval.ms=1000
+	listeners=http://127.0.0.1:$port
+	X
+	class org.apache.kafka.connect.cli.ConnectDistributed "$dir/worker" >"$dir/log" 2>&1 &
+	pid=$!
+	trap "pkill -TERM -P $pid || kill $pid || true" EXIT
+	for ((i = 0; i < 90; i++)); do
+		curl -fs "$api" >/dev/null && break
+		sleep 1
+	done
+	post() { curl -fsS -X "$1" -H 'Content-Type: application/json' "$api$2" ${3:+-d "$3"} && echo; }
+	post POST '' '{"name":"file-in","config":{"connector.class":"FileStreamSource","file":"'"$dir"'/in","topic":"distributed"}}'
+	post POST '' '{"name":"file-out","config":{"connector.class":"FileStreamSink","file":"'"$dir"'/out","topics":"distributed"}}'
+	for ((i = 0; i < 60; i++)); do
+		[ "$(wc -l <"$dir/out")" -ge 300 ] && break
+		sleep 1
+	done
+	sort -n "$dir/out" | cmp - "$dir/in"
+	post GET /file-in/status | expect '"state":"RUNNING"'
+	post PUT /file-out/stop
+	for ((i = 0; i < 20; i++)); do
+		post GET /file-out/offsets | grep -q '"kafka_offset":300' && break
+		sleep 1
+	done
+	post GET /file-out/offsets | expect '"kafka_offset":300'
+	post DELETE /file-out/offsets | expect 'reset successfully'
+	post DELETE /file-in
+	pkill -TERM -P $pid || kill $pid
+	wait $pid || true
+	! grep 'ERROR ' "$dir/log"
+}
 e2e_latency() {
 	k topics --create --topic e2e --partitions 1
 	class e2e-latency --bootstrap-server "$BOOTSTRAP" --topic e2e --num-records 2000 --producer-acks all --record-size 100 |
@@ -202,7 +250,7 @@ streams() {
 }
 export -f e2e_latency streams
 export -f api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
-	transactional_perf transactional_copier connect
+	transactional_perf transactional_copier connect connect_distributed
 
 conform_begin
 kafka_tools || die "no Java tools: ../shared/peers/kafka.sh install failed"
@@ -213,7 +261,7 @@ EXAMPLES=$HOME/.m2/repository/org/apache/kafka/kafka-streams-examples/4.3.1/kafk
 server_start
 export OUT PEERS KAFKA_PATH EXAMPLES
 for name in api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
-	transactional_perf transactional_copier connect e2e_latency streams; do
+	transactional_perf transactional_copier connect connect_distributed e2e_latency streams; do
 	case_of $name
 done
 conform_end

@@ -4,7 +4,8 @@
 none of the records is lost and that each partition has one reader in the end.
 
     migration.py run BOOTSTRAP OLD NEW     OLD, NEW: kinds below
-    migration.py kill KAPPA OLD NEW        the same with a server of its own, which is killed while members come
+    migration.py kill KAPPA OLD NEW        the same with a server of its own, which is killed while members come;
+                                           KAPPA may be kafka.sh of the peers: then it is Apache Kafka
     migration.py consume KIND BOOTSTRAP TOPIC GROUP FILE
 
 Kinds: range, cooperative (librdkafka, classic protocol), consumer (librdkafka 2.15.1, KIP-848), java-classic,
@@ -164,6 +165,30 @@ class Server:
         assert self.process.wait(30) == 0, "the server did not end cleanly"
 
 
+class Kafka:
+    """The same with Apache Kafka, by the peers' script."""
+
+    def __init__(self, script, name):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.bootstrap = f"127.0.0.1:{s.getsockname()[1]}"
+        self.script, self.name = script, "migration-" + name
+        self.start()
+
+    def start(self, *more):
+        said = subprocess.check_output([self.script, "start", "--name", self.name, "--port", self.bootstrap.split(":")[1],
+                                        "--data", f"{os.environ['OUT']}/{self.name}.data", *more], text=True)
+        self.pid = int(said.split("pid=")[1].split()[0])
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        wait_for("the end of Kafka", 10, lambda: not os.path.exists(f"/proc/{self.pid}"))
+        self.start("--keep")
+
+    def stop(self):
+        subprocess.check_call([self.script, "stop", "--name", self.name])
+
+
 # ---- the run -------------------------------------------------------------------------------------
 
 class Producer(threading.Thread):
@@ -281,8 +306,10 @@ if __name__ == "__main__":
     if sys.argv[1] == "consume":
         consume(*sys.argv[2:7])
     elif sys.argv[1] == "kill":
-        server = Server(sys.argv[2], f"{sys.argv[3]}-{sys.argv[4]}")
-        Run(server.bootstrap, sys.argv[3], sys.argv[4], server).run()
-        server.stop()
+        server = (Kafka if sys.argv[2].endswith("kafka.sh") else Server)(sys.argv[2], f"{sys.argv[3]}-{sys.argv[4]}")
+        try:
+            Run(server.bootstrap, sys.argv[3], sys.argv[4], server).run()
+        finally:
+            server.stop()
     else:
         Run(sys.argv[2], sys.argv[3], sys.argv[4]).run()

@@ -25,8 +25,8 @@ conform_case rdkafka_eager "${run[@]}" run "$BOOTSTRAP" range consumer
 conform_case rdkafka_cooperative "${run[@]}" run "$BOOTSTRAP" cooperative consumer
 conform_case java "${run[@]}" run "$BOOTSTRAP" java-classic java-consumer
 conform_case java_to_rdkafka "${run[@]}" run "$BOOTSTRAP" java-classic consumer
-if [ -z "${KAFKA:-}" ]; then
-	conform_case rdkafka_eager_kill9 "${run[@]}" kill "$KAPPA" range consumer
-	conform_case rdkafka_cooperative_kill9 "${run[@]}" kill "$KAPPA" cooperative consumer
-fi
+program=$KAPPA
+[ -z "${KAFKA:-}" ] || program=$PEERS/kafka.sh
+conform_case rdkafka_eager_kill9 "${run[@]}" kill "$program" range consumer
+conform_case rdkafka_cooperative_kill9 "${run[@]}" kill "$program" cooperative consumer
 conform_end
