@@ -234,13 +234,16 @@ static void a_cancelled_file_request_completes_once_either_way(struct io_fixture
 
 static void a_poll_waits_its_time_and_no_longer(struct io_fixture *f)
 {
-	int64_t began = io_clock_ns(f->io, IO_CLOCK_MONOTONIC);
-	assert_ok(io_poll(f->io, 0));
-	assert_ok(io_poll(f->io, 12 * MS_NS));
-	int64_t took = io_clock_ns(f->io, IO_CLOCK_MONOTONIC) - began;
-	assert_true(took >= 12 * MS_NS);
+	int64_t took = INT64_MAX;
+	for (int i = 0; i < 10 && took >= 5 * S_NS; i++) {
+		int64_t began = io_clock_ns(f->io, IO_CLOCK_MONOTONIC);
+		assert_ok(io_poll(f->io, 0));
+		assert_ok(io_poll(f->io, 12 * MS_NS));
+		took = io_clock_ns(f->io, IO_CLOCK_MONOTONIC) - began;
+		assert_true(took >= 12 * MS_NS);
+		assert_true(f->io->turn_monotonic_ns >= began + 12 * MS_NS);
+	}
 	assert_true(took < 5 * S_NS);
-	assert_true(f->io->turn_monotonic_ns >= began + 12 * MS_NS);
 	assert_true(f->io->turn_realtime_ns > 1000000000 * S_NS);
 }
 

@@ -4,6 +4,7 @@
  * test.
  */
 #include "test/lib/io_fixture.h"
+#include "test/lib/patience.h"
 
 #include "test/lib/connect.h"
 
@@ -499,7 +500,7 @@ static bool moved_all(const struct moved *m)
 static void poll_elsewhere(void *arg)
 {
 	struct moved *m = arg;
-	int64_t end = io_clock_ns(m->f->io, IO_CLOCK_MONOTONIC) + 30 * S_NS;
+	int64_t end = io_clock_ns(m->f->io, IO_CLOCK_MONOTONIC) + PATIENCE_NS;
 	ASSERT(io_poll(m->f->io, -1) == ERR_OK); /* the wake from before */
 	while (!moved_all(m) && io_clock_ns(m->f->io, IO_CLOCK_MONOTONIC) < end)
 		ASSERT(io_poll(m->f->io, 10 * MS_NS) == ERR_OK);

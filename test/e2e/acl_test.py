@@ -44,7 +44,7 @@ def test_reading_over_http_needs_the_token_while_there_are_entries(t):
     def get(path, token=None):
         r = urllib.request.Request("http://" + s.http + path, headers={"Authorization": "Bearer " + token} if token else {})
         try:
-            with urllib.request.urlopen(r, timeout=20) as f:
+            with urllib.request.urlopen(r, timeout=harness.PATIENCE) as f:
                 return f.status
         except urllib.error.HTTPError as e:
             return e.code

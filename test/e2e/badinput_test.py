@@ -11,8 +11,8 @@ import harness
 
 def connect(s):
     host, port = s.kafka.rsplit(":", 1)
-    c = socket.create_connection((host, int(port)), timeout=10)
-    c.settimeout(10)
+    c = socket.create_connection((host, int(port)), timeout=harness.PATIENCE)
+    c.settimeout(harness.PATIENCE)
     return c
 
 
@@ -120,7 +120,7 @@ def test_broken_json_and_sql_over_http_are_problems(t):
         head = "POST %s HTTP/1.1\r\nHost: %s\r\nX-Kappa: 1\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
             path, s.http, s.token, kind, len(body))
         host, port = s.http.rsplit(":", 1)
-        with socket.create_connection((host, int(port)), timeout=10) as c:
+        with socket.create_connection((host, int(port)), timeout=harness.PATIENCE) as c:
             c.sendall(head.encode() + body)
             out = b""
             while True:
@@ -194,18 +194,18 @@ def crc32c(data):
 def test_a_second_server_and_a_used_port_are_refused(t):
     s = t.server()
     p = subprocess.run([harness.KAPPA, "serve", "--data", s.data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-                       stderr=subprocess.PIPE, timeout=30, env=s.env)
+                       stderr=subprocess.PIPE, timeout=harness.PATIENCE, env=s.env)
     assert p.returncode == 4, p.stderr
     p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", s.kafka, "--http", "127.0.0.1:0"],
-                       stderr=subprocess.PIPE, timeout=30, env=s.env)
+                       stderr=subprocess.PIPE, timeout=harness.PATIENCE, env=s.env)
     assert p.returncode == 1 and b"in use" in p.stderr, p.stderr
     assert str(s.process.pid).encode() in p.stderr, "the one that has the port is named: %s" % p.stderr
     p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", "127.0.0.1:0", "--http", s.http],
-                       stderr=subprocess.PIPE, timeout=30, env=s.env)
+                       stderr=subprocess.PIPE, timeout=harness.PATIENCE, env=s.env)
     assert p.returncode == 1 and b"in use" in p.stderr, p.stderr
-    p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", "0.0.0.0:0"], stderr=subprocess.PIPE, timeout=30, env=s.env)
+    p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("other"), "--listen", "0.0.0.0:0"], stderr=subprocess.PIPE, timeout=harness.PATIENCE, env=s.env)
     assert p.returncode == 4, p.stderr
-    p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("third"), "--set", "no.such.key=1"], stderr=subprocess.PIPE, timeout=30, env=s.env)
+    p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("third"), "--set", "no.such.key=1"], stderr=subprocess.PIPE, timeout=harness.PATIENCE, env=s.env)
     assert p.returncode != 0 and b"no.such.key" in p.stderr
     s.ok("topic", "create", "still")
 
@@ -222,7 +222,7 @@ def test_missing_files_and_wrong_files_say_so(t):
     assert p.returncode != 0 and p.stderr
     assert s.run("fsck", "--data", s.data).returncode == 4, "a server holds it"
     env = dict(s.client_env(), KAPPA_BOOTSTRAP_SERVERS="127.0.0.1:1", KAPPA_HTTP="http://127.0.0.1:1")
-    assert subprocess.run([harness.KAPPA, "view", "list"], env=env, stderr=subprocess.PIPE, timeout=60).returncode == 5
+    assert subprocess.run([harness.KAPPA, "view", "list"], env=env, stderr=subprocess.PIPE, timeout=harness.PATIENCE).returncode == 5
 
 
 def test_a_full_disk_refuses_produce_and_recovers(t):
@@ -238,7 +238,7 @@ def test_a_full_disk_refuses_produce_and_recovers(t):
         line = "x" * 10000 + "\n"
         filled = 0
         for _ in range(40):
-            p = s.run("produce", "fill", "-X", "message.timeout.ms=4000", input=line * 200, timeout=60)
+            p = s.run("produce", "fill", "-X", "message.timeout.ms=4000", input=line * 200, timeout=harness.PATIENCE)
             filled += int(p.stderr.split("acknowledged=")[1].split()[0])
             if p.returncode != 0:
                 break
@@ -248,9 +248,9 @@ def test_a_full_disk_refuses_produce_and_recovers(t):
         assert s.ok("consume", "small").split() == ["kept"], "fetch goes on"
         assert len(s.ok("consume", "fill", "-f", "%o\\n").split()) >= filled
         s.ok("topic", "delete", "fill", "--execute")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + harness.PATIENCE
         while True:
-            p = s.run("produce", "small", "-X", "message.timeout.ms=4000", input="again\n", timeout=60)
+            p = s.run("produce", "small", "-X", "message.timeout.ms=4000", input="again\n", timeout=harness.PATIENCE)
             if p.returncode == 0:
                 break
             assert time.monotonic() < deadline, "produce did not resume: " + p.stderr + s.tail()

@@ -37,7 +37,7 @@ def test_append_and_view_leave_nothing_behind(t):
         a, = figures(s.ok("bench", "append", "--data", t.dir, "-n", "20", "--size", "1Ki", "--batch", "4Ki", "--partitions", "3", "--inflight", "2",
                           "--duration", "2s", "--io", backend, "--json"))
         assert (a["partitions"], a["writers"], a["batch_records"]) == (3, 6, 4) and a["batches"] >= 20, a
-        assert a["buffered_mb_per_s"] > 0 and a["plain_bytes"] % 4096 == 0 and a["plain_bytes"] >= a["batch"], a
+        assert a["buffered_p50_ms"] > 0 and a["plain_bytes"] % 4096 == 0 and a["plain_bytes"] >= a["batch"], a
     rows = list(csv.DictReader(io.StringIO(s.ok("bench", "view", "--data", t.dir, "-n", "3000", "-z", "lz4", "--csv"))))
     assert [(r["view"], r["events"], r["dead_letters"]) for r in rows] == [("felt_per_day", "3000", "0"), ("felt_once", "3000", "0")], rows
     assert not [x for x in os.listdir(t.dir) if x.startswith("kappa-bench")]

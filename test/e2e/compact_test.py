@@ -19,8 +19,8 @@ def produce(server, topic, records, **conf):
         p.produce(topic, key=key, value=value, partition=0, on_delivery=lambda e, m: e and errors.append(e))
         p.poll(0)
         if p.flush(0) > 100:
-            p.flush(10)
-    assert p.flush(60) == 0
+            p.flush(harness.PATIENCE)
+    assert p.flush(harness.PATIENCE) == 0
     return errors
 
 
@@ -29,7 +29,7 @@ def read(server, topic, **conf):
     c = confluent_kafka.Consumer({"bootstrap.servers": server.kafka, "group.id": "g", "enable.auto.commit": False,
                                   "enable.partition.eof": True, **conf})
     c.assign([confluent_kafka.TopicPartition(topic, 0, confluent_kafka.OFFSET_BEGINNING)])
-    out, deadline = [], time.monotonic() + 60
+    out, deadline = [], time.monotonic() + harness.PATIENCE
     while time.monotonic() < deadline:
         m = c.poll(0.5)
         if m is None:
@@ -55,7 +55,7 @@ def segments(server, topic):
     return json.loads(server.ok("topic", "describe", topic, "--segments"))["segments"]
 
 
-def wait_compacted(server, topic, timeout=90):
+def wait_compacted(server, topic, timeout=harness.PATIENCE):
     """Until all segments but the last are compacted."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -95,7 +95,7 @@ def test_a_consumer_of_a_compacted_topic_sees_the_newest_of_each_key(t):
         assert newest(read(s, "t")) == want
     # kcat from an offset in the middle of a hole: what comes next
     p = subprocess.run(["kcat", "-b", s.kafka, "-C", "-t", "t", "-p", "0", "-o", "5", "-c", "1", "-e", "-f", "%o"],
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
     assert p.returncode == 0 and int(p.stdout) == min(o for o in offsets if o >= 5), (p.stdout, p.stderr, offsets[:5])
     # offsets go on where they were
     assert not produce(s, "t", [(b"k0", b"again")])
@@ -121,7 +121,7 @@ def test_sealed_segments_are_recompressed(t):
     s.ok("topic", "create", "t", "-c", "compression.type=zstd", "-c", "segment.bytes=100000")
     records = [(b"k%d" % i, b"the same words again and again %d " % i * 5) for i in range(3000)]
     assert not produce(s, "t", records, **{"batch.num.messages": 100})
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + harness.PATIENCE
     while time.monotonic() < deadline:
         seen = segments(s, "t")
         if len(seen) > 2 and all(x["codec"] == "zstd" for x in seen[:-1]):

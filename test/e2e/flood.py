@@ -46,7 +46,7 @@ class Flood:
             if small:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             try:
-                s.settimeout(10)
+                s.settimeout(60)
                 s.connect((host, int(port)))
                 if first:
                     s.sendall(first)

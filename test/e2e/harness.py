@@ -16,6 +16,7 @@ import traceback
 
 KAPPA = os.environ.get("KAPPA", os.path.join(os.path.dirname(__file__), "../../build/release/kappa"))
 SMALL = bool(os.environ.get("KAPPA_TEST_SMALL"))
+PATIENCE = 180  # seconds: what must come is waited for as long as nobody waits in vain, on any machine
 SEED = int(os.environ.get("KAPPA_TEST_SEED", "1"))
 
 
@@ -45,7 +46,7 @@ class Server:
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, timeout=60):
+    def wait_ready(self, timeout=PATIENCE):
         endpoints = os.path.join(self.data, "endpoints.json")
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -70,7 +71,7 @@ class Server:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout=60):
+    def stop(self, timeout=PATIENCE):
         """SIGTERM: a clean stop. Returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -84,7 +85,7 @@ class Server:
     def client_env(self):
         return dict(self.env, KAPPA_BOOTSTRAP_SERVERS=self.kafka, KAPPA_HTTP="http://" + self.http, KAPPA_TOKEN=self.token)
 
-    def run(self, *args, input=None, timeout=120):
+    def run(self, *args, input=None, timeout=PATIENCE):
         """kappa ARGS against this server: a CompletedProcess with text output."""
         if isinstance(input, str):
             input = input.encode()
@@ -109,8 +110,8 @@ class Server:
     def query(self, sql):
         return self.rows("sql", sql)
 
-    def wait_view(self, view, version=1, timeout="120s"):
-        self.ok("view", "wait", view, str(version), "--lag", "0s", "--timeout", timeout, timeout=180)
+    def wait_view(self, view, version=1, timeout="%ds" % PATIENCE):
+        self.ok("view", "wait", view, str(version), "--lag", "0s", "--timeout", timeout, timeout=PATIENCE + 60)
 
 
 class Case:

@@ -68,7 +68,7 @@ class Transactor(Worker):
         while True:
             p = self.world.producer(**{"transactional.id": self.id, "transaction.timeout.ms": 4000})
             try:
-                p.init_transactions(20)
+                p.init_transactions(harness.PATIENCE)
                 return p
             except Error:
                 if not self.world.going:
@@ -85,10 +85,10 @@ class Transactor(Worker):
         if self.random.random() < 0.3:
             p.flush(2)
         if commit:
-            p.commit_transaction(20)
+            p.commit_transaction(harness.PATIENCE)
         else:
             self.world.outcome[t] = "aborted"  # whatever becomes of the request: it is never committed
-            p.abort_transaction(20)
+            p.abort_transaction(harness.PATIENCE)
         self.world.outcome[t] = "committed" if commit else "aborted"
 
     def work(self):
@@ -125,7 +125,7 @@ class Plain(Worker):
             except BufferError:
                 pass
             p.poll(0.005)
-        p.flush(60)
+        p.flush(harness.PATIENCE)
 
 
 class Copier(Worker):
@@ -149,7 +149,7 @@ class Copier(Worker):
             try:
                 if p is None:
                     p = self.world.producer(**{"transactional.id": self.name, "transaction.timeout.ms": 4000})
-                    p.init_transactions(10)
+                    p.init_transactions(harness.PATIENCE)
                 batch = [m for m in c.consume(50, 0.2) if not m.error()]
                 if not batch:
                     continue
@@ -157,7 +157,7 @@ class Copier(Worker):
                 for m in batch:
                     p.produce("c", value=m.value(), partition=m.partition())
                 p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), 10)
-                p.commit_transaction(20)
+                p.commit_transaction(harness.PATIENCE)
             except Error:
                 p = None  # a new life of both: what was read and not committed is read again
                 c.close()
@@ -206,7 +206,7 @@ def read_all(world, topic, isolation):
     c = confluent_kafka.Consumer({"bootstrap.servers": world.bootstrap, "group.id": "final", "enable.auto.commit": False,
                                   "isolation.level": isolation, "enable.partition.eof": True, **QUIET})
     c.assign([confluent_kafka.TopicPartition(topic, i, 0) for i in range(PARTITIONS)])
-    found, ended, deadline = {}, set(), time.monotonic() + 60
+    found, ended, deadline = {}, set(), time.monotonic() + harness.PATIENCE
     while len(ended) < PARTITIONS:
         assert time.monotonic() < deadline, "a reader does not come to the end: a transaction stays open"
         for m in c.consume(1000, 0.5):
@@ -260,7 +260,7 @@ def check_readers(world, final):
 
 
 def wait_copied(world, committed):
-    deadline, there = time.monotonic() + 90, set(committed.values())
+    deadline, there = time.monotonic() + harness.PATIENCE, set(committed.values())
     while True:
         copied = collections.Counter(read_all(world, "c", "read_committed").values())
         twice = [v for v, n in copied.items() if n > 1]
@@ -296,7 +296,7 @@ def disturb(world, seconds, again):
     end, kills = time.monotonic() + seconds, 0
     committed = lambda: sum(o == "committed" for o in list(world.outcome.values()))
     # on a slow machine longer, until there is something to look at
-    while time.monotonic() < end or (committed() <= 20 and time.monotonic() < end + 60):
+    while time.monotonic() < end or (committed() <= 20 and time.monotonic() < end + harness.PATIENCE):
         time.sleep(1 + 3 * world.random.random())
         again(world.server)
         kills += 1

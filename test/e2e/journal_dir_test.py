@@ -32,7 +32,7 @@ def refused(s, code, *words, args=None):
     if args is not None:
         s.args = args
     s.start(wait=False)
-    assert s.process.wait(60) == code, "exit %d\n%s" % (s.process.returncode, s.tail())
+    assert s.process.wait(harness.PATIENCE) == code, "exit %d\n%s" % (s.process.returncode, s.tail())
     for word in words:
         assert word in s.tail(1500), "no %r in %s" % (word, s.tail(1500))
 
@@ -128,7 +128,7 @@ def test_one_directory_serves_one_server(t):
     s, journal = filled(t)
     shutil.copytree(s.data, t.path("copy"), ignore=shutil.ignore_patterns("lock", "endpoints.json", "*.ipc"))
     copy = t.server("copy", args=SMALL_JOURNAL, wait=False)
-    assert copy.process.wait(60) == 4, copy.tail()
+    assert copy.process.wait(harness.PATIENCE) == 4, copy.tail()
     assert "held by another server" in copy.tail()
     produce(s, ["c"])
     assert values(s) == ["a", "b", "c"]

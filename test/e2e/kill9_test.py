@@ -71,7 +71,7 @@ class Transactions(threading.Thread):
                         p = confluent_kafka.Producer({"bootstrap.servers": self.server.kafka, "transactional.id": "kill9", "linger.ms": 0,
                                                       "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50, **CONF})
                         self.producers += 1
-                        p.init_transactions(60)
+                        p.init_transactions(harness.PATIENCE)
                     p.begin_transaction()
                     self.one(p, n)
                 except confluent_kafka.KafkaException as e:
@@ -85,16 +85,16 @@ class Transactions(threading.Thread):
             p.produce("txn", value=b"%d" % n, partition=partition)
         if n % 4 == 0:
             self.aborted.append(n)  # from here on, whatever comes of it
-            p.abort_transaction(60)
+            p.abort_transaction(harness.PATIENCE)
         else:
-            p.commit_transaction(60)
+            p.commit_transaction(harness.PATIENCE)
             self.committed.append(n)
 
     def settle(self, p, n, error):
         """After an error of transaction n. True: the producer is of no use any more."""
         if error.txn_requires_abort():
             try:
-                p.abort_transaction(60)
+                p.abort_transaction(harness.PATIENCE)
                 self.aborted.append(n)
                 return False
             except confluent_kafka.KafkaException:
@@ -182,7 +182,7 @@ class Lazies:
     def after_start(self, durable):
         """Everything below the durable end is there; if anything else is gone, the epoch has moved."""
         for mode in LAZY:
-            topic = json.load(urllib.request.urlopen("http://%s/v1/topics/%s" % (self.s.http, mode), timeout=60))
+            topic = json.load(urllib.request.urlopen("http://%s/v1/topics/%s" % (self.s.http, mode), timeout=harness.PATIENCE))
             for p in topic["partition_list"]:
                 at, end = (mode, p["partition"]), p["end"]
                 assert end >= durable.get(at, 0), "%s: ends at %d, %d was durable" % (at, end, durable[at])

@@ -17,7 +17,7 @@ def limited(soft, hard):
 
 def test_too_few_descriptors_are_said(t):
     p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("data"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, preexec_fn=limited(400, 400))
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE, preexec_fn=limited(400, 400))
     err = p.stderr.decode()
     assert p.returncode == 1 and "at most 400 open files" in err and "LimitNOFILE" in err, err
 
@@ -47,7 +47,7 @@ def test_more_partitions_than_descriptors(t):
         for n in range(PARTITIONS):
             p.produce("wide", b"%d" % turn, partition=n, on_delivery=lambda e, m: failed.append(e) if e else None)
             p.poll(0)
-        assert p.flush(60) == 0
+        assert p.flush(harness.PATIENCE) == 0
     assert not failed, failed[0]
     files = open_logs(s.process.pid)
     assert files <= 520, "%d segments are open" % files

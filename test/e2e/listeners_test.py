@@ -10,7 +10,7 @@ import harness
 def refused(t, text, *args):
     """The server does not start, and says why."""
     p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("none"), "--http", "127.0.0.1:0"] + list(args),
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
     err = p.stderr.decode()
     assert p.returncode != 0 and text in err, (args, p.returncode, err)
 
@@ -25,7 +25,7 @@ def test_a_topic_written_at_one_address_is_read_at_another(t):
     s.ok("topic", "create", "a")
     s.ok("produce", "a", input="one\n")
     assert s.ok("consume", "a", "-b", second, "-f", "%v\n") == "one\n"
-    listing = subprocess.run(["kcat", "-b", second, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    listing = subprocess.run(["kcat", "-b", second, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=harness.PATIENCE).stdout
     assert [b["name"] for b in json.loads(listing)["brokers"]] == [second], listing
 
 
@@ -34,7 +34,7 @@ def test_each_listener_tells_its_own_advertised_address(t):
                        "listener.security.protocol.map=OUT:PLAINTEXT", "--set", "advertised.listeners=OUT://kappa.example:7"])
     for address, name in zip([x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]],
                              [s.kafka, "kappa.example:7"]):
-        listing = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+        listing = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=harness.PATIENCE).stdout
         assert [b["name"] for b in json.loads(listing)["brokers"]] == [name], listing
 
 
@@ -61,15 +61,15 @@ def test_listeners_are_a_cluster_for_test_suites_that_want_one(t):
     found = [x["address"] for x in json.load(open(os.path.join(s.data, "endpoints.json")))["listeners"]]
     s.ok("topic", "create", "a", "-p", "6")
     for address in found:
-        out = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+        out = subprocess.run(["kcat", "-b", address, "-L", "-J"], stdout=subprocess.PIPE, check=True, timeout=harness.PATIENCE).stdout
         listing = json.loads(out)
         assert sorted((b["id"], b["name"]) for b in listing["brokers"]) == list(zip([0, 1, 2], found)), listing
         parts = [x for x in listing["topics"] if x["topic"] == "a"][0]["partitions"]
         assert sorted(p["leader"] for p in parts) == [0, 0, 1, 1, 2, 2], parts
     # a client that goes to each leader finds everything it wrote
     lines = "".join("%d\n" % i for i in range(1000))
-    subprocess.run(["kcat", "-P", "-b", found[2], "-t", "a", "-p", "-1"], input=lines.encode(), check=True, timeout=60)
-    got = subprocess.run(["kcat", "-C", "-b", found[1], "-t", "a", "-e", "-q"], stdout=subprocess.PIPE, check=True, timeout=60)
+    subprocess.run(["kcat", "-P", "-b", found[2], "-t", "a", "-p", "-1"], input=lines.encode(), check=True, timeout=harness.PATIENCE)
+    got = subprocess.run(["kcat", "-C", "-b", found[1], "-t", "a", "-e", "-q"], stdout=subprocess.PIPE, check=True, timeout=harness.PATIENCE)
     assert sorted(got.stdout.split(), key=int) == lines.encode().split()
 
 

@@ -33,7 +33,7 @@ def endpoints(s):
 
 
 def tour(program, s):
-    r = subprocess.run([program, endpoints(s)["ipc"]], capture_output=True, text=True, timeout=60)
+    r = subprocess.run([program, endpoints(s)["ipc"]], capture_output=True, text=True, timeout=harness.PATIENCE)
     assert r.returncode == 0, r.stdout + r.stderr
     return r.stdout
 
@@ -69,9 +69,9 @@ def test_the_door_is_its_user_s_and_survives_a_kill(t):
     s.start()
     assert tour(program, s).startswith("appended at 2")
     s.process.send_signal(signal.SIGTERM)
-    assert s.process.wait(timeout=60) == 0
+    assert s.process.wait(timeout=harness.PATIENCE) == 0
     assert not os.path.exists(path), "a clean stop takes its sockets away"
-    r = subprocess.run([program, "ipc://" + path], capture_output=True, text=True, timeout=60)
+    r = subprocess.run([program, "ipc://" + path], capture_output=True, text=True, timeout=harness.PATIENCE)
     assert r.returncode == 1 and "error -3" in r.stderr, r.stderr
 
 
@@ -84,7 +84,7 @@ def test_the_door_can_be_off_or_on_a_loopback_port(t):
     assert tour(program, s).startswith("appended at 0")
     refused = subprocess.run([harness.KAPPA, "serve", "--data", os.path.join(t.dir, "x"), "--listen", "127.0.0.1:0",
                               "--http", "127.0.0.1:0", "--native", "tcp://0.0.0.0:0"], capture_output=True, text=True,
-                             timeout=60)
+                             timeout=harness.PATIENCE)
     assert refused.returncode == 4 and "loopback" in refused.stderr, refused.stderr
 
 
@@ -102,7 +102,7 @@ def test_a_subscriber_hears_of_a_new_view(t):
         topic, event = p.stdout.readline().split(" ", 1)
         event = json.loads(event)
         assert topic == "events/view" and event["view"] == "v" and event["version"] == 1, event
-        assert p.wait(timeout=30) == 0
+        assert p.wait(timeout=harness.PATIENCE) == 0
     finally:
         p.kill()
         p.wait()

@@ -30,7 +30,7 @@ class Raw:
 
     def __init__(self, s):
         host, port = s.kafka.split(":")
-        self.c = socket.create_connection((host, int(port)), timeout=20)
+        self.c = socket.create_connection((host, int(port)), timeout=harness.PATIENCE)
         self.call(17, 1, struct.pack(">h", 11) + b"OAUTHBEARER")
 
     def call(self, key, version, body):
@@ -71,10 +71,10 @@ def test_librdkafka_comes_in_with_a_token(t):
         p = Producer(conf)
         p.produce("a", key.kid)
         p.poll(0)
-        assert p.flush(30) == 0
+        assert p.flush(harness.PATIENCE) == 0
     c = Consumer(dict(conf, **{"group.id": "g"}))
     c.assign([TopicPartition("a", 0, 0)])
-    got, deadline = [], time.monotonic() + 30
+    got, deadline = [], time.monotonic() + harness.PATIENCE
     while len(got) < 2 and time.monotonic() < deadline:
         m = c.poll(0.5)
         if m is not None and not m.error():
@@ -165,10 +165,10 @@ def test_a_session_ends_with_its_token(t):
     rsa = Key(t.dir, "rsa")
     s = start(t, [rsa.jwk()])
     raw = Raw(s)
-    error, lifetime = raw.message(b"n,,\x01auth=Bearer " + rsa.token(exp=int(time.time()) + 2).encode() + b"\x01\x01")
-    assert error == 0 and 0 < lifetime <= 2000, (error, lifetime)
+    error, lifetime = raw.message(b"n,,\x01auth=Bearer " + rsa.token(exp=int(time.time()) + 6).encode() + b"\x01\x01")
+    assert error == 0 and 0 < lifetime <= 6000, (error, lifetime)
     raw.call(3, 1, struct.pack(">i", 0))
-    time.sleep(2.2)
+    time.sleep(6.2)
     try:
         raw.call(3, 1, struct.pack(">i", 0))
         raise AssertionError("served after the token's end")
@@ -181,12 +181,12 @@ def test_keys_are_read_again(t):
     s = start(t, [old.jwk()], "sasl.oauthbearer.jwks.endpoint.refresh.ms=200")
     assert attempt(s, old.token())[0] == 0 and attempt(s, new.token())[0] == 58
     t.file("keys.json", json.dumps({"keys": [new.jwk()]}))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + harness.PATIENCE
     while attempt(s, new.token())[0] != 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert attempt(s, new.token())[0] == 0 and attempt(s, old.token())[0] == 58
     t.file("keys.json", "{}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + harness.PATIENCE
     while "jwks_not_reloaded" not in s.tail(1000000) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "jwks_not_reloaded" in s.tail(1000000) and attempt(s, new.token())[0] == 0
@@ -201,7 +201,7 @@ def test_without_keys_issuer_or_audience_it_does_not_start(t):
                      "sasl.oauthbearer.jwks.endpoint.url=file://" + path, "sasl.oauthbearer.expected.issuer=" + ISSUER,
                      "sasl.oauthbearer.expected.audience=" + AUDIENCE] + list(pairs)
         p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("none"), "--http", "127.0.0.1:0"] + [x for a in all_pairs for x in ("--set", a)],
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
         assert p.returncode != 0 and text in p.stderr.decode(), (pairs, p.returncode, p.stderr)
     good = [rsa.jwk()]
     refused("any token would do", good, "sasl.oauthbearer.jwks.endpoint.url=")

@@ -28,7 +28,7 @@ def flags(ca, *more):
 
 
 def kcat(address, *args, input=None):
-    return subprocess.run(["kcat", "-b", address] + list(args), input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    return subprocess.run(["kcat", "-b", address] + list(args), input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
 
 
 def context(ca, **kw):
@@ -40,7 +40,7 @@ def context(ca, **kw):
 
 def connect(s):
     host, port = s.kafka.split(":")
-    c = socket.create_connection((host, int(port)), timeout=20)
+    c = socket.create_connection((host, int(port)), timeout=harness.PATIENCE)
     return c
 
 
@@ -85,11 +85,11 @@ def test_large_records_both_ways(t):
     values = [os.urandom(8000000), b"y" * 12000000, os.urandom(100)]
     for v in values:
         p.produce("big", v)
-    assert p.flush(60) == 0
+    assert p.flush(harness.PATIENCE) == 0
     c = Consumer(dict(conf, **{"group.id": "g", "fetch.message.max.bytes": 20000000}))
     c.assign([TopicPartition("big", 0, 0)])
     got = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + harness.PATIENCE
     while len(got) < 3 and time.monotonic() < deadline:
         m = c.poll(1)
         if m is not None and not m.error():
@@ -164,13 +164,13 @@ def test_a_listener_has_keys_of_its_own(t):
         c = context(ca, maximum_version=ssl.TLSVersion.TLSv1_3)
         c.load_cert_chain(alice[2])
         host, port = address.split(":")
-        with c.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="localhost") as one:
+        with c.wrap_socket(socket.create_connection((host, int(port)), timeout=harness.PATIENCE), server_hostname="localhost") as one:
             serials.append(one.getpeercert()["serialNumber"])
     assert serials[0] != serials[1]
     old = context(ca, maximum_version=ssl.TLSVersion.TLSv1_2)
     host, port = outside.split(":")
     try:
-        old.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="localhost")
+        old.wrap_socket(socket.create_connection((host, int(port)), timeout=harness.PATIENCE), server_hostname="localhost")
         raise AssertionError("TLS 1.2 was spoken")
     except ssl.SSLError:
         pass
@@ -212,7 +212,7 @@ def test_sasl_over_tls(t):
         assert kcat(s.kafka, *who, "-L", "-m", "2").returncode != 0
     from kafka import KafkaConsumer, TopicPartition
     c = KafkaConsumer(bootstrap_servers=s.kafka, security_protocol="SASL_SSL", sasl_mechanism="PLAIN", sasl_plain_username="root",
-                      sasl_plain_password="toor", ssl_cafile=ca.path, consumer_timeout_ms=10000, auto_offset_reset="earliest")
+                      sasl_plain_password="toor", ssl_cafile=ca.path, consumer_timeout_ms=1000 * harness.PATIENCE, auto_offset_reset="earliest")
     c.assign([TopicPartition("a", 0)])
     assert [next(c).value for _ in range(3)] == [b"PLAIN", b"SCRAM-SHA-256", b"SCRAM-SHA-512"]
     c.close()
@@ -237,13 +237,13 @@ def test_certificates_are_read_again_without_dropping_a_connection(t):
         with open(path, "w") as f:
             f.write("nothing of the kind")
         s.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + harness.PATIENCE
         while "tls_not_reloaded" not in s.tail(100000) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert "tls_not_reloaded" in s.tail(100000) and serial(s, ca) == first
         ca.issue("server", "/CN=localhost")
         s.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + harness.PATIENCE
         while serial(s, ca) == first and time.monotonic() < deadline:
             time.sleep(0.02)
         assert serial(s, ca) != first
@@ -273,10 +273,21 @@ def test_who_stops_half_way_is_disconnected(t):
                     break
             except ConnectionResetError:
                 break
+    for attempt in range(100):  # half a second is short for a busy machine
+        try:
+            with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
+                hello(c)
+                break
+        except (OSError, AssertionError):
+            assert attempt < 99
+
+
+def test_who_is_admitted_has_all_the_time(t):
+    s, ca = start(t, "SSL://127.0.0.1:0", "kappa.authentication.timeout.ms=3000")
     with context(ca).wrap_socket(connect(s), server_hostname="localhost") as c:
         hello(c)
-        time.sleep(3)
-        hello(c)  # once admitted there is no hurry
+        time.sleep(6)
+        hello(c)
 
 
 def test_half_open_connections_keep_nobody_out(t):
@@ -338,7 +349,7 @@ def test_what_cannot_work_is_refused_at_the_start(t):
     def refused(text, *pairs):
         args = [x for p in ("listeners=SSL://127.0.0.1:0",) + pairs for x in ("--set", p)]
         p = subprocess.run([harness.KAPPA, "serve", "--data", t.path("none"), "--http", "127.0.0.1:0"] + args, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, timeout=60)
+                           stderr=subprocess.PIPE, timeout=harness.PATIENCE)
         err = p.stderr.decode()
         assert p.returncode != 0 and text in err, (pairs, p.returncode, err)
     refused("ssl.keystore.location")

@@ -13,7 +13,7 @@ import harness
 
 def producer(server, name, **conf):
     p = confluent_kafka.Producer({"bootstrap.servers": server.kafka, "transactional.id": name, "linger.ms": 0, "log_level": 0, **conf})
-    p.init_transactions(30)
+    p.init_transactions(harness.PATIENCE)
     return p
 
 
@@ -23,7 +23,7 @@ def send(p, topic, values, partition=0):
         p.poll(0)
 
 
-def transaction(p, topic, values, commit=True, timeout=30):
+def transaction(p, topic, values, commit=True, timeout=harness.PATIENCE):
     p.begin_transaction()
     send(p, topic, values)
     if commit:
@@ -35,7 +35,7 @@ def transaction(p, topic, values, commit=True, timeout=30):
 
 def kcat(server, topic, isolation):
     p = subprocess.run(["kcat", "-b", server.kafka, "-C", "-e", "-q", "-o", "beginning", "-t", topic, "-X",
-                        "isolation.level=" + isolation], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                        "isolation.level=" + isolation], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
     assert p.returncode == 0, p.stderr.decode()
     return p.stdout.decode().split()
 
@@ -58,10 +58,10 @@ def test_readers_of_committed_data_see_committed_data(t):
     transaction(p, "t", ["c1"])
     p.begin_transaction()
     send(p, "t", ["d1"])
-    assert p.flush(30) == 0
+    assert p.flush(harness.PATIENCE) == 0
     assert kcat(s, "t", "read_committed") == ["a1", "a2", "c1"]
     assert kcat(s, "t", "read_uncommitted") == ["a1", "a2", "b1", "b2", "c1", "d1"]
-    p.commit_transaction(30)
+    p.commit_transaction(harness.PATIENCE)
     assert kcat(s, "t", "read_committed") == ["a1", "a2", "c1", "d1"]
     for clean in (True, False):
         s.stop() if clean else s.kill()
@@ -75,13 +75,13 @@ def test_a_second_producer_fences_the_first(t):
     old = producer(s, "tx")
     old.begin_transaction()
     send(old, "t", ["old"])
-    assert old.flush(30) == 0
+    assert old.flush(harness.PATIENCE) == 0
     new = producer(s, "tx")  # aborts what is open
     new.begin_transaction()
     send(new, "t", ["new"])
-    new.commit_transaction(30)
+    new.commit_transaction(harness.PATIENCE)
     e = expect_error({confluent_kafka.KafkaError._FENCED, confluent_kafka.KafkaError.INVALID_PRODUCER_EPOCH,
-                      confluent_kafka.KafkaError.PRODUCER_FENCED}, lambda: old.commit_transaction(30))
+                      confluent_kafka.KafkaError.PRODUCER_FENCED}, lambda: old.commit_transaction(harness.PATIENCE))
     assert e.fatal(), e
     assert kcat(s, "t", "read_committed") == ["new"]
 
@@ -92,10 +92,14 @@ def test_a_transaction_that_takes_too_long_is_aborted(t):
     p = producer(s, "slow", **{"transaction.timeout.ms": 1500})
     p.begin_transaction()
     send(p, "t", ["late"])
-    assert p.flush(30) == 0
+    assert p.flush(harness.PATIENCE) == 0
     time.sleep(3)
+    deadline = time.monotonic() + harness.PATIENCE
+    while "kappa_open_transactions 0" not in metrics(s):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     try:
-        p.commit_transaction(30)
+        p.commit_transaction(harness.PATIENCE)
         raise AssertionError("committed")
     except confluent_kafka.KafkaException:
         pass
@@ -103,7 +107,7 @@ def test_a_transaction_that_takes_too_long_is_aborted(t):
     producer(s, "slow")
     conf = {"bootstrap.servers": s.kafka, "transactional.id": "x", "transaction.timeout.ms": 900001}
     expect_error({confluent_kafka.KafkaError.INVALID_TRANSACTION_TIMEOUT},
-                 lambda: confluent_kafka.Producer(conf).init_transactions(10))
+                 lambda: confluent_kafka.Producer(conf).init_transactions(harness.PATIENCE))
 
 
 def copy_all(s, count, stop, fail=None):
@@ -113,7 +117,7 @@ def copy_all(s, count, stop, fail=None):
     c = confluent_kafka.Consumer(conf)
     c.subscribe(["in"])
     p = producer(s, "copier")
-    copied, deadline = 0, time.monotonic() + 60
+    copied, deadline = 0, time.monotonic() + harness.PATIENCE
     while copied < count and not stop.is_set() and time.monotonic() < deadline:
         batch = [m for m in c.consume(20, 0.5) if not m.error()]
         if not batch:
@@ -121,12 +125,12 @@ def copy_all(s, count, stop, fail=None):
         p.begin_transaction()
         for m in batch:
             p.produce("out", value=m.value().upper(), partition=m.partition())
-        p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), 30)
+        p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), harness.PATIENCE)
         if fail and fail(copied):
-            p.abort_transaction(30)
+            p.abort_transaction(harness.PATIENCE)
             c.close()
             return copied
-        p.commit_transaction(30)
+        p.commit_transaction(harness.PATIENCE)
         copied += len(batch)
     c.close()
     return copied
@@ -142,10 +146,10 @@ def test_consume_transform_produce_exactly_once(t):
         for k in range(10):
             feed.produce("in", value="%s%d-%d" % ("x" if i % 4 else "gone", i, k), partition=k % 3)
         if i % 4:
-            feed.commit_transaction(30)
+            feed.commit_transaction(harness.PATIENCE)
         else:
-            feed.flush(30)
-            feed.abort_transaction(30)
+            feed.flush(harness.PATIENCE)
+            feed.abort_transaction(harness.PATIENCE)
     wanted = sorted("X%d-%d" % (i, k) for i in range(20) if i % 4 for k in range(10))
     stop = threading.Event()
     assert copy_all(s, 150, stop, fail=lambda n: n >= 40) < 150  # its last transaction aborts, offsets too
@@ -164,13 +168,13 @@ def test_kill_9_in_each_state(t):
     transaction(p, "t", ["before"])
     p.begin_transaction()
     send(p, "t", ["open"])
-    assert p.flush(30) == 0
+    assert p.flush(harness.PATIENCE) == 0
     s.kill()
     s.start()
     assert kcat(s, "t", "read_committed") == ["before"]  # still open: nothing of it, nothing behind it
     q = confluent_kafka.Producer({"bootstrap.servers": s.kafka})
     q.produce("t", value="plain")
-    assert q.flush(30) == 0
+    assert q.flush(harness.PATIENCE) == 0
     assert kcat(s, "t", "read_committed") == ["before"]
     p = producer(s, "tx")  # a new life of the same: aborts
     assert kcat(s, "t", "read_committed") == ["before", "plain"]
@@ -203,6 +207,11 @@ def test_kill_9_in_each_state(t):
         assert i % 3 or not mine, (i, mine)
 
 
+def metrics(s):
+    return subprocess.run(["curl", "-s", "http://" + s.http + "/metrics", "-H", "Authorization: Bearer " + s.token],
+                          stdout=subprocess.PIPE).stdout.decode()
+
+
 def row(i, n):
     return json.dumps({"id": i, "n": n})
 
@@ -225,23 +234,24 @@ def test_aborted_data_is_in_no_view_live_or_rebuilt(t):
     assert rows(1) == want, (rows(1), want)
     other.begin_transaction()  # open: what comes behind it waits
     send(other, "sales", [row(9, 1)])
-    assert other.flush(30) == 0
+    assert other.flush(harness.PATIENCE) == 0
     q = confluent_kafka.Producer({"bootstrap.servers": s.kafka})
     q.produce("sales", value=row(7, 7))
-    assert q.flush(30) == 0
+    assert q.flush(harness.PATIENCE) == 0
     time.sleep(1)
     assert rows(1) == want
-    metrics = subprocess.run(["curl", "-s", "http://" + s.http + "/metrics", "-H", "Authorization: Bearer " + s.token],
-                             stdout=subprocess.PIPE).stdout.decode()
-    assert "kappa_open_transactions 1" in metrics, metrics
+    assert "kappa_open_transactions 1" in metrics(s), metrics(s)
     s.kill()
     s.start()
+    deadline = time.monotonic() + harness.PATIENCE
+    while rows(1) != want and time.monotonic() < deadline:
+        time.sleep(0.05)
     time.sleep(1)
     assert rows(1) == want
     producer(s, "two")  # aborts it
     want[7] = (1, 7)
     s.wait_view("totals")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + harness.PATIENCE
     while rows(1) != want and time.monotonic() < deadline:
         time.sleep(0.05)
     assert rows(1) == want, (rows(1), want)

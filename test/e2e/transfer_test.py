@@ -157,14 +157,14 @@ def test_what_clients_wrote_goes_out_and_in_again(t):
         p = confluent_kafka.Producer({"bootstrap.servers": s.kafka, "compression.type": codec, "enable.idempotence": True, "log_level": 0})
         for i in range(600):
             p.produce("t", b"%s-%d " % (codec.encode(), i) + os.urandom(900), key=b"k%d" % i, partition=i % 2, headers={"h": b"1"})
-        assert p.flush(30) == 0
+        assert p.flush(harness.PATIENCE) == 0
     p = confluent_kafka.Producer({"bootstrap.servers": s.kafka, "transactional.id": "x", "log_level": 0})
-    p.init_transactions(30)
+    p.init_transactions(harness.PATIENCE)
     for commit in (True, False, True):
         p.begin_transaction()
         p.produce("t", b"committed" if commit else b"aborted", partition=0)
-        p.flush(30)
-        p.commit_transaction(30) if commit else p.abort_transaction(30)
+        p.flush(harness.PATIENCE)
+        p.commit_transaction(harness.PATIENCE) if commit else p.abort_transaction(harness.PATIENCE)
     fmt = "%p %o %d %k %v %h\\n"
     args = ["consume", "t", "-X", "isolation.level=read_committed", "-f", fmt, "-p"]
     before = [s.run(*args, str(n)).stdout for n in range(2)]

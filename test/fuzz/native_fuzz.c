@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { RAW = 0x8000, PATIENCE_MS = 5000 };
+enum { RAW = 0x8000, PATIENCE_MS = 120000 };
 
 static struct {
 	struct io *io;

@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SPEAKS = 1, OLD = 2, SHOWS = 4, CHANGES_MAX = 16, PATIENCE_MS = 5000, PAUSE_MS = 30 };
+enum { SPEAKS = 1, OLD = 2, SHOWS = 4, CHANGES_MAX = 16, PATIENCE_MS = 120000, PAUSE_MS = 30 };
 
 static struct {
 	struct io *io;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/io_fixture.h"
+#include "test/lib/patience.h"
 
 #include "test/lib/seed.h"
 #include "test/lib/sim_io.h"
@@ -47,7 +48,7 @@ static int64_t real_now_ns(void)
 
 void io_call_wait(struct io_fixture *f, struct io_call *c)
 {
-	int64_t due = real_now_ns() + 30 * S_NS;
+	int64_t due = real_now_ns() + PATIENCE_NS;
 	while (c->done == 0) {
 		assert_ok(io_poll(f->io, 100 * MS_NS));
 		assert_true(real_now_ns() < due);

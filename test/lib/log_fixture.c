@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/log_fixture.h"
 #include "test/lib/tempdir.h"
+#include "test/lib/patience.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,11 +12,16 @@ static void topics_init(struct log_fixture *f)
 	for (int i = 0; i < LOG_FIXTURE_TOPICS; i++) {
 		struct log_topic *t = &f->topics[i];
 		snprintf(f->names[i], sizeof(f->names[i]), "topic%d", i);
-		*t = (struct log_topic){.name = str_of(f->names[i]), .partition_count = LOG_FIXTURE_PARTITIONS};
+		*t = (struct log_topic){
+		    .name = str_of(f->names[i]), .partition_count = LOG_FIXTURE_PARTITIONS};
 		memset(t->id.b, 0x40 + i, sizeof(t->id.b));
-		t->config = (struct log_topic_config){.cleanup = LOG_CLEANUP_DELETE, .retention_ms = -1,
-			.retention_bytes = -1, .segment_bytes = 1 << 20, .segment_ms = -1,
-			.max_message_bytes = BATCH_BYTES_DEFAULT, .compression = -1};
+		t->config = (struct log_topic_config){.cleanup = LOG_CLEANUP_DELETE,
+		    .retention_ms = -1,
+		    .retention_bytes = -1,
+		    .segment_bytes = 1 << 20,
+		    .segment_ms = -1,
+		    .max_message_bytes = BATCH_BYTES_DEFAULT,
+		    .compression = -1};
 	}
 }
 
@@ -23,7 +29,8 @@ void log_fixture_init_io(struct log_fixture *f, struct io *io, const char *data_
 {
 	*f = (struct log_fixture){.io = io};
 	f->data_dir = mem_strdup(str_of(data_dir));
-	f->options = (struct log_options){.data_dir = f->data_dir, .journal_bytes = JOURNAL_BYTES_MIN};
+	f->options =
+	    (struct log_options){.data_dir = f->data_dir, .journal_bytes = JOURNAL_BYTES_MIN};
 	topics_init(f);
 }
 
@@ -62,8 +69,8 @@ enum err log_fixture_open(struct log_fixture *f)
 	}
 	for (int t = 0; t < LOG_FIXTURE_TOPICS && e == ERR_OK; t++)
 		for (int p = 0; p < LOG_FIXTURE_PARTITIONS && e == ERR_OK; p++)
-			e = partition_open(f->log, &f->topics[t], p, f->log_start[t][p], 0,
-			    &f->partitions[t][p]);
+			e = partition_open(
+			    f->log, &f->topics[t], p, f->log_start[t][p], 0, &f->partitions[t][p]);
 	if (e == ERR_OK)
 		engine_serve(f->log);
 	else
@@ -91,7 +98,7 @@ static void await(struct log_fixture *f, const unsigned *done)
 	int64_t started = io_clock_ns(f->io, IO_CLOCK_MONOTONIC);
 	for (unsigned turns = 0; !*done; turns++) {
 		log_fixture_turn(f);
-		if (turns > 10000 && io_clock_ns(f->io, IO_CLOCK_MONOTONIC) - started > 30 * S_NS)
+		if (turns > 10000 && io_clock_ns(f->io, IO_CLOCK_MONOTONIC) - started > PATIENCE_NS)
 			fail_msg("not answered");
 	}
 }
@@ -109,7 +116,8 @@ static void value_fill(char *value, size_t len, uint64_t tag, int index)
 	}
 }
 
-static uint8_t *build(struct batch_builder *b, uint64_t tag, int count, size_t value_len, size_t *ret_len)
+static uint8_t *build(
+    struct batch_builder *b, uint64_t tag, int count, size_t value_len, size_t *ret_len)
 {
 	struct writer out;
 	char key[32];
@@ -119,8 +127,8 @@ static uint8_t *build(struct batch_builder *b, uint64_t tag, int count, size_t v
 	for (int i = 0; i < count; i++) {
 		int n = snprintf(key, sizeof(key), "%llu", (unsigned long long)tag);
 		value_fill(value, value_len, tag, i);
-		assert_ok(batch_builder_add(b, 1000 + (int64_t)(tag % 1000), bytes_of(key, (size_t)n),
-		    bytes_of(value, value_len), NULL, 0));
+		assert_ok(batch_builder_add(b, 1000 + (int64_t)(tag % 1000),
+		    bytes_of(key, (size_t)n), bytes_of(value, value_len), NULL, 0));
 	}
 	assert_ok(batch_builder_finish(b, &out));
 	batch_builder_release(b);
@@ -135,7 +143,8 @@ uint8_t *log_batch_new(uint64_t tag, int count, size_t value_len, size_t *ret_le
 	return build(&b, tag, count, value_len, ret_len);
 }
 
-uint8_t *log_batch_from(int64_t producer_id, int16_t epoch, int32_t sequence, uint64_t tag, int count, size_t *ret_len)
+uint8_t *log_batch_from(
+    int64_t producer_id, int16_t epoch, int32_t sequence, uint64_t tag, int count, size_t *ret_len)
 {
 	struct batch_builder b;
 	batch_builder_init(&b, BATCH_NONE);
@@ -174,11 +183,14 @@ static void put_done(struct log_append *req)
 	assert_int_equal(put->done, 1);
 }
 
-void log_put_init(struct log_put *put, struct log_fixture *f, int topic, int partition, uint8_t *batch, size_t len)
+void log_put_init(struct log_put *put, struct log_fixture *f, int topic, int partition,
+    uint8_t *batch, size_t len)
 {
 	*put = (struct log_put){.f = f,
-		.req = {.partition = f->partitions[topic][partition], .batch = batch, .batch_len = len,
-			.done = put_done}};
+	    .req = {.partition = f->partitions[topic][partition],
+	        .batch = batch,
+	        .batch_len = len,
+	        .done = put_done}};
 }
 
 void log_put_release(struct log_put *put)
@@ -199,7 +211,8 @@ void log_put_await(struct log_put *put)
 	await(put->f, &put->done);
 }
 
-enum err log_put_wait(struct log_fixture *f, int topic, int partition, uint8_t *batch, size_t len, struct log_put *ret)
+enum err log_put_wait(struct log_fixture *f, int topic, int partition, uint8_t *batch, size_t len,
+    struct log_put *ret)
 {
 	struct log_put put;
 	struct log_put *p = ret ? ret : &put;
@@ -210,7 +223,8 @@ enum err log_put_wait(struct log_fixture *f, int topic, int partition, uint8_t *
 	return p->req.err;
 }
 
-int64_t log_put_ok(struct log_fixture *f, int topic, int partition, uint64_t tag, int count, size_t value_len)
+int64_t log_put_ok(
+    struct log_fixture *f, int topic, int partition, uint64_t tag, int count, size_t value_len)
 {
 	struct log_put put;
 	size_t len;
@@ -227,12 +241,15 @@ static void read_done(struct log_read *req)
 	++*done;
 }
 
-enum err log_read_wait(struct log_fixture *f, int topic, int partition, int64_t offset, size_t max_bytes,
-    struct log_read *ret)
+enum err log_read_wait(struct log_fixture *f, int topic, int partition, int64_t offset,
+    size_t max_bytes, struct log_read *ret)
 {
 	unsigned done = 0;
-	*ret = (struct log_read){.partition = f->partitions[topic][partition], .offset = offset,
-		.max_bytes = max_bytes, .user = &done, .done = read_done};
+	*ret = (struct log_read){.partition = f->partitions[topic][partition],
+	    .offset = offset,
+	    .max_bytes = max_bytes,
+	    .user = &done,
+	    .done = read_done};
 	log_read(f->log, ret);
 	assert_int_equal(done, 0);
 	await(f, &done);

@@ -9,6 +9,7 @@
 #include "test/lib/log_lines.h"
 #include "test/lib/log_fixture.h"
 #include "test/lib/sim_io.h"
+#include "test/lib/patience.h"
 #include <stdio.h>
 
 /* Filled by log_example_fill_t. */
@@ -80,7 +81,9 @@ static bool damaged(void)
 
 static void await_list(bool there)
 {
-	for (int i = 0; i < 3000 && log_files_exist(&files, LIST) != there; i++)
+	int64_t until = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (log_files_exist(&files, LIST) != there &&
+	       io_clock_ns(server.io, IO_CLOCK_MONOTONIC) < until)
 		assert_int_equal(loop_step(server.loop, 10 * MS_NS), ERR_OK);
 	assert_int_equal(log_files_exist(&files, LIST), there);
 }

@@ -2,6 +2,7 @@
 #include "log/retention.h"
 #include "log/catalog_change.h"
 #include "test/lib/log_server.h"
+#include "test/lib/patience.h"
 #include <stdio.h>
 
 static struct log_server server;
@@ -165,7 +166,9 @@ static void what_a_scan_holds_stays_until_it_is_returned(void **state)
 		log_server_turn(&server);
 	assert_int_equal(io_stat(server.io, path, &stat), ERR_OK);
 	log_scan_close(scan);
-	for (int i = 0; i < 500 && io_stat(server.io, path, &stat) == ERR_OK; i++)
+	int64_t until = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (io_stat(server.io, path, &stat) == ERR_OK &&
+	       io_clock_ns(server.io, IO_CLOCK_MONOTONIC) < until)
 		log_server_turn(&server);
 	assert_int_equal(io_stat(server.io, path, &stat), ERR_NOT_FOUND);
 }
@@ -257,8 +260,7 @@ static void only_topics_that_delete_can_be_trimmed(void **state)
 	assert_int_equal(trim(p, 1), ERR_POLICY_VIOLATION);
 	assert_int_equal(trim(log_partition_find(server.log, own, 0), 1), ERR_INVALID_TOPIC);
 	log_partition_ref(p);
-	assert_int_equal(
-	    log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, NULL), ERR_OK);
+	assert_int_equal(log_server_change(&server, LOG_TOPIC_DELETE, "t", 0, NULL, NULL), ERR_OK);
 	struct trim_call call = {.req = {.partition = p, .offset = 1, .done = trim_done}};
 	log_trim(server.log, &call.req);
 	while (!call.done)
@@ -294,8 +296,8 @@ static void what_waits_at_the_stop_is_answered(void **state)
 	struct trim_call call[4];
 	struct log_partition *p = fill(NULL);
 	for (int i = 0; i < 4; i++) {
-		call[i] = (struct trim_call){
-		    .req = {.partition = p, .offset = 5 + i, .done = trim_done}};
+		call[i] =
+		    (struct trim_call){.req = {.partition = p, .offset = 5 + i, .done = trim_done}};
 		log_trim(server.log, &call[i].req);
 	}
 	log_server_restart(&server);

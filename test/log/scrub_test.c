@@ -3,6 +3,7 @@
 #include "log/frame.h"
 #include "test/lib/log_files.h"
 #include "test/lib/log_lines.h"
+#include "test/lib/patience.h"
 #include <stdio.h>
 
 /* A server whose scrubber reads 100 MB a second and rests 50 ms; filled by log_example_fill_t. */
@@ -34,7 +35,7 @@ static int teardown(void **state)
 /* Turns the loop until the metric passes `value`. */
 static void await(enum metric m, uint64_t value)
 {
-	int64_t until = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + 30 * S_NS;
+	int64_t until = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + PATIENCE_NS;
 	while (metric_value(m) < value) {
 		assert_true(io_clock_ns(server.io, IO_CLOCK_MONOTONIC) < until);
 		assert_int_equal(loop_step(server.loop, 20 * MS_NS), ERR_OK);

@@ -3,6 +3,7 @@
 #include "log/table.h"
 #include "test/lib/log_server.h"
 #include "test/lib/seed.h"
+#include "test/lib/patience.h"
 #include <stdio.h>
 
 enum { PARTITIONS = 3, KEYS = 200 };
@@ -401,8 +402,9 @@ static void an_emptied_table_lets_everything_go(void **state)
 		assert_int_equal(put_one(0, 1, i + 1), ERR_OK);
 		assert_int_equal(put_one(0, 1, 0), ERR_OK);
 	}
-	for (int i = 0; i < 100 && log_server_status(&server, "__kappa_numbers", 0).log_start == 0;
-	     i++)
+	int64_t until = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (log_server_status(&server, "__kappa_numbers", 0).log_start == 0 &&
+	       io_clock_ns(server.io, IO_CLOCK_MONOTONIC) < until)
 		log_server_turn(&server);
 	assert_true(log_server_status(&server, "__kappa_numbers", 0).log_start > 0);
 	restart(&WITH_SNAPSHOT, false);

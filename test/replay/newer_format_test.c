@@ -5,6 +5,7 @@
  * error names the version. A snapshot is made again, as one that is bad.
  */
 #include "test/lib/golden_world.h"
+#include "test/lib/patience.h"
 
 #include "log/checkpoint.h"
 #include "log/frame.h"
@@ -299,7 +300,7 @@ static void a_newer_view_file_is_kept_and_said(void **state)
 	put_u64_le(page + VFS_PAGE_BYTES - 8, XXH3_64bits_withSeed(page, VFS_PAGE_BYTES - 8, 0));
 	opens_with(ERR_OK, NULL);
 	struct proc_version_status s = view_status(&w.f, "per_product", 1);
-	for (int i = 0; i < 1000 && s.state != PROC_FAILED; i++) {
+	for (int i = 0; i < PATIENCE_MS && s.state != PROC_FAILED; i++) {
 		proc_pause(w.f.proc, MS_NS);
 		s = view_status(&w.f, "per_product", 1);
 	}

@@ -5,6 +5,7 @@
 #include "test/lib/quakes.h"
 #include "test/lib/seed.h"
 #include "test/lib/view_fixture.h"
+#include "test/lib/patience.h"
 #include <stdio.h>
 
 struct scene {
@@ -62,7 +63,7 @@ static enum err try_rebuild(struct scene *s, const char *sql, const char *from)
 
 static void wait_version(struct scene *s, int32_t version)
 {
-	if (replay_wait(s->f.replay, STR("felt_per_day"), version, 0, 30 * S_NS, NULL, NULL) !=
+	if (replay_wait(s->f.replay, STR("felt_per_day"), version, 0, PATIENCE_NS, NULL, NULL) !=
 	    ERR_OK)
 		fail_msg("wait: %s", err_chain());
 }
@@ -248,7 +249,7 @@ static void the_version_before_is_dropped_when_its_window_is_over(void **state)
 	assert_int_equal(
 	    replay_promote(s->f.replay, STR("felt_per_day"), 3, 50 * MS_NS, STR("")), ERR_OK);
 	enum err err = ERR_OK;
-	for (int i = 0; i < 500 && err == ERR_OK; i++) {
+	for (int ms = 0; ms < PATIENCE_MS && err == ERR_OK; ms += 10) {
 		proc_pause(s->f.proc, 10 * MS_NS);
 		err = proc_version_status(s->f.proc, STR("felt_per_day"), 2, &st);
 	}

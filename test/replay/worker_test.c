@@ -4,6 +4,7 @@
 #include "test/lib/quakes.h"
 #include "test/lib/seed.h"
 #include "test/lib/view_fixture.h"
+#include "test/lib/patience.h"
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -385,7 +386,7 @@ static void a_deleted_topic_stops_its_views_and_no_others(void **state)
 	view_catch_up(&f, "felt_per_day", 0);
 	view_delete_topic(&f, "quakes");
 	struct proc_version_status s = {0};
-	for (int i = 0; i < 5000 && s.state != PROC_SOURCE_GONE; i++) {
+	for (int i = 0; i < PATIENCE_MS && s.state != PROC_SOURCE_GONE; i++) {
 		s = view_status(&f, "felt_per_day", 0);
 		proc_pause(f.proc, MS_NS);
 	}
@@ -401,7 +402,7 @@ static void a_deleted_topic_stops_its_views_and_no_others(void **state)
 	view_stop(&f);
 	view_start(&f, "threads");
 	s = (struct proc_version_status){0};
-	for (int i = 0; i < 5000 && s.state != PROC_SOURCE_GONE; i++) {
+	for (int i = 0; i < PATIENCE_MS && s.state != PROC_SOURCE_GONE; i++) {
 		s = view_status(&f, "felt_per_day", 0);
 		proc_pause(f.proc, MS_NS);
 	}
