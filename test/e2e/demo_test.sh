@@ -17,14 +17,22 @@ check() { # NAME COMMAND...
 }
 same_bytes() { [ "$("$KAPPA" demo events | sha256sum | cut -d' ' -f1)" = "$(cut -d' ' -f1 "$(dirname "$0")/../golden/demo_events.sha256")" ]; }
 check "the events are the same bytes everywhere" same_bytes
-# The five lines of the README's tour as they stand there, but for program, directory and ports.
+# Where the tour sleeps for a second.
+started() {
+	for _ in {1..1800}; do
+		grep -q 'Successfully started kappa' "$dir/tour.out" "$dir/tour.err" && return
+		sleep 0.1
+	done
+}
+# The five lines of the README's tour as they stand there, but for program, directory and ports; a busy machine needs
+# more than the second that it gives the server.
 tour() {
 	local kafka http
 	read -r kafka http < <(python3 -c 'import socket
 s = [socket.create_server(("127.0.0.1", 0)) for _ in "12"]
 print(*["127.0.0.1:%d" % x.getsockname()[1] for x in s])')
 	sed -n '/^```sh/,/^```$/p' "$(dirname "$0")/../../README.md" | grep -A4 '/kappa serve' |
-		sed "s#build/release/kappa#$KAPPA#g;s#--data /tmp/kappa#--data $dir/tour --listen $kafka --http $http#;s#127.0.0.1:9092#$kafka#g" >"$dir/tour.sh"
+		sed "s#build/release/kappa#$KAPPA#g;s#--data /tmp/kappa#--data $dir/tour --listen $kafka --http $http#;s#127.0.0.1:9092#$kafka#g;s#& sleep 1\$#\& started#" >"$dir/tour.sh"
 	[ "$(wc -l <"$dir/tour.sh")" = 5 ] || { echo "the tour has not five lines"; return 1; }
 	export KAPPA_HTTP="http://$http"
 	. "$dir/tour.sh" >"$dir/tour.out" 2>"$dir/tour.err"
