@@ -63,11 +63,14 @@ static enum err entry_next(
 	struct bytes batch;
 	uint32_t pos, before = w->pos;
 	enum err e = segment_walk_next(w, &f, &pos, &batch);
-	if (e == ERR_CORRUPT && w->pos == before) {
-		if (have.pos != before || have.base_offset != *offset ||
-		    have.len > w->end - before || have.len < FRAME_HEADER_BYTES)
+	if (e == ERR_CORRUPT && w->bad_header) {
+		/* offsets go on from the frame before, or behind a hole */
+		bool follows =
+		    w->pos > before ? have.base_offset >= *offset : have.base_offset == *offset;
+		if (have.pos != w->pos || !follows || have.len > w->end - w->pos ||
+		    have.len < FRAME_HEADER_BYTES)
 			return e;
-		segment_walk_range(w, before + have.len, w->end);
+		segment_walk_range(w, w->pos + have.len, w->end);
 		if (have.max_timestamp_ms > ret->max_timestamp_ms)
 			ret->max_timestamp_ms = have.max_timestamp_ms;
 		have.max_timestamp_ms = ret->max_timestamp_ms;
@@ -122,9 +125,9 @@ static enum err entries_walk(struct index_checking *c, int idx, struct segment_w
 	c->max_ms = e.max_timestamp_ms;
 	struct frame f;
 	struct bytes batch;
-	uint32_t pos, before = w->pos;
+	uint32_t pos;
 	enum err end = segment_walk_next(w, &f, &pos, &batch);
-	c->uneven = end == ERR_OK || (end == ERR_CORRUPT && w->pos > before);
+	c->uneven = end == ERR_OK || (end == ERR_CORRUPT && !w->bad_header);
 	if (c->uneven)
 		return err_note(ERR_CORRUPT, "there are more frames than entries");
 	return end == ERR_EOF ? ERR_OK : end;

@@ -100,11 +100,10 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 	segment_walk_range(&w, SEGMENT_HEADER_BYTES, s->size);
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
-		uint32_t before = w.pos;
 		e = segment_walk_next(&w, &f, &pos, &batch);
 		if (e == ERR_OK) {
 			e = load_batch(l, &f, batch, from);
-		} else if (e == ERR_CORRUPT && w.pos == before) {
+		} else if (e == ERR_CORRUPT && w.bad_header) {
 			txns_unsure(&l->txns);
 			break; /* a bad header: what is behind it cannot be found from here */
 		} else if (e == ERR_CORRUPT && f.base_offset >= from && may_be_marker(&f)) {

@@ -104,9 +104,8 @@ static enum err walk_segment(
 	segment_walk_range(&w, walk_from(r, s, fd, offset), s->size);
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
-		uint32_t before = w.pos;
 		e = segment_walk_next(&w, &f, &pos, &batch);
-		if (e == ERR_CORRUPT && w.pos == before)
+		if (e == ERR_CORRUPT && w.bad_header)
 			break; /* a bad header: damaged, as it is for everybody else */
 		if (e == ERR_OK && f.base_offset >= offset &&
 		    batch_header_read(batch, &h) == ERR_OK && h.producer_id >= 0) {

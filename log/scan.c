@@ -315,7 +315,6 @@ static enum err source_step(struct log_scan *scan, struct scan_source *s)
 		if (!s->located)
 			TRY(source_locate(scan, s));
 		segment_walk_range(&s->walk, s->walk.pos, s->end);
-		uint32_t before = s->walk.pos;
 		enum err e = segment_walk_next(&s->walk, &s->frame, &pos, &s->batch);
 		if (e == ERR_EOF && s->more && s->next_offset < s->missing_to) {
 			if (s->next_offset < s->end_offset)
@@ -330,7 +329,7 @@ static enum err source_step(struct log_scan *scan, struct scan_source *s)
 			TRY(s->err);
 			continue;
 		}
-		if (e == ERR_CORRUPT && s->walk.pos == before) {
+		if (e == ERR_CORRUPT && s->walk.bad_header) {
 			e = source_skip(scan, s);
 			if (e == ERR_EOF)
 				continue;

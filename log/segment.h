@@ -111,6 +111,8 @@ struct segment_walk {
 	bool check_body;
 	bool holes;     /* HOLE frames are returned too, with their body as the batch */
 	bool want_pads; /* padding is returned like a frame */
+	bool
+	    bad_header; /* after ERR_CORRUPT: it is the header at `pos`, and nothing was returned */
 	uint8_t *buf;
 	size_t capacity, len; /* bytes of the file from buf_pos on */
 	uint32_t buf_pos;
@@ -126,9 +128,10 @@ void segment_walk_release(struct segment_walk *w);
 void segment_walk_range(struct segment_walk *w, uint32_t pos, uint32_t end);
 void segment_walk_file(struct segment_walk *w, int fd, struct frame_seed seed);
 /*
- * The frame at w->pos. ERR_EOF at `end`. ERR_CORRUPT: header (nothing is returned, pos stays) or
- * body (the frame and its pos are returned and pos moves behind it, since the length can be
- * trusted). The batch is valid until the next call.
+ * The frame at w->pos. ERR_EOF at `end`. ERR_CORRUPT: header (bad_header is set, nothing is
+ * returned, and pos is that of the bad frame: behind what was passed over) or body (the frame and
+ * its pos are returned and pos moves behind it, since the length can be trusted). The batch is
+ * valid until the next call.
  */
 MUST_USE enum err segment_walk_next(
     struct segment_walk *w, struct frame *ret_frame, uint32_t *ret_pos, struct bytes *ret_batch);

@@ -76,6 +76,7 @@ enum err segment_walk_next(
 	while (w->pos < w->end) {
 		const uint8_t *at;
 		struct frame f;
+		w->bad_header = true; /* until it has proved good */
 		if (w->end - w->pos < FRAME_HEADER_BYTES)
 			return err_note(ERR_CORRUPT, "frame at %u: cut short", w->pos);
 		TRY(walk_need(w, FRAME_HEADER_BYTES, &at));
@@ -89,6 +90,7 @@ enum err segment_walk_next(
 		TRY(walk_need(w, len, &at));
 		struct bytes body = bytes_of(at + FRAME_HEADER_BYTES, f.length);
 		uint32_t pos = w->pos;
+		w->bad_header = false;
 		w->pos += (uint32_t)len;
 		if ((f.flags & FRAME_PAD) && !w->want_pads)
 			continue; /* its bytes say nothing: rot in them is no reader's */

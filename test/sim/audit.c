@@ -202,13 +202,21 @@ static void take_damage(struct audit *a, const struct log_batch_view *v)
 	uint32_t s = v->source;
 	const struct model_rot *r = NULL;
 	bool user = a->topic[s] != UINT32_MAX;
-	if (user && v->base_offset > a->next[s] && a->w->plan.transactors > 0) {
+	bool keyed = user && m->topic[a->topic[s]].keyed;
+	if (user && !keyed && v->base_offset > a->next[s] && a->w->plan.transactors > 0) {
 		model_hole(m, a->topic[s], v->partition, a->next[s], v->base_offset);
 		a->next[s] = v->base_offset; /* behind markers, and what was aborted */
 	}
-	if (user) /* DeleteRecords may have cut into it */
+	if (keyed && v->base_offset > a->next[s])
+		a->next[s] = v->base_offset;
+	if (keyed) /* a bad header: what compaction took before it is not told from it */
+		r = model_rot_behind(m, a->topic[s], v->partition, a->next[s]);
+	else if (user) /* DeleteRecords may have cut into it */
 		r = model_rot_at(m, a->topic[s], v->partition, a->next[s]);
-	if (!r || v->base_offset < r->base || v->base_offset > a->next[s])
+	if (keyed && r && r->base > a->next[s] && r->end == v->end_offset)
+		a->next[s] = r->base;
+	if (!r || (!keyed && v->base_offset < r->base) || a->next[s] < r->base ||
+	    v->base_offset > a->next[s])
 		violated("damaged", "partition %d offset %lld behind %lld: %s", v->partition,
 		    (long long)v->base_offset, (long long)a->next[s], err_chain());
 	if (v->sequence < a->last) /* it may be no more than a bound */
@@ -217,6 +225,7 @@ static void take_damage(struct audit *a, const struct log_batch_view *v)
 		    v->partition, (long long)v->base_offset, (unsigned long long)v->sequence,
 		    (unsigned long long)a->last);
 	a->next[s] = r->end;
+	model_rot_told(m, r);
 	err_clear();
 }
 

@@ -111,7 +111,9 @@ static void fetched_error(struct fetcher *c, const struct fetch_response_partiti
 	if (code == OFFSET_OUT_OF_RANGE && t->expires && restart(c))
 		return;
 	if (code == CORRUPT_MESSAGE)
-		rot = model_rot_at(&w->model, c->topic, c->partition, c->asked_offset);
+		rot = t->keyed /* what lies before it may be gone */
+		          ? model_rot_behind(&w->model, c->topic, c->partition, c->asked_offset)
+		          : model_rot_at(&w->model, c->topic, c->partition, c->asked_offset);
 	if (rot) { /* what a client has to do about it */
 		c->offset = rot->end;
 		return;

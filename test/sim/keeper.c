@@ -87,28 +87,41 @@ struct image {
 	struct segment_header header;
 };
 
-static uint32_t file_inode(const struct sim_disk *d, const char *topic, int32_t partition,
-    int64_t base, const char *suffix)
+/* A file of a partition, by its whole name. */
+static uint32_t topics_inode(const struct sim_disk *d)
 {
-	char dir[32], name[SEGMENT_NAME_BYTES];
-	snprintf(dir, sizeof(dir), "%s-%d", topic, partition);
 	uint32_t at = sim_disk_lookup(d, SIM_ROOT, STR("data"));
-	at = at ? sim_disk_lookup(d, at, STR("topics")) : 0;
-	at = at ? sim_disk_lookup(d, at, str_of(dir)) : 0;
-	return at ? sim_disk_lookup(d, at, str_of(segment_name(base, suffix, name))) : 0;
+	return at ? sim_disk_lookup(d, at, STR("topics")) : 0;
 }
 
-static uint32_t segment_inode(
-    const struct sim_disk *d, const char *topic, int32_t partition, int64_t base)
+static uint32_t directory_inode(const struct sim_disk *d, const char *topic, int32_t partition)
 {
-	return file_inode(d, topic, partition, base, ".log");
+	char dir[32];
+	uint32_t at = topics_inode(d);
+	snprintf(dir, sizeof(dir), "%s-%d", topic, partition);
+	return at ? sim_disk_lookup(d, at, str_of(dir)) : 0;
+}
+
+struct place {
+	const struct model_topic *topic;
+	int32_t partition;
+	int64_t base;
+	uint32_t generation;
+};
+
+static uint32_t file_inode(const struct sim_disk *d, const struct place *p, const char *suffix)
+{
+	char name[SEGMENT_NAME_BYTES];
+	uint32_t at = directory_inode(d, p->topic->name, p->partition);
+	return at ? sim_disk_lookup(
+	                d, at, str_of(segment_name_of(p->base, p->generation, suffix, name)))
+	          : 0;
 }
 
 /* The segment of that topic, whole; false when there is none. */
-static bool load_image(struct sim_disk *d, const struct model_topic *t, int32_t partition,
-    int64_t base, struct image *ret)
+static bool load_image(struct sim_disk *d, const struct place *p, struct image *ret)
 {
-	uint32_t inode = segment_inode(d, t->name, partition, base);
+	uint32_t inode = file_inode(d, p, ".log");
 	if (inode == 0)
 		return false;
 	const struct sim_content *c = sim_disk_inode(d, inode)->cached;
@@ -117,7 +130,7 @@ static bool load_image(struct sim_disk *d, const struct model_topic *t, int32_t 
 	(void)sim_content_read(c, ret->bytes, ret->len, 0);
 	bool good = ret->len > SEGMENT_HEADER_BYTES &&
 	            segment_header_decode(ret->bytes, &ret->header) == ERR_OK &&
-	            log_uuid_equal(ret->header.topic_id, t->id);
+	            log_uuid_equal(ret->header.topic_id, p->topic->id);
 	err_clear();
 	ret->seed = frame_seed_of(ret->header.seed);
 	if (!good)
@@ -155,34 +168,59 @@ static bool pick_frame(struct world *w, const struct image *x, struct frame *ret
 	return seen > 0;
 }
 
-/* Base offsets of the segments of a partition, ascending; the last is not sealed. */
-static size_t list_segments(
-    struct sim_disk *d, const char *topic, int32_t partition, int64_t *bases, size_t max)
-{
-	char dir[32];
-	size_t count = 0;
+struct file {
+	int64_t base, end; /* end 0: it stands for itself alone */
 	uint32_t generation;
-	snprintf(dir, sizeof(dir), "%s-%d", topic, partition);
-	uint32_t at = sim_disk_lookup(d, SIM_ROOT, STR("data"));
-	at = at ? sim_disk_lookup(d, at, STR("topics")) : 0;
-	at = at ? sim_disk_lookup(d, at, str_of(dir)) : 0;
+};
+
+/* Another one stands for it: nobody reads it any more. */
+static bool is_superseded(const struct file *files, size_t count, const struct file *f)
+{
+	for (size_t i = 0; i < count; i++)
+		if (files[i].generation > f->generation && files[i].base <= f->base &&
+		    f->base < files[i].end)
+			return true;
+	return false;
+}
+
+/* The segments of a partition that count, ascending; the last is not sealed. */
+static size_t list_segments(struct sim_disk *d, const struct model_topic *topic, int32_t partition,
+    struct file *files, size_t max)
+{
+	size_t count = 0, live = 0;
+	uint32_t at = directory_inode(d, topic->name, partition);
 	const struct sim_names *names = at ? &sim_disk_inode(d, at)->names : NULL;
-	for (size_t i = 0; names && i < names->count && count < max; i++)
-		count += segment_name_parse_of(
-		             names->entry[i].name, ".log", &bases[count], &generation) &&
-		         generation == 0;
-	return count;
+	for (size_t i = 0; names && i < names->count && count < max; i++) {
+		struct file *f = &files[count];
+		struct image x;
+		if (!segment_name_parse_of(names->entry[i].name, ".log", &f->base, &f->generation))
+			continue;
+		const struct place p = {topic, partition, f->base, f->generation};
+		f->end = 0;
+		if (f->generation > 0 && load_image(d, &p, &x)) {
+			f->end = x.header.rewrite.end_offset;
+			free(x.bytes);
+		}
+		count++;
+	}
+	struct file *all = xcalloc(count + 1, sizeof(*all));
+	memcpy(all, files, count * sizeof(*all));
+	for (size_t i = 0; i < count; i++)
+		if (!is_superseded(all, count, &all[i]))
+			files[live++] = all[i];
+	free(all);
+	return live;
 }
 
 /*
  * Is its index sealed, on the disk? Behind a bad frame header only an index knows where the next
  * frame is: without one, all that follows in the segment is lost to readers, though not to salvage.
  */
-static bool has_index(struct sim_disk *d, const char *topic, int32_t partition, int64_t base)
+static bool has_index(struct sim_disk *d, const struct place *p)
 {
 	uint8_t raw[INDEX_HEADER_BYTES];
 	struct index_header h;
-	uint32_t inode = file_inode(d, topic, partition, base, ".idx");
+	uint32_t inode = file_inode(d, p, ".idx");
 	const struct sim_content *c = inode ? sim_disk_inode(d, inode)->durable : NULL;
 	bool sealed = c && sim_content_read(c, raw, sizeof(raw), 0) == sizeof(raw) &&
 	              index_header_decode(raw, &h) == ERR_OK && (h.flags & INDEX_SEALED);
@@ -190,44 +228,54 @@ static bool has_index(struct sim_disk *d, const char *topic, int32_t partition, 
 	return sealed;
 }
 
-static void rot_once(struct world *w)
+/* A bit of a batch of this segment. */
+static void rot_segment(struct world *w, uint32_t topic, const struct place *p, struct image *x)
 {
-	int64_t bases[512];
 	struct model *m = &w->model;
-	struct image x;
 	struct frame f;
 	uint32_t pos;
+	if (!pick_frame(w, x, &f, &pos))
+		return;
+	/* of a compacted topic bodies only: what an index is worth there is not in the model */
+	bool anywhere = has_index(w->disk, p) && !p->topic->keyed;
+	size_t from = anywhere ? 0 : FRAME_HEADER_BYTES;
+	uint64_t byte = pos + from + below(w, FRAME_HEADER_BYTES + f.length - from);
+	uint64_t bit = below(w, 8);
+	struct model_rot rot = {topic, p->partition, f.base_offset,
+	    f.base_offset + (int64_t)f.last_offset_delta + 1, f.sequence, 0, 0};
+	/* nobody may have seen it before: views know what it says, if they were fast */
+	(void)model_seen(m, topic, p->partition,
+	    bytes_of(x->bytes + pos + FRAME_HEADER_BYTES, f.length), &rot.batch);
+	sim_disk_flip(w->disk, file_inode(w->disk, p, ".log"), byte * 8 + bit);
+	model_rotten(m, rot);
+	w->rot[w->rot_count++] =
+	    (struct world_rot){p->topic->id, p->partition, p->base, p->generation, pos};
+	trace(w, "rot", "%s-%d segment %lld.%u byte %llu: offsets %lld to %lld", p->topic->name,
+	    p->partition, (long long)p->base, p->generation, (unsigned long long)byte,
+	    (long long)rot.base, (long long)rot.end - 1);
+}
+
+static void rot_once(struct world *w)
+{
+	struct file files[512];
+	struct model *m = &w->model;
+	struct image x;
 	if (m->topic_count == 0 || w->rot_count == WORLD_ROT_MAX || m->rot_count == MODEL_ROT_MAX)
 		return;
 	uint32_t topic = (uint32_t)below(w, m->topic_count);
 	const struct model_topic *t = &m->topic[topic];
-	int32_t partition = (int32_t)below(w, (uint64_t)t->partitions);
+	struct place p = {t, (int32_t)below(w, (uint64_t)t->partitions), 0, 0};
 	if (!world_is(w->plan.rots, t->name) || t->delete_sent)
 		return;
-	size_t count = list_segments(w->disk, t->name, partition, bases, 512);
+	size_t count = list_segments(w->disk, t, p.partition, files, 512);
 	if (count < 2)
 		return;
-	int64_t base = bases[below(w, count - 1)];
-	if (!load_image(w->disk, t, partition, base, &x))
+	const struct file *f = &files[below(w, count - 1)];
+	p.base = f->base;
+	p.generation = f->generation;
+	if (!load_image(w->disk, &p, &x))
 		return;
-	if (pick_frame(w, &x, &f, &pos)) {
-		bool anywhere = has_index(w->disk, t->name, partition, base);
-		size_t from = anywhere ? 0 : FRAME_HEADER_BYTES;
-		uint64_t byte = pos + from + below(w, FRAME_HEADER_BYTES + f.length - from);
-		uint64_t bit = below(w, 8);
-		struct model_rot rot = {topic, partition, f.base_offset,
-		    f.base_offset + (int64_t)f.last_offset_delta + 1, f.sequence, 0};
-		/* nobody may have seen it before: views know what it says, if they were fast */
-		(void)model_seen(m, topic, partition,
-		    bytes_of(x.bytes + pos + FRAME_HEADER_BYTES, f.length), &rot.batch);
-		sim_disk_flip(
-		    w->disk, segment_inode(w->disk, t->name, partition, base), byte * 8 + bit);
-		model_rotten(m, rot);
-		w->rot[w->rot_count++] = (struct world_rot){t->id, partition, base, pos};
-		trace(w, "rot", "%s-%d segment %lld byte %llu: offsets %lld to %lld", t->name,
-		    partition, (long long)base, (unsigned long long)byte, (long long)f.base_offset,
-		    (long long)f.base_offset + f.last_offset_delta);
-	}
+	rot_segment(w, topic, &p, &x);
 	free(x.bytes);
 }
 
@@ -245,8 +293,7 @@ void keeper_rot(struct world *w)
  */
 void keeper_rot_cache(struct world *w)
 {
-	uint32_t at = sim_disk_lookup(w->disk, SIM_ROOT, STR("data"));
-	at = at ? sim_disk_lookup(w->disk, at, STR("topics")) : 0;
+	uint32_t at = topics_inode(w->disk);
 	const struct sim_names *dirs = at ? &sim_disk_inode(w->disk, at)->names : NULL;
 	if (!dirs || dirs->count == 0)
 		return;
@@ -271,16 +318,23 @@ void keeper_rot_cache(struct world *w)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* On the disk, in a file that counts. */
 static bool is_bad(struct world *w, const struct world_rot *r)
 {
 	const struct model_topic *t = &w->model.topic[model_topic_by_id(&w->model, r->topic_id)];
+	const struct place p = {t, r->partition, r->segment, r->generation};
+	struct file files[512];
 	struct image x;
 	struct frame f;
-	if (t->delete_sent || !load_image(w->disk, t, r->partition, r->segment, &x))
+	bool counts = false;
+	if (t->delete_sent || !load_image(w->disk, &p, &x))
 		return false;
+	size_t count = list_segments(w->disk, t, r->partition, files, 512);
+	for (size_t i = 0; i < count; i++)
+		counts |= files[i].base == p.base && files[i].generation == p.generation;
 	bool good = frame_at(&x, r->pos, &f);
 	free(x.bytes);
-	return !good;
+	return counts && !good;
 }
 
 size_t keeper_bad(struct world *w)

@@ -198,7 +198,16 @@ static void bind(struct model *m, uint32_t batch, uint32_t index, int64_t offset
 		    "%s-%d offset %lld was record %u of batch %u, now %u of batch %u",
 		    m->topic[b->topic].name, b->partition, (long long)offset, s->index, s->batch,
 		    index, batch);
-	*s = (struct model_slot){batch, index, m->stream_last ? m->walk : s->walk};
+	*s = (struct model_slot){batch, index, s->walk};
+}
+
+/* ... and is there. */
+static void bind_seen(struct model *m, uint32_t batch, uint32_t index, int64_t offset)
+{
+	const struct model_batch *b = &m->batch[batch];
+	bind(m, batch, index, offset);
+	if (m->stream_last)
+		partition_of(m, b->topic, b->partition)->slot[offset].walk = m->walk;
 }
 
 void model_acked(struct model *m, uint32_t batch, int64_t base_offset)
@@ -239,6 +248,8 @@ static void check_batch(struct model *m, uint32_t batch, uint32_t topic, int32_t
 		violated("twice", "batch %u is at %lld; acknowledged at %lld, seen at %lld", batch,
 		    (long long)h->base_offset, (long long)b->acked, (long long)b->seen);
 	b->seen = h->base_offset;
+	for (int32_t i = 0; sifted && i < b->count; i++) /* its other records were there */
+		bind(m, batch, (uint32_t)i, h->base_offset + i);
 	if (b->stream == 0 || !m->stream_last)
 		return;
 	if (b->number <= m->stream_last[b->stream])
@@ -307,7 +318,7 @@ int64_t model_seen(
 		if (i == 0)
 			check_batch(m, b, topic, partition, &it.header);
 		check_record(m, &r, b, index);
-		bind(m, b, index, r.offset);
+		bind_seen(m, b, index, r.offset);
 	}
 	if (e != ERR_EOF || (i == 0 && !keyed))
 		violated("acknowledged", "%s-%d: a batch that cannot be read: %s",

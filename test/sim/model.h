@@ -22,7 +22,8 @@
  *                  whose time was over and nothing older of its key is there; what is there has
  *                  the offset and the bytes it was sent with
  *   retention      a topic that expires begins where its configuration lets it
- *   rot            what cannot be read is what rotted, to the record
+ *   rot            what cannot be read is what rotted, to the record; the newest record of a key
+ *                  may be lost with its batch, if everybody is told so
  *
  * A record's key tells its batch and its place in it, from which its bytes can be made again; in
  * keyed topics, where keys come again, its header does.
@@ -105,6 +106,7 @@ struct model_rot {
 	int64_t base, end;
 	uint64_t sequence;
 	uint32_t batch; /* 0: a marker, or nothing is left of it */
+	uint32_t walk;  /* the last that was told of it */
 };
 
 struct model_commit {
@@ -202,6 +204,11 @@ void model_rotten(struct model *m, struct model_rot rot);
 /* The rot that `offset` is in, NULL. */
 const struct model_rot *model_rot_at(
     const struct model *m, uint32_t topic, int32_t partition, int64_t offset);
+/* The first in a partition that ends behind `offset`, NULL. */
+const struct model_rot *model_rot_behind(
+    const struct model *m, uint32_t topic, int32_t partition, int64_t offset);
+/* A walk is told that this batch cannot be read. */
+void model_rot_told(struct model *m, const struct model_rot *rot);
 /* Has anything of the partition rotted? partition -1: of the topic. */
 bool model_has_rot(const struct model *m, uint32_t topic, int32_t partition);
 

@@ -56,6 +56,9 @@ void model_keys_check(
 			continue;
 		const struct model_slot *s = &p->slot[newest];
 		bool tombstone = model_facts(m, s->batch, s->index).tombstone;
+		const struct model_rot *rot = model_rot_at(m, topic, partition, newest);
+		if (rot && rot->walk == m->walk)
+			continue; /* lost, and said so: older ones may be there */
 		if (k.present[key] >= 0)
 			violated("compacted",
 			    "%s-%d: the newest record of key c%d, at %lld, is gone, an older one "
@@ -110,6 +113,27 @@ const struct model_rot *model_rot_at(
 			return r;
 	}
 	return NULL;
+}
+
+const struct model_rot *model_rot_behind(
+    const struct model *m, uint32_t topic, int32_t partition, int64_t offset)
+{
+	const struct model_rot *first = NULL;
+	for (size_t i = 0; i < m->rot_count; i++) {
+		const struct model_rot *r = &m->rot[i];
+		if (r->topic == topic && r->partition == partition && offset < r->end &&
+		    (!first || r->base < first->base))
+			first = r;
+	}
+	return first;
+}
+
+void model_rot_told(struct model *m, const struct model_rot *rot)
+{
+	for (size_t i = 0; i < m->rot_count; i++) /* it may have rotted twice */
+		if (m->rot[i].topic == rot->topic && m->rot[i].partition == rot->partition &&
+		    m->rot[i].base == rot->base)
+			m->rot[i].walk = m->walk;
 }
 
 bool model_has_rot(const struct model *m, uint32_t topic, int32_t partition)

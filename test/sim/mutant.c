@@ -54,6 +54,7 @@ const char *mutant_name(enum mutant m)
 	    [MUTANT_GAP_UNNAMED] = "a burnt sequence is not named",
 	    [MUTANT_FSCK_BLIND] = "fsck passes over damage",
 	    [MUTANT_CONFIG_LOST] = "a change of configuration is not made",
+	    [MUTANT_SCAN_BLIND] = "a scan passes over what has rotted",
 	    [MUTANT_HOLE_UNTOLD] = "a view passes over what has rotted",
 	};
 	return names[m];
@@ -115,7 +116,8 @@ enum err __wrap_log_scan_next(
     struct log_scan *scan, struct log_batch_view *ret_view, uint64_t *ret_stable)
 {
 	enum err e = __real_log_scan_next(scan, ret_view, ret_stable);
-	bool skip = current == MUTANT_SCAN_SKIPS && e == ERR_OK && ret_view->sequence % 32 == 0;
+	bool skip = (current == MUTANT_SCAN_SKIPS && e == ERR_OK && ret_view->sequence % 32 == 0) ||
+	            (current == MUTANT_SCAN_BLIND && e == ERR_CORRUPT);
 	return skip ? __real_log_scan_next(scan, ret_view, ret_stable) : e;
 }
 

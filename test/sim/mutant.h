@@ -25,6 +25,7 @@ enum mutant {
 	MUTANT_FSCK_BLIND,   /* fsck keeps damage to itself */
 	MUTANT_CONFIG_LOST,  /* a change of configuration is answered, and not made */
 	MUTANT_HOLE_UNTOLD,  /* a view passes over a batch that has rotted, without a word */
+	MUTANT_SCAN_BLIND,   /* a scan passes over what has rotted, without a word */
 	MUTANT_COUNT,
 };
 void mutant_use(enum mutant m);

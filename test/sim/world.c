@@ -113,6 +113,11 @@ static void draw_for_mutant(struct world_plan *p)
 	case MUTANT_CONFIG_LOST:
 		p->alters = 10;
 		break;
+	case MUTANT_SCAN_BLIND:
+		p->keyed = p->rots = 6;
+		p->lazy = p->expires = 0;
+		p->record_bytes_max = 600;
+		break;
 	case MUTANT_HOLE_UNTOLD:
 		p->rots = 1;
 		p->views = true;
@@ -134,6 +139,8 @@ static void draw_topics(struct world *w)
 		p->rots |= (unsigned)(dice >= 36 && dice < 50) << t;
 	}
 	p->rots |= chance(w, 15); /* t0 */
+	if (chance(w, 30))
+		p->rots |= p->keyed;
 	for (unsigned t = 0; t < WORLD_TOPICS; t++)
 		p->codec[t] = chance(w, 15) && !(p->expires >> t & 1)
 		                  ? 1 + (int)below(w, BATCH_CODECS - 1)

@@ -33,6 +33,7 @@ struct world_rot {
 	struct log_uuid topic_id;
 	int32_t partition;
 	int64_t segment;
+	uint32_t generation;
 	uint32_t pos; /* of the frame */
 };
 
@@ -41,7 +42,8 @@ struct world_plan {
 	int lives;
 	int producers, consumers, subscribers, transactors;
 	bool transactors_share;
-	/* bit n: topics named t<n>; no topic is of two of these, t0, which views read, may rot */
+	/* bit n: topics named t<n>; no topic is of two of these, but what is compacted may rot, and
+	 * of t0, which views read, it is all there may be */
 	unsigned lazy;    /* have opted out of durability */
 	unsigned keyed;   /* are compacted */
 	unsigned expires; /* lose what is old or too much */
