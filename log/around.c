@@ -4,6 +4,17 @@
 
 enum { AROUND_BLOCK = 4096 };
 
+bool around_again(const char *path, enum err err, int tries)
+{
+	if (err != ERR_IO)
+		return false;
+	diag(DIAG_WARN, "read_again", "path=%s error=\"%s\"", path, err_chain());
+	if (tries > 0)
+		return false;
+	err_clear();
+	return true;
+}
+
 struct hole {
 	const struct around *around;
 	uint64_t from, to; /* not told yet; equal: none */

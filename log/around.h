@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Reading a file of which parts cannot be read: what offline tools do, which are to go on behind a
- * bad sector. A server does not: there a read that fails is the error of who asked.
+ * Reading a file of which parts cannot be read: what offline tools and a start do, which are to go
+ * on behind a bad sector. A server that is up does not: there a read that fails is the error of who
+ * asked.
  *
  * A read that fails is made again block by block. What cannot be read then is told, and is zeros in
  * the buffer: those verify nowhere. [any thread]
@@ -14,6 +15,11 @@ struct around {
 	void (*unread)(void *ctx, uint64_t pos, uint64_t len);
 	void *ctx;
 };
+/*
+ * A read by path that failed: is it to be made again? Once, when it was ERR_IO, with the chain
+ * empty; each failure leaves a line.
+ */
+bool around_again(const char *path, enum err err, int tries);
 /* io, file and place of a read. */
 struct around_read {
 	struct io *io;

@@ -121,8 +121,6 @@ struct fsck_unread {
 void fsck_unread_init(struct fsck_unread *unread, struct fsck *f, enum err verdict, const char *fmt,
     ...) PRINTF(4, 5);
 void fsck_unread_release(struct fsck_unread *unread);
-/* A read that failed is made once more: true when it is to be. */
-bool fsck_again(const char *path, enum err err, int tries);
 /* As io_read_file. */
 MUST_USE enum err fsck_read_file(
     struct io *io, const char *path, size_t limit, struct bytes *ret_content);

@@ -57,7 +57,7 @@ static enum err read_slot(struct fsck *f, unsigned slot)
 	int tries = 0;
 	do
 		err = checkpoint_read(f->io, path, &r);
-	while (fsck_again(path, err, tries++));
+	while (around_again(path, err, tries++));
 	if (err == ERR_IO) { /* it may have been the newer one */
 		fsck_find(f, ERR_NO_JOURNAL,
 		    "what=checkpoint file=journal/%s reason=\"" FSCK_UNREAD "\"", name);
@@ -311,7 +311,7 @@ static enum err read_file(struct fsck *f, unsigned file, struct entries *es)
 	int tries = 0;
 	do
 		err = journal_iter_open(&it, f->io, path, 0);
-	while (fsck_again(path, err, tries++));
+	while (around_again(path, err, tries++));
 	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_NEWER_FORMAT ||
 	    err == ERR_IO) {
 		fsck_find(f, err == ERR_NEWER_FORMAT ? err : ERR_NO_JOURNAL,

@@ -40,6 +40,7 @@ struct chain {
 	size_t index_at;
 	struct index_header index_header;
 	bool index_bad, index_unread;
+	bool index_aside; /* not to be had: a start moves it away */
 	int64_t max_ms;
 	uint64_t entries;
 	struct fsck_unread unread;
@@ -62,7 +63,7 @@ static enum err index_load(struct chain *c, const char *log_path, bool sealed)
 	size_t len = strlen(log_path);
 	memcpy(path, log_path, len + 1);
 	memcpy(path + len - 4, ".idx", 4);
-	c->index_bad = c->index_unread = false;
+	c->index_bad = c->index_unread = c->index_aside = false;
 	c->index_at = INDEX_HEADER_BYTES;
 	c->entries = 0;
 	c->max_ms = -1;
@@ -75,9 +76,10 @@ static enum err index_load(struct chain *c, const char *log_path, bool sealed)
 			    (long long)c->base);
 		return ERR_OK;
 	}
-	c->index_unread = err == ERR_IO; /* it is made again */
-	if (!c->index_unread)
-		TRY(err);
+	c->index_unread = err == ERR_IO;
+	c->index_aside = err != ERR_OK;
+	if (err == ERR_NOMEM)
+		return err; /* whatever else it is: it is made again */
 	bool good = c->index.len >= INDEX_HEADER_BYTES &&
 	            index_header_decode(c->index.ptr, &c->index_header) == ERR_OK &&
 	            c->index_header.base_offset == c->base &&
@@ -143,7 +145,7 @@ static enum err index_hash(struct chain *c, const char *path, uint64_t *ret_hash
 	TRY(io_open(c->f->io, path, IO_READONLY, &fd));
 	do
 		err = index_file_hash(c->f->io, fd, c->index_header.count, ret_hash);
-	while (fsck_again(path, err, tries++));
+	while (around_again(path, err, tries++));
 	enum err closed = io_close(c->f->io, fd);
 	c->index_unread = err == ERR_IO;
 	if (err == ERR_EOF || err == ERR_IO) {
@@ -160,7 +162,7 @@ static enum err index_finish(struct chain *c, const char *log_path)
 	const struct index_header *h = &c->index_header;
 	char path[LOG_PATH_MAX];
 	size_t len = strlen(log_path);
-	if (c->index.len == 0 && !c->index_unread)
+	if (c->index.len == 0 && !c->index_unread && !c->index_aside)
 		return ERR_OK;
 	memcpy(path, log_path, len + 1);
 	memcpy(path + len - 4, ".idx", 4);
@@ -174,10 +176,13 @@ static enum err index_finish(struct chain *c, const char *log_path)
 	}
 	if (!c->index_bad)
 		return ERR_OK;
-	bool remove = c->f->options.repair_caches && !c->damaged;
+	bool can = c->index_unread || !c->index_aside;
+	bool remove = c->f->options.repair_caches && !c->damaged && can;
 	fsck_find(c->f, ERR_REBUILT, "partition=%s segment=%lld file=idx reason=\"%s\" action=%s",
 	    c->dir, (long long)c->base,
-	    c->index_unread ? FSCK_UNREAD : "does not match the segment",
+	    c->index_unread  ? FSCK_UNREAD
+	    : c->index_aside ? "cannot be opened"
+	                     : "does not match the segment",
 	    remove ? "removed" : "next_start");
 	return remove ? io_unlink(c->f->io, path) : ERR_OK;
 }
@@ -654,24 +659,25 @@ static enum err check_snap(
 	struct bytes file;
 	struct snap_header h = {0};
 	TRY(fsck_path(f, path, "topics/%s/%s", dir, name));
-	enum err err = fsck_read_file(f->io, path, snap_bytes_max(), &file);
+	enum err read = fsck_read_file(f->io, path, snap_bytes_max(), &file), err = read;
 	if (err == ERR_OK) {
 		err = snap_decode(file, NULL, NULL, &h);
 		mem_free((void *)(uintptr_t)file.ptr);
-	} else if (err != ERR_IO) {
+	} else if (err == ERR_NOMEM) {
 		return err;
 	}
 	bool good = err == ERR_OK && log_uuid_equal(h.topic_id, key.topic_id) &&
 	            h.partition == key.partition;
 	if (good || err == ERR_NEWER_FORMAT)
 		return err;
+	bool remove = f->options.repair_caches && (read == ERR_OK || read == ERR_IO);
 	fsck_find(f, ERR_REBUILT, "partition=%s file=%s reason=\"%s\" action=%s", dir, name,
 	    err == ERR_OK   ? "of another partition"
 	    : err == ERR_IO ? FSCK_UNREAD
 	                    : err_chain(),
-	    f->options.repair_caches ? "removed" : "next_start");
+	    remove ? "removed" : "next_start");
 	err_clear();
-	return f->options.repair_caches ? io_unlink(f->io, path) : ERR_OK;
+	return remove ? io_unlink(f->io, path) : ERR_OK;
 }
 
 /* ---- one partition --------------------------------------------------------------------------- */
@@ -732,7 +738,7 @@ static enum err open_segment(
 		err = *ret_fd < 0 ? io_open(io, path, IO_READONLY, ret_fd) : ERR_OK;
 		if (err == ERR_OK)
 			err = segment_file_header(io, *ret_fd, topic, ret_header);
-	} while (fsck_again(path, err, tries++));
+	} while (around_again(path, err, tries++));
 	return err;
 }
 
@@ -821,7 +827,7 @@ static enum err check_directory(struct fsck *f, const char *dir)
 	int tries = 0;
 	do
 		listed = io_list(f->io, path, &names);
-	while (fsck_again(path, listed, tries++));
+	while (around_again(path, listed, tries++));
 	if (listed == ERR_IO && !reads_all(f)) {
 		fsck_find(f, ERR_DAMAGED, "partition=%s reason=\"" FSCK_UNREAD "\"", dir);
 		err_clear();

@@ -68,24 +68,13 @@ bool fsck_unread_has(const struct fsck_unread *u, uint64_t from, uint64_t to)
 	return low < u->count && u->range[low].from < to;
 }
 
-bool fsck_again(const char *path, enum err err, int tries)
-{
-	if (err != ERR_IO)
-		return false;
-	diag(DIAG_WARN, "read_again", "path=%s error=\"%s\"", path, err_chain());
-	if (tries > 0)
-		return false;
-	err_clear();
-	return true;
-}
-
 enum err fsck_read_file(struct io *io, const char *path, size_t limit, struct bytes *ret_content)
 {
 	enum err err;
 	int tries = 0;
 	do
 		err = io_read_file(io, path, limit, ret_content);
-	while (fsck_again(path, err, tries++));
+	while (around_again(path, err, tries++));
 	return err;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See generation.h. */
 #include "log/generation.h"
+#include "log/around.h"
 #include "log/engine.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,26 +23,32 @@ static enum err file_path(const char *dir, const char *name, char *buf)
 	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "%s: path too long", dir);
 }
 
-/* What a file stands for. A header that does not verify stands for nothing: the reader says so. */
+/* What a file stands for. A header that does not verify, or cannot be read, stands for nothing: the
+ * reader says so. */
 static enum err read_end(
     struct io *io, const char *dir, const char *name, struct generation_file *file)
 {
 	char path[LOG_PATH_MAX], topic[TOPIC_NAME_MAX + 1];
 	struct segment_header h;
-	int fd;
+	int fd, tries = 0;
 	TRY(file_path(dir, name, path));
-	TRY(io_open(io, path, IO_READONLY, &fd));
 	size_t mark = err_mark();
-	enum err e = segment_file_header(io, fd, topic, &h);
-	enum err closed = io_close(io, fd);
+	enum err e;
+	do {
+		e = io_open(io, path, IO_READONLY, &fd);
+		if (e != ERR_OK)
+			continue;
+		e = segment_file_header(io, fd, topic, &h);
+		enum err closed = io_close(io, fd);
+		e = e == ERR_OK ? closed : e;
+	} while (around_again(path, e, tries++));
 	if (e == ERR_OK && h.base_offset == file->base_offset && h.generation == file->generation)
 		file->end_offset = h.rewrite.end_offset;
-	if (e == ERR_CORRUPT || e == ERR_NEWER_FORMAT) { /* met again when the segment is read */
-		err_rewind(mark);
+	if (e != ERR_OK && e != ERR_NOMEM && e != ERR_LIMIT) {
+		err_rewind(mark); /* met again when the segment is read */
 		e = ERR_OK;
 	}
-	TRY(e);
-	return closed;
+	return e;
 }
 
 static int file_order(const void *a, const void *b)

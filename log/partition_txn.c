@@ -96,11 +96,14 @@ static enum err walk_segment(
 	struct batch_header h;
 	struct frame f;
 	struct bytes batch;
+	struct around around;
 	uint32_t pos;
 	int fd;
 	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
+	recovery_around(s, &around);
+	w.around = &around;
 	segment_walk_range(&w, walk_from(r, s, fd, offset), s->size);
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {

@@ -37,8 +37,29 @@ void recovery_verdict(enum err verdict, const char *where, ...)
 	}
 }
 
+static void segment_unread(void *ctx, uint64_t pos, uint64_t len)
+{
+	const struct segment *s = ctx;
+	(void)len;
+	partition_unread(s->partition, s, (uint32_t)pos, ERR_IO);
+}
+
+void recovery_around(struct segment *s, struct around *ret)
+{
+	*ret = (struct around){segment_unread, s};
+}
+
+static void copy_unread(void *ctx, uint64_t pos, uint64_t len)
+{
+	(void)ctx;
+	metric_add(METRIC_READ_ERRORS, 1);
+	diag(DIAG_WARN, "quarantine_unread", "pos=%llu bytes=%llu what=\"zeros instead\"",
+	    (unsigned long long)pos, (unsigned long long)len);
+}
+
 enum err recovery_copy_range(struct io *io, int from, int to, uint64_t pos, uint64_t end)
 {
+	static const struct around around = {copy_unread, NULL};
 	uint8_t *buf = mem_alloc(MIB);
 	if (!buf)
 		return ERR_NOMEM;
@@ -46,7 +67,8 @@ enum err recovery_copy_range(struct io *io, int from, int to, uint64_t pos, uint
 	uint64_t out = 0;
 	while (pos < end && e == ERR_OK) {
 		size_t want = end - pos < MIB ? (size_t)(end - pos) : MIB, got = 0;
-		e = io_pread(io, from, buf, want, pos, &got);
+		const struct around_read at = {io, from, pos};
+		e = around_pread(&around, &at, buf, want, &got);
 		if (e == ERR_OK && got == 0)
 			break;
 		if (e == ERR_OK)

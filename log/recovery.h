@@ -14,6 +14,7 @@
  * Running it twice gives the same: nothing it cuts was acknowledged, and it writes only what the
  * journal has.
  */
+#include "log/around.h"
 #include "log/checkpoint.h"
 #include "log/partition.h"
 
@@ -135,6 +136,16 @@ uint32_t recovery_copy_more(const struct journal_found *f);
 /* The COPY into `out` (length + more bytes): `ret` is its header but for number and checksums. */
 MUST_USE enum err recovery_copy(
     struct recovery *r, const struct journal_found *f, uint8_t *out, struct journal_entry *ret);
+/*
+ * Is an error of opening or reading a file no answer about that file? All others are: it is bad, or
+ * as good as that.
+ */
+static inline bool recovery_stops(enum err e)
+{
+	return e == ERR_NOMEM || e == ERR_LIMIT || e == ERR_NEWER_FORMAT || e == ERR_CANCELLED;
+}
+/* Reads of `s` go on behind what cannot be read, which counts; `ret` is to stay where it is. */
+void recovery_around(struct segment *s, struct around *ret);
 struct segment *recovery_segment(const struct log_partition *p, int64_t base_offset);
 /* The row of a partition, NULL when there is none. */
 struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key);

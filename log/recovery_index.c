@@ -14,6 +14,7 @@
 #include "log/batch.h"
 #include "log/engine.h"
 #include "log/recovery.h"
+#include <stdio.h>
 
 enum { INDEX_READ_BYTES = 16384 };
 
@@ -75,11 +76,14 @@ static enum err index_walk(
 	struct segment_walk w;
 	struct frame f;
 	struct bytes batch;
+	struct around around;
 	uint32_t pos;
 	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
 	w.holes = true;
 	segment_walk_range(&w, s->durable_size, end);
 	w.want_pads = true;
+	recovery_around(s, &around);
+	w.around = &around;
 	enum err e = ERR_OK;
 	*ret_frames = 0;
 	while (e == ERR_OK) {
@@ -144,7 +148,10 @@ static enum err entry_agrees(
     struct recovery *r, struct segment *s, int fd, const struct index_entry *e, struct frame *ret)
 {
 	uint8_t raw[FRAME_HEADER_BYTES];
-	TRY(io_pread_all(r->log->io, fd, raw, sizeof(raw), e->pos));
+	enum err read = io_pread_all(r->log->io, fd, raw, sizeof(raw), e->pos);
+	if (read == ERR_IO) /* of the segment, not of the index: the walk tells it */
+		return err_note(ERR_CORRUPT, "the frame at %u cannot be read", e->pos);
+	TRY(read);
 	TRY(frame_decode(raw, s->seed, ret));
 	if (ret->base_offset != e->base_offset || ret->sequence != e->sequence ||
 	    FRAME_HEADER_BYTES + ret->length != e->len)
@@ -200,13 +207,6 @@ static enum err file_adopt(struct recovery *r, struct segment *s, int fd, int id
 	return ERR_OK;
 }
 
-static enum err index_open(struct io *io, const struct segment *s, unsigned flags, int *ret_fd)
-{
-	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
-	return io_open(io, path, flags, ret_fd);
-}
-
 /* The header and the last entry of a whole sealed index; *ret_whole false: it is not one, or too
  * large for one read. */
 static enum err sealed_read(struct index_file *x, bool *ret_whole, struct index_header *ret_header,
@@ -221,7 +221,7 @@ static enum err sealed_read(struct index_file *x, bool *ret_whole, struct index_
 	if (index_header_decode(x->head, &h) != ERR_OK || !(h.flags & INDEX_SEALED) ||
 	    entries.len / INDEX_ENTRY_BYTES != h.count || entries.len % INDEX_ENTRY_BYTES != 0 ||
 	    index_bytes_hash(entries) != h.entries_hash)
-		return ERR_OK; /* recovery_index says what is wrong with it */
+		return ERR_OK;
 	*ret_last = index_entry_decode(entries.ptr + entries.len - INDEX_ENTRY_BYTES);
 	*ret_header = h;
 	*ret_whole = true;
@@ -233,23 +233,23 @@ enum err recovery_index_sealed(struct segment *s, uint32_t end, bool *ret_taken)
 	struct index_file x = {.io = s->partition->log->io};
 	struct index_header h = {0};
 	struct index_entry last = {0};
-	bool whole;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	bool whole = false;
 	*ret_taken = false;
 	if (!s->sealed || end != s->size || s->durable_size != SEGMENT_HEADER_BYTES)
 		return ERR_OK;
 	const struct segment *next = CONTAINER_OF(s->node.next, struct segment, node);
 	size_t mark = err_mark();
-	enum err e = index_open(x.io, s, IO_READONLY, &x.fd);
-	if (e == ERR_NOT_FOUND) {
-		err_rewind(mark);
-		return ERR_OK;
+	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
+	enum err e = io_open(x.io, path, IO_READONLY, &x.fd);
+	if (e == ERR_OK) {
+		e = sealed_read(&x, &whole, &h, &last);
+		enum err closed = io_close(x.io, x.fd);
+		e = e == ERR_OK ? closed : e;
 	}
-	TRY(e);
-	e = sealed_read(&x, &whole, &h, &last);
-	enum err closed = io_close(x.io, x.fd);
-	TRY(e);
-	TRY(closed);
-	err_rewind(mark);
+	if (e != ERR_OK && recovery_stops(e))
+		return e;
+	err_rewind(mark); /* recovery_index says what is wrong with it */
 	if (!whole || h.base_offset != s->base_offset || h.generation != s->generation ||
 	    h.segment_bytes != end || h.end_offset <= last.base_offset ||
 	    h.end_offset != next->base_offset)
@@ -266,15 +266,48 @@ enum err recovery_index_sealed(struct segment *s, uint32_t end, bool *ret_taken)
 	return ERR_OK;
 }
 
-static enum err index_adopt(struct recovery *r, struct segment *s, int fd, uint32_t end)
+/* *ret_usable false: it cannot be opened or read, and cannot be expected to take a new content. */
+static enum err index_adopt(
+    struct recovery *r, struct segment *s, int fd, uint32_t end, bool *ret_usable)
 {
-	int idx;
-	enum err e = index_open(r->log->io, s, 0, &idx);
+	int idx, tries = 0;
+	enum err e;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
+	do {
+		e = io_open(r->log->io, path, 0, &idx);
+		*ret_usable = e == ERR_OK || e == ERR_NOT_FOUND;
+		if (e != ERR_OK)
+			continue;
+		e = file_adopt(r, s, fd, idx, end);
+		*ret_usable = e == ERR_OK || e == ERR_CORRUPT || e == ERR_EOF;
+		enum err closed = io_close(r->log->io, idx);
+		e = e == ERR_OK ? closed : e;
+	} while (around_again(path, e, tries++));
+	return e;
+}
+
+/* To quarantine/, whatever it is (a directory, too): the name is free for a new one. */
+static enum err index_aside(struct recovery *r, const struct segment *s)
+{
+	const struct log_partition *p = s->partition;
+	struct log *log = r->log;
+	char from[LOG_PATH_MAX], to[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES], id[40], why[512];
+	snprintf(why, sizeof(why), "%s", err_chain());
+	for (int i = 0; i < 16; i++)
+		snprintf(id + 2 * i, 3, "%02x", p->key.topic_id.b[i]);
+	TRY(partition_path(p, segment_file_name(s, ".idx", name), from));
+	TRY(engine_path(log, to, "quarantine"));
+	TRY(io_mkdir_all(log->io, to));
+	TRY(engine_path(log, to, "quarantine/index-%s-%d-%lld-g%u-epoch%u", id, p->key.partition,
+	    (long long)s->base_offset, s->file_generation, r->epoch));
+	diag(DIAG_WARN, "index_aside", "path=%s to=%s error=\"%s\"", from, to, why);
+	enum err e = io_rename(log->io, from, to);
 	if (e != ERR_OK)
-		return e;
-	e = file_adopt(r, s, fd, idx, end);
-	enum err closed = io_close(r->log->io, idx);
-	return e == ERR_OK ? closed : e;
+		return err_note(
+		    e, "%s: cannot be read, nor moved away; it is a cache: remove it", from);
+	err_clear();
+	return ERR_OK;
 }
 
 enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t end)
@@ -284,11 +317,13 @@ enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t 
 		return ERR_OK;
 	bool first = s->durable_size == SEGMENT_HEADER_BYTES;
 	if (first) {
+		bool usable;
 		err_clear();
-		enum err e = index_adopt(r, s, fd, end);
-		bool bad = e == ERR_NOT_FOUND || e == ERR_CORRUPT || e == ERR_EOF;
-		if (e != ERR_OK && !bad)
+		enum err e = index_adopt(r, s, fd, end, &usable);
+		if (e != ERR_OK && recovery_stops(e))
 			return e;
+		if (!usable)
+			TRY(index_aside(r, s));
 	}
 	if (s->durable_size == end)
 		return ERR_OK;

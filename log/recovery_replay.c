@@ -214,6 +214,10 @@ static enum err replay_direct(
 	}
 	err_clear();
 	enum err e = recovery_direct_frame(r, s, item, false, &f, &h);
+	if (e == ERR_IO) {
+		partition_unread(s->partition, s, item->pos, e);
+		e = ERR_CORRUPT;
+	}
 	if (e == ERR_CORRUPT && (item->flags & FRAME_PAD)) {
 		partition_damaged(s->partition, s, item->pos, err_chain());
 		s->durable_size = item->pos + item->len; /* no record is lost with it */
@@ -528,11 +532,33 @@ static enum err read_first_append(struct recovery *r, struct segment *s)
 	enum err e = io_pread_all(r->log->io, fd, raw, sizeof(raw), SEGMENT_HEADER_BYTES);
 	if (e == ERR_OK && frame_decode(raw, s->seed, &f) == ERR_OK)
 		s->created_ns = f.append_time_ns;
+	if (e == ERR_IO) { /* who reads its records finds it; its age counts from now */
+		partition_unread(s->partition, s, SEGMENT_HEADER_BYTES, e);
+		e = ERR_OK;
+	}
 	enum err closed = io_close(r->log->io, fd);
 	return e == ERR_OK ? closed : e;
 }
 
-/* The first batch with the partition's greatest timestamp. */
+static enum err find_in_file(
+    struct recovery *r, struct segment *s, struct index_probe probe, struct index_entry *ret)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	uint64_t number;
+	int fd;
+	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
+	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
+	enum err e = index_find_file(r->log->io, fd, s->index.file_count, probe, ret, &number);
+	enum err closed = io_close(r->log->io, fd);
+	TRY(closed);
+	if (e == ERR_NOT_FOUND) /* then it is the first of those in memory */
+		return index_find_memory(
+		    &s->index, (struct index_probe){INDEX_BY_SEQUENCE, 0}, ret, &number);
+	return e;
+}
+
+/* The first batch with the partition's greatest timestamp; where the disk does not say it, the
+ * first of its segment. */
 static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 {
 	struct segment *at = NULL;
@@ -550,20 +576,16 @@ static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 	struct index_entry entry = {0};
 	uint64_t number;
 	enum err e = index_find_memory(&at->index, probe, &entry, &number);
-	if (e == ERR_AGAIN) {
-		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-		int fd;
-		TRY(partition_path(p, segment_file_name(at, ".idx", name), path));
-		TRY(io_open(r->log->io, path, IO_READONLY, &fd));
-		e = index_find_file(r->log->io, fd, at->index.file_count, probe, &entry, &number);
-		enum err closed = io_close(r->log->io, fd);
-		TRY(closed);
-		if (e == ERR_NOT_FOUND) /* then it is the first of those in memory */
-			e = index_find_memory(&at->index,
-			    (struct index_probe){INDEX_BY_SEQUENCE, 0}, &entry, &number);
-	}
-	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_AGAIN)
+	if (e == ERR_AGAIN)
+		e = find_in_file(r, at, probe, &entry);
+	if (e != ERR_OK && recovery_stops(e))
 		return e;
+	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_AGAIN) {
+		metric_add(METRIC_READ_ERRORS, 1);
+		diag(DIAG_WARN, "index_read", "partition=%s segment=%lld error=\"%s\"", p->dir,
+		    (long long)at->base_offset, err_chain());
+		err_clear();
+	}
 	p->max_timestamp_offset = e == ERR_OK ? entry.base_offset : at->base_offset;
 	return ERR_OK;
 }

@@ -4,6 +4,7 @@
  * of its segments say; its name is only where it was found. Sizes are the files'; recovery_settle
  * finds the ends.
  */
+#include "log/around.h"
 #include "log/engine.h"
 #include "log/generation.h"
 #include "log/recovery.h"
@@ -13,26 +14,38 @@ struct found_segment {
 	int64_t base_offset; /* by its name */
 	uint32_t generation; /* by its name */
 	struct segment_header header;
-	uint64_t file_bytes;
+	bool opened;
+	uint64_t file_bytes; /* of one that was opened */
 	char topic_name[TOPIC_NAME_MAX + 1];
 };
+
+static enum err read_header(struct io *io, const char *path, struct found_segment *ret)
+{
+	struct io_stat st;
+	int fd;
+	TRY(io_open(io, path, IO_READONLY, &fd));
+	enum err e = io_fstat(io, fd, &st);
+	if (e == ERR_OK) {
+		ret->opened = true;
+		ret->file_bytes = st.size_bytes;
+		e = segment_file_header(io, fd, ret->topic_name, &ret->header);
+	}
+	enum err closed = io_close(io, fd);
+	return e == ERR_OK ? closed : e;
+}
 
 static enum err read_found(
     struct recovery *r, const char *dir, const char *name, struct found_segment *ret)
 {
-	struct io *io = r->log->io;
 	char path[LOG_PATH_MAX];
-	struct io_stat st;
-	int fd;
+	enum err e;
+	int tries = 0;
 	TRY(engine_path(r->log, path, "topics/%s/%s", dir, name));
-	TRY(io_open(io, path, IO_READONLY, &fd));
-	enum err e = io_fstat(io, fd, &st);
-	if (e == ERR_OK)
-		e = segment_file_header(io, fd, ret->topic_name, &ret->header);
-	enum err closed = io_close(io, fd);
+	ret->opened = false;
+	do
+		e = read_header(r->log->io, path, ret);
+	while (around_again(path, e, tries++));
 	TRY(e);
-	TRY(closed);
-	ret->file_bytes = st.size_bytes;
 	if (ret->header.base_offset != ret->base_offset)
 		return err_note(ERR_CORRUPT, "header says base offset %lld",
 		    (long long)ret->header.base_offset);
@@ -62,10 +75,10 @@ static enum err add_segment(
 	return ERR_OK;
 }
 
-/* A header that does not verify. The file stays as it is. */
-static void bad_segment(struct log_partition *p, const char *dir, const char *name)
+/* A header that does not verify or cannot be read. The file stays as it is. */
+static void bad_segment(struct log_partition *p, const char *dir, const char *name, enum err why)
 {
-	metric_add(METRIC_DAMAGED_FRAMES, 1);
+	metric_add(why == ERR_CORRUPT ? METRIC_DAMAGED_FRAMES : METRIC_READ_ERRORS, 1);
 	recovery_verdict(ERR_DAMAGED, "partition=%s segment=%s what=header error=\"%s\"", dir, name,
 	    err_chain());
 	if (p)
@@ -83,6 +96,25 @@ static enum err drop_unborn(struct recovery *r, const char *dir, const char *nam
 	return io_fsync_dir(r->log->io, path);
 }
 
+/*
+ * A segment of which nothing is known but its name. That is one range, and the rest is served; but
+ * without the last one it is not known where the partition ends, and what rot there is judged by
+ * (LOST_SUFFIX) is not said of a file that may be whole.
+ */
+static enum err unknown_segment(struct recovery *r, const struct found_segment *f, const char *dir,
+    const char *name, bool last, struct log_partition *p, enum err why)
+{
+	if (last && f->opened && f->generation == 0 && f->file_bytes <= SEGMENT_HEADER_BYTES)
+		return drop_unborn(r, dir, name);
+	bad_segment(p, dir, name, why);
+	if (last && why != ERR_CORRUPT)
+		return err_note(why,
+		    "topics/%s/%s is the end of its partition and cannot be read: make it "
+		    "readable, or take what can be read with fsck --salvage",
+		    dir, name);
+	return ERR_OK;
+}
+
 static enum err scan_file(
     struct recovery *r, const char *dir, const char *name, bool last, struct log_partition **p)
 {
@@ -95,16 +127,8 @@ static enum err scan_file(
 	    (!log_uuid_equal(f.header.topic_id, (*p)->key.topic_id) ||
 	        f.header.partition != (*p)->key.partition))
 		e = err_note(ERR_CORRUPT, "header is of another partition");
-	if (e == ERR_CORRUPT) {
-		char path[LOG_PATH_MAX];
-		struct io_stat st;
-		TRY(engine_path(r->log, path, "topics/%s/%s", dir, name));
-		TRY(io_stat(r->log->io, path, &st));
-		if (last && f.generation == 0 && st.size_bytes <= SEGMENT_HEADER_BYTES)
-			return drop_unborn(r, dir, name);
-		bad_segment(*p, dir, name);
-		return ERR_OK;
-	}
+	if (e != ERR_OK && !recovery_stops(e))
+		return unknown_segment(r, &f, dir, name, last, *p, e);
 	TRY(e);
 	if (!*p) {
 		struct partition_key key = {f.header.topic_id, f.header.partition};

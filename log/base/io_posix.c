@@ -33,6 +33,23 @@ static bool is_over(int sys_errno)
 	return sys_errno == EINTR || sys_errno == EAGAIN;
 }
 
+/* What an open descriptor is of, for a message: its path, where the system says it. Valid until the
+ * thread's next call; errno stays. */
+static const char *name_of(int fd)
+{
+	static _Thread_local char name[256];
+	char link[40];
+	int saved = errno;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, name, sizeof(name) - 1);
+	if (n > 0)
+		name[n] = '\0';
+	else
+		snprintf(name, sizeof(name), "fd %d", fd);
+	errno = saved;
+	return name;
+}
+
 enum err posix_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 {
 	(void)io;
@@ -80,7 +97,7 @@ enum err posix_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
 			continue;
 		if (n < 0)
 			return err_sys(
-			    "read fd %d pos %llu len %zu", fd, (unsigned long long)pos, len);
+			    "read %s pos %llu len %zu", name_of(fd), (unsigned long long)pos, len);
 		if (n == 0)
 			break;
 		done += (size_t)n;
@@ -99,9 +116,9 @@ enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64
 			continue;
 		if (n < 0)
 			return err_sys(
-			    "write fd %d pos %llu len %zu", fd, (unsigned long long)pos, len);
+			    "write %s pos %llu len %zu", name_of(fd), (unsigned long long)pos, len);
 		if (n == 0)
-			return err_note(ERR_IO, "write fd %d pos %llu: nothing written", fd,
+			return err_note(ERR_IO, "write %s pos %llu: nothing written", name_of(fd),
 			    (unsigned long long)(pos + done));
 		done += (size_t)n;
 	}
@@ -121,13 +138,13 @@ static int sync_whole(int fd, int (*sync)(int fd))
 enum err posix_fdatasync(struct io *io, int fd)
 {
 	(void)io;
-	return sync_whole(fd, fdatasync) < 0 ? err_sys("fdatasync fd %d", fd) : ERR_OK;
+	return sync_whole(fd, fdatasync) < 0 ? err_sys("fdatasync %s", name_of(fd)) : ERR_OK;
 }
 
 enum err posix_fsync(struct io *io, int fd)
 {
 	(void)io;
-	return sync_whole(fd, fsync) < 0 ? err_sys("fsync fd %d", fd) : ERR_OK;
+	return sync_whole(fd, fsync) < 0 ? err_sys("fsync %s", name_of(fd)) : ERR_OK;
 }
 
 enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes)
@@ -138,7 +155,7 @@ enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes)
 		rc = ftruncate(fd, (off_t)size_bytes);
 	} while (rc < 0 && errno == EINTR);
 	if (rc < 0)
-		return err_sys("truncate fd %d to %llu", fd, (unsigned long long)size_bytes);
+		return err_sys("truncate %s to %llu", name_of(fd), (unsigned long long)size_bytes);
 	return ERR_OK;
 }
 
@@ -150,8 +167,8 @@ enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len
 		rc = fallocate(fd, 0, (off_t)pos, (off_t)len);
 	} while (rc < 0 && errno == EINTR);
 	if (rc < 0)
-		return err_sys("allocate fd %d pos %llu len %llu", fd, (unsigned long long)pos,
-		    (unsigned long long)len);
+		return err_sys("allocate %s pos %llu len %llu", name_of(fd),
+		    (unsigned long long)pos, (unsigned long long)len);
 	return ERR_OK;
 }
 
@@ -219,7 +236,7 @@ enum err posix_fstat(struct io *io, int fd, struct io_stat *ret_stat)
 	(void)io;
 	struct stat st;
 	if (fstat(fd, &st) < 0)
-		return err_sys("stat fd %d", fd);
+		return err_sys("stat %s", name_of(fd));
 	*ret_stat = stat_of(&st);
 	return ERR_OK;
 }
@@ -328,8 +345,8 @@ enum err posix_lock(struct io *io, int fd)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return ERR_OK;
 	if (errno == EWOULDBLOCK)
-		return err_note(ERR_LOCKED, "lock fd %d", fd);
-	return err_sys("lock fd %d", fd);
+		return err_note(ERR_LOCKED, "lock %s", name_of(fd));
+	return err_sys("lock %s", name_of(fd));
 }
 
 enum err posix_space(

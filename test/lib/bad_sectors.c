@@ -71,6 +71,11 @@ void bad_sectors_add(const char *name, uint64_t from, uint64_t to)
 	bad.sector[bad.count++].to = to;
 }
 
+void bad_sectors_clear(void)
+{
+	bad.count = 0;
+}
+
 void bad_sectors_remove(struct io *io)
 {
 	if (bad.real)

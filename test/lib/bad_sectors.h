@@ -10,6 +10,8 @@
 void bad_sectors_install(struct io *io, const char *dir);
 /* Bytes [from, to) of the files whose path ends in `name`; to UINT64_MAX: to the end. */
 void bad_sectors_add(const char *name, uint64_t from, uint64_t to);
+/* All sectors are good again. */
+void bad_sectors_clear(void);
 /* The io as it was. */
 void bad_sectors_remove(struct io *io);
 /* Reads that failed since the installation. */

@@ -263,6 +263,17 @@ static void get_done(struct log_read *req)
 
 const char *log_server_read(struct log_server *s, const char *topic, int partition, int64_t offset)
 {
+	const char *value;
+	enum err err = log_server_try_read(s, topic, partition, offset, &value);
+	if (err == ERR_OFFSET_OUT_OF_RANGE)
+		return NULL;
+	assert_int_equal(err, ERR_OK);
+	return value;
+}
+
+enum err log_server_try_read(
+    struct log_server *s, const char *topic, int partition, int64_t offset, const char **ret_value)
+{
 	static char text[65536];
 	struct get get = {
 	    .req =
@@ -276,9 +287,8 @@ const char *log_server_read(struct log_server *s, const char *topic, int partiti
 	log_read(s->log, &get.req);
 	while (!get.done)
 		log_server_turn(s);
-	if (get.req.err == ERR_OFFSET_OUT_OF_RANGE)
-		return NULL;
-	assert_int_equal(get.req.err, ERR_OK);
+	if (get.req.err != ERR_OK)
+		return get.req.err;
 	struct record_iter it;
 	struct record r = {0};
 	assert_int_equal(get.req.batch_count, 1);
@@ -288,5 +298,6 @@ const char *log_server_read(struct log_server *s, const char *topic, int partiti
 	while (r.offset < offset);
 	snprintf(text, sizeof(text), STR_FMT, STR_ARG(bytes_str(r.value)));
 	log_read_release(&get.req);
-	return text;
+	*ret_value = text;
+	return ERR_OK;
 }

@@ -43,5 +43,8 @@ enum err log_server_try_append(
     struct log_server *s, const char *topic, int partition, const char *value, int64_t *ret_offset);
 /* The value of the record at `offset`, as text in a static buffer; NULL when out of range. */
 const char *log_server_read(struct log_server *s, const char *topic, int partition, int64_t offset);
+/* The same with the error of the read. */
+enum err log_server_try_read(
+    struct log_server *s, const char *topic, int partition, int64_t offset, const char **ret_value);
 struct log_partition_status log_server_status(
     struct log_server *s, const char *topic, int partition);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /*
- * fsck and salvage on a disk that does not read in places: topic `t` of one partition in four
+ * fsck, salvage and a start on a disk that does not read in places: topic `t` of one partition in four
  * segments of 8,000-byte records, and `u`. What can be read is judged and comes out.
  */
 static struct log_server server, copy;
@@ -54,6 +54,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	if (server.log)
+		log_server_close(&server); /* its threads read */
 	bad_sectors_remove(server.io);
 	log_server_release(&server);
 	log_server_release(&copy);
@@ -67,6 +69,24 @@ static const char *segment(size_t n, const char *suffix, int64_t *ret_base)
 {
 	*ret_base = log_files_base(&files, "t-0", n);
 	return log_files_segment("t-0", *ret_base, suffix);
+}
+
+/* The first offset of the first segment behind offset `after`; RECORDS: there is none. */
+static int64_t next_base(int64_t after)
+{
+	int64_t base = after + 1;
+	while (base < RECORDS && !log_files_exist(&files, log_files_segment("t-0", base, ".log")))
+		base++;
+	return base;
+}
+
+static int64_t last_base(void)
+{
+	int64_t base = 0;
+	while (next_base(base) < RECORDS)
+		base = next_base(base);
+	assert_true(base > RECORDS / 2);
+	return base;
 }
 
 /* What came out is served: every record but [from, to). */
@@ -143,13 +163,9 @@ static void without_an_index_the_next_header_is_looked_for(void **state)
 static void behind_a_bad_sector_of_the_last_segment_it_goes_on(void **state)
 {
 	(void)state;
-	int64_t base;
-	size_t last = 0;
-	while (log_files_exist(&files, log_files_segment("t-0", 8 * (int64_t)(last + 1), ".log")))
-		last++;
-	const char *name = segment(last, ".log", &base);
+	int64_t base = last_base();
 	log_files_unlink(&files, log_files_segment("t-0", base, ".idx"));
-	bad_sectors_add(name, BLOCK, BLOCK + 1);
+	bad_sectors_add(log_files_segment("t-0", base, ".log"), BLOCK, BLOCK + 1);
 	assert_int_equal(fsck(), ERR_CORRUPT);
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.lost_offsets, 1);
@@ -215,6 +231,165 @@ static void a_journal_that_does_not_read_cuts_nothing(void **state)
 	served_but(0, 0);
 }
 
+/* ---- a start --------------------------------------------------------------------------------- */
+
+/* Records of t that are served; all of u is. */
+static int served(void)
+{
+	int count = 0;
+	for (int64_t offset = 0; offset < RECORDS; offset++) {
+		const char *value;
+		if (log_server_try_read(&server, "t", 0, offset, &value) != ERR_OK)
+			continue;
+		assert_int_equal(value[0], 'a' + offset);
+		count++;
+	}
+	err_clear();
+	assert_string_equal(log_server_read(&server, "u", 1, 0), "one");
+	return count;
+}
+
+static enum err append(const char *topic)
+{
+	int64_t offset;
+	return log_server_try_append(&server, topic, 0, "more", &offset);
+}
+
+static unsigned quarantined(const char *prefix)
+{
+	struct io_names names;
+	unsigned count = 0;
+	if (!log_files_exist(&files, "quarantine"))
+		return 0;
+	assert_int_equal(io_list(server.io, log_files_path(&files, "quarantine"), &names), ERR_OK);
+	for (size_t i = 0; i < names.count; i++)
+		count += strncmp(names.name[i], prefix, strlen(prefix)) == 0;
+	io_names_release(&names);
+	return count;
+}
+
+/* Any index, of whichever segment: it is made again, and the old one is out of the way. */
+static void a_start_sets_an_index_aside_that_does_not_read(void **state)
+{
+	(void)state;
+	for (int64_t base = 0; base < RECORDS; base = next_base(base)) {
+		unsigned before = quarantined("index-");
+		bad_sectors_clear();
+		bad_sectors_add(log_files_segment("t-0", base, ".idx"), 0, UINT64_MAX);
+		assert_int_equal(fsck(), ERR_OK);
+		log_lines_say("file=idx reason=\"cannot be read\" action=next_start");
+		log_server_open(&server);
+		assert_int_equal(served(), RECORDS);
+		assert_int_equal(append("u"), ERR_OK);
+		assert_int_equal(quarantined("index-"), before + 1);
+		log_server_close(&server);
+	}
+	bad_sectors_clear();
+	assert_int_equal(fsck(), ERR_OK);
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	assert_int_equal(append("t"), ERR_OK);
+}
+
+/* What stands in its place is no file. */
+static void a_start_sets_aside_what_is_no_index(void **state)
+{
+	(void)state;
+	for (int64_t base = 0; base < RECORDS; base = next_base(base)) {
+		const char *name = log_files_segment("t-0", base, ".idx");
+		if (log_files_exist(&files, name))
+			log_files_unlink(&files, name);
+		assert_int_equal(io_mkdir(server.io, log_files_path(&files, name)), ERR_OK);
+	}
+	assert_int_equal(fsck(), ERR_OK);
+	log_lines_say("file=idx reason=\"cannot be opened\" action=next_start");
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	assert_int_equal(append("t"), ERR_OK);
+	log_server_restart(&server);
+	assert_int_equal(served(), RECORDS);
+	log_server_close(&server);
+	assert_int_equal(fsck(), ERR_OK);
+	log_lines_say(" findings=0");
+}
+
+/* The header of a segment in the middle: its records are not served, the others are; and they are
+ * again when it reads. */
+static void a_header_that_does_not_read_costs_its_segment(void **state)
+{
+	(void)state;
+	int64_t base;
+	const char *name = segment(1, ".log", &base);
+	bad_sectors_add(name, 0, 1);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	log_lines_say("verdict=DAMAGED partition=t-0");
+	uint64_t errors = metric_value(METRIC_READ_ERRORS);
+	log_server_open(&server);
+	assert_true(metric_value(METRIC_READ_ERRORS) > errors);
+	assert_int_equal(served(), RECORDS - (next_base(base) - base));
+	assert_int_equal(append("t"), ERR_DAMAGED);
+	assert_int_equal(append("u"), ERR_OK);
+	log_server_close(&server);
+	bad_sectors_clear();
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	assert_int_equal(append("t"), ERR_OK);
+}
+
+/* A later generation whose header does not read stands for nothing, and takes nothing away. */
+static void a_generation_that_does_not_read_replaces_nothing(void **state)
+{
+	(void)state;
+	bad_sectors_add("topics/t-0/00000000000000000000.g1.log", 0, 1);
+	assert_int_equal(io_write_file(server.io,
+	                     log_files_path(&files, "topics/t-0/00000000000000000000.g1.log"),
+	                     str_bytes(STR("something"))),
+	    ERR_OK);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	assert_int_equal(append("u"), ERR_OK);
+}
+
+/* Frames of the last segment, with and without its index. */
+static void a_start_goes_on_behind_a_bad_sector_of_the_last_segment(void **state)
+{
+	(void)state;
+	int64_t base = last_base();
+	bad_sectors_add(log_files_segment("t-0", base, ".log"), BLOCK, BLOCK + 1);
+	log_server_open(&server);
+	assert_in_range(served(), base, RECORDS);
+	assert_int_equal(append("u"), ERR_OK);
+	log_server_close(&server);
+	log_files_unlink(&files, log_files_segment("t-0", base, ".idx"));
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	log_server_open(&server);
+	assert_in_range(served(), base, RECORDS);
+	assert_int_equal(append("t"), ERR_DAMAGED);
+	assert_int_equal(append("u"), ERR_OK);
+}
+
+/* Where the partition ends cannot be known then: nothing is started, and who is to act is told. */
+static void without_the_last_header_there_is_no_start(void **state)
+{
+	(void)state;
+	struct loop *loop;
+	struct log *log;
+	const char *name = log_files_segment("t-0", last_base(), ".log");
+	bad_sectors_add(name, 0, 1);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	err_clear();
+	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
+	assert_int_equal(log_open(loop, &server.options, &log), ERR_IO);
+	assert_non_null(strstr(err_chain(), name));
+	assert_non_null(strstr(err_chain(), "fsck --salvage"));
+	loop_free(loop);
+	bad_sectors_clear();
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	assert_int_equal(append("t"), ERR_OK);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -226,6 +401,12 @@ int main(void)
 	    TEST(every_place_that_does_not_read_is_told),
 	    TEST(a_record_that_does_not_read_cuts_nothing),
 	    TEST(a_journal_that_does_not_read_cuts_nothing),
+	    TEST(a_start_sets_an_index_aside_that_does_not_read),
+	    TEST(a_start_sets_aside_what_is_no_index),
+	    TEST(a_header_that_does_not_read_costs_its_segment),
+	    TEST(a_generation_that_does_not_read_replaces_nothing),
+	    TEST(a_start_goes_on_behind_a_bad_sector_of_the_last_segment),
+	    TEST(without_the_last_header_there_is_no_start),
 	};
 	return cmocka_run_group_tests_name("unread", tests, NULL, NULL);
 }
