@@ -164,10 +164,11 @@ $(B)/test/crash/faults_test $(B)/test/crash/flip_test: LDFLAGS_ALL += -Wl,--wrap
 faults: $(B)/test/crash/faults_test
 	$(Q)FAULT_STRIDE=1 $<
 .PHONY: faults
-## flip: every bit and every length of directories' files (a quarter of an hour; LARGE=1: of 1 MiB, an hour), STRIDE=p each pth, ONLY=killed FILES=.idx narrow
+## flip: every bit and every length of directories' files (a quarter of an hour; LARGE=1: of two of 1 MiB, both at once, three hours), STRIDE=p each pth, ONLY=killed FILES=.idx narrow
 flip: $(B)/test/crash/flip_test $(B)/test/replay/flip_views_test
 	$(Q)export FLIP_STRIDE=$(or $(STRIDE),1) $(if $(LARGE),FLIP_LARGE=1) $(if $(ONLY),FLIP_ONLY=$(ONLY)) $(if $(FILES),FLIP_FILES=$(FILES)); \
-	  $(B)/test/crash/flip_test $(if $(LARGE)$(ONLY)$(FILES),,&& $(B)/test/replay/flip_views_test)
+	  $(if $(and $(LARGE),$(if $(ONLY),,all)),FLIP_ONLY=clean_directory $< & FLIP_ONLY=killed_directory $<; rc=$$?; wait $$! && exit $$rc, \
+	  $< $(if $(LARGE)$(ONLY)$(FILES),,&& $(B)/test/replay/flip_views_test))
 .PHONY: flip
 ## golden: write the kept files of the log's format anew (log/FORMAT.md says when that is right)
 GOLDENS := $(B)/test/log/golden_test $(B)/test/log/dump_test $(B)/test/replay/golden_dir_test
