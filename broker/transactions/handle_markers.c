@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * WriteTxnMarkers, which here is an administrator's: abort what a producer has open. Where the
- * coordinator knows the transaction the whole of it is aborted, under a new epoch, if the marker has
- * its epoch and names a partition of it: one of a transaction that is over must not end the next.
- * An open one that no coordinator knows (its data came from elsewhere) is ended in the partitions
- * that are named.
+ * coordinator knows the transaction the whole of it is aborted, under a new epoch, if the marker
+ * has its epoch and names a partition of it: one of a transaction that is over must not end the
+ * next. An open one that no coordinator knows (its data came from elsewhere) is ended in the
+ * partitions that are named.
  */
 #include "broker/auth/access.h"
 #include "handlers.h"
