@@ -7,8 +7,11 @@
 #include "broker/auth/access.h"
 #include "broker/kafka/handlers.h"
 #include "broker/settings/settings.h"
+#include <stdlib.h>
 
 struct alter {
+	int8_t type;
+	struct str name;
 	struct log_topic_req topic;
 	struct alters *owner;
 	struct str (*pairs)[2];
@@ -17,6 +20,7 @@ struct alter {
 	struct log_table_put put;
 	bool unknown; /* a key among them is: the log will refuse it, what follows is not looked at
 	               */
+	uint64_t named; /* known keys that the request has: a bit each */
 	struct str message;
 };
 struct alters {
@@ -44,14 +48,36 @@ static struct str *pair_value(struct alter *a, struct str key)
 	return NULL;
 }
 
-static bool is_known(struct str key)
+static bool find_key(struct str key, size_t *ret_index, struct log_config_entry *ret_entry)
 {
-	struct log_config_entry entry;
-	for (size_t i = 0; log_topic_config_entry(i, &entry); i++) {
-		if (str_equal(str_of(entry.key), key))
+	for (size_t i = 0; log_topic_config_entry(i, ret_entry); i++) {
+		*ret_index = i;
+		if (str_equal(str_of(ret_entry->key), key))
 			return true;
 	}
 	return false;
+}
+
+static bool is_known(struct str key)
+{
+	struct log_config_entry entry;
+	size_t index;
+	return find_key(key, &index, &entry);
+}
+
+/* A key is changed once. */
+static enum err name_once(struct alter *a, struct str key)
+{
+	struct log_config_entry entry;
+	size_t index;
+	if (!find_key(key, &index, &entry))
+		return ERR_OK;
+	ASSERT(index < 64);
+	uint64_t bit = 1UL << index;
+	if (a->named & bit)
+		return err_note(ERR_INVALID_REQUEST, STR_FMT " is given twice", STR_ARG(key));
+	a->named |= bit;
+	return ERR_OK;
 }
 
 /* So there are never more pairs than keys, and one. */
@@ -86,11 +112,8 @@ static void pair_delete(struct alter *a, struct str key)
 static bool is_list(struct str key)
 {
 	struct log_config_entry entry;
-	for (size_t i = 0; log_topic_config_entry(i, &entry); i++) {
-		if (str_equal(str_of(entry.key), key))
-			return strcmp(entry.type, "list") == 0;
-	}
-	return false;
+	size_t index;
+	return find_key(key, &index, &entry) && strcmp(entry.type, "list") == 0;
 }
 
 static enum err change_list(struct alter *a, const struct log_topic *t,
@@ -116,12 +139,15 @@ static enum err change_list(struct alter *a, const struct log_topic *t,
 static enum err change_one(struct alter *a, const struct log_topic *t,
     const struct incremental_alter_configs_request_config *c)
 {
+	if (a->unknown)
+		return ERR_OK;
+	TRY(name_once(a, c->name));
 	if (c->config_operation == SETTING_DELETE) {
 		pair_delete(a, c->name);
 		return ERR_OK;
 	}
 	if (!c->value.ptr)
-		return err_note(ERR_INVALID_CONFIG, "no value for " STR_FMT, STR_ARG(c->name));
+		return err_note(ERR_INVALID_REQUEST, "no value for " STR_FMT, STR_ARG(c->name));
 	if (c->config_operation == SETTING_SET) {
 		pair_set(a, c->name, c->value);
 		return ERR_OK;
@@ -132,6 +158,32 @@ static enum err change_one(struct alter *a, const struct log_topic *t,
 }
 
 /* ---- both requests --------------------------------------------------------------------------- */
+
+static int by_resource(const void *a, const void *b)
+{
+	const struct alter *x = *(struct alter *const *)a, *y = *(struct alter *const *)b;
+	return x->type != y->type ? x->type - y->type
+	                          : bytes_compare(str_bytes(x->name), str_bytes(y->name));
+}
+
+/* A resource is changed once: refuses all that name the same. False: no memory. */
+static bool refuse_twins(struct alters *all)
+{
+	struct alter **sorted = request_alloc(all->req, all->count * sizeof(struct alter *));
+	if (!sorted)
+		return false;
+	for (uint32_t i = 0; i < all->count; i++)
+		sorted[i] = &all->alter[i];
+	qsort(sorted, all->count, sizeof(struct alter *), by_resource);
+	for (uint32_t i = 0; i < all->count; i++) {
+		bool twin = (i > 0 && by_resource(&sorted[i], &sorted[i - 1]) == 0) ||
+		            (i + 1 < all->count && by_resource(&sorted[i], &sorted[i + 1]) == 0);
+		if (twin)
+			refuse(sorted[i], err_note(ERR_INVALID_REQUEST,
+			                      "the request names the resource more than once"));
+	}
+	return true;
+}
 
 /* The topic to change, with room for `extra` keys beside those it has; NULL: refused. */
 static const struct log_topic *target(struct alter *a, struct str name, size_t extra)
@@ -211,10 +263,7 @@ static void settings_target(
 static void finish(struct alters *all)
 {
 	struct request *req = all->req;
-	bool incremental = req->api->key == API_INCREMENTAL_ALTER_CONFIGS;
 	struct alter_configs_response *r = req->response;
-	struct alter_configs_request *body = req->body;
-	struct incremental_alter_configs_request *inc = req->body;
 	r->responses.at = request_new(req, &alter_configs_response_resource_shape, all->count);
 	if (!r->responses.at) {
 		request_fail(req, ERR_LIMIT);
@@ -225,10 +274,8 @@ static void finish(struct alters *all)
 		struct alter_configs_response_resource *out = &r->responses.at[i];
 		out->error_code = err_kafka(all->alter[i].topic.err);
 		out->error_message = all->alter[i].message;
-		out->resource_type = incremental ? inc->resources.at[i].resource_type
-		                                 : body->resources.at[i].resource_type;
-		out->resource_name = incremental ? inc->resources.at[i].resource_name
-		                                 : body->resources.at[i].resource_name;
+		out->resource_type = all->alter[i].type;
+		out->resource_name = all->alter[i].name;
 	}
 	request_answer(req);
 }
@@ -336,8 +383,18 @@ void handle_alter_configs(struct request *req)
 		return;
 	}
 	for (uint32_t i = 0; i < all->count; i++) {
+		all->alter[i].type = body->resources.at[i].resource_type;
+		all->alter[i].name = body->resources.at[i].resource_name;
+	}
+	if (!refuse_twins(all)) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	for (uint32_t i = 0; i < all->count; i++) {
 		const struct alter_configs_request_resource *in = &body->resources.at[i];
 		struct alter *a = &all->alter[i];
+		if (a->topic.err != ERR_OK)
+			continue;
 		if (in->resource_type != RESOURCE_TOPIC)
 			replace_settings(a, in);
 		else if (target(a, in->resource_name, in->configs.count))
@@ -380,8 +437,18 @@ void handle_incremental_alter_configs(struct request *req)
 		return;
 	}
 	for (uint32_t i = 0; i < all->count; i++) {
+		all->alter[i].type = body->resources.at[i].resource_type;
+		all->alter[i].name = body->resources.at[i].resource_name;
+	}
+	if (!refuse_twins(all)) {
+		request_fail(req, ERR_LIMIT);
+		return;
+	}
+	for (uint32_t i = 0; i < all->count; i++) {
 		const struct incremental_alter_configs_request_resource *in =
 		    &body->resources.at[i];
+		if (all->alter[i].topic.err != ERR_OK)
+			continue;
 		if (in->resource_type == RESOURCE_TOPIC)
 			edit_topic(&all->alter[i], in);
 		else

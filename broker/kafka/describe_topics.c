@@ -95,7 +95,7 @@ static bool fill_topic(struct request *req, struct str name, int32_t from, int32
 	out->is_internal = t->internal;
 	out->topic_authorized_operations =
 	    access_operations(req, ACL_TOPIC, t->name, OPERATIONS_TOPIC);
-	if (from < 0 || from > t->partition_count)
+	if (from > t->partition_count)
 		from = 0;
 	int32_t to = t->partition_count;
 	if (to - from > *room)
@@ -114,7 +114,7 @@ static bool fill(struct request *req)
 	int32_t room = body->response_partition_limit;
 	size_t count = 0;
 	struct str *names = sorted_names(req, &count);
-	if (room <= 0 || room > PAGE_PARTITIONS_MAX)
+	if (room > PAGE_PARTITIONS_MAX)
 		room = PAGE_PARTITIONS_MAX;
 	r->topics.at = request_new(req, &describe_topic_partitions_response_topic_shape, count);
 	if (!names || !r->topics.at)
@@ -132,9 +132,29 @@ static bool fill(struct request *req)
 	return true;
 }
 
+/* There is no place for an error but with the topics. */
+static bool fill_refused(struct request *req, enum err err)
+{
+	const struct describe_topic_partitions_request *body = req->body;
+	struct describe_topic_partitions_response *r = req->response;
+	uint32_t count = body->topics.count;
+	r->topics.at = request_new(req, &describe_topic_partitions_response_topic_shape, count);
+	if (!r->topics.at)
+		return false;
+	r->topics.count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		r->topics.at[i].name = body->topics.at[i].name;
+		r->topics.at[i].error_code = err_kafka(err);
+	}
+	return true;
+}
+
 void handle_describe_topic_partitions(struct request *req)
 {
-	if (fill(req))
+	const struct describe_topic_partitions_request *body = req->body;
+	bool good = body->response_partition_limit > 0 &&
+	            !(body->cursor && body->cursor->partition_index < 0);
+	if (good ? fill(req) : fill_refused(req, ERR_INVALID_REQUEST))
 		request_answer(req);
 	else
 		request_fail(req, ERR_LIMIT);

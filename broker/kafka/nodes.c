@@ -49,11 +49,15 @@ uint32_t request_node_count(const struct request *req)
 enum err request_check_brokers(const struct request *req, const int32_t *ids, uint32_t count)
 {
 	int64_t first = req->broker->options.node_id, end = first + request_node_count(req);
-	for (uint32_t i = 0; req->broker->options.test_brokers && i < count; i++) {
-		if (ids[i] < first || ids[i] >= end)
+	uint32_t known = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		bool here = ids[i] >= first && ids[i] < end;
+		known += here;
+		if (ids[i] < 0 || (!here && req->broker->options.test_brokers))
 			return err_note(ERR_INVALID_ASSIGNMENT, "there is no broker %d", ids[i]);
 	}
-	return ERR_OK;
+	return known > 0 ? ERR_OK
+	                 : err_note(ERR_INVALID_ASSIGNMENT, "none of its brokers is there");
 }
 
 bool request_names_broker(const struct request *req, struct str name)

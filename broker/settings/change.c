@@ -41,7 +41,7 @@ static enum err new_value(struct request *req, const struct setting_change *c,
 	if (op->op != SETTING_SET && op->op != SETTING_APPEND && op->op != SETTING_SUBTRACT)
 		return err_note(ERR_INVALID_REQUEST, "unknown operation %d", op->op);
 	if (!op->value.ptr)
-		return err_note(ERR_INVALID_CONFIG, "no value for " STR_FMT, STR_ARG(op->key));
+		return err_note(ERR_INVALID_REQUEST, "no value for " STR_FMT, STR_ARG(op->key));
 	if (op->op != SETTING_SET) {
 		if (strcmp(setting_type(id), "list") != 0)
 			return err_note(
@@ -120,7 +120,12 @@ enum err setting_change_rows(
 			if (str_equal(c->ops[k].key, op->key))
 				return err_note(ERR_INVALID_REQUEST, STR_FMT " is given twice",
 				    STR_ARG(op->key));
-		TRY(find(req, c, op->key, &id));
+		enum err known = find(req, c, op->key, &id);
+		if (known == ERR_INVALID_CONFIG && op->op == SETTING_DELETE) {
+			err_clear();
+			continue; /* as in Kafka: nobody has set it */
+		}
+		TRY(known);
 		TRY(new_value(req, c, op, id, &value));
 		TRY(row_add(req, &rows, &c->owner, op->key, value));
 		added += value.ptr && !settings_own(req->broker->settings, id, &c->owner).ptr;

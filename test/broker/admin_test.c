@@ -276,6 +276,14 @@ static void assignments_say_how_many_partitions_there_are(void **state)
 	a[1].broker_ids.at = brokers;
 	a[1].broker_ids.count = 2;
 	assert_int_equal(create_one(t, 7).error_code, 39);
+	brokers[1] = -1;
+	assert_int_equal(create_one(t, 7).error_code, 39);
+	brokers[0] = brokers[1] = 99;
+	a[1].broker_ids.count = 1;
+	assert_int_equal(create_one(t, 7).error_code, 39);
+	brokers[1] = 1; /* other copies than that here are of no consequence */
+	a[1].broker_ids.count = 2;
+	assert_int_equal(create_one(t, 7).error_code, 0);
 }
 
 static void topics_are_deleted_by_name_and_by_id(void **state)
@@ -407,6 +415,34 @@ static int16_t increment(const char *key, int8_t operation, const char *value)
 	return r->responses.at[0].error_code;
 }
 
+/* A resource and a key of it are changed once: nothing is, if they are named twice. */
+static void what_a_configuration_request_names_twice_is_refused(void **state)
+{
+	(void)state;
+	struct incremental_alter_configs_request_config twice[2] = {
+	    {STR("retention.ms"), 0, STR("5000000")}, {STR("retention.ms"), 0, STR("6000000")}};
+	struct incremental_alter_configs_request_resource r[3] = {
+	    {2, STR("t"), {twice, 2}}, {2, STR("u"), {twice, 1}}, {2, STR("u"), {twice, 1}}};
+	struct incremental_alter_configs_request body = {.resources = {r, 3}};
+	kafka_create(&c, "t", 1, NULL);
+	kafka_create(&c, "u", 1, NULL);
+	const struct incremental_alter_configs_response *a =
+	    kafka_call(&c, API_INCREMENTAL_ALTER_CONFIGS, 1, &body);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(a->responses.at[i].error_code, 42);
+	assert_true(str_equal(a->responses.at[2].resource_name, STR("u")));
+	struct alter_configs_request_config one = {STR("retention.ms"), STR("5000000")};
+	struct alter_configs_request_resource all[2] = {
+	    {2, STR("u"), {&one, 1}}, {2, STR("u"), {&one, 1}}};
+	struct alter_configs_request whole = {.resources = {all, 2}};
+	const struct alter_configs_response *b = kafka_call(&c, API_ALTER_CONFIGS, 2, &whole);
+	assert_int_equal(b->responses.at[0].error_code, 42);
+	assert_int_equal(b->responses.at[1].error_code, 42);
+	assert_int_equal(config_of(2, "t", "retention.ms").config_source, 5);
+	assert_int_equal(config_of(2, "u", "retention.ms").config_source, 5);
+	assert_int_equal(increment("retention.ms", 0, NULL), 42);
+}
+
 static void configurations_change_by_setting_deleting_and_list_edits(void **state)
 {
 	(void)state;
@@ -531,6 +567,15 @@ static void partitions_are_described_page_by_page(void **state)
 	assert_int_equal(r->topics.at[0].partitions.at[0].partition_index, 1);
 	assert_int_equal(r->topics.at[1].error_code, 3);
 	assert_null(r->next_cursor);
+	body.response_partition_limit = 0;
+	r = kafka_call(&c, API_DESCRIBE_TOPIC_PARTITIONS, 0, &body);
+	assert_int_equal(r->topics.count, 4);
+	assert_int_equal(r->topics.at[0].error_code, 42);
+	body.response_partition_limit = 1;
+	cursor.partition_index = -1;
+	r = kafka_call(&c, API_DESCRIBE_TOPIC_PARTITIONS, 0, &body);
+	assert_int_equal(r->topics.at[3].error_code, 42);
+	assert_int_equal(r->topics.at[3].partitions.count, 0);
 }
 
 static void sizes_grow_with_what_is_written(void **state)
@@ -644,6 +689,7 @@ int main(void)
 	    EACH (configurations_come_with_value_source_and_type),
 	    EACH (configurations_of_what_is_not_there_are_an_error),
 	    EACH (configurations_change_by_setting_deleting_and_list_edits),
+	    EACH (what_a_configuration_request_names_twice_is_refused),
 	    EACH (topics_named_twice_are_told_once),
 	    EACH (a_hundred_thousand_unknown_keys_are_refused_at_once),
 	    EACH (altering_replaces_the_whole_set),

@@ -185,6 +185,10 @@ static void what_would_have_no_effect_is_refused(void **state)
 		assert_int_equal(set(cases[i].type, cases[i].name, cases[i].key, cases[i].value),
 		    cases[i].error);
 	assert_true(shown(RESOURCE_BROKER, "1", "num.partitions").read_only);
+	/* what nobody can have set is not set, as tools want it that clean up behind themselves */
+	assert_int_equal(take(RESOURCE_BROKER, "1", "leader.replication.throttled.rate"), OK);
+	assert_int_equal(take(RESOURCE_GROUP, "g", "max.connections"), OK);
+	assert_int_equal(take(RESOURCE_BROKER, "1", "num.partitions"), INVALID_REQUEST);
 }
 
 static void altering_replaces_what_was_set(void **state)
