@@ -244,7 +244,7 @@ MUST_USE enum err consumer_sync(struct consumer_group *c, const struct group_syn
 /* As group_heartbeat. */
 MUST_USE enum err consumer_heartbeat(struct consumer_group *c, struct str member_id,
     struct str instance_id, int32_t generation, int64_t now_ms);
-/* As group_leave; an administrator may remove static members of both kinds. */
+/* As group_leave; an administrator may remove members of both kinds. */
 MUST_USE enum err consumer_leave(
     struct consumer_group *c, struct str member_id, struct str instance_id);
 

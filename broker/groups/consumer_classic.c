@@ -69,8 +69,9 @@ enum err consumer_join(struct consumer_group *c, const struct consumer_beat *bea
 
 /* ---- the rest of the classic protocol -------------------------------------------------------- */
 
-static enum err find(const struct consumer_group *c, struct str member_id, struct str instance_id,
-    struct consumer_member **ret_member)
+/* Of either protocol. */
+static enum err find_any(const struct consumer_group *c, struct str member_id,
+    struct str instance_id, struct consumer_member **ret_member)
 {
 	struct consumer_member *m = consumer_find(c, member_id);
 	if (instance_id.ptr) {
@@ -79,10 +80,15 @@ static enum err find(const struct consumer_group *c, struct str member_id, struc
 			return ERR_FENCED_INSTANCE;
 		m = owner;
 	}
-	if (!m || !m->classic)
-		return ERR_UNKNOWN_MEMBER;
 	*ret_member = m;
-	return ERR_OK;
+	return m ? ERR_OK : ERR_UNKNOWN_MEMBER;
+}
+
+static enum err find(const struct consumer_group *c, struct str member_id, struct str instance_id,
+    struct consumer_member **ret_member)
+{
+	TRY(find_any(c, member_id, instance_id, ret_member));
+	return (*ret_member)->classic ? ERR_OK : ERR_UNKNOWN_MEMBER;
 }
 
 static void ask_to_join(struct consumer_group *c, struct consumer_member *m, int64_t now_ms)
@@ -152,7 +158,7 @@ enum err consumer_leave(struct consumer_group *c, struct str member_id, struct s
 	struct consumer_member *m;
 	if (member_id.len == 0 && instance_id.ptr)
 		return consumer_evict(c, instance_id);
-	TRY(find(c, member_id, instance_id, &m));
+	TRY(find_any(c, member_id, instance_id, &m));
 	consumer_member_remove(c, m);
 	consumer_raise_epoch(c);
 	return ERR_OK;

@@ -221,10 +221,12 @@ void handle_heartbeat(struct request *req)
 	request_answer(req);
 }
 
-/* A member that speaks the consumer protocol leaves by its heartbeat; only an administrator, who
- * names the instance alone, removes one here. */
+/* A member that speaks the consumer protocol leaves by its heartbeat; an administrator removes one
+ * here. */
 static enum err leave_one(struct group_entry *e, struct str member_id, struct str instance_id)
 {
+	if (!e)
+		return ERR_UNKNOWN_MEMBER;
 	if (!e->consumer)
 		return group_leave(&e->group, member_id, instance_id, groups_now_ms(e->groups));
 	return consumer_leave(e->consumer, member_id, instance_id);
@@ -258,9 +260,11 @@ void handle_leave_group(struct request *req)
 	enum err err = body->group_id.len ? ERR_OK : ERR_INVALID_GROUP;
 	if (err == ERR_OK) {
 		e = entry_find(req->broker->groups, body->group_id);
-		err = e ? ERR_OK : ERR_UNKNOWN_MEMBER;
+		err = e || req->version >= 3 ? ERR_OK : ERR_UNKNOWN_MEMBER;
 	}
-	if (err == ERR_OK) {
+	if (err == ERR_OK && !e) {
+		room = leave_members(req, NULL);
+	} else if (err == ERR_OK) {
 		if (req->version >= 3)
 			room = leave_members(req, e);
 		else

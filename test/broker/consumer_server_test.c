@@ -365,21 +365,31 @@ static void offsets_of_what_is_subscribed_stay(void **state)
 	assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 0);
 }
 
-static void an_administrator_removes_a_static_member(void **state)
+static int16_t remove_member(const char *group, const char *id, struct str instance)
+{
+	struct leave_group_request_member m = {
+	    .member_id = str_of(id), .group_instance_id = instance};
+	struct leave_group_request body = {.group_id = str_of(group), .members = {&m, 1}};
+	const struct leave_group_response *r = kafka_call(&a, API_LEAVE_GROUP, 5, &body);
+	assert_int_equal(r->error_code, 0);
+	assert_int_equal(r->members.count, 1);
+	return r->members.at[0].error_code;
+}
+
+static void an_administrator_removes_members(void **state)
 {
 	(void)state;
+	const struct str none = {NULL, 0};
 	struct consumer_group_heartbeat_request body = join_of("x");
 	body.instance_id = STR("i");
 	assert_int_equal(assigned(send(&body)), 4);
-	struct leave_group_request_member m = {
-	    .member_id = STR("x"), .group_instance_id = {NULL, 0}};
-	struct leave_group_request leave = {.group_id = STR("g"), .members = {&m, 1}};
-	const struct leave_group_response *r = kafka_call(&a, API_LEAVE_GROUP, 5, &leave);
-	assert_int_equal(r->members.at[0].error_code, 25);
-	m = (struct leave_group_request_member){
-	    .member_id = STR(""), .group_instance_id = STR("i")};
-	r = kafka_call(&a, API_LEAVE_GROUP, 5, &leave);
-	assert_int_equal(r->members.at[0].error_code, 0);
+	join("y");
+	assert_int_equal(remove_member("none", "x", none), 25);
+	assert_int_equal(remove_member("g", "z", none), 25);
+	assert_int_equal(remove_member("g", "y", STR("i")), 82);
+	assert_int_equal(remove_member("g", "y", none), 0);
+	assert_int_equal(describe(1)->members.count, 1);
+	assert_int_equal(remove_member("g", "", STR("i")), 0);
 	assert_int_equal(describe(1)->members.count, 0);
 }
 
@@ -411,7 +421,7 @@ int main(int argc, char **argv)
 	    ONE(an_empty_classic_group_becomes_one_of_consumers),
 	    ONE(a_group_is_deleted_while_it_is_stored),
 	    ONE(offsets_of_what_is_subscribed_stay),
-	    ONE(an_administrator_removes_a_static_member),
+	    ONE(an_administrator_removes_members),
 	    ONE(the_feature_is_finalized),
 	};
 	if (argc > 1)
