@@ -37,7 +37,7 @@ struct scrub_piece {
 	int64_t base_offset;
 	struct frame_seed seed;
 	uint32_t pos, end; /* frames are read from pos, none from end on */
-	bool cached;       /* written not long ago: through the page cache */
+	bool cached;       /* written not long ago: through the page cache where that has it */
 	/* results */
 	enum err err; /* of looking at it; the rest is not told then */
 	bool unread;  /* it was the disk that did not read */

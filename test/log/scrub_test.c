@@ -4,7 +4,9 @@
 #include "test/lib/log_files.h"
 #include "test/lib/log_lines.h"
 #include "test/lib/patience.h"
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* A server whose scrubber reads 100 MB a second and rests 50 ms; filled by log_example_fill_t. */
 static struct log_server server;
@@ -64,6 +66,44 @@ static void the_rate_is_kept(void **state)
 	int64_t took = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) - began;
 	/* all but the last piece, of at most one segment, have been waited for */
 	assert_true(took > ((int64_t)RECORDS * VALUE_BYTES - 70000) * S_NS / 400000);
+}
+
+/* The page cache gives up what it has of an open file; 0 where it cannot, or nobody can tell. */
+static size_t leave_cache(int fd, size_t len)
+{
+	assert_int_equal(fdatasync(fd), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	return io_uncached(server.io, fd, 0, len);
+}
+
+/* Who found it there would go on through the page cache. */
+static void what_the_page_cache_does_not_have_stays_out_of_it(void **state)
+{
+	(void)state;
+	uint64_t pass = 0;
+	struct io_names names;
+	assert_int_equal(io_list(server.io, log_files_path(&files, "topics/t-0"), &names), ERR_OK);
+	const char *last = NULL;
+	for (size_t i = 0; i < names.count; i++) {
+		char name[64];
+		snprintf(name, sizeof(name), "topics/t-0/%s", names.name[i]);
+		if (!strstr(name, ".log"))
+			continue;
+		pass += log_files_size(&files, name);
+		last = log_files_path(&files, name); /* that one is not sealed */
+	}
+	io_names_release(&names);
+	int fd = open(last, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	size_t len = (size_t)lseek(fd, 0, SEEK_END);
+	log_server_open(&server);
+	await(METRIC_SCRUB_BYTES, pass); /* what a start reads has been read */
+	size_t lacks = leave_cache(fd, len);
+	await(METRIC_SCRUB_BYTES, metric_value(METRIC_SCRUB_BYTES) + 2 * pass);
+	assert_true(io_uncached(server.io, fd, 0, len) >= lacks);
+	close(fd);
+	if (lacks < len)
+		skip();
 }
 
 static void rot_is_damage_and_the_rest_is_served(void **state)
@@ -135,6 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_whole_log_is_read_again_and_again),
 	    TEST(the_rate_is_kept),
+	    TEST(what_the_page_cache_does_not_have_stays_out_of_it),
 	    TEST_GONE(rot_is_damage_and_the_rest_is_served),
 	    TEST_GONE(behind_a_bad_header_the_index_leads_on),
 	    TEST(what_the_journal_still_has_is_put_back),
