@@ -16,7 +16,8 @@ export OUT RDKAFKA_NEW=$CONFORM_HOME/librdkafka-2.15.1/src
 if [ -n "${KAFKA:-}" ]; then
 	BOOTSTRAP=127.0.0.1:9392
 	"$PEERS/kafka.sh" start --name migration --port 9392 || die "Kafka did not start"
-	trap '"$PEERS/kafka.sh" stop --name migration' EXIT
+	# also those of the cases with kills, when a case has run into its limit
+	trap 'for name in "" -range-consumer -cooperative-consumer; do "$PEERS/kafka.sh" stop --name "migration$name"; done' EXIT
 else
 	server_start
 fi
