@@ -254,11 +254,12 @@ static void job_start(struct compactor *c)
 	struct log_partition *p = partition_by_key(log, c->best_key);
 	enum err e = ERR_NOT_FOUND;
 	/* it was found in another turn of the loop */
-	bool still = p && (compact_plan_keys(p, rounds_clock(&log->rounds), &c->best) ||
-	                      compact_plan_codec(p, &c->best));
+	int64_t now_ns = clock_judging(&log->clock);
+	bool still =
+	    p && (compact_plan_keys(p, now_ns, &c->best) || compact_plan_codec(p, &c->best));
 	c->found = false;
 	if (still)
-		e = compact_job_new(&c->best, rounds_clock(&log->rounds), &c->job);
+		e = compact_job_new(&c->best, now_ns, &c->job);
 	if (e != ERR_OK) {
 		if (e != ERR_NOT_FOUND)
 			diag(DIAG_WARN, "compact_failed", "err=%s", err_name(e));
@@ -274,7 +275,7 @@ static void look_at(struct compactor *c, struct log_partition *p)
 	struct compact_plan plan = {0};
 	if (p->compact_after_ns > loop_now_ns(c->log->loop))
 		return;
-	if (!compact_plan_keys(p, rounds_clock(&c->log->rounds), &plan) &&
+	if (!compact_plan_keys(p, clock_judging(&c->log->clock), &plan) &&
 	    !compact_plan_codec(p, &plan))
 		return;
 	if (c->found && c->best.urgency >= plan.urgency)

@@ -86,7 +86,7 @@ static enum err group_begin(struct compact_job *j)
 	h.rewrite.clean_end = j->limit < last->end_offset ? j->limit : last->end_offset;
 	if (j->kind == COMPACT_CODEC)
 		h.rewrite.clean_end = last->clean_end;
-	h.rewrite.written_ns = j->now_ns;
+	h.rewrite.written_ns = j->later_ns;
 	h.rewrite.codec = j->codec >= 0 ? (uint16_t)j->codec : SEGMENT_AS_SENT;
 	TRY(space_check(j));
 	TRY(previous_link(j, &h.previous_link));
@@ -119,7 +119,7 @@ static bool horizon_passed(const struct compact_job *j, const struct batch_heade
 
 static int64_t new_horizon_ms(const struct compact_job *j)
 {
-	int64_t now_ms = j->now_ns / MS_NS;
+	int64_t now_ms = j->later_ns / MS_NS;
 	return j->delete_retention_ms < INT64_MAX - now_ms ? now_ms + j->delete_retention_ms
 	                                                   : INT64_MAX;
 }

@@ -91,7 +91,9 @@ struct compact_job {
 	/* the topic's configuration, as it was when this was planned */
 	int codec; /* -1 = as sent */
 	uint64_t segment_bytes;
-	int64_t delete_retention_ms, now_ns;
+	int64_t delete_retention_ms;
+	int64_t now_ns;   /* what ages are judged by */
+	int64_t later_ns; /* what delete horizons are counted from; see clock.h */
 	size_t map_bytes;
 	uint32_t epoch; /* of the server */
 

@@ -150,6 +150,7 @@ enum err compact_job_new(
 	    .p = p,
 	    .io = log->io,
 	    .now_ns = now_ns,
+	    .later_ns = clock_append(&log->clock),
 	    .map_bytes = log->options.compact_map_bytes,
 	    .producers_max = log->options.compact_producers,
 	    .epoch = log->epoch,

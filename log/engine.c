@@ -116,10 +116,8 @@ static enum err engine_new(
 	behind_init(&log->behind, log);
 	ahead_init(&log->ahead, log);
 	checkpointer_init(&log->checkpointer, log);
-	TRY(rounds_init(&log->rounds, log));
-	log->rounds.boot_anchor_ns =
-	    loop_realtime_ns(loop) - io_clock_ns(log->io, IO_CLOCK_BOOTTIME);
-	return ERR_OK;
+	clock_init(&log->clock, log);
+	return rounds_init(&log->rounds, log);
 }
 
 static enum err engine_start(struct log *log)

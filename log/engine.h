@@ -13,6 +13,7 @@
 #include "log/ahead.h"
 #include "log/behind.h"
 #include "log/checkpoint.h"
+#include "log/clock.h"
 #include "log/descriptor.h"
 #include "log/index_check.h"
 #include "log/journal.h"
@@ -64,6 +65,7 @@ struct log {
 	struct mail fire;
 	bool fire_posted;
 
+	struct clock clock;
 	struct journal journal;
 	struct rounds rounds;
 	struct checkpointer checkpointer;

@@ -65,6 +65,18 @@ void log_status(const struct log *log, struct log_status *ret_status)
 	};
 }
 
+int64_t log_time_ns(struct log *log)
+{
+	loop_assert_owner(log->loop);
+	return clock_append(&log->clock);
+}
+
+int64_t log_judging_time_ns(struct log *log)
+{
+	loop_assert_owner(log->loop);
+	return clock_judging(&log->clock);
+}
+
 void log_watch_stable(struct log *log, void (*fn)(void *ctx, uint64_t stable_sequence), void *ctx)
 {
 	loop_assert_owner(log->loop);

@@ -87,6 +87,13 @@ struct log_status {
 	                               read them since */
 };
 void log_status(const struct log *log, struct log_status *ret_status);
+/*
+ * The two times, ns of the wall clock. What is kept for later is stamped with the first: it never
+ * goes back and follows no jump ahead. Ages of what was stamped are measured by the second: a wall
+ * clock that is or was wrong makes things stay longer and takes nothing away.
+ */
+int64_t log_time_ns(struct log *log);
+int64_t log_judging_time_ns(struct log *log);
 /* Called on the loop each time D (and with it S_stable) has moved. At most LOG_WATCHERS_MAX. */
 enum { LOG_WATCHERS_MAX = 8 };
 void log_watch_stable(struct log *log, void (*fn)(void *ctx, uint64_t stable_sequence), void *ctx);

@@ -347,7 +347,7 @@ static void load_done(struct pool_job *job)
 		e = txns_take_aborted(&p->txns, &l->txns);
 		txns_prune(&p->txns, p->log_start);
 		p->producers.loaded = e == ERR_OK;
-		producers_expire(&p->producers, loop_realtime_ns(p->log->loop));
+		producers_expire(&p->producers, clock_judging(&p->log->clock));
 	}
 	load_free(l);
 	done(p, e);

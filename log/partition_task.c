@@ -228,7 +228,7 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	TRY(engine_path(log, c->topics, "topics"));
 	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
 	if (rolls && p->producers.loaded) {
-		producers_expire(&p->producers, loop_realtime_ns(log->loop));
+		producers_expire(&p->producers, clock_judging(&p->log->clock));
 		struct snap_header h = {.version = SNAP_VERSION,
 		    .topic_id = p->key.topic_id,
 		    .partition = p->key.partition,

@@ -228,7 +228,6 @@ static void adopt_state(struct recovery *r)
 	log->durable_sequence = next - 1;
 	log->rounds.next_sequence = next;
 	log->last_append_time_ns = r->last_append_ns;
-	log->rounds.clock_ns = r->last_append_ns;
 	log->producer_id_next = log->producer_id_reserved = r->producer_ids;
 	log->journal.next_number = r->number + 1;
 	log->journal.checkpoint_number = r->record_found ? r->record.header.number : 0;
@@ -289,6 +288,7 @@ static enum err recover(struct recovery *r)
 	TRY(recovery_flush_segments(r));
 	step_ended(r, RECOVERY_FLUSHED);
 	adopt_state(r);
+	TRY(clock_start(&log->clock, r->last_append_ns));
 	if (r->frames > 0)
 		recovery_verdict(ERR_DISTRUST, "frames=%llu bytes=%llu",
 		    (unsigned long long)r->frames, (unsigned long long)r->bytes);

@@ -10,8 +10,6 @@ struct retention {
 	bool busy;
 	bool putting; /* `row` is under way */
 	bool freed;
-	bool doubted; /* the clock, since the start */
-	int64_t opened_ns;
 	/* where the pass is: by name, because topics come and go meanwhile */
 	size_t topic;
 	int32_t partition;
@@ -50,19 +48,6 @@ int64_t retention_target(const struct log_partition *p, int64_t now_ns)
 	return target;
 }
 
-/*
- * The time that records' ages are judged by. After a start with a clock far ahead of the newest
- * record nobody can tell whether the server was off that long or the clock is wrong, and a wrong
- * one would delete everything: nothing is too old until the server has run for an hour.
- */
-static int64_t trusted_now(struct retention *r)
-{
-	int64_t now_ns = rounds_clock(&r->log->rounds);
-	if (loop_now_ns(r->log->loop) - r->opened_ns >= RETENTION_DOUBT_NS)
-		r->doubted = false;
-	return r->doubted ? 0 : now_ns;
-}
-
 static void go_on(struct retention *r)
 {
 	loop_defer(r->log->loop, &r->next);
@@ -94,7 +79,7 @@ static void row_done(struct catalog_partition_row *row)
 /* Starts the row of this partition; false when there is nothing to delete. */
 static bool trim_one(struct retention *r, struct log_partition *p)
 {
-	int64_t now_ns = trusted_now(r);
+	int64_t now_ns = clock_judging(&r->log->clock);
 	int64_t target = retention_target(p, now_ns);
 	struct segment *active = partition_active(p);
 	/* nobody appends any more: rolled now, it goes with the next pass */
@@ -173,14 +158,8 @@ enum err retention_new(struct log *log, struct retention **ret_retention)
 	struct retention *r = mem_calloc(1, sizeof(*r));
 	if (!r)
 		return ERR_NOMEM;
-	int64_t behind_ns = rounds_clock(&log->rounds) - log->last_append_time_ns;
 	r->log = log;
 	r->next.run = pass_next;
-	r->opened_ns = loop_now_ns(log->loop);
-	r->doubted = log->last_append_time_ns > 0 && behind_ns > RETENTION_GAP_NS;
-	if (r->doubted)
-		diag(DIAG_WARN, "clock_gap", "newest_record_s=%lld retention_waits_s=%lld",
-		    (long long)(behind_ns / S_NS), (long long)(RETENTION_DOUBT_NS / S_NS));
 	loop_timer_init(&r->timer, timer_fired);
 	loop_timer_set(log->loop, &r->timer, loop_now_ns(log->loop) + RETENTION_INTERVAL_NS);
 	*ret_retention = r;

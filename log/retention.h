@@ -10,16 +10,12 @@
  *     new log_start -> catalog_put_partition -> durable -> partition_trim
  *
  * Times are append times of the server, never those of clients: a producer's clock deletes nothing.
- * Nor does a wall clock that jumps ahead: "now" is the rounds' clock, which believes at most an
- * hour more than time itself, and after a start with a clock more than RETENTION_GAP ahead of the
- * newest record nothing goes by time for RETENTION_DOUBT. An active segment that is too old is
- * rolled, so that its records go too when nobody appends any more.
+ * Nor does a wall clock that was or is wrong: ages are judged by clock_judging (clock.h). An active
+ * segment that is too old is rolled, so that its records go too when nobody appends any more.
  */
 #include "log/catalog.h"
 
 #define RETENTION_INTERVAL_NS (60 * S_NS)
-#define RETENTION_GAP_NS      (24 * 3600 * S_NS)
-#define RETENTION_DOUBT_NS    (3600 * S_NS)
 
 struct retention;
 MUST_USE enum err retention_new(struct log *log, struct retention **ret_retention);

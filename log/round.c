@@ -38,27 +38,6 @@ void rounds_answer(struct rounds *rs, struct log_append *req, enum err err)
 	loop_defer(rs->log->loop, &rs->finish);
 }
 
-/* ---- append time ----------------------------------------------------------------------------- */
-
-int64_t rounds_clock(struct rounds *rs)
-{
-	const int64_t hour_ns = 3600 * S_NS;
-	int64_t now = loop_realtime_ns(rs->log->loop);
-	int64_t boot = io_clock_ns(rs->log->io, IO_CLOCK_BOOTTIME);
-	if (now - boot > rs->boot_anchor_ns + hour_ns) {
-		/* The wall clock ran ahead of time itself: go on by the clock that nobody sets. */
-		diag(DIAG_WARN, "clock_jump", "ahead_s=%lld",
-		    (long long)((now - boot - rs->boot_anchor_ns) / S_NS));
-		now = boot + rs->boot_anchor_ns;
-	} else if (now - boot > rs->boot_anchor_ns) {
-		/* set back it is not believed less: set right again it has not run ahead */
-		rs->boot_anchor_ns = now - boot;
-	}
-	if (now > rs->clock_ns)
-		rs->clock_ns = now;
-	return rs->clock_ns;
-}
-
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void rounds_start_mail(struct mail *mail)

@@ -181,10 +181,8 @@ struct rounds {
 	size_t round_bytes;    /* of entries with more than one set */
 	size_t direct_max;     /* DIRECT bytes of rounds with more than one set */
 	struct list free_stretches;
-	struct list stock;      /* struct round_stretch: enough for the set being admitted */
-	struct list blocks;     /* struct tail_block: the same */
-	int64_t clock_ns;       /* append time given last */
-	int64_t boot_anchor_ns; /* wall clock minus boot time, the most that was believed */
+	struct list stock;  /* struct round_stretch: enough for the set being admitted */
+	struct list blocks; /* struct tail_block: the same */
 	/* space (R4) */
 	bool no_space;
 	bool space_checking;
@@ -241,8 +239,6 @@ void rounds_stretch_free(struct rounds *rs, struct round_stretch *st);
 void rounds_scan(struct rounds *rs);
 /* Answers `req` later in this turn. */
 void rounds_answer(struct rounds *rs, struct log_append *req, enum err err);
-/* Append time, never going back (architecture: clamp). */
-int64_t rounds_clock(struct rounds *rs);
 /*
  * Takes `len` from the budget; `internal` may go on into half of the reserve, so that deleting a
  * topic works on a full disk. ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.

@@ -321,7 +321,7 @@ static struct round_frame *frame_stamp(
 	f->flags |= st->direct ? FRAME_DIRECT : 0;
 	f->base_offset = p->log_end;
 	f->server_epoch = rs->log->epoch;
-	f->append_time_ns = rs->clock_ns;
+	f->append_time_ns = rs->log->clock.append_ns;
 	f->durable_when_written = rs->log->durable_sequence;
 	frame_encode(f, st->segment->seed, p->next_link,
 	    bytes_of(out + FRAME_HEADER_BYTES, pad ? 0 : f->length), out);
@@ -384,7 +384,7 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_he
 	struct round *r = rounds_collecting(rs);
 	struct log_partition *p = req->partition;
 	struct round_stretch *st;
-	int64_t now = rounds_clock(rs);
+	int64_t now = clock_append(&rs->log->clock);
 	bool append_time = p->topic->config.timestamp_type == LOG_TIME_APPEND;
 	uint8_t *out = req_place(rs, req, &st);
 	struct frame f = {
@@ -396,7 +396,7 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_he
 	h->base_offset = p->log_end;
 	batch_stamp(req->batch, p->log_end, (int32_t)p->leader_epoch);
 	if (append_time) {
-		h->max_timestamp_ms = now / MS_NS;
+		h->max_timestamp_ms = clock_record_time(&rs->log->clock) / MS_NS;
 		batch_stamp_append_time(req->batch, req->batch_len, h->max_timestamp_ms);
 	}
 	memcpy(out + FRAME_HEADER_BYTES, req->batch, req->batch_len);

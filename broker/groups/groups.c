@@ -68,7 +68,12 @@ int64_t groups_now_ms(const struct groups *g)
 
 int64_t groups_wall_ms(const struct groups *g)
 {
-	return loop_realtime_ns(g->loop) / MS_NS;
+	return log_time_ns(g->log) / MS_NS;
+}
+
+int64_t groups_judging_ms(const struct groups *g)
+{
+	return log_judging_time_ns(g->log) / MS_NS;
 }
 
 struct group_entry *entry_find(const struct groups *g, struct str name)

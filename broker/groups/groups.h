@@ -119,8 +119,10 @@ MUST_USE enum err groups_open(struct loop *loop, struct log *log,
     const struct groups_options *options, struct groups **ret_groups);
 /* Waits for puts under way (turns the loop). No request may be waiting any more. */
 void groups_close(struct groups *g);
-int64_t groups_now_ms(const struct groups *g); /* monotonic */
-int64_t groups_wall_ms(const struct groups *g);
+int64_t groups_now_ms(const struct groups *g);  /* monotonic */
+int64_t groups_wall_ms(const struct groups *g); /* what is stored: log_time_ns */
+/* What the ages of that are measured by: log_judging_time_ns. */
+int64_t groups_judging_ms(const struct groups *g);
 
 /* ---- entries --------------------------------------------------------------------------------- */
 /* NULL when there is none. */

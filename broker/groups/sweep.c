@@ -67,7 +67,7 @@ static void expire_entry(struct group_entry *e, int64_t now_ms)
 static void on_sweep(struct loop_timer *timer)
 {
 	struct groups *g = CONTAINER_OF(timer, struct groups, sweep);
-	int64_t now_ms = groups_wall_ms(g);
+	int64_t now_ms = groups_judging_ms(g);
 	size_t offsets = 0, count = 0;
 	struct list_node *first;
 	while (

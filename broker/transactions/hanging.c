@@ -51,7 +51,7 @@ static void on_ended(struct log_append *append)
 	mem_free(h);
 }
 
-static void end(struct transactions *ts, const struct log_txn *t, int64_t now_ms)
+static void end(struct transactions *ts, const struct log_txn *t, int64_t open_ms)
 {
 	struct hanging_end *h = mem_calloc(1, sizeof(*h));
 	const struct batch_marker marker = {.producer_id = t->producer_id,
@@ -61,7 +61,7 @@ static void end(struct transactions *ts, const struct log_txn *t, int64_t now_ms
 	if (!h)
 		return; /* next time */
 	writer_init(&out, sizeof(h->batch));
-	if (batch_marker_build(&marker, now_ms, &out) != ERR_OK) {
+	if (batch_marker_build(&marker, transactions_wall_ms(ts), &out) != ERR_OK) {
 		err_clear();
 		writer_release(&out);
 		mem_free(h);
@@ -72,7 +72,7 @@ static void end(struct transactions *ts, const struct log_txn *t, int64_t now_ms
 	    "producer=%lld epoch=%d topic=" STR_FMT
 	    " partition=%d offset=%lld open_s=%lld ended=%s",
 	    (long long)t->producer_id, t->producer_epoch, STR_ARG(t->topic->name), t->partition,
-	    (long long)t->first_offset, (long long)(now_ms - t->started_ns / MS_NS) / 1000,
+	    (long long)t->first_offset, (long long)open_ms / 1000,
 	    marker.commit ? "commit" : "abort");
 	h->all = ts;
 	h->append =
@@ -88,12 +88,13 @@ static void end(struct transactions *ts, const struct log_txn *t, int64_t now_ms
 	log_append(ts->log, &one, 1, false);
 }
 
-void transactions_end_hanging(struct transactions *ts, int64_t now_ms)
+void transactions_end_hanging(struct transactions *ts)
 {
 	struct log_txn t;
 	if (ts->hanging || ts->closing || !log_txn_oldest(ts->log, &t) || !t.topic)
 		return;
-	if (now_ms - t.started_ns / MS_NS < ts->options.hang_ms || is_ongoing(ts, t.producer_id))
+	int64_t open_ms = transactions_open_ms(ts, &t);
+	if (open_ms < ts->options.hang_ms || is_ongoing(ts, t.producer_id))
 		return;
-	end(ts, &t, now_ms);
+	end(ts, &t, open_ms);
 }

@@ -2,7 +2,7 @@
 /*
  * Time: a transaction that is open for longer than its time-out is aborted under a new epoch, so
  * that its producer is fenced before its data is given up. An id that was not used for long is
- * forgotten.
+ * forgotten. Ages are measured by log_judging_time_ns.
  */
 #include "transactions.h"
 
@@ -82,17 +82,37 @@ static void expire(struct transactions *ts, int64_t now_ms)
 	}
 }
 
+bool transaction_is_due(const struct transaction *t)
+{
+	const struct transactions *ts = t->all;
+	int64_t since_ms = (loop_now_ns(ts->loop) - t->since_ns) / MS_NS;
+	int64_t age_ms = log_judging_time_ns(ts->log) / MS_NS - t->row.start_ms;
+	return age_ms >= t->row.timeout_ms || since_ms >= t->row.timeout_ms;
+}
+
+int64_t transactions_open_ms(struct transactions *ts, const struct log_txn *oldest)
+{
+	int64_t now_ns = loop_now_ns(ts->loop);
+	if (ts->oldest_sequence != oldest->first_sequence) {
+		ts->oldest_sequence = oldest->first_sequence;
+		ts->oldest_since_ns = now_ns;
+	}
+	int64_t since_ms = (now_ns - ts->oldest_since_ns) / MS_NS;
+	int64_t age_ms = (log_judging_time_ns(ts->log) - oldest->started_ns) / MS_NS;
+	return age_ms > since_ms ? age_ms : since_ms;
+}
+
 /* Views wait behind the oldest open transaction: for how long, and whose it is. */
-static void watch_oldest(struct transactions *ts, int64_t now_ms)
+static void watch_oldest(struct transactions *ts)
 {
 	struct log_txn t;
-	int64_t age_ms = 0, open = 0;
+	int64_t age_ms = 0, open = 0, now_ms = loop_now_ns(ts->loop) / MS_NS;
 	LIST_EACH (&ts->ongoing, n, next)
 		open++;
 	if (log_txn_oldest(ts->log, &t))
-		age_ms = now_ms - t.started_ns / MS_NS;
+		age_ms = transactions_open_ms(ts, &t);
 	metric_set(METRIC_TRANSACTIONS_OPEN, open);
-	metric_set(METRIC_TRANSACTION_AGE, age_ms > 0 ? age_ms / 1000 : 0);
+	metric_set(METRIC_TRANSACTION_AGE, age_ms / 1000);
 	if (age_ms < WARN_AFTER_MS || now_ms - ts->warned_ms < WARN_AFTER_MS)
 		return;
 	ts->warned_ms = now_ms;
@@ -113,19 +133,18 @@ static void watch_oldest(struct transactions *ts, int64_t now_ms)
 static void on_sweep(struct loop_timer *timer)
 {
 	struct transactions *ts = CONTAINER_OF(timer, struct transactions, sweep);
-	int64_t now_ms = transactions_wall_ms(ts);
+	int64_t now_ms = log_judging_time_ns(ts->log) / MS_NS;
 	int count = 0;
-	watch_oldest(ts, now_ms);
+	watch_oldest(ts);
 	LIST_EACH (&ts->ongoing, n, next) {
 		struct transaction *t = CONTAINER_OF(n, struct transaction, ongoing);
-		bool due = t->row.start_ms + t->row.timeout_ms <= now_ms;
-		if (!due || t->busy)
+		if (t->busy || !transaction_is_due(t))
 			continue;
 		time_out(t);
 		if (++count == SWEEP_MAX)
 			break;
 	}
-	transactions_end_hanging(ts, now_ms);
+	transactions_end_hanging(ts);
 	if (now_ms - ts->expiry_checked_ms >= EXPIRE_EVERY_MS || now_ms < ts->expiry_checked_ms)
 		expire(ts, now_ms);
 	transactions_sweep_start(ts);

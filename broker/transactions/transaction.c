@@ -288,8 +288,7 @@ static void fence_run(struct transaction_op *op)
 	const struct transaction_row *row = &op->t->row;
 	bool mine = row->producer_id == op->by.producer_id && row->epoch == op->by.epoch;
 	if (mine && row->state == TRANSACTION_ONGOING &&
-	    (op->timeout_ms < 0 ||
-	        row->start_ms + row->timeout_ms <= transactions_wall_ms(op->t->all)))
+	    (op->timeout_ms < 0 || transaction_is_due(op->t)))
 		fence(op);
 	else
 		transaction_op_end(op, ERR_OK);

@@ -4,7 +4,7 @@
 
 int64_t transactions_wall_ms(const struct transactions *ts)
 {
-	return loop_realtime_ns(ts->loop) / MS_NS;
+	return log_time_ns(ts->log) / MS_NS;
 }
 
 struct transaction *transaction_find(const struct transactions *ts, struct str id)
@@ -123,6 +123,8 @@ static enum err take_row(struct transaction *t, const struct transaction_row *ro
 	t->row = *row;
 	t->row.parts = parts;
 	t->stored = true;
+	if (!list_linked(&t->ongoing))
+		t->since_ns = loop_now_ns(t->all->loop);
 	list_remove(&t->ongoing);
 	if (row->state == TRANSACTION_ONGOING)
 		list_push_back(&t->all->ongoing, &t->ongoing);

@@ -83,6 +83,7 @@ struct transaction {
 	int16_t last_epoch;  /* before the last bump, which its producer may not know; -1 = none */
 	struct list pending; /* struct pending_group */
 	struct list_node ongoing;
+	int64_t since_ns; /* monotonic: ongoing as far as this process knows */
 	bool busy;
 	bool ending;         /* nothing may be written any more */
 	struct list waiting; /* struct transaction_op */
@@ -109,7 +110,9 @@ struct transactions {
 	size_t parts_max;
 	struct loop_timer sweep;
 	int64_t expiry_checked_ms, warned_ms;
-	struct list ready; /* struct transaction_op whose turn has come */
+	uint64_t oldest_sequence; /* the open transaction of the log that held back views last, */
+	int64_t oldest_since_ns;  /* and since when (monotonic) */
+	struct list ready;        /* struct transaction_op whose turn has come */
 	struct mail turn;
 	bool turn_posted;
 	unsigned changes; /* under way */
@@ -123,7 +126,7 @@ MUST_USE enum err transactions_open(struct loop *loop, struct log *log, struct g
     const struct transactions_options *options, struct transactions **ret_transactions);
 /* Waits for changes under way (turns the loop). No request may be waiting any more. */
 void transactions_close(struct transactions *ts);
-int64_t transactions_wall_ms(const struct transactions *ts);
+int64_t transactions_wall_ms(const struct transactions *ts); /* what is stored: log_time_ns */
 struct transaction *transaction_find(const struct transactions *ts, struct str id);
 int32_t transaction_partition(struct str id);
 
@@ -234,6 +237,11 @@ MUST_USE enum err pending_value_read(
 
 /* ---- sweep.c --------------------------------------------------------------------------------- */
 /* Ends the oldest of those that are open for nobody, if it is time. */
-void transactions_end_hanging(struct transactions *all, int64_t now_ms);
+void transactions_end_hanging(struct transactions *all);
+/* Its time-out is over: by the wall clock, or since this process knows of it, which also ends one
+ * whose start was stamped by a clock that ran ahead. */
+bool transaction_is_due(const struct transaction *t);
+/* How long the oldest open transaction of the log (log_txn_oldest) is open; the same two clocks. */
+int64_t transactions_open_ms(struct transactions *ts, const struct log_txn *oldest);
 void transactions_sweep_start(struct transactions *ts);
 void transactions_sweep_stop(struct transactions *ts);
