@@ -260,14 +260,16 @@ static void act(struct world *w, struct views *v)
 		v->table |= v->table_maybe && !w->faulty && !sim_io_is_dead(w->io);
 		return;
 	}
+	/* what a version finds that is made while a segment cannot be opened is not in the model */
 	if (!v->view[i].there) {
-		create_view(w, v, i);
+		if (!w->faulty)
+			create_view(w, v, i);
 		return;
 	}
 	list_versions(w, &l);
 	check_list(w, v, &l);
 	const struct proc_version_status *s = l.count ? &l.version[below(w, l.count)] : NULL;
-	if (dice < 15 && l.count < VIEW_VERSIONS_MAX / 2)
+	if (dice < 15 && l.count < VIEW_VERSIONS_MAX / 2 && !w->faulty)
 		rebuild(w, v, i);
 	else if (dice < 40 && s && !s->active && s->state == PROC_READY)
 		promote(w, v, s);
