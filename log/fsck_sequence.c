@@ -141,8 +141,28 @@ static uint64_t unnamed(struct fsck_sequences *s, uint64_t *ret_at)
 	return count;
 }
 
+/* Sequences in any of these ranges, which are put in order. */
+static uint64_t covered(struct checkpoint_gap *gaps, size_t count)
+{
+	uint64_t sum = 0, from = 0;
+	if (count > 0)
+		qsort(gaps, count, sizeof(*gaps), hole_order);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t first = gaps[i].first > from ? gaps[i].first : from;
+		if (gaps[i].last < first)
+			continue;
+		sum += gaps[i].last - first + 1;
+		from = gaps[i].last + 1;
+	}
+	return sum;
+}
+
+/* A burnt range is named by the catalog for each partition that it touches, and by the record until
+ * then: it counts once. */
 static enum err add_gaps(struct fsck *f)
 {
+	struct fsck_sequences *s = &f->sequences;
+	size_t before = s->hole_count;
 	size_t cursor = 0;
 	const struct fsck_row *row;
 	uint64_t first, last;
@@ -150,13 +170,14 @@ static enum err add_gaps(struct fsck *f)
 		enum row_kind kind = row_name_parse(row->key).kind;
 		f->sequences.deleted |= kind == ROW_TRASH;
 		if (kind == ROW_GAP && gap_row_parse(row->value, &first, &last) == ERR_OK)
-			TRY(fsck_sequence_hole(f, first, last, last - first + 1));
+			TRY(fsck_sequence_hole(f, first, last, 0));
 		err_clear();
 	}
 	for (uint32_t i = 0; f->record_found && i < f->record.header.gap_count; i++) {
 		const struct checkpoint_gap *g = &f->record.gaps[i];
-		TRY(fsck_sequence_hole(f, g->first, g->last, g->last - g->first + 1));
+		TRY(fsck_sequence_hole(f, g->first, g->last, 0));
 	}
+	s->named += covered(s->holes + before, s->hole_count - before);
 	return ERR_OK;
 }
 
