@@ -152,7 +152,10 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 	if (p) {
 		ASSERT(p->state == PARTITION_FOUND);
 		if (p->verdict != ERR_OK)
-			return err_note(p->verdict, "partition %s", p->dir);
+			return err_note(p->verdict, "partition %s%s", p->dir,
+			    p->verdict == ERR_LOST_SUFFIX
+			        ? " ends before what was acknowledged; " LOG_LOST_SUFFIX_HELP
+			        : "");
 	} else {
 		TRY(partition_open_new(log, topic, key, &p));
 	}

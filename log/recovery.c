@@ -188,9 +188,8 @@ enum err recovery_check_absent(struct log *log, struct partition_key key, const 
 	if (log->options.accept_lost_suffix)
 		return ERR_OK;
 	return err_note(ERR_LOST_SUFFIX,
-	    "%s had %lld records and its directory is gone; restore it, or start with "
-	    "--accept-lost-suffix REASON",
-	    dir, (long long)row->log_end);
+	    "%s had %lld records and its directory is gone; " LOG_LOST_SUFFIX_HELP, dir,
+	    (long long)row->log_end);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -151,6 +151,8 @@ struct segment *recovery_segment(const struct log_partition *p, int64_t base_off
 struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key);
 MUST_USE enum err recovery_row_put(struct recovery *r, const struct recovery_row *row);
 /* One verdict: a diag event of that name and its counter. `where` is logfmt. */
+/* What a refusal by ERR_LOST_SUFFIX says one can do. */
+#define LOG_LOST_SUFFIX_HELP "restore it, or start with --accept-lost-suffix REASON"
 void recovery_verdict(enum err verdict, const char *where, ...) PRINTF(2, 3);
 /* Copies [pos, end) of a file to the beginning of another; less when it ends before. */
 MUST_USE enum err recovery_copy_range(struct io *io, int from, int to, uint64_t pos, uint64_t end);

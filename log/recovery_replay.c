@@ -130,7 +130,8 @@ static enum err frame_homeless(
 		return ERR_OK;
 	if (p && segment_stands_for(p, item->segment))
 		return ERR_OK; /* merged into another one, which was flushed then */
-	if (p && p->verdict == ERR_OK) {
+	/* who accepts that hears of it where its end is settled, from the row */
+	if (p && p->verdict == ERR_OK && !r->log->options.accept_lost_suffix) {
 		p->verdict = ERR_LOST_SUFFIX;
 		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld what=missing", p->dir,
 		    (long long)item->segment);

@@ -124,15 +124,18 @@ static enum err raise_descriptors(void)
 	return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? ERR_OK : err_sys("setrlimit");
 }
 
-static enum err open_log(struct serve *s)
+static enum err open_log(struct serve *s, const struct cli *cli)
 {
 	const struct config *c = &s->config;
 	char journal_dir[4096];
 	struct log_options options = {.data_dir = s->data_dir,
 	    .journal_dir = config_journal_dir(c, journal_dir, sizeof journal_dir),
-	    .journal_bytes = (uint64_t)config_number(c, CONFIG_JOURNAL_BYTES)};
+	    .journal_bytes = (uint64_t)config_number(c, CONFIG_JOURNAL_BYTES),
+	    .accept_lost_suffix = cli_get(cli, "accept-lost-suffix", NULL)};
 	if (config_number(c, CONFIG_SCRUB_RATE) > 0)
 		options.scrub_bytes_per_second = (uint64_t)config_number(c, CONFIG_SCRUB_RATE);
+	if (options.accept_lost_suffix && !options.accept_lost_suffix[0])
+		return err_note(ERR_INVALID, "--accept-lost-suffix takes a reason");
 	const char *io = config_get(c, CONFIG_IO);
 	if (strcmp(io, "auto") != 0 && strcmp(io, "uring") != 0 && strcmp(io, "threads") != 0)
 		return err_note(ERR_INVALID, "--io %s: auto, uring or threads", io);
@@ -311,10 +314,10 @@ static enum err check_exposure(struct serve *s)
 	return listeners_check_exposure(&s->config, &s->listeners);
 }
 
-static enum err open_all(struct serve *s)
+static enum err open_all(struct serve *s, const struct cli *cli)
 {
 	TRY(check_exposure(s));
-	TRY(open_log(s));
+	TRY(open_log(s, cli));
 	TRY(open_views(s));
 	TRY(open_kafka(s));
 	TRY(open_http(s));
@@ -386,7 +389,7 @@ static void close_all(struct serve *s)
 	config_release(&s->config);
 }
 
-static enum err serve_run(struct serve *s)
+static enum err serve_run(struct serve *s, const struct cli *cli)
 {
 	sigset_t signals;
 	sigemptyset(&signals);
@@ -394,7 +397,7 @@ static enum err serve_run(struct serve *s)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	TRY(open_all(s));
+	TRY(open_all(s, cli));
 	loop_disown(s->loop);
 	TRY(thread_start(&s->loop_thread, "kappa-loop", run_loop, s));
 	TRY(serve_feed_open(s));
@@ -443,7 +446,7 @@ enum exit_code cmd_serve(struct cli *cli)
 		return cli_usage(cli, "--data DIR is needed");
 	}
 	snprintf(s.data_dir, sizeof s.data_dir, "%s", data);
-	e = serve_run(&s);
+	e = serve_run(&s, cli);
 	enum exit_code exit = EXIT_OK;
 	if (e != ERR_OK)
 		exit = cli_fail(e, advice(&s, e, text, sizeof text), "serve %s", s.data_dir);

@@ -27,6 +27,9 @@ static const struct cli_option serve_options[] = {
     {"io", 0, "auto|uring|threads", "I/O backend"},
     {"config", 'c', "FILE", "configuration (default DIR/kappa.conf, else /etc/kappa/kappa.conf)"},
     {"set", 0, "KEY=VALUE", "one configuration key; may be repeated"},
+    {"accept-lost-suffix", 0, "REASON",
+        "start although acknowledged records at the end of a partition are gone; its leader epoch "
+        "grows, and the log on stderr tells what is lost"},
     {"log-format", 0, "logfmt|json", "of the lines on stderr"},
     {NULL, 0, NULL, NULL},
 };

@@ -264,4 +264,31 @@ def test_a_full_disk_refuses_produce_and_recovers(t):
         subprocess.run(["umount", mount])
 
 
+def test_a_lost_end_is_refused_until_it_is_accepted(t):
+    """Acknowledged records are gone from the disk: cut off, then the file with them."""
+    s = t.server()
+    s.ok("topic", "create", "t")
+    s.ok("produce", "t", input="a\nb\nc\n")
+    assert s.stop() == 0
+    segment = os.path.join(s.data, "topics", "t-0", "%020d.log" % 0)
+    for loss in (lambda: os.truncate(segment, 4096 + 20), lambda: os.unlink(segment)):
+        loss()
+        s.start(wait=False)
+        assert s.process.wait(harness.PATIENCE) == 6, s.tail()
+        assert "restore it, or start with --accept-lost-suffix REASON" in s.tail(1500), s.tail()
+        s.args = ["--accept-lost-suffix", ""]
+        s.start(wait=False)
+        assert s.process.wait(harness.PATIENCE) == 2, s.tail()
+        s.args = ["--accept-lost-suffix", "the disk was swapped"]
+        s.start()
+        assert "event=lost_suffix_accepted" in s.tail(9000) and 'reason="the disk was swapped"' in s.tail(9000), s.tail()
+        s.args = []
+        s.ok("produce", "t", input="d\n")
+        assert s.stop() == 0
+        s.start()
+        assert s.ok("consume", "t").split() == ["d"]
+        assert s.stop() == 0
+        assert s.run("fsck", "--data", s.data).returncode == 0
+
+
 harness.main(globals())
