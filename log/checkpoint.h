@@ -69,7 +69,8 @@ struct checkpoint_record {
 	struct checkpoint_row *rows; /* heap */
 	struct checkpoint_gap gaps[CHECKPOINT_GAPS_MAX];
 };
-/* [any thread] Reads one file. ERR_NOT_FOUND, ERR_CORRUPT, ERR_NEWER_FORMAT. */
+/* [any thread] Reads one file. ERR_NOT_FOUND, ERR_CORRUPT, ERR_NEWER_FORMAT; ERR_NO_JOURNAL: what
+ * is there is no file, and no record can be written there. */
 MUST_USE enum err checkpoint_read(
     struct io *io, const char *path, struct checkpoint_record *ret_record);
 void checkpoint_record_release(struct checkpoint_record *r);

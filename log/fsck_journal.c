@@ -58,9 +58,9 @@ static enum err read_slot(struct fsck *f, unsigned slot)
 	do
 		err = checkpoint_read(f->io, path, &r);
 	while (around_again(path, err, tries++));
-	if (err == ERR_IO) { /* it may have been the newer one */
-		fsck_find(f, ERR_NO_JOURNAL,
-		    "what=checkpoint file=journal/%s reason=\"" FSCK_UNREAD "\"", name);
+	if (err == ERR_IO || err == ERR_NO_JOURNAL) { /* it may have been the newer one */
+		fsck_find(f, ERR_NO_JOURNAL, "what=checkpoint file=journal/%s reason=\"%s\"", name,
+		    err == ERR_IO ? FSCK_UNREAD : err_chain());
 		f->ends_unknown = true;
 		err_clear();
 		return ERR_OK;

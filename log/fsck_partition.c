@@ -755,6 +755,8 @@ static enum err check_file(
 	const char *fault = err == ERR_CORRUPT ? err_chain() : NULL;
 	if (err == ERR_IO && !reads_all(c->f))
 		fault = FSCK_UNREAD;
+	if (err == ERR_PERMISSION || err == ERR_NOT_FOUND || err == ERR_INVALID)
+		fault = "cannot be opened"; /* a link that leads nowhere, or in a circle */
 	if (err == ERR_OK && h.base_offset != base)
 		fault = "the header has another base offset";
 	if (err == ERR_OK && file->generation > 0 && h.generation != file->generation)

@@ -238,6 +238,8 @@ enum err journal_open(struct journal *j, struct log *log)
 	for (unsigned i = 0; i < JOURNAL_FILES; i++) {
 		TRY(journal_path(j, i, path));
 		enum err e = file_open(j, path, 0, &j->files[i].fd);
+		if (e == ERR_CORRUPT)
+			return err_note(ERR_NO_JOURNAL, "%s is no journal file", path);
 		if (e != ERR_OK)
 			return e == ERR_NOT_FOUND ? err_note(ERR_NO_JOURNAL, "%s is missing", path)
 			                          : e;

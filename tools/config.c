@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/config.h"
+#include <errno.h>
 #include <ini.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { CONFIG_FILE_MAX = 1 << 20 };
 
 enum kind { TEXT, NUMBER, BOOL, TOPIC_TEXT, TOPIC_NUMBER };
 
@@ -178,17 +183,58 @@ static int on_pair(void *ctx, const char *section, const char *key, const char *
 	return l->err == ERR_OK;
 }
 
-static enum err load_file(struct config *c, const char *path, bool must_exist)
+static enum err byte_0(const char *path, const char *text)
 {
-	if (!must_exist && access(path, F_OK) != 0)
-		return ERR_OK;
+	int line = 1;
+	for (; *text; text++)
+		line += *text == '\n';
+	err_note(ERR_INVALID_CONFIG, "a byte 0 is no text");
+	return err_note(ERR_INVALID_CONFIG, "%s line %d", path, line);
+}
+
+/* All of it as a string, to release with mem_free. */
+static enum err read_text(const char *path, char **ret_text)
+{
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return err_sys("read %s", path);
+	char *text = mem_alloc(CONFIG_FILE_MAX + 1);
+	size_t len = text ? fread(text, 1, CONFIG_FILE_MAX + 1, f) : 0;
+	enum err e = text ? ERR_OK : ERR_NOMEM;
+	if (e == ERR_OK && ferror(f))
+		e = err_sys("read %s", path);
+	else if (e == ERR_OK && len > CONFIG_FILE_MAX)
+		e = err_note(ERR_INVALID_CONFIG, "%s: longer than %d bytes", path, CONFIG_FILE_MAX);
+	else if (e == ERR_OK && memchr(text, 0, len))
+		e = byte_0(path, text);
+	fclose(f);
+	if (e != ERR_OK) {
+		mem_free(text);
+		return e;
+	}
+	text[len] = '\0';
+	*ret_text = text;
+	return ERR_OK;
+}
+
+/* `named`: on the command line, where a pipe will do. Nobody waits for one that was found. */
+static enum err load_file(struct config *c, const char *path, bool named)
+{
+	struct stat st;
+	char *text = NULL;
+	if (!named && stat(path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? ERR_OK : err_sys("read %s", path);
+	if (!named && !S_ISREG(st.st_mode))
+		return err_note(ERR_INVALID_CONFIG, "%s: not a regular file", path);
+	TRY(read_text(path, &text));
 	struct load l = {.c = c, .path = path};
 	ini_allow_multiline = false; /* an indented line is a line, not more of the one above */
-	int line = ini_parse(path, on_pair, &l);
+	int line = ini_parse_string(text, on_pair, &l);
+	mem_free(text);
 	if (line == 0)
 		return ERR_OK;
 	if (line < 0)
-		return err_sys("read %s", path);
+		return err_note(ERR_NOMEM, "read %s", path);
 	if (l.err == ERR_OK)
 		l.err = err_note(ERR_INVALID_CONFIG, "key=value is expected");
 	return err_note(l.err, "%s line %d", path, line);
@@ -254,7 +300,7 @@ enum err config_load(struct config *c, const struct cli *cli)
 	if (file)
 		e = load_file(c, file, true);
 	else if (data && access(in_data, F_OK) == 0)
-		e = load_file(c, in_data, true);
+		e = load_file(c, in_data, false);
 	else
 		e = load_file(c, "/etc/kappa/kappa.conf", false);
 	if (e == ERR_OK)

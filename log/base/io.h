@@ -67,7 +67,10 @@ struct io_req {
 };
 enum { IO_IOV_MAX = 1024 };
 
-/* Flags of io_open, any combination. */
+/*
+ * Flags of io_open, any combination. What is there and is not a regular file (a directory without
+ * IO_DIRECTORY, a FIFO, a device) is ERR_CORRUPT, at once.
+ */
 enum {
 	IO_CREATE = 1,    /* create if missing (mode 0600) */
 	IO_EXCLUSIVE = 2, /* with IO_CREATE: ERR_EXISTS if it is there */

@@ -50,6 +50,31 @@ static const char *name_of(int fd)
 	return name;
 }
 
+static enum err not_regular(const char *path)
+{
+	return err_note(ERR_CORRUPT, "open %s: not a regular file", path);
+}
+
+/*
+ * Whatever stands in the place of a file is not waited for, and not read: a FIFO that nobody
+ * writes, a device. Afterwards the descriptor blocks as others do, or io_uring would refuse to
+ * wait for the disk.
+ */
+static enum err regular_or_close(int fd, const char *path, int mode)
+{
+	struct stat st;
+	enum err e = ERR_OK;
+	if (fstat(fd, &st) < 0)
+		e = err_sys("stat %s", path);
+	else if (!S_ISREG(st.st_mode))
+		e = not_regular(path);
+	else if (fcntl(fd, F_SETFL, mode & O_DIRECT) < 0)
+		e = err_sys("open %s", path);
+	if (e != ERR_OK)
+		(void)close(fd);
+	return e;
+}
+
 enum err posix_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 {
 	(void)io;
@@ -59,15 +84,19 @@ enum err posix_open(struct io *io, const char *path, unsigned flags, int *ret_fd
 	mode |= flags & IO_CREATE ? O_CREAT : 0;
 	mode |= flags & IO_EXCLUSIVE ? O_EXCL : 0;
 	mode |= flags & IO_DIRECT ? O_DIRECT : 0;
-	mode |= flags & IO_DIRECTORY ? O_DIRECTORY : 0;
+	mode |= flags & IO_DIRECTORY ? O_DIRECTORY : O_NONBLOCK;
 	int fd;
 	do {
 		fd = open(path, mode, 0600);
 	} while (fd < 0 && errno == EINTR);
 	if (fd >= 0) {
+		if (!(flags & IO_DIRECTORY))
+			TRY(regular_or_close(fd, path, mode));
 		*ret_fd = fd;
 		return ERR_OK;
 	}
+	if (errno == EISDIR || errno == ENXIO) /* a directory; a socket */
+		return not_regular(path);
 	if (errno != EINVAL || !(flags & IO_DIRECT))
 		return err_sys("open %s", path);
 	/*

@@ -73,7 +73,27 @@ static void opening_says_what_is_missing_or_in_the_way(struct io_fixture *f)
 	    io_open(f->io, io_path(f, "there"), IO_CREATE | IO_EXCLUSIVE, &fd), ERR_EXISTS);
 	assert_int_equal(io_open(f->io, io_path(f, "there"), IO_DIRECTORY, &fd), ERR_NOT_FOUND);
 	assert_int_equal(io_open(f->io, io_path(f, "there/below"), 0, &fd), ERR_NOT_FOUND);
-	assert_int_equal(io_open(f->io, f->dir, 0, &fd), ERR_REFUSED);
+	assert_int_equal(io_open(f->io, f->dir, 0, &fd), ERR_CORRUPT);
+	assert_int_equal(io_open(f->io, f->dir, IO_READONLY, &fd), ERR_CORRUPT);
+	assert_non_null(strstr(err_chain(), "not a regular file"));
+	assert_int_equal(fd, -7);
+	err_clear();
+}
+
+static void nobody_waits_for_what_is_no_file(struct io_fixture *f)
+{
+	static const unsigned flags[] = {0, IO_READONLY, IO_CREATE};
+	struct bytes content;
+	int fd = -7;
+	assert_int_equal(mkfifo(io_path(f, "fifo"), 0600), 0);
+	assert_ok(io_symlink(f->io, "/dev/zero", io_path(f, "zero")));
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		err_clear();
+		assert_int_equal(io_open(f->io, io_path(f, "fifo"), flags[i], &fd), ERR_CORRUPT);
+		assert_non_null(strstr(err_chain(), "fifo: not a regular file"));
+		assert_int_equal(io_open(f->io, io_path(f, "zero"), flags[i], &fd), ERR_CORRUPT);
+	}
+	assert_int_equal(io_read_file(f->io, io_path(f, "fifo"), 100, &content), ERR_CORRUPT);
 	assert_int_equal(fd, -7);
 	err_clear();
 }
@@ -407,6 +427,7 @@ int main(void)
 	    IO_CASE(what_is_written_is_read_at_its_position),
 	    IO_CASE(a_hole_reads_as_zeros),
 	    IO_CASE(opening_says_what_is_missing_or_in_the_way),
+	    IO_CASE_REAL(nobody_waits_for_what_is_no_file),
 	    IO_CASE(a_read_only_descriptor_refuses_writes),
 	    IO_CASE(truncation_cuts_and_extends_with_zeros),
 	    IO_CASE(prefetch_changes_nothing),

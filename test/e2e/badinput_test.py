@@ -225,6 +225,31 @@ def test_missing_files_and_wrong_files_say_so(t):
     assert subprocess.run([harness.KAPPA, "view", "list"], env=env, stderr=subprocess.PIPE, timeout=harness.PATIENCE).returncode == 5
 
 
+def test_a_configuration_that_is_no_file_or_too_long_is_refused(t):
+    data = t.path("conf")
+    os.makedirs(data)
+    conf = os.path.join(data, "kappa.conf")
+
+    def start():
+        p = subprocess.run([harness.KAPPA, "serve", "--data", data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.PATIENCE)
+        assert p.returncode not in (0, 70) and p.returncode > 0, p
+        return p.stderr.decode()
+
+    os.mkfifo(conf)
+    assert "kappa.conf: not a regular file" in start()
+    os.unlink(conf)
+    os.symlink("/dev/zero", conf)
+    assert "kappa.conf: not a regular file" in start()
+    os.unlink(conf)
+    with open(conf, "wb") as f:
+        f.write(b"# a comment\n" * 100000)
+    assert "longer than 1048576 bytes" in start()
+    with open(conf, "wb") as f:
+        f.write(b"num.partitions=2\0\n")
+    assert "byte 0" in start()
+
+
 def test_a_full_disk_refuses_produce_and_recovers(t):
     mount = t.path("small")
     os.mkdir(mount)

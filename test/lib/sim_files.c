@@ -56,7 +56,8 @@ static int walk(struct sim_io *s, uint32_t dir, const char *path, bool follow, s
 {
 	struct place at;
 	at.dir = at.inode = dir;
-	at.name[0] = '\0'; /* the rest of it is nobody's business: paths are walked by the million */
+	at.name[0] =
+	    '\0'; /* the rest of it is nobody's business: paths are walked by the million */
 	while (*path) {
 		struct str name;
 		int failed = next_name(&path, &name);
@@ -129,7 +130,7 @@ static int open_place(struct sim_io *s, const char *path, unsigned flags, struct
 	bool directory = s->disk->inode[at->inode].kind == SIM_DIRECTORY;
 	if (!directory && (flags & IO_DIRECTORY))
 		return ENOTDIR;
-	return directory && !(flags & (IO_DIRECTORY | IO_READONLY)) ? EISDIR : 0;
+	return directory && !(flags & IO_DIRECTORY) ? EISDIR : 0;
 }
 
 enum err sim_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
@@ -141,6 +142,8 @@ enum err sim_open(struct io *io, const char *path, unsigned flags, int *ret_fd)
 		return err_note(ERR_UNSUPPORTED, "open %s: the file system refuses O_DIRECT", path);
 	if (!failed)
 		failed = open_place(s, path, flags, &at);
+	if (failed == EISDIR)
+		return err_note(ERR_CORRUPT, "open %s: not a regular file", path);
 	if (failed)
 		return result(failed, "open", path);
 	int fd = sim_fd_new(s, SIM_FD_INODE);

@@ -135,7 +135,7 @@ static void other_files_are_refused(void **state)
 	(void)state;
 	assert_int_equal(dump("Makefile", false, false), ERR_INVALID);
 	assert_int_equal(dump(GOLDEN_DIR "nothing", false, false), ERR_NOT_FOUND);
-	assert_int_equal(dump("/dev/null", false, false), ERR_INVALID);
+	assert_int_equal(dump("/dev/null", false, false), ERR_CORRUPT);
 }
 
 /* ---- damage ---- */

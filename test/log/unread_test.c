@@ -6,6 +6,7 @@
 #include "test/lib/tempdir.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /*
  * fsck, salvage and a start on a disk that does not read in places: topic `t` of one partition in four
@@ -390,6 +391,79 @@ static void without_the_last_header_there_is_no_start(void **state)
 	assert_int_equal(append("t"), ERR_OK);
 }
 
+/* ---- what is no file ------------------------------------------------------------------------- */
+
+/* A FIFO that nobody writes, in the place of the file. */
+static void fifo(const char *name)
+{
+	if (log_files_exist(&files, name))
+		log_files_unlink(&files, name);
+	assert_int_equal(mkfifo(log_files_path(&files, name), 0600), 0);
+}
+
+static void nobody_waits_for_a_cache_that_is_no_file(void **state)
+{
+	(void)state;
+	for (int64_t base = 0; base < RECORDS; base = next_base(base)) {
+		fifo(log_files_segment("t-0", base, ".idx"));
+		fifo(log_files_segment("t-0", base, ".snap"));
+	}
+	assert_int_equal(fsck(), ERR_OK);
+	log_lines_say("file=idx reason=\"cannot be opened\" action=next_start");
+	log_lines_say(".snap reason=");
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	assert_int_equal(append("t"), ERR_OK);
+}
+
+static void a_segment_that_is_no_file_is_damaged_and_stays(void **state)
+{
+	(void)state;
+	int64_t base;
+	char name[300];
+	snprintf(name, sizeof(name), "%s", segment(1, ".log", &base));
+	fifo(name);
+	assert_int_equal(fsck(), ERR_CORRUPT);
+	log_lines_say("verdict=DAMAGED partition=t-0");
+	log_lines_say("not a regular file");
+	assert_int_equal(salvage(), ERR_OK);
+	assert_int_equal(result.lost_offsets, next_base(base) - base);
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS - (next_base(base) - base));
+	assert_int_equal(append("t"), ERR_DAMAGED);
+	assert_int_equal(append("u"), ERR_OK);
+	log_server_close(&server);
+	assert_true(log_files_exist(&files, name));
+}
+
+static void nothing_is_started_with_a_journal_that_is_no_file(void **state)
+{
+	static const char *const names[] = {"journal/journal-1", "journal/checkpoint-0", "lock"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct loop *loop;
+		struct log *log;
+		char aside[64];
+		snprintf(aside, sizeof(aside), "%s.aside", names[i]);
+		assert_int_equal(io_rename(server.io, log_files_path(&files, names[i]),
+		                     log_files_path(&files, aside)),
+		    ERR_OK);
+		fifo(names[i]);
+		assert_int_equal(fsck(), ERR_CORRUPT);
+		log_lines_clear();
+		assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
+		assert_int_not_equal(log_open(loop, &server.options, &log), ERR_OK);
+		assert_non_null(strstr(err_chain(), names[i]));
+		loop_free(loop);
+		log_files_unlink(&files, names[i]);
+		assert_int_equal(io_rename(server.io, log_files_path(&files, aside),
+		                     log_files_path(&files, names[i])),
+		    ERR_OK);
+	}
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -407,6 +481,9 @@ int main(void)
 	    TEST(a_generation_that_does_not_read_replaces_nothing),
 	    TEST(a_start_goes_on_behind_a_bad_sector_of_the_last_segment),
 	    TEST(without_the_last_header_there_is_no_start),
+	    TEST(nobody_waits_for_a_cache_that_is_no_file),
+	    TEST(a_segment_that_is_no_file_is_damaged_and_stays),
+	    TEST(nothing_is_started_with_a_journal_that_is_no_file),
 	};
 	return cmocka_run_group_tests_name("unread", tests, NULL, NULL);
 }
