@@ -23,7 +23,7 @@
  * write has returned; their frames are in the journal all the same and durable with the round.
  * Because a crash may then lose sequences that somebody was told, such answers are given early only
  * below `lazy_bound`, which is in the journal: recovery burns what is between D and it, by name
- * (GAP).
+ * (GAP). An append that makes flush.messages records not yet durable waits as all others do.
  *
  * DIRECT frames: a large batch (round_is_direct) is written once, past the page cache, to its
  * segment; the journal has its place and checksum. Such a frame begins and ends at a block:

@@ -417,6 +417,9 @@ static void req_stamp(struct rounds *rs, struct log_append *req, struct batch_he
 	if (req_idempotent(h))
 		partition_note_producer(p, h, f.sequence, now);
 	p->stamped_bytes += f.length;
+	/* flush.messages: as many records that are not durable yet wait for it, these included */
+	if (p->log_end - p->durable_end >= p->topic->config.flush_messages)
+		st->lazy = false;
 	if (st->lazy && (rs->lazy_bound == 0 || f.sequence + SEQUENCE_RESERVE / 2 > rs->lazy_bound))
 		rs->lazy_wanted = true;
 	req->sequence = f.sequence;

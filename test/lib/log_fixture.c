@@ -17,6 +17,7 @@ static void topics_init(struct log_fixture *f)
 		memset(t->id.b, 0x40 + i, sizeof(t->id.b));
 		t->config = (struct log_topic_config){.cleanup = LOG_CLEANUP_DELETE,
 		    .retention_ms = -1,
+		    .flush_messages = INT64_MAX,
 		    .retention_bytes = -1,
 		    .segment_bytes = 1 << 20,
 		    .segment_ms = -1,
