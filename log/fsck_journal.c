@@ -87,9 +87,6 @@ static enum err read_record(struct fsck *f)
 {
 	for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++)
 		TRY(read_slot(f, slot));
-	if (!f->record_found)
-		fsck_find(
-		    f, ERR_NO_JOURNAL, "what=checkpoint reason=\"no good checkpoint record\"");
 	for (uint64_t i = 0; f->record_found && i < f->record.header.row_count; i++) {
 		const struct checkpoint_row *row = &f->record.rows[i];
 		struct fsck_end *end;
@@ -415,10 +412,30 @@ static enum err judge_direct(struct fsck *f, struct entries *es)
 	return ERR_OK;
 }
 
+/* Without a record a start goes on only where nothing was ever written: the first one. */
+static enum err judge_no_record(struct fsck *f, bool *ret_unused)
+{
+	*ret_unused = false;
+	if (f->record_found)
+		return ERR_OK;
+	if (!f->ends_unknown)
+		TRY(journal_where_unused(f->io, f->data_dir, f->where.dir, ret_unused));
+	if (*ret_unused)
+		fsck_find(f, ERR_OK, "what=journal reason=\"nothing was ever written here\"");
+	else
+		fsck_find(
+		    f, ERR_NO_JOURNAL, "what=checkpoint reason=\"no good checkpoint record\"");
+	return ERR_OK;
+}
+
 enum err fsck_journal(struct fsck *f)
 {
 	struct entries es = {0};
+	bool unused;
 	TRY(read_record(f));
+	TRY(judge_no_record(f, &unused));
+	if (unused)
+		return ERR_OK;
 	enum err err = ERR_OK;
 	for (unsigned file = 0; file < JOURNAL_FILES && err == ERR_OK; file++)
 		err = read_file(f, file, &es);

@@ -110,6 +110,39 @@ static enum err topics_there(struct io *io, const char *data_dir, bool *ret_ther
 	return ERR_OK;
 }
 
+/* Of a file that was made, but never appended to, little is filled. */
+static enum err entry_there(struct io *io, const char *path, bool *ret_there)
+{
+	struct journal_iter it;
+	struct journal_found found;
+	enum err err = journal_iter_open(&it, io, path, 0);
+	*ret_there = false;
+	if (err == ERR_NOT_FOUND || err == ERR_CORRUPT) {
+		err_clear();
+		return ERR_OK;
+	}
+	TRY(err);
+	it.check_from = UINT64_MAX; /* headers only */
+	err = journal_iter_next(&it, &found);
+	*ret_there = err == ERR_OK;
+	journal_iter_release(&it);
+	return err == ERR_EOF ? ERR_OK : err;
+}
+
+enum err journal_where_unused(
+    struct io *io, const char *data_dir, const char *journal_dir, bool *ret_unused)
+{
+	bool used;
+	TRY(topics_there(io, data_dir, &used));
+	for (unsigned i = 0; i < JOURNAL_FILES && !used; i++) {
+		char path[LOG_PATH_MAX], name[16];
+		TRY(path_in(path, journal_dir, journal_file_name(i, name)));
+		TRY(entry_there(io, path, &used));
+	}
+	*ret_unused = !used;
+	return ERR_OK;
+}
+
 static enum err read_location(struct io *io, const char *data_dir, struct found *f)
 {
 	char path[LOG_PATH_MAX];

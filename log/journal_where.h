@@ -37,5 +37,11 @@ void journal_where_release(struct io *io, struct journal_where *w);
  */
 MUST_USE enum err journal_where_find(
     struct io *io, const char *data_dir, const char *configured, struct journal_where *ret);
+/*
+ * Reads only: no directory of a partition and no entry of a journal is there, so no start has come
+ * as far as its first append. A start and fsck ask where there is no checkpoint record.
+ */
+MUST_USE enum err journal_where_unused(
+    struct io *io, const char *data_dir, const char *journal_dir, bool *ret_unused);
 /* Both files again, for a journal that is made anew where journal_where_find has said. */
 MUST_USE enum err journal_where_note(struct io *io, const char *data_dir, struct journal_where *w);

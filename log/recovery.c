@@ -2,6 +2,7 @@
 /* Recovery, its steps in order. See recovery.h. */
 #include "log/recovery.h"
 #include "log/engine.h"
+#include "log/journal_where.h"
 #include "log/partition_drop.h"
 #include <ctype.h>
 #include <stdarg.h>
@@ -229,17 +230,31 @@ static void adopt_state(struct recovery *r)
 	log->last_append_time_ns = r->last_append_ns;
 	log->producer_id_next = log->producer_id_reserved = r->producer_ids;
 	log->journal.next_number = r->number + 1;
-	log->journal.checkpoint_number = r->record_found ? r->record.header.number : 0;
+	log->journal.checkpoint_number = r->record.header.number; /* 0: the first start */
 	log->journal.current = r->journal_file;
 	log->journal.pos = r->journal_pos;
 	log->checkpointer.counter = r->record.header.counter;
 	log->epoch = r->epoch + 1;
 }
 
-static bool data_there(struct log *log)
+/*
+ * No checkpoint record: the first start, or one before it that did not come as far as its first
+ * record, which is durable before the first append. Where there is more, the record was lost, and
+ * with it where partitions ended: what was acknowledged and is gone could not be told.
+ */
+static enum err first_start(struct recovery *r)
 {
-	size_t cursor = 0;
-	return map_next(&log->partitions, &cursor) != NULL;
+	struct log *log = r->log;
+	bool unused;
+	TRY(journal_where_unused(log->io, log->data_dir, log->journal_dir, &unused));
+	if (!unused)
+		return err_note(ERR_NO_JOURNAL,
+		    "%s has no good checkpoint record, and %s was written to: `kappa fsck "
+		    "--rebuild-journal` makes one, and says what cannot be known without it",
+		    log->journal_dir, log->data_dir);
+	TRY(journal_create(&log->journal, log, log->options.journal_bytes));
+	r->journal_pos = JOURNAL_BLOCK;
+	return ERR_OK;
 }
 
 static void step_ended(struct recovery *r, enum recovery_step step)
@@ -272,11 +287,8 @@ static enum err recover(struct recovery *r)
 	step_ended(r, RECOVERY_SCANNED);
 	if (log->journal_lock_fd >= 0)
 		TRY(checkpoint_reserve(log, r->record.header.row_count));
-	if (!r->record_found && !data_there(log)) {
-		/* The first start, or one before it that did not come as far as its first record.
-		 */
-		TRY(journal_create(&log->journal, log, log->options.journal_bytes));
-		r->journal_pos = JOURNAL_BLOCK;
+	if (!r->record_found) {
+		TRY(first_start(r));
 	} else {
 		TRY(journal_open(&log->journal, log));
 		TRY(recovery_journal(r));

@@ -20,7 +20,6 @@ struct seen {
 struct seen_list {
 	struct seen *seen;
 	size_t count, capacity;
-	uint64_t checkpoint; /* greatest checkpoint_number in a good entry */
 };
 
 static enum err file_path(const struct recovery *r, unsigned file, char *buf)
@@ -55,8 +54,7 @@ static enum err skip_old(struct recovery *r, unsigned file, struct journal_iter 
 	struct journal_file *jf = &r->log->journal.files[file];
 	struct journal_found f;
 	*ret_old = false;
-	if (!r->record_found || r->journal_file >= JOURNAL_FILES ||
-	    r->journal_pos % JOURNAL_BLOCK != 0)
+	if (r->journal_file >= JOURNAL_FILES || r->journal_pos % JOURNAL_BLOCK != 0)
 		return ERR_OK;
 	enum err e = journal_iter_at(it, JOURNAL_BLOCK, &f);
 	bool old = e == ERR_OK && f.entry.number <= r->number;
@@ -78,8 +76,6 @@ static enum err read_entries(
 		struct journal_file *jf = &r->log->journal.files[file];
 		if (f.entry.number > jf->last_number)
 			jf->last_number = f.entry.number;
-		if (f.good && f.entry.checkpoint_number > l->checkpoint)
-			l->checkpoint = f.entry.checkpoint_number;
 		if (f.entry.number >= it->check_from)
 			TRY(seen_add(l, &s));
 		if (f.good && f.entry.number >= it->check_from)
@@ -95,7 +91,7 @@ static enum err read_file(struct recovery *r, unsigned file, struct seen_list *l
 	bool old;
 	TRY(file_path(r, file, path));
 	TRY(journal_iter_open(&it, r->log->io, path, 0));
-	it.check_from = r->record_found ? r->number + 1 : 0;
+	it.check_from = r->number + 1;
 	enum err e = skip_old(r, file, &it, &old);
 	if (e == ERR_OK && !old)
 		e = read_entries(r, file, &it, l);
@@ -115,8 +111,6 @@ static int seen_order(const void *a, const void *b)
 static void seen_sort(struct recovery *r, struct seen_list *l)
 {
 	size_t kept = 0;
-	if (!r->record_found)
-		r->number = l->checkpoint;
 	if (l->count > 0)
 		qsort(l->seen, l->count, sizeof(*l->seen), seen_order);
 	for (size_t i = 0; i < l->count; i++) {
@@ -292,7 +286,7 @@ static enum err copy_place(
 	j->current = last->file;
 	if (last->entry.kind == JOURNAL_COPY)
 		return ERR_OK;
-	j->checkpoint_number = r->record_found ? r->record.header.number : r->number;
+	j->checkpoint_number = r->record.header.number;
 	j->pos = last->pos + last->entry.length;
 	/* as it was when the entry was placed: it is not what its file is needed for */
 	const struct seen_list others = {.seen = l->seen, .count = l->count - 1};
@@ -440,11 +434,7 @@ enum err recovery_journal(struct recovery *r)
 	for (unsigned i = 0; i < JOURNAL_FILES && e == ERR_OK; i++)
 		e = read_file(r, i, &l);
 	if (e == ERR_OK) {
-		if (!r->record_found)
-			recovery_verdict(ERR_REBUILT, "what=checkpoint");
 		seen_sort(r, &l);
-		if (l.count == 0 && !r->record_found)
-			r->journal_pos = JOURNAL_BLOCK;
 		e = judge(r, &l);
 	}
 	if (e == ERR_OK && l.count > 0) {

@@ -189,8 +189,6 @@ static int64_t transactions_from(
     const struct recovery *r, const struct log_partition *p, const struct recovery_row *row)
 {
 	int64_t from = INT64_MAX;
-	if (!r->record_found)
-		return 0;
 	if (row && row->transactions > 0)
 		from = (int64_t)(row->transactions - 1);
 	if (p->replay->transactional && p->replay->txn_from < from)
@@ -283,7 +281,7 @@ enum err recovery_frame(
 
 /* ---- step 4 ---------------------------------------------------------------------------------- */
 
-/* Where the durable bytes of `s` end, as far as record and journal know; 0 = they do not. */
+/* Where the durable bytes of `s` end, by record and journal. */
 static uint32_t known_end(const struct recovery *r, const struct segment *s)
 {
 	const struct recovery_row *row = recovery_row(r, s->partition->key);
@@ -295,7 +293,7 @@ static uint32_t known_end(const struct recovery *r, const struct segment *s)
 		return s->size;
 	if (row && s->base_offset == row->segment)
 		return row->segment_end;
-	return r->record_found ? SEGMENT_HEADER_BYTES : 0;
+	return SEGMENT_HEADER_BYTES;
 }
 
 /* Frames behind the known end that the bad journal entry may have held: those at or below D that
@@ -312,15 +310,13 @@ static enum err walk_on(struct recovery *r, struct segment *s, int fd)
 	w.want_pads = true;
 	enum err e;
 	while ((e = segment_walk_next(&w, &f, &pos, &batch)) == ERR_OK) {
-		if ((r->record_found && f.sequence > r->sequence) ||
+		if (f.sequence > r->sequence ||
 		    frame_check_link(&f, s->seed, s->last_link) != ERR_OK)
 			break;
 		e = recovery_index_frame(s, &f, recovery_max_timestamp(&f, batch), pos);
 		if (e != ERR_OK)
 			break;
 		kept += !(f.flags & FRAME_PAD);
-		if (f.sequence > r->sequence)
-			r->sequence = f.sequence;
 	}
 	segment_walk_release(&w);
 	if (kept > 0)
@@ -357,22 +353,22 @@ static enum err lost_suffix(struct recovery *r, struct segment *s, uint32_t end)
 	return ERR_OK;
 }
 
-/* Indexes the frames of `s` up to where it is known to end, or as far as they go. */
+/* Indexes the frames of `s` up to its known end; where that is gone, as far as they go. */
 static enum err settle_frames(struct recovery *r, struct segment *s, uint32_t end)
 {
 	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
 	int fd;
 	bool lost = end > s->size && !s->replayed, taken = false;
-	if (!lost && end > 0)
+	if (!lost)
 		TRY(recovery_index_sealed(s, end, &taken));
 	if (taken)
 		return ERR_OK;
 	TRY(partition_path(s->partition, segment_file_name(s, ".log", name), path));
 	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
 	enum err e = ERR_OK;
-	if (!lost && end > 0)
+	if (!lost)
 		e = recovery_index(r, s, fd, end);
-	if (e == ERR_OK && (lost || end == 0 || (r->rot && s->size > s->durable_size)))
+	if (e == ERR_OK && (lost || (r->rot && s->size > s->durable_size)))
 		e = walk_on(r, s, fd);
 	enum err closed = io_close(r->log->io, fd);
 	TRY(e);
@@ -386,10 +382,7 @@ static enum err settle_segment(struct recovery *r, struct segment *s)
 	if (end > s->size && !s->replayed)
 		TRY(lost_suffix(r, s, end));
 	TRY(settle_frames(r, s, end));
-	if (s->size > s->durable_size && end == 0)
-		partition_damaged(
-		    s->partition, s, s->durable_size, "end unknown: no checkpoint record");
-	else if (s->size > s->durable_size && s->partition->verdict == ERR_OK)
+	if (s->size > s->durable_size && s->partition->verdict == ERR_OK)
 		TRY(cut_tail(r, s));
 	s->size = s->durable_size;
 	s->durable_sequence = s->last_sequence;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One test per verdict of recovery (reliability: recovery verdicts): what is found, what is said,
  * what is kept. */
+#include "test/lib/log_lines.h"
 #include "test/lib/log_world.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,15 @@ static uint64_t journal_last_round(struct journal_entry *ret_entry)
 	journal_iter_release(&it);
 	assert_true(pos > 0);
 	return pos;
+}
+
+/* Another disk, which is taken; nobody serves it. */
+static void world_replace(struct sim_disk *disk)
+{
+	struct sim_disk *old = w.disk;
+	w.disk = disk;
+	log_world_boot(&w);
+	sim_disk_free(old);
 }
 
 /* ---- content ---- */
@@ -292,11 +302,8 @@ static void a_bad_journal_header_is_written_again(void **state)
 	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
 }
 
-static void a_lost_checkpoint_record_is_rebuilt_from_the_journal(void **state)
+static void records_lose(void)
 {
-	(void)state;
-	fill(0, 0, 10);
-	log_world_end(&w, WORLD_KILLED);
 	for (int i = 0; i < CHECKPOINT_SLOTS; i++) {
 		char path[64];
 		struct io_stat st;
@@ -304,11 +311,69 @@ static void a_lost_checkpoint_record_is_rebuilt_from_the_journal(void **state)
 		if (io_stat(w.io, path, &st) == ERR_OK)
 			log_world_flip(&w, path, 20, 0x10);
 	}
-	assert_ok(log_fixture_open(&w.f));
-	log_world_assert_told(&w, "rebuilt", true);
-	assert_int_equal(end_of(0), 10);
-	log_world_assert_readable(&w, 0, 0, 10);
-	assert_int_equal(w.f.log->epoch, 2);
+	err_clear();
+}
+
+static enum err fsck(void)
+{
+	const struct log_fsck_options options = {0};
+	log_lines_clear();
+	return log_fsck(w.io, "/data", &options, log_lines_collect, NULL);
+}
+
+/*
+ * The record has the ends of what has left the journal. A start that made another one of what is
+ * there gave offsets again that had been acknowledged.
+ */
+static void without_a_checkpoint_record_a_start_is_refused(void **state)
+{
+	static const enum log_world_end ends[] = {WORLD_KILLED, WORLD_STOPPED};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		fill(0, i * 10, i * 10 + 10);
+		log_world_end(&w, ends[i]);
+		struct sim_disk *whole = sim_disk_clone(w.disk);
+		records_lose();
+		if (i == 1) /* and the end of what was acknowledged */
+			log_world_cut(&w, SEGMENT_0, log_world_size(&w, SEGMENT_0) - 700);
+		assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
+		assert_non_null(strstr(err_chain(), "--rebuild-journal"));
+		assert_int_equal(fsck(), ERR_CORRUPT);
+		log_lines_say("verdict=NO_JOURNAL what=checkpoint");
+		/* without the data it is the journal's entries that say so */
+		assert_ok(io_rename(w.io, "/data/topics", "/data/elsewhere"));
+		assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
+		assert_int_equal(fsck(), ERR_CORRUPT);
+		world_replace(whole);
+		assert_ok(log_fixture_open(&w.f));
+		log_world_assert_readable(&w, 0, 0, i * 10 + 10);
+	}
+}
+
+/* Its record is durable before anything else is: no other start is refused for the lack of one. */
+static void a_first_start_may_end_at_any_call(void **state)
+{
+	uint64_t calls = 0;
+	(void)state;
+	for (int kill = 0; kill < 2; kill++) {
+		for (uint64_t n = 1;; n++, calls++) {
+			world_replace(sim_disk_new(0));
+			sim_io_fall_at(w.io, n, kill, n);
+			enum err e = log_fixture_open(&w.f);
+			struct sim_disk *fallen = sim_io_fallen(w.io);
+			if (!fallen) {
+				assert_ok(e);
+				break;
+			}
+			world_replace(fallen);
+			err_clear();
+			(void)fsck(); /* there may be no lock yet, and topics of no catalog */
+			log_lines_say_not("NO_JOURNAL");
+			assert_ok(log_fixture_open(&w.f));
+			fill(0, 0, 2);
+		}
+	}
+	assert_true(calls > 60);
 }
 
 /* Stopped cleanly where the next entry does not fit into the journal's file: it is at the beginning
@@ -785,7 +850,8 @@ int main(void)
 	    TEST(a_lost_directory_is_a_lost_suffix),
 	    TEST(a_missing_journal_is_refused),
 	    TEST(a_bad_journal_header_is_written_again),
-	    TEST(a_lost_checkpoint_record_is_rebuilt_from_the_journal),
+	    TEST(without_a_checkpoint_record_a_start_is_refused),
+	    TEST(a_first_start_may_end_at_any_call),
 	    TEST(a_clean_end_at_the_edge_of_a_journal_file),
 	    TEST(a_missing_segment_in_the_middle_is_contained),
 	    TEST(segments_below_the_log_start_may_go_in_any_order),
