@@ -255,16 +255,21 @@ static enum err record_write(struct checkpointer *c)
 	int n = snprintf(path, sizeof(path), "%s/%s", c->log->journal_dir,
 	    checkpoint_file_name((unsigned)((c->header.counter - 1) % CHECKPOINT_SLOTS), name));
 	ASSERT(n > 0 && n < LOG_PATH_MAX);
-	TRY(io_open(io, path, IO_CREATE, &fd));
-	enum err e = io_pwrite(io, fd, c->record.ptr, c->record.len, 0);
+	size_t mark = err_mark();
+	enum err e = io_open(io, path, 0, &fd);
+	bool made = e == ERR_NOT_FOUND; /* the first one here: its name must be durable, too */
+	if (made) {
+		err_rewind(mark);
+		e = io_open(io, path, IO_CREATE, &fd);
+	}
+	TRY(e);
+	e = io_pwrite(io, fd, c->record.ptr, c->record.len, 0);
 	if (e == ERR_OK)
 		e = io_fdatasync(io, fd);
 	enum err closed = io_close(io, fd);
 	TRY(e);
 	TRY(closed);
-	/* the first of each file: its name must be durable too */
-	return c->header.counter <= CHECKPOINT_SLOTS ? io_fsync_dir(io, c->log->journal_dir)
-	                                             : ERR_OK;
+	return made ? io_fsync_dir(io, c->log->journal_dir) : ERR_OK;
 }
 
 static enum err reserve_slot(struct log *log, unsigned slot, uint64_t len)

@@ -167,6 +167,7 @@ struct fsck {
 	/* journal */
 	struct checkpoint_record record;
 	bool record_found;
+	uint64_t last_number;      /* of the entries that could be read */
 	struct fsck_frame *frames; /* sorted by key, segment, pos */
 	size_t frame_count, frame_capacity;
 	struct fsck_image *images; /* sorted by number */

@@ -288,6 +288,8 @@ static enum err read_entries(
 	enum err err;
 	uint64_t covered = f->record_found ? f->record.header.number : 0;
 	while ((err = journal_iter_next(it, &found)) == ERR_OK) {
+		if (found.entry.number > f->last_number)
+			f->last_number = found.entry.number;
 		if (found.entry.number <= covered)
 			continue;
 		TRY(see(

@@ -10,6 +10,10 @@
  * Not known, and said so: whether the frames between the two were acknowledged (they stay), whether
  * acknowledged ones behind the ends are gone, which producer ids were given out since (1000 are
  * passed over). The old files go to quarantine/.
+ *
+ * It may be cut short anywhere. In order: frames and their names are durable; the new record,
+ * beside the old one and above it; the old files go; the new journal's files. In between a start is
+ * refused, or finds the new record beside the whole old journal, which it covers.
  */
 #include "log/fsck.h"
 #include "log/producer.h"
@@ -19,6 +23,8 @@
 #include <stdlib.h>
 
 enum { REBUILD_PRODUCER_IDS = 1000 };
+/* More entries than a journal has: what could not be read of the old one is covered, too. */
+#define REBUILD_NUMBERS ((uint64_t)1 << 32)
 
 struct rebuild {
 	struct fsck *f;
@@ -29,11 +35,17 @@ struct rebuild {
 	int64_t append_ns;
 	uint32_t epoch;
 	uint64_t repaired;
+	int64_t kept_as; /* in the names of what goes to quarantine/ */
 	/* sequences above `marked`, as far as that is known: few, a mark is a round or two behind
 	 */
 	uint64_t *above;
 	size_t above_count, above_capacity;
 };
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 /* ---- sequences above the mark ---------------------------------------------------------------- */
 
@@ -72,22 +84,38 @@ static enum err above_add(struct rebuild *r, uint64_t sequence)
 	return ERR_OK;
 }
 
+static void gap_add(struct rebuild *r, uint64_t first, uint64_t last)
+{
+	struct checkpoint_header *h = &r->record.record.header;
+	if (first <= last && h->gap_count < CHECKPOINT_GAPS_MAX)
+		r->record.record.gaps[h->gap_count++] = (struct checkpoint_gap){first, last};
+}
+
+/* What the old record names and the catalog may not yet, in [from, to]. */
+static void old_gaps(struct rebuild *r, uint64_t from, uint64_t to)
+{
+	const struct checkpoint_record *old = &r->f->record;
+	for (uint32_t i = 0; i < old->header.gap_count; i++) {
+		const struct checkpoint_gap *g = &old->gaps[i];
+		gap_add(r, larger(g->first, from), g->last < to ? g->last : to);
+	}
+}
+
 /* Sequences that nobody has, between those that are there: burnt, by name. */
 static uint64_t name_gaps(struct rebuild *r)
 {
-	struct checkpoint_header *h = &r->record.record.header;
-	struct checkpoint_gap *gaps = r->record.record.gaps;
 	uint64_t expect = r->marked + 1, missing = 0;
 	above_prune(r);
 	if (r->above_count > 0)
 		qsort(r->above, r->above_count, sizeof(*r->above), sequence_order);
+	old_gaps(r, 0, r->marked);
 	for (size_t i = 0; i < r->above_count; expect = r->above[i++] + 1) {
 		if (r->above[i] <= expect)
 			continue;
 		missing += r->above[i] - expect;
-		if (h->gap_count < CHECKPOINT_GAPS_MAX)
-			gaps[h->gap_count++] = (struct checkpoint_gap){expect, r->above[i] - 1};
+		gap_add(r, expect, r->above[i] - 1);
 	}
+	old_gaps(r, expect, UINT64_MAX);
 	return missing;
 }
 
@@ -114,13 +142,13 @@ static enum err rebuild_journal(void *ctx, struct fsck *f)
 static enum err rebuild_partition(void *ctx, struct fsck *f, const char *dir, int64_t lowest)
 {
 	struct rebuild *r = ctx;
-	(void)f;
-	(void)dir;
+	char path[LOG_PATH_MAX];
 	(void)lowest;
 	r->row = (struct checkpoint_row){0};
 	txns_release(&r->txns);
 	txns_init(&r->txns);
-	return ERR_OK;
+	TRY(fsck_path(f, path, "topics/%s", dir));
+	return io_fsync_dir(f->io, path);
 }
 
 static enum err segment_path(
@@ -248,37 +276,106 @@ static enum err move_file(struct fsck *f, const char *from, const char *to)
 	return io_unlink(f->io, from);
 }
 
-static enum err keep_file(struct fsck *f, const char *name, int64_t now_s)
+static bool is_journal(const char *name)
 {
+	return strncmp(name, "journal-", 8) == 0;
+}
+
+static bool is_record(const char *name)
+{
+	return strncmp(name, "checkpoint-", 11) == 0;
+}
+
+static enum err keep_file(struct rebuild *r, const char *name)
+{
+	struct fsck *f = r->f;
 	char from[LOG_PATH_MAX], to[LOG_PATH_MAX];
-	if (strncmp(name, "journal-", 8) != 0 && strncmp(name, "checkpoint-", 11) != 0)
-		return ERR_OK; /* whose it is, and its lock */
 	TRY(fsck_journal_path(f, from, name));
-	TRY(fsck_path(f, to, "quarantine/journal-%lld-%s", (long long)now_s, name));
+	TRY(fsck_path(f, to, "quarantine/journal-%lld-%s", (long long)r->kept_as, name));
 	return move_file(f, from, to);
 }
 
-static enum err keep_old(struct rebuild *r)
+/* A number that no file in quarantine/ has: one that was kept before is never replaced. */
+static enum err keep_begin(struct rebuild *r)
+{
+	struct fsck *f = r->f;
+	char path[LOG_PATH_MAX], prefix[40];
+	struct io_names names;
+	bool taken = true;
+	TRY(fsck_path(f, path, "quarantine"));
+	TRY(io_mkdir_all(f->io, path));
+	TRY(io_list(f->io, path, &names));
+	r->kept_as = io_clock_ns(f->io, IO_CLOCK_REALTIME) / S_NS - 1;
+	while (taken) {
+		r->kept_as++;
+		taken = false;
+		int n = snprintf(prefix, sizeof(prefix), "journal-%lld-", (long long)r->kept_as);
+		for (size_t i = 0; i < names.count; i++)
+			taken |= strncmp(names.name[i], prefix, (size_t)n) == 0;
+	}
+	io_names_release(&names);
+	return ERR_OK;
+}
+
+/* All but the record that is called `record`; both directories are durable then. */
+static enum err keep_old(struct rebuild *r, const char *record)
 {
 	struct fsck *f = r->f;
 	char to[LOG_PATH_MAX];
 	struct io_names names;
-	int64_t now_s = io_clock_ns(f->io, IO_CLOCK_REALTIME) / S_NS;
-	enum err err = io_list(f->io, f->where.dir, &names);
-	if (err == ERR_NOT_FOUND) {
-		err_clear();
-		return ERR_OK;
-	}
-	TRY(err);
-	err = fsck_path(f, to, "quarantine");
-	if (err == ERR_OK)
-		err = io_mkdir_all(f->io, to);
+	TRY(io_list(f->io, f->where.dir, &names));
+	enum err err = ERR_OK;
 	for (size_t i = 0; i < names.count && err == ERR_OK; i++)
-		err = keep_file(f, names.name[i], now_s);
+		if (is_journal(names.name[i]) ||
+		    (is_record(names.name[i]) && strcmp(names.name[i], record) != 0))
+			err = keep_file(r, names.name[i]);
 	io_names_release(&names);
 	TRY(err);
-	TRY(io_fsync_dir(f->io, f->where.dir));
-	return io_fsync_dir(f->io, to);
+	TRY(fsck_path(f, to, "quarantine"));
+	TRY(io_fsync_dir(f->io, to));
+	return io_fsync_dir(f->io, f->where.dir);
+}
+
+/*
+ * The new record is there before anything that was is gone: it has all that the old one knew, and
+ * whoever is cut short is followed by another rebuild that finds the one or the other. Its place is
+ * never the old one's; its counter is above those of records that cannot be read.
+ */
+static enum err record_first(struct rebuild *r, const char **ret_name, char *name)
+{
+	struct fsck *f = r->f;
+	struct checkpoint_header *h = &r->record.record.header;
+	char path[LOG_PATH_MAX];
+	struct io_stat stat;
+	h->counter = f->record.header.counter + CHECKPOINT_SLOTS;
+	*ret_name = checkpoint_file_name((unsigned)(h->counter % CHECKPOINT_SLOTS), name);
+	TRY(fsck_journal_path(f, path, *ret_name));
+	enum err err = io_stat(f->io, path, &stat);
+	if (err == ERR_OK)
+		err = keep_file(r, *ret_name);
+	else if (err == ERR_NOT_FOUND) {
+		err_clear();
+		err = ERR_OK;
+	}
+	TRY(err);
+	return offline_record_write(f->io, f->where.dir, &r->record);
+}
+
+/* While files are missing, or there is no record, every start is refused. */
+static enum err replace(struct rebuild *r)
+{
+	struct fsck *f = r->f;
+	char path[LOG_PATH_MAX], name[16];
+	const char *record;
+	TRY(fsck_path(f, path, "topics"));
+	TRY(io_mkdir_all(f->io, path));
+	TRY(io_fsync_dir(f->io, path));
+	TRY(io_mkdir_all(f->io, f->where.dir));
+	TRY(journal_where_note(f->io, f->data_dir, &f->where));
+	TRY(keep_begin(r));
+	TRY(record_first(r, &record, name));
+	TRY(keep_old(r, record));
+	return offline_journal_make(f->io, f->where.dir, f->options.journal_bytes);
 }
 
 static void say(struct rebuild *r, uint64_t missing)
@@ -311,11 +408,6 @@ static void say(struct rebuild *r, uint64_t missing)
 	    (unsigned long long)h->producer_ids);
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 static enum err rebuild_finish(void *ctx, struct fsck *f)
 {
 	struct rebuild *r = ctx;
@@ -323,7 +415,7 @@ static enum err rebuild_finish(void *ctx, struct fsck *f)
 	struct checkpoint_header *h = &r->record.record.header;
 	uint64_t missing = name_gaps(r);
 	h->epoch = (uint32_t)larger(r->epoch, old->epoch);
-	h->number = larger(old->number, 1);
+	h->number = larger(old->number, f->last_number) + REBUILD_NUMBERS;
 	h->journal_pos = JOURNAL_BLOCK;
 	h->sequence = larger(larger(r->sequence, r->marked), old->sequence);
 	if (old->lazy_bound > 0)
@@ -331,11 +423,7 @@ static enum err rebuild_finish(void *ctx, struct fsck *f)
 	h->producer_ids = larger(r->producer_ids, old->producer_ids) + REBUILD_PRODUCER_IDS;
 	h->last_append_ns = r->append_ns > old->last_append_ns ? r->append_ns : old->last_append_ns;
 	h->clean = true;
-	TRY(keep_old(r));
-	TRY(io_mkdir_all(f->io, f->where.dir));
-	TRY(journal_where_note(f->io, f->data_dir, &f->where));
-	TRY(offline_journal_make(f->io, f->where.dir, f->options.journal_bytes));
-	TRY(offline_record_write(f->io, f->where.dir, &r->record));
+	TRY(replace(r));
 	say(r, missing);
 	return f->bad ? err_note(ERR_CORRUPT, "%s: not everything is served", f->data_dir) : ERR_OK;
 }

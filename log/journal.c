@@ -258,7 +258,8 @@ enum err journal_open(struct journal *j, struct log *log)
 			j->files[i].filled = j->file_bytes;
 		j->files[i].limit = j->file_bytes;
 	}
-	return ERR_OK;
+	/* who made them, or the records, may have been killed before their names were durable */
+	return io_fsync_dir(log->io, log->journal_dir);
 }
 
 void journal_close(struct journal *j)
