@@ -474,6 +474,34 @@ static void close_life(struct world *w)
 	check_stall();
 }
 
+static void serve(struct world *w, enum world_end end, bool dead)
+{
+	w->served = true;
+	audit_losses(w);
+	if (w->last_life)
+		keeper_finish(w); /* before anybody else reads what is bad */
+	if (!dead && !w->faulty) {
+		audit_log(w);
+		if (w->views)
+			views_audit(w);
+	}
+	if (w->last_life)
+		live_to_the_end(w);
+	else
+		live(w);
+	bool failed = !sim_io_is_dead(w->io) && has_failed(w);
+	if (failed && !w->faulty && !w->scarce)
+		violated("failed", "the log gave up, and no call had failed");
+	take_disk(w, failed ? END_KILL : end);
+	stop_actors(w);
+	loop_timer_cancel(w->loop, &w->room);
+	if (!sim_io_is_dead(w->io) && !w->faulty)
+		audit_log(w);
+	if (end == END_CLEAN && !w->last_life && chance(w, 40))
+		sim_io_fall_at(w->io, 1 + below(w, 60), chance(w, 30), prng_u64(&w->prng));
+	server_close(w);
+}
+
 static void run_life(struct world *w)
 {
 	uint64_t dice = below(w, 100);
@@ -487,36 +515,18 @@ static void run_life(struct world *w)
 	if (!w->last_life && below(w, 100) < w->plan.faults)
 		plan_fault(w);
 	trace(w, "life", "begins");
+	uint64_t unread = metric_value(METRIC_READ_ERRORS);
 	enum err e = server_open(w);
 	bool dead = sim_io_is_dead(w->io);
 	trace(w, "life", "open: %s %s", err_name(e), e ? err_chain() : "");
 	if (e != ERR_OK && !dead && !w->faulty && !w->scarce)
 		violated("recovery", "the server does not open: %s: %s", err_name(e), err_chain());
-	if (e == ERR_OK) {
-		w->served = true;
-		audit_losses(w);
-		if (w->last_life)
-			keeper_finish(w); /* before anybody else reads what is bad */
-		if (!dead && !w->faulty) {
-			audit_log(w);
-			if (w->views)
-				views_audit(w);
-		}
-		if (w->last_life)
-			live_to_the_end(w);
-		else
-			live(w);
-		bool failed = !sim_io_is_dead(w->io) && has_failed(w);
-		if (failed && !w->faulty && !w->scarce)
-			violated("failed", "the log gave up, and no call had failed");
-		take_disk(w, failed ? END_KILL : end);
-		stop_actors(w);
-		loop_timer_cancel(w->loop, &w->room);
-		if (!sim_io_is_dead(w->io) && !w->faulty)
-			audit_log(w);
-		if (end == END_CLEAN && !w->last_life && chance(w, 40))
-			sim_io_fall_at(w->io, 1 + below(w, 60), chance(w, 30), prng_u64(&w->prng));
+	if (e == ERR_OK && metric_value(METRIC_READ_ERRORS) > unread && w->faulty) {
+		/* health is red and names what is not served: it is started again */
+		take_disk(w, end);
 		server_close(w);
+	} else if (e == ERR_OK) {
+		serve(w, end, dead);
 	} else {
 		take_disk(w, end == END_CLEAN ? END_KILL : end);
 	}
