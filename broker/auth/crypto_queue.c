@@ -19,12 +19,25 @@ static void job_done(struct pool_job *job)
 	work->done(work); /* last: it may free the work */
 }
 
+static struct list_node *pop_name(struct crypto_lane *lane)
+{
+	for (uint32_t i = 1; i <= CRYPTO_NAMES; i++) {
+		uint32_t name = (lane->last + i) % CRYPTO_NAMES;
+		struct list_node *node = list_pop_front(&lane->names[name]);
+		if (!node)
+			continue;
+		lane->last = name;
+		return node;
+	}
+	return NULL;
+}
+
 /* The first of the next lane in turn that is not empty; NULL: nobody waits. */
 static struct list_node *pop_next(struct crypto_queue *q)
 {
 	for (uint32_t i = 1; i <= CRYPTO_LANES; i++) {
 		uint32_t lane = (q->last + i) % CRYPTO_LANES;
-		struct list_node *node = list_pop_front(&q->lanes[lane]);
+		struct list_node *node = pop_name(&q->lanes[lane]);
 		if (!node)
 			continue;
 		q->last = lane;
@@ -50,8 +63,8 @@ static void start_next(struct crypto_queue *q)
 void crypto_queue_init(struct crypto_queue *q, struct loop *loop)
 {
 	*q = (struct crypto_queue){.loop = loop};
-	for (size_t i = 0; i < CRYPTO_LANES; i++)
-		list_init(&q->lanes[i]);
+	for (size_t i = 0; i < CRYPTO_LANES * CRYPTO_NAMES; i++)
+		list_init(&q->lanes[i / CRYPTO_NAMES].names[i % CRYPTO_NAMES]);
 }
 
 /* Whoever has one IPv6 address has its /64. */
@@ -68,13 +81,15 @@ static size_t lane_of(struct str address)
 	return map_hash(str_bytes(address)) % CRYPTO_LANES;
 }
 
-void crypto_submit(struct crypto_queue *q, struct str address, struct crypto_work *work)
+void crypto_submit(
+    struct crypto_queue *q, struct str address, struct str name, struct crypto_work *work)
 {
+	struct crypto_lane *lane = &q->lanes[lane_of(address)];
 	loop_assert_owner(q->loop);
 	work->queue = q;
 	work->err = ERR_OK;
 	list_node_init(&work->node);
-	list_push_back(&q->lanes[lane_of(address)], &work->node);
+	list_push_back(&lane->names[map_hash(str_bytes(name)) % CRYPTO_NAMES], &work->node);
 	start_next(q);
 }
 

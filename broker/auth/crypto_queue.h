@@ -4,17 +4,22 @@
  * Arithmetic that takes milliseconds (PBKDF2, TLS handshakes) on the service pool, one piece at a
  * time: strangers can ask for it, and the pool has other work. Addresses take turns, so that one
  * which asks for much delays the others by one piece each time: there is a lane for each (those
- * whose hash is the same share it), first come first served within. Thread: the loop's, but for
- * `run`.
+ * whose hash is the same share it). Within it the names take turns that its clients say they have:
+ * who guesses the password of one delays the others behind the same address by one piece as well.
+ * First come first served for the same name. Thread: the loop's, but for `run`.
  */
 #include "log/base/base.h"
 
-enum { CRYPTO_LANES = 256 };
+enum { CRYPTO_LANES = 256, CRYPTO_NAMES = 16 };
 
+struct crypto_lane {
+	struct list names[CRYPTO_NAMES]; /* struct crypto_work */
+	uint32_t last;                   /* of the names: had its turn */
+};
 struct crypto_queue {
 	struct loop *loop;
-	struct list lanes[CRYPTO_LANES]; /* struct crypto_work */
-	uint32_t last;                   /* the lane that had its turn */
+	struct crypto_lane lanes[CRYPTO_LANES];
+	uint32_t last; /* the lane that had its turn */
 	bool running;
 };
 /* Caller-owned; stays until `done`. At most one per connection, so the queue is bounded. */
@@ -27,7 +32,9 @@ struct crypto_work {
 	void (*done)(struct crypto_work *work);
 };
 void crypto_queue_init(struct crypto_queue *q, struct loop *loop);
-/* For a client at this address. `done` may come before this returns. */
-void crypto_submit(struct crypto_queue *q, struct str address, struct crypto_work *work);
+/* For a client at this address that says it is `name` (len 0: nobody yet). `done` may come before
+ * this returns. */
+void crypto_submit(
+    struct crypto_queue *q, struct str address, struct str name, struct crypto_work *work);
 /* True when it had not begun: neither `run` nor `done` will be called. */
 bool crypto_withdraw(struct crypto_work *work);

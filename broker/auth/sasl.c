@@ -327,7 +327,8 @@ static enum err step_plain(struct sasl *s, struct request *req, struct bytes tok
 	req->closed = on_closed;
 	s->work.run = check_password;
 	s->work.done = on_password_checked;
-	crypto_submit(&s->conn->broker->crypto, str_of(s->conn->peer.host), &s->work);
+	crypto_submit(
+	    &s->conn->broker->crypto, str_of(s->conn->peer.host), str_of(s->scram.user), &s->work);
 	return ERR_OK;
 }
 

@@ -92,7 +92,7 @@ static void start_handshake(struct conn *c)
 	t->busy = true;
 	t->work.run = run_handshake;
 	t->work.done = on_handshake_done;
-	crypto_submit(&c->broker->crypto, str_of(c->peer.host), &t->work);
+	crypto_submit(&c->broker->crypto, str_of(c->peer.host), STR(""), &t->work);
 }
 
 /* At an SSL listener the certificate says who the client is, if it sent one. */

@@ -131,7 +131,7 @@ static void start(struct security *s, bool tls_too)
 	s->tls_too = tls_too;
 	s->work.run = run;
 	s->work.done = done;
-	crypto_submit(&b->crypto, STR(""), &s->work);
+	crypto_submit(&b->crypto, STR(""), STR(""), &s->work);
 }
 
 static void on_refresh(struct loop_timer *timer)

@@ -382,6 +382,31 @@ static void fetch_waits_for_data_and_ends_when_it_comes(void **state)
 	kafka_disconnect(&producer);
 }
 
+/* What was taken under a larger max.message.bytes is read under a smaller one. */
+static void larger_batches_of_before_are_fetched(void **state)
+{
+	(void)state;
+	const char *large[] = {"max.message.bytes", "300000", NULL};
+	kafka_create(&c, "t", 1, large);
+	struct bytes batch = kafka_bulk(&c, 1000, 250000);
+	assert_int_equal(kafka_produce(&c, 9, "t", 0, batch).error_code, 0);
+	struct incremental_alter_configs_request_config set = {
+	    .name = STR("max.message.bytes"), .value = STR("10000")};
+	struct incremental_alter_configs_request_resource topic = {
+	    .resource_type = 2, .resource_name = STR("t"), .configs = {&set, 1}};
+	struct incremental_alter_configs_request body = {.resources = {&topic, 1}};
+	const struct incremental_alter_configs_response *r =
+	    kafka_call(&c, API_INCREMENTAL_ALTER_CONFIGS, 1, &body);
+	assert_int_equal(r->responses.at[0].error_code, 0);
+	assert_int_equal(kafka_produce(&c, 9, "t", 0, batch).error_code, 10);
+	kafka_produce(&c, 9, "t", 0, kafka_batch(&c, 250, 1, "v"));
+	struct fetch_response_partition p = kafka_fetch(
+	    &c, "t", (struct kafka_fetch){.version = 11, .offset = 7, .partition_max_bytes = 100});
+	struct bytes got = kafka_fetched(&c, &p);
+	assert_int_equal(got.len, batch.len);
+	assert_int_equal(kafka_count_records(got, 0), 250);
+}
+
 /* A fetch of two partitions that waits for `min_bytes` of both together. */
 static void fetch_both(int32_t min_bytes, int32_t partition_max_bytes)
 {
@@ -771,6 +796,7 @@ int main(void)
 	    EACH (fetch_waits_for_data_and_ends_when_it_comes),
 	    EACH (fetch_waits_for_min_bytes),
 	    EACH (fetch_counts_what_comes),
+	    EACH (larger_batches_of_before_are_fetched),
 	    EACH (fetch_at_the_end_waits_its_time_and_is_empty),
 	    EACH (client_that_leaves_while_it_waits_is_forgotten),
 	    EACH (requests_that_wait_stop_the_reading_when_they_are_large),

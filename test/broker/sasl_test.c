@@ -572,6 +572,116 @@ static void guessing_closes_no_login(void **state)
 	kafka_disconnect(&inside);
 }
 
+enum { GUESSES = 40 };
+
+/* How many guesses at another's password, sent before from the same address, are decided when an
+ * honest client comes in. */
+static int guesses_before_an_honest_one(const char *token, size_t token_len)
+{
+	struct kafka_client honest, guess[GUESSES];
+	struct sasl_authenticate_request wrong = {.auth_bytes = bytes_of("\0slow\0wrong", 11)};
+	int decided = 0;
+	kafka_connect(&honest, &server);
+	assert_int_equal(handshake(&honest, 1, STR("PLAIN")), 0);
+	for (int i = 0; i < GUESSES; i++) {
+		kafka_connect(&guess[i], &server);
+		assert_int_equal(handshake(&guess[i], 1, STR("PLAIN")), 0);
+	}
+	for (int i = 0; i < GUESSES; i++)
+		kafka_send(&guess[i], API_SASL_AUTHENTICATE, 2, &wrong);
+	assert_int_equal(authenticate(&honest, bytes_of(token, token_len))->error_code, 0);
+	for (int i = 0; i < GUESSES; i++)
+		decided += kafka_readable(&guess[i], 0);
+	assert_int_equal(metadata(&honest), 0);
+	for (int i = 0; i < GUESSES; i++) {
+		const struct sasl_authenticate_response *r =
+		    kafka_receive(&guess[i], API_SASL_AUTHENTICATE, 2);
+		assert_int_equal(r->error_code, DENIED);
+		kafka_disconnect(&guess[i]);
+	}
+	kafka_disconnect(&honest);
+	return decided;
+}
+
+/* A guesser behind the same address: what he tries is his to wait for. (Of the names that an address
+ * has, each sixteenth shares its turns with his: not all of these do.) */
+static void guessing_one_name_does_not_hold_up_others_of_its_address(void **state)
+{
+	struct broker_options o = options();
+	struct kafka_client inside;
+	int least = GUESSES;
+	(void)state;
+	o.sasl.refusal_delay_ns = MS_NS;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	connect_inside(&inside);
+	put_user(&inside, STR("slow"), "x", 16384);
+	for (int i = 0; i < 6 && least > GUESSES / 2; i++) {
+		char token[16] = "";
+		int len = snprintf(token + 1, sizeof(token) - 1, "honest%d", i);
+		put_user(&inside, str_of(token + 1), "x", 4096);
+		memcpy(token + 1 + len, "\0x", 2);
+		int decided = guesses_before_an_honest_one(token, (size_t)len + 3);
+		least = decided < least ? decided : least;
+	}
+	printf("# %d of %d guesses were decided before\n", least, GUESSES);
+	assert_true(least <= GUESSES / 2);
+	kafka_disconnect(&inside);
+}
+
+/* A flood in which each stops between two steps: they make room for each other, within the time,
+ * the count and the memory of strangers, and honest clients come in all the while. */
+static void who_stops_between_two_steps_makes_room(void **state)
+{
+	enum { FLOOD = 400, STRANGERS = 50 };
+	static struct kafka_client flood[FLOOD];
+	struct broker_options o = options();
+	int ended = 0;
+	(void)state;
+	o.strangers_max = STRANGERS;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	for (int i = 0; i < FLOOD; i++) {
+		kafka_connect(&flood[i], &server);
+		assert_int_equal(handshake(&flood[i], 1, STR("SCRAM-SHA-256")), 0);
+		if (i % 2) /* the client's first message, and no more */
+			kafka_client_clear(&flood[i]);
+		if (i % 2)
+			authenticate(&flood[i], bytes_of("n,,n=alice,r=abcdefgh", 21));
+		if (i % 20 == 0) {
+			struct kafka_client honest;
+			kafka_connect(&honest, &server);
+			assert_int_equal(PLAIN(&honest, "\0alice\0secret"), 0);
+			assert_int_equal(metadata(&honest), 0);
+			kafka_disconnect(&honest);
+		}
+	}
+	for (int i = 0; i < FLOOD - STRANGERS; i++)
+		ended += kafka_is_closed(&flood[i]);
+	assert_int_equal(ended, FLOOD - STRANGERS);
+	assert_true(metric_value(METRIC_CONNECTIONS) <= STRANGERS + 1);
+	for (int i = 0; i < FLOOD; i++)
+		kafka_disconnect(&flood[i]);
+}
+
+/* What has begun to say who it is ends in time, too, though it says a little more now and then. */
+static void a_step_now_and_then_is_not_enough(void **state)
+{
+	struct broker_options o = options();
+	struct kafka_client slow;
+	struct api_versions_request hello = {STR("t"), STR("1")};
+	(void)state;
+	o.authentication_ns = S_NS;
+	kafka_server_stop(&server);
+	kafka_server_start(&server, backend, &o);
+	kafka_connect(&slow, &server);
+	kafka_call(&slow, API_API_VERSIONS, 3, &hello);
+	assert_int_equal(handshake(&slow, 1, STR("SCRAM-SHA-256")), 0);
+	authenticate(&slow, bytes_of("n,,n=alice,r=abcdefgh", 21));
+	assert_true(kafka_is_closed(&slow));
+	kafka_disconnect(&slow);
+}
+
 /* Not who came first: who has sent nothing for longest. */
 static void the_most_silent_makes_room(void **state)
 {
@@ -670,6 +780,9 @@ int main(void)
 	    EACH (only_who_may_alter_the_cluster_makes_users),
 	    EACH (strangers_make_room_for_each_other_and_for_others),
 	    EACH (guessing_closes_no_login),
+	    EACH (guessing_one_name_does_not_hold_up_others_of_its_address),
+	    EACH (who_stops_between_two_steps_makes_room),
+	    EACH (a_step_now_and_then_is_not_enough),
 	    EACH (the_most_silent_makes_room),
 	    EACH (one_address_gets_so_many_connections),
 	    EACH (noise_never_comes_in),
