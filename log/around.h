@@ -16,6 +16,15 @@ struct around {
 	void *ctx;
 };
 /*
+ * Is an error of opening or reading a file no answer about that file? All others are: it is bad, or
+ * as good as that.
+ */
+static inline bool around_stops(enum err e)
+{
+	return e == ERR_NOMEM || e == ERR_LIMIT || e == ERR_NOSPACE || e == ERR_NEWER_FORMAT ||
+	       e == ERR_CANCELLED;
+}
+/*
  * A read by path that failed: is it to be made again? Once, when it was ERR_IO, with the chain
  * empty; each failure leaves a line.
  */

@@ -78,7 +78,7 @@ static enum err index_load(struct chain *c, const char *log_path, bool sealed)
 	}
 	c->index_unread = err == ERR_IO;
 	c->index_aside = err != ERR_OK;
-	if (err == ERR_NOMEM)
+	if (err != ERR_OK && around_stops(err))
 		return err; /* whatever else it is: it is made again */
 	bool good = c->index.len >= INDEX_HEADER_BYTES &&
 	            index_header_decode(c->index.ptr, &c->index_header) == ERR_OK &&
@@ -663,7 +663,7 @@ static enum err check_snap(
 	if (err == ERR_OK) {
 		err = snap_decode(file, NULL, NULL, &h);
 		mem_free((void *)(uintptr_t)file.ptr);
-	} else if (err == ERR_NOMEM) {
+	} else if (around_stops(err)) {
 		return err;
 	}
 	bool good = err == ERR_OK && log_uuid_equal(h.topic_id, key.topic_id) &&

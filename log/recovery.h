@@ -136,14 +136,6 @@ uint32_t recovery_copy_more(const struct journal_found *f);
 /* The COPY into `out` (length + more bytes): `ret` is its header but for number and checksums. */
 MUST_USE enum err recovery_copy(
     struct recovery *r, const struct journal_found *f, uint8_t *out, struct journal_entry *ret);
-/*
- * Is an error of opening or reading a file no answer about that file? All others are: it is bad, or
- * as good as that.
- */
-static inline bool recovery_stops(enum err e)
-{
-	return e == ERR_NOMEM || e == ERR_LIMIT || e == ERR_NEWER_FORMAT || e == ERR_CANCELLED;
-}
 /* Reads of `s` go on behind what cannot be read, which counts; `ret` is to stay where it is. */
 void recovery_around(struct segment *s, struct around *ret);
 struct segment *recovery_segment(const struct log_partition *p, int64_t base_offset);

@@ -241,13 +241,17 @@ enum err recovery_index_sealed(struct segment *s, uint32_t end, bool *ret_taken)
 	const struct segment *next = CONTAINER_OF(s->node.next, struct segment, node);
 	size_t mark = err_mark();
 	TRY(partition_path(s->partition, segment_file_name(s, ".idx", name), path));
-	enum err e = io_open(x.io, path, IO_READONLY, &x.fd);
-	if (e == ERR_OK) {
+	enum err e;
+	int tries = 0;
+	do {
+		e = io_open(x.io, path, IO_READONLY, &x.fd);
+		if (e != ERR_OK)
+			continue;
 		e = sealed_read(&x, &whole, &h, &last);
 		enum err closed = io_close(x.io, x.fd);
 		e = e == ERR_OK ? closed : e;
-	}
-	if (e != ERR_OK && recovery_stops(e))
+	} while (around_again(path, e, tries++));
+	if (e != ERR_OK && around_stops(e))
 		return e;
 	err_rewind(mark); /* recovery_index says what is wrong with it */
 	if (!whole || h.base_offset != s->base_offset || h.generation != s->generation ||
@@ -320,7 +324,7 @@ enum err recovery_index(struct recovery *r, struct segment *s, int fd, uint32_t 
 		bool usable;
 		err_clear();
 		enum err e = index_adopt(r, s, fd, end, &usable);
-		if (e != ERR_OK && recovery_stops(e))
+		if (e != ERR_OK && around_stops(e))
 			return e;
 		if (!usable)
 			TRY(index_aside(r, s));

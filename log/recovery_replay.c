@@ -572,7 +572,7 @@ static enum err find_max_timestamp(struct recovery *r, struct log_partition *p)
 	enum err e = index_find_memory(&at->index, probe, &entry, &number);
 	if (e == ERR_AGAIN)
 		e = find_in_file(r, at, probe, &entry);
-	if (e != ERR_OK && recovery_stops(e))
+	if (e != ERR_OK && around_stops(e))
 		return e;
 	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_AGAIN) {
 		metric_add(METRIC_READ_ERRORS, 1);

@@ -127,7 +127,7 @@ static enum err scan_file(
 	    (!log_uuid_equal(f.header.topic_id, (*p)->key.topic_id) ||
 	        f.header.partition != (*p)->key.partition))
 		e = err_note(ERR_CORRUPT, "header is of another partition");
-	if (e != ERR_OK && !recovery_stops(e))
+	if (e != ERR_OK && !around_stops(e))
 		return unknown_segment(r, &f, dir, name, last, *p, e);
 	TRY(e);
 	if (!*p) {
