@@ -257,10 +257,10 @@ static enum err record_write(struct checkpointer *c)
 	ASSERT(n > 0 && n < LOG_PATH_MAX);
 	size_t mark = err_mark();
 	enum err e = io_open(io, path, 0, &fd);
-	bool made = e == ERR_NOT_FOUND; /* the first one here: its name must be durable, too */
-	if (made) {
+	if (e == ERR_NOT_FOUND) {
 		err_rewind(mark);
 		e = io_open(io, path, IO_CREATE, &fd);
+		c->unnamed = true;
 	}
 	TRY(e);
 	e = io_pwrite(io, fd, c->record.ptr, c->record.len, 0);
@@ -269,7 +269,11 @@ static enum err record_write(struct checkpointer *c)
 	enum err closed = io_close(io, fd);
 	TRY(e);
 	TRY(closed);
-	return made ? io_fsync_dir(io, c->log->journal_dir) : ERR_OK;
+	if (!c->unnamed && c->header.counter > CHECKPOINT_SLOTS)
+		return ERR_OK;
+	TRY(io_fsync_dir(io, c->log->journal_dir));
+	c->unnamed = false;
+	return ERR_OK;
 }
 
 static enum err reserve_slot(struct log *log, unsigned slot, uint64_t len)

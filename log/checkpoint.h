@@ -99,6 +99,7 @@ struct checkpointer {
 	bool clean;
 	bool recorded_clean; /* the newest record says so */
 	bool retreated;      /* some segment could not be flushed now: no record */
+	bool unnamed;        /* a record was put into a file whose name may not be durable */
 	bool no_room; /* the last record met a full disk: appends wait, no try before retry_ns */
 	int64_t retry_ns;
 };

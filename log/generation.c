@@ -44,7 +44,7 @@ static enum err read_end(
 	} while (around_again(path, e, tries++));
 	if (e == ERR_OK && h.base_offset == file->base_offset && h.generation == file->generation)
 		file->end_offset = h.rewrite.end_offset;
-	if (e != ERR_OK && e != ERR_NOMEM && e != ERR_LIMIT) {
+	if (e == ERR_NEWER_FORMAT || !around_stops(e)) {
 		err_rewind(mark); /* met again when the segment is read */
 		e = ERR_OK;
 	}

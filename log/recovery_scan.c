@@ -104,10 +104,12 @@ static enum err drop_unborn(struct recovery *r, const char *dir, const char *nam
 static enum err unknown_segment(struct recovery *r, const struct found_segment *f, const char *dir,
     const char *name, bool last, struct log_partition *p, enum err why)
 {
-	if (last && f->opened && f->generation == 0 && f->file_bytes <= SEGMENT_HEADER_BYTES)
+	bool read = why == ERR_CORRUPT; /* what does not read may be good, and the next time does */
+	if (last && read && f->opened && f->generation == 0 &&
+	    f->file_bytes <= SEGMENT_HEADER_BYTES)
 		return drop_unborn(r, dir, name);
 	bad_segment(p, dir, name, why);
-	if (last && why != ERR_CORRUPT)
+	if (last && !read)
 		return err_note(why,
 		    "topics/%s/%s is the end of its partition and cannot be read: make it "
 		    "readable, or take what can be read with fsck --salvage",
