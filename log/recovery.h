@@ -33,6 +33,7 @@ struct recovery {
 	bool record_found;
 	bool clean;            /* the last stop was clean: nothing is rewritten */
 	bool rot;              /* a journal entry before the last is bad */
+	bool unread;           /* the directory looked at has a segment that cannot be read */
 	struct map rows;       /* struct partition_key -> struct recovery_row */
 	uint64_t number;       /* of the last good journal entry */
 	unsigned journal_file; /* where the next one goes */
@@ -63,6 +64,7 @@ struct recovery_row {
 struct replay {
 	struct segment *segment; /* the journal's frames go to */
 	bool touched;            /* the journal had frames */
+	bool unread;             /* the header of a segment could not be read */
 	bool transactional;      /* ... of transactions */
 	int64_t txn_from;        /* the first of those */
 	struct writer buf;       /* bytes for `segment` from buf_pos on */

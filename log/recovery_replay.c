@@ -119,6 +119,11 @@ static bool segment_stands_for(const struct log_partition *p, int64_t base)
 static enum err frame_homeless(
     struct recovery *r, struct log_partition *p, const struct journal_item *item)
 {
+	if (p && p->replay->unread)
+		return err_note(ERR_IO,
+		    "topics/%s has a segment that cannot be read, and the journal records for "
+		    "segment %lld: make it readable, or take what can be read with fsck --salvage",
+		    p->dir, (long long)item->segment);
 	struct segment *oldest = p && !list_empty(&p->segments)
 	                             ? CONTAINER_OF(list_first(&p->segments), struct segment, node)
 	                             : NULL;

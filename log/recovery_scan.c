@@ -109,6 +109,7 @@ static enum err unknown_segment(struct recovery *r, const struct found_segment *
 	    f->file_bytes <= SEGMENT_HEADER_BYTES)
 		return drop_unborn(r, dir, name);
 	bad_segment(p, dir, name, why);
+	r->unread |= !read;
 	if (last && !read)
 		return err_note(why,
 		    "topics/%s/%s is the end of its partition and cannot be read: make it "
@@ -153,11 +154,14 @@ static enum err scan_directory(struct recovery *r, const char *dir, const struct
 	size_t last = 0;
 	int64_t base;
 	uint32_t generation;
+	r->unread = false;
 	for (size_t i = 0; i < names->count; i++)
 		if (segment_name_parse_of(names->name[i], ".log", &base, &generation))
 			last = i;
 	for (size_t i = 0; i < names->count; i++)
 		TRY(scan_file(r, dir, names->name[i], i == last, &p));
+	if (p)
+		p->replay->unread = r->unread;
 	for (size_t i = 0; i < names->count && p; i++)
 		p->damage.found |= strcmp(names->name[i], DAMAGE_FILE) == 0;
 	return ERR_OK;

@@ -337,6 +337,38 @@ static void a_header_that_does_not_read_costs_its_segment(void **state)
 	assert_int_equal(append("t"), ERR_OK);
 }
 
+/* What is in the journal still would be let go by the next checkpoint. */
+static void what_the_journal_has_for_a_segment_waits_until_that_reads(void **state)
+{
+	(void)state;
+	const char *const configs[] = {"segment.bytes=65536", NULL};
+	char value[8000];
+	struct loop *loop;
+	struct log *log;
+	memset(value, 'w', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	log_server_open(&server);
+	log_server_create(&server, "w", 1, configs);
+	for (int i = 0; i < RECORDS; i++)
+		log_server_append(&server, "w", 0, value);
+	char *killed = log_server_copy(&server);
+	log_server_close(&server);
+	tempdir_remove(server.dir);
+	server.dir = killed;
+	server.options.data_dir = killed;
+	files.dir = killed;
+	bad_sectors_add(log_files_segment("w-0", log_files_base(&files, "w-0", 1), ".log"), 0, 1);
+	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
+	assert_int_equal(log_open(loop, &server.options, &log), ERR_IO);
+	assert_non_null(strstr(err_chain(), "topics/w-0 has a segment that cannot be read"));
+	loop_free(loop);
+	bad_sectors_clear();
+	log_server_open(&server);
+	for (int i = 0; i < RECORDS; i++)
+		assert_string_equal(log_server_read(&server, "w", 0, i), value);
+	assert_int_equal(log_server_append(&server, "w", 0, "more"), RECORDS);
+}
+
 /* A later generation whose header does not read stands for nothing, and takes nothing away. */
 static void a_generation_that_does_not_read_replaces_nothing(void **state)
 {
@@ -478,6 +510,7 @@ int main(void)
 	    TEST(a_start_sets_an_index_aside_that_does_not_read),
 	    TEST(a_start_sets_aside_what_is_no_index),
 	    TEST(a_header_that_does_not_read_costs_its_segment),
+	    TEST(what_the_journal_has_for_a_segment_waits_until_that_reads),
 	    TEST(a_generation_that_does_not_read_replaces_nothing),
 	    TEST(a_start_goes_on_behind_a_bad_sector_of_the_last_segment),
 	    TEST(without_the_last_header_there_is_no_start),
