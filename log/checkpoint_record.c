@@ -158,14 +158,9 @@ enum err checkpoint_read(struct io *io, const char *path, struct checkpoint_reco
 {
 	struct bytes file;
 	struct io_stat st;
-	int fd;
-	enum err e = io_open(io, path, IO_READONLY, &fd);
-	if (e == ERR_CORRUPT)
+	enum err e = io_read_file(io, path, CHECKPOINT_BYTES_MAX, &file);
+	if (e == ERR_CORRUPT) /* no file */
 		return err_note(ERR_NO_JOURNAL, "%s: put a checkpoint record back there", path);
-	if (e == ERR_OK)
-		e = io_close(io, fd);
-	if (e == ERR_OK)
-		e = io_read_file(io, path, CHECKPOINT_BYTES_MAX, &file);
 	if (e == ERR_LIMIT && io_stat(io, path, &st) == ERR_OK &&
 	    st.size_bytes > CHECKPOINT_BYTES_MAX)
 		return err_note(ERR_CORRUPT, "%s: no record is that long", path);

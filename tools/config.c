@@ -35,7 +35,7 @@ struct load {
 
 static enum err check_value(size_t k, const char *value)
 {
-	int64_t n;
+	int64_t n = 0;
 	bool number = keys[k].kind == NUMBER || keys[k].kind == TOPIC_NUMBER;
 	if (number && !str_to_i64(str_of(value), &n))
 		return err_note(
@@ -43,6 +43,10 @@ static enum err check_value(size_t k, const char *value)
 	if (number && keys[k].kind == NUMBER && n < 0)
 		return err_note(
 		    ERR_INVALID_CONFIG, "%s=%s: must not be negative", keys[k].key, value);
+	if (k == CONFIG_JOURNAL_BYTES &&
+	    ((uint64_t)n < JOURNAL_BYTES_MIN || (uint64_t)n > JOURNAL_BYTES_MAX))
+		return err_note(ERR_INVALID_CONFIG, "%s=%s: %llu to %llu bytes", keys[k].key, value,
+		    (unsigned long long)JOURNAL_BYTES_MIN, (unsigned long long)JOURNAL_BYTES_MAX);
 	if (keys[k].kind == BOOL && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
 		return err_note(
 		    ERR_INVALID_CONFIG, "%s=%s: true or false is expected", keys[k].key, value);

@@ -328,6 +328,10 @@ static void submit_rows(struct alters *all, struct alter *a, bool validate_only)
 
 static void submit(struct alters *all, bool validate_only)
 {
+	if (!refuse_twins(all)) {
+		request_fail(all->req, ERR_LIMIT);
+		return;
+	}
 	all->pending = 1;
 	for (uint32_t i = 0; i < all->count; i++) {
 		struct alter *a = &all->alter[i];
@@ -383,18 +387,10 @@ void handle_alter_configs(struct request *req)
 		return;
 	}
 	for (uint32_t i = 0; i < all->count; i++) {
-		all->alter[i].type = body->resources.at[i].resource_type;
-		all->alter[i].name = body->resources.at[i].resource_name;
-	}
-	if (!refuse_twins(all)) {
-		request_fail(req, ERR_LIMIT);
-		return;
-	}
-	for (uint32_t i = 0; i < all->count; i++) {
 		const struct alter_configs_request_resource *in = &body->resources.at[i];
 		struct alter *a = &all->alter[i];
-		if (a->topic.err != ERR_OK)
-			continue;
+		a->type = in->resource_type;
+		a->name = in->resource_name;
 		if (in->resource_type != RESOURCE_TOPIC)
 			replace_settings(a, in);
 		else if (target(a, in->resource_name, in->configs.count))
@@ -437,22 +433,15 @@ void handle_incremental_alter_configs(struct request *req)
 		return;
 	}
 	for (uint32_t i = 0; i < all->count; i++) {
-		all->alter[i].type = body->resources.at[i].resource_type;
-		all->alter[i].name = body->resources.at[i].resource_name;
-	}
-	if (!refuse_twins(all)) {
-		request_fail(req, ERR_LIMIT);
-		return;
-	}
-	for (uint32_t i = 0; i < all->count; i++) {
 		const struct incremental_alter_configs_request_resource *in =
 		    &body->resources.at[i];
-		if (all->alter[i].topic.err != ERR_OK)
-			continue;
+		struct alter *a = &all->alter[i];
+		a->type = in->resource_type;
+		a->name = in->resource_name;
 		if (in->resource_type == RESOURCE_TOPIC)
-			edit_topic(&all->alter[i], in);
+			edit_topic(a, in);
 		else
-			edit_settings(&all->alter[i], in);
+			edit_settings(a, in);
 	}
 	submit(all, body->validate_only);
 }

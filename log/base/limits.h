@@ -36,6 +36,7 @@ enum {
 #define REQUEST_PREAUTH_MAX   (64 * KIB)
 #define JOURNAL_BYTES_DEFAULT ((uint64_t)256 << 20)
 #define JOURNAL_BYTES_MIN     ((uint64_t)4 << 20)
-#define SEQUENCE_RESERVE      ((uint64_t)1 << 20) /* sequences reserved per journal record */
-#define INLINE_CHECK_BYTES    (64 * KIB)          /* larger, compressed: on the pool */
-#define DECOMPRESS_RATIO_MAX  ((size_t)16)        /* output <= max.message.bytes * 16 */
+#define JOURNAL_BYTES_MAX     ((uint64_t)64 << 30) /* all of it may have to be read at a start */
+#define SEQUENCE_RESERVE      ((uint64_t)1 << 20)  /* sequences reserved per journal record */
+#define INLINE_CHECK_BYTES    (64 * KIB)           /* larger, compressed: on the pool */
+#define DECOMPRESS_RATIO_MAX  ((size_t)16)         /* output <= max.message.bytes * 16 */

@@ -248,6 +248,11 @@ def test_a_configuration_that_is_no_file_or_too_long_is_refused(t):
     with open(conf, "wb") as f:
         f.write(b"num.partitions=2\0\n")
     assert "byte 0" in start()
+    for wrong in ["0", "1", "4194303", "68719476737", "9223372036854775807"]:
+        with open(conf, "w") as f:
+            f.write("kappa.journal.bytes=%s\n" % wrong)
+        assert "4194304 to 68719476736 bytes" in start(), wrong
+    assert not os.path.exists(os.path.join(data, "journal")), "refused before anything is made"
 
 
 def test_a_full_disk_refuses_produce_and_recovers(t):

@@ -110,13 +110,18 @@ char *log_server_copy(const struct log_server *s)
 	}
 }
 
-void log_server_crash(struct log_server *s)
+void log_server_kill(struct log_server *s)
 {
 	char *to = log_server_copy(s);
 	log_server_close(s);
 	tempdir_remove(s->dir);
 	s->dir = to;
 	s->options.data_dir = to;
+}
+
+void log_server_crash(struct log_server *s)
+{
+	log_server_kill(s);
 	log_server_open(s);
 }
 

@@ -21,7 +21,9 @@ void log_server_release(struct log_server *s); /* closes first if open */
 void log_server_open(struct log_server *s);
 void log_server_close(struct log_server *s);
 void log_server_restart(struct log_server *s);
-/* A restart as after kill -9: what is on disk at this moment, without a clean stop. */
+/* Its directory, which is another one then, is what is on disk at this moment, as after kill -9. */
+void log_server_kill(struct log_server *s);
+/* And it starts again. */
 void log_server_crash(struct log_server *s);
 /* A copy of the directory as it is now, as kill -9 would leave it; tempdir_remove. */
 char *log_server_copy(const struct log_server *s);

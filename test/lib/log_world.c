@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/log_world.h"
+#include "log/checkpoint.h"
 #include <stdio.h>
 
 static void event_sink(void *ctx, const char *line)
@@ -76,6 +77,18 @@ void log_world_assert_told(const struct log_world *w, const char *event, bool to
 {
 	if (log_world_told(w, event) != told)
 		fail_msg("%s event=%s in:\n%s", told ? "no" : "an", event, w->events);
+}
+
+void log_world_lose_records(struct log_world *w)
+{
+	for (int i = 0; i < CHECKPOINT_SLOTS; i++) {
+		char path[64];
+		struct io_stat st;
+		snprintf(path, sizeof(path), "/data/journal/checkpoint-%d", i);
+		if (io_stat(w->io, path, &st) == ERR_OK)
+			log_world_flip(w, path, 20, 0x10);
+	}
+	err_clear();
 }
 
 void log_world_assert_readable(struct log_world *w, int topic, int64_t from, int64_t to)

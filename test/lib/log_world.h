@@ -38,6 +38,8 @@ void log_world_assert_told(const struct log_world *w, const char *event, bool to
 uint64_t log_world_size(struct log_world *w, const char *path);
 void log_world_flip(struct log_world *w, const char *path, uint64_t pos, uint8_t mask);
 void log_world_cut(struct log_world *w, const char *path, uint64_t size);
+/* The checkpoint records that are there do not verify. */
+void log_world_lose_records(struct log_world *w);
 
 /* Asserts that batches of one record [from, to), tags offset + 1, are read one by one. */
 void log_world_assert_readable(struct log_world *w, int topic, int64_t from, int64_t to);

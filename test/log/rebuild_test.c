@@ -34,13 +34,7 @@ static enum err rebuild(void)
 
 static void records_lose(void)
 {
-	for (int i = 0; i < CHECKPOINT_SLOTS; i++) {
-		char path[64];
-		struct io_stat st;
-		snprintf(path, sizeof(path), "/data/journal/checkpoint-%d", i);
-		if (io_stat(w.io, path, &st) == ERR_OK)
-			log_world_flip(&w, path, 20, 0x10);
-	}
+	log_world_lose_records(&w);
 }
 
 static void file_lose(void)

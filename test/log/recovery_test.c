@@ -302,18 +302,6 @@ static void a_bad_journal_header_is_written_again(void **state)
 	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
 }
 
-static void records_lose(void)
-{
-	for (int i = 0; i < CHECKPOINT_SLOTS; i++) {
-		char path[64];
-		struct io_stat st;
-		snprintf(path, sizeof(path), "/data/journal/checkpoint-%d", i);
-		if (io_stat(w.io, path, &st) == ERR_OK)
-			log_world_flip(&w, path, 20, 0x10);
-	}
-	err_clear();
-}
-
 static enum err fsck(void)
 {
 	const struct log_fsck_options options = {0};
@@ -333,7 +321,7 @@ static void without_a_checkpoint_record_a_start_is_refused(void **state)
 		fill(0, i * 10, i * 10 + 10);
 		log_world_end(&w, ends[i]);
 		struct sim_disk *whole = sim_disk_clone(w.disk);
-		records_lose();
+		log_world_lose_records(&w);
 		if (i == 1) /* and the end of what was acknowledged */
 			log_world_cut(&w, SEGMENT_0, log_world_size(&w, SEGMENT_0) - 700);
 		assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);

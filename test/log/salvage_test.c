@@ -216,12 +216,8 @@ static void frames_of_the_journal_are_copied_too(void **state)
 	log_server_open(&server);
 	log_server_append(&server, "u", 0, "first");
 	log_server_append(&server, "u", 0, "second");
-	char *killed = log_server_copy(&server);
-	log_server_close(&server);
-	tempdir_remove(server.dir);
-	server.dir = killed;
-	server.options.data_dir = killed;
-	files.dir = killed;
+	log_server_kill(&server);
+	files.dir = server.dir;
 	log_files_resize(&files, name, SEGMENT_HEADER_BYTES + 10);
 	assert_int_equal(salvage(), ERR_OK);
 	assert_int_equal(result.holes, 0);

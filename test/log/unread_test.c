@@ -351,14 +351,10 @@ static void what_the_journal_has_for_a_segment_waits_until_that_reads(void **sta
 	log_server_create(&server, "w", 1, configs);
 	for (int i = 0; i < RECORDS; i++)
 		log_server_append(&server, "w", 0, value);
-	char *killed = log_server_copy(&server);
-	log_server_close(&server);
-	tempdir_remove(server.dir);
-	server.dir = killed;
-	server.options.data_dir = killed;
-	files.dir = killed;
+	log_server_kill(&server);
+	files.dir = server.dir;
 	bad_sectors_remove(server.io);
-	bad_sectors_install(server.io, killed);
+	bad_sectors_install(server.io, server.dir);
 	bad_sectors_add(log_files_segment("w-0", log_files_base(&files, "w-0", 1), ".log"), 0, 1);
 	assert_int_equal(loop_new(server.io, 2, &loop), ERR_OK);
 	assert_int_equal(log_open(loop, &server.options, &log), ERR_IO);
