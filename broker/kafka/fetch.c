@@ -21,6 +21,9 @@
  *       is sent.
  *   F4  the parts are those of the session (fetch_session.h), which is this fetch's alone until the
  *       answer is built, or those of the request.
+ *   F5  of a client that owes (quotas.h) nothing is read, and nothing is charged to it: the answer
+ *       names no partition and tells how long to wait. Of another a pass reads what may come at
+ *       once, but for F2.
  */
 #include "broker/kafka/fetch_session.h"
 #include "broker/kafka/handlers.h"
@@ -57,12 +60,14 @@ struct fetch {
 	enum fetch_state state;
 	bool gone;   /* the connection is */
 	bool error;  /* a partition has one: answer at once */
+	bool owes;   /* to its quota: nothing is read */
 	bool full;   /* nothing more fits in */
 	bool scant;  /* a read took less than it might, for want of memory */
 	uint32_t at; /* the part being read */
 	uint32_t count;
 	struct fetch_part *part; /* NULL: there was no memory for them yet */
-	size_t max_bytes;
+	size_t max_bytes;        /* as asked for */
+	size_t room;             /* of this pass: that, or less by a quota */
 	size_t total; /* of this pass; while it waits: of the last one, and what has come since */
 	size_t asked; /* taken from the budget for the read under way */
 	size_t over;  /* that it may have over that: answers.over_bytes */
@@ -174,12 +179,30 @@ static void stop_waiting(struct fetch *f)
 	list_remove(&f->starved);
 }
 
+/* Of a client that owes: no partition, which is legal where the time to wait is told. A session
+ * that this request made would not be found in it. */
+static void build_throttled(struct fetch *f)
+{
+	const struct fetch_request *body = f->req->body;
+	struct fetch_response *r = f->req->response;
+	drop_reads(f);
+	if (f->session && body->session_epoch == 0)
+		fetch_session_revoke(&f->req->broker->fetch_sessions, f->session);
+	else if (f->session)
+		r->session_id = f->session->id;
+}
+
 /* Takes the parts that have something to say into the response, neighbours of one topic together.
  */
 static bool build(struct fetch *f)
 {
 	struct request *req = f->req;
 	struct fetch_response *r = req->response;
+	/* another one of the same client may have been answered since */
+	if (f->owes || (f->total > 0 && request_room(req, QUOTA_FETCH) == 0)) {
+		build_throttled(f);
+		return true;
+	}
 	struct fetch_response_topic *topics =
 	    request_new(req, &fetch_response_topic_shape, f->count);
 	struct fetch_response_partition *parts =
@@ -285,8 +308,7 @@ static void wait(struct fetch *f)
 static bool is_enough(const struct fetch *f)
 {
 	const struct fetch_request *body = f->req->body;
-	return body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes ||
-	       f->total >= f->max_bytes;
+	return body->min_bytes <= 0 || f->total >= (size_t)body->min_bytes || f->total >= f->room;
 }
 
 static void end_of_pass(struct fetch *f)
@@ -365,7 +387,7 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 		set_error(part, r->err);
 		return;
 	}
-	bool fits = f->total == 0 || f->total + r->bytes_total <= f->max_bytes;
+	bool fits = f->total == 0 || f->total + r->bytes_total <= f->room;
 	if (!fits || r->batch_count == 0) {
 		f->full |= !fits;
 		log_read_release(r);
@@ -378,7 +400,7 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	f->total += r->bytes_total;
 	part->bytes = r->bytes_total;
 	part->ends_early = r->next_offset < part->seen_end;
-	f->full |= f->total >= f->max_bytes;
+	f->full |= f->total >= f->room;
 	part->out.high_watermark = r->visible_end;
 	part->out.last_stable_offset = r->stable_end;
 	part->out.log_start_offset = r->log_start;
@@ -409,7 +431,7 @@ static void on_read(struct log_read *read)
 static size_t read_share(struct fetch *f, const struct fetch_part *part)
 {
 	const struct budget *budget = &f->req->broker->answers.budget;
-	size_t left = f->max_bytes - f->total, want = (size_t)part->max_bytes;
+	size_t left = f->room - f->total, want = (size_t)part->max_bytes;
 	size_t eighth = budget->limit_bytes / 8, used = budget->used_bytes;
 	if (part->max_bytes < 0 || want > left)
 		want = left;
@@ -539,7 +561,13 @@ static void pass(struct fetch *f)
 	f->at = 0;
 	f->total = 0;
 	f->error = f->full = f->scant = false;
-	step(f);
+	size_t room = f->gone ? 0 : request_room(f->req, QUOTA_FETCH);
+	f->owes = room == 0;
+	f->room = room < f->max_bytes ? room : f->max_bytes;
+	if (f->owes)
+		answer(f);
+	else
+		step(f);
 }
 
 /* What has come counts as far as a read would bring it. */

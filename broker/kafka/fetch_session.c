@@ -306,6 +306,13 @@ void fetch_session_end(struct fetch_sessions *all, struct fetch_session *s)
 		session_free(all, s);
 }
 
+void fetch_session_revoke(struct fetch_sessions *all, struct fetch_session *s)
+{
+	ASSERT(s->used);
+	if (!s->ended)
+		session_remove(all, s);
+}
+
 bool fetch_session_tell(struct fetch_session *s, struct fetch_session_part *part,
     const struct fetch_response_partition *out)
 {

@@ -67,6 +67,9 @@ void fetch_sessions_release(struct fetch_sessions *all);
 MUST_USE enum err fetch_session_begin(
     const struct request *req, struct fetch_session **ret_session);
 void fetch_session_end(struct fetch_sessions *all, struct fetch_session *s);
+/* One in use, made by the request that is answered: its client is not told of it. It still has to
+ * be given back. */
+void fetch_session_revoke(struct fetch_sessions *all, struct fetch_session *s);
 /* True when the answer must name `part`, given what it would say; remembers that. */
 bool fetch_session_tell(struct fetch_session *s, struct fetch_session_part *part,
     const struct fetch_response_partition *out);

@@ -6,22 +6,23 @@
 enum { ROW_VERSION = 0 };
 
 struct quota_bucket {
-	double tokens; /* what may still come now; below 0: owed */
-	double rate;   /* per second */
-	double most;   /* that it holds */
+	double tokens;  /* what may still come now; below 0: owed */
+	double rate;    /* per second */
+	double most;    /* that it holds */
+	double came[2]; /* in the window of at_ns, in the one before */
 	int64_t at_ns;
 	size_t key_len;
 	uint8_t key[]; /* kind, then as quota.key */
 };
 
 const struct quota_spec quota_specs[QUOTA_KINDS] = {
-    [QUOTA_PRODUCE] = {"producer_byte_rate", "bytes per second", 1, 1, 1, QUOTA_WAIT_MAX_NS},
-    [QUOTA_FETCH] = {"consumer_byte_rate", "bytes per second", 1, 1, 1, QUOTA_WAIT_MAX_NS},
-    [QUOTA_REQUEST] = {"request_percentage", "percent", 0.01, (double)S_NS / 100, 1, S_NS},
+    [QUOTA_PRODUCE] = {"producer_byte_rate", "bytes per second", 1, 1, 10, QUOTA_WAIT_MAX_NS, true},
+    [QUOTA_FETCH] = {"consumer_byte_rate", "bytes per second", 1, 1, 10, QUOTA_WAIT_MAX_NS, false},
+    [QUOTA_REQUEST] = {"request_percentage", "percent", 0.01, (double)S_NS / 100, 10, S_NS, true},
     [QUOTA_MUTATION] = {"controller_mutation_rate", "partitions per second", 0.01, 1, 11,
-        QUOTA_WAIT_MAX_NS},
+        QUOTA_WAIT_MAX_NS, false},
     [QUOTA_CONNECT] = {"connection_creation_rate", "connections per second", 1, 1, 1,
-        QUOTA_WAIT_MAX_NS},
+        QUOTA_WAIT_MAX_NS, false},
 };
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -261,9 +262,17 @@ const struct quota *quota_of(
 
 static void bucket_fill(struct quota_bucket *b, int64_t now_ns)
 {
+	int64_t windows = now_ns / QUOTA_WINDOW_NS - b->at_ns / QUOTA_WINDOW_NS;
 	b->tokens += b->rate * (double)(now_ns - b->at_ns) / (double)S_NS;
 	b->tokens = b->tokens < b->most ? b->tokens : b->most;
 	b->at_ns = now_ns;
+	if (windows > 0) {
+		b->came[1] = windows == 1 ? b->came[0] : 0;
+		b->came[0] = 0;
+	}
+	double recent = b->came[0] + b->came[1];
+	if (quota_specs[b->key[0]].forgets && b->tokens < -recent)
+		b->tokens = -recent;
 }
 
 /* Drops those that are full: a new one would be the same. */
@@ -326,23 +335,49 @@ static struct quota_bucket *bucket_of(struct quotas *q, enum quota_kind kind,
 	return b;
 }
 
+/* NULL: without a quota, or, with *ret_none false, no memory. */
+static struct quota_bucket *bucket_find(struct quotas *q, enum quota_kind kind,
+    const struct quota_entity *who, int64_t now_ns, bool *ret_none)
+{
+	const struct quota *at =
+	    q->set[kind] > 0 ? quota_of(q, kind, who->user, who->client) : NULL;
+	*ret_none = !at;
+	return at ? bucket_of(q, kind, at, who->user, who->client, now_ns) : NULL;
+}
+
+/* Until it holds `tokens`. */
+static int64_t bucket_wait_ns(const struct quota_bucket *b, double tokens)
+{
+	double wait_ns = (tokens - b->tokens) / b->rate * (double)S_NS;
+	int64_t most_ns = quota_specs[b->key[0]].wait_max_ns;
+	return wait_ns < (double)most_ns ? (int64_t)wait_ns + 1 : most_ns;
+}
+
 int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
     double amount, int64_t now_ns)
 {
-	if (q->set[kind] == 0)
-		return 0;
-	const struct quota *at = quota_of(q, kind, user, client);
-	if (!at)
-		return 0;
-	struct quota_bucket *b = bucket_of(q, kind, at, user, client, now_ns);
+	const struct quota_entity who = {.user = user, .client = client};
+	bool none;
+	struct quota_bucket *b = bucket_find(q, kind, &who, now_ns, &none);
 	if (!b)
-		return S_NS; /* no memory: nobody gets more for that */
+		return none ? 0 : S_NS; /* no memory: nobody gets more for that */
 	b->tokens -= amount;
-	if (b->tokens >= 0)
-		return 0;
-	double wait_ns = -b->tokens / b->rate * (double)S_NS;
-	int64_t most_ns = quota_specs[kind].wait_max_ns;
-	return wait_ns < (double)most_ns ? (int64_t)wait_ns + 1 : most_ns;
+	b->came[0] += amount;
+	return b->tokens >= 0 ? 0 : bucket_wait_ns(b, 0);
+}
+
+size_t quota_room(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
+    int64_t now_ns, int64_t *ret_wait_ns)
+{
+	const struct quota_entity who = {.user = user, .client = client};
+	bool none;
+	const struct quota_bucket *b = bucket_find(q, kind, &who, now_ns, &none);
+	if (none || (b && b->tokens >= (double)(SIZE_MAX / 2)))
+		return SIZE_MAX;
+	if (b && b->tokens >= 1)
+		return (size_t)b->tokens;
+	*ret_wait_ns = b ? bucket_wait_ns(b, 1) : S_NS;
+	return 0;
 }
 
 enum err quota_connect(struct quotas *q, struct str host, int64_t now_ns, int64_t *ret_wait_ns)
@@ -357,19 +392,38 @@ enum err quota_connect(struct quotas *q, struct str host, int64_t now_ns, int64_
 	return ERR_OK;
 }
 
-bool request_charge(struct request *req, enum quota_kind kind, double amount)
+/* ---- clients --------------------------------------------------------------------------------- */
+
+static struct str user_of(const struct request *req)
 {
 	struct str user = conn_principal(req->conn);
-	int64_t now_ns = loop_now_ns(req->loop);
-	if (user.len > 5)
-		user = str_from(user.ptr + 5, user.len - 5); /* "User:" */
-	int64_t wait_ns =
-	    quota_charge(req->broker->quotas, kind, user, req->client_id, amount, now_ns);
+	return user.len > 5 ? str_from(user.ptr + 5, user.len - 5) : user; /* "User:" */
+}
+
+static void rest(struct request *req, int64_t now_ns, int64_t wait_ns)
+{
 	int32_t wait_ms = (int32_t)((wait_ns + MS_NS - 1) / MS_NS);
-	if (wait_ns == 0)
-		return true;
 	if (wait_ms > req->throttle_ms)
 		req->throttle_ms = wait_ms;
 	conn_rest(req->conn, now_ns + wait_ns);
-	return false;
+}
+
+bool request_charge(struct request *req, enum quota_kind kind, double amount)
+{
+	int64_t now_ns = loop_now_ns(req->loop);
+	int64_t wait_ns =
+	    quota_charge(req->broker->quotas, kind, user_of(req), req->client_id, amount, now_ns);
+	if (wait_ns > 0)
+		rest(req, now_ns, wait_ns);
+	return wait_ns == 0;
+}
+
+size_t request_room(struct request *req, enum quota_kind kind)
+{
+	int64_t now_ns = loop_now_ns(req->loop), wait_ns = 0;
+	size_t room =
+	    quota_room(req->broker->quotas, kind, user_of(req), req->client_id, now_ns, &wait_ns);
+	if (room == 0)
+		rest(req, now_ns, wait_ns);
+	return room;
 }

@@ -7,14 +7,16 @@
  * A quota stands at an entity: a user, a client id, or both, each by name or as the default of
  * those without one. The most specific entity counts, in Kafka's order: the user before the client
  * id, a name before a default. A client over its quota is answered at once, with the time it has to
- * wait (KIP-219), and nothing is read from its connection that long.
+ * wait (KIP-219), and nothing is read from its connection that long. What 10 s allow may come at
+ * once, as in Kafka, whose window is 11 samples of 1 s.
  *
- *   producer_byte_rate        bytes of Produce requests                   one second's may come at
- * once consumer_byte_rate        bytes of fetched batches                    the same
+ *   producer_byte_rate        bytes of Produce requests, which are all stored
+ *   consumer_byte_rate        bytes of fetched batches. Who owes gets none, and no charge; others
+ *                             get what may come at once, but a batch whole (fetch.c F5)
  *   request_percentage        time that requests take on the loop; 100 is all of it: there is one
  *                             loop (Kafka has 100 per thread). Waits for 1 s at most, as Kafka's
  *   controller_mutation_rate  partitions created and deleted (KIP-599); 11 s may come at once,
- * which is Kafka's default window. Who is over it is refused where the version of his request knows
+ * which is Kafka's default for it. Who is over it is refused where the version of his request knows
  * the error, else told to wait
  *
  * An address (IP, or the default of those without a quota) has one quota of its own:
@@ -26,6 +28,9 @@
  * Invariants
  *   Q1 connections of one user (client id, pair) share one bucket: more of them get no more
  *   Q2 there are QUOTA_BUCKETS_MAX buckets at most; who finds no free one shares his quota's own
+ *   Q3 no more is owed than one batch or one burst of fetched bytes, and, of produced bytes and of
+ *      time, than what came in the last one to two windows (QUOTA_WINDOW_NS): who connects again
+ *      instead of waiting does not make all others of his name wait for ever
  *
  * Thread: the loop's.
  */
@@ -34,6 +39,7 @@
 
 enum { QUOTA_NAME_MAX = 255, QUOTA_BUCKETS_MAX = 16384, QUOTAS_MAX = 10000 };
 #define QUOTA_WAIT_MAX_NS     (3600 * S_NS)
+#define QUOTA_WINDOW_NS       (11 * S_NS) /* Kafka's quota.window.num samples of 1 s */
 #define QUOTA_CONNECT_WAIT_NS (S_NS)
 
 enum quota_kind {
@@ -51,6 +57,7 @@ struct quota_spec {
 	double amount;    /* that is charged for, in one unit: ns for a percent */
 	double burst_s;   /* so many seconds' worth may come at once */
 	int64_t wait_max_ns;
+	bool forgets; /* what came before the last two windows is not owed any more */
 };
 extern const struct quota_spec quota_specs[QUOTA_KINDS];
 
@@ -102,6 +109,12 @@ const struct quota *quota_of(
  */
 int64_t quota_charge(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
     double amount, int64_t now_ns);
+/*
+ * What may come now, 1 at least and SIZE_MAX without a quota; 0: the client owes, and how long it
+ * has to wait.
+ */
+size_t quota_room(struct quotas *q, enum quota_kind kind, struct str user, struct str client,
+    int64_t now_ns, int64_t *ret_wait_ns);
 /* A connection from `host` begins: how long it has to wait; LIMIT: too long, it is not counted. */
 MUST_USE enum err quota_connect(
     struct quotas *q, struct str host, int64_t now_ns, int64_t *ret_wait_ns);
@@ -110,6 +123,8 @@ MUST_USE enum err quota_connect(
  * True when it is within its quota.
  */
 bool request_charge(struct request *req, enum quota_kind kind, double amount);
+/* What may come for it now, as quota_room; 0: it rests, and is told so. */
+size_t request_room(struct request *req, enum quota_kind kind);
 
 /* Rows of __kappa_quotas. Key: version u8 = 0, kind u8, then user (or address) and client: who u8,
  * length u8, name. Value: version u8 = 0, what was set as a big-endian double. A tombstone removes.

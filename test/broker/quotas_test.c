@@ -385,15 +385,55 @@ static void buckets_fill_with_time_and_are_shared(void **state)
 	int64_t t = S_NS;
 	(void)state;
 	put(NULL, "", 1000);
-	assert_int_equal(charge("u", "a", 1000, t), 0);
+	assert_int_equal(charge("u", "a", 10000, t), 0);
 	assert_in_range(charge("u", "a", 500, t), 500 * MS_NS, 501 * MS_NS);
 	assert_in_range(charge("v", "a", 500, t), S_NS, S_NS + MS_NS); /* the same bucket */
-	assert_int_equal(charge("u", "b", 1000, t), 0);                /* another client */
-	t += 10 * S_NS;                                                /* full again, not fuller */
-	assert_int_equal(charge("u", "a", 1000, t), 0);
+	assert_int_equal(charge("u", "b", 10000, t), 0);               /* another client */
+	t += 20 * S_NS;                                                /* full again, not fuller */
+	assert_int_equal(charge("u", "a", 10000, t), 0);
 	assert_true(charge("u", "a", 100, t) > 0);
 	assert_int_equal(quota_charge(quotas, QUOTA_FETCH, STR("u"), STR("a"), 1 << 30, t), 0);
 	assert_int_equal(charge("u", "a", 1000000000, t), QUOTA_WAIT_MAX_NS);
+}
+
+static size_t room(int64_t t, int64_t *ret_wait_ns)
+{
+	return quota_room(quotas, QUOTA_PRODUCE, STR("u"), STR("a"), t, ret_wait_ns);
+}
+
+static void room_is_what_may_come_now(void **state)
+{
+	int64_t t = S_NS, wait_ns = -1;
+	(void)state;
+	assert_true(room(t, &wait_ns) == SIZE_MAX);
+	put(NULL, "", 1000);
+	assert_int_equal(room(t, &wait_ns), 10000);
+	(void)charge("u", "a", 9999, t);
+	assert_int_equal(room(t, &wait_ns), 1);
+	assert_int_equal(wait_ns, -1); /* untouched */
+	(void)charge("u", "a", 2001, t);
+	assert_int_equal(room(t, &wait_ns), 0);
+	assert_in_range(wait_ns, 2000 * MS_NS, 2002 * MS_NS); /* until there is one again */
+	assert_int_equal(room(t + wait_ns, &wait_ns), 1);
+	put(NULL, "", 1e300);
+	assert_true(room(t + 100 * S_NS, &wait_ns) == SIZE_MAX);
+}
+
+/* Many connect again and again instead of waiting: what they leave is paid, or forgotten. */
+static void what_is_owed_is_forgotten_after_two_windows(void **state)
+{
+	int64_t t = QUOTA_WINDOW_NS, wait_ns = 0;
+	(void)state;
+	put(NULL, "", 1000);
+	for (int i = 0; i < 100; i++)
+		(void)charge("u", "a", 1000000, t);
+	assert_in_range(
+	    charge("u", "a", 0, t + QUOTA_WINDOW_NS), QUOTA_WAIT_MAX_NS, QUOTA_WAIT_MAX_NS);
+	assert_int_equal(charge("u", "a", 0, t + 2 * QUOTA_WINDOW_NS), 0);
+	/* the same over ten windows: it is never more than came in two of them */
+	for (int i = 3; i < 13; i++)
+		wait_ns = charge("u", "a", 100000, t + i * QUOTA_WINDOW_NS);
+	assert_in_range(wait_ns, 100 * S_NS, 201 * S_NS);
 }
 
 static void very_many_clients_share_what_buckets_there_are(void **state)
@@ -409,7 +449,7 @@ static void very_many_clients_share_what_buckets_there_are(void **state)
 	assert_in_range(quotas->buckets.count, QUOTA_BUCKETS_MAX, QUOTA_BUCKETS_MAX + 1);
 	assert_true(charge("u", "fresh", 1, t) > 0);
 	t += S_NS; /* the full ones make room */
-	assert_int_equal(charge("u", "fresh too", 1000, t), 0);
+	assert_int_equal(charge("u", "fresh too", 10000, t), 0);
 	assert_in_range(quotas->buckets.count, 1, 2);
 	put(NULL, "", 0);
 	assert_int_equal(quotas->buckets.count, 0);
@@ -431,12 +471,12 @@ static void a_producer_over_its_quota_is_told_and_rests(void **state)
 	struct kafka_client other;
 	(void)state;
 	kafka_create(&c, "t", 1, NULL);
-	set(NULL, "test", PRODUCER, 100000);
+	set(NULL, "test", PRODUCER, 10000);
 	int64_t begin = now_ns();
 	const struct produce_response *r = produce_bulk(50000);
 	assert_int_equal(r->throttle_time_ms, 0);
 	int64_t since = now_ns();
-	r = produce_bulk(550000);
+	r = produce_bulk(100000);
 	assert_int_equal(
 	    r->responses.at[0].partition_responses.at[0].error_code, 0); /* it is stored */
 	/* five seconds' worth over what may come at once, but for what time has filled up */
@@ -450,28 +490,174 @@ static void a_producer_over_its_quota_is_told_and_rests(void **state)
 	assert_true(elapsed_ms(since) >= told_ms - 100);
 }
 
-static void a_consumer_over_its_quota_is_told_and_rests(void **state)
+static const struct fetch_response *fetch_as(struct kafka_client *client, struct fetch_request ask)
 {
 	struct fetch_request_partition p;
 	struct fetch_request_topic t = {.topic = STR("t"), .partitions = {&p, 1}};
 	struct fetch_request body;
-	(void)state;
-	kafka_create(&c, "t", 1, NULL);
-	produce_bulk(200000);
-	set("ANONYMOUS", NULL, CONSUMER, 100000);
 	msg_init(&fetch_request_partition_shape, &p);
 	msg_init(&fetch_request_shape, &body);
-	p.partition_max_bytes = MIB;
-	body.max_bytes = MIB;
+	p.partition_max_bytes = body.max_bytes = 4 * (int32_t)MIB;
+	body.min_bytes = 1;
+	body.max_wait_ms = ask.max_wait_ms;
+	body.session_id = ask.session_id;
+	body.session_epoch = ask.session_epoch;
 	body.topics.at = &t;
-	body.topics.count = 1;
+	body.topics.count = ask.session_epoch <= 0;
+	return kafka_call(client, API_FETCH, 11, &body);
+}
+static const struct fetch_request no_session = {.session_epoch = -1};
+
+static size_t bytes_in(const struct fetch_response *r)
+{
+	size_t sum = 0;
+	assert_int_equal(r->error_code, 0);
+	for (uint32_t i = 0; i < r->responses.count; i++) {
+		const struct fetch_response_partition *p = &r->responses.at[i].partitions.at[0];
+		for (uint32_t k = 0; k < p->records.count; k++)
+			sum += p->records.at[k].len;
+	}
+	return sum;
+}
+
+static void a_consumer_over_its_quota_is_told_and_rests(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	produce_bulk(550000);
+	set("ANONYMOUS", NULL, CONSUMER, 50000);
 	int64_t since = now_ns();
-	const struct fetch_response *r = kafka_call(&c, API_FETCH, 11, &body);
+	const struct fetch_response *r = fetch_as(&c, no_session);
 	assert_in_range(r->throttle_time_ms, 900, 1200);
-	assert_true(r->responses.at[0].partitions.at[0].records.count > 0);
+	assert_true(bytes_in(r) > 0);
 	int32_t told_ms = r->throttle_time_ms;
 	(void)kafka_topic_id(&c, "t");
 	assert_true(elapsed_ms(since) >= told_ms - 100);
+}
+
+/* What a fetch brings is bounded by what may come at once, though it asks for all. */
+static void one_fetch_brings_no_more_than_the_quota_allows(void **state)
+{
+	enum { BATCH = 4000, COUNT = 40 };
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	for (int i = 0; i < COUNT; i++)
+		produce_bulk(BATCH);
+	assert_true(bytes_in(fetch_as(&c, no_session)) > BATCH * COUNT);
+	set("ANONYMOUS", NULL, CONSUMER, 1000);
+	int64_t since = now_ns();
+	const struct fetch_response *r = fetch_as(&c, no_session);
+	assert_in_range(bytes_in(r), 2 * BATCH, 10000);
+	assert_int_equal(r->throttle_time_ms, 0);
+	/* what is left of the allowance is less than a batch, which comes whole */
+	r = fetch_as(&c, no_session);
+	assert_in_range(bytes_in(r), BATCH, BATCH + 1000);
+	assert_in_range(r->throttle_time_ms, elapsed_ms(since) < 2000, 3000);
+}
+
+/* Who connects again instead of waiting gets nothing, and makes it no longer for the others. */
+static void a_consumer_that_owes_gets_nothing_and_owes_no_more(void **state)
+{
+	enum { TIMES = 20 };
+	struct kafka_client again[TIMES];
+	int32_t first_ms, told_ms = 0;
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	produce_bulk(900000);
+	for (int i = 0; i < TIMES; i++)
+		kafka_connect(&again[i], &server);
+	set("ANONYMOUS", NULL, CONSUMER, 1000);
+	first_ms = fetch_as(&c, no_session)->throttle_time_ms;
+	assert_in_range(first_ms, 880000, 900000);
+	for (int i = 0; i < TIMES; i++) {
+		/* a long poll does not wait for data that it does not get */
+		struct fetch_request ask = no_session;
+		ask.max_wait_ms = i % 2 ? 10 * PATIENCE_MS : 0;
+		const struct fetch_response *r = fetch_as(&again[i], ask);
+		assert_int_equal(r->responses.count, 0);
+		assert_int_equal(bytes_in(r), 0);
+		assert_in_range(r->throttle_time_ms, 1, first_ms + 1);
+		assert_true(told_ms == 0 || r->throttle_time_ms <= told_ms);
+		told_ms = r->throttle_time_ms;
+	}
+	for (int i = 0; i < TIMES; i++)
+		kafka_disconnect(&again[i]);
+}
+
+/* Two wait for the same record, which costs more than the quota allows at once: one gets it. */
+static void of_several_that_wait_one_gets_what_the_quota_allows(void **state)
+{
+	struct fetch_request_partition p;
+	struct fetch_request_topic t = {.topic = STR("t"), .partitions = {&p, 1}};
+	struct fetch_request body;
+	struct kafka_client two[2];
+	int with_data = 0;
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	set("ANONYMOUS", NULL, CONSUMER, 1000);
+	msg_init(&fetch_request_partition_shape, &p);
+	msg_init(&fetch_request_shape, &body);
+	p.partition_max_bytes = body.max_bytes = (int32_t)MIB;
+	body.session_epoch = -1;
+	body.min_bytes = 1;
+	body.max_wait_ms = 10 * PATIENCE_MS;
+	body.topics.at = &t;
+	body.topics.count = 1;
+	for (int i = 0; i < 2; i++) {
+		kafka_connect(&two[i], &server);
+		kafka_send(&two[i], API_FETCH, 11, &body);
+	}
+	usleep(200000); /* mostly they wait by then; if not they are answered alike */
+	produce_bulk(50000);
+	for (int i = 0; i < 2; i++) {
+		const struct fetch_response *r = kafka_receive(&two[i], API_FETCH, 11);
+		with_data += bytes_in(r) > 0;
+		assert_in_range(r->throttle_time_ms, 1, 41000);
+	}
+	assert_int_equal(with_data, 1);
+	for (int i = 0; i < 2; i++)
+		kafka_disconnect(&two[i]);
+}
+
+/* Over a connection of its own, which may rest for as long as it is told. */
+static struct fetch_response fetch_alone(struct fetch_request ask, size_t *ret_bytes)
+{
+	struct kafka_client own;
+	kafka_connect(&own, &server);
+	struct fetch_response r = *fetch_as(&own, ask);
+	*ret_bytes = bytes_in(&r);
+	kafka_disconnect(&own);
+	return r;
+}
+
+static void a_session_outlives_a_fetch_that_owed(void **state)
+{
+	size_t len;
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	int32_t id = fetch_as(&c, (struct fetch_request){0})->session_id;
+	assert_true(id > 0);
+	produce_bulk(500000);
+	set("ANONYMOUS", NULL, CONSUMER, 1000);
+	struct fetch_response r = fetch_alone(no_session, &len);
+	assert_true(len > 0 && r.throttle_time_ms > 0);
+	struct fetch_request next = {.session_id = id, .session_epoch = 1};
+	r = fetch_alone(next, &len);
+	assert_true(r.throttle_time_ms > 0);
+	assert_int_equal(r.session_id, id);
+	assert_int_equal(r.responses.count, 0);
+	/* one that would be made by a fetch that owes is not: its client could not use it */
+	uint64_t before = metric_value(METRIC_FETCH_SESSIONS);
+	r = fetch_alone((struct fetch_request){0}, &len);
+	assert_true(r.throttle_time_ms > 0);
+	assert_int_equal(r.session_id, 0);
+	assert_int_equal(r.responses.count, 0);
+	assert_int_equal(metric_value(METRIC_FETCH_SESSIONS), before);
+	set("ANONYMOUS", NULL, CONSUMER, 0);
+	next.session_epoch = 2;
+	r = fetch_alone(next, &len);
+	assert_true(len > 0);
+	assert_int_equal(r.session_id, id);
 }
 
 static int32_t metadata_throttle(void)
@@ -587,10 +773,17 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(the_most_specific_one_holds, quotas_start, quotas_stop),
 	    cmocka_unit_test_setup_teardown(
 	        buckets_fill_with_time_and_are_shared, quotas_start, quotas_stop),
+	    cmocka_unit_test_setup_teardown(room_is_what_may_come_now, quotas_start, quotas_stop),
+	    cmocka_unit_test_setup_teardown(
+	        what_is_owed_is_forgotten_after_two_windows, quotas_start, quotas_stop),
 	    cmocka_unit_test_setup_teardown(
 	        very_many_clients_share_what_buckets_there_are, quotas_start, quotas_stop),
 	    EACH (a_producer_over_its_quota_is_told_and_rests),
 	    EACH (a_consumer_over_its_quota_is_told_and_rests),
+	    EACH (one_fetch_brings_no_more_than_the_quota_allows),
+	    EACH (a_consumer_that_owes_gets_nothing_and_owes_no_more),
+	    EACH (of_several_that_wait_one_gets_what_the_quota_allows),
+	    EACH (a_session_outlives_a_fetch_that_owed),
 	    EACH (a_client_over_its_share_of_the_loop_is_told_and_rests),
 	    EACH (topics_are_made_and_deleted_at_the_rate_of_the_quota),
 	    EACH (a_resting_client_that_leaves_is_forgotten),
