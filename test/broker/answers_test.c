@@ -334,22 +334,11 @@ static void errors_of_many_records_are_within_the_budget(void **state)
 /* What a fetch that waits has of the partitions that it names. */
 static void wait_for_many(struct kafka_client *client)
 {
-	static struct fetch_request_partition part[NAMED];
-	struct fetch_request_topic t = {.topic = STR("m"), .partitions = {part, NAMED}};
-	struct fetch_request body;
-	msg_init(&fetch_request_shape, &body);
-	for (int i = 0; i < NAMED; i++) {
-		msg_init(&fetch_request_partition_shape, &part[i]);
-		part[i].partition = i;
-		part[i].partition_max_bytes = MIB;
-	}
-	body.topics.at = &t;
-	body.topics.count = 1;
-	body.max_wait_ms = 300000;
-	body.min_bytes = (int32_t)GIB;
-	body.max_bytes = (int32_t)GIB;
-	body.replica_id = -1;
-	kafka_send(client, API_FETCH, 4, &body);
+	kafka_fetch_send(client, "m",
+	    (struct kafka_fetch){.version = 4,
+	        .partitions = NAMED,
+	        .max_wait_ms = 300000,
+	        .min_bytes = (int32_t)GIB});
 }
 
 static bool is_ended(const struct kafka_client *client)

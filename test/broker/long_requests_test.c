@@ -411,28 +411,17 @@ static void fetches_that_name_much_are_not_walked_at_each_append(void **state)
 {
 	(void)state;
 	enum { PARTITIONS = 10000, FETCHES = 30 };
-	static struct fetch_request_partition part[PARTITIONS];
 	static struct kafka_client waiting[FETCHES];
-	struct fetch_request_topic t = {.topic = STR("t"), .partitions = {part, PARTITIONS}};
-	struct fetch_request body;
+	const struct kafka_fetch much = {.version = 4,
+	    .partitions = PARTITIONS,
+	    .max_wait_ms = 300000,
+	    .min_bytes = (int32_t)GIB};
 	pair_restart(&(struct broker_options){.answer_budget_bytes = 2 * GIB});
 	kafka_create(&c, "t", PARTITIONS, NULL);
 	int64_t alone = cost_of_appends(100);
-	msg_init(&fetch_request_shape, &body);
-	for (int i = 0; i < PARTITIONS; i++) {
-		msg_init(&fetch_request_partition_shape, &part[i]);
-		part[i].partition = i;
-		part[i].partition_max_bytes = MIB;
-	}
-	body.topics.at = &t;
-	body.topics.count = 1;
-	body.max_wait_ms = 300000;
-	body.min_bytes = (int32_t)GIB;
-	body.max_bytes = (int32_t)GIB;
-	body.replica_id = -1;
 	for (int i = 0; i < FETCHES; i++) {
 		kafka_connect(&waiting[i], &server);
-		kafka_send(&waiting[i], API_FETCH, 4, &body);
+		kafka_fetch_send(&waiting[i], "t", much);
 	}
 	io_sleep_ns(server.io, S_NS);
 	int64_t beside = cost_of_appends(100);

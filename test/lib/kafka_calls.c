@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/kafka_calls.h"
 #include "test/lib/test.h"
+#include "test/lib/xmalloc.h"
 #include <stdio.h>
 
 struct log_uuid kafka_create(
@@ -106,14 +107,18 @@ struct produce_response_partition kafka_produce(struct kafka_client *c, int16_t 
 
 void kafka_fetch_send(struct kafka_client *c, const char *topic, struct kafka_fetch f)
 {
-	struct fetch_request_partition p;
-	struct fetch_request_topic t = {.topic = str_of(topic), .partitions = {&p, 1}};
+	const int32_t count = f.partitions ? f.partitions : 1;
+	struct fetch_request_partition *p = xcalloc((size_t)count, sizeof(*p));
+	struct fetch_request_topic t = {.topic = str_of(topic), .partitions = {p, (uint32_t)count}};
 	struct fetch_request body;
-	msg_init(&fetch_request_partition_shape, &p);
+	for (int32_t i = 0; i < count; i++) {
+		msg_init(&fetch_request_partition_shape, &p[i]);
+		p[i].partition = f.partition + i;
+		p[i].fetch_offset = f.offset;
+		p[i].partition_max_bytes =
+		    f.partition_max_bytes ? f.partition_max_bytes : (int32_t)MIB;
+	}
 	msg_init(&fetch_request_shape, &body);
-	p.partition = f.partition;
-	p.fetch_offset = f.offset;
-	p.partition_max_bytes = f.partition_max_bytes ? f.partition_max_bytes : (int32_t)MIB;
 	body.max_wait_ms = f.max_wait_ms;
 	body.min_bytes = f.min_bytes ? f.min_bytes : 1;
 	body.max_bytes = f.max_bytes ? f.max_bytes : (int32_t)GIB;
@@ -124,6 +129,7 @@ void kafka_fetch_send(struct kafka_client *c, const char *topic, struct kafka_fe
 	if (f.version >= 13)
 		t.topic_id = kafka_topic_id(c, topic);
 	kafka_send(c, API_FETCH, f.version, &body);
+	free(p);
 }
 
 struct fetch_response_partition kafka_fetch_receive(struct kafka_client *c, int16_t version)

@@ -26,6 +26,7 @@ struct produce_response_partition kafka_produce(struct kafka_client *c, int16_t 
 struct kafka_fetch {
 	int16_t version;
 	int32_t partition;
+	int32_t partitions; /* so many, from `partition` on; 0 = 1 */
 	int64_t offset;
 	int32_t max_wait_ms, min_bytes, max_bytes, partition_max_bytes; /* 0 = 0, 1, 1 GiB, 1 MiB */
 	int8_t isolation;

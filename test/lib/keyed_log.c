@@ -56,8 +56,30 @@ void keyed_release(struct keyed_log *k)
 {
 	if (k->log)
 		keyed_close(k);
+	keyed_rows_release(&k->rows);
 	io_free(k->io);
 	sim_disk_free(k->disk);
+}
+
+static void nowhere(void *ctx, const char *line)
+{
+	(void)ctx;
+	(void)line;
+}
+
+int keyed_setup(struct keyed_log *k, uint64_t seed, void (*events)(void *ctx, const char *line))
+{
+	diag_set_sink(events ? events : nowhere, NULL);
+	keyed_init(k, seed, false);
+	return 0;
+}
+
+int keyed_teardown(struct keyed_log *k)
+{
+	keyed_release(k);
+	diag_set_sink(NULL, NULL);
+	err_clear();
+	return 0;
 }
 
 void keyed_turn(struct keyed_log *k)
@@ -373,4 +395,11 @@ const char *keyed_text(const struct keyed_rows *rows)
 		    (long long)rows->row[i].offset, rows->row[i].no_key ? "?" : rows->row[i].key,
 		    rows->row[i].tombstone ? "-" : rows->row[i].value);
 	return text;
+}
+
+const char *keyed_read_text(struct keyed_log *k)
+{
+	keyed_rows_release(&k->rows);
+	keyed_read(k, "t", &k->rows);
+	return keyed_text(&k->rows);
 }

@@ -9,18 +9,38 @@
 #include "test/lib/sim_io.h"
 #include "test/lib/test.h"
 
+/* What a consumer reads. */
+struct keyed_row {
+	int64_t offset, timestamp_ms;
+	char key[24], value[64];
+	bool no_key, tombstone;
+};
+struct keyed_rows {
+	struct keyed_row *row; /* malloc'd */
+	size_t count;
+	size_t batches, empty_batches, control_batches;
+	int codecs; /* bit per codec met */
+};
+
 struct keyed_log {
 	struct sim_disk *disk;
 	struct io *io;
 	struct loop *loop;
 	struct log *log;
 	struct log_options options;
+	struct keyed_rows rows; /* what keyed_read_text read last */
 };
 /* On a fresh disk; `record`: keep the log of operations. Opens. */
 void keyed_init(struct keyed_log *k, uint64_t seed, bool record);
 /* On a disk of the caller's, which is taken. Does not open. */
 void keyed_init_disk(struct keyed_log *k, struct sim_disk *disk, uint64_t seed);
 void keyed_release(struct keyed_log *k); /* closes first if open; frees the disk */
+/*
+ * A test's setup and teardown: keyed_init with the log's events going to `events` of diag_set_sink
+ * (NULL: nowhere), keyed_release with stderr and an empty error chain again. Both answer 0.
+ */
+int keyed_setup(struct keyed_log *k, uint64_t seed, void (*events)(void *ctx, const char *line));
+int keyed_teardown(struct keyed_log *k);
 void keyed_open(struct keyed_log *k);
 void keyed_close(struct keyed_log *k);
 void keyed_turn(struct keyed_log *k);
@@ -64,18 +84,7 @@ int64_t keyed_marker(
 /* Compacts and recompresses until there is nothing to do. */
 void keyed_compact(struct keyed_log *k);
 
-/* What a consumer reads from the log start to the end, control batches left out. */
-struct keyed_row {
-	int64_t offset, timestamp_ms;
-	char key[24], value[64];
-	bool no_key, tombstone;
-};
-struct keyed_rows {
-	struct keyed_row *row; /* malloc'd */
-	size_t count;
-	size_t batches, empty_batches, control_batches;
-	int codecs; /* bit per codec met */
-};
+/* From the log start to the end, control batches left out. */
 void keyed_read(struct keyed_log *k, const char *topic, struct keyed_rows *ret_rows);
 /* Base offset of the batch that a read at `offset` begins with. */
 int64_t keyed_next_offset(struct keyed_log *k, const char *topic, int64_t offset);
@@ -84,3 +93,5 @@ void keyed_rows_release(struct keyed_rows *rows);
 const char *keyed_value(const struct keyed_rows *rows, const char *key);
 /* "k1=v1 k2=- ..." in offset order, in a static buffer. */
 const char *keyed_text(const struct keyed_rows *rows);
+/* The same of what is read now of "t", which k->rows keeps. */
+const char *keyed_read_text(struct keyed_log *k);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/log_fixture.h"
 #include "test/lib/tempdir.h"
+#include "test/lib/xmalloc.h"
 #include "test/lib/patience.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,25 @@ void log_fixture_release(struct log_fixture *f)
 		io_free(f->io);
 	}
 	mem_free(f->data_dir);
+}
+
+int log_fixture_setup(void **state, const char *backend)
+{
+	struct log_fixture *f = xcalloc(1, sizeof(*f));
+	*state = f;
+	if (log_fixture_init(f, backend))
+		return 0;
+	free(f);
+	*state = NULL;
+	return 0;
+}
+
+int log_fixture_teardown(void **state)
+{
+	if (*state)
+		log_fixture_release(*state);
+	free(*state);
+	return 0;
 }
 
 enum err log_fixture_open(struct log_fixture *f)

@@ -8,28 +8,8 @@ static const char *backend;
 
 static int setup(void **state)
 {
-	struct log_fixture *f = calloc(1, sizeof(*f));
-	assert_non_null(f);
-	if (!log_fixture_init(f, backend)) {
-		free(f);
-		f = NULL;
-	}
-	*state = f;
-	return 0;
+	return log_fixture_setup(state, backend);
 }
-
-static int teardown(void **state)
-{
-	if (*state)
-		log_fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
-#define FIXTURE                                                                                    \
-	struct log_fixture *f = *state;                                                            \
-	if (!f)                                                                                    \
-	skip()
 
 /* Reads everything of a partition and checks offsets; the number of records. */
 static int64_t read_all(struct log_fixture *f, int topic, int partition, size_t max_bytes)
@@ -56,7 +36,7 @@ static int64_t read_all(struct log_fixture *f, int topic, int partition, size_t 
 
 static void what_is_appended_is_read_back(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	assert_ok(log_fixture_open(f));
 	assert_int_equal(log_put_ok(f, 0, 0, 1, 3, 100), 0);
 	assert_int_equal(log_put_ok(f, 0, 0, 2, 1, 5000), 3);
@@ -68,7 +48,7 @@ static void what_is_appended_is_read_back(void **state)
 
 static void offsets_and_sequences_go_on_after_a_clean_stop(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_put put;
 	size_t len;
 	assert_ok(log_fixture_open(f));
@@ -95,7 +75,7 @@ static void offsets_and_sequences_go_on_after_a_clean_stop(void **state)
 
 static void appends_of_one_turn_share_a_round(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_put puts[16];
 	assert_ok(log_fixture_open(f));
 	log_put_ok(f, 0, 0, 1, 1, 10);
@@ -118,7 +98,7 @@ static void appends_of_one_turn_share_a_round(void **state)
 
 static void segments_roll_by_size_and_reads_cross_them(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_segment_status seg;
 	f->topics[0].config.segment_bytes = 20000;
 	assert_ok(log_fixture_open(f));
@@ -140,7 +120,7 @@ static void segments_roll_by_size_and_reads_cross_them(void **state)
 
 static void a_read_in_the_middle_of_a_batch_returns_the_whole_batch(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_read r;
 	struct batch_header h;
 	assert_ok(log_fixture_open(f));
@@ -168,7 +148,7 @@ static void waiter_fired(struct log_waiter *w)
 
 static void a_waiter_fires_once_when_the_end_passes_its_offset(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_waiter at_0, at_5, cancelled, late;
 	assert_ok(log_fixture_open(f));
 	fired = 0;
@@ -186,7 +166,8 @@ static void a_waiter_fires_once_when_the_end_passes_its_offset(void **state)
 	log_put_ok(f, 0, 0, 2, 1, 10);
 	log_fixture_turn(f);
 	assert_int_equal(fired, 2);
-	log_wait(f->partitions[0][0], 3, &late); /* already there: at once, but not from inside the call */
+	log_wait(f->partitions[0][0], 3,
+	    &late); /* already there: at once, but not from inside the call */
 	assert_int_equal(fired, 2);
 	log_fixture_turn(f);
 	assert_int_equal(fired, 3);
@@ -194,7 +175,7 @@ static void a_waiter_fires_once_when_the_end_passes_its_offset(void **state)
 
 static void a_second_open_of_one_directory_is_refused(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_fixture other;
 	assert_ok(log_fixture_open(f));
 	struct io *io;
@@ -210,11 +191,12 @@ static void a_second_open_of_one_directory_is_refused(void **state)
 
 static void descriptors_stay_under_their_limit(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	f->options.open_files_max = 3;
 	assert_ok(log_fixture_open(f));
 	for (uint64_t i = 1; i <= 64; i++)
-		log_put_ok(f, (int)(i % LOG_FIXTURE_TOPICS), (int)(i / 4 % LOG_FIXTURE_PARTITIONS), i, 1, 100);
+		log_put_ok(f, (int)(i % LOG_FIXTURE_TOPICS), (int)(i / 4 % LOG_FIXTURE_PARTITIONS),
+		    i, 1, 100);
 	assert_true(f->log->descriptors.open <= 4); /* one more while it is made */
 	for (int t = 0; t < LOG_FIXTURE_TOPICS; t++)
 		for (int p = 0; p < LOG_FIXTURE_PARTITIONS; p++)
@@ -230,7 +212,8 @@ static void find_done(struct log_find_time *req)
 
 static int64_t find(struct log_fixture *f, int64_t time_ms)
 {
-	struct log_find_time req = {.partition = f->partitions[0][0], .timestamp_ms = time_ms, .done = find_done};
+	struct log_find_time req = {
+	    .partition = f->partitions[0][0], .timestamp_ms = time_ms, .done = find_done};
 	found = 0;
 	log_find_time(f->log, &req);
 	while (!found)
@@ -241,7 +224,7 @@ static int64_t find(struct log_fixture *f, int64_t time_ms)
 
 static void a_time_is_found_at_its_first_record(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	f->topics[0].config.segment_bytes = 4000;
 	assert_ok(log_fixture_open(f));
 	assert_int_equal(find(f, 0), -1);
@@ -271,7 +254,8 @@ static void sequence_done(struct log_find_sequence *req)
 
 static int64_t find_sequence(struct log_fixture *f, uint64_t sequence, uint64_t *ret_found)
 {
-	struct log_find_sequence req = {.partition = f->partitions[0][0], .sequence = sequence, .done = sequence_done};
+	struct log_find_sequence req = {
+	    .partition = f->partitions[0][0], .sequence = sequence, .done = sequence_done};
 	found = 0;
 	log_find_sequence(f->log, &req);
 	while (!found)
@@ -294,7 +278,8 @@ static void spoil_indexes(const struct log_fixture *f)
 			continue;
 		snprintf(path, sizeof(path), "%s/topics/topic0-0/%s", f->data_dir, names.name[i]);
 		assert_ok(io_open(f->io, path, 0, &fd));
-		assert_ok(io_pwrite(f->io, fd, raw, sizeof(raw), 64 + 8)); /* position and length of the first entry */
+		assert_ok(io_pwrite(f->io, fd, raw, sizeof(raw),
+		    64 + 8)); /* position and length of the first entry */
 		assert_ok(io_close(f->io, fd));
 	}
 	io_names_release(&names);
@@ -302,12 +287,13 @@ static void spoil_indexes(const struct log_fixture *f)
 
 static void a_sequence_is_found_at_its_batch(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	uint64_t seen;
 	f->topics[0].config.segment_bytes = 4000;
 	assert_ok(log_fixture_open(f));
 	assert_int_equal(find_sequence(f, 1, &seen), -1);
-	for (uint64_t tag = 1; tag <= 99; tag++) { /* sequences 1, 3, 5 ... here, the others there */
+	for (uint64_t tag = 1; tag <= 99;
+	     tag++) { /* sequences 1, 3, 5 ... here, the others there */
 		log_put_ok(f, 0, 0, tag, 2, 50);
 		log_put_ok(f, 0, 1, tag, 1, 50);
 	}
@@ -348,7 +334,7 @@ static int64_t next_id(struct log_fixture *f)
 
 static void producer_ids_are_never_given_twice(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	int64_t last = -1;
 	for (int run = 0; run < 3; run++) {
 		assert_ok(log_fixture_open(f));
@@ -363,7 +349,7 @@ static void producer_ids_are_never_given_twice(void **state)
 
 static void an_append_larger_than_the_journal_allows_is_refused(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	size_t len;
 	f->topics[0].config.segment_bytes = 8 << 20;
 	assert_ok(log_fixture_open(f));
@@ -378,7 +364,7 @@ static void an_append_larger_than_the_journal_allows_is_refused(void **state)
 
 static void many_megabytes_are_taken_in_turns_and_let_small_batches_pass(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	enum { LARGE = 12 };
 	struct log_put large[LARGE], small;
 	size_t len;
@@ -411,7 +397,7 @@ static void many_megabytes_are_taken_in_turns_and_let_small_batches_pass(void **
 	assert_int_equal(read_all(f, 0, 0, MIB), LARGE + 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, log_fixture_teardown)
 /* More partitions in one set than files may be open: those opened first wait for the last one. */
 static void a_set_may_span_more_partitions_than_files_are_open(void **state)
 {
@@ -424,7 +410,8 @@ static void a_set_may_span_more_partitions_than_files_are_open(void **state)
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < LOG_FIXTURE_PARTITIONS; i++) {
 			size_t len;
-			uint8_t *batch = log_batch_new((uint64_t)(round * 10 + i + 1), 1, 100, &len);
+			uint8_t *batch =
+			    log_batch_new((uint64_t)(round * 10 + i + 1), 1, 100, &len);
 			log_put_init(&puts[i], f, 0, i, batch, len);
 			reqs[i] = &puts[i].req;
 		}
@@ -445,20 +432,20 @@ static void a_set_may_span_more_partitions_than_files_are_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_set_may_span_more_partitions_than_files_are_open),
-		TEST(what_is_appended_is_read_back),
-		TEST(offsets_and_sequences_go_on_after_a_clean_stop),
-		TEST(appends_of_one_turn_share_a_round),
-		TEST(segments_roll_by_size_and_reads_cross_them),
-		TEST(a_read_in_the_middle_of_a_batch_returns_the_whole_batch),
-		TEST(a_waiter_fires_once_when_the_end_passes_its_offset),
-		TEST(a_second_open_of_one_directory_is_refused),
-		TEST(descriptors_stay_under_their_limit),
-		TEST(a_time_is_found_at_its_first_record),
-		TEST(a_sequence_is_found_at_its_batch),
-		TEST(producer_ids_are_never_given_twice),
-		TEST(an_append_larger_than_the_journal_allows_is_refused),
-		TEST(many_megabytes_are_taken_in_turns_and_let_small_batches_pass),
+	    TEST(a_set_may_span_more_partitions_than_files_are_open),
+	    TEST(what_is_appended_is_read_back),
+	    TEST(offsets_and_sequences_go_on_after_a_clean_stop),
+	    TEST(appends_of_one_turn_share_a_round),
+	    TEST(segments_roll_by_size_and_reads_cross_them),
+	    TEST(a_read_in_the_middle_of_a_batch_returns_the_whole_batch),
+	    TEST(a_waiter_fires_once_when_the_end_passes_its_offset),
+	    TEST(a_second_open_of_one_directory_is_refused),
+	    TEST(descriptors_stay_under_their_limit),
+	    TEST(a_time_is_found_at_its_first_record),
+	    TEST(a_sequence_is_found_at_its_batch),
+	    TEST(producer_ids_are_never_given_twice),
+	    TEST(an_append_larger_than_the_journal_allows_is_refused),
+	    TEST(many_megabytes_are_taken_in_turns_and_let_small_batches_pass),
 	};
 	int failed = 0;
 	backend = "uring";

@@ -12,7 +12,6 @@
 #define MONTH_NS (30 * DAY_NS)
 
 static struct keyed_log k;
-static struct keyed_rows rows;
 static char events[512];
 
 /* Keeps the names of the clock's events. */
@@ -31,26 +30,13 @@ static int setup(void **state)
 {
 	(void)state;
 	events[0] = '\0';
-	diag_set_sink(listen, NULL);
-	keyed_init(&k, 5, false);
-	return 0;
+	return keyed_setup(&k, 5, listen);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	keyed_rows_release(&rows);
-	keyed_release(&k);
-	diag_set_sink(NULL, NULL);
-	err_clear();
-	return 0;
-}
-
-static const char *read_text(void)
-{
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	return keyed_text(&rows);
+	return keyed_teardown(&k);
 }
 
 /* The next start has a wall clock that differs by so much from this one's. */
@@ -155,9 +141,9 @@ static void records_are_stamped_by_a_clock_that_is_right_again(void **state)
 	restart(-MONTH_NS);
 	int64_t now_ms = io_clock_ns(k.io, IO_CLOCK_REALTIME) / MS_NS;
 	keyed_put(&k, "t", "k", "v");
-	read_text();
-	assert_int_equal(rows.count, 4);
-	assert_in_range(rows.row[3].timestamp_ms, now_ms, now_ms + 60000);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.count, 4);
+	assert_in_range(k.rows.row[3].timestamp_ms, now_ms, now_ms + 60000);
 	/* append times do not go back: they are the order of the log */
 	struct log_status st;
 	log_status(k.log, &st);
@@ -168,9 +154,9 @@ static void records_are_stamped_by_a_clock_that_is_right_again(void **state)
 	sim_io_jump_clock(k.io, -600 * S_NS);
 	keyed_sleep(&k, S_NS);
 	keyed_put(&k, "t", "k", "v");
-	read_text();
-	assert_true(rows.count >= 2);
-	const struct keyed_row *last = &rows.row[rows.count - 1];
+	keyed_read_text(&k);
+	assert_true(k.rows.count >= 2);
+	const struct keyed_row *last = &k.rows.row[k.rows.count - 1];
 	assert_true(last->timestamp_ms >= last[-1].timestamp_ms);
 }
 
@@ -197,13 +183,13 @@ static void young_records_are_not_compacted_for_it(void **state)
 	roll();
 	start_a_month_ahead();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "0:a=1 1:a=2 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "0:a=1 1:a=2 2:last=x");
 	restart(-MONTH_NS);
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "0:a=1 1:a=2 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "0:a=1 1:a=2 2:last=x");
 	keyed_sleep(&k, 8 * DAY_NS);
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=2 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=2 2:last=x");
 }
 
 static void a_tombstone_stays_its_time(void **state)
@@ -214,19 +200,19 @@ static void a_tombstone_stays_its_time(void **state)
 	keyed_put(&k, "t", "a", NULL);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=- 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=- 2:last=x");
 	start_a_month_ahead();
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=- 2:last=x 3:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=- 2:last=x 3:last=x");
 	restart(-MONTH_NS);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=- 3:last=x 4:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=- 3:last=x 4:last=x");
 	keyed_sleep(&k, 3 * DAY_NS);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "4:last=x 5:last=x");
+	assert_string_equal(keyed_read_text(&k), "4:last=x 5:last=x");
 }
 
 /* First cleaned in the hour of doubt: if the clock was right, readers still have their time. */
@@ -239,15 +225,15 @@ static void a_horizon_set_in_doubt_counts_from_the_wall_clock(void **state)
 	roll();
 	start_a_month_ahead();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=- 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=- 2:last=x");
 	keyed_sleep(&k, DAY_NS);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=- 2:last=x 3:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=- 2:last=x 3:last=x");
 	keyed_sleep(&k, 2 * DAY_NS);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "3:last=x 4:last=x");
+	assert_string_equal(keyed_read_text(&k), "3:last=x 4:last=x");
 }
 
 static bool is_duplicate(int32_t sequence)

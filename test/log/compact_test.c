@@ -10,37 +10,17 @@
 
 #define assert_ok(expr) assert_int_equal((expr), ERR_OK)
 static struct keyed_log k;
-static struct keyed_rows rows;
-
-static void quiet(void *ctx, const char *line)
-{
-	(void)ctx;
-	(void)line;
-}
 
 static int setup(void **state)
 {
 	(void)state;
-	diag_set_sink(quiet, NULL);
-	keyed_init(&k, 7, false);
-	return 0;
+	return keyed_setup(&k, 7, NULL);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	keyed_rows_release(&rows);
-	keyed_release(&k);
-	diag_set_sink(NULL, NULL);
-	err_clear();
-	return 0;
-}
-
-static const char *read_text(void)
-{
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	return keyed_text(&rows);
+	return keyed_teardown(&k);
 }
 
 static void create(uint64_t segment_bytes, const char *a, const char *b)
@@ -75,14 +55,14 @@ static void the_newest_record_of_each_key_stays_at_its_offset(void **state)
 	keyed_put(&k, "t", "b", "6");
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "3:c=4 4:a=5 5:b=6 6:last=x");
-	assert_int_equal(rows.row[0].timestamp_ms, 5000);
-	assert_int_equal(rows.row[1].timestamp_ms, 2000);
+	assert_string_equal(keyed_read_text(&k), "3:c=4 4:a=5 5:b=6 6:last=x");
+	assert_int_equal(k.rows.row[0].timestamp_ms, 5000);
+	assert_int_equal(k.rows.row[1].timestamp_ms, 2000);
 	struct log_partition_status st;
 	log_partition_status(keyed_partition(&k, "t"), &st);
 	assert_int_equal(st.log_end, 7);
 	restart();
-	assert_string_equal(read_text(), "3:c=4 4:a=5 5:b=6 6:last=x");
+	assert_string_equal(keyed_read_text(&k), "3:c=4 4:a=5 5:b=6 6:last=x");
 	assert_int_equal(keyed_put(&k, "t", "d", "7"), 7);
 }
 
@@ -93,13 +73,13 @@ static void the_active_segment_and_young_ones_are_left_alone(void **state)
 	keyed_put(&k, "t", "a", "1");
 	keyed_put(&k, "t", "a", "2");
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "0:a=1 1:a=2");
+	assert_string_equal(keyed_read_text(&k), "0:a=1 1:a=2");
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "0:a=1 1:a=2 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "0:a=1 1:a=2 2:last=x");
 	keyed_sleep(&k, 61 * S_NS);
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=2 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=2 2:last=x");
 }
 
 static void a_share_of_it_must_be_dirty(void **state)
@@ -142,21 +122,21 @@ static void tombstones_stay_for_their_time_and_nothing_comes_back(void **state)
 	keyed_put(&k, "t", "a", NULL);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:b=2 2:a=- 3:last=x");
-	int64_t told_ms = rows.row[1].timestamp_ms;
+	assert_string_equal(keyed_read_text(&k), "1:b=2 2:a=- 3:last=x");
+	int64_t told_ms = k.rows.row[1].timestamp_ms;
 	assert_in_range(told_ms, 1, io_clock_ns(k.io, IO_CLOCK_REALTIME) / MS_NS);
 	keyed_sleep(&k, 5 * S_NS);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:b=2 2:a=- 3:last=x 4:last=x");
-	assert_int_equal(rows.row[1].timestamp_ms, told_ms); /* the horizon moved the base only */
+	assert_string_equal(keyed_read_text(&k), "1:b=2 2:a=- 3:last=x 4:last=x");
+	assert_int_equal(k.rows.row[1].timestamp_ms, told_ms); /* the horizon moved the base only */
 	restart();
 	keyed_sleep(&k, 6 * S_NS);
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:b=2 4:last=x 5:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:b=2 4:last=x 5:last=x");
 	restart();
-	assert_string_equal(read_text(), "1:b=2 4:last=x 5:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:b=2 4:last=x 5:last=x");
 }
 
 static void records_without_a_key_go(void **state)
@@ -167,7 +147,7 @@ static void records_without_a_key_go(void **state)
 	keyed_put(&k, "t", "a", "1");
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=1 2:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=1 2:last=x");
 }
 
 static void neighbours_are_merged_and_holes_are_named(void **state)
@@ -184,10 +164,9 @@ static void neighbours_are_merged_and_holes_are_named(void **state)
 	keyed_compact(&k);
 	assert_int_equal(p->segment_count, 2);
 	assert_true(p->size_bytes < size / 3);
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	assert_true(rows.count < 10);
-	assert_string_equal(keyed_value(&rows, "a"), "some value");
+	keyed_read_text(&k);
+	assert_true(k.rows.count < 10);
+	assert_string_equal(keyed_value(&k.rows, "a"), "some value");
 	/* each batch that was there is there or in a hole */
 	struct segment *s = partition_segment(p, 0);
 	assert_int_equal(s->base_offset, 0);
@@ -236,7 +215,8 @@ static void a_read_that_ends_before_a_hole_goes_on_in_it(void **state)
 	keyed_compact(&k);
 	assert_int_equal(keyed_next_offset(&k, "t", 0), 0);
 	assert_int_equal(keyed_next_offset(&k, "t", 1), 5);
-	assert_string_equal(read_text(), "0:u=first 5:a=old 6:v=behind it 7:last=x 8:a=new");
+	assert_string_equal(
+	    keyed_read_text(&k), "0:u=first 5:a=old 6:v=behind it 7:last=x 8:a=new");
 	assert_false(keyed_partition(&k, "t")->damaged);
 }
 
@@ -248,14 +228,13 @@ static void a_read_of_any_offset_finds_what_comes_next(void **state)
 		keyed_put(&k, "t", i % 7 == 0 ? "z" : "a", "some value");
 	for (int again = 0; again < 2; again++) {
 		keyed_compact(&k);
-		keyed_rows_release(&rows);
-		keyed_read(&k, "t", &rows);
+		keyed_read_text(&k);
 		struct log_partition *p = keyed_partition(&k, "t");
 		size_t at = 0;
 		for (int64_t offset = 0; offset < p->visible_end; offset++) {
-			while (rows.row[at].offset < offset)
+			while (k.rows.row[at].offset < offset)
 				at++;
-			assert_int_equal(keyed_next_offset(&k, "t", offset), rows.row[at].offset);
+			assert_int_equal(keyed_next_offset(&k, "t", offset), k.rows.row[at].offset);
 		}
 		restart();
 	}
@@ -275,12 +254,12 @@ static void compressed_batches_keep_their_codec(void **state)
 	}
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(),
+	assert_string_equal(keyed_read_text(&k),
 	    "1:k0=stays 3:k1=stays 5:k2=stays 7:k3=stays 8:a=goes 9:k4=stays 10:last=x");
-	assert_int_equal(rows.codecs, 0x1f);
+	assert_int_equal(k.rows.codecs, 0x1f);
 	restart();
-	read_text();
-	assert_int_equal(rows.codecs, 0x1f);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.codecs, 0x1f);
 }
 
 static void a_table_that_is_full_takes_several_passes(void **state)
@@ -297,11 +276,11 @@ static void a_table_that_is_full_takes_several_passes(void **state)
 		}
 	roll();
 	keyed_compact(&k);
-	read_text();
-	assert_int_equal(rows.count, 151);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.count, 151);
 	for (int i = 0; i < 150; i++) {
 		snprintf(key, sizeof(key), "k%d", i);
-		assert_string_equal(keyed_value(&rows, key), "2");
+		assert_string_equal(keyed_value(&k.rows, key), "2");
 	}
 	restart();
 }
@@ -343,8 +322,8 @@ static void a_producer_is_known_as_before(void **state)
 	keyed_put(&k, "t", "a", "newest");
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "9:a=newest 10:last=x");
-	assert_int_equal(rows.empty_batches, PRODUCER_BATCHES_KEPT);
+	assert_string_equal(keyed_read_text(&k), "9:a=newest 10:last=x");
+	assert_int_equal(k.rows.empty_batches, PRODUCER_BATCHES_KEPT);
 	keyed_close(&k);
 	remove_file("t-0");
 	keyed_open(&k);
@@ -372,8 +351,8 @@ static void a_producer_is_known_as_before(void **state)
 	keyed_sleep(&k, PRODUCER_EXPIRY_NS + S_NS);
 	roll();
 	keyed_compact(&k);
-	read_text();
-	assert_int_equal(rows.empty_batches, 0);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.empty_batches, 0);
 	err_clear();
 }
 
@@ -407,28 +386,28 @@ static void aborted_records_go_and_shadow_nothing(void **state)
 	keyed_put(&k, "t", "b", "newer");           /* 7 */
 	roll();                                     /* 8 */
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "0:a=old 5:c=committed 7:b=newer 8:last=x");
+	assert_string_equal(keyed_read_text(&k), "0:a=old 5:c=committed 7:b=newer 8:last=x");
 	/* batches of 1 and 2 carry their sequences, so their markers stay */
-	assert_int_equal(rows.control_batches, 3);
-	assert_int_equal(rows.empty_batches, 2);
+	assert_int_equal(k.rows.control_batches, 3);
+	assert_int_equal(k.rows.empty_batches, 2);
 	restart();
-	assert_string_equal(read_text(), "0:a=old 5:c=committed 7:b=newer 8:last=x");
+	assert_string_equal(keyed_read_text(&k), "0:a=old 5:c=committed 7:b=newer 8:last=x");
 	/* when the producers are forgotten: their empty batches, then the markers, after their
 	 * horizon */
 	keyed_sleep(&k, PRODUCER_EXPIRY_NS + S_NS);
 	roll();
 	keyed_compact(&k);
-	read_text();
-	assert_int_equal(rows.empty_batches, 0);
-	assert_int_equal(rows.control_batches, 3);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.empty_batches, 0);
+	assert_int_equal(k.rows.control_batches, 3);
 	for (int i = 0; i < 2; i++) {
 		keyed_sleep(&k, 2 * S_NS);
 		roll();
 		keyed_compact(&k);
 	}
-	read_text();
-	assert_int_equal(rows.control_batches, 1); /* that of c, whose record is there */
-	assert_string_equal(keyed_value(&rows, "c"), "committed");
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.control_batches, 1); /* that of c, whose record is there */
+	assert_string_equal(keyed_value(&k.rows, "c"), "committed");
 }
 
 static void an_open_transaction_is_waited_for(void **state)
@@ -442,14 +421,14 @@ static void an_open_transaction_is_waited_for(void **state)
 	keyed_put(&k, "t", "a", "4");
 	roll();
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "1:a=2 2:a=open 3:a=3 4:a=4 5:last=x");
+	assert_string_equal(keyed_read_text(&k), "1:a=2 2:a=open 3:a=3 4:a=4 5:last=x");
 	keyed_marker(&k, "t", 1, 0, false);
 	roll();
 	keyed_sleep(&k, 301 * S_NS); /* it is not tried again at once */
 	keyed_compact(&k);
-	assert_string_equal(read_text(), "4:a=4 5:last=x 7:last=x");
+	assert_string_equal(keyed_read_text(&k), "4:a=4 5:last=x 7:last=x");
 	restart();
-	assert_string_equal(read_text(), "4:a=4 5:last=x 7:last=x");
+	assert_string_equal(keyed_read_text(&k), "4:a=4 5:last=x 7:last=x");
 }
 
 static bool keeps_second(void *ctx, const struct record *record)
@@ -620,13 +599,13 @@ static void more_producers_than_are_held_stop_no_compaction(void **state)
 		keyed_put(&k, "t", "a", "newest");
 		roll();
 		keyed_compact(&k);
-		read_text();
-		assert_int_equal(rows.count, turn == 0 ? 2 : 3); /* and what rolls it */
-		assert_string_equal(keyed_value(&rows, "a"), "newest");
+		keyed_read_text(&k);
+		assert_int_equal(k.rows.count, turn == 0 ? 2 : 3); /* and what rolls it */
+		assert_string_equal(keyed_value(&k.rows, "a"), "newest");
 		/* of those that are held at most five, of the others all that are a day young */
 		size_t all = (size_t)(turn + 1) * EACH * MANY;
-		assert_true(rows.empty_batches <= all);
-		assert_true(rows.empty_batches >= (size_t)MANY * EACH);
+		assert_true(k.rows.empty_batches <= all);
+		assert_true(k.rows.empty_batches >= (size_t)MANY * EACH);
 	}
 	keyed_close(&k);
 	remove_file("t-0"); /* the snapshots: who they are is read from the batches */
@@ -636,8 +615,8 @@ static void more_producers_than_are_held_stop_no_compaction(void **state)
 	keyed_sleep(&k, PRODUCER_EXPIRY_NS + S_NS);
 	roll();
 	keyed_compact(&k);
-	read_text();
-	assert_int_equal(rows.empty_batches, 0);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.empty_batches, 0);
 }
 
 /* Who is not held has transactions all the same, as many as are open at once. */
@@ -659,15 +638,15 @@ static void transactions_of_more_producers_than_are_held(void **state)
 	}
 	roll();
 	keyed_compact(&k);
-	read_text();
-	assert_string_equal(keyed_value(&rows, "a"), "aborted"); /* the last of those committed */
+	keyed_read_text(&k);
+	assert_string_equal(keyed_value(&k.rows, "a"), "aborted"); /* the last of those committed */
 	for (int id = 0; id < MANY; id++) {
 		snprintf(key, sizeof(key), "b%d", id);
-		assert_int_equal(keyed_value(&rows, key) != NULL, id % 3 == 0);
+		assert_int_equal(keyed_value(&k.rows, key) != NULL, id % 3 == 0);
 	}
-	snprintf(text, sizeof(text), "%s", read_text());
+	snprintf(text, sizeof(text), "%s", keyed_read_text(&k));
 	restart();
-	assert_string_equal(read_text(), text);
+	assert_string_equal(keyed_read_text(&k), text);
 	k.log->options.compact_producers = HELD;
 	/* when they are forgotten, what is empty goes, and then the markers */
 	keyed_sleep(&k, PRODUCER_EXPIRY_NS + S_NS);
@@ -678,9 +657,9 @@ static void transactions_of_more_producers_than_are_held(void **state)
 	}
 	*strstr(text, "last=x") = '\0';
 	text[strlen(text) - 3] = '\0'; /* its offset: it is put again by each roll */
-	assert_memory_equal(read_text(), text, strlen(text));
-	assert_int_equal(rows.empty_batches, 0);
-	assert_int_equal(rows.control_batches, 1 + (MANY + 2) / 3); /* of what is there */
+	assert_memory_equal(keyed_read_text(&k), text, strlen(text));
+	assert_int_equal(k.rows.empty_batches, 0);
+	assert_int_equal(k.rows.control_batches, 1 + (MANY + 2) / 3); /* of what is there */
 }
 
 /* ---- those who read meanwhile ----------------------------------------------------------------- */
@@ -724,9 +703,8 @@ static void a_scan_goes_on_in_the_generation_it_began(void **state)
 	for (batches = 0; log_scan_next(scan, &v, &stable) == ERR_OK; batches++)
 		;
 	log_scan_close(scan);
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	assert_int_equal(batches, rows.batches);
+	keyed_read_text(&k);
+	assert_int_equal(batches, k.rows.batches);
 	assert_int_equal(stable, k.log->durable_sequence);
 }
 

@@ -9,7 +9,6 @@
 #define assert_ok(expr) assert_int_equal((expr), ERR_OK)
 enum { BATCHES = 12, RECORDS = 20 };
 static struct keyed_log k;
-static struct keyed_rows rows;
 static char said[8192];
 
 static void collect(void *ctx, const char *line)
@@ -23,19 +22,13 @@ static int setup(void **state)
 {
 	(void)state;
 	said[0] = '\0';
-	diag_set_sink(collect, NULL);
-	keyed_init(&k, 5, false);
-	return 0;
+	return keyed_setup(&k, 5, collect);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	keyed_rows_release(&rows);
-	keyed_release(&k);
-	diag_set_sink(NULL, NULL);
-	err_clear();
-	return 0;
+	return keyed_teardown(&k);
 }
 
 /* Records that compress well, in batches of the codec; the last in an active segment. */
@@ -62,9 +55,7 @@ static void fill(const char *compression, int codec)
 
 static char *text(void)
 {
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	return strdup(keyed_text(&rows));
+	return strdup(keyed_read_text(&k));
 }
 
 static void sealed_segments_get_the_topics_codec(void **state)
@@ -81,7 +72,8 @@ static void sealed_segments_get_the_topics_codec(void **state)
 	keyed_compact(&k);
 	char *after = text();
 	assert_string_equal(before, after);
-	assert_int_equal(rows.codecs, 1 << codec[turn] | 1 << BATCH_NONE); /* the last is active */
+	assert_int_equal(
+	    k.rows.codecs, 1 << codec[turn] | 1 << BATCH_NONE); /* the last is active */
 	struct log_segment_status st;
 	assert_true(log_segment_status(p, 0, &st));
 	assert_int_equal(st.generation, 1);
@@ -124,9 +116,8 @@ static void a_producers_choice_is_left_alone(void **state)
 	fill("compression.type=producer", BATCH_GZIP);
 	keyed_compact(&k);
 	assert_int_equal(partition_segment(keyed_partition(&k, "t"), 0)->generation, 0);
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	assert_int_equal(rows.codecs, 1 << BATCH_GZIP | 1 << BATCH_NONE);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.codecs, 1 << BATCH_GZIP | 1 << BATCH_NONE);
 }
 
 static void nothing_is_made_larger(void **state)
@@ -141,9 +132,8 @@ static void nothing_is_made_larger(void **state)
 	uint64_t bytes = partition_segment(keyed_partition(&k, "t"), 0)->size;
 	keyed_compact(&k);
 	assert_int_equal(partition_segment(keyed_partition(&k, "t"), 0)->size, bytes);
-	keyed_rows_release(&rows);
-	keyed_read(&k, "t", &rows);
-	assert_int_equal(rows.codecs, 1 << BATCH_NONE);
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.codecs, 1 << BATCH_NONE);
 }
 
 int main(void)

@@ -5,27 +5,16 @@
 
 static struct keyed_log k;
 
-static void quiet(void *ctx, const char *line)
-{
-	(void)ctx;
-	(void)line;
-}
-
 static int setup(void **state)
 {
 	(void)state;
-	diag_set_sink(quiet, NULL);
-	keyed_init(&k, 3, false);
-	return 0;
+	return keyed_setup(&k, 3, NULL);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	keyed_release(&k);
-	diag_set_sink(NULL, NULL);
-	err_clear();
-	return 0;
+	return keyed_teardown(&k);
 }
 
 static void fill(const char *retention, const char *policy)
@@ -157,10 +146,7 @@ static void compact_and_delete_does_both(void **state)
 	partition_roll_soon(keyed_partition(&k, "t"));
 	keyed_put(&k, "t", "other", "v");
 	keyed_compact(&k);
-	struct keyed_rows rows;
-	keyed_read(&k, "t", &rows);
-	assert_string_equal(keyed_text(&rows), "2:k=v 3:other=v");
-	keyed_rows_release(&rows);
+	assert_string_equal(keyed_read_text(&k), "2:k=v 3:other=v");
 	keyed_sleep(&k, 900 * S_NS);
 	assert_int_equal(log_start(), 4);
 	keyed_close(&k);

@@ -8,28 +8,8 @@ static const char *backend;
 
 static int setup(void **state)
 {
-	struct log_fixture *f = calloc(1, sizeof(*f));
-	assert_non_null(f);
-	if (!log_fixture_init(f, backend)) {
-		free(f);
-		f = NULL;
-	}
-	*state = f;
-	return 0;
+	return log_fixture_setup(state, backend);
 }
-
-static int teardown(void **state)
-{
-	if (*state)
-		log_fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
-#define FIXTURE                                                                                    \
-	struct log_fixture *f = *state;                                                            \
-	if (!f)                                                                                    \
-	skip()
 
 enum { SOURCES = 6 };
 static size_t sources_of(struct log_fixture *f, struct log_scan_source *s)
@@ -58,7 +38,7 @@ static uint64_t scan_all(struct log_scan *scan, uint64_t last, size_t *count)
 
 static void a_scan_returns_every_batch_in_sequence_order(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_scan_source s[SOURCES];
 	struct log_scan *scan;
 	size_t count = 0;
@@ -83,7 +63,7 @@ static void a_scan_returns_every_batch_in_sequence_order(void **state)
 
 static void a_scan_begins_at_the_offset_it_was_given(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_scan_source s = {f->topics[0].id, 0, 0};
 	struct log_batch_view v;
 	struct log_scan *scan;
@@ -118,7 +98,7 @@ static void a_scan_begins_at_the_offset_it_was_given(void **state)
 
 static void a_limit_stops_a_scan_before_the_next_sequence(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_scan_source s[SOURCES];
 	struct log_scan *scan;
 	size_t count = 0;
@@ -178,7 +158,7 @@ static void worker_run(void *arg)
 
 static void a_worker_follows_while_the_loop_appends(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct worker w = {.f = f};
 	f->topics[0].config.segment_bytes = 20000;
 	assert_ok(log_fixture_open(f));
@@ -195,7 +175,7 @@ static void a_worker_follows_while_the_loop_appends(void **state)
 
 static void a_leased_segment_outlives_retention(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	struct log_scan_source s = {f->topics[0].id, 0, 0};
 	struct log_scan *scan;
 	size_t count = 0;
@@ -226,7 +206,7 @@ static void a_leased_segment_outlives_retention(void **state)
 
 static void an_offset_is_found_by_append_time(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	int64_t times[50], offset;
 	f->topics[0].config.segment_bytes = 3000;
 	assert_ok(log_fixture_open(f));
@@ -272,7 +252,7 @@ static void each_time_finds_its_batch(struct log_fixture *f, const int64_t *time
 
 static void an_offset_is_found_by_append_time_after_a_start(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	int64_t times[TIMED];
 	fill_timed(f, times);
 	log_fixture_close(f);
@@ -283,7 +263,7 @@ static void an_offset_is_found_by_append_time_after_a_start(void **state)
 /* An index is a cache: what it says is never the answer, and its lack is none either. */
 static void a_bad_index_does_not_mislead_a_search_by_append_time(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	int64_t times[TIMED];
 	char path[400];
 	fill_timed(f, times);
@@ -313,7 +293,7 @@ static void a_bad_index_does_not_mislead_a_search_by_append_time(void **state)
 
 static void a_search_by_append_time_in_no_partition_says_so(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	int64_t offset = 7;
 	struct log_uuid nobody = {{9}};
 	assert_ok(log_fixture_open(f));
@@ -440,7 +420,7 @@ static void search_damaged(struct log_fixture *f, const int64_t *times)
 
 static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
 {
-	FIXTURE;
+	LOG_FIXTURE;
 	int64_t times[TIMED], hole, end = 2 * TIMED;
 	bool shown[TIMED];
 	char log[400], idx[400];
@@ -475,7 +455,7 @@ static void a_bad_frame_header_beside_a_bad_index_ends_no_scan(void **state)
 	mem_free((void *)(uintptr_t)was.ptr);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, log_fixture_teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
