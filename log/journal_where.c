@@ -191,6 +191,31 @@ static enum err set_dir(struct journal_where *w, const char *data_dir, const cha
 	return ERR_OK;
 }
 
+/*
+ * The server empties trash/ and renames and removes what is in topics/ and others: of the data
+ * directory only <data>/journal is for a journal.
+ */
+static enum err check_place(struct io *io, const char *data_dir, const struct journal_where *w)
+{
+	char below[IO_PATH_MAX];
+	struct io_stat stat;
+	bool in;
+	enum err err = w->outside ? ERR_OK : io_stat(io, w->dir, &stat);
+	if (!w->outside && (err == ERR_NOT_FOUND || (err == ERR_OK && !stat.is_link))) {
+		err_clear();
+		return ERR_OK;
+	}
+	TRY(err);
+	TRY(io_path_below(io, w->dir, data_dir, &in, below));
+	if (!in || strcmp(below, "journal") == 0)
+		return ERR_OK;
+	return err_note(ERR_INVALID_CONFIG,
+	    "the journal cannot be in %s, which is %s of the data directory %s: what is in there "
+	    "the server empties, renames and removes; leave kappa.journal.dir empty (that is "
+	    "%s/journal), or name a directory outside",
+	    w->dir, below[0] ? below : "all", data_dir, data_dir);
+}
+
 /* ---- judging --------------------------------------------------------------------------------- */
 
 /* The location names an id: what must be in w->dir. */
@@ -292,6 +317,7 @@ static enum err forget(struct io *io, const char *data_dir, const struct journal
 static enum err take(struct io *io, const char *data_dir, struct journal_where *w)
 {
 	struct found f = {0};
+	TRY(check_place(io, data_dir, w));
 	TRY(read_location(io, data_dir, &f));
 	if (!w->outside && !f.location)
 		return io_mkdir_all(io, w->dir);

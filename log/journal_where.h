@@ -25,7 +25,8 @@ struct journal_where {
  * For a start: checks `configured` (NULL = where the location says, else <data>/journal), makes
  * what a first start needs, takes the lock of a directory outside. A journal that was moved to
  * where the configuration says is taken from there. ERR_NO_JOURNAL: it is not there; ERR_REFUSED:
- * it is another log's, or there are two; ERR_LOCKED; ERR_INVALID: not an absolute path.
+ * it is another log's, or there are two; ERR_LOCKED; ERR_INVALID: not an absolute path;
+ * ERR_INVALID_CONFIG: in the data directory, and not <data>/journal.
  */
 MUST_USE enum err journal_where_take(
     struct io *io, const char *data_dir, const char *configured, struct journal_where *ret);

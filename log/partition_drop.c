@@ -286,9 +286,18 @@ static void trash_empty(struct log *log, const char *dir)
 	log->drops++;
 }
 
+/* As trash_rename makes them: "<topic id, 32 digits>-<partition>". */
+static bool trash_name(const char *name)
+{
+	int64_t partition;
+	size_t digits = strspn(name, "0123456789abcdef");
+	return digits == 32 && name[32] == '-' && name[33] >= '0' && name[33] <= '9' &&
+	       str_to_i64(str_of(name + 33), &partition) && partition < TOPIC_PARTITIONS_MAX;
+}
+
 void trash_start(struct log *log)
 {
-	char dir[LOG_PATH_MAX], path[LOG_PATH_MAX];
+	char dir[LOG_PATH_MAX], path[LOG_PATH_MAX], quoted[300];
 	struct io_names names;
 	err_clear();
 	enum err e = engine_path(log, dir, "trash");
@@ -299,9 +308,13 @@ void trash_start(struct log *log)
 	err_clear();
 	if (e != ERR_OK)
 		return;
-	for (size_t i = 0; i < names.count; i++)
-		if (engine_path(log, path, "trash/%s", names.name[i]) == ERR_OK)
+	for (size_t i = 0; i < names.count; i++) {
+		if (!trash_name(names.name[i]))
+			diag(DIAG_WARN, "trash_foreign", "name=%s what=\"left alone\"",
+			    diag_quote(quoted, sizeof(quoted), str_of(names.name[i])));
+		else if (engine_path(log, path, "trash/%s", names.name[i]) == ERR_OK)
 			trash_empty(log, path);
+	}
 	io_names_release(&names);
 }
 

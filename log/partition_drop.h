@@ -25,5 +25,5 @@ void partition_name_release(struct log_partition *p);
 /* A deleted partition has nothing queued or in flight any more, and nobody holds its name: its
  * directory goes to the trash. */
 void partition_delete_ready(struct log_partition *p);
-/* Empties what trash/ holds from earlier, on the pool. Start-up. */
+/* Empties what trash/ holds of ours from earlier, on the pool; other names stay. Start-up. */
 void trash_start(struct log *log);

@@ -258,6 +258,11 @@ void io_names_release(struct io_names *names)
 	*names = (struct io_names){NULL, 0};
 }
 
+enum err io_real_path(struct io *io, const char *path, char *buf)
+{
+	return io->ops->real_path(io, path, buf);
+}
+
 enum err io_lock(struct io *io, int fd)
 {
 	return io->ops->lock(io, fd);

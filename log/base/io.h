@@ -90,6 +90,7 @@ struct io_stat {
 	uint64_t allocated_bytes;
 	bool is_directory;
 	bool is_link;
+	uint64_t device, inode; /* together: which one it is, under whatever name */
 };
 
 /* One end of a socket, numeric. */
@@ -135,6 +136,7 @@ struct io_ops {
 	enum err (*rmdir)(struct io *io, const char *path);
 	enum err (*fsync_dir)(struct io *io, const char *path);
 	enum err (*list)(struct io *io, const char *path, struct io_names *ret_names);
+	enum err (*real_path)(struct io *io, const char *path, char *buf);
 	enum err (*lock)(struct io *io, int fd);
 	enum err (*space)(
 	    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
@@ -243,6 +245,9 @@ MUST_USE enum err io_rmdir(struct io *io, const char *path);
 MUST_USE enum err io_fsync_dir(struct io *io, const char *path);
 MUST_USE enum err io_list(struct io *io, const char *path, struct io_names *ret_names);
 void io_names_release(struct io_names *names);
+/* The absolute path of what is there, without links; buf of IO_PATH_MAX. ERR_NOT_FOUND. */
+enum { IO_PATH_MAX = 4096 };
+MUST_USE enum err io_real_path(struct io *io, const char *path, char *buf);
 /* Exclusive advisory lock, not waiting: ERR_LOCKED. */
 MUST_USE enum err io_lock(struct io *io, int fd);
 MUST_USE enum err io_space(
@@ -270,6 +275,13 @@ void io_sleep_ns(struct io *io, int64_t ns);
  * sync.
  */
 MUST_USE enum err io_mkdir_all(struct io *io, const char *path);
+/*
+ * Does `path` lead into the directory `dir`, which is there, or to it, through whatever links and
+ * mounts? ret_below of IO_PATH_MAX, when it does: what is left of it in there, "" for `dir` itself.
+ * The end of `path` need not be there, but must not climb then: ERR_INVALID.
+ */
+MUST_USE enum err io_path_below(
+    struct io *io, const char *path, const char *dir, bool *ret_in, char *ret_below);
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
 MUST_USE enum err io_read_file(
     struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);

@@ -243,6 +243,8 @@ static struct io_stat stat_of(const struct stat *st)
 	    .allocated_bytes = (uint64_t)st->st_blocks * 512,
 	    .is_directory = S_ISDIR(st->st_mode),
 	    .is_link = S_ISLNK(st->st_mode),
+	    .device = (uint64_t)st->st_dev,
+	    .inode = (uint64_t)st->st_ino,
 	};
 }
 
@@ -366,6 +368,19 @@ enum err posix_list(struct io *io, const char *path, struct io_names *ret_names)
 		qsort(names.name, names.count, sizeof(*names.name), compare_names);
 	*ret_names = names;
 	return ERR_OK;
+}
+
+enum err posix_real_path(struct io *io, const char *path, char *buf)
+{
+	char *real = realpath(path, NULL);
+	(void)io;
+	if (!real)
+		return err_sys("resolve %s", path);
+	size_t len = strlen(real);
+	if (len < IO_PATH_MAX)
+		memcpy(buf, real, len + 1);
+	free(real); /* libc's */
+	return len < IO_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "%s: path too long", path);
 }
 
 enum err posix_lock(struct io *io, int fd)

@@ -27,6 +27,7 @@ enum err posix_unlink(struct io *io, const char *path);
 enum err posix_rmdir(struct io *io, const char *path);
 enum err posix_fsync_dir(struct io *io, const char *path);
 enum err posix_list(struct io *io, const char *path, struct io_names *ret_names);
+enum err posix_real_path(struct io *io, const char *path, char *buf);
 enum err posix_lock(struct io *io, int fd);
 enum err posix_space(
     struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
@@ -46,9 +47,10 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 	.prefetch = posix_prefetch, .uncached = posix_uncached, .stat = posix_stat,                \
 	.fstat = posix_fstat, .mkdir = posix_mkdir, .rename = posix_rename,                        \
 	.link_symbolic = posix_symlink, .unlink = posix_unlink, .rmdir = posix_rmdir,              \
-	.fsync_dir = posix_fsync_dir, .list = posix_list, .lock = posix_lock,                      \
-	.space = posix_space, .address = posix_address, .untaken = posix_untaken,                  \
-	.clock_ns = posix_clock_ns, .random = posix_random, .sleep_ns = posix_sleep_ns
+	.fsync_dir = posix_fsync_dir, .list = posix_list, .real_path = posix_real_path,            \
+	.lock = posix_lock, .space = posix_space, .address = posix_address,                        \
+	.untaken = posix_untaken, .clock_ns = posix_clock_ns, .random = posix_random,              \
+	.sleep_ns = posix_sleep_ns
 
 /* ---- what backends do alike with a request --------------------------------------------------- */
 /*

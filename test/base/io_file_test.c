@@ -348,6 +348,48 @@ static void read_file_refuses_more_than_its_limit(struct io_fixture *f)
 	err_clear();
 }
 
+static void leads_to(
+    struct io_fixture *f, const char *path, const char *dir, const char *want_below)
+{
+	char from[IO_PATH_MAX], to[IO_PATH_MAX], below[IO_PATH_MAX];
+	bool in;
+	snprintf(from, sizeof(from), "%s", io_path(f, path));
+	snprintf(to, sizeof(to), "%s", io_path(f, dir));
+	assert_ok(io_path_below(f->io, from, to, &in, below));
+	assert_int_equal(in, want_below != NULL);
+	if (in)
+		assert_string_equal(below, want_below);
+}
+
+static void what_a_path_leads_to_is_known_through_links(struct io_fixture *f)
+{
+	char target[IO_PATH_MAX];
+	bool in;
+	assert_ok(io_mkdir_all(f->io, io_path(f, "d/e/f")));
+	assert_ok(io_mkdir(f->io, io_path(f, "dd")));
+	snprintf(target, sizeof(target), "%s", io_path(f, "d/e"));
+	assert_ok(io_symlink(f->io, target, io_path(f, "absolute")));
+	assert_ok(io_symlink(f->io, "absolute/f", io_path(f, "relative")));
+	assert_ok(io_symlink(f->io, "nowhere", io_path(f, "dangling")));
+	leads_to(f, "d", "d", "");
+	leads_to(f, "d/", "d", "");
+	leads_to(f, "d/e/f", "d", "e/f");
+	leads_to(f, "dd", "d", NULL);
+	leads_to(f, "d", "d/e", NULL);
+	leads_to(f, "d/e/new", "d", "e/new");
+	leads_to(f, "new/er", "d", NULL);
+	leads_to(f, "absolute", "d", "e");
+	leads_to(f, "absolute/new/er", "d", "e/new/er");
+	leads_to(f, "relative", "d", "e/f");
+	leads_to(f, "relative", "absolute", "f");
+	leads_to(f, "relative/new", "relative", "new");
+	snprintf(target, sizeof(target), "%s", io_path(f, "d"));
+	assert_int_equal(
+	    io_path_below(f->io, io_path(f, "new/../d"), target, &in, target), ERR_INVALID);
+	assert_int_equal(io_real_path(f->io, io_path(f, "dangling"), target), ERR_NOT_FOUND);
+	err_clear();
+}
+
 static void a_lock_excludes_another_descriptor_until_it_is_closed(struct io_fixture *f)
 {
 	int a = open_file(f, "lock", IO_CREATE), b = open_file(f, "lock", 0);
@@ -443,6 +485,7 @@ int main(void)
 	    IO_CASE(links_are_seen_as_links_and_followed),
 	    IO_CASE(write_file_replaces_the_whole_and_leaves_no_temporary),
 	    IO_CASE(read_file_refuses_more_than_its_limit),
+	    IO_CASE(what_a_path_leads_to_is_known_through_links),
 	    IO_CASE(a_lock_excludes_another_descriptor_until_it_is_closed),
 	    IO_CASE(space_is_known),
 	    IO_CASE(direct_files_take_aligned_blocks),

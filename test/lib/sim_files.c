@@ -407,10 +407,13 @@ size_t sim_uncached(struct io *io, int fd, uint64_t pos, size_t len)
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
-static struct io_stat stat_of(const struct sim_inode *n)
+static struct io_stat stat_of(const struct sim_disk *disk, uint32_t inode)
 {
-	struct io_stat st = {
-	    .is_directory = n->kind == SIM_DIRECTORY, .is_link = n->kind == SIM_LINK};
+	const struct sim_inode *n = &disk->inode[inode];
+	struct io_stat st = {.is_directory = n->kind == SIM_DIRECTORY,
+	    .is_link = n->kind == SIM_LINK,
+	    .device = 1,
+	    .inode = inode};
 	if (n->kind == SIM_FILE) {
 		st.size_bytes = n->cached->size_bytes;
 		st.allocated_bytes = sim_content_blocks(n->cached) * SIM_BLOCK;
@@ -432,7 +435,7 @@ enum err sim_stat(struct io *io, const char *path, struct io_stat *ret_stat)
 	bool is_link = s->disk->inode[link.inode].kind == SIM_LINK;
 	if (is_link && find_existing(s, path, &at) == 0)
 		link = at;
-	*ret_stat = stat_of(&s->disk->inode[link.inode]);
+	*ret_stat = stat_of(s->disk, link.inode);
 	ret_stat->is_link = is_link;
 	return ERR_OK;
 }
@@ -443,8 +446,50 @@ enum err sim_fstat(struct io *io, int fd, struct io_stat *ret_stat)
 	struct sim_fd *f = sim_fd_get(s, fd);
 	int failed = f && f->kind == SIM_FD_INODE ? sim_call_blocking(s, SIM_CALL_STAT) : EBADF;
 	if (!failed)
-		*ret_stat = stat_of(&s->disk->inode[f->inode]);
+		*ret_stat = stat_of(s->disk, f->inode);
 	return fd_result(failed, "stat", fd);
+}
+
+/* Name by name; where one is a link, its target comes in its place. */
+static int resolve(struct sim_io *s, const char *path, char *real)
+{
+	char rest[2 * IO_PATH_MAX], more[2 * IO_PATH_MAX];
+	unsigned links = 0;
+	snprintf(rest, sizeof(rest), "%s", path);
+	real[0] = '\0';
+	for (const char *at = rest;;) {
+		struct str name;
+		struct place p;
+		size_t len = strlen(real);
+		int failed = next_name(&at, &name);
+		if (failed || name.len == 0)
+			return failed;
+		snprintf(real + len, IO_PATH_MAX - len, "/%.*s", (int)name.len, name.ptr);
+		failed = find(s, real, false, &p);
+		if (failed || !p.inode)
+			return failed ? failed : ENOENT;
+		const struct sim_inode *n = &s->disk->inode[p.inode];
+		if (n->kind != SIM_LINK)
+			continue;
+		if (links++ == LINKS_MAX)
+			return ELOOP;
+		snprintf(more, sizeof(more), "%s/%s", n->target, at);
+		real[n->target[0] == '/' ? 0 : len] = '\0';
+		memcpy(rest, more, sizeof(rest));
+		at = rest;
+	}
+}
+
+enum err sim_real_path(struct io *io, const char *path, char *buf)
+{
+	struct sim_io *s = sim_of(io);
+	char real[IO_PATH_MAX];
+	int failed = sim_call_blocking(s, SIM_CALL_STAT);
+	if (!failed)
+		failed = resolve(s, path, real);
+	if (!failed)
+		snprintf(buf, IO_PATH_MAX, "%s", real[0] ? real : "/");
+	return result(failed, "resolve", path);
 }
 
 enum err sim_lock(struct io *io, int fd)

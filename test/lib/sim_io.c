@@ -509,6 +509,7 @@ static const struct io_ops sim_ops = {
     .rmdir = sim_rmdir,
     .fsync_dir = sim_fsync_dir,
     .list = sim_list,
+    .real_path = sim_real_path,
     .lock = sim_lock,
     .space = sim_space,
     .listen = sim_listen,

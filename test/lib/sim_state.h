@@ -40,7 +40,7 @@ struct sim_io {
 	struct sim_disk *disk;
 	struct sim_options options;
 	struct prng prng;
-	struct prng random; /* options.still */
+	struct prng random;  /* options.still */
 	int64_t now_ns;      /* monotonic and boottime */
 	int64_t realtime_ns; /* offset of the wall clock */
 	struct shared_u64 woken;
@@ -105,6 +105,7 @@ enum err sim_unlink(struct io *io, const char *path);
 enum err sim_rmdir(struct io *io, const char *path);
 enum err sim_fsync_dir(struct io *io, const char *path);
 enum err sim_list(struct io *io, const char *path, struct io_names *ret_names);
+enum err sim_real_path(struct io *io, const char *path, char *buf);
 enum err sim_lock(struct io *io, int fd);
 enum err sim_space(
     struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);

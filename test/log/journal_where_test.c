@@ -199,6 +199,54 @@ static void it_may_be_moved_and_moved_back(void **state)
 	taken(NULL, inside);
 }
 
+static void not_there(const char *below, const char *says)
+{
+	char dir[400];
+	snprintf(dir, sizeof(dir), "%s%s%s", data, below[0] ? "/" : "", below);
+	assert_int_equal(journal_where_take(io, data, dir, &where), ERR_INVALID_CONFIG);
+	assert_non_null(strstr(err_chain(), says));
+	assert_false(log_files_exist(&root, "data/journal.location"));
+	err_clear();
+}
+
+/* What is there the server empties or renames, whatever name leads to it. */
+static void of_the_data_directory_it_has_only_its_own_part(void **state)
+{
+	char link[400], to[420];
+	(void)state;
+	not_there("", "is all of the data directory");
+	not_there("trash/j", "is trash/j of the data directory");
+	not_there("topics/t-0", "is topics/t-0 of");
+	not_there("views", "is views of");
+	not_there("topics/../quarantine/j/", "is quarantine/j of");
+	assert_false(log_files_exist(&root, "data/trash"));
+	snprintf(link, sizeof(link), "%s/link", root.dir);
+	assert_int_equal(io_symlink(io, data, link), ERR_OK);
+	snprintf(to, sizeof(to), "%s/trash", link);
+	assert_int_equal(journal_where_take(io, data, to, &where), ERR_INVALID_CONFIG);
+	assert_int_equal(journal_where_take(io, link, data, &where), ERR_INVALID_CONFIG);
+	/* a link in the place of the one that is allowed */
+	snprintf(link, sizeof(link), "%s/journal", data);
+	snprintf(to, sizeof(to), "%s/topics/j", data);
+	assert_int_equal(io_mkdir_all(io, to), ERR_OK);
+	assert_int_equal(io_symlink(io, to, link), ERR_OK);
+	assert_int_equal(journal_where_take(io, data, NULL, &where), ERR_INVALID_CONFIG);
+	assert_non_null(strstr(err_chain(), "is topics/j of"));
+	assert_int_equal(io_unlink(io, link), ERR_OK);
+	assert_int_equal(io_rmdir(io, to), ERR_OK);
+	/* beside it, and one whose name begins like the data directory's */
+	snprintf(to, sizeof(to), "%s2", data);
+	taken(to, to);
+}
+
+static void a_path_that_is_not_there_yet_does_not_climb(void **state)
+{
+	char dir[400];
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/none/../data/trash", root.dir);
+	assert_int_equal(journal_where_take(io, data, dir, &where), ERR_INVALID);
+}
+
 static void a_note_that_says_too_little_is_corrupt(void **state)
 {
 	static const char *const bad[] = {
@@ -225,6 +273,8 @@ int main(void)
 	    TEST(another_logs_journal_is_refused),
 	    TEST(a_disk_that_is_not_mounted_is_not_a_new_journal),
 	    TEST(it_may_be_moved_and_moved_back),
+	    TEST(of_the_data_directory_it_has_only_its_own_part),
+	    TEST(a_path_that_is_not_there_yet_does_not_climb),
 	    TEST(a_note_that_says_too_little_is_corrupt),
 	};
 	return cmocka_run_group_tests_name("journal_where", tests, NULL, NULL);

@@ -12,6 +12,8 @@
  * segment, then 64 MiB at a time. Seen in the operations on the simulated disk.
  */
 enum { PIECE_MIB = 64 };
+#define TRASH_NAME "0123456789abcdef0123456789abcdef-0"
+#define TRASH      "/data/trash/" TRASH_NAME
 
 struct dropped {
 	bool unlinked;
@@ -73,14 +75,14 @@ static void a_large_file_of_a_deleted_topic_goes_in_pieces(void **state)
 	open_world();
 	assert_ok(log_fixture_open(&f));
 	log_fixture_close(&f);
-	assert_ok(io_mkdir_all(io, "/data/trash/x-0"));
+	assert_ok(io_mkdir_all(io, TRASH));
 	uint32_t dir = sim_disk_lookup(disk, SIM_ROOT, STR("data"));
-	dir = sim_disk_lookup(disk, sim_disk_lookup(disk, dir, STR("trash")), STR("x-0"));
+	dir = sim_disk_lookup(disk, sim_disk_lookup(disk, dir, STR("trash")), STR(TRASH_NAME));
 	for (int i = 0; i < 5; i++) {
 		char path[64];
-		snprintf(path, sizeof(path), "/data/trash/x-0/%d.log", i);
+		snprintf(path, sizeof(path), "%s/%d.log", TRASH, i);
 		make_file(path, sizes[i]);
-		inode[i] = sim_disk_lookup(disk, dir, str_of(path + strlen("/data/trash/x-0/")));
+		inode[i] = sim_disk_lookup(disk, dir, str_of(path + strlen(TRASH "/")));
 		assert_true(inode[i] > 0);
 	}
 	size_t from = sim_io_op_count(io);
@@ -99,6 +101,41 @@ static void a_large_file_of_a_deleted_topic_goes_in_pieces(void **state)
 	assert_ok(io_list(io, "/data/trash", &names));
 	assert_int_equal(names.count, 0);
 	io_names_release(&names);
+	close_world();
+	sim_disk_free(disk);
+}
+
+/* What the server did not put there is not its to take away. */
+static void what_else_lies_in_the_trash_stays(void **state)
+{
+	static const char *const others[] = {"j", TRASH_NAME "x", "0123456789abcdef-0",
+	    "0123456789abcdef0123456789abcdef0-0", "0123456789ABCDEF0123456789abcdef-0",
+	    "0123456789abcdef0123456789abcdef-", "0123456789abcdef0123456789abcdef--1"};
+	enum { OTHERS = sizeof(others) / sizeof(others[0]) };
+	char path[128];
+	(void)state;
+	disk = sim_disk_new(0);
+	open_world();
+	for (int i = 0; i < OTHERS; i++) {
+		snprintf(path, sizeof(path), "/data/trash/%s", others[i]);
+		assert_ok(io_mkdir_all(io, path));
+		snprintf(path, sizeof(path), "/data/trash/%s/journal-0", others[i]);
+		make_file(path, 1);
+	}
+	assert_ok(io_mkdir_all(io, TRASH));
+	assert_ok(log_fixture_open(&f));
+	for (int turns = 0; f.log->drops > 0 && turns < 1000; turns++)
+		log_fixture_turn(&f);
+	struct io_names names;
+	struct io_stat stat;
+	assert_ok(io_list(io, "/data/trash", &names));
+	assert_int_equal(names.count, OTHERS);
+	io_names_release(&names);
+	for (int i = 0; i < OTHERS; i++) {
+		snprintf(path, sizeof(path), "/data/trash/%s/journal-0", others[i]);
+		assert_ok(io_stat(io, path, &stat));
+	}
+	log_fixture_close(&f);
 	close_world();
 	sim_disk_free(disk);
 }
@@ -266,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_large_file_of_a_deleted_topic_goes_in_pieces),
+	    cmocka_unit_test(what_else_lies_in_the_trash_stays),
 	    cmocka_unit_test(entries_of_a_deleted_topic_do_not_go_into_the_next_ones_index),
 	    cmocka_unit_test(a_delete_waits_for_the_flush_of_an_index),
 	    cmocka_unit_test(a_delete_waits_for_the_check_of_an_index),
