@@ -7,6 +7,7 @@
  */
 #include "log/partition_load.h"
 #include "log/engine.h"
+#include "log/mend.h"
 #include "log/partition_drop.h"
 #include <stdio.h>
 
@@ -76,43 +77,44 @@ static enum err load_batch(
 	return ERR_OK;
 }
 
-/* Of a frame whose body does not verify. */
-static bool may_be_marker(const struct frame *f)
-{
-	return f->last_offset_delta == 0 && !(f->flags & (FRAME_PAD | FRAME_HOLE)) &&
-	       f->length >= TXN_MARKER_MIN && f->length <= TXN_MARKER_MAX;
-}
-
 static enum err load_frames(struct partition_load *l, const struct load_segment *s, int64_t from)
 {
-	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
-	struct io *io = l->p->log->io;
-	struct segment_walk w;
+	char name[SEGMENT_NAME_BYTES];
+	const struct log_partition *p = l->p;
+	struct scrub_piece where = {.io = p->log->io,
+	    .journal_dir = p->log->journal_dir,
+	    .topic_id = p->key.topic_id,
+	    .partition = p->key.partition,
+	    .base_offset = s->base_offset,
+	    .seed = s->seed,
+	    .pos = SEGMENT_HEADER_BYTES,
+	    .end = s->size};
+	struct mend_walk m;
 	struct frame f;
 	struct bytes batch;
 	uint32_t pos;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", l->dir,
+	if (s->size <= SEGMENT_HEADER_BYTES)
+		return ERR_OK;
+	int n = snprintf(where.path, sizeof(where.path), "%s/%s", l->dir,
 	    segment_name_of(s->base_offset, s->file_generation, ".log", name));
-	TRY(io_open(io, path, IO_READONLY, &fd));
-	segment_walk_init(&w, io, fd, s->seed, 0);
-	segment_walk_range(&w, SEGMENT_HEADER_BYTES, s->size);
+	if (n < 0 || (size_t)n >= sizeof(where.path))
+		return err_note(ERR_LIMIT, "path of a segment in %s", l->dir);
+	TRY(io_open(p->log->io, where.path, IO_READONLY, &fd));
+	mend_walk_init(&m, &where, fd);
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
-		e = segment_walk_next(&w, &f, &pos, &batch);
-		if (e == ERR_OK) {
+		e = mend_walk_next(&m, &f, &pos, &batch);
+		if (e == ERR_OK)
 			e = load_batch(l, &f, batch, from);
-		} else if (e == ERR_CORRUPT && w.bad_header) {
+		else if (e == ERR_CORRUPT && mend_walk_may_be_marker(&m, &f) &&
+		         (m.walk.bad_header || f.base_offset >= from))
 			txns_unsure(&l->txns);
-			break; /* a bad header: what is behind it cannot be found from here */
-		} else if (e == ERR_CORRUPT && f.base_offset >= from && may_be_marker(&f)) {
-			txns_unsure(&l->txns);
-		}
 	}
-	segment_walk_release(&w);
-	enum err closed = io_close(io, fd);
-	return e == ERR_EOF || e == ERR_CORRUPT ? closed : e;
+	mend_walk_release(&m);
+	enum err closed = io_close(p->log->io, fd);
+	return e == ERR_EOF ? closed : e;
 }
 
 /* ---- what a snapshot has and the log has not ------------------------------------------------- */

@@ -4,6 +4,7 @@
  * what a start must know before anything is served, and what others may ask.
  */
 #include "log/engine.h"
+#include "log/mend.h"
 #include "log/recovery.h"
 
 /* ---- appending ------------------------------------------------------------------------------- */
@@ -91,34 +92,41 @@ static uint32_t walk_from(struct recovery *r, struct segment *s, int log, int64_
 static enum err walk_segment(
     struct recovery *r, struct log_partition *p, struct segment *s, int64_t offset)
 {
-	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
-	struct segment_walk w;
+	struct scrub_piece where = {.io = r->log->io,
+	    .journal_dir = r->log->journal_dir,
+	    .topic_id = p->key.topic_id,
+	    .partition = p->key.partition,
+	    .base_offset = s->base_offset,
+	    .seed = s->seed,
+	    .end = s->size};
+	char name[SEGMENT_NAME_BYTES];
+	struct mend_walk m;
 	struct batch_header h;
 	struct frame f;
 	struct bytes batch;
 	struct around around;
 	uint32_t pos;
 	int fd;
-	TRY(partition_path(p, segment_file_name(s, ".log", name), path));
-	TRY(io_open(r->log->io, path, IO_READONLY, &fd));
-	segment_walk_init(&w, r->log->io, fd, s->seed, 0);
+	TRY(partition_path(p, segment_file_name(s, ".log", name), where.path));
+	TRY(io_open(r->log->io, where.path, IO_READONLY, &fd));
+	where.pos = walk_from(r, s, fd, offset);
+	mend_walk_init(&m, &where, fd);
 	recovery_around(s, &around);
-	w.around = &around;
-	segment_walk_range(&w, walk_from(r, s, fd, offset), s->size);
+	m.walk.around = &around;
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
-		e = segment_walk_next(&w, &f, &pos, &batch);
-		if (e == ERR_CORRUPT && w.bad_header)
-			break; /* a bad header: damaged, as it is for everybody else */
+		e = mend_walk_next(&m, &f, &pos, &batch);
+		if (e == ERR_CORRUPT && mend_walk_may_be_marker(&m, &f))
+			txns_unsure(&p->txns);
 		if (e == ERR_OK && f.base_offset >= offset &&
 		    batch_header_read(batch, &h) == ERR_OK && h.producer_id >= 0) {
 			h.base_offset = f.base_offset;
 			e = txns_load(&p->txns, &h, batch, f.sequence, f.append_time_ns);
 		}
 	}
-	segment_walk_release(&w);
+	mend_walk_release(&m);
 	enum err closed = io_close(r->log->io, fd);
-	return e == ERR_EOF || e == ERR_CORRUPT ? closed : e;
+	return e == ERR_EOF ? closed : e;
 }
 
 enum err recovery_transactions(struct recovery *r, struct log_partition *p, int64_t from)

@@ -48,3 +48,8 @@ struct scrub_piece {
 	uint64_t bytes;    /* read, the journal's too */
 };
 void scrub_read(struct scrub_piece *piece);
+/* The frame at bad_pos does not verify: SCRUB_REPAIRED when the journal had it and it is written
+ * and flushed, next_pos is behind it then; else SCRUB_DAMAGED. */
+void scrub_mend(struct scrub_piece *piece);
+/* Where the first frame behind bad_pos is, as the index says; `end` when nobody knows. */
+uint32_t scrub_index_behind(const struct scrub_piece *piece);

@@ -138,8 +138,9 @@ static enum err repair_from(struct scrub_piece *p, struct journal_iter *it)
 }
 
 /* The server writes the journal meanwhile: an entry counts only as far as it verifies. */
-static void repair(struct scrub_piece *p)
+void scrub_mend(struct scrub_piece *p)
 {
+	p->finding = SCRUB_DAMAGED;
 	for (unsigned file = 0; file < JOURNAL_FILES && p->finding == SCRUB_DAMAGED; file++) {
 		char path[LOG_PATH_MAX], name[16];
 		struct journal_iter it;
@@ -160,8 +161,7 @@ static void repair(struct scrub_piece *p)
 
 /* ---- behind a bad place ---------------------------------------------------------------------- */
 
-/* The first entry behind bad_pos in the index file; the piece's end when it has none. */
-static uint32_t index_behind(const struct scrub_piece *p)
+uint32_t scrub_index_behind(const struct scrub_piece *p)
 {
 	char path[LOG_PATH_MAX];
 	uint8_t raw[INDEX_ENTRY_BYTES];
@@ -202,12 +202,11 @@ static void bad_frame(struct scrub_piece *p, uint32_t pos, size_t len)
 	snprintf(p->why, sizeof(p->why), "%s", err_chain());
 	err_clear();
 	p->bad_pos = pos;
-	p->finding = SCRUB_DAMAGED;
-	repair(p);
+	scrub_mend(p);
 	if (p->finding == SCRUB_REPAIRED)
 		return;
 	bool header = len > FRAME_HEADER_BYTES && len <= p->end - pos;
-	p->next_pos = header ? pos + (uint32_t)len : index_behind(p);
+	p->next_pos = header ? pos + (uint32_t)len : scrub_index_behind(p);
 }
 
 /* ---- the piece ------------------------------------------------------------------------------- */

@@ -92,16 +92,34 @@ enum err txns_check(struct txns *t, const struct batch_header *h, int64_t log_st
 	ASSERT(h->producer_id >= 0);
 	if (h->attributes & BATCH_ATTR_CONTROL)
 		return ERR_OK; /* room was made when its transaction opened */
-	bool open = txn_find(t, h->producer_id) != NULL;
+	const struct txn_open *open = txn_find(t, h->producer_id);
 	if (!(h->attributes & BATCH_ATTR_TRANSACTIONAL))
 		return open ? err_note(ERR_INVALID_TXN_STATE,
 		                  "producer %lld writes outside of its open transaction",
 		                  (long long)h->producer_id)
 		            : ERR_OK;
-	if (open)
+	if (open && !open->unsure)
 		return ERR_OK;
 	TRY(check_room(t, log_start));
 	return promise(t, h->producer_id);
+}
+
+/* Ended as aborted, at `offset` for want of its marker's; the list stays in its order. */
+static void end_unsure(struct txns *t, struct txn_open *o, int64_t offset)
+{
+	size_t at = txn_aborted_from(t->aborted, t->aborted_count, offset);
+	ASSERT(t->aborted_count < t->aborted_capacity && offset >= o->first_offset);
+	memmove(
+	    t->aborted + at + 1, t->aborted + at, (t->aborted_count - at) * sizeof(t->aborted[0]));
+	t->aborted[at] = (struct txn_aborted){
+	    .producer_id = o->producer_id,
+	    .first_offset = o->first_offset,
+	    .last_offset = offset,
+	    .stable_offset = 0, /* others that end later may have begun before it */
+	};
+	t->aborted_count++;
+	t->guessed++;
+	list_remove(&o->node);
 }
 
 void txns_note(struct txns *t, const struct batch_header *h, uint64_t sequence, int64_t append_ns)
@@ -113,8 +131,11 @@ void txns_note(struct txns *t, const struct batch_header *h, uint64_t sequence, 
 	t->used = true;
 	struct txn_open *o = map_get(&t->by_id, txn_key(&h->producer_id));
 	ASSERT(o);
-	if (list_linked(&o->node))
+	if (list_linked(&o->node) && !o->unsure)
 		return;
+	if (list_linked(&o->node))
+		end_unsure(t, o, h->base_offset - 1);
+	o->unsure = false;
 	o->epoch = h->producer_epoch;
 	o->first_offset = h->base_offset;
 	o->first_sequence = sequence;
@@ -155,24 +176,23 @@ void txns_unsure(struct txns *t)
 		CONTAINER_OF(n, struct txn_open, node)->unsure = true;
 }
 
-/* Ended as aborted, at `offset` for want of its marker's; the list stays in its order. */
-static void end_unsure(struct txns *t, struct txn_open *o, int64_t offset)
+static void forget_open(struct txns *t, struct txn_open *o)
 {
-	size_t at = txn_aborted_from(t->aborted, t->aborted_count, offset);
-	ASSERT(t->aborted_count < t->aborted_capacity && offset >= o->first_offset);
-	memmove(
-	    t->aborted + at + 1, t->aborted + at, (t->aborted_count - at) * sizeof(t->aborted[0]));
-	t->aborted[at] = (struct txn_aborted){
-	    .producer_id = o->producer_id,
-	    .first_offset = o->first_offset,
-	    .last_offset = offset,
-	    .stable_offset = 0, /* others that end later may have begun before it */
-	};
-	t->aborted_count++;
-	t->guessed++;
-	list_remove(&o->node);
 	map_remove(&t->by_id, txn_key(&o->producer_id));
 	mem_free(o);
+}
+
+/* What was guessed of a producer from `offset` on is withdrawn. */
+static void withdraw(struct txns *t, int64_t producer_id, int64_t offset)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < t->aborted_count; i++) {
+		const struct txn_aborted *a = &t->aborted[i];
+		if (a->producer_id != producer_id || a->first_offset < offset)
+			t->aborted[kept++] = *a;
+	}
+	t->guessed -= t->aborted_count - kept < t->guessed ? t->aborted_count - kept : t->guessed;
+	t->aborted_count = kept;
 }
 
 void txns_end_unknown(struct txns *t, const struct txns *known, int64_t end)
@@ -180,8 +200,14 @@ void txns_end_unknown(struct txns *t, const struct txns *known, int64_t end)
 	LIST_EACH (&t->open, n, next) {
 		struct txn_open *o = CONTAINER_OF(n, struct txn_open, node);
 		const struct txn_open *k = txn_find(known, o->producer_id);
-		if (!k || k->first_offset != o->first_offset)
-			end_unsure(t, o, k ? k->first_offset - 1 : end - 1);
+		if (k && k->first_offset == o->first_offset)
+			continue;
+		if (k && k->first_offset < o->first_offset) { /* it was read when it was good */
+			withdraw(t, o->producer_id, k->first_offset);
+			continue;
+		}
+		end_unsure(t, o, k ? k->first_offset - 1 : end - 1);
+		forget_open(t, o);
 	}
 }
 
@@ -196,9 +222,6 @@ enum err txns_load(struct txns *t, const struct batch_header *h, struct bytes ba
 	}
 	if (!(h->attributes & BATCH_ATTR_TRANSACTIONAL))
 		return ERR_OK;
-	struct txn_open *before = txn_find(t, h->producer_id);
-	if (before && before->unsure)
-		end_unsure(t, before, h->base_offset - 1);
 	TRY(promise(t, h->producer_id));
 	txns_note(t, h, sequence, append_ns);
 	return ERR_OK;
@@ -333,8 +356,9 @@ static enum err decode_aborted(struct reader *r, struct txns *t, int64_t *last_o
 	a.first_offset = (int64_t)read_u64_le(r);
 	a.last_offset = (int64_t)read_u64_le(r);
 	a.stable_offset = (int64_t)read_u64_le(r);
-	if (r->bad || a.producer_id < 0 || a.first_offset < 0 || a.last_offset <= *last_offset ||
-	    a.first_offset >= a.last_offset)
+	/* guessed ones (X6) end where no marker is: at a place of others, or where they began */
+	if (r->bad || a.producer_id < 0 || a.first_offset < 0 || a.last_offset < *last_offset ||
+	    a.first_offset > a.last_offset)
 		return err_note(ERR_CORRUPT, "snapshot: impossible aborted transaction");
 	*last_offset = a.last_offset;
 	if (!t)

@@ -13,13 +13,17 @@
  *
  * Invariants
  *   X1 a producer has one open transaction at most; they are in order of first offset and sequence
- *   X2 an entry of the aborted list never changes; entries ascend by the offset of their marker
+ *   X2 an entry of the aborted list never changes; the offsets of their markers never descend
  *   X3 a transaction that is not open and not in the list is committed
  *   X4 open + aborted <= TXN_ABORTED_MAX: a partition that reaches it takes no new transaction
  *   X5 the marker of each aborted one is in the log: retention and compaction take both, and a
  *      load forgets what a snapshot has besides
  *   X6 one whose marker cannot be read counts as aborted: nobody is shown what may have been
- *      aborted. A frame of a marker's size that does not verify may have ended any that were open
+ *      aborted. A frame of a marker's size that does not verify may have ended any that were open,
+ *      and so may what is lost with a bad header: the next batch of such a producer begins another
+ *   X7 a frame that could not be read for a start or a load is not read later: the walk takes it
+ *      out of the journal, and nothing else gives it back (mend.h). A batch that nobody can read
+ *      holds nothing back; those of its transaction that can be read do
  */
 #include "log/batch.h"
 
@@ -41,7 +45,7 @@ struct txn_open {
 	uint64_t first_bytes; /* partition->stamped_bytes before it; 0: it was open at the start */
 	int64_t started_ns;   /* append time of its first batch */
 	int16_t epoch;
-	bool unsure; /* load: something that may have been its marker could not be read */
+	bool unsure; /* something that may have been its marker could not be read */
 };
 struct txn_aborted {
 	int64_t producer_id;
@@ -66,7 +70,7 @@ void txns_release(struct txns *t);
  * POLICY_VIOLATION (X4), NOMEM. `log_start`: what was aborted below it is forgotten first.
  */
 MUST_USE enum err txns_check(struct txns *t, const struct batch_header *h, int64_t log_start);
-/* A batch of a producer has been stamped, or found at a load: opens. */
+/* A batch of a producer has been stamped, or found at a load: opens; ends an unsure one (X6). */
 void txns_note(struct txns *t, const struct batch_header *h, uint64_t sequence, int64_t append_ns);
 /* The marker at `offset` is durable: true when it ended an open transaction. */
 bool txns_end(struct txns *t, const struct batch_marker *m, int64_t offset);
@@ -76,7 +80,8 @@ MUST_USE enum err txns_load(struct txns *t, const struct batch_header *h, struct
 /* A load cannot read a frame that may be a marker (X6). */
 void txns_unsure(struct txns *t);
 /* A load has come to `end`: what it has as open and `known`, who knows that, has not, was ended by
- * something that it could not read. */
+ * something that it could not read. What `known` has as open for longer was read by it: the load
+ * has guessed for nothing. */
 void txns_end_unknown(struct txns *t, const struct txns *known, int64_t end);
 /* `from` was loaded up to where `t` knows what is open: its aborted ones are those of `t`. NOMEM.
  */

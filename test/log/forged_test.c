@@ -553,8 +553,8 @@ static void an_impossible_snapshot_is_refused(void **state)
 	    {SNAP_OPEN, 8, 8, ERR_CORRUPT, "two transactions"},
 	    {SNAP_ABORTED, 8, UINT64_MAX, ERR_CORRUPT, "impossible aborted"},
 	    {SNAP_ABORTED + 8, 8, UINT64_MAX, ERR_CORRUPT, "impossible aborted"},
-	    {SNAP_ABORTED + 8, 8, 5, ERR_CORRUPT, "impossible aborted"},
-	    {SNAP_ABORTED + 16, 8, 15, ERR_CORRUPT, "impossible aborted"},
+	    {SNAP_ABORTED + 8, 8, 6, ERR_CORRUPT, "impossible aborted"},
+	    {SNAP_ABORTED + 16, 8, 16, ERR_CORRUPT, "impossible aborted"},
 	};
 	(void)state;
 	EACH_IS_REFUSED(snap, list);

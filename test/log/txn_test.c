@@ -510,15 +510,26 @@ static void the_list_of_aborted_transactions_is_bounded(void **state)
 	txns_release(&t);
 }
 
-/* Damage stops producers, not the ends of what they have begun: readers would wait for ever. */
-/* Frame number n of the only segment of a partition, its body spoiled; and no snapshots. */
-static void spoil_frame(int part, int n)
+/* The journal comes to have nothing but what another partition was told. */
+static void fill_journal(void)
+{
+	for (int i = 0; i < 70; i++) {
+		struct log_put put;
+		size_t len;
+		uint8_t *b = batch_of(-1, -1, 0, 400, &len);
+		assert_ok(log_put_wait(&w.f, TOPIC, PARTS - 1, b, len, &put));
+	}
+}
+
+enum { HEADER = 17, BODY = FRAME_HEADER_BYTES + 70 };
+
+/* A byte of frame number n of the first segment of a partition. */
+static void flip_frame(int part, int n, uint32_t at)
 {
 	char path[64];
 	uint8_t head[FRAME_HEADER_BYTES];
 	uint32_t pos = SEGMENT_HEADER_BYTES;
 	int fd;
-	log_world_end(&w, WORLD_STOPPED);
 	snprintf(path, sizeof(path), "/data/topics/topic0-%d/00000000000000000000.log", part);
 	assert_ok(io_open(w.io, path, IO_READONLY, &fd));
 	for (int i = 0; i <= n; i++) {
@@ -527,10 +538,32 @@ static void spoil_frame(int part, int n)
 			pos += FRAME_HEADER_BYTES + get_u32_le(head + 8);
 	}
 	assert_ok(io_close(w.io, fd));
-	log_world_flip(&w, path, (uint64_t)pos + FRAME_HEADER_BYTES + 70, 1);
-	snprintf(path, sizeof(path), "/data/topics/topic0-%d/00000000000000000000.snap", part);
-	assert_ok(io_unlink(w.io, path));
+	log_world_flip(&w, path, (uint64_t)pos + at, 1);
+}
+
+/* A start without snapshots of partition 0. */
+static void start_anew(void)
+{
+	static const char dir[] = "/data/topics/topic0-0";
+	struct io_names names;
+	char path[300];
+	assert_ok(io_list(w.io, dir, &names));
+	for (size_t i = 0; i < names.count; i++) {
+		if (!strstr(names.name[i], ".snap"))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, names.name[i]);
+		assert_ok(io_unlink(w.io, path));
+	}
+	io_names_release(&names);
 	assert_ok(log_fixture_open(&w.f));
+}
+
+/* Frame number n of partition 0, spoiled while the server was away; and no snapshots. */
+static void spoil_frame(int n, uint32_t at)
+{
+	log_world_end(&w, WORLD_STOPPED);
+	flip_frame(0, n, at);
+	start_anew();
 }
 
 /* What of a partition a reader of committed data is shown, batch by batch: their offsets. */
@@ -564,7 +597,8 @@ static void a_marker_that_cannot_be_read_commits_nothing(void **state)
 	assert_ok(put_marker(0, 0, hist.epoch[0], false)); /* 5: spoiled */
 	assert_ok(put_txn(0, 1));                          /* 6 */
 	assert_ok(put_marker(0, 1, hist.epoch[1], true));  /* 9 */
-	spoil_frame(0, 2);
+	fill_journal();
+	spoil_frame(2, BODY);
 	assert_string_equal(shown_of(0), "0 5? 6 ");
 }
 
@@ -579,12 +613,101 @@ static void a_later_commit_is_not_that_of_an_unreadable_marker(void **state)
 	assert_ok(put_marker(0, 1, hist.epoch[1], true));  /* 10 */
 	assert_ok(put_marker(0, 0, hist.epoch[0], true));  /* 11 */
 	assert_ok(put_plain(0, -1));                       /* 12 */
-	spoil_frame(0, 2);
+	fill_journal();
+	spoil_frame(2, BODY);
 	assert_string_equal(shown_of(0), "3 6? 7 12 ");
 	restart(true); /* now by a snapshot, if there is one */
 	assert_string_equal(shown_of(0), "3 6? 7 12 ");
 }
 
+/*
+ * A batch that could not be read opened no transaction, so its abort ended none; when the journal
+ * gave the batch back later it was shown as committed.
+ */
+static void what_the_journal_gives_back_stays_aborted(void **state)
+{
+	(void)state;
+	assert_ok(put_plain(0, -1));                       /* 0 */
+	assert_ok(put_txn(0, 0));                          /* 2: spoiled */
+	assert_ok(put_marker(0, 0, hist.epoch[0], false)); /* 5 */
+	assert_ok(put_plain(0, -1));                       /* 6 */
+	spoil_frame(1, BODY);
+	assert_string_equal(shown_of(0), "0 6 ");
+	log_world_assert_told(&w, "repaired", true);
+	log_world_assert_told(&w, "damaged", false);
+}
+
+/* Likewise at a start: the last stable offset passed it. */
+static void what_the_journal_gives_back_is_open_still(void **state)
+{
+	(void)state;
+	assert_ok(put_plain(0, -1)); /* 0 */
+	assert_ok(put_txn(0, 0));    /* 2: spoiled */
+	assert_ok(put_plain(0, -1)); /* 5 */
+	spoil_frame(1, BODY);
+	assert_int_equal(partition_stable_end(w.f.partitions[TOPIC][0]), 2);
+	assert_string_equal(shown_of(0), "0 ");
+}
+
+/* What may have ended it could not be read: the next batch of its producer is another one's. */
+static void a_start_ends_what_a_bad_marker_may_have_ended(void **state)
+{
+	(void)state;
+	assert_ok(put_txn(0, 0));                          /* 0 */
+	assert_ok(put_marker(0, 0, hist.epoch[0], false)); /* 3: spoiled */
+	assert_ok(put_txn(0, 0));                          /* 4 */
+	fill_journal();
+	log_world_end(&w, WORLD_KILLED); /* the checkpoint's last stable offset is that of then */
+	flip_frame(0, 1, BODY);
+	start_anew();
+	struct log_partition *p = w.f.partitions[TOPIC][0];
+	assert_in_range(partition_stable_end(p), 4, 4);
+	assert_ok(put_marker(0, 0, hist.epoch[0], true)); /* 7 */
+	assert_string_equal(shown_of(0), "3? 4 ");
+	restart(true);
+	assert_string_equal(shown_of(0), "3? 4 ");
+}
+
+/*
+ * The start has read all of it, then a marker of somebody else rots: for the load it may have been
+ * that of a transaction which is open, and whose next batch seemed to begin another one. The two
+ * contradicted each other, and the server gave up.
+ */
+static void what_a_start_has_read_is_not_guessed_later(void **state)
+{
+	(void)state;
+	assert_ok(put_txn(0, 0));                          /* 0 */
+	assert_ok(put_txn(0, 1));                          /* 3 */
+	assert_ok(put_marker(0, 1, hist.epoch[1], false)); /* 6: spoiled */
+	assert_ok(put_txn(0, 0));                          /* 7 */
+	assert_ok(put_plain(0, -1));                       /* 10 */
+	fill_journal();
+	log_world_end(&w, WORLD_STOPPED);
+	start_anew();
+	flip_frame(0, 2, BODY);
+	assert_int_equal(partition_stable_end(w.f.partitions[TOPIC][0]), 0);
+	assert_ok(put_marker(0, 0, hist.epoch[0], true)); /* 12 */
+	assert_string_equal(shown_of(0), "0 6? 7 10 ");
+	restart(true);
+	assert_string_equal(shown_of(0), "0 6? 7 10 ");
+}
+
+/* Readers go on behind a bad header by the index: so must who looks for what was aborted. */
+static void what_is_behind_a_bad_header_stays_aborted(void **state)
+{
+	(void)state;
+	assert_ok(put_plain(0, -1));                       /* 0: spoiled */
+	assert_ok(put_txn(0, 0));                          /* 2 */
+	assert_ok(put_marker(0, 0, hist.epoch[0], false)); /* 5 */
+	assert_ok(put_plain(0, -1));                       /* 6 */
+	for (int i = 0; i < 40; i++)
+		assert_ok(put_plain(0, -1)); /* the segment is sealed: its index is whole */
+	fill_journal();
+	spoil_frame(0, HEADER);
+	assert_memory_equal(shown_of(0), "0? 6 8 ", 7);
+}
+
+/* Damage stops producers, not the ends of what they have begun: readers would wait for ever. */
 static void the_end_of_a_transaction_goes_into_a_damaged_partition(void **state)
 {
 	(void)state;
@@ -615,6 +738,11 @@ int main(void)
 	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
 	    TEST(a_marker_that_cannot_be_read_commits_nothing),
 	    TEST(a_later_commit_is_not_that_of_an_unreadable_marker),
+	    TEST(what_the_journal_gives_back_stays_aborted),
+	    TEST(what_the_journal_gives_back_is_open_still),
+	    TEST(a_start_ends_what_a_bad_marker_may_have_ended),
+	    TEST(what_a_start_has_read_is_not_guessed_later),
+	    TEST(what_is_behind_a_bad_header_stays_aborted),
 	};
 	return cmocka_run_group_tests_name("log/txn_test", tests, NULL, NULL);
 }
