@@ -119,9 +119,9 @@ static void finish_job(struct campaign *c, struct job *j)
 	if (c->mutant != MUTANT_NONE)
 		return;
 	const char *commit = getenv("KAPPA_COMMIT");
-	printf("seed %llu at %s breaks the rule \"%s\": %s\n  again: make sim SEED=%llu\n",
+	printf("seed %llu at %s breaks the rule \"%s\": %s\n  again: make sim SEED=%llu%s\n",
 	    (unsigned long long)j->seed, commit ? commit : "an unknown commit", rule, text,
-	    (unsigned long long)j->seed);
+	    (unsigned long long)j->seed, world_rots_more() ? " SIM_FLAGS=-r" : "");
 	fflush(stdout);
 }
 

@@ -3,6 +3,7 @@
  * sim SEED            one seed, with its trace
  * sim FIRST..LAST     a campaign; findings are printed, the exit status is 1 when there is any
  *   -j N  processes at a time   -t SECONDS  begin no seed after that   -q  no trace   -m MUTANT
+ *   -r  more rot than seeds have without it: what they do is another thing then
  */
 #include "test/sim/campaign.h"
 #include "test/sim/mutant.h"
@@ -14,7 +15,8 @@
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim [-q] [-j N] [-t SECONDS] [-m MUTANT] SEED | FIRST..LAST\n");
+	fprintf(
+	    stderr, "usage: sim [-q] [-j N] [-t SECONDS] [-m MUTANT] [-r] SEED | FIRST..LAST\n");
 	return 2;
 }
 
@@ -39,12 +41,14 @@ int main(int argc, char **argv)
 	struct campaign c = {.jobs = 1};
 	bool quiet = false;
 	int option;
-	while ((option = getopt(argc, argv, "qj:t:m:")) != -1) {
+	while ((option = getopt(argc, argv, "qrj:t:m:")) != -1) {
 		uint64_t n = 0;
-		if (option != 'q' && (!str_to_u64(str_of(optarg), &n)))
+		if (option != 'q' && option != 'r' && (!str_to_u64(str_of(optarg), &n)))
 			return usage();
 		if (option == 'q')
 			quiet = true;
+		else if (option == 'r')
+			world_rot_more(true);
 		else if (option == 'j')
 			c.jobs = (unsigned)n;
 		else if (option == 't')

@@ -65,7 +65,7 @@ void model_hole(struct model *m, uint32_t topic, int32_t partition, int64_t from
 	}
 }
 
-/* What is open for sure holds it back. */
+/* What is open for sure holds it back, but for what has rotted: nobody is shown that. */
 static void check_open(struct model *m, uint32_t topic, int32_t partition, int64_t stable)
 {
 	const struct model_partition *p = &m->topic[topic].partition[partition];
@@ -73,7 +73,8 @@ static void check_open(struct model *m, uint32_t topic, int32_t partition, int64
 		const struct model_batch *batch = &m->batch[b];
 		const struct model_txn *t = &m->txn[batch->txn];
 		if (batch->txn == 0 || batch->topic != topic || batch->partition != partition ||
-		    batch->acked < p->start_asked || t->fate != TXN_OPEN || !t->sure)
+		    batch->acked < p->start_asked || t->fate != TXN_OPEN || !t->sure ||
+		    model_rot_at(m, topic, partition, batch->acked))
 			continue;
 		if (batch->acked < stable)
 			violated("stable", "%s-%d: %lld, and batch %u at %lld is open",

@@ -6,6 +6,7 @@
  * each may find itself fenced.
  *
  *   INIT -> IDLE -> ADD -> PRODUCE -> (ADD | END) -> IDLE      fenced, or at will: -> INIT
+ *   ADD -> END where no more partitions fit into it
  */
 #include "test/lib/xmalloc.h"
 #include "test/sim/world.h"
@@ -13,7 +14,7 @@
 #include <stdio.h>
 
 enum { TXNS_PER_LIFE = 8, BATCH_BYTES = 8 << 20, TIMEOUT_LONG_MS = 600000 };
-enum { CORRUPT_MESSAGE = 2, AGAIN = 7, STORAGE = 56, CONCURRENT = 51, FENCED = 90 };
+enum { CORRUPT_MESSAGE = 2, AGAIN = 7, POLICY = 44, STORAGE = 56, CONCURRENT = 51, FENCED = 90 };
 
 enum phase { INIT, IDLE, ADD, PRODUCE, END };
 
@@ -34,6 +35,7 @@ struct transactor {
 	uint32_t txn;
 	unsigned batches_left;
 	int32_t partition;
+	unsigned parts; /* bit n: t0-n is in it, or may be */
 	uint32_t batch; /* 0: the next is not made yet */
 	int64_t time_ms;
 	bool commit;
@@ -147,11 +149,24 @@ static void begin(struct transactor *t)
 	t->left--;
 	t->txn = model_txn_new(&t->w->model, !may_be_fenced(t));
 	t->batches_left = 1 + (unsigned)below(t->w, 4);
+	t->parts = 0;
 	t->commit = chance(t->w, 65);
 	t->batch = 0;
 	t->phase = ADD;
 	pick_partition(t);
 	trace(t->w, t->name, "begins transaction %u", t->txn);
+}
+
+/*
+ * A transaction is as large as what its end writes at once, which is a matter of the journal: a
+ * short one takes two partitions or three.
+ */
+static bool is_full(const struct transactor *t)
+{
+	size_t most = log_commit_max(t->w->log) / 2, count = 0;
+	for (unsigned i = 0; i < MODEL_PARTITIONS_MAX; i++)
+		count += t->parts >> i & 1;
+	return count >= most;
 }
 
 static void added(struct wire_call *call)
@@ -161,10 +176,19 @@ static void added(struct wire_call *call)
 	if (!r || t->phase == INIT)
 		return;
 	int16_t code = r->results_by_topic.at[0].results_by_partition.at[0].partition_error_code;
-	if (code == 0)
+	unsigned part = 1u << t->partition;
+	if (code == 0 && !(t->parts & part) && is_full(t))
+		violated("refused", "%s: transaction %u has more partitions than its end may write",
+		    t->name, t->txn);
+	if (code == 0) {
+		t->parts |= part;
 		t->phase = PRODUCE;
-	else
+	} else if (code == POLICY && !(t->parts & part) && is_full(t)) {
+		trace(t->w, t->name, "transaction %u is full", t->txn);
+		t->phase = END;
+	} else {
 		(void)retriable(t, "AddPartitionsToTxn", code);
+	}
 }
 
 static void add(struct transactor *t)

@@ -18,6 +18,17 @@
 enum { FINISH_S = 120 /* virtual: by then all is acknowledged, read and answered */ };
 
 static struct world *the_world; /* one per process: for violated() and diag lines */
+static bool more_rot;
+
+void world_rot_more(bool more)
+{
+	more_rot = more;
+}
+
+bool world_rots_more(void)
+{
+	return more_rot;
+}
 
 int64_t world_now_ns(const struct world *w)
 {
@@ -126,6 +137,21 @@ static void draw_for_mutant(struct world_plan *p)
 	}
 }
 
+/* Rot in every second seed at least, also of t0 beside transactions; many topics are compacted. */
+static void draw_more_rot(struct world *w)
+{
+	struct world_plan *p = &w->plan;
+	if (p->transactors == 0 && chance(w, 50))
+		p->transactors = (int)up_to(w, WORLD_TRANSACTORS_MAX);
+	for (unsigned t = 1; t < WORLD_TOPICS; t++)
+		if (!((p->lazy | p->expires) >> t & 1) && chance(w, 50))
+			p->keyed |= 1u << t;
+	if (chance(w, 75))
+		p->rots |= p->keyed | (unsigned)chance(w, 60);
+	if (chance(w, 80))
+		p->record_bytes_max = 600;
+}
+
 /* What the topics t1 and t2 are: mostly plain. */
 static void draw_topics(struct world *w)
 {
@@ -143,6 +169,8 @@ static void draw_topics(struct world *w)
 	p->rots |= chance(w, 15) && p->transactors == 0;
 	if (chance(w, 30))
 		p->rots |= p->keyed;
+	if (more_rot)
+		draw_more_rot(w);
 	for (unsigned t = 0; t < WORLD_TOPICS; t++)
 		p->codec[t] = chance(w, 15) && !(p->expires >> t & 1)
 		                  ? 1 + (int)below(w, BATCH_CODECS - 1)

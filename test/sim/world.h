@@ -124,6 +124,10 @@ enum world_trace { TRACE_NONE, TRACE_PRINT, TRACE_HASH };
 void world_run(
     uint64_t seed, enum world_trace how, char *report, size_t report_len, uint64_t *ret_history);
 
+/* Each seed draws more rot and compaction, and rot beside transactions: another plan than without. */
+void world_rot_more(bool more);
+bool world_rots_more(void);
+
 /* Is the topic of that name among `topics`, one of the plan's sets? */
 static inline bool world_is(unsigned topics, const char *topic)
 {
