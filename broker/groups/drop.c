@@ -15,6 +15,7 @@ static void drop_end(struct drop *d)
 	struct group_entry *e = d->entry;
 	mem_free(d->puts);
 	d->puts = NULL;
+	pending_cut_end(&d->cut);
 	e->puts--;
 	e->groups->puts--;
 	entry_settle(e);
@@ -53,11 +54,26 @@ static enum err put_rows(struct drop *d, struct row_list *list)
 	return ERR_OK;
 }
 
+static enum err put_cut(struct drop *d)
+{
+	struct drop_put *put = &d->puts[d->put_count];
+	TRY(pending_cut_begin(&d->cut, &put->put));
+	if (put->put.row_count == 0)
+		return ERR_OK;
+	put->drop = d;
+	put->put.done = on_put;
+	d->put_count++;
+	d->pending++;
+	log_table_put(put->put.table, &put->put);
+	return ERR_OK;
+}
+
 static enum err put_all(struct drop *d, const struct drop_choice *choice, struct row_list *list)
 {
 	struct group_entry *e = d->entry;
 	size_t cursor = 0;
 	const struct offset *o;
+	TRY(put_cut(d));
 	while ((o = map_next(&e->offsets, &cursor))) {
 		if (choice->pick && !choice->pick(choice->ctx, o))
 			continue;
@@ -83,7 +99,7 @@ void drop_start(struct drop *d, struct group_entry *e, const struct drop_choice 
 	d->mail.run = drop_end_later;
 	e->puts++;
 	e->groups->puts++;
-	d->puts = mem_calloc(e->offsets.count / DROP_ROWS_MAX + 2, sizeof(*d->puts));
+	d->puts = mem_calloc(e->offsets.count / DROP_ROWS_MAX + 3, sizeof(*d->puts));
 	row_list_init(&list);
 	enum err err = d->puts ? put_all(d, choice, &list) : ERR_NOMEM;
 	row_list_release(&list);

@@ -143,7 +143,8 @@ static void entry_free(struct group_entry *e)
 
 bool entry_is_vacant(const struct group_entry *e)
 {
-	return entry_is_empty(e) && e->offsets.count == 0 && !e->stored.ptr && e->rows.count == 0;
+	return entry_is_empty(e) && e->offsets.count == 0 && !e->awaits_commit && !e->stored.ptr &&
+	       e->rows.count == 0;
 }
 
 bool entry_is_empty(const struct group_entry *e)

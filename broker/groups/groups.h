@@ -6,8 +6,8 @@
  *
  * Invariants
  *   C1 an offset is shown only after its record is durable: memory changes in apply() alone
- *   C2 a group in memory is there for a reason: members, promised ids, offsets, a stored record, or
- *      puts under way (entry_settle frees all others)
+ *   C2 a group in memory is there for a reason: members, promised ids, offsets, offsets that a
+ *      transaction will commit, a stored record, or puts under way (entry_settle frees all others)
  *   C3 one store of a group is under way at a time; what changes meanwhile is stored after it, once
  *   C4 a group is of one kind at a time: `consumer` is there and `group` EMPTY, or it is not; it
  *      changes its kind in one batch of rows
@@ -18,6 +18,7 @@
 #include "broker/groups/consumer.h"
 #include "broker/groups/group.h"
 #include "broker/groups/rows.h"
+#include "broker/transactions/pending.h"
 #include "log/log.h"
 
 /* Kafka has 50. Each is a directory; a single server gains nothing by more. Never changed later: it
@@ -84,6 +85,7 @@ struct group_entry {
 	struct bytes stored; /* value of its last durable record; ptr NULL = none */
 	int64_t state_ms;    /* wall clock: since when it has been EMPTY */
 	unsigned puts;       /* commits and tombstones under way */
+	bool awaits_commit;  /* transactions have offsets of it: broker/transactions sets it */
 	/* the store under way and the one after it (C3) */
 	struct log_table_put store;
 	bool storing;
@@ -101,6 +103,7 @@ struct groups {
 	struct loop *loop;
 	struct log *log;
 	struct log_table *table;
+	struct transactions *transactions; /* what is pending; NULL until they are open */
 	struct groups_options options;
 	struct group_limits limits;
 	struct consumer_limits consumer_limits;
@@ -179,6 +182,25 @@ void offsets_release(struct group_entry *e);
 bool offset_is_orphan(const struct groups *g, const struct offset *o);
 void offset_to_rows(const struct group_entry *e, const struct offset *o, struct row_list *list);
 
+/* ---- offsets_put.c ---------------------------------------------------------------------- */
+/* Offsets that are committed outside of transactions. In place: init, add, start, or release. */
+struct offsets_put {
+	struct group_entry *entry;
+	struct row_list rows; /* empty: there is nothing to start */
+	struct pending_cut cut;
+	struct log_table_put puts[2];
+	struct log_commit both;
+	enum err err;
+	void (*done)(struct offsets_put *p);
+};
+void offsets_put_init(struct offsets_put *p, struct group_entry *e);
+void offsets_put_add(struct offsets_put *p, const struct offset_commit_key *key,
+    const struct offset_commit_value *value);
+/* `done` on the loop, never from inside; the entry has been settled. On an error not at all. */
+MUST_USE enum err offsets_put_start(struct offsets_put *p);
+/* One that has not started. */
+void offsets_put_release(struct offsets_put *p);
+
 /* ---- store.c: the group's own record --------------------------------------------------------- */
 /* group_ops.store */
 void entry_store(struct group *group, uint64_t store_id);
@@ -229,11 +251,13 @@ bool consumer_entry_downgrade(struct group_entry *e);
 /* ---- drop.c: tombstones ---------------------------------------------------------------------- */
 /*
  * Writes tombstones for the offsets `pick` chooses (NULL = all) and, with whole, for the group's
- * record. `done` on the loop, never from inside. The entry may be gone afterwards.
+ * record; first what `cut`, which the caller has made, makes void. `done` on the loop, never from
+ * inside. The entry may be gone afterwards.
  */
 struct drop_put;
 struct drop {
 	struct group_entry *entry;
+	struct pending_cut cut;
 	struct drop_put *puts;
 	size_t put_count;
 	size_t pending;

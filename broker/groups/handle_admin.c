@@ -164,6 +164,8 @@ static enum err start_delete(struct group_deletes *d, struct group_delete *del, 
 	TRY(check_delete(d->req->broker->groups, name, &e));
 	*del = (struct group_delete){.owner = d, .index = index, .drop.done = on_deleted};
 	d->pending++;
+	pending_cut_init(&del->drop.cut, d->req->broker->transactions, name);
+	pending_cut_all(&del->drop.cut);
 	drop_start(&del->drop, e, &everything);
 	return ERR_OK;
 }

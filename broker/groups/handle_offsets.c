@@ -12,12 +12,11 @@
 /* ---- OffsetCommit ---------------------------------------------------------------------------- */
 
 struct commit {
-	struct log_table_put put;
+	struct offsets_put put;
 	struct request *req;
 	struct group_entry *entry;
 	enum err refused; /* for all partitions: the group does not take the commit */
 	const struct consumer_member *member; /* of a consumer group: asked about each partition */
-	struct row_list rows;
 };
 
 /* Sets the error of every partition that has none yet. */
@@ -34,15 +33,11 @@ static void fail_rest(struct request *req, enum err e)
 	}
 }
 
-static void on_committed(struct log_table_put *put)
+static void on_committed(struct offsets_put *put)
 {
 	struct commit *c = CONTAINER_OF(put, struct commit, put);
-	struct group_entry *e = c->entry;
 	if (put->err != ERR_OK)
 		fail_rest(c->req, put->err);
-	e->puts--;
-	e->groups->puts--;
-	entry_settle(e);
 	request_answer(c->req);
 }
 
@@ -76,7 +71,7 @@ static void add_row(struct commit *c, const struct log_topic *topic,
 	    .expire_timestamp =
 	        body->retention_time_ms >= 0 ? now_ms + body->retention_time_ms : -1,
 	};
-	row_list_offset(&c->rows, &key, &value);
+	offsets_put_add(&c->put, &key, &value);
 }
 
 static bool fill_topic(struct commit *c, const struct offset_commit_request_topic *from,
@@ -144,22 +139,13 @@ static enum err find_committer(
 /* True when the commit is on its way to the log; else its partitions have their errors. */
 static bool commit_start(struct commit *c)
 {
-	const struct log_row *rows;
-	if (c->rows.count == 0)
+	if (!c->entry || c->put.rows.count == 0)
 		return false;
-	enum err e = row_list_rows(&c->rows, &rows);
-	if (e != ERR_OK) {
+	c->put.done = on_committed;
+	enum err e = offsets_put_start(&c->put);
+	if (e != ERR_OK)
 		fail_rest(c->req, e);
-		return false;
-	}
-	c->entry->puts++;
-	c->entry->groups->puts++;
-	c->put = (struct log_table_put){.partition = entry_partition(c->entry),
-	    .rows = rows,
-	    .row_count = c->rows.count,
-	    .done = on_committed};
-	log_table_put(c->entry->groups->table, &c->put);
-	return true;
+	return e == ERR_OK;
 }
 
 void handle_offset_commit(struct request *req)
@@ -171,14 +157,15 @@ void handle_offset_commit(struct request *req)
 	}
 	c->req = req;
 	c->refused = find_committer(req, &c->entry, &c->member);
-	row_list_init(&c->rows);
-	bool filled = fill_commit(c);
-	bool started = filled && commit_start(c);
-	row_list_release(&c->rows);
-	if (started)
-		return;
 	if (c->entry)
+		offsets_put_init(&c->put, c->entry);
+	bool filled = fill_commit(c);
+	if (filled && commit_start(c))
+		return;
+	if (c->entry) {
+		offsets_put_release(&c->put);
 		entry_settle(c->entry);
+	}
 	if (filled)
 		request_answer(req);
 	else
@@ -198,52 +185,13 @@ static void fill_offset(const struct offset *o, int32_t partition, fetched_parti
 	out->metadata = o ? o->metadata : STR("");
 }
 
-/* What of each group asked for is about to change; of those who want stable offsets only (KIP-447).
- */
-struct unstable {
-	struct map sets; /* group -> struct unstable_set, each read once */
-	struct list all;
-};
-struct unstable_set {
-	struct list_node node;
-	struct pending_set pending;
-};
-
-static void unstable_init(struct unstable *u)
-{
-	map_init(&u->sets);
-	list_init(&u->all);
-}
-
-static void unstable_release(struct unstable *u)
-{
-	LIST_EACH (&u->all, n, tmp)
-		pending_set_release(&CONTAINER_OF(n, struct unstable_set, node)->pending);
-	map_release(&u->sets);
-}
-
-/* NULL: no memory. */
-static struct pending_set *unstable_of(struct request *req, struct str group)
-{
-	struct unstable *u = req->user;
-	struct unstable_set *set = map_get(&u->sets, str_bytes(group));
-	if (set)
-		return &set->pending;
-	set = request_alloc(req, sizeof(*set));
-	if (!set || map_put(&u->sets, str_bytes(group), set) != ERR_OK)
-		return NULL;
-	list_push_back(&u->all, &set->node);
-	transactions_pending(req->broker->transactions, group, &set->pending);
-	return &set->pending;
-}
-
-static bool is_pending(struct request *req, struct str group, struct str topic, int32_t partition)
+/* It is about to change, and who asks wants stable offsets only (KIP-447). */
+static bool is_pending(
+    const struct request *req, struct str group, struct str topic, int32_t partition)
 {
 	const struct offset_fetch_request *body = req->body;
-	if (req->version < 7 || !body->require_stable)
-		return false;
-	struct pending_set *set = unstable_of(req, group);
-	return !set || pending_set_has(set, topic, partition);
+	return req->version >= 7 && body->require_stable &&
+	       transactions_pending(req->broker->transactions, group, topic, partition);
 }
 
 static void mark_unstable(fetched_partition *out)
@@ -464,13 +412,7 @@ static bool fetch_several(struct request *req)
 
 void handle_offset_fetch(struct request *req)
 {
-	struct unstable unstable;
-	unstable_init(&unstable);
-	req->user = &unstable;
-	bool ok = req->version >= 8 ? fetch_several(req) : fetch_one(req);
-	req->user = NULL;
-	unstable_release(&unstable);
-	if (ok)
+	if (req->version >= 8 ? fetch_several(req) : fetch_one(req))
 		request_answer(req);
 	else
 		request_fail(req, ERR_LIMIT);
@@ -555,6 +497,8 @@ static bool fill_delete_topic(struct offset_delete *d, const struct group_entry 
 		out->partitions.at[p].error_code = err_kafka(err);
 		if (o && map_put(&d->asked, o->key, (void *)(uintptr_t)o) != ERR_OK)
 			return false;
+		if (err == ERR_OK)
+			pending_cut_add(&d->drop.cut, from->name, index);
 	}
 	out->partitions.count = from->partitions.count;
 	return true;
@@ -608,10 +552,12 @@ void handle_offset_delete(struct request *req)
 	d->drop.done = on_deleted;
 	map_init(&d->subscribed);
 	map_init(&d->asked);
+	pending_cut_init(&d->drop.cut, req->broker->transactions, e->group.name);
 	bool filled = fill_delete(d, e);
 	map_release(&d->subscribed);
 	if (!filled) {
 		map_release(&d->asked);
+		pending_cut_end(&d->drop.cut);
 		request_fail(req, ERR_LIMIT);
 		return;
 	}

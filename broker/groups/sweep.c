@@ -2,8 +2,8 @@
 /*
  * Expiry: a group at a time, round and round, each every check_interval_ms; after a topic was
  * deleted all of them soon. An offset goes when its topic is gone, or when retention has passed
- * since its commit and, for a group that had members, since it became EMPTY. A group goes when it
- * is EMPTY and its last offset is gone.
+ * since its commit and, for a group that had members, since it became EMPTY, unless a transaction
+ * will commit another one. A group goes when it is EMPTY and its last offset is gone.
  */
 #include "groups.h"
 
@@ -28,6 +28,9 @@ static bool is_expired(void *ctx, const struct offset *o)
 		return true;
 	if (!entry_is_empty(e))
 		return false;
+	if (e->awaits_commit &&
+	    transactions_pending(e->groups->transactions, e->group.name, o->topic, o->partition))
+		return false;
 	if (o->expire_ms >= 0)
 		return o->expire_ms <= x->now_ms;
 	int64_t since = o->commit_ms;
@@ -50,7 +53,7 @@ static void expire_entry(struct group_entry *e, int64_t now_ms)
 	const struct offset *o;
 	while ((o = map_next(&e->offsets, &cursor)))
 		expired += is_expired(&x, o);
-	bool whole = entry_is_empty(e) && e->group.pending_by_id.count == 0 &&
+	bool whole = entry_is_empty(e) && !e->awaits_commit && e->group.pending_by_id.count == 0 &&
 	             (e->stored.ptr || e->rows.count) && expired == e->offsets.count && !e->storing;
 	if ((expired == 0 && !whole) || e->puts > 0)
 		return;
@@ -59,6 +62,7 @@ static void expire_entry(struct group_entry *e, int64_t now_ms)
 		return; /* next time */
 	struct drop_choice choice = {.pick = is_expired, .ctx = &x, .whole = whole};
 	drop->done = on_dropped;
+	pending_cut_init(&drop->cut, NULL, e->group.name); /* what is pending stays */
 	diag(DIAG_INFO, "group_expired", "offsets=%zu of=%zu whole=%d", expired, e->offsets.count,
 	    whole);
 	drop_start(drop, e, &choice);

@@ -24,8 +24,7 @@ struct reset {
 	struct reset_row *rows;
 	size_t count;
 	/* the put */
-	struct group_entry *entry;
-	struct log_table_put put;
+	struct offsets_put put;
 	struct gate gate;
 	enum err err;
 };
@@ -118,17 +117,14 @@ static enum err plan(struct reset *r, struct arena *arena)
 
 /* ---- doing it -------------------------------------------------------------------------------- */
 
-static void put_done(struct log_table_put *put)
+static void put_done(struct offsets_put *put)
 {
 	struct reset *r = CONTAINER_OF(put, struct reset, put);
 	r->err = put->err;
-	r->entry->puts--;
-	r->entry->groups->puts--;
-	entry_settle(r->entry);
 	gate_open(&r->gate);
 }
 
-static void add_rows(struct reset *r, struct row_list *list)
+static void add_rows(struct reset *r)
 {
 	for (size_t i = 0; i < r->count; i++) {
 		struct offset_commit_key key = {
@@ -140,32 +136,23 @@ static void add_rows(struct reset *r, struct row_list *list)
 		    .commit_timestamp = groups_wall_ms(r->b->groups),
 		    .expire_timestamp = -1,
 		};
-		row_list_offset(list, &key, &value);
+		offsets_put_add(&r->put, &key, &value);
 	}
 }
 
 static enum err put_start(struct reset *r)
 {
-	struct row_list list;
-	const struct log_row *rows;
-	r->entry = entry_find(r->b->groups, r->group);
-	if (!r->entry)
+	struct group_entry *e = entry_find(r->b->groups, r->group);
+	if (!e)
 		return ERR_GROUP_NOT_FOUND;
-	if (!entry_is_empty(r->entry))
+	if (!entry_is_empty(e))
 		return ERR_NON_EMPTY_GROUP;
-	row_list_init(&list);
-	add_rows(r, &list);
-	enum err err = row_list_rows(&list, &rows);
-	if (err == ERR_OK) {
-		r->entry->puts++;
-		r->entry->groups->puts++;
-		r->put = (struct log_table_put){.partition = entry_partition(r->entry),
-		    .rows = rows,
-		    .row_count = list.count,
-		    .done = put_done};
-		log_table_put(r->b->groups->table, &r->put);
-	}
-	row_list_release(&list);
+	offsets_put_init(&r->put, e);
+	add_rows(r);
+	r->put.done = put_done;
+	enum err err = offsets_put_start(&r->put);
+	if (err != ERR_OK)
+		offsets_put_release(&r->put);
 	return err;
 }
 

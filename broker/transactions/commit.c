@@ -7,7 +7,9 @@
 struct transaction_commit {
 	struct log_commit commit;
 	struct transaction_op *op;
-	struct row_list *lists; /* one per put */
+	struct row_list *lists;        /* one per put */
+	struct pending_list **written; /* whose cuts go with it */
+	size_t written_count;
 	struct log_table_put *puts;
 	struct log_append *appends;
 	struct writer markers; /* one behind the other */
@@ -21,6 +23,9 @@ static void commit_free(struct transaction_commit *c)
 {
 	for (size_t i = 0; c->lists && i < c->list_count; i++)
 		row_list_release(&c->lists[i]);
+	for (size_t i = 0; i < c->written_count; i++)
+		pending_write_end(c->written[i]);
+	mem_free(c->written);
 	writer_release(&c->markers);
 	mem_free(c->lists);
 	mem_free(c->puts);
@@ -83,6 +88,23 @@ static struct row_list *list_new(
 	return list;
 }
 
+/* Of one group, unless all of them are void. */
+static enum err add_offsets(
+    struct transaction_commit *c, const struct pending_group *p, struct row_list *cuts)
+{
+	struct pending_list *written = NULL;
+	struct row_list *list =
+	    list_new(c, c->op->t->all->groups->table, groups_partition(pending_group_name(p)));
+	TRY(pending_offset_rows(p, list, cuts, &written));
+	if (written)
+		c->written[c->written_count++] = written;
+	if (list->count == 0) {
+		row_list_release(list);
+		c->list_count--;
+	}
+	return list->err;
+}
+
 static enum err add_rows(struct transaction_commit *c, bool ended)
 {
 	const struct transaction *t = c->op->t;
@@ -96,10 +118,9 @@ static enum err add_rows(struct transaction_commit *c, bool ended)
 	struct row_list *gone = list_new(c, ts->offsets, 0);
 	LIST_EACH (&t->pending, n, next) {
 		const struct pending_group *p = CONTAINER_OF(n, struct pending_group, node);
-		pending_row_add(gone, t->id, p->group, NULL);
+		pending_row_add(gone, t->id, pending_group_name(p), NULL);
 		if (c->op->commit)
-			TRY(pending_offset_rows(
-			    p, list_new(c, ts->groups->table, groups_partition(p->group))));
+			TRY(add_offsets(c, p, gone));
 	}
 	return ERR_OK;
 }
@@ -159,7 +180,8 @@ static enum err build(struct transaction_commit *c, bool ended)
 	c->lists = mem_calloc(groups + 2, sizeof(*c->lists));
 	c->puts = mem_calloc(groups + 2, sizeof(*c->puts));
 	c->appends = mem_calloc(parts + 1, sizeof(*c->appends));
-	if (!c->lists || !c->puts || !c->appends)
+	c->written = mem_calloc(groups + 1, sizeof(struct pending_list *));
+	if (!c->written || !c->lists || !c->puts || !c->appends)
 		return ERR_NOMEM;
 	TRY(add_rows(c, ended));
 	TRY(take_rows(c));
@@ -168,6 +190,8 @@ static enum err build(struct transaction_commit *c, bool ended)
 
 void transaction_write(struct transaction_op *op, bool ended)
 {
+	if (ended && op->commit && pending_must_wait(op))
+		return;
 	struct transaction_commit *c = mem_calloc(1, sizeof(*c));
 	if (!c) {
 		transaction_op_end(op, ERR_COORDINATOR_NOT_AVAILABLE);

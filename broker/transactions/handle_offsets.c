@@ -44,7 +44,13 @@ static void answer(struct request *req, int16_t error)
 
 static void on_done(struct transaction_op *op)
 {
-	answer(request_op_of(op)->req, transaction_wire_error(op->err, false));
+	struct request *req = request_op_of(op)->req;
+	const struct txn_offset_commit_request *body = req->body;
+	struct group_entry *e = entry_find(req->broker->groups, body->group_id);
+	ASSERT(e);
+	e->puts--;
+	entry_settle(e);
+	answer(req, transaction_wire_error(op->err, false));
 }
 
 static enum err check_partition(
@@ -83,7 +89,8 @@ static struct pending_offsets_value_offset *collect(struct request *req, size_t 
 			    .offset = p->committed_offset,
 			    .leader_epoch = p->committed_leader_epoch,
 			    .metadata = p->committed_metadata.ptr ? p->committed_metadata : STR(""),
-			    .commit_timestamp = now_ms};
+			    .commit_timestamp = now_ms,
+			    .topic_id = log_topic_find(req->log, t->name)->id};
 		}
 	}
 	*ret_count = n;
@@ -140,9 +147,19 @@ void handle_txn_offset_commit(struct request *req)
 		answer(req, transaction_wire_error(e, false));
 		return;
 	}
-	struct request_op *x = request_op_new(req, TRANSACTION_ADD, by, on_done);
-	if (!x)
+	/* the group stays until it is known whether something of it is pending */
+	struct group_entry *entry = NULL;
+	e = entry_make(req->broker->groups, body->group_id, &entry);
+	if (e != ERR_OK) {
+		answer(req, transaction_wire_error(e, false));
 		return;
+	}
+	struct request_op *x = request_op_new(req, TRANSACTION_ADD, by, on_done);
+	if (!x) {
+		entry_settle(entry);
+		return;
+	}
+	entry->puts++;
 	x->op.group = body->group_id;
 	x->op.offsets = all;
 	x->op.offset_count = count;

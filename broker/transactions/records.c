@@ -3,7 +3,8 @@
  * __kappa_txn_offsets. */
 #include "transactions.h"
 
-enum { KEY_VERSION = 0, VALUE_VERSION = 1, PENDING_VERSION = 0 };
+enum { KEY_VERSION = 0, VALUE_VERSION = 1, PENDING_KEY = 0, PENDING_VERSION = 1 };
+enum { CUT_KEY = 1, CUT_VERSION = 0 };
 
 /* Parts of one topic stand together: the topics of the record's list. */
 static size_t count_topics(const struct transaction_row *row)
@@ -70,9 +71,26 @@ void pending_row_add(struct row_list *list, struct str id, struct str group,
     const struct pending_offsets_value *value)
 {
 	struct pending_offsets_key key = {.transactional_id = id, .group = group};
-	row_list_add(list,
-	    (struct row_half){&pending_offsets_key_shape, &key, PENDING_VERSION, false},
+	row_list_add(list, (struct row_half){&pending_offsets_key_shape, &key, PENDING_KEY, false},
 	    (struct row_half){&pending_offsets_value_shape, value, PENDING_VERSION, false});
+}
+
+void pending_cut_row_add(struct row_list *list, const struct pending_cut_key *key, int64_t order)
+{
+	struct pending_cut_value value = {.order = order};
+	row_list_add(list, (struct row_half){&pending_cut_key_shape, key, CUT_KEY, false},
+	    (struct row_half){&pending_cut_value_shape, &value, CUT_VERSION, false});
+}
+
+enum err pending_cut_value_read(struct bytes value, int64_t *ret_order)
+{
+	struct reader r = reader_of(value);
+	int16_t version = read_i16_be(&r);
+	int64_t order = read_i64_be(&r);
+	if (r.bad || version != CUT_VERSION || reader_left(&r) > 0)
+		return err_note(ERR_CORRUPT, "PendingCutValue of %zu bytes", value.len);
+	*ret_order = order;
+	return ERR_OK;
 }
 
 static enum err flatten(
@@ -129,7 +147,7 @@ enum err pending_value_read(
 {
 	struct reader r = reader_of(value);
 	int16_t version = read_i16_be(&r);
-	if (r.bad || version != PENDING_VERSION)
+	if (r.bad || version < 0 || version > PENDING_VERSION)
 		return err_note(ERR_CORRUPT, "PendingOffsetsValue version %d", version);
 	struct msg_form form = {&pending_offsets_value_shape, version, false};
 	enum err e = msg_decode(form, &r, arena, ret_value);

@@ -136,7 +136,7 @@ static enum err key_read(
 {
 	struct reader r = reader_of(key);
 	int16_t version = read_i16_be(&r);
-	*ret_known = !r.bad && version == 0;
+	*ret_known = !r.bad && version == (shape == &pending_cut_key_shape);
 	if (r.bad)
 		return err_note(ERR_CORRUPT, "%s of %zu bytes", shape->name, key.len);
 	if (!*ret_known) {
@@ -144,7 +144,7 @@ static enum err key_read(
 		    "version=%d reason=\"written by a newer version\"", version);
 		return ERR_OK;
 	}
-	enum err e = msg_decode((struct msg_form){shape, 0, false}, &r, NULL, ret_key);
+	enum err e = msg_decode((struct msg_form){shape, version, false}, &r, NULL, ret_key);
 	if (e != ERR_OK || reader_left(&r) > 0)
 		return err_note(ERR_CORRUPT, "%s of %zu bytes", shape->name, key.len);
 	return ERR_OK;
@@ -180,12 +180,26 @@ static enum err apply_state(
 	return e;
 }
 
+static enum err apply_cut(struct transactions *ts, struct bytes key, struct bytes value)
+{
+	struct pending_cut_key k;
+	int64_t order = 0;
+	bool known;
+	TRY(key_read(key, &pending_cut_key_shape, &k, &known));
+	if (!value.ptr)
+		return ERR_OK;
+	TRY(pending_cut_value_read(value, &order));
+	return pending_cut_apply(ts, &k, order);
+}
+
 static enum err apply_offsets(
     void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
 {
 	struct pending_offsets_key k;
 	bool known;
 	(void)partition, (void)timestamp_ms;
+	if (key.len >= 2 && get_u16_be(key.ptr) == 1)
+		return apply_cut(ctx, key, value);
 	TRY(key_read(key, &pending_offsets_key_shape, &k, &known));
 	return known ? pending_apply(ctx, k.transactional_id, k.group, value) : ERR_OK;
 }
@@ -221,6 +235,21 @@ static void snapshot_state(void *ctx, int32_t partition, emit_fn emit, void *emi
 	row_list_release(&list);
 }
 
+struct cuts {
+	emit_fn emit;
+	void *ctx;
+};
+
+static void emit_cut(void *ctx, const struct pending_cut_key *key, int64_t order)
+{
+	const struct cuts *to = ctx;
+	struct row_list list;
+	row_list_init(&list);
+	pending_cut_row_add(&list, key, order);
+	emit_rows(&list, to->emit, to->ctx);
+	row_list_release(&list);
+}
+
 static void snapshot_offsets(void *ctx, int32_t partition, emit_fn emit, void *emit_ctx)
 {
 	struct transactions *ts = ctx;
@@ -232,12 +261,15 @@ static void snapshot_offsets(void *ctx, int32_t partition, emit_fn emit, void *e
 			const struct log_row *rows;
 			struct row_list list;
 			row_list_init(&list);
-			pending_row_add(&list, t->id, p->group, NULL); /* for its key */
+			pending_row_add(
+			    &list, t->id, pending_group_name(p), NULL); /* for its key */
 			ASSERT(row_list_rows(&list, &rows) == ERR_OK);
 			emit(emit_ctx, rows[0].key, p->value);
 			row_list_release(&list);
 		}
 	}
+	struct cuts to = {emit, emit_ctx};
+	pending_cuts_each(ts, emit_cut, &to);
 }
 
 /* ---- open, close ----------------------------------------------------------------------------- */
@@ -261,6 +293,7 @@ static void free_all(struct transactions *ts)
 	log_table_close(ts->offsets);
 	while ((n = list_first(&ts->all)))
 		transaction_free(CONTAINER_OF(n, struct transaction, node));
+	pending_loaded(ts);
 	map_release(&ts->by_id);
 	map_release(&ts->by_group);
 	mem_free(ts);
@@ -276,6 +309,7 @@ enum err transactions_open(struct loop *loop, struct log *log, struct groups *gr
 	ts->log = log;
 	ts->groups = groups;
 	ts->options = *options;
+	ts->order = 1;
 	if (ts->options.timeout_max_ms == 0)
 		ts->options.timeout_max_ms = 900000;
 	if (ts->options.expiry_ms == 0)
@@ -299,6 +333,8 @@ enum err transactions_open(struct loop *loop, struct log *log, struct groups *gr
 		free_all(ts);
 		return err_note(e, "transactions");
 	}
+	pending_loaded(ts);
+	groups->transactions = ts;
 	transactions_sweep_start(ts);
 	*ret_transactions = ts;
 	return ERR_OK;
@@ -312,5 +348,6 @@ void transactions_close(struct transactions *ts)
 	transactions_sweep_stop(ts);
 	while (ts->changes > 0 || ts->turn_posted || ts->listing_posted)
 		ASSERT(loop_step(ts->loop, 100 * MS_NS) == ERR_OK);
+	ts->groups->transactions = NULL;
 	free_all(ts);
 }

@@ -22,6 +22,7 @@
  */
 #include "broker/groups/groups.h"
 #include "broker/groups/rows.h"
+#include "broker/transactions/pending.h"
 #include "log/log.h"
 
 /* Kafka has 50. Never changed later: it places the records. */
@@ -71,7 +72,9 @@ struct pending_group {
 	struct list_node node; /* in the transaction */
 	struct list_node by_group;
 	struct transaction *of;
-	struct str group;
+	struct pending_list *in;
+	struct pending_slot **slots; /* of its partitions */
+	size_t slot_count;
 	struct bytes value; /* PendingOffsetsValue with its version; behind this struct */
 };
 struct transaction {
@@ -106,6 +109,7 @@ struct transactions {
 	struct mail listing;
 	bool listing_posted;
 	struct map by_group; /* struct pending_list */
+	int64_t order;       /* of the next offset that will be pending, or cut: pending.h */
 	struct list ongoing;
 	size_t parts_max;
 	struct loop_timer sweep;
@@ -197,43 +201,49 @@ void transaction_op_end(struct transaction_op *op, enum err err);
 /* ---- commit.c: writing ----------------------------------------------------------------------- */
 /*
  * Writes op->next, with the pending offsets op asks for. With `ended`: markers for every partition
- * of the transaction at op->marker_epoch, and its offsets if op->commit. Then
- * transaction_op_end.
+ * of the transaction at op->marker_epoch, and its offsets if op->commit, which wait for others that
+ * write offsets of the same groups. Then transaction_op_end.
  */
 void transaction_write(struct transaction_op *op, bool ended);
 
-/* ---- pending.c ------------------------------------------------------------------------------- */
-/* The offsets of a group that open transactions are about to change. */
-struct pending_set {
-	struct map at; /* partition and topic */
-	struct arena arena;
-	bool all; /* they cannot be told: rather all of them */
-};
-/* Reads them once; release it. */
-void transactions_pending(
-    const struct transactions *ts, struct str group, struct pending_set *ret_set);
-bool pending_set_has(struct pending_set *set, struct str topic, int32_t partition);
-void pending_set_release(struct pending_set *set);
+/* ---- pending.c: what others see of it is in pending.h ---------------------------------------- */
 /* apply() of __kappa_txn_offsets: value ptr NULL removes. */
 MUST_USE enum err pending_apply(
     struct transactions *ts, struct str id, struct str group, struct bytes value);
+MUST_USE enum err pending_cut_apply(
+    struct transactions *ts, const struct pending_cut_key *key, int64_t order);
+/* Everything is read: cuts that mean nothing are forgotten. */
+void pending_loaded(struct transactions *ts);
+void pending_cuts_each(const struct transactions *ts,
+    void (*fn)(void *ctx, const struct pending_cut_key *key, int64_t order), void *ctx);
 struct pending_group *pending_of(const struct transaction *t, struct str group);
+struct str pending_group_name(const struct pending_group *p);
 void pending_free(struct pending_group *p);
 /* The row of what op adds to what is there: into `list`. COMMIT_TOO_LARGE. */
 MUST_USE enum err pending_add_row(const struct transaction_op *op, struct row_list *list);
-/* The rows of __consumer_offsets that a commit of `p` makes. */
-MUST_USE enum err pending_offset_rows(const struct pending_group *p, struct row_list *list);
+/*
+ * The rows of __consumer_offsets that a commit of `p` makes, and cuts for what others have pending
+ * there: then *ret_written, else NULL, is to be given to pending_write_end when they are durable.
+ */
+MUST_USE enum err pending_offset_rows(const struct pending_group *p, struct row_list *list,
+    struct row_list *cuts, struct pending_list **ret_written);
+void pending_write_end(struct pending_list *l);
+/* True: offsets of one of its groups are being written; transaction_write is called again. */
+bool pending_must_wait(struct transaction_op *op);
 
 /* ---- records.c ------------------------------------------------------------------------------- */
 /* row NULL: a tombstone */
 void transaction_row_add(struct row_list *list, struct str id, const struct transaction_row *row);
 void pending_row_add(struct row_list *list, struct str id, struct str group,
     const struct pending_offsets_value *value);
+void pending_cut_row_add(struct row_list *list, const struct pending_cut_key *key, int64_t order);
 /* Reads a record's value; parts are in the arena. CORRUPT. */
 MUST_USE enum err transaction_row_read(
     struct bytes value, struct arena *arena, struct transaction_row *ret_row);
 MUST_USE enum err pending_value_read(
     struct bytes value, struct arena *arena, struct pending_offsets_value *ret_value);
+
+MUST_USE enum err pending_cut_value_read(struct bytes value, int64_t *ret_order);
 
 /* ---- sweep.c --------------------------------------------------------------------------------- */
 /* Ends the oldest of those that are open for nobody, if it is time. */

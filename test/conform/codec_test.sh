@@ -17,10 +17,10 @@ echo "CODEC_SEED=$SEED"
 [ -x "$OURS" ] || die "no program at $OURS: make conform S=codec builds it"
 javac -cp "$LIBS/*" -d "$OUT" "$HERE/CodecPeer.java" || die "CodecPeer.java does not compile"
 theirs() { java -cp "$OUT:$LIBS/*" CodecPeer "$@"; }
-"$OURS" list | grep -v '^PendingOffsets' >"$OUT/list" # which is our own
+"$OURS" list | grep -v '^Pending[CO]' >"$OUT/list" # which is our own
 
 theirs_to_ours() { theirs generate "$SEED" "$COUNT" <"$OUT/list" >"$OUT/theirs" && "$OURS" verify <"$OUT/theirs"; }
-ours_to_theirs() { "$OURS" generate "$SEED" "$COUNT" | grep -v '^PendingOffsets' >"$OUT/ours" && theirs verify <"$OUT/ours"; }
+ours_to_theirs() { "$OURS" generate "$SEED" "$COUNT" | grep -v '^Pending[CO]' >"$OUT/ours" && theirs verify <"$OUT/ours"; }
 every_version() { # of the list there is a message
 	[ -s "$OUT/theirs" ] || return 1
 	awk 'NR == FNR { seen[$1 " " $2 " " $3] = 1; next } { for (v = $3; v <= $4; v++) if (!(($1 " " $2 " " v) in seen)) print $1, $2, v }' \

@@ -14,3 +14,5 @@ int pair_start(void **state);
 int pair_stop(void **state);
 /* The same data, served again with other options (NULL = defaults), and a new connection. */
 void pair_restart(const struct broker_options *options);
+/* The same as after kill -9 at this moment: what goes on is a copy of the running directory. */
+void pair_crash(const struct broker_options *options);
