@@ -63,8 +63,9 @@ static enum err open_journal_directory(struct log *log)
 {
 	struct journal_where where;
 	enum err e = journal_where_take(log->io, log->data_dir, log->options.journal_dir, &where);
-	log->journal_lock_fd = where.lock_fd;
+	log->journal_lock = where.lock;
 	TRY(e);
+	log->journal_outside = where.outside;
 	log->journal_dir = mem_strdup(str_of(where.dir));
 	log->options.journal_dir = log->journal_dir;
 	return log->journal_dir ? ERR_OK : ERR_NOMEM;
@@ -74,12 +75,7 @@ static enum err open_directories(struct log *log)
 {
 	char path[LOG_PATH_MAX];
 	TRY(io_mkdir_all(log->io, log->data_dir));
-	TRY(engine_path(log, path, "lock"));
-	TRY(io_open(log->io, path, IO_CREATE, &log->lock_fd));
-	enum err e = io_lock(log->io, log->lock_fd);
-	if (e != ERR_OK)
-		return e == ERR_LOCKED ? err_note(e, "%s is held by another server", log->data_dir)
-		                       : e;
+	TRY(dirlock_take(log->io, log->data_dir, DIRLOCK_WRITE, &log->lock));
 	TRY(engine_path(log, path, "topics"));
 	TRY(io_mkdir_all(log->io, path));
 	return open_journal_directory(log);
@@ -95,7 +91,7 @@ static enum err engine_new(
 	log->loop = loop;
 	log->io = loop_io(loop);
 	log->options = *options;
-	log->lock_fd = log->journal_lock_fd = -1;
+	log->lock = log->journal_lock = DIRLOCK_NONE;
 	options_resolve(&log->options);
 	map_init(&log->partitions);
 	map_init(&log->directories);
@@ -260,12 +256,8 @@ void engine_close(struct log *log)
 	map_release(&log->directories);
 	tail_release(&log->tail);
 	index_spare_shrink(&log->index_spare, SIZE_MAX);
-	if (log->lock_fd >= 0 && io_close(log->io, log->lock_fd) != ERR_OK) {
-		diag(DIAG_WARN, "unlock", "error=\"%s\"", err_chain());
-		err_clear();
-	}
-	struct journal_where where = {.lock_fd = log->journal_lock_fd};
-	journal_where_release(log->io, &where);
+	dirlock_release(log->io, &log->lock);
+	dirlock_release(log->io, &log->journal_lock);
 	mem_free(log->journal_dir);
 	mem_free(log->data_dir);
 	mem_free(log);

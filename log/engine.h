@@ -15,6 +15,7 @@
 #include "log/checkpoint.h"
 #include "log/clock.h"
 #include "log/descriptor.h"
+#include "log/dirlock.h"
 #include "log/index_check.h"
 #include "log/journal.h"
 #include "log/log.h"
@@ -37,11 +38,12 @@ struct log {
 	struct log_options options; /* numbers resolved; strings are the two below */
 	char *data_dir;
 	char *journal_dir;
-	int lock_fd;         /* -1 = not held */
-	int journal_lock_fd; /* of a journal directory outside of data_dir; -1 = none */
-	uint32_t epoch;      /* server epoch: +1 per start, durable before the first append */
-	bool recovered;      /* recovery went through, its end is durable: a stop may write CLEAN */
-	bool failed;         /* a flush failed: nothing is acknowledged any more */
+	struct dirlock lock;
+	struct dirlock journal_lock; /* of a journal directory outside of data_dir */
+	bool journal_outside;
+	uint32_t epoch; /* server epoch: +1 per start, durable before the first append */
+	bool recovered; /* recovery went through, its end is durable: a stop may write CLEAN */
+	bool failed;    /* a flush failed: nothing is acknowledged any more */
 	bool closing;
 	uint32_t damaged_partitions;
 	uint32_t unread_partitions;

@@ -92,10 +92,18 @@ enum err fsck_list_topics(const struct fsck *f, struct io_names *ret_names)
 	return ERR_OK;
 }
 
+static enum dirlock_use lock_use(const struct fsck *f)
+{
+	bool reads = f->sink ? f->sink->only_reads : !f->options.repair_caches;
+	return reads ? DIRLOCK_READ : DIRLOCK_WRITE;
+}
+
 /* A directory that is not there, or is another log's, is a finding and not looked at. */
 static enum err find_journal(struct fsck *f)
 {
 	enum err err = journal_where_find(f->io, f->data_dir, f->options.journal_dir, &f->where);
+	if (err == ERR_OK)
+		return journal_where_lock(f->io, &f->where, lock_use(f));
 	if (err != ERR_NO_JOURNAL && err != ERR_REFUSED && err != ERR_CORRUPT)
 		return err;
 	f->no_journal = err;
@@ -107,10 +115,10 @@ static enum err find_journal(struct fsck *f)
 
 static enum err run(struct fsck *f)
 {
+	TRY(find_journal(f));
 	if (f->sink && f->sink->begin)
 		TRY(f->sink->begin(f->sink->ctx, f));
 	fsck_measure(f);
-	TRY(find_journal(f));
 	if (f->no_journal == ERR_OK)
 		TRY(fsck_journal(f));
 	if (f->sink && f->sink->journal)
@@ -137,6 +145,7 @@ static void release(struct fsck *f)
 	for (unsigned i = 0; i < JOURNAL_FILES; i++)
 		if (f->journal_fd[i] >= 0 && io_close(f->io, f->journal_fd[i]) != ERR_OK)
 			diag(DIAG_WARN, "fsck_close", "file=%u", i);
+	journal_where_release(f->io, &f->where);
 	while ((end = map_next(&f->ends, &cursor)))
 		mem_free(end);
 	map_release(&f->ends);
@@ -152,47 +161,42 @@ static void release(struct fsck *f)
 	mem_free(f);
 }
 
-static enum err locked_run(struct fsck *f)
+static struct fsck *fsck_new(struct io *io, const char *data_dir)
 {
+	struct fsck *f = mem_calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->io = io;
+	f->data_dir = data_dir;
+	f->where.lock = DIRLOCK_NONE;
 	writer_init(&f->line, MIB);
 	map_init(&f->ends);
 	map_init(&f->topics);
 	map_init(&f->rows);
 	for (unsigned i = 0; i < JOURNAL_FILES; i++)
 		f->journal_fd[i] = -1;
-	return run(f);
+	return f;
 }
 
 enum err fsck_walk(struct io *io, const char *data_dir, const struct log_fsck_options *options,
     const struct fsck_sink *sink, log_print print, void *ctx)
 {
-	char path[LOG_PATH_MAX];
-	int fd;
-	int n = snprintf(path, sizeof(path), "%s/lock", data_dir);
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return err_note(ERR_LIMIT, "path too long");
-	enum err err = io_open(io, path, IO_READONLY, &fd);
-	if (err == ERR_NOT_FOUND)
-		return err_note(err, "%s is not a data directory (it has no lock file)", data_dir);
-	TRY(err);
-	struct fsck *f = mem_calloc(1, sizeof(*f));
-	err = f ? io_lock(io, fd) : ERR_NOMEM;
+	struct dirlock lock;
+	struct fsck *f = fsck_new(io, data_dir);
+	if (!f)
+		return ERR_NOMEM;
+	f->options = *options;
+	f->sink = sink;
+	f->print = print;
+	f->ctx = ctx;
+	enum err err = dirlock_take_data(io, data_dir, lock_use(f), &lock);
 	if (err == ERR_LOCKED)
-		err_note(err, "%s is held by a running server; stop it first", data_dir);
-	if (err == ERR_OK) {
-		*f = (struct fsck){.io = io,
-		    .data_dir = data_dir,
-		    .options = *options,
-		    .sink = sink,
-		    .print = print,
-		    .ctx = ctx};
-		err = locked_run(f);
-		release(f);
-	} else {
-		mem_free(f);
-	}
-	enum err closed = io_close(io, fd);
-	return err != ERR_OK ? err : closed;
+		err_note(err, "%s: stop its server first", data_dir);
+	if (err == ERR_OK)
+		err = run(f);
+	release(f);
+	dirlock_release(io, &lock);
+	return err;
 }
 
 enum err log_fsck(struct io *io, const char *data_dir, const struct log_fsck_options *options,

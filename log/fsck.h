@@ -84,7 +84,7 @@ struct fsck_seen {
 /* Who wants to see what the walk sees; any member may be NULL. In order of partition and offset. */
 struct fsck_sink {
 	void *ctx;
-	/* before anything, the lock is held */
+	/* before anything is read, the locks are held */
 	enum err (*begin)(void *ctx, struct fsck *f);
 	/* record and journal have been read */
 	enum err (*journal)(void *ctx, struct fsck *f);
@@ -98,6 +98,7 @@ struct fsck_sink {
 	/* after everything, the lock still held */
 	enum err (*finish)(void *ctx, struct fsck *f);
 	bool ends_unknown; /* take every frame that verifies: nothing is torn */
+	bool only_reads;   /* nothing is written: others may read, too */
 	bool reads_all;    /* what cannot be read of a partition is the end of the walk */
 };
 

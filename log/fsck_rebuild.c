@@ -371,6 +371,8 @@ static enum err replace(struct rebuild *r)
 	TRY(io_mkdir_all(f->io, path));
 	TRY(io_fsync_dir(f->io, path));
 	TRY(io_mkdir_all(f->io, f->where.dir));
+	if (f->where.lock.dir_fd < 0) /* it was not there, or not to be read */
+		TRY(journal_where_lock(f->io, &f->where, DIRLOCK_WRITE));
 	TRY(journal_where_note(f->io, f->data_dir, &f->where));
 	TRY(keep_begin(r));
 	TRY(record_first(r, &record, name));

@@ -318,7 +318,6 @@ static void close_files(struct import *m)
 static enum err write_locked(struct import *m)
 {
 	struct checkpoint_header *h = &m->record.record.header;
-	TRY(journal_where_find(m->io, m->data_dir, NULL, &m->where));
 	TRY(import_left_settle(&m->left, m->where.dir));
 	TRY(offline_record_read(m->io, m->where.dir, &m->record));
 	if (!h->clean || h->gap_count >= CHECKPOINT_GAPS_MAX)
@@ -358,7 +357,6 @@ static enum err write_locked(struct import *m)
 
 static enum err settle_locked(struct import *m)
 {
-	TRY(journal_where_find(m->io, m->data_dir, NULL, &m->where));
 	return import_left_settle(&m->left, m->where.dir);
 }
 
@@ -369,15 +367,18 @@ static enum err end_locked(struct import *m)
 
 static enum err locked(struct import *m, enum err (*fn)(struct import *m))
 {
-	char path[LOG_PATH_MAX];
-	int fd;
-	TRY(path_of(m, path, "lock", NULL));
-	TRY(io_open(m->io, path, 0, &fd));
-	enum err err = io_lock(m->io, fd);
+	struct dirlock lock;
+	enum err err = dirlock_take_data(m->io, m->data_dir, DIRLOCK_WRITE, &lock);
+	m->where.lock = DIRLOCK_NONE;
+	if (err == ERR_OK)
+		err = journal_where_find(m->io, m->data_dir, NULL, &m->where);
+	if (err == ERR_OK)
+		err = journal_where_lock(m->io, &m->where, DIRLOCK_WRITE);
 	if (err == ERR_OK)
 		err = fn(m);
-	enum err closed = io_close(m->io, fd);
-	return err == ERR_OK ? closed : err;
+	journal_where_release(m->io, &m->where);
+	dirlock_release(m->io, &lock);
+	return err;
 }
 
 /* ---- the catalog ----------------------------------------------------------------------------- */

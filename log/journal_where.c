@@ -275,7 +275,7 @@ enum err journal_where_find(
 {
 	char inside[LOG_PATH_MAX];
 	struct found f = {0};
-	*ret = (struct journal_where){.lock_fd = -1};
+	*ret = (struct journal_where){.lock = DIRLOCK_NONE};
 	TRY(path_in(inside, data_dir, "journal"));
 	TRY(set_dir(ret, data_dir, inside));
 	TRY(read_location(io, data_dir, &f));
@@ -291,15 +291,14 @@ enum err journal_where_find(
 
 /* ---- a start --------------------------------------------------------------------------------- */
 
-static enum err lock(struct io *io, struct journal_where *w)
+enum err journal_where_lock(struct io *io, struct journal_where *w, enum dirlock_use use)
 {
-	char path[LOG_PATH_MAX];
-	TRY(path_in(path, w->dir, "lock"));
-	TRY(io_open(io, path, IO_CREATE, &w->lock_fd));
-	enum err err = io_lock(io, w->lock_fd);
+	if (!w->outside)
+		return ERR_OK; /* whoever has the data directory has it */
+	enum err err = dirlock_take(io, w->dir, use, &w->lock);
 	return err == ERR_LOCKED
 	           ? err_note(
-	                 err, "%s is held by another server: is this a copy of its data?", w->dir)
+	                 err, "journal in %s: is this a copy of another server's data?", w->dir)
 	           : err;
 }
 
@@ -327,7 +326,7 @@ static enum err take(struct io *io, const char *data_dir, struct journal_where *
 		return forget(io, data_dir, w);
 	w->id = f.location ? f.location_id : f.owner_id;
 	TRY(io_mkdir_all(io, w->dir));
-	TRY(lock(io, w));
+	TRY(journal_where_lock(io, w, DIRLOCK_WRITE));
 	bool same = f.location && strcmp(f.location_dir, w->dir) == 0 &&
 	            strcmp(f.owner_data, data_dir) == 0;
 	if (same)
@@ -342,7 +341,7 @@ enum err journal_where_take(
 {
 	char inside[LOG_PATH_MAX];
 	struct found f = {0};
-	*ret = (struct journal_where){.lock_fd = -1};
+	*ret = (struct journal_where){.lock = DIRLOCK_NONE};
 	TRY(read_location(io, data_dir, &f));
 	TRY(path_in(inside, data_dir, "journal"));
 	TRY(set_dir(ret, data_dir, configured ? configured : f.location ? f.location_dir : inside));
@@ -351,9 +350,5 @@ enum err journal_where_take(
 
 void journal_where_release(struct io *io, struct journal_where *w)
 {
-	if (w->lock_fd >= 0 && io_close(io, w->lock_fd) != ERR_OK) {
-		diag(DIAG_WARN, "journal_unlock", "dir=%s error=\"%s\"", w->dir, err_chain());
-		err_clear();
-	}
-	w->lock_fd = -1;
+	dirlock_release(io, &w->lock);
 }

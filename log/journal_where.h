@@ -16,9 +16,9 @@
 
 struct journal_where {
 	char dir[LOG_PATH_MAX];
-	bool outside;       /* not <data>/journal */
-	struct log_uuid id; /* of the two files, zero = there are none */
-	int lock_fd;        /* of <journal>/lock while it is used from outside, -1 = none */
+	bool outside;        /* not <data>/journal */
+	struct log_uuid id;  /* of the two files, zero = there are none */
+	struct dirlock lock; /* of a directory outside, while it is used */
 };
 
 /*
@@ -30,6 +30,8 @@ struct journal_where {
  */
 MUST_USE enum err journal_where_take(
     struct io *io, const char *data_dir, const char *configured, struct journal_where *ret);
+/* For offline tools: the lock of a directory outside that journal_where_find has found. */
+MUST_USE enum err journal_where_lock(struct io *io, struct journal_where *w, enum dirlock_use use);
 void journal_where_release(struct io *io, struct journal_where *w);
 /*
  * For offline tools, reads only: where the location says, else `configured` (may be NULL) if

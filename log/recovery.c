@@ -285,7 +285,7 @@ static enum err recover(struct recovery *r)
 	TRY(read_record(r));
 	TRY(recovery_scan(r));
 	step_ended(r, RECOVERY_SCANNED);
-	if (log->journal_lock_fd >= 0)
+	if (log->journal_outside)
 		TRY(checkpoint_reserve(log, r->record.header.row_count));
 	if (!r->record_found) {
 		TRY(first_start(r));

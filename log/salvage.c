@@ -351,6 +351,7 @@ enum err log_salvage(struct io *io, const char *data_dir, const char *out_dir,
 	s->journal_bytes = options->journal_bytes;
 	const struct fsck_sink sink = {
 	    .ctx = s,
+	    .only_reads = true,
 	    .begin = make_out,
 	    .partition = salvage_partition,
 	    .segment = salvage_segment,

@@ -263,9 +263,9 @@ enum err io_real_path(struct io *io, const char *path, char *buf)
 	return io->ops->real_path(io, path, buf);
 }
 
-enum err io_lock(struct io *io, int fd)
+enum err io_lock(struct io *io, int fd, bool shared)
 {
-	return io->ops->lock(io, fd);
+	return io->ops->lock(io, fd, shared);
 }
 
 enum err io_space(

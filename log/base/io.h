@@ -137,7 +137,7 @@ struct io_ops {
 	enum err (*fsync_dir)(struct io *io, const char *path);
 	enum err (*list)(struct io *io, const char *path, struct io_names *ret_names);
 	enum err (*real_path)(struct io *io, const char *path, char *buf);
-	enum err (*lock)(struct io *io, int fd);
+	enum err (*lock)(struct io *io, int fd, bool shared);
 	enum err (*space)(
 	    struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 	enum err (*listen)(
@@ -248,8 +248,11 @@ void io_names_release(struct io_names *names);
 /* The absolute path of what is there, without links; buf of IO_PATH_MAX. ERR_NOT_FOUND. */
 enum { IO_PATH_MAX = 4096 };
 MUST_USE enum err io_real_path(struct io *io, const char *path, char *buf);
-/* Exclusive advisory lock, not waiting: ERR_LOCKED. */
-MUST_USE enum err io_lock(struct io *io, int fd);
+/*
+ * Advisory lock of a file or directory until the descriptor is closed, alone or shared with others
+ * that share it; not waiting: ERR_LOCKED. ERR_UNSUPPORTED: not of a directory, on this file system.
+ */
+MUST_USE enum err io_lock(struct io *io, int fd, bool shared);
 MUST_USE enum err io_space(
     struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 /*

@@ -383,13 +383,28 @@ enum err posix_real_path(struct io *io, const char *path, char *buf)
 	return len < IO_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "%s: path too long", path);
 }
 
-enum err posix_lock(struct io *io, int fd)
+/* Where flock is made of locks on bytes (NFS), a directory has none to lock. */
+static bool is_directory(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+enum err posix_lock(struct io *io, int fd, bool shared)
 {
 	(void)io;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	int rc;
+	do {
+		rc = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB);
+	} while (rc < 0 && errno == EINTR);
+	if (rc == 0)
 		return ERR_OK;
-	if (errno == EWOULDBLOCK)
+	int why = errno;
+	if (why == EWOULDBLOCK)
 		return err_note(ERR_LOCKED, "lock %s", name_of(fd));
+	if (why != EIO && why != ENOLCK && is_directory(fd))
+		return err_note(ERR_UNSUPPORTED, "lock %s", name_of(fd));
+	errno = why;
 	return err_sys("lock %s", name_of(fd));
 }
 

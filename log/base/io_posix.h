@@ -28,7 +28,7 @@ enum err posix_rmdir(struct io *io, const char *path);
 enum err posix_fsync_dir(struct io *io, const char *path);
 enum err posix_list(struct io *io, const char *path, struct io_names *ret_names);
 enum err posix_real_path(struct io *io, const char *path, char *buf);
-enum err posix_lock(struct io *io, int fd);
+enum err posix_lock(struct io *io, int fd, bool shared);
 enum err posix_space(
     struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 enum err posix_listen(

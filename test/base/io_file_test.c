@@ -393,12 +393,30 @@ static void what_a_path_leads_to_is_known_through_links(struct io_fixture *f)
 static void a_lock_excludes_another_descriptor_until_it_is_closed(struct io_fixture *f)
 {
 	int a = open_file(f, "lock", IO_CREATE), b = open_file(f, "lock", 0);
-	assert_ok(io_lock(f->io, a));
-	assert_int_equal(io_lock(f->io, b), ERR_LOCKED);
-	assert_ok(io_lock(f->io, a));
+	assert_ok(io_lock(f->io, a, false));
+	assert_int_equal(io_lock(f->io, b, false), ERR_LOCKED);
+	assert_ok(io_lock(f->io, a, false));
 	assert_ok(io_close(f->io, a));
-	assert_ok(io_lock(f->io, b));
+	assert_ok(io_lock(f->io, b, false));
 	assert_ok(io_close(f->io, b));
+	err_clear();
+}
+
+static void a_lock_may_be_shared_and_be_of_a_directory(struct io_fixture *f)
+{
+	int fd[3];
+	for (int i = 0; i < 3; i++)
+		assert_ok(io_open(f->io, f->dir, IO_DIRECTORY, &fd[i]));
+	assert_ok(io_lock(f->io, fd[0], true));
+	assert_ok(io_lock(f->io, fd[1], true));
+	assert_int_equal(io_lock(f->io, fd[2], false), ERR_LOCKED);
+	assert_ok(io_close(f->io, fd[0]));
+	assert_ok(io_close(f->io, fd[1]));
+	assert_ok(io_lock(f->io, fd[2], false));
+	assert_ok(io_open(f->io, f->dir, IO_DIRECTORY, &fd[0]));
+	assert_int_equal(io_lock(f->io, fd[0], true), ERR_LOCKED);
+	assert_ok(io_close(f->io, fd[0]));
+	assert_ok(io_close(f->io, fd[2]));
 	err_clear();
 }
 
@@ -487,6 +505,7 @@ int main(void)
 	    IO_CASE(read_file_refuses_more_than_its_limit),
 	    IO_CASE(what_a_path_leads_to_is_known_through_links),
 	    IO_CASE(a_lock_excludes_another_descriptor_until_it_is_closed),
+	    IO_CASE(a_lock_may_be_shared_and_be_of_a_directory),
 	    IO_CASE(space_is_known),
 	    IO_CASE(direct_files_take_aligned_blocks),
 	    IO_CASE_REAL(files_belong_to_their_owner_alone),

@@ -637,14 +637,14 @@ static void a_killed_process_leaves_the_page_cache(void **state)
 	struct sim_disk *disk = sim_disk_new(0);
 	struct io *io = open_sim(disk, 1);
 	int fd = open_file(io, "/f");
-	assert_ok(io_lock(io, fd));
+	assert_ok(io_lock(io, fd, false));
 	assert_ok(io_pwrite(io, fd, "cached", 6, 0));
 	struct sim_disk *after = sim_io_kill(io, 1);
 	io_free(io);
 	assert_true(has_content(after, "/f", "cached", 6));
 	io = open_sim(after, 1);
 	fd = open_file(io, "/f");
-	assert_ok(io_lock(io, fd));
+	assert_ok(io_lock(io, fd, false));
 	io_free(io);
 	sim_disk_free(after);
 	sim_disk_free(disk);

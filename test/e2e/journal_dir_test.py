@@ -126,7 +126,7 @@ def test_the_journal_of_another_log_is_refused(t):
 
 def test_one_directory_serves_one_server(t):
     s, journal = filled(t)
-    shutil.copytree(s.data, t.path("copy"), ignore=shutil.ignore_patterns("lock", "endpoints.json", "*.ipc"))
+    shutil.copytree(s.data, t.path("copy"), ignore=shutil.ignore_patterns("lock", "endpoints.json", "*.ipc", "*.tmp"))
     copy = t.server("copy", args=SMALL_JOURNAL, wait=False)
     assert copy.process.wait(harness.PATIENCE) == 4, copy.tail()
     assert "held by another server" in copy.tail()
@@ -157,6 +157,28 @@ def test_it_may_be_moved(t):
     assert s.stop() == 0
     code, out, err = kappa("fsck", "--data", s.data)
     assert code == 0 and "findings=0" in out, out + err
+
+
+def test_a_removed_lock_file_lets_nobody_in(t):
+    s, journal = filled(t)
+    os.unlink(os.path.join(s.data, "lock"))
+    os.unlink(os.path.join(journal, "lock"))
+    # ... not by the data directory, nor by a copy of it that names the same journal
+    shutil.copytree(s.data, t.path("copy"), ignore=shutil.ignore_patterns("lock", "endpoints.json", "*.ipc", "*.tmp"))
+    second = harness.Server(s.data, SMALL_JOURNAL, wait=False)
+    t.servers.append(second)
+    assert second.process.wait(harness.PATIENCE) == 4, second.tail()
+    assert "held by another server" in second.tail()
+    for data in (s.data, t.path("copy")):
+        for more in ([], ["--rebuild-journal"], ["--salvage", t.path("out")]):
+            code, out, err = kappa("fsck", "--data", data, *more)
+            assert code == 4 and "LOCKED" in err, (code, out, err)
+    assert not os.path.exists(t.path("out"))
+    produce(s, ["c"])
+    assert values(s) == ["a", "b", "c"]
+    s.stop()
+    s.start()
+    assert values(s) == ["a", "b", "c"]
 
 
 def test_a_lost_journal_is_rebuilt_where_it_was(t):

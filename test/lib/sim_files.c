@@ -492,7 +492,7 @@ enum err sim_real_path(struct io *io, const char *path, char *buf)
 	return result(failed, "resolve", path);
 }
 
-enum err sim_lock(struct io *io, int fd)
+enum err sim_lock(struct io *io, int fd, bool shared)
 {
 	struct sim_io *s = sim_of(io);
 	struct sim_fd *f = sim_fd_get(s, fd);
@@ -502,10 +502,11 @@ enum err sim_lock(struct io *io, int fd)
 	for (size_t i = 0; i < s->fd_count; i++) {
 		const struct sim_fd *other = &s->fds[i];
 		if (other != f && other->kind == SIM_FD_INODE && other->inode == f->inode &&
-		    other->locked)
+		    other->locked && !(shared && other->shared))
 			return err_note(ERR_LOCKED, "lock fd %d", fd);
 	}
 	f->locked = true;
+	f->shared = shared;
 	return ERR_OK;
 }
 

@@ -17,7 +17,7 @@ struct sim_fd {
 	uint32_t inode;
 	bool read_only;
 	bool direct;
-	bool locked;
+	bool locked, shared;
 	unsigned requests; /* submitted, not done */
 	struct sim_socket *socket;
 };
@@ -106,7 +106,7 @@ enum err sim_rmdir(struct io *io, const char *path);
 enum err sim_fsync_dir(struct io *io, const char *path);
 enum err sim_list(struct io *io, const char *path, struct io_names *ret_names);
 enum err sim_real_path(struct io *io, const char *path, char *buf);
-enum err sim_lock(struct io *io, int fd);
+enum err sim_lock(struct io *io, int fd, bool shared);
 enum err sim_space(
     struct io *io, const char *path, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes);
 /* The effect of a file request: bytes moved or -errno. */

@@ -26,7 +26,7 @@ static int setup(void **state)
 	root = (struct log_files){io, tempdir_new()};
 	snprintf(data, sizeof(data), "%s/data", root.dir);
 	snprintf(outside, sizeof(outside), "%s/j", root.dir);
-	where = (struct journal_where){.lock_fd = -1};
+	where = (struct journal_where){.lock = DIRLOCK_NONE};
 	return io_mkdir_all(io, log_files_path(&root, "data/topics")) == ERR_OK ? 0 : -1;
 }
 
