@@ -41,9 +41,11 @@ void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...)
 	write_printf(&f->line, "verdict=%s %s", err_name(verdict), text);
 	if (verdict != ERR_OK)
 		f->findings++;
-	if (!is_harmless(verdict))
+	bool harmless = is_harmless(verdict);
+	if (!harmless)
 		f->bad = true;
-	print_line(f);
+	if (!harmless || !f->sink || !f->sink->wants)
+		print_line(f);
 }
 
 void fsck_tell(const struct fsck_teller *to, enum err verdict, const char *fmt, ...)
@@ -124,9 +126,11 @@ static enum err run(struct fsck *f)
 	if (f->sink && f->sink->journal)
 		TRY(f->sink->journal(f->sink->ctx, f));
 	TRY(fsck_partitions(f));
-	TRY(fsck_catalog(f));
-	TRY(fsck_sequences(f));
-	TRY(fsck_quarantine(f));
+	if (!f->sink || !f->sink->wants) {
+		TRY(fsck_catalog(f));
+		TRY(fsck_sequences(f));
+		TRY(fsck_quarantine(f));
+	}
 	if (f->sink && f->sink->finish)
 		TRY(f->sink->finish(f->sink->ctx, f));
 	fsck_find(f, ERR_OK, "partitions=%llu segments=%llu frames=%llu bytes=%llu findings=%llu",

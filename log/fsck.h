@@ -88,13 +88,20 @@ struct fsck_sink {
 	enum err (*begin)(void *ctx, struct fsck *f);
 	/* record and journal have been read */
 	enum err (*journal)(void *ctx, struct fsck *f);
+	/*
+	 * Is this partition to be walked over? Then nothing else of the directory is judged, and
+	 * only what is not served is told. The catalog comes first.
+	 */
+	enum err (*wants)(void *ctx, struct fsck *f, struct partition_key key, bool *ret_wanted);
 	/* lowest: base offset of the first segment by its file name */
 	enum err (*partition)(void *ctx, struct fsck *f, const char *dir, int64_t lowest);
 	/* its header verifies and frames of it follow */
-	enum err (*segment)(void *ctx, const char *dir, const struct segment_header *h);
+	enum err (*segment)(
+	    void *ctx, struct fsck *f, const char *dir, const struct segment_header *h);
 	enum err (*frame)(void *ctx, const struct fsck_seen *seen);
 	/* pos: behind the last frame that the walk reached, in the last segment */
-	enum err (*partition_end)(void *ctx, const char *dir, const struct fsck_end *end);
+	enum err (*partition_end)(
+	    void *ctx, struct fsck *f, const char *dir, const struct fsck_end *end);
 	/* after everything, the lock still held */
 	enum err (*finish)(void *ctx, struct fsck *f);
 	bool ends_unknown; /* take every frame that verifies: nothing is torn */

@@ -24,7 +24,8 @@ struct chain {
 	int64_t next_offset; /* -1 = not known */
 	uint64_t link, sequence;
 	bool link_known;
-	bool first; /* no segment was read yet */
+	bool first;    /* no segment was read yet */
+	bool unwanted; /* by the sink */
 	/* the segment that is read */
 	int64_t base;
 	struct segment_header header;
@@ -624,7 +625,7 @@ static enum err read_segment(
 	c->damaged = false;
 	c->sealed = sealed;
 	if (c->f->sink && c->f->sink->segment)
-		TRY(c->f->sink->segment(c->f->sink->ctx, c->dir, h));
+		TRY(c->f->sink->segment(c->f->sink->ctx, c->f, c->dir, h));
 	TRY(index_load(c, path, sealed));
 	segment_walk_init(&c->walk, c->f->io, fd, frame_seed_of(h->seed), 0);
 	c->walk.check_body = true;
@@ -714,6 +715,11 @@ static enum err adopt(struct chain *c, const struct segment_header *h)
 	else if (!c->end && c->f->record_found)
 		c->end = &nothing; /* checkpoint and journal know of no frame: all is torn */
 	c->f->partitions++;
+	const struct fsck_sink *sink = c->f->sink;
+	bool wanted = true;
+	if (sink && sink->wants)
+		TRY(sink->wants(sink->ctx, c->f, c->key, &wanted));
+	c->unwanted = !wanted;
 	return note_found(c->f, c->key, c->dir);
 }
 
@@ -778,7 +784,7 @@ static enum err check_file(
 		err = ERR_OK;
 	} else if (err == ERR_OK) {
 		err = c->first ? adopt(c, &h) : ERR_OK;
-		if (err == ERR_OK)
+		if (err == ERR_OK && !c->unwanted)
 			err = read_segment(c, fd, path, &h, sealed);
 	}
 	enum err closed = fd >= 0 ? io_close(c->f->io, fd) : ERR_OK;
@@ -797,21 +803,22 @@ static enum err check_files(struct chain *c, const struct io_names *names)
 	c->f->sequences.deleted |= g.count > 0 && g.files[0].base_offset > 0;
 	if (g.count > 0 && sink && sink->partition)
 		err = sink->partition(sink->ctx, c->f, c->dir, g.files[0].base_offset);
-	for (size_t i = 0; i < g.count && err == ERR_OK; i++)
+	for (size_t i = 0; i < g.count && err == ERR_OK && !c->unwanted; i++)
 		if (!g.files[i].superseded)
 			err = check_file(
 			    c, names->name[g.files[i].name], &g.files[i], i + 1 < g.count);
-	if (g.count > 0 && err == ERR_OK && sink && sink->partition_end)
-		err = sink->partition_end(sink->ctx, c->dir, c->end);
-	generations_release(&g);
-	TRY(err);
-	for (size_t i = 0; i < names->count && !c->first; i++)
-		if (segment_name_parse(names->name[i], ".snap", &base))
-			TRY(check_snap(c->f, c->dir, names->name[i], c->key));
-	if (c->end && !c->first && c->next_offset >= 0 && c->base < c->end->segment)
+	bool cut = c->end && !c->first && c->next_offset >= 0 && c->base < c->end->segment;
+	if (err == ERR_OK && cut && !c->unwanted)
 		fsck_find(c->f, ERR_LOST_SUFFIX,
 		    "partition=%s segment=%lld reason=\"the last segment is missing\"", c->dir,
 		    (long long)c->end->segment);
+	if (g.count > 0 && !c->unwanted && err == ERR_OK && sink && sink->partition_end)
+		err = sink->partition_end(sink->ctx, c->f, c->dir, c->end);
+	generations_release(&g);
+	TRY(err);
+	for (size_t i = 0; i < names->count && !c->first && !c->unwanted; i++)
+		if (segment_name_parse(names->name[i], ".snap", &base))
+			TRY(check_snap(c->f, c->dir, names->name[i], c->key));
 	return ERR_OK;
 }
 

@@ -167,8 +167,10 @@ static enum err segment_path(
 }
 
 /* The new record says that it is all on disk. */
-static enum err rebuild_segment(void *ctx, const char *dir, const struct segment_header *h)
+static enum err rebuild_segment(
+    void *ctx, struct fsck *f, const char *dir, const struct segment_header *h)
 {
+	(void)f;
 	struct rebuild *r = ctx;
 	char path[LOG_PATH_MAX];
 	int fd;
@@ -230,8 +232,10 @@ static enum err rebuild_frame(void *ctx, const struct fsck_seen *seen)
 	return above_add(r, f->sequence);
 }
 
-static enum err rebuild_partition_end(void *ctx, const char *dir, const struct fsck_end *end)
+static enum err rebuild_partition_end(
+    void *ctx, struct fsck *f, const char *dir, const struct fsck_end *end)
 {
+	(void)f;
 	struct rebuild *r = ctx;
 	(void)end;
 	if (r->row.segment_end == 0)

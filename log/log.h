@@ -56,9 +56,11 @@ struct log_options {
 };
 
 /*
- * Recovers and opens. Blocks. Refuses with ERR_LOCKED, ERR_NEWER_FORMAT, ERR_NO_JOURNAL,
- * ERR_LOST_SUFFIX, ERR_OVERLAP, ERR_NOSPACE, ERR_IO; everything less is repaired or contained, with
- * a diag event and metric per verdict (reliability: recovery verdicts).
+ * Recovers and opens. Blocks. A program whose files are limited (RLIMIT_FSIZE) ignores SIGXFSZ
+ * before: signals are its own, and writes of this thread raise it. Refuses with ERR_LOCKED,
+ * ERR_NEWER_FORMAT, ERR_NO_JOURNAL, ERR_LOST_SUFFIX, ERR_OVERLAP, ERR_NOSPACE, ERR_IO; everything
+ * less is repaired or contained, with a diag event and metric per verdict (reliability: recovery
+ * verdicts).
  */
 MUST_USE enum err log_open(
     struct loop *loop, const struct log_options *options, struct log **ret_log);
@@ -654,9 +656,11 @@ struct log_import_options {
 MUST_USE enum err log_import(struct io *io, const char *path, const char *data_dir,
     const struct log_import_options *options, log_print print, void *ctx);
 /*
- * A topic of a data directory that no server holds as Kafka log directories below `out_dir`:
+ * A topic of a data directory that no server holds, which is only read, as Kafka log directories
+ * below `out_dir`:
  * <topic>-<p>/ with .log, .index, .timeindex, .txnindex, .snapshot, leader-epoch-checkpoint and
- * partition.metadata. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS, ERR_CORRUPT (a damaged range).
+ * partition.metadata. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS, ERR_CORRUPT (a damaged range),
+ * ERR_NO_JOURNAL.
  */
 struct log_export_options {
 	int32_t partition; /* -1 = all */

@@ -133,8 +133,10 @@ static enum err salvage_partition(void *ctx, struct fsck *f, const char *dir, in
 	return ERR_OK;
 }
 
-static enum err salvage_segment(void *ctx, const char *dir, const struct segment_header *h)
+static enum err salvage_segment(
+    void *ctx, struct fsck *f, const char *dir, const struct segment_header *h)
 {
+	(void)f;
 	struct salvage *s = ctx;
 	const struct partition_key key = {h->topic_id, h->partition};
 	if (h->epoch > s->epoch)
@@ -237,8 +239,10 @@ static enum err copy_snaps(struct salvage *s)
 	return err;
 }
 
-static enum err salvage_partition_end(void *ctx, const char *dir, const struct fsck_end *end)
+static enum err salvage_partition_end(
+    void *ctx, struct fsck *f, const char *dir, const struct fsck_end *end)
 {
+	(void)f;
 	struct salvage *s = ctx;
 	struct checkpoint_row row;
 	if (!s->open)
@@ -321,12 +325,11 @@ static enum err make_out(void *ctx, struct fsck *f)
 {
 	struct salvage *s = ctx;
 	struct io *io = f->io;
-	const char *data_dir = f->data_dir;
+	char below[IO_PATH_MAX];
 	struct io_names names;
-	size_t len = strlen(data_dir);
-	while (len > 1 && data_dir[len - 1] == '/')
-		len--;
-	if (strncmp(s->out, data_dir, len) == 0 && (s->out[len] == '/' || s->out[len] == '\0'))
+	bool in;
+	TRY(io_path_below(io, s->out, f->data_dir, &in, below));
+	if (in)
 		return err_note(ERR_INVALID, "%s lies in the directory that is read", s->out);
 	TRY(io_mkdir_all(io, s->out));
 	TRY(io_list(io, s->out, &names));

@@ -38,6 +38,15 @@ run() { "$dir/example" "$dir/data" 2>"$dir/stderr" | sed 's/ sequence .*//' >"$d
 check "it appends, reads and follows" run
 again() { "$dir/example" "$dir/data" | grep -qx '3: world'; }
 check "a second run goes on where the first stopped" again
+# The limit of a process's files is an error of a write, for who has followed the page and for kappa.
+limited() { (
+	ulimit -f 64 || exit 1
+	"$dir/example" "$dir/limited" 2>"$dir/stderr"
+	[ $? -eq 1 ] && grep -q 'File too large' "$dir/stderr" || { cat "$dir/stderr"; exit 1; }
+	"$KAPPA" fsck --data "$dir/data" --salvage "$dir/salvaged" >/dev/null 2>"$dir/stderr"
+	[ $? -eq 1 ] && grep -q 'File too large' "$dir/stderr" || { cat "$dir/stderr"; exit 1; }
+); }
+check "a file at its limit ends nobody" limited
 fsck() { "$KAPPA" fsck --data "$dir/data" | grep -q ' findings=0'; }
 check "its directory is a server's" fsck
 echo "1..$n"

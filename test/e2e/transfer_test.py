@@ -188,6 +188,101 @@ def test_what_clients_wrote_goes_out_and_in_again(t):
     kappa(0, "fsck", "--data", new.data)
 
 
+def state(data):
+    """Everything below a directory: names, contents, times."""
+    found = {}
+    for folder, dirs, files in os.walk(data):
+        for name in dirs + files:
+            path = os.path.join(folder, name)
+            st = os.lstat(path)
+            found[path] = (st.st_mtime_ns, st.st_size, read(path) if os.path.isfile(path) else None)
+    return found
+
+
+def export_reads(t, code, data, out, **more):
+    args = [harness.KAPPA, "export", "t", "--format", "kafka-segments", "--out", out, "--data", data]
+    p = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, **more)
+    assert p.returncode == code, (p.returncode, p.stdout, p.stderr)
+    return p.stderr.decode()
+
+
+def filled_and_killed(t):
+    s = t.server("data", args=["--native", "off"])
+    s.ok("topic", "create", "t", "-c", "segment.bytes=4000")
+    for i in range(8):
+        s.ok("produce", "t", input="".join("%d-%d\n" % (i, j) * 50 for j in range(3)))
+    assert "LOCKED" in export_reads(t, 4, s.data, t.path("none"))
+    os.unlink(os.path.join(s.data, "lock"))
+    assert "LOCKED" in export_reads(t, 4, s.data, t.path("none"))
+    s.kill()
+    return s
+
+
+def exported(path):
+    return b"".join(read(os.path.join(path, n)) for n in sorted(os.listdir(path)) if n.endswith(".log"))
+
+
+def test_export_only_reads(t):
+    s = filled_and_killed(t)
+    # of the segment the last page is gone: what it had is in the journal alone
+    last = max(n for n in os.listdir(os.path.join(s.data, "topics", "t-0")) if n.endswith(".log"))
+    os.truncate(os.path.join(s.data, "topics", "t-0", last), 4096)
+    before = state(s.data)
+    export_reads(t, 0, s.data, t.path("out"))
+    assert state(s.data) == before
+    assert check_partition(t.path("out/t-0"), 8 * 150)
+    s.start()
+    assert s.stop() == 0
+    export_reads(t, 0, s.data, t.path("after"))
+    assert exported(t.path("after/t-0")) == exported(t.path("out/t-0"))
+
+
+def test_export_needs_no_right_to_write(t):
+    s = filled_and_killed(t)
+    if os.getuid() != 0:
+        raise harness.Skip("no other user to be")
+    out = t.path("out")
+    os.mkdir(out, 0o777)
+    os.chmod(out, 0o777)
+    for folder, dirs, files in os.walk(s.data):
+        os.chmod(folder, 0o755)
+        for name in set(files) - {"http.token"}:
+            os.chmod(os.path.join(folder, name), 0o644)
+    folder = os.path.dirname(s.data)
+    while folder != "/tmp" and len(folder) > 1:
+        os.chmod(folder, os.stat(folder).st_mode | 0o055)
+        folder = os.path.dirname(folder)
+    open(os.path.join(s.data, "lock"), "w").close()
+    os.chmod(os.path.join(s.data, "lock"), 0o600)
+
+    def nobody():
+        os.setgid(65534)
+        os.setuid(65534)
+    export_reads(t, 0, s.data, out + "/x", preexec_fn=nobody)
+    assert check_partition(out + "/x/t-0", 8 * 150)
+    s.start()
+    assert "LOCKED" in export_reads(t, 4, s.data, out + "/y", preexec_fn=nobody)
+
+
+def test_export_from_a_read_only_file_system(t):
+    s = filled_and_killed(t)
+    at = t.path("ro")
+    os.mkdir(at)
+    for args in (["--bind", s.data, at], ["-o", "remount,ro,bind", at]):
+        p = subprocess.run(["mount"] + args, stderr=subprocess.PIPE)
+        if p.returncode != 0:
+            subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL)
+            raise harness.Skip("no read-only mount: " + p.stderr.decode().strip())
+    try:
+        export_reads(t, 0, at, t.path("out"))
+        assert check_partition(t.path("out/t-0"), 8 * 150)
+        kappa(0, "fsck", "--data", at)
+        s.start()
+        assert "LOCKED" in export_reads(t, 4, at, t.path("none"))
+    finally:
+        subprocess.run(["umount", "-l", at])
+
+
 def test_an_interrupted_import_is_taken_away_by_the_next(t):
     root, _, _ = made(t, "made", 2, 3)
     big = batch(9, 1700000000000, [b"x" * 500000])

@@ -246,6 +246,19 @@ static void refusals_leave_nothing_behind(void **state)
 	assert_int_equal(
 	    log_salvage(server.io, server.dir, inside, &options, log_lines_collect, NULL, &result),
 	    ERR_INVALID);
+	/* ... under another name, or of itself */
+	char link[4096];
+	snprintf(link, sizeof(link), "%s/link", out_parent);
+	assert_int_equal(io_symlink(server.io, server.dir, link), ERR_OK);
+	snprintf(inside, sizeof(inside), "%s/link/./topics/out", out_parent);
+	assert_int_equal(
+	    log_salvage(server.io, server.dir, inside, &options, log_lines_collect, NULL, &result),
+	    ERR_INVALID);
+	assert_non_null(strstr(err_chain(), "lies in the directory that is read"));
+	assert_int_equal(
+	    log_salvage(server.io, link, server.dir, &options, log_lines_collect, NULL, &result),
+	    ERR_INVALID);
+	assert_int_equal(io_unlink(server.io, link), ERR_OK);
 	assert_int_equal(
 	    log_salvage(server.io, "/usr", out_dir(), &options, log_lines_collect, NULL, &result),
 	    ERR_NOT_FOUND);
