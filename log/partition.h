@@ -209,6 +209,9 @@ static inline uint64_t partition_stable_sequence(const struct log_partition *p, 
 /* A batch of a producer: may it be appended? See producers_check and txns_check. */
 MUST_USE enum err partition_check_producer(
     struct log_partition *p, const struct batch_header *h, struct producer_batch *ret_original);
+/* It may: makes room, so that noting it cannot fail (NOMEM); takes that back from one not noted. */
+MUST_USE enum err partition_promise_producer(struct log_partition *p, const struct batch_header *h);
+void partition_unpromise_producer(struct log_partition *p, const struct batch_header *h);
 /* It was stamped. */
 void partition_note_producer(
     struct log_partition *p, const struct batch_header *h, uint64_t sequence, int64_t append_ns);

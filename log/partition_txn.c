@@ -18,6 +18,28 @@ enum err partition_check_producer(
 	return txns_check(&p->txns, h, p->log_start);
 }
 
+static bool opens_txn(const struct batch_header *h)
+{
+	return (h->attributes & (BATCH_ATTR_TRANSACTIONAL | BATCH_ATTR_CONTROL)) ==
+	       BATCH_ATTR_TRANSACTIONAL;
+}
+
+enum err partition_promise_producer(struct log_partition *p, const struct batch_header *h)
+{
+	enum err e = producers_reserve(&p->producers, h->producer_id);
+	if (e == ERR_OK && opens_txn(h))
+		e = txns_promise(&p->txns, h->producer_id);
+	if (e != ERR_OK)
+		partition_unpromise_producer(p, h);
+	return e;
+}
+
+void partition_unpromise_producer(struct log_partition *p, const struct batch_header *h)
+{
+	txns_unpromise(&p->txns, h->producer_id);
+	producers_unreserve(&p->producers, h->producer_id);
+}
+
 void partition_note_producer(
     struct log_partition *p, const struct batch_header *h, uint64_t sequence, int64_t append_ns)
 {

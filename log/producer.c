@@ -58,6 +58,13 @@ enum err producers_reserve(struct producers *ps, int64_t producer_id)
 	return ERR_OK;
 }
 
+void producers_unreserve(struct producers *ps, int64_t producer_id)
+{
+	struct producer *p = producer_find(ps, producer_id);
+	if (p && p->epoch < 0)
+		producer_forget(ps, p);
+}
+
 /* Sequences wrap from 2^31-1 to 0. */
 static int32_t sequence_add(int32_t sequence, int32_t n)
 {
@@ -102,12 +109,12 @@ static enum err check_known(
 }
 
 enum err producers_check(
-    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
+    const struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
 {
 	ASSERT(ps->loaded && h->producer_id >= 0);
 	const struct producer *p = producer_find(ps, h->producer_id);
 	if (!p || p->epoch < 0)
-		return producers_reserve(ps, h->producer_id);
+		return ERR_OK;
 	if (h->producer_epoch < p->epoch)
 		return err_note(ERR_INVALID_PRODUCER_EPOCH,
 		    "producer %lld: epoch %d is older than %d", (long long)h->producer_id,

@@ -57,18 +57,20 @@ static inline void producer_id_used(uint64_t *next, int64_t id)
 void producers_init(struct producers *ps);
 void producers_release(struct producers *ps);
 /*
- * Checks a batch of an idempotent producer (h->producer_id >= 0). ERR_OK: new, call producers_note
- * after stamping. ERR_EXISTS: a duplicate, *ret_original is it. Errors: OUT_OF_ORDER_SEQUENCE,
- * INVALID_PRODUCER_EPOCH, DUPLICATE_SEQUENCE (stored, but too long ago to know where). Also makes
- * room so that producers_note cannot fail: NOMEM.
+ * Checks a batch of an idempotent producer (h->producer_id >= 0). ERR_OK: new, call
+ * producers_reserve, and producers_note after stamping. ERR_EXISTS: a duplicate, *ret_original is
+ * it. Errors: OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH, DUPLICATE_SEQUENCE (stored, but too
+ * long ago to know where).
  */
 MUST_USE enum err producers_check(
-    struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original);
+    const struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original);
 /* Records an accepted batch (also while loading). h->base_offset is stamped. */
 void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence,
     int64_t append_ns, int64_t append_time_ms);
-/* Makes room for one producer: NOMEM. */
+/* Makes room for one producer, so that producers_note cannot fail: NOMEM. */
 MUST_USE enum err producers_reserve(struct producers *ps, int64_t producer_id);
+/* The room that was made is not needed: nothing was noted of this producer since. */
+void producers_unreserve(struct producers *ps, int64_t producer_id);
 void producers_expire(struct producers *ps, int64_t now_ns);
 /* True when nothing is known of the batch's producer in its epoch, so that it may start anywhere.
  */

@@ -464,7 +464,7 @@ static enum err check_producer(
 		    "producer %lld: nothing is known of it here, so it starts at sequence 0, "
 		    "not %d",
 		    (long long)h->producer_id, h->base_sequence);
-	return ERR_OK;
+	return partition_promise_producer(p, h);
 }
 
 static void req_admit(struct rounds *rs, struct log_append *req)
@@ -563,6 +563,21 @@ static enum err set_rehearse(struct list_node *first)
 	return ERR_OK;
 }
 
+/* The set that was rehearsed is not taken now, or never. */
+static void set_forget(struct list_node *first)
+{
+	uint64_t left = req_of(first)->internal_[ROUND_REQ_LEFT];
+	SET_EACH(first, req, left)
+	{
+		struct batch_header h;
+		size_t mark = err_mark();
+		if (batch_header_read(bytes_of(req->batch, req->batch_len), &h) == ERR_OK &&
+		    req_idempotent(&h))
+			partition_unpromise_producer(req->partition, &h);
+		err_rewind(mark);
+	}
+}
+
 /* Takes a set out of the queue: every request is answered or in the round. */
 static void set_take(struct rounds *rs, struct list_node *first, enum err refuse)
 {
@@ -596,6 +611,8 @@ static enum err set_admit(struct rounds *rs, struct list_node *first)
 			refuse = set_rehearse(first);
 		if (refuse == ERR_OK)
 			refuse = set_reserve(rs, first, &c);
+		if (refuse != ERR_OK && atomic)
+			set_forget(first);
 	} else if (!c.again && atomic && c.failed) {
 		refuse = ERR_CANCELLED;
 	}

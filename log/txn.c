@@ -37,6 +37,12 @@ void txns_release(struct txns *t)
 	txns_init(t);
 }
 
+static void forget_open(struct txns *t, struct txn_open *o)
+{
+	map_remove(&t->by_id, txn_key(&o->producer_id));
+	mem_free(o);
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* Room for one more in the list of aborted ones than could come to be there now. */
@@ -56,8 +62,7 @@ static enum err reserve(struct txns *t)
 	return ERR_OK;
 }
 
-/* Makes the entry that txns_note will put in order. */
-static enum err promise(struct txns *t, int64_t producer_id)
+enum err txns_promise(struct txns *t, int64_t producer_id)
 {
 	TRY(reserve(t));
 	if (map_get(&t->by_id, txn_key(&producer_id)))
@@ -71,6 +76,13 @@ static enum err promise(struct txns *t, int64_t producer_id)
 	if (e != ERR_OK)
 		mem_free(o);
 	return e;
+}
+
+void txns_unpromise(struct txns *t, int64_t producer_id)
+{
+	struct txn_open *o = map_get(&t->by_id, txn_key(&producer_id));
+	if (o && !list_linked(&o->node))
+		forget_open(t, o);
 }
 
 static enum err check_room(struct txns *t, int64_t log_start)
@@ -98,10 +110,8 @@ enum err txns_check(struct txns *t, const struct batch_header *h, int64_t log_st
 		                  "producer %lld writes outside of its open transaction",
 		                  (long long)h->producer_id)
 		            : ERR_OK;
-	if (open && !open->unsure)
-		return ERR_OK;
-	TRY(check_room(t, log_start));
-	return promise(t, h->producer_id);
+	bool promised = !open && map_get(&t->by_id, txn_key(&h->producer_id));
+	return promised || (open && !open->unsure) ? ERR_OK : check_room(t, log_start);
 }
 
 /* Ended as aborted, at `offset` for want of its marker's; the list stays in its order. */
@@ -154,7 +164,6 @@ bool txns_end(struct txns *t, const struct batch_marker *m, int64_t offset)
 	if (!o)
 		return false;
 	list_remove(&o->node);
-	map_remove(&t->by_id, txn_key(&o->producer_id));
 	if (!m->commit) {
 		ASSERT(t->aborted_count < t->aborted_capacity);
 		t->aborted[t->aborted_count++] = (struct txn_aborted){
@@ -164,7 +173,7 @@ bool txns_end(struct txns *t, const struct batch_marker *m, int64_t offset)
 		    .stable_offset = txns_stable_end(t, offset + 1),
 		};
 	}
-	mem_free(o);
+	forget_open(t, o);
 	return true;
 }
 
@@ -174,12 +183,6 @@ void txns_unsure(struct txns *t)
 {
 	LIST_EACH (&t->open, n, next)
 		CONTAINER_OF(n, struct txn_open, node)->unsure = true;
-}
-
-static void forget_open(struct txns *t, struct txn_open *o)
-{
-	map_remove(&t->by_id, txn_key(&o->producer_id));
-	mem_free(o);
 }
 
 /* What was guessed of a producer from `offset` on is withdrawn. */
@@ -222,7 +225,7 @@ enum err txns_load(struct txns *t, const struct batch_header *h, struct bytes ba
 	}
 	if (!(h->attributes & BATCH_ATTR_TRANSACTIONAL))
 		return ERR_OK;
-	TRY(promise(t, h->producer_id));
+	TRY(txns_promise(t, h->producer_id));
 	txns_note(t, h, sequence, append_ns);
 	return ERR_OK;
 }
@@ -345,7 +348,7 @@ static enum err decode_open(struct reader *r, struct txns *t, int64_t *last_offs
 		return ERR_OK;
 	if (txn_find(t, h.producer_id))
 		return err_note(ERR_CORRUPT, "snapshot: a producer with two transactions");
-	TRY(promise(t, h.producer_id));
+	TRY(txns_promise(t, h.producer_id));
 	txns_note(t, &h, sequence, started_ns);
 	return ERR_OK;
 }

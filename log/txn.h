@@ -54,7 +54,7 @@ struct txn_aborted {
 	int64_t stable_offset; /* nothing aborted later begins before it */
 };
 struct txns {
-	struct map by_id; /* struct txn_open; also those that room was made for (not in the list) */
+	struct map by_id; /* struct txn_open; also those promised, while a set is admitted */
 	struct list open; /* by first offset */
 	struct txn_aborted *aborted;
 	size_t aborted_count, aborted_capacity;
@@ -65,11 +65,14 @@ struct txns {
 void txns_init(struct txns *t);
 void txns_release(struct txns *t);
 /*
- * May this batch be appended? Also makes room, so that txns_note and the end of the transaction
- * cannot fail. INVALID_TXN_STATE (a batch outside the producer's own open transaction),
- * POLICY_VIOLATION (X4), NOMEM. `log_start`: what was aborted below it is forgotten first.
+ * May this batch be appended? INVALID_TXN_STATE (a batch outside the producer's own open
+ * transaction), POLICY_VIOLATION (X4). `log_start`: what was aborted below it is forgotten first.
  */
 MUST_USE enum err txns_check(struct txns *t, const struct batch_header *h, int64_t log_start);
+/* Makes room, so that txns_note and the end of the transaction cannot fail: NOMEM. */
+MUST_USE enum err txns_promise(struct txns *t, int64_t producer_id);
+/* The room is not needed: no batch of it has been stamped. */
+void txns_unpromise(struct txns *t, int64_t producer_id);
 /* A batch of a producer has been stamped, or found at a load: opens; ends an unsure one (X6). */
 void txns_note(struct txns *t, const struct batch_header *h, uint64_t sequence, int64_t append_ns);
 /* The marker at `offset` is durable: true when it ended an open transaction. */

@@ -180,6 +180,7 @@ static void a_silent_producer_is_forgotten_after_a_day(void **state)
 	ps.loaded = true;
 	for (h.producer_id = 1; h.producer_id <= 10; h.producer_id++) {
 		assert_ok(producers_check(&ps, &h, &original));
+		assert_ok(producers_reserve(&ps, h.producer_id));
 		producers_note(&ps, &h, 1, h.producer_id * 3600 * S_NS, -1);
 	}
 	producers_expire(&ps, PRODUCER_EXPIRY_NS + 3 * 3600 * S_NS);
@@ -199,6 +200,7 @@ static void too_many_producers_push_out_the_oldest(void **state)
 	ps.loaded = true;
 	for (h.producer_id = 0; h.producer_id < PRODUCERS_MAX + 10; h.producer_id++) {
 		assert_ok(producers_check(&ps, &h, &original));
+		assert_ok(producers_reserve(&ps, h.producer_id));
 		producers_note(&ps, &h, 1, 1, -1);
 	}
 	assert_int_equal(ps.map.count, PRODUCERS_MAX);

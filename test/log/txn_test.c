@@ -468,6 +468,81 @@ static int64_t lookups_of(const struct txns *t, int64_t producer_id)
 	return (b.tv_sec - a.tv_sec) * S_NS + b.tv_nsec - a.tv_nsec;
 }
 
+/* The first batch of a transaction of a producer that nobody has heard of, epoch 0. */
+static void stranger(struct log_put *ret, int part, int64_t id, int32_t sequence)
+{
+	struct batch_builder b;
+	struct writer out;
+	size_t len;
+	batch_builder_init(&b, BATCH_NONE);
+	writer_init(&out, MIB);
+	b.attributes = BATCH_ATTR_TRANSACTIONAL;
+	b.producer_id = id;
+	b.producer_epoch = 0;
+	b.base_sequence = sequence;
+	assert_ok(batch_builder_add(&b, 1000, bytes_of("k", 1), bytes_of("v", 1), NULL, 0));
+	assert_ok(batch_builder_finish(&b, &out));
+	batch_builder_release(&b);
+	uint8_t *batch = writer_take(&out, &len);
+	log_put_init(ret, &w.f, TOPIC, part, batch, len);
+	ret->req.from_zero = true;
+}
+
+static enum err put_stranger(int part, int64_t id, int32_t sequence)
+{
+	struct log_put put;
+	stranger(&put, part, id, sequence);
+	log_put_send(&put);
+	log_put_await(&put);
+	log_put_release(&put);
+	return put.req.err;
+}
+
+/* Two strangers, all or none. */
+static enum err put_two(int64_t id, int32_t second_sequence)
+{
+	struct log_put put[2];
+	struct log_append *reqs[2] = {&put[0].req, &put[1].req};
+	stranger(&put[0], 0, id, 0);
+	stranger(&put[1], 1, id, second_sequence);
+	log_append(w.f.log, reqs, 2, true);
+	for (int i = 0; i < 2; i++) {
+		log_put_await(&put[i]);
+		log_put_release(&put[i]);
+	}
+	assert_int_equal(put[0].req.err == ERR_OK, put[1].req.err == ERR_OK);
+	return put[1].req.err;
+}
+
+/* Neither the places of open transactions nor those of producers that are known. */
+static void what_is_refused_takes_nobodys_place(void **state)
+{
+	(void)state;
+	const struct log_partition *p = w.f.partitions[TOPIC][0];
+	assert_ok(put_plain(0, 1));
+	for (int64_t id = 0; id <= PRODUCERS_MAX; id++)
+		assert_int_equal(put_stranger(0, 1000 + id, 5), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(p->txns.by_id.count, 0);
+	assert_int_equal(p->producers.map.count, 1);
+	for (int64_t id = 0; id < 10; id++)
+		assert_int_equal(put_two(1000 + id, 5), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_int_equal(p->txns.by_id.count, 0);
+	assert_int_equal(p->producers.map.count, 1);
+	assert_int_equal(p->log_end, 2);
+	assert_ok(put_stranger(0, 1000, 0));
+}
+
+static void a_set_may_open_the_last_transaction_there_is_room_for(void **state)
+{
+	(void)state;
+	for (int64_t id = 0; id < TXN_OPEN_MAX - 1; id++)
+		assert_ok(put_stranger(0, 1000 + id, 0));
+	assert_ok(put_two(100000, 0));
+	assert_int_not_equal(put_two(100001, 0), ERR_OK);
+	assert_int_equal(w.f.partitions[TOPIC][1]->log_end, 1);
+	assert_int_equal(put_stranger(0, 100001, 0), ERR_POLICY_VIOLATION);
+}
+
 /* Who describes producers asks this of each of them. */
 static void an_open_transaction_is_found_without_a_walk(void **state)
 {
@@ -479,6 +554,7 @@ static void an_open_transaction_is_found_without_a_walk(void **state)
 		h.producer_id = i;
 		h.base_offset = i;
 		assert_ok(txns_check(&t, &h, 0));
+		assert_ok(txns_promise(&t, h.producer_id));
 		txns_note(&t, &h, (uint64_t)i + 1, 0);
 	}
 	assert_null(txns_open_of(&t, TXN_OPEN_MAX));
@@ -500,6 +576,7 @@ static void the_list_of_aborted_transactions_is_bounded(void **state)
 	for (int64_t i = 0; i < TXN_ABORTED_MAX; i++) {
 		h.base_offset = 2 * i;
 		assert_ok(txns_check(&t, &h, 0));
+		assert_ok(txns_promise(&t, h.producer_id));
 		txns_note(&t, &h, (uint64_t)i + 1, 0);
 		assert_true(txns_end(&t, &m, 2 * i + 1));
 	}
@@ -734,6 +811,8 @@ int main(void)
 	    TEST(a_waiter_for_committed_data_wakes_with_the_marker),
 	    TEST(the_end_of_a_transaction_goes_into_a_damaged_partition),
 	    TEST(what_becomes_readable_is_counted),
+	    TEST(what_is_refused_takes_nobodys_place),
+	    TEST(a_set_may_open_the_last_transaction_there_is_room_for),
 	    cmocka_unit_test(an_open_transaction_is_found_without_a_walk),
 	    cmocka_unit_test(the_list_of_aborted_transactions_is_bounded),
 	    TEST(a_marker_that_cannot_be_read_commits_nothing),
