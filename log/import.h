@@ -49,9 +49,10 @@ void import_source_release(struct import_source *s);
 /* The length of all its files. */
 MUST_USE enum err import_source_bytes(const struct import_source *s, uint64_t *ret_bytes);
 /*
- * Makes the next batch `have`, false at the end. ERR_CORRUPT: a bad batch that is not the torn end
- * of the last file, behind which no good one follows; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0
- * or 1.
+ * Makes the next batch `have`, false at the end. Only the last file has a torn end: bytes of which
+ * no whole batch of a right CRC can be made, anywhere in them. Any other bad batch is ERR_CORRUPT,
+ * with its place, so that what is left out is nothing that anybody could have read.
+ * ERR_MESSAGE_TOO_LARGE: over BATCH_BYTES_MAX; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0 or 1.
  */
 MUST_USE enum err import_source_next(struct import_source *s);
 /* The small text files beside it; the defaults stay when they are not there. */

@@ -4,8 +4,10 @@
 #include "log/import.h"
 #include <stdio.h>
 
-#define SOURCE_READ_BYTES (256 * KIB) /* unless there are many partitions */
-enum { BATCH_MAGIC_AT = 16, BATCH_CRC_FROM = 21 };
+#define SOURCE_READ_BYTES   (256 * KIB) /* unless there are many partitions */
+#define SOURCE_SEARCH_BYTES GIB         /* of what looks like batches behind a bad place */
+enum { BATCH_MAGIC_AT = 16, BATCH_CRC_AT = 17, BATCH_CRC_FROM = 21, BATCH_DELTA_AT = 23 };
+enum { BATCH_LENGTH_EXCLUDES = 12, BATCH_ATTR_KNOWN = 0x7f };
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -109,6 +111,18 @@ static enum err need(struct import_source *s, size_t len, const uint8_t **ret)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
+static enum err corrupt(const struct import_source *s, const char *fault)
+{
+	return err_note(ERR_CORRUPT, "%s/%s at %llu: %s", s->dir, s->names.name[s->files[s->file]],
+	    (unsigned long long)s->pos, fault);
+}
+
+static bool crc_is_right(struct bytes batch)
+{
+	return crc32c(bytes_slice(batch, BATCH_CRC_FROM, batch.len)) ==
+	       get_u32_be(batch.ptr + BATCH_CRC_AT);
+}
+
 /* What is wrong with the whole batch; NULL = nothing. */
 static const char *batch_fault(const struct import_source *s)
 {
@@ -119,8 +133,6 @@ static const char *batch_fault(const struct import_source *s)
 		return "its offset does not ascend";
 	if (h->base_offset > INT64_MAX - 1 - (int64_t)h->last_offset_delta)
 		return "its offsets pass the greatest one";
-	if (crc32c(bytes_slice(s->batch, BATCH_CRC_FROM, s->batch.len)) != h->crc)
-		return "its CRC does not verify";
 	return NULL;
 }
 
@@ -152,36 +164,54 @@ static enum err check_records(struct import_source *s)
 	    (long long)s->header.base_offset);
 }
 
-/* The batch at s->pos. *ret_fault: it is none, and why. */
+/* Is there a length at s->pos that a batch can have? One that is too long and there is no end. */
+static enum err check_length(struct import_source *s, uint32_t length, const char **ret_fault)
+{
+	uint64_t len = (uint64_t)length + BATCH_LENGTH_EXCLUDES;
+	*ret_fault =
+	    len < BATCH_HEADER_BYTES || len > BATCH_BYTES_MAX ? "not a record batch" : NULL;
+	if (len <= BATCH_BYTES_MAX || len > s->file_bytes - s->pos)
+		return ERR_OK;
+	return err_note(ERR_MESSAGE_TOO_LARGE, "%s/%s at %llu: a batch of %llu bytes, at most %zu",
+	    s->dir, s->names.name[s->files[s->file]], (unsigned long long)s->pos,
+	    (unsigned long long)len, BATCH_BYTES_MAX);
+}
+
+/*
+ * The batch at s->pos. *ret_fault: it is none that was written to its end, and why. One of a right
+ * CRC was: what is wrong with it is ERR_CORRUPT, wherever it is.
+ */
 static enum err read_batch(struct import_source *s, const char **ret_fault)
 {
 	const uint8_t *at;
-	s->batch = bytes_of(NULL, 0);
 	TRY(need(s, BATCH_HEADER_BYTES, &at));
 	*ret_fault = "cut off";
 	if (!at)
 		return ERR_OK;
 	uint32_t length = get_u32_be(at + 8);
-	if ((int8_t)at[BATCH_MAGIC_AT] != 2 && at[BATCH_MAGIC_AT] < 2 && length > 0)
+	if (at[BATCH_MAGIC_AT] < 2 && length > 0)
 		return err_note(ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT,
 		    "%s/%s at %llu: message format %u, of before Kafka 0.11; copy the topic "
 		    "through "
 		    "a Kafka 3 broker first",
 		    s->dir, s->names.name[s->files[s->file]], (unsigned long long)s->pos,
 		    at[BATCH_MAGIC_AT]);
-	*ret_fault = "not a record batch";
-	if (length < BATCH_HEADER_BYTES - 12 || length > BATCH_BYTES_MAX - 12)
+	TRY(check_length(s, length, ret_fault));
+	if (*ret_fault)
 		return ERR_OK;
 	*ret_fault = "cut off";
-	TRY(need(s, length + (size_t)12, &at));
+	TRY(need(s, length + (size_t)BATCH_LENGTH_EXCLUDES, &at));
 	if (!at)
 		return ERR_OK;
-	s->batch = bytes_of(at, length + (size_t)12);
+	s->batch = bytes_of(at, length + (size_t)BATCH_LENGTH_EXCLUDES);
+	*ret_fault = "its CRC does not verify";
+	if (!crc_is_right(s->batch))
+		return ERR_OK;
 	*ret_fault = "not a record batch";
 	if (batch_header_read(s->batch, &s->header) == ERR_OK)
 		*ret_fault = batch_fault(s);
 	err_clear();
-	return ERR_OK;
+	return *ret_fault ? corrupt(s, *ret_fault) : check_records(s);
 }
 
 static enum err rest_is_zero(struct import_source *s, bool *ret_zero)
@@ -199,19 +229,40 @@ static enum err rest_is_zero(struct import_source *s, bool *ret_zero)
 	return ERR_OK;
 }
 
-/* Is there a good batch behind the bad one at s->pos? Then it is none that was being written. */
+/* May a batch begin with this header? As much as can be said without its CRC; its length. */
+static bool looks_like_batch(const uint8_t *at, uint64_t room, size_t *ret_len)
+{
+	uint64_t len = (uint64_t)get_u32_be(at + 8) + BATCH_LENGTH_EXCLUDES;
+	*ret_len = (size_t)len;
+	return at[BATCH_MAGIC_AT] == 2 && len >= BATCH_HEADER_BYTES && len <= BATCH_BYTES_MAX &&
+	       len <= room && (at[0] & 0x80) == 0 && (at[BATCH_DELTA_AT] & 0x80) == 0 &&
+	       at[BATCH_CRC_FROM] == 0 && at[BATCH_CRC_FROM + 1] <= BATCH_ATTR_KNOWN;
+}
+
+/*
+ * Is there a good batch anywhere behind the bad place at s->pos? Then it is none that was being
+ * written. Where so much looks like batches that telling takes too long it is no torn end either.
+ */
 static enum err goes_on(struct import_source *s, bool *ret_goes_on)
 {
-	const char *fault = "";
-	uint64_t pos = s->pos;
-	s->pos += s->batch.len;
-	enum err e = s->batch.len > 0 && s->pos < s->file_bytes ? read_batch(s, &fault) : ERR_OK;
-	s->pos = pos;
-	*ret_goes_on = e == ERR_OK && !fault;
-	if (e != ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT)
-		return e;
-	err_clear();
-	return ERR_OK;
+	uint64_t from = s->pos, searched = 0;
+	enum err e = ERR_OK;
+	*ret_goes_on = false;
+	for (s->pos++; e == ERR_OK && !*ret_goes_on; s->pos++) {
+		const uint8_t *at;
+		size_t len;
+		e = need(s, BATCH_HEADER_BYTES, &at);
+		if (e != ERR_OK || !at)
+			break;
+		if (!looks_like_batch(at, s->file_bytes - s->pos, &len))
+			continue;
+		searched += len;
+		e = need(s, len, &at);
+		*ret_goes_on = e == ERR_OK &&
+		               (searched > SOURCE_SEARCH_BYTES || crc_is_right(bytes_of(at, len)));
+	}
+	s->pos = from;
+	return e;
 }
 
 /* No batch at s->pos: the preallocated or torn end of the last file, or damage. */
@@ -222,8 +273,7 @@ static enum err bad_place(struct import_source *s, const char *fault)
 	if (!zero && !damage)
 		TRY(goes_on(s, &damage));
 	if (!zero && damage)
-		return err_note(ERR_CORRUPT, "%s/%s at %llu: %s", s->dir,
-		    s->names.name[s->files[s->file]], (unsigned long long)s->pos, fault);
+		return corrupt(s, fault);
 	if (!zero) {
 		s->torn_pos = s->pos;
 		s->torn_bytes = s->file_bytes - s->pos;
@@ -247,8 +297,6 @@ enum err import_source_next(struct import_source *s)
 			TRY(file_open(s));
 		if (s->pos < s->file_bytes) {
 			TRY(read_batch(s, &fault));
-			if (!fault)
-				TRY(check_records(s));
 			s->have = !fault;
 			if (s->have)
 				return ERR_OK;

@@ -638,8 +638,9 @@ MUST_USE enum err log_adopt(struct io *io, const char *data_dir, const char *dir
  * server holds; it is made if missing. Batches stay byte for byte, with their offsets. All or
  * nothing per topic. Lines as of log_fsck: TORN_TAIL is what the end of a Kafka segment had of a
  * batch. ERR_TOPIC_EXISTS, ERR_LOCKED, ERR_CORRUPT: a bad batch before the end, or one anywhere
- * whose CRC is right and whose records cannot be read;
- * ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: of before Kafka 0.11.
+ * whose CRC is right and whose offsets do not ascend or whose records cannot be read;
+ * ERR_MESSAGE_TOO_LARGE: a batch over 64 MiB; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: of before
+ * Kafka 0.11.
  */
 struct log_import_options {
 	const char *topic; /* only this one; NULL = all but Kafka's own */

@@ -247,6 +247,61 @@ static void damage_in_the_last_segment_is_no_torn_end(void **state)
 	log_lines_say("reason=\"its CRC does not verify\"");
 }
 
+/* One batch of a right CRC with `bytes` bytes of `value` at `at`, as all of the file. */
+static void write_batch(const char *file, size_t at, size_t bytes, uint64_t value)
+{
+	struct bytes log = content(GOLDEN "/00000000000000000000.log");
+	uint8_t *b = (uint8_t *)(uintptr_t)log.ptr;
+	size_t len = get_u32_be(b + 8) + (size_t)12;
+	for (size_t k = 0; k < bytes; k++)
+		b[at + k] = (uint8_t)(value >> 8 * (bytes - 1 - k));
+	put_u32_be(b + 17, crc32c(bytes_of(b + 21, len - 21)));
+	write_file(file, bytes_of(b, len));
+	drop(log);
+}
+
+/* It was written to its end, so nothing of it may be left out, though nothing is behind it. */
+static void a_whole_batch_is_no_torn_end(void **state)
+{
+	static const struct {
+		size_t at, bytes;
+		uint64_t value;
+		const char *says;
+	} each[] = {
+	    {0, 8, 300, "00000000000000000305.log at 0: its offset does not ascend"},
+	    {0, 8, INT64_MAX - 1, "at 0: its offsets pass the greatest one"},
+	    {23, 4, UINT32_MAX, "at 0: negative offset delta or count"},
+	    {16, 1, 3, "at 0: not a record batch"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		write_batch(SECOND ".log", each[i].at, each[i].bytes, each[i].value);
+		assert_int_equal(import(NULL), ERR_CORRUPT);
+		if (!strstr(err_chain(), each[i].says))
+			fail_msg("%s, not %s", err_chain(), each[i].says);
+	}
+	log_files_unlink(&kafka, FIRST ".log"); /* the only file, before its name */
+	write_batch(SECOND ".log", 0, 8, 50);
+	assert_int_equal(import(NULL), ERR_CORRUPT);
+	write_batch(SECOND ".log", 0, 8, 305);
+	assert_int_equal(import(NULL), ERR_OK);
+	log_lines_say(" batches=1 ");
+}
+
+/* Where a length is bad the next batch is looked for byte by byte. */
+static void a_bad_length_is_no_torn_end(void **state)
+{
+	(void)state;
+	log_files_flip(&kafka, SECOND ".log", 11, 1);
+	assert_int_equal(import(NULL), ERR_CORRUPT);
+	assert_non_null(strstr(err_chain(), "00000000000000000305.log at 0: "));
+	log_files_flip(&kafka, SECOND ".log", 8, 4); /* 64 MiB more, there are none: cut off */
+	assert_int_equal(import(NULL), ERR_CORRUPT);
+	log_files_resize(&kafka, SECOND ".log", 70 * MIB);
+	assert_int_equal(import(NULL), ERR_MESSAGE_TOO_LARGE);
+	assert_non_null(strstr(err_chain(), "00000000000000000305.log at 0: a batch of 671"));
+}
+
 static enum err import_of(const char *directory, const struct log_import_options *options)
 {
 	char path[300];
@@ -377,8 +432,7 @@ static void a_batch_whose_records_cannot_be_read_is_refused(void **state)
 		assert_int_equal(
 		    import_spoiled(spoil[i] == no_lz4 ? BATCH_LZ4 : BATCH_NONE, spoil[i]),
 		    ERR_CORRUPT);
-		assert_non_null(
-		    strstr(err_chain(), "at 0: the batch of offset 0 cannot be read"));
+		assert_non_null(strstr(err_chain(), "at 0: the batch of offset 0 cannot be read"));
 	}
 }
 
@@ -539,6 +593,8 @@ int main(void)
 	    TEST(damage_before_the_end_imports_nothing),
 	    TEST(impossible_batches_import_nothing),
 	    TEST(damage_in_the_last_segment_is_no_torn_end),
+	    TEST(a_whole_batch_is_no_torn_end),
+	    TEST(a_bad_length_is_no_torn_end),
 	    TEST(one_partitions_directory_may_be_named),
 	    TEST(partitions_of_a_topic_come_together),
 	    TEST(one_of_several_topics_may_be_chosen),
