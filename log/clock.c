@@ -97,6 +97,13 @@ int64_t clock_judging(struct clock *c)
 	return now;
 }
 
+int64_t clock_age_ns(const struct clock *c, int64_t append_ns, int64_t noted_ns, int64_t now_ns)
+{
+	int64_t told = now_ns - append_ns;
+	int64_t run = loop_now_ns(c->log->loop) - noted_ns;
+	return told > run ? told : run;
+}
+
 int64_t clock_record_time(const struct clock *c)
 {
 	int64_t wall = loop_realtime_ns(c->log->loop);

@@ -38,8 +38,10 @@ uint64_t compact_plan_sequence(const struct log_partition *p)
 
 static bool too_young(const struct segment *s, const struct log_topic_config *c, int64_t now_ns)
 {
+	const struct clock *clock = &s->partition->log->clock;
 	int64_t lag_ms = c->min_compaction_lag_ms;
-	return lag_ms > 0 && (now_ns - s->last_append_ns) / MS_NS < lag_ms;
+	return lag_ms > 0 &&
+	       clock_age_ns(clock, s->last_append_ns, s->noted_ns, now_ns) / MS_NS < lag_ms;
 }
 
 /* What an offset that compaction has not seen begins with; = end_offset: it has seen all. */

@@ -21,6 +21,7 @@ static enum err swap_segment(const struct compact_job *j, struct segment **ret_s
 	s->last_sequence = s->durable_sequence = o->header.rewrite.last_sequence;
 	s->last_link = s->durable_link = o->header.rewrite.end_link;
 	s->last_append_ns = o->last_append_ns;
+	s->noted_ns = last->segment->noted_ns;
 	s->file_generation = o->header.generation;
 	s->created_ns = j->inputs[j->group].created_ns;
 	s->index.file_count = o->entry_count;

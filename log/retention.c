@@ -22,7 +22,8 @@ static bool too_old(const struct segment *s, int64_t retention_ms, int64_t now_n
 {
 	if (retention_ms < 0 || s->last_append_ns <= 0 || retention_ms > INT64_MAX / MS_NS)
 		return false;
-	return now_ns - s->last_append_ns > retention_ms * MS_NS;
+	const struct clock *c = &s->partition->log->clock;
+	return clock_age_ns(c, s->last_append_ns, s->noted_ns, now_ns) > retention_ms * MS_NS;
 }
 
 int64_t retention_target(const struct log_partition *p, int64_t now_ns)

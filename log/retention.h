@@ -10,7 +10,8 @@
  *     new log_start -> catalog_put_partition -> durable -> partition_trim
  *
  * Times are append times of the server, never those of clients: a producer's clock deletes nothing.
- * Nor does a wall clock that was or is wrong: ages are judged by clock_judging (clock.h). An active
+ * Nor does a wall clock that was or is wrong: ages are judged by clock_judging and clock_age_ns
+ * (clock.h), so that times far ahead keep nothing for ever either. An active
  * segment that is too old is rolled, so that its records go too when nobody appends any more.
  */
 #include "log/catalog.h"

@@ -162,6 +162,7 @@ static void frame_visible(struct round_stretch *st, const struct round_frame *f)
 	s->end_offset = p->visible_end = f->base_offset + f->records;
 	s->last_sequence = f->sequence;
 	s->last_append_ns = f->append_ns;
+	s->noted_ns = loop_now_ns(p->log->loop);
 	index_push(&s->index, (struct index_entry){.base_offset = f->base_offset,
 	                          .pos = f->pos,
 	                          .len = f->len,

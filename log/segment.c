@@ -167,6 +167,7 @@ enum err segment_new(
 	memcpy(s->secret, header->seed, sizeof(s->secret));
 	s->seed = frame_seed_of(header->seed);
 	s->previous_link = s->last_link = s->durable_link = header->previous_link;
+	s->noted_ns = loop_now_ns(p->log->loop);
 	list_node_init(&s->node);
 	list_node_init(&s->dirty_node);
 	list_node_init(&s->behind_node);

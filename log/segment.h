@@ -37,6 +37,7 @@ struct segment {
 	uint32_t durable_size;
 	uint64_t durable_sequence, durable_link;
 	int64_t last_append_ns; /* of its last visible frame; 0 = empty */
+	int64_t noted_ns;       /* loop time of that append, or when it was found */
 	uint64_t tail_number; /* journal entry with the newest image of its last block (round.h) */
 	int64_t created_ns;   /* wall clock: segment.ms counts from here */
 	struct index index;

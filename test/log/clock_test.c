@@ -2,6 +2,7 @@
 /* Starts with a wall clock that is wrong, and right again: nothing goes for that. Simulated clock. */
 #include "log/clock.h"
 #include "log/engine.h"
+#include "log/partition.h"
 #include "test/lib/keyed_log.h"
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,66 @@ static void each_start_ahead_is_doubted(void **state)
 	assert_string_equal(events, "");
 }
 
+static void create_compacted(const char *config)
+{
+	const char *const configs[] = {
+	    "cleanup.policy=compact", "min.cleanable.dirty.ratio=0", config, NULL};
+	keyed_create(&k, "other", 1 << 20, (const char *const[]){NULL});
+	keyed_create(&k, "t", 1 << 20, configs);
+}
+
+static void roll(void)
+{
+	partition_roll_soon(keyed_partition(&k, "t"));
+	keyed_put(&k, "t", "last", "x");
+}
+
+/* What was stamped years ahead, and what is stamped behind it, is as old as this server is sure of. */
+static void times_far_ahead_keep_nothing_for_years(void **state)
+{
+	(void)state;
+	sim_io_jump_clock(k.io, 120 * MONTH_NS);
+	restart(0);
+	fill("retention.ms=604800000");
+	restart(-120 * MONTH_NS);
+	assert_string_equal(events, "clock_behind ");
+	keyed_sleep(&k, 3 * DAY_NS);
+	keyed_put(&k, "t", "k", "v");
+	partition_roll_soon(keyed_partition(&k, "t"));
+	keyed_put(&k, "t", "k", "v");
+	keyed_sleep(&k, 3 * DAY_NS);
+	assert_int_equal(log_start(), 0);
+	keyed_sleep(&k, 2 * DAY_NS);
+	assert_int_equal(log_start(), 2); /* the fourth is in the segment of the third */
+	keyed_sleep(&k, 3 * DAY_NS);
+	assert_int_equal(log_start(), 5);
+	assert_int_equal(keyed_put(&k, "t", "k", "v"), 5);
+}
+
+/* A new generation is not found at the start: its records are as young as they were. */
+static void compaction_makes_nothing_older(void **state)
+{
+	(void)state;
+	sim_io_jump_clock(k.io, 120 * MONTH_NS);
+	restart(0);
+	create_compacted("min.compaction.lag.ms=604800000");
+	restart(-120 * MONTH_NS);
+	keyed_sleep(&k, 6 * DAY_NS);
+	keyed_put(&k, "t", "a", "1");
+	keyed_put(&k, "t", "a", "2");
+	roll();
+	keyed_sleep(&k, 2 * DAY_NS);
+	keyed_compact(&k);
+	assert_string_equal(keyed_read_text(&k), "0:a=1 1:a=2 2:last=x");
+	keyed_sleep(&k, 6 * DAY_NS);
+	keyed_compact(&k);
+	assert_string_equal(keyed_read_text(&k), "1:a=2 2:last=x");
+	const struct segment *s = partition_segment(keyed_partition(&k, "t"), 0);
+	assert_non_null(s);
+	assert_int_equal(s->file_generation, 1);
+	assert_in_range(loop_now_ns(k.loop) - s->noted_ns, 8 * DAY_NS, 8 * DAY_NS + 3600 * S_NS);
+}
+
 /* A note that cannot be read is none. */
 static void a_spoilt_note_is_passed_over(void **state)
 {
@@ -158,20 +219,6 @@ static void records_are_stamped_by_a_clock_that_is_right_again(void **state)
 	assert_true(k.rows.count >= 2);
 	const struct keyed_row *last = &k.rows.row[k.rows.count - 1];
 	assert_true(last->timestamp_ms >= last[-1].timestamp_ms);
-}
-
-static void create_compacted(const char *config)
-{
-	const char *const configs[] = {
-	    "cleanup.policy=compact", "min.cleanable.dirty.ratio=0", config, NULL};
-	keyed_create(&k, "other", 1 << 20, (const char *const[]){NULL});
-	keyed_create(&k, "t", 1 << 20, configs);
-}
-
-static void roll(void)
-{
-	partition_roll_soon(keyed_partition(&k, "t"));
-	keyed_put(&k, "t", "last", "x");
 }
 
 static void young_records_are_not_compacted_for_it(void **state)
@@ -266,6 +313,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 	        a_start_ahead_and_one_that_is_right_delete_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(each_start_ahead_is_doubted, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        times_far_ahead_keep_nothing_for_years, setup, teardown),
+	    cmocka_unit_test_setup_teardown(compaction_makes_nothing_older, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_spoilt_note_is_passed_over, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        records_are_stamped_by_a_clock_that_is_right_again, setup, teardown),
