@@ -14,7 +14,7 @@ enum { BATCH_LENGTH_EXCLUDES = 12, BATCH_ATTR_KNOWN = 0x7f };
 enum err import_source_open(
     struct import_source *s, struct io *io, const char *dir, int32_t partition)
 {
-	int64_t base;
+	int64_t base = 0;
 	*s = (struct import_source){
 	    .io = io, .partition = partition, .fd = -1, .read_bytes = SOURCE_READ_BYTES};
 	int n = snprintf(s->dir, sizeof(s->dir), "%s", dir);
@@ -29,6 +29,9 @@ enum err import_source_open(
 			s->files[s->file_count++] = i;
 	if (s->file_count == 0)
 		return err_note(ERR_NOT_FOUND, "%s has no Kafka segment", dir);
+	if (base > OFFSET_END_MAX) /* the last one's */
+		return err_note(ERR_LIMIT, "%s/%s: the offsets of a partition end at 2^62", dir,
+		    s->names.name[s->files[s->file_count - 1]]);
 	bool parsed = segment_name_parse(s->names.name[s->files[0]], ".log", &s->first_offset);
 	ASSERT(parsed);
 	s->next_offset = s->first_offset;
@@ -131,8 +134,8 @@ static const char *batch_fault(const struct import_source *s)
 		return "negative offset delta or count";
 	if (h->base_offset < s->next_offset)
 		return "its offset does not ascend";
-	if (h->base_offset > INT64_MAX - 1 - (int64_t)h->last_offset_delta)
-		return "its offsets pass the greatest one";
+	if (h->base_offset > OFFSET_END_MAX - 1 - (int64_t)h->last_offset_delta)
+		return "its offsets pass 2^62, where those of a partition end";
 	return NULL;
 }
 

@@ -30,6 +30,21 @@ static bool req_idempotent(const struct batch_header *h)
 	return h->producer_id >= 0;
 }
 
+/*
+ * Offsets end at 2^63 - 2, by which time no set that is admitted may have passed them. Records are
+ * refused long before, and the end of a transaction as late as can be.
+ */
+static enum err check_offsets_left(const struct log_partition *p, bool marker)
+{
+	_Static_assert(OFFSET_END_MAX < INT64_MAX - ((int64_t)ROUND_FRAMES_MAX << 31), "one set");
+	int64_t most = marker ? INT64_MAX - ROUND_FRAMES_MAX : OFFSET_END_MAX;
+	return p->state != PARTITION_OPEN || p->log_end <= most
+	           ? ERR_OK
+	           : err_note(ERR_POLICY_VIOLATION,
+	                 "partition %s ends at %lld: no offsets are left for more", p->dir,
+	                 (long long)p->log_end);
+}
+
 static enum err req_check(struct log_append *req)
 {
 	struct log_partition *p = req->partition;
@@ -43,6 +58,7 @@ static enum err req_check(struct log_append *req)
 	bool marker = req->internal && (h.attributes & BATCH_ATTR_CONTROL);
 	if (p->state == PARTITION_OPEN && partition_blocked(p) && !marker)
 		return err_note(ERR_DAMAGED, "partition %s is damaged: run kappa fsck", p->dir);
+	TRY(check_offsets_left(p, marker));
 	bool direct = round_is_direct(req);
 	size_t len = FRAME_HEADER_BYTES + req->batch_len;
 	if (direct)

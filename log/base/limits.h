@@ -27,6 +27,9 @@ enum {
 	JSON_DEPTH_MAX = 128,
 	NUMERIC_DIGITS_MAX = 38,
 };
+/* Where a partition has to end for another append; what is above is room for the rounds that began,
+ * and for the ends of its open transactions. */
+#define OFFSET_END_MAX        ((int64_t)1 << 62)
 #define SEGMENT_BYTES_MAX     ((uint64_t)2147483647) /* positions are u32, Kafka's are i32 */
 #define SEGMENT_BYTES_DEFAULT ((uint64_t)1 << 30)
 #define BATCH_BYTES_DEFAULT   ((size_t)1048588) /* Kafka: message.max.bytes */

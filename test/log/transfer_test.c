@@ -207,7 +207,7 @@ static void impossible_batches_import_nothing(void **state)
 		const char *says;
 	} each[] = {
 	    {0, 8, 0, "its offset does not ascend"},
-	    {0, 8, INT64_MAX - 1, "its offsets pass the greatest one"},
+	    {0, 8, INT64_MAX - 1, "its offsets pass 2^62"},
 	    {23, 4, UINT32_MAX, "negative offset delta or count"},
 	    {57, 4, UINT32_MAX, "negative offset delta or count"},
 	    {8, 4, 10, "not a record batch"},
@@ -269,7 +269,7 @@ static void a_whole_batch_is_no_torn_end(void **state)
 		const char *says;
 	} each[] = {
 	    {0, 8, 300, "00000000000000000305.log at 0: its offset does not ascend"},
-	    {0, 8, INT64_MAX - 1, "at 0: its offsets pass the greatest one"},
+	    {0, 8, OFFSET_END_MAX, "at 0: its offsets pass 2^62"},
 	    {23, 4, UINT32_MAX, "at 0: negative offset delta or count"},
 	    {16, 1, 3, "at 0: not a record batch"},
 	};
@@ -485,9 +485,27 @@ static void a_hole_that_no_compaction_leaves_is_refused(void **state)
 {
 	(void)state;
 	log_files_unlink(&kafka, SECOND ".log");
-	write_file("golden-0/09223372036854775000.log", bytes_of("", 0));
+	write_file("golden-0/02305843009213693952.log", bytes_of("", 0));
 	assert_int_equal(import(NULL), ERR_LIMIT);
 	assert_non_null(strstr(err_chain(), "no compaction leaves such a hole"));
+}
+
+/* There would be none for the next append, which ended the server. */
+static void offsets_behind_which_none_are_left_are_refused(void **state)
+{
+	(void)state;
+	log_files_unlink(&kafka, FIRST ".log");
+	log_files_unlink(&kafka, SECOND ".log");
+	write_file("golden-0/09223372036854775807.log", bytes_of("", 0));
+	assert_int_equal(import(NULL), ERR_LIMIT);
+	assert_non_null(strstr(err_chain(), "golden-0/09223372036854775807.log: the offsets of a"));
+	log_files_unlink(&kafka, "golden-0/09223372036854775807.log");
+	write_file("golden-0/04611686018427387904.log", bytes_of("", 0));
+	assert_int_equal(import(NULL), ERR_OK);
+	log_server_open(&server);
+	assert_int_equal(log_server_append(&server, "golden", 0, "last"), OFFSET_END_MAX);
+	assert_int_equal(
+	    log_server_try_append(&server, "golden", 0, "more", NULL), ERR_POLICY_VIOLATION);
 }
 
 static bool id_given;
@@ -603,6 +621,7 @@ int main(void)
 	    TEST(old_message_formats_are_refused),
 	    TEST(offsets_that_kafka_compacted_away_are_holes),
 	    TEST(a_hole_that_no_compaction_leaves_is_refused),
+	    TEST(offsets_behind_which_none_are_left_are_refused),
 	    TEST(a_producer_id_that_no_server_gave_is_not_counted),
 	    TEST(what_is_no_kafka_directory_is_refused),
 	    TEST(what_an_interrupted_import_left_is_taken_away),
