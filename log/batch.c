@@ -221,6 +221,8 @@ static enum err check_all(
 		err = check_records(&it, rules, bad_record, ret_max_ms);
 	else if (err == ERR_LIMIT)
 		err = err_note(ERR_MESSAGE_TOO_LARGE, "records over the limit of decompression");
+	else if (err == ERR_CORRUPT_MESSAGE)
+		err = err_note(ERR_UNDECODABLE, "codec %d", batch_codec(&h));
 	writer_release(&scratch);
 	return err;
 }

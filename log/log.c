@@ -50,6 +50,11 @@ struct loop *log_loop(const struct log *log)
 	return log->loop;
 }
 
+enum err log_space(const struct log *log, uint64_t *ret_free, uint64_t *ret_total)
+{
+	return io_space(log->io, log->data_dir, ret_free, ret_total);
+}
+
 void log_status(const struct log *log, struct log_status *ret_status)
 {
 	*ret_status = (struct log_status){

@@ -90,6 +90,9 @@ struct log_status {
 	                               read them since */
 };
 void log_status(const struct log *log, struct log_status *ret_status);
+/* Bytes of the data directory's file system: free for us, and all. Asks it, which may take long.
+ * [any thread] */
+MUST_USE enum err log_space(const struct log *log, uint64_t *ret_free, uint64_t *ret_total);
 /*
  * The two times, ns of the wall clock. What is kept for later is stamped with the first: it never
  * goes back and follows no jump ahead. Ages of what was stamped are measured by the second: a wall

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DescribeLogDirs: how many bytes each partition takes. There is one directory. */
+/*
+ * DescribeLogDirs: how many bytes each partition takes. There is one directory. What its file
+ * system has (KIP-827) is asked for on the service pool: a slow one does not hold up the loop.
+ */
 #include "broker/kafka/handlers.h"
 
 static bool fill_topic(struct request *req, const struct log_topic *t,
@@ -54,6 +57,50 @@ static bool fill_all(struct request *req, struct describe_log_dirs_response_resu
 	return dir->topics.at != NULL;
 }
 
+struct space {
+	struct request *req;
+	struct log *log;
+	struct pool_job job;
+	uint64_t free, total;
+	enum err err;
+};
+
+static int64_t bytes_told(uint64_t bytes)
+{
+	return bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
+}
+
+static void on_pool(struct pool_job *job)
+{
+	struct space *s = CONTAINER_OF(job, struct space, job);
+	s->err = log_space(s->log, &s->free, &s->total);
+	err_clear();
+}
+
+static void on_space(struct pool_job *job)
+{
+	struct space *s = CONTAINER_OF(job, struct space, job);
+	struct describe_log_dirs_response *r = s->req->response;
+	if (s->err == ERR_OK) { /* else it is not known, as before version 4: -1 */
+		r->results.at[0].total_bytes = bytes_told(s->total);
+		r->results.at[0].usable_bytes = bytes_told(s->free);
+	}
+	request_answer(s->req);
+}
+
+/* False: it is answered without. */
+static bool ask_space(struct request *req)
+{
+	struct space *s = req->version >= 4 ? request_alloc(req, sizeof(*s)) : NULL;
+	if (!s)
+		return false;
+	s->req = req;
+	s->log = req->log;
+	s->job.run = on_pool;
+	s->job.done = on_space;
+	return pool_submit(req->loop, &s->job) == ERR_OK;
+}
+
 void handle_describe_log_dirs(struct request *req)
 {
 	const struct describe_log_dirs_request *body = req->body;
@@ -67,8 +114,8 @@ void handle_describe_log_dirs(struct request *req)
 		ok = body->topics.at ? fill_asked(req, &r->results.at[0])
 		                     : fill_all(req, &r->results.at[0]);
 	}
-	if (ok)
-		request_answer(req);
-	else
+	if (!ok)
 		request_fail(req, ERR_LIMIT);
+	else if (!ask_space(req))
+		request_answer(req);
 }

@@ -32,6 +32,7 @@ struct produce_part {
 	struct log_uuid topic_id;
 	struct batch_rules rules;
 	enum err err;
+	bool looked_into; /* its header is a batch's: the batch itself was checked */
 	bool transactional;
 	struct transaction_writer writer; /* of a transactional batch */
 	int32_t bad_record;               /* -1 = none */
@@ -80,15 +81,32 @@ static void fill_record_errors(struct request *req, struct produce_part *part)
 	}
 }
 
+/* As Kafka: told with what is wrong with the records, not with what is wrong beside them. */
+static void fill_log_start(const struct request *req, struct produce_part *part)
+{
+	const struct log_topic *t = log_topic_by_id(req->log, part->topic_id);
+	struct log_partition *p = t ? log_partition_find(req->log, t, part->out->index) : NULL;
+	struct log_partition_status s;
+	int code = part->out->error_code;
+	if (!p || !part->looked_into || err_retriable(part->err) ||
+	    code == err_kafka(ERR_CORRUPT_MESSAGE) || code == err_kafka(ERR_MESSAGE_TOO_LARGE) ||
+	    code == err_kafka(ERR_IO))
+		return;
+	log_partition_status(p, &s);
+	part->out->log_start_offset = s.log_start;
+}
+
 static void fill_error(struct request *req, struct produce_part *part)
 {
 	struct produce_response_partition *out = part->out;
 	out->error_code = err_kafka(part->err);
 	/* what Kafka has no code for (no memory, a file in the way) is over some time: a producer
-	 * that is told UNKNOWN_SERVER_ERROR would give its batch up */
-	if (out->error_code == -1)
+	 * that is told UNKNOWN_SERVER_ERROR would give its batch up, as it is to do with one that
+	 * does not decompress */
+	if (out->error_code == -1 && part->err != ERR_UNDECODABLE)
 		out->error_code = err_kafka(ERR_IO);
 	out->base_offset = -1;
+	fill_log_start(req, part);
 	out->error_message = request_text(
 	    req, "%s%s%s", err_text(part->err), part->message[0] ? ": " : "", part->message);
 	fill_record_errors(req, part);
@@ -357,7 +375,13 @@ static enum err read_writer(struct produce_part *part)
 {
 	const struct produce_request *body = part->owner->req->body;
 	struct batch_header h;
-	TRY(batch_header_read(part->batch, &h));
+	/* as in Kafka: sent again it would be the same, a wrong CRC might not */
+	if (batch_header_read(part->batch, &h) != ERR_OK)
+		return err_note(ERR_INVALID_RECORD, "this is no record batch (magic 2)");
+	part->looked_into = true;
+	if (h.base_offset != 0)
+		return err_note(ERR_INVALID_RECORD, "the base offset of a new batch is 0, not %lld",
+		    (long long)h.base_offset);
 	part->transactional = (h.attributes & BATCH_ATTR_TRANSACTIONAL) != 0;
 	if (!part->transactional)
 		return ERR_OK;

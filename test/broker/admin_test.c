@@ -5,6 +5,7 @@
 #include "test/lib/kafka_pair.h"
 #include "test/lib/test.h"
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 /* ---- Metadata -------------------------------------------------------------------------------- */
 
@@ -598,6 +599,12 @@ static void sizes_grow_with_what_is_written(void **state)
 			assert_true(t->partitions.at[0].partition_size >= 100000);
 		}
 		assert_true(found);
+		int64_t total = r->results.at[0].total_bytes,
+		        usable = r->results.at[0].usable_bytes;
+		struct statvfs s;
+		assert_int_equal(statvfs(server.dir, &s), 0);
+		assert_int_equal(total, v < 4 ? -1 : (int64_t)(s.f_blocks * s.f_frsize));
+		assert_in_range(usable + 1, v < 4 ? 0 : 1, v < 4 ? 0 : total);
 	}
 }
 

@@ -4,6 +4,7 @@
  * written comes back byte for byte, in every version; what must be refused is; waiting ends when it
  * should.
  */
+#include "log/base/bytes.h"
 #include "test/lib/kafka_pair.h"
 #include "test/lib/patience.h"
 #include "test/lib/test.h"
@@ -133,7 +134,8 @@ static void bad_batches_are_refused_and_leave_nothing(void **state)
 	memcpy(bad, good.ptr, good.len);
 	bad[good.len - 1] ^= 1; /* CRC */
 	assert_int_equal(produce_error(bytes_of(bad, good.len)), 2);
-	assert_int_equal(produce_error(bytes_slice(good, 0, good.len - 1)), 2);
+	assert_int_equal(produce_error(bytes_slice(good, 0, good.len - 1)), 87);
+	assert_int_equal(produce_error(bytes_slice(good, 0, 20)), 87);
 	assert_int_equal(produce_error(bytes_of("", 0)), 87);
 	assert_int_equal(produce_error(kafka_bulk(&c, 100, 3000)), 10);
 	memcpy(bad, good.ptr, good.len);
@@ -149,6 +151,55 @@ static void bad_batches_are_refused_and_leave_nothing(void **state)
 	assert_int_equal(kafka_produce(&c, 9, "__kappa_cluster", 0, good).error_code, 17);
 	assert_int_equal(kafka_list_offset(&c, 7, "t", 0, -1).offset, 0);
 	assert_int_equal(produce_error(good), 0);
+}
+
+/* As Kafka 4.3.1: with what is wrong inside a batch goes the real log start, else -1. */
+static void refusals_have_kafkas_codes_and_log_starts(void **state)
+{
+	static const struct {
+		const char *what;
+		size_t at;
+		uint8_t byte;
+		int16_t code;
+		int64_t log_start;
+		bool crc; /* is made right again */
+	} cases[] = {
+	    {"magic 0", 16, 0, 87, -1, true},
+	    {"magic 1", 16, 1, 87, -1, true},
+	    {"magic 3", 16, 3, 87, -1, true},
+	    {"longer than it is", 11, 0xff, 87, -1, true},
+	    {"base offset", 7, 77, 87, 2, true},
+	    {"no gzip", 22, BATCH_GZIP, -1, 2, true},
+	    {"no snappy", 22, BATCH_SNAPPY, -1, 2, true},
+	    {"no lz4", 22, BATCH_LZ4, -1, 2, true},
+	    {"no zstd", 22, BATCH_ZSTD, -1, 2, true},
+	    {"last offset delta", 26, 9, 87, 2, true},
+	    {"control batch", 22, BATCH_ATTR_CONTROL, 87, 2, true},
+	    {"append time", 22, BATCH_ATTR_APPEND_TIME, 32, 2, true},
+	    {"wrong CRC", 61, 0x55, 2, -1, false},
+	};
+	(void)state;
+	kafka_create(&c, "t", 1, NULL);
+	assert_int_equal(produce_error(kafka_batch(&c, 0, 3, "value")), 0);
+	struct delete_records_request_partition cut = {0, 2};
+	struct delete_records_request_topic t = {.name = STR("t"), .partitions = {&cut, 1}};
+	struct delete_records_request body = {.topics = {&t, 1}, .timeout_ms = 5000};
+	(void)kafka_call(&c, API_DELETE_RECORDS, 2, &body);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bytes good = kafka_batch(&c, 0, 3, "value");
+		uint8_t *bad = (uint8_t *)(uintptr_t)good.ptr; /* the client's arena */
+		bad[cases[i].at] = cases[i].byte;
+		if (cases[i].crc)
+			put_u32_be(bad + 17, crc32c(bytes_slice(good, 21, good.len)));
+		struct produce_response_partition p = kafka_produce(&c, 9, "t", 0, good);
+		if (p.error_code != cases[i].code || p.log_start_offset != cases[i].log_start)
+			fail_msg("%s: %d, log start %lld", cases[i].what, p.error_code,
+			    (long long)p.log_start_offset);
+		assert_true(p.error_message.len > 0);
+	}
+	assert_int_equal(
+	    kafka_produce(&c, 9, "none", 0, kafka_batch(&c, 0, 1, "v")).log_start_offset, -1);
+	assert_int_equal(kafka_list_offset(&c, 7, "t", 0, -1).offset, 3);
 }
 
 static void keyless_records_on_a_compacted_topic_are_named(void **state)
@@ -785,6 +836,7 @@ int main(void)
 	    EACH (what_was_acknowledged_is_there_after_a_restart),
 	    EACH (many_partitions_in_one_request_are_answered_each),
 	    EACH (bad_batches_are_refused_and_leave_nothing),
+	    EACH (refusals_have_kafkas_codes_and_log_starts),
 	    EACH (keyless_records_on_a_compacted_topic_are_named),
 	    EACH (acks_other_than_minus_one_to_one_are_refused),
 	    EACH (acks_0_is_not_answered_but_written),

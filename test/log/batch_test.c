@@ -218,10 +218,10 @@ static void illegal_header_fields_are_named(void **state)
 	    {21, "0020", ERR_INVALID_RECORD}, /* control */
 	    {21, "0040", ERR_INVALID_RECORD},
 	    {21, "8000", ERR_INVALID_RECORD},
-	    {21, "0001", ERR_CORRUPT_MESSAGE}, /* says gzip, is not */
-	    {21, "0002", ERR_CORRUPT_MESSAGE},
-	    {21, "0003", ERR_CORRUPT_MESSAGE},
-	    {21, "0004", ERR_CORRUPT_MESSAGE},
+	    {21, "0001", ERR_UNDECODABLE}, /* says gzip, is not */
+	    {21, "0002", ERR_UNDECODABLE},
+	    {21, "0003", ERR_UNDECODABLE},
+	    {21, "0004", ERR_UNDECODABLE},
 	    {23, "00000001", ERR_INVALID_RECORD}, /* last offset delta */
 	    {23, "ffffffff", ERR_INVALID_RECORD},
 	    {57, "00000002", ERR_INVALID_RECORD}, /* count */
