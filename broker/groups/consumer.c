@@ -103,12 +103,15 @@ void consumer_session_start(struct consumer_group *c, struct consumer_member *m,
 	consumer_due(c, m->session_due_ms);
 }
 
-/* A member that is to revoke something has its rebalance timeout for it, from when it was told. Of
- * one that speaks the classic protocol it is asked for each of its steps (consumer_classic.c). */
+/*
+ * A member that is to revoke something has its rebalance timeout for it, from when it was told. One
+ * that speaks the classic protocol has it for each of its steps (consumer_classic.c), and from when
+ * it has joined again and still names what it was to revoke: not anew with each time it does so.
+ */
 static void rebalance_start(
     struct consumer_group *c, struct consumer_member *m, bool told, int64_t now_ms)
 {
-	if (m->state != CONSUMER_UNREVOKED || m->classic) {
+	if (m->state != CONSUMER_UNREVOKED || (m->classic && told)) {
 		m->rebalance_due_ms = 0;
 		return;
 	}

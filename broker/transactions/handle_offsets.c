@@ -123,8 +123,11 @@ static enum err check_member(const struct request *req)
 	    .epoch = body->generation_id,
 	    .in_transaction = true,
 	};
-	TRY(entry_may_commit(e, &claim, &m));
-	return m && m->epoch != claim.epoch ? ERR_STALE_MEMBER_EPOCH : ERR_OK;
+	enum err err = entry_may_commit(e, &claim, &m);
+	bool stale =
+	    err == ERR_STALE_MEMBER_EPOCH || (err == ERR_OK && m && m->epoch != claim.epoch);
+	/* as Kafka: producers know no other error for it */
+	return stale ? err_note(ERR_ILLEGAL_GENERATION, "the member is at another epoch") : err;
 }
 
 void handle_txn_offset_commit(struct request *req)

@@ -9,7 +9,6 @@
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static struct kafka_server server;
@@ -436,33 +435,16 @@ static void offsets_and_generation_survive_a_restart(void **state)
 	joined(&b, 5);
 }
 
-static void copy_tree(const char *from, const char *to)
-{
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		execlp("cp", "cp", "-r", from, to, (char *)NULL);
-		_exit(127);
-	}
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 static void an_acknowledged_commit_is_in_a_copy_of_the_running_directory(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 50; i++)
 		assert_int_equal(commit(7, "kept", 2, 100 + i), 0);
-	char *copy = tempdir_new();
-	char inside[256];
-	copy_tree(server.dir, copy);
-	const char *name = strrchr(server.dir, '/');
-	snprintf(inside, sizeof inside, "%s%s", copy, name);
+	char *copy = tempdir_copy(server.dir);
 	/* the copy has no clean stop: what it knows comes from the journal */
 	struct kafka_server live = server;
 	struct kafka_client live_a = a;
-	server = (struct kafka_server){.dir = mem_strdup(str_of(inside))};
+	server = (struct kafka_server){.dir = copy};
 	kafka_server_start(&server, backend, &defaults);
 	kafka_connect(&a, &server);
 	assert_int_equal(fetch(7, "kept", 2).offset, 149);
@@ -470,7 +452,6 @@ static void an_acknowledged_commit_is_in_a_copy_of_the_running_directory(void **
 	kafka_server_remove(&server);
 	server = live;
 	a = live_a;
-	tempdir_remove(copy);
 }
 
 static void delete_topic(struct str name)

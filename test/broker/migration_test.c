@@ -9,8 +9,6 @@
 #include "test/lib/tempdir.h"
 #include "test/lib/test.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PARTITIONS = 4, ALL = 15, REBALANCE = 27, ILLEGAL_GENERATION = 22, UNKNOWN_MEMBER = 25 };
@@ -77,24 +75,10 @@ static void restart(void)
 	start_server();
 }
 
-static void copy_tree(const char *from, const char *to)
-{
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		execlp("cp", "cp", "-rT", from, to, (char *)NULL);
-		_exit(127);
-	}
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 /* A copy of the running directory goes on: it has had no clean stop. */
 static void crash(void)
 {
-	char *copy = tempdir_new();
-	copy_tree(server.dir, copy);
+	char *copy = tempdir_copy(server.dir);
 	disconnect();
 	kafka_server_remove(&server);
 	server.dir = copy;
@@ -859,6 +843,32 @@ static void nobody_waits_for_ever_for_what_is_being_revoked(void **state)
 	settle();
 }
 
+/* m[0] does all its steps in time, and names each time what it is to give up. */
+static void one_that_never_revokes_is_out_after_its_rebalance_timeout(void **state)
+{
+	(void)state;
+	rebalance_ms = 5000;
+	upgraded_while_one_revokes("cooperative-sticky");
+	int16_t e = 0;
+	for (int ms = 0; ms < PATIENCE_MS && e != UNKNOWN_MEMBER; ms += 50) {
+		e = beat(&m[0]);
+		m[0].holds = 3;
+		if (e != UNKNOWN_MEMBER)
+			e = join(&m[0]);
+		if (e == 0)
+			e = sync_with(&m[0], NULL, 0);
+		step(&m[1]);
+		assert_int_equal(say(&m[2], m[2].epoch), 0);
+		assert_true(e == UNKNOWN_MEMBER || (m[2].holds & 2) == 0);
+		usleep(50000);
+	}
+	assert_int_equal(e, UNKNOWN_MEMBER);
+	m[0].in = false;
+	m[0].holds = 0;
+	settle();
+	assert_int_equal(m[1].holds | m[2].holds, ALL);
+}
+
 static void an_eager_member_has_nothing_to_revoke(void **state)
 {
 	(void)state;
@@ -977,6 +987,7 @@ int main(int argc, char **argv)
 	    ONE(a_refused_consumer_changes_nothing),
 	    ONE(what_is_being_revoked_is_not_given_away),
 	    ONE(nobody_waits_for_ever_for_what_is_being_revoked),
+	    ONE(one_that_never_revokes_is_out_after_its_rebalance_timeout),
 	    ONE(an_eager_member_has_nothing_to_revoke),
 	    ONE(an_assignor_with_data_of_its_own_stays_classic),
 	    ONE(data_of_a_common_assignor_is_of_no_use),

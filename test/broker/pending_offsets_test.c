@@ -8,6 +8,7 @@
 #include "test/lib/patience.h"
 #include "test/lib/test.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -356,6 +357,87 @@ static void offsets_do_not_expire_while_a_transaction_has_newer_ones(void **stat
 	assert_int_equal(committed(0), -1);
 }
 
+/* ---- members of both protocols --------------------------------------------------------------- */
+
+struct member {
+	char id[64];
+	int32_t epoch;
+};
+
+static void join_consumer(struct member *m)
+{
+	static struct str names[] = {{"t", 1}};
+	struct consumer_group_heartbeat_request_topic none = {0};
+	struct consumer_group_heartbeat_request body = {.group_id = STR("g"),
+	    .member_id = str_of(m->id),
+	    .rebalance_timeout_ms = 60000,
+	    .subscribed_topic_names = {names, 1},
+	    .topic_partitions = {&none, 0}};
+	const struct consumer_group_heartbeat_response *r =
+	    kafka_call(&c, API_CONSUMER_GROUP_HEARTBEAT, 1, &body);
+	assert_int_equal(r->error_code, 0);
+	m->epoch = r->member_epoch;
+}
+
+static int16_t join_classic(struct member *m)
+{
+	static const uint8_t subscription[] = {0, 0, 0, 0, 0, 1, 0, 1, 't', 0xff, 0xff, 0xff, 0xff};
+	struct join_group_request_protocol p = {
+	    STR("range"), bytes_of(subscription, sizeof(subscription))};
+	struct join_group_request body = {.group_id = STR("g"),
+	    .session_timeout_ms = 60000,
+	    .rebalance_timeout_ms = 60000,
+	    .member_id = str_of(m->id),
+	    .protocol_type = STR("consumer"),
+	    .protocols = {&p, 1}};
+	const struct join_group_response *r = kafka_call(&c, API_JOIN_GROUP, 9, &body);
+	snprintf(m->id, sizeof(m->id), STR_FMT, STR_ARG(r->member_id));
+	m->epoch = r->generation_id;
+	return r->error_code;
+}
+
+static int pend_as(const struct who *w, const struct member *m, int32_t epoch)
+{
+	struct txn_offset_commit_request_partition p = {
+	    .committed_offset = 5, .committed_metadata = STR("")};
+	struct txn_offset_commit_request_topic t = {.name = STR("t"), .partitions = {&p, 1}};
+	struct txn_offset_commit_request body = {.transactional_id = str_of(w->name),
+	    .group_id = STR("g"),
+	    .producer_id = w->id,
+	    .producer_epoch = w->epoch,
+	    .generation_id = epoch,
+	    .member_id = str_of(m->id),
+	    .topics = {&t, 1}};
+	const struct txn_offset_commit_response *r =
+	    kafka_call(&c, API_TXN_OFFSET_COMMIT, 5, &body);
+	return r->topics.at[0].partitions.at[0].error_code;
+}
+
+/* By their epoch and no other; what the errors are is Kafka's. */
+static void members_of_both_protocols_commit_in_transactions(void **state)
+{
+	struct member m[2] = {{.id = "x"}}, nobody = {.id = "nobody"}, unsaid = {.id = ""};
+	(void)state;
+	struct who w = init("tx");
+	join_consumer(&m[0]);
+	assert_int_equal(join_classic(&m[1]), 79);
+	assert_int_equal(join_classic(&m[1]), 0); /* the group is mixed now */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pend_as(&w, &m[i], m[i].epoch + 1), 22);
+		assert_int_equal(pend_as(&w, &m[i], m[i].epoch - 1), 22);
+		assert_int_equal(pend_as(&w, &m[i], -1), 22);
+		assert_int_equal(committed(0), -1);
+		assert_int_equal(pend_as(&w, &m[i], m[i].epoch), 0);
+		assert_int_equal(committed(0), -88);
+		end(&w, false);
+	}
+	assert_int_equal(pend_as(&w, &nobody, m[0].epoch), 25);
+	assert_int_equal(pend_as(&w, &unsaid, -1), 0); /* before version 3 nobody said */
+	assert_int_equal(pend_as(&w, &m[1], m[1].epoch), 0);
+	end(&w, true);
+	assert_int_equal(committed(0), 5);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, begin, pair_stop)
 
 int main(void)
@@ -371,6 +453,7 @@ int main(void)
 	const struct CMUnitTest once[] = {
 	    EACH (a_commit_beside_the_end_leaves_the_later_one),
 	    EACH (offsets_do_not_expire_while_a_transaction_has_newer_ones),
+	    EACH (members_of_both_protocols_commit_in_transactions),
 	};
 	int failed = cmocka_run_group_tests_name("going on", anyhow, NULL, NULL);
 	between = RESTART;

@@ -14,10 +14,12 @@ enum { OK = 0, INVALID_CONFIG = 40, INVALID_REQUEST = 42, TOO_LARGE = 10, UNKNOW
 
 static struct kafka_server server;
 static struct kafka_client c;
+static enum group_migration migration;
 
 static struct broker_options options(void)
 {
 	return (struct broker_options){.group_initial_delay_ms = -1,
+	    .group_migration = migration,
 	    .consumer_session_min_ms = 200,
 	    .consumer_heartbeat_min_ms = 100};
 }
@@ -287,6 +289,60 @@ static void groups_with_settings_are_listed_once(void **state)
 	assert_int_equal(r->config_resources.count, 2);
 }
 
+/* ---- a setting of the configuration file -------------------------------------------------------- */
+
+#define POLICY "group.consumer.migration.policy"
+
+static void check_policy(const char *name, const char *value)
+{
+	struct str key = STR(POLICY);
+	struct describe_configs_request_resource broker = {
+	    .resource_type = 4, .resource_name = str_of(name), .configuration_keys = {&key, 1}};
+	struct describe_configs_request describe = {.resources = {&broker, 1}};
+	const struct describe_configs_response *r =
+	    kafka_call(&c, API_DESCRIBE_CONFIGS, 4, &describe);
+	assert_int_equal(r->results.at[0].error_code, 0);
+	assert_int_equal(r->results.at[0].configs.count, value ? 1 : 0);
+	if (!value)
+		return;
+	const struct describe_configs_response_config *is = &r->results.at[0].configs.at[0];
+	assert_true(str_equal(is->value, str_of(value)));
+	assert_true(is->read_only);
+}
+
+/* Both requests, for this broker and for all: it is of the configuration file. */
+static void check_policy_stays(const char *name)
+{
+	struct incremental_alter_configs_request_config set = {
+	    .name = STR(POLICY), .value = STR("disabled")};
+	struct incremental_alter_configs_request_resource some = {
+	    .resource_type = 4, .resource_name = str_of(name), .configs = {&set, 1}};
+	struct incremental_alter_configs_request change = {.resources = {&some, 1}};
+	const struct incremental_alter_configs_response *a =
+	    kafka_call(&c, API_INCREMENTAL_ALTER_CONFIGS, 1, &change);
+	assert_int_equal(a->responses.at[0].error_code, 42);
+	struct alter_configs_request_config all = {STR(POLICY), STR("disabled")};
+	struct alter_configs_request_resource whole = {
+	    .resource_type = 4, .resource_name = str_of(name), .configs = {&all, 1}};
+	struct alter_configs_request replace = {.resources = {&whole, 1}};
+	const struct alter_configs_response *b = kafka_call(&c, API_ALTER_CONFIGS, 2, &replace);
+	assert_int_equal(b->responses.at[0].error_code, 42);
+}
+
+static void the_migration_policy_is_shown_and_stays_as_configured(void **state)
+{
+	(void)state;
+	check_policy("1", "bidirectional");
+	check_policy("", NULL); /* nothing is set for all brokers, as in Kafka */
+	migration = GROUP_MIGRATION_UPGRADE;
+	restart();
+	migration = GROUP_MIGRATION_BOTH;
+	check_policy("1", "upgrade");
+	check_policy_stays("1");
+	check_policy_stays("");
+	check_policy("1", "upgrade");
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -300,6 +356,7 @@ int main(void)
 	    EACH (connections_are_limited_from_now_on),
 	    EACH (groups_have_their_own_session_and_interval),
 	    EACH (groups_with_settings_are_listed_once),
+	    EACH (the_migration_policy_is_shown_and_stays_as_configured),
 	};
 	diag_set_level(DIAG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

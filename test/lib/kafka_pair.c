@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/lib/kafka_pair.h"
 #include "test/lib/tempdir.h"
-#include "test/lib/test.h"
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 struct kafka_server server;
 struct kafka_client c;
@@ -36,17 +32,7 @@ void pair_restart(const struct broker_options *options)
 
 void pair_crash(const struct broker_options *options)
 {
-	char *copy = tempdir_new(), all[256];
-	int status;
-	snprintf(all, sizeof(all), "%s/.", server.dir);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		execlp("cp", "cp", "-r", all, copy, (char *)NULL);
-		_exit(127);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	char *copy = tempdir_copy(server.dir);
 	kafka_disconnect(&c);
 	kafka_server_remove(&server);
 	server = (struct kafka_server){.dir = copy};

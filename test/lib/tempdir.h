@@ -4,4 +4,6 @@
 
 /* The name, in a heap buffer that tempdir_remove releases. Aborts when /tmp cannot be used. */
 char *tempdir_new(void);
+/* One with what is in `from` now, as kill -9 would leave it. */
+char *tempdir_copy(const char *from);
 void tempdir_remove(char *path);
