@@ -94,6 +94,7 @@ static enum err engine_new(
 	log->lock = log->journal_lock = DIRLOCK_NONE;
 	options_resolve(&log->options);
 	map_init(&log->partitions);
+	list_init(&log->scrub_queue);
 	map_init(&log->directories);
 	list_init(&log->scans);
 	list_init(&log->txn_partitions);

@@ -54,6 +54,7 @@ struct log {
 	struct recovery *recovery; /* what recovery knows until engine_serve; recovery.c's */
 	struct catalog *catalog;   /* catalog.c's */
 	struct scrub *scrub;       /* NULL = off */
+	struct list scrub_queue;   /* struct log_partition, all; scrub.c: those to come are first */
 
 	uint64_t durable_sequence; /* D */
 	struct checkpoint_gap

@@ -74,11 +74,14 @@ static enum err partition_register(struct log_partition *p)
 	enum err e = map_put(&log->directories, str_bytes(str_of(p->dir)), p);
 	if (e != ERR_OK)
 		map_remove(&log->partitions, partition_map_key(&p->key));
+	else
+		list_push_front(&log->scrub_queue, &p->scrub_node);
 	return e;
 }
 
 void partition_unregister(struct log_partition *p)
 {
+	list_remove(&p->scrub_node);
 	if (partition_by_key(p->log, p->key) == p)
 		map_remove(&p->log->partitions, partition_map_key(&p->key));
 	if (map_get(&p->log->directories, str_bytes(str_of(p->dir))) == p)
@@ -99,6 +102,7 @@ enum err partition_new(
 	list_init(&p->waiters);
 	list_init(&p->load_waiting);
 	list_node_init(&p->txn_node);
+	list_node_init(&p->scrub_node);
 	producers_init(&p->producers);
 	refusals_init(&p->refusals);
 	txns_init(&p->txns);

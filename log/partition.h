@@ -104,6 +104,9 @@ struct log_partition {
 	} cursors[8];
 	unsigned cursor_next;
 	struct partition_delete_req *deleting;
+	struct list_node scrub_node; /* log->scrub_queue */
+	uint32_t scrub_pass;         /* the last one that is through with it: scrub.c */
+	int64_t scrub_from; /* segments from this base offset on are still to come in this pass */
 	int64_t compact_after_ns; /* compact.c: not before (loop's clock) */
 	struct replay *replay;    /* recovery.h: while recovery works on it */
 	bool lost_suffix;         /* recovery: its end is gone; opened only when that is accepted */
@@ -239,6 +242,8 @@ static inline struct segment *partition_active(const struct log_partition *p)
 struct segment *partition_durable_segment(const struct log_partition *p);
 /* The segment that holds `offset`: the last that begins at or before it, and is not empty. NULL. */
 struct segment *partition_segment_of(struct log_partition *p, int64_t offset);
+/* The first that begins at `base_offset` or behind it, also an empty one; NULL past the last. */
+struct segment *partition_segment_from(struct log_partition *p, int64_t base_offset);
 /* The last that begins at or before `sequence`, else the first; NULL when there is none. */
 struct segment *partition_segment_of_sequence(struct log_partition *p, uint64_t sequence);
 /* One whose index was not checked since the start; NULL. */

@@ -127,6 +127,18 @@ struct segment *partition_segment_of(struct log_partition *p, int64_t offset)
 	return s;
 }
 
+struct segment *partition_segment_from(struct log_partition *p, int64_t base_offset)
+{
+	struct list_node *n = list_first(&p->segments);
+	if (!n || partition_active(p)->base_offset < base_offset)
+		return NULL;
+	struct segment *s = CONTAINER_OF(n, struct segment, node);
+	if (s->base_offset >= base_offset)
+		return s;
+	s = find(p, BY_OFFSET, (uint64_t)base_offset); /* there is one behind it: see above */
+	return s->base_offset >= base_offset ? s : CONTAINER_OF(s->node.next, struct segment, node);
+}
+
 struct segment *partition_segment_of_sequence(struct log_partition *p, uint64_t sequence)
 {
 	struct segment *s = find(p, BY_SEQUENCE, sequence);

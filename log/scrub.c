@@ -16,11 +16,15 @@ struct scrub {
 	uint32_t pass;
 	int64_t begun_ns;    /* of this pass, wall clock */
 	int64_t finished_ns; /* of the last whole pass, wall clock; start-up when there is none */
-	struct segment *segment; /* held while pieces of it are read */
+	struct segment *segment; /* held while pieces of it are read, and until the next one is */
+	bool segment_read;       /* all pieces of it */
 	struct scrub_piece piece;
 	unsigned tries; /* at this piece that failed */
 	uint64_t pass_bytes, pass_errors;
+	struct scrub_looks looks;
 };
+
+enum { SCRUB_LOOKS = 256 /* in one turn of the loop: many partitions have nothing to read */ };
 
 static enum err state_path(const struct scrub *c, char *buf)
 {
@@ -41,22 +45,49 @@ static void wait_for(struct scrub *c, int64_t ns)
 
 /* ---- which segment --------------------------------------------------------------------------- */
 
-/* One that this pass has not seen; NULL when there is none. */
-static struct segment *next_segment(struct scrub *c)
+/* The segment of `p` behind `at`, else at its place; NULL when this pass is through with it. */
+static struct segment *segment_behind(struct log_partition *p, const struct segment *at)
 {
-	struct log_partition *p;
-	size_t cursor = 0;
-	while ((p = map_next(&c->log->partitions, &cursor))) {
-		if (p->state != PARTITION_OPEN)
+	if (p->state != PARTITION_OPEN)
+		return NULL;
+	if (!at || at->partition != p || at->gone)
+		return partition_segment_from(p, p->scrub_from);
+	return at == partition_active(p) ? NULL : CONTAINER_OF(at->node.next, struct segment, node);
+}
+
+/*
+ * One that this pass has not seen. NULL: there is none, or *ret_more is set and the rest is for
+ * another turn. The partition that is first in the queue is where the last one was; those that the
+ * pass is through with are behind those to come, and a new one is put first (partition.c).
+ */
+static struct segment *next_segment(struct scrub *c, bool *ret_more)
+{
+	struct list *queue = &c->log->scrub_queue;
+	const struct segment *at = c->segment;
+	struct list_node *n;
+	unsigned looks = 0;
+	while ((n = list_first(queue))) {
+		struct log_partition *p = CONTAINER_OF(n, struct log_partition, scrub_node);
+		if (p->scrub_pass == c->pass)
+			return NULL;
+		*ret_more = looks == SCRUB_LOOKS;
+		if (*ret_more)
+			return NULL;
+		c->looks.all++;
+		if (++looks > c->looks.most)
+			c->looks.most = looks;
+		struct segment *s = segment_behind(p, at);
+		at = s;
+		if (!s) {
+			p->scrub_pass = c->pass;
+			p->scrub_from = 0;
+			list_remove(n);
+			list_push_back(queue, n);
 			continue;
-		LIST_EACH (&p->segments, n, next) {
-			struct segment *s = CONTAINER_OF(n, struct segment, node);
-			if (s->scrub_pass == c->pass)
-				continue;
-			s->scrub_pass = c->pass;
-			if (s->durable_size > SEGMENT_HEADER_BYTES)
-				return s;
 		}
+		p->scrub_from = s->base_offset + 1;
+		if (s->durable_size > SEGMENT_HEADER_BYTES)
+			return s;
 	}
 	return NULL;
 }
@@ -87,6 +118,7 @@ static enum err take(struct scrub *c, struct segment *s)
 	TRY(partition_path(p, segment_file_name(s, ".log", name), c->piece.path));
 	s->holds++;
 	c->segment = s;
+	c->segment_read = false;
 	c->tries = 0;
 	return ERR_OK;
 }
@@ -158,7 +190,10 @@ static void piece_done(struct pool_job *job)
 	if (piece->next_pos != piece->pos)
 		c->tries = 0;
 	piece->pos = piece->next_pos;
-	if (piece->pos >= piece->end || c->segment->gone || c->stopping)
+	c->segment_read = piece->pos >= piece->end;
+	if (c->segment->gone && !c->segment_read) /* what has its place is still to be read */
+		c->segment->partition->scrub_from = c->segment->base_offset;
+	if (c->segment->gone || c->stopping)
 		let_go(c);
 	uint64_t bytes = piece->bytes > IO_DIRECT_ALIGN ? piece->bytes : IO_DIRECT_ALIGN;
 	wait_for(c, c->tries > 0 ? S_NS
@@ -221,24 +256,31 @@ static void pass_ended(struct scrub *c)
 		submit(c, finish_run, finish_done);
 }
 
+/* To the first piece of the next segment; false: not in this turn. */
+static bool step_on(struct scrub *c)
+{
+	bool more = false;
+	struct segment *s = next_segment(c, &more);
+	let_go(c);
+	if (more) {
+		wait_for(c, MS_NS);
+	} else if (!s) {
+		pass_ended(c);
+	} else if (take(c, s) != ERR_OK) {
+		err_clear();
+		wait_for(c, S_NS);
+	}
+	return c->segment != NULL;
+}
+
 static void step(struct scrub *c)
 {
 	if (c->begun_ns == 0)
 		c->begun_ns = loop_realtime_ns(c->log->loop);
 	if (c->segment && c->segment->partition->state != PARTITION_OPEN)
 		let_go(c); /* deleted between two pieces */
-	if (!c->segment) {
-		struct segment *s = next_segment(c);
-		if (!s) {
-			pass_ended(c);
-			return;
-		}
-		if (take(c, s) != ERR_OK) {
-			err_clear();
-			wait_for(c, S_NS);
-			return;
-		}
-	}
+	if ((!c->segment || c->segment_read) && !step_on(c))
+		return;
 	submit(c, piece_run, piece_done);
 	if (c->busy)
 		partition_name_hold(c->segment->partition);
@@ -304,6 +346,11 @@ void scrub_stop(struct scrub *scrub)
 uint32_t scrub_pass(const struct scrub *scrub)
 {
 	return scrub ? scrub->pass : 0;
+}
+
+struct scrub_looks scrub_looks(const struct scrub *scrub)
+{
+	return scrub->looks;
 }
 
 bool scrub_busy(const struct scrub *scrub)

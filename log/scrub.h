@@ -7,7 +7,8 @@
  *   IDLE     waits: between two pieces as long as the rate wants, between two passes SCRUB_REST
  *   READING  one piece (about 1 MiB) of one segment is read and checked on the service pool
  *
- * The loop only says which piece is next and takes the finding: a frame that the journal still has
+ * The loop only says which piece is next, from where it was and never from the start again, at most
+ * 256 partitions and segments in a turn, and takes the finding: a frame that the journal still has
  * was rewritten (REPAIRED); any other makes its partition DAMAGED, as recovery and reads do, and
  * the scrub goes on behind it. So does a place that the disk does not read three times. Segments
  * are read past the page cache where the file system allows it: what the cache has says nothing of
@@ -23,6 +24,12 @@ void scrub_stop(struct scrub *scrub);
 /* The number of the pass that is under way, or the next; 0 without a scrubber. */
 uint32_t scrub_pass(const struct scrub *scrub);
 bool scrub_busy(const struct scrub *scrub);
+/* Partitions and segments looked at for what to read next: so far, and the most of one turn. */
+struct scrub_looks {
+	uint64_t all;
+	unsigned most;
+};
+struct scrub_looks scrub_looks(const struct scrub *scrub);
 void scrub_free(struct scrub *scrub);
 
 /* ---- one piece, on the pool: scrub_read.c ---------------------------------------------------- */

@@ -48,11 +48,10 @@ struct segment {
 	struct index_checking *checking; /* index_check.c: its index file is being checked */
 	unsigned holds;                  /* leases and reads in flight */
 	unsigned frames_pending;         /* stamped, their round not complete */
-	bool keep_snap;      /* gone, but its snapshot stays: another generation has its base */
-	int codec_seen;      /* recompress.c: 1 + the codec that none of its batches lacks */
-	uint32_t scrub_pass; /* the last one that has seen it: scrub.c */
-	bool index_sealed;   /* its file says so */
-	bool read_direct;    /* somebody has read it past the page cache: read.c */
+	bool keep_snap;    /* gone, but its snapshot stays: another generation has its base */
+	int codec_seen;    /* recompress.c: 1 + the codec that none of its batches lacks */
+	bool index_sealed; /* its file says so */
+	bool read_direct;  /* somebody has read it past the page cache: read.c */
 	bool sealed;
 	bool gone;
 	bool replayed; /* recovery: the journal has frames of it */

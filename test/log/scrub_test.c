@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log/base/metrics.h"
+#include "log/engine.h"
 #include "log/frame.h"
+#include "log/scrub.h"
 #include "test/lib/log_files.h"
 #include "test/lib/log_lines.h"
 #include "test/lib/patience.h"
@@ -106,6 +108,61 @@ static void what_the_page_cache_does_not_have_stays_out_of_it(void **state)
 		skip();
 }
 
+/* Until the pass that is under way has ended, and another. */
+static void await_pass(void)
+{
+	uint32_t until = scrub_pass(server.log->scrub) + 2;
+	int64_t patience = io_clock_ns(server.io, IO_CLOCK_MONOTONIC) + PATIENCE_NS;
+	while (scrub_pass(server.log->scrub) < until) {
+		assert_true(io_clock_ns(server.io, IO_CLOCK_MONOTONIC) < patience);
+		assert_int_equal(loop_step(server.loop, 20 * MS_NS), ERR_OK);
+	}
+}
+
+/*
+ * Which piece is next is not looked for from the start again: a pass looks once at each segment and
+ * each partition, in turns that are bounded. The topic of one record each has its partitions read,
+ * the one without any is passed over, and what is made or deleted meanwhile is in nobody's way.
+ */
+static void what_is_next_is_not_looked_for_from_the_start(void **state)
+{
+	enum { SEGMENTS = 200, EMPTY = 700 };
+	static const char *const each[] = {"segment.bytes=14", NULL};
+	(void)state;
+	server.options.scrub_rest_ns = MS_NS;
+	server.options.scrub_bytes_per_second = 10 * (uint64_t)GIB;
+	log_server_open(&server);
+	log_server_create(&server, "segments", 1, each);
+	log_server_create(&server, "empty", EMPTY, NULL);
+	for (int i = 0; i < SEGMENTS; i++)
+		log_server_append(&server, "segments", 0, "value");
+	assert_true(log_server_status(&server, "segments", 0).segment_count >= SEGMENTS);
+	await_pass();
+
+	uint64_t all = log_server_status(&server, "t", 0).segment_count +
+	               log_server_status(&server, "segments", 0).segment_count;
+	size_t cursor = 0;
+	for (struct log_partition *p; (p = map_next(&server.log->partitions, &cursor)); all++)
+		if (p->topic->internal)
+			all += p->segment_count;
+	uint32_t pass = scrub_pass(server.log->scrub);
+	uint64_t before = scrub_looks(server.log->scrub).all,
+	         read = metric_value(METRIC_SCRUB_BYTES);
+	await_pass();
+	struct scrub_looks looks = scrub_looks(server.log->scrub);
+	uint64_t passes = scrub_pass(server.log->scrub) - pass;
+	assert_true(passes >= 2);
+	assert_in_range(looks.all - before, (passes - 1) * all, (passes + 1) * all);
+	assert_in_range(looks.most, 100, 256);
+	assert_true(metric_value(METRIC_SCRUB_BYTES) - read >= (uint64_t)RECORDS * VALUE_BYTES);
+
+	log_server_change(&server, LOG_TOPIC_DELETE, "segments", 0, NULL, NULL);
+	log_server_create(&server, "segments", 3, each);
+	log_server_append(&server, "segments", 2, "value");
+	await_pass();
+	assert_int_equal(metric_value(METRIC_SCRUB_ERRORS), 0);
+}
+
 static void rot_is_damage_and_the_rest_is_served(void **state)
 {
 	(void)state;
@@ -176,6 +233,7 @@ int main(void)
 	    TEST(the_whole_log_is_read_again_and_again),
 	    TEST(the_rate_is_kept),
 	    TEST(what_the_page_cache_does_not_have_stays_out_of_it),
+	    TEST(what_is_next_is_not_looked_for_from_the_start),
 	    TEST_GONE(rot_is_damage_and_the_rest_is_served),
 	    TEST_GONE(behind_a_bad_header_the_index_leads_on),
 	    TEST(what_the_journal_still_has_is_put_back),
