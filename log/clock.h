@@ -40,9 +40,9 @@ int64_t clock_append(struct clock *c);
 /* What ages are measured by. */
 int64_t clock_judging(struct clock *c);
 /*
- * How long ago what is stamped `append_ns` was appended, at least: by `now_ns`, which is the judging
- * time, or by the time that this server has run since it was appended or found, whatever the clocks
- * say: times that are years ahead keep nothing for years. `noted_ns`: loop time of that.
+ * How long ago what is stamped `append_ns` was appended, at least: by `now_ns`, which is the
+ * judging time, or by the time that this server has run since it was appended or found, whatever
+ * the clocks say: times that are years ahead keep nothing for years. `noted_ns`: loop time of that.
  */
 int64_t clock_age_ns(const struct clock *c, int64_t append_ns, int64_t noted_ns, int64_t now_ns);
 /* What records get by message.timestamp.type=LogAppendTime: the append time given last, unless that
