@@ -9,6 +9,7 @@
 /* Of the first file, before ready; zeros for well over a second of small rounds. */
 #define FILL_HEAD_BYTES (4 * MIB)
 #define FILL_STEP_BYTES (16 * MIB) /* one job */
+#define GIVE_BACK_LEAST MIB        /* stays of each file, for the next entries */
 /* A round waits for the write of zeros that is under way: beside 1 MiB it takes four times as long.
  * That is right only when the zeros are what rounds are about to wait for. */
 #define FILL_WRITE_BYTES      (64 * KIB)
@@ -76,6 +77,32 @@ static enum err fill_range(struct io *io, int fd, uint64_t from, uint64_t to, ui
 	return e == ERR_OK ? io_fdatasync(io, fd) : e;
 }
 
+/*
+ * Zeros are worth less than records: the journal leaves what clients' appends leave, and as much
+ * again for them.
+ */
+static enum err space_for(struct io *io, const char *dir, uint64_t *ret_left, uint64_t *ret_keep)
+{
+	uint64_t total;
+	TRY(io_space(io, dir, ret_left, &total));
+	*ret_keep = 2 * round_space_reserve(total);
+	return ERR_OK;
+}
+
+/* Makes *to what may be filled from `from`. */
+static enum err fill_room(struct journal *j, uint64_t from, uint64_t *to)
+{
+	uint64_t left, keep;
+	TRY(space_for(j->log->io, j->log->journal_dir, &left, &keep));
+	uint64_t room = left > keep ? (left - keep) / JOURNAL_BLOCK * JOURNAL_BLOCK : 0;
+	if (room == 0)
+		return err_note(ERR_NOSPACE, "%s: %llu bytes are free", j->log->journal_dir,
+		    (unsigned long long)left);
+	if (*to - from > room)
+		*to = from + room;
+	return ERR_OK;
+}
+
 /* With a descriptor of its own: two syncs never race on one (reliability rule 4). */
 static void fill_run(struct pool_job *job)
 {
@@ -85,6 +112,8 @@ static void fill_run(struct pool_job *job)
 	int fd;
 	err_clear();
 	j->fill_err = journal_path(j, j->fill_file, path);
+	if (j->fill_err == ERR_OK)
+		j->fill_err = fill_room(j, j->fill_from, &j->fill_to);
 	if (j->fill_err == ERR_OK)
 		j->fill_err = io_open(io, path, j->direct ? IO_DIRECT : 0, &fd);
 	if (j->fill_err != ERR_OK)
@@ -133,6 +162,8 @@ static void fill_start(struct journal *j, unsigned file)
 	    f->limit - f->filled < FILL_STEP_BYTES ? f->limit : f->filled + FILL_STEP_BYTES;
 	j->fill = (struct pool_job){.run = fill_run, .done = fill_done};
 	j->filling = pool_submit(j->log->loop, &j->fill) == ERR_OK;
+	if (j->filling)
+		rounds_space_charge(&j->log->rounds, (size_t)(j->fill_to - j->fill_from));
 }
 
 void journal_fill(struct journal *j)
@@ -178,6 +209,30 @@ static enum err create_file(struct journal *j, unsigned file)
 	return io_fsync(io, fd);
 }
 
+enum err journal_fitting(
+    struct io *io, const char *journal_dir, uint64_t bytes, uint64_t *ret_bytes)
+{
+	uint64_t left, keep;
+	TRY(space_for(io, journal_dir, &left, &keep));
+	while (bytes >= JOURNAL_BYTES_MIN && left < bytes + keep)
+		bytes /= 2;
+	*ret_bytes = bytes >= JOURNAL_BYTES_MIN ? bytes : 0;
+	return ERR_OK;
+}
+
+static enum err check_space(const struct log *log, uint64_t bytes)
+{
+	uint64_t left, keep;
+	TRY(space_for(log->io, log->journal_dir, &left, &keep));
+	if (left >= bytes + keep)
+		return ERR_OK;
+	return err_note(ERR_NOSPACE,
+	    "%s has %llu bytes free, and the journal takes %llu and leaves %llu: choose less by "
+	    "kappa.journal.bytes, or another disk by kappa.journal.dir",
+	    log->journal_dir, (unsigned long long)left, (unsigned long long)bytes,
+	    (unsigned long long)keep);
+}
+
 static void journal_init(struct journal *j, struct log *log)
 {
 	*j = (struct journal){.log = log, .direct = true, .pos = JOURNAL_BLOCK, .next_number = 1};
@@ -189,6 +244,7 @@ enum err journal_create(struct journal *j, struct log *log, uint64_t bytes)
 {
 	ASSERT(bytes / JOURNAL_FILES >= 4 * JOURNAL_BLOCK);
 	journal_init(j, log);
+	TRY(check_space(log, bytes));
 	j->file_bytes = bytes / JOURNAL_FILES / JOURNAL_BLOCK * JOURNAL_BLOCK;
 	io_random(log->io, j->secret, sizeof(j->secret));
 	j->seed = journal_seed_of(j->secret);
@@ -260,6 +316,33 @@ enum err journal_open(struct journal *j, struct log *log)
 	}
 	/* who made them, or the records, may have been killed before their names were durable */
 	return io_fsync_dir(log->io, log->journal_dir);
+}
+
+/* ... of what is free of the reserve when a start finds too little. */
+enum { FULL_PART = 4 };
+
+enum err journal_give_back(struct journal *j, const uint64_t ends[JOURNAL_FILES])
+{
+	uint64_t left, keep, size = 0;
+	TRY(space_for(j->log->io, j->log->journal_dir, &left, &keep));
+	if (left >= keep / 2 / FULL_PART)
+		return ERR_OK;
+	for (unsigned i = 0; i < JOURNAL_FILES && left < keep; i++) {
+		struct journal_file *f = &j->files[i];
+		uint64_t lacks = (keep - left + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
+		uint64_t least = ends[i] + GIVE_BACK_LEAST;
+		if (f->filled <= least)
+			continue;
+		size = f->filled - least > lacks ? f->filled - lacks : least;
+		TRY(io_truncate(j->log->io, f->fd, size));
+		diag(DIAG_WARN, "journal_given_back",
+		    "file=%u bytes=%llu free=%llu what=\"the disk "
+		    "is full\"",
+		    i, (unsigned long long)(f->filled - size), (unsigned long long)left);
+		left += f->filled - size;
+		f->filled = size;
+	}
+	return ERR_OK;
 }
 
 void journal_close(struct journal *j)

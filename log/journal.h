@@ -163,11 +163,24 @@ struct journal {
 	uint64_t fill_write; /* bytes of one of its writes */
 	enum err fill_err;
 };
-/* Creates the files (only the head of the first is filled) or opens them; recovery sets the
- * position. Blocks. */
+/*
+ * Creates the files (only the head of the first is filled) or opens them; recovery sets the
+ * position. Blocks. ERR_NOSPACE: they would not fit beside what is kept free.
+ */
 MUST_USE enum err journal_create(struct journal *j, struct log *log, uint64_t bytes);
 MUST_USE enum err journal_open(struct journal *j, struct log *log);
 void journal_close(struct journal *j);
+/*
+ * How many bytes of journal fit into a file system: `bytes`, or half of it, and so on; 0 = not even
+ * JOURNAL_BYTES_MIN.
+ */
+MUST_USE enum err journal_fitting(
+    struct io *io, const char *journal_dir, uint64_t bytes, uint64_t *ret_bytes);
+/*
+ * A start that finds the disk full: cuts files behind ends[], where their last entry that is needed
+ * ends, so that there is room again. What is cut is filled again when there is plenty. Blocks.
+ */
+MUST_USE enum err journal_give_back(struct journal *j, const uint64_t ends[JOURNAL_FILES]);
 /*
  * Where an entry of `len` bytes goes. ERR_AGAIN: not now, a checkpoint (*ret_checkpoint) or the
  * filling must come first.

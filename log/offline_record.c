@@ -112,15 +112,20 @@ enum err offline_journal_make(struct io *io, const char *journal_dir, uint64_t b
 {
 	struct journal journal;
 	TRY(io_mkdir_all(io, journal_dir));
+	if (bytes == 0) {
+		TRY(journal_fitting(io, journal_dir, JOURNAL_BYTES_DEFAULT, &bytes));
+		bytes = bytes ? bytes : JOURNAL_BYTES_MIN; /* which says what is missing */
+		if (bytes < JOURNAL_BYTES_DEFAULT)
+			diag(DIAG_WARN, "journal_small", "dir=%s bytes=%llu reason=\"that fits\"",
+			    journal_dir, (unsigned long long)bytes);
+	}
 	/* the journal asks its log for these two and nothing else while it is made */
 	struct log *log = mem_calloc(1, sizeof(*log));
 	if (!log)
 		return ERR_NOMEM;
 	log->io = io;
 	log->journal_dir = mem_strdup(str_of(journal_dir));
-	enum err err = log->journal_dir
-	                   ? journal_create(&journal, log, bytes ? bytes : JOURNAL_BYTES_DEFAULT)
-	                   : ERR_NOMEM;
+	enum err err = log->journal_dir ? journal_create(&journal, log, bytes) : ERR_NOMEM;
 	if (log->journal_dir)
 		journal_close(&journal);
 	mem_free(log->journal_dir);

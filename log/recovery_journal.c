@@ -422,21 +422,39 @@ static enum err clean_holds(struct recovery *r, bool *ret_holds)
 	return ERR_OK;
 }
 
+/* Behind these ends no file has anything that this start or the next one needs. */
+static enum err give_back(struct recovery *r, const struct seen_list *l)
+{
+	uint64_t ends[JOURNAL_FILES];
+	for (unsigned i = 0; i < JOURNAL_FILES; i++)
+		ends[i] = JOURNAL_BLOCK;
+	if (r->journal_file < JOURNAL_FILES)
+		ends[r->journal_file] = r->journal_pos;
+	for (size_t i = 0; i < l->count; i++) {
+		uint64_t end = l->seen[i].pos + l->seen[i].entry.length;
+		if (end > ends[l->seen[i].file])
+			ends[l->seen[i].file] = end;
+	}
+	return journal_give_back(&r->log->journal, ends);
+}
+
 enum err recovery_journal(struct recovery *r)
 {
 	struct seen_list l = {0};
 	if (r->clean) {
 		TRY(clean_holds(r, &r->clean));
 		if (r->clean)
-			return ERR_OK;
+			return give_back(r, &l);
 	}
 	enum err e = ERR_OK;
 	for (unsigned i = 0; i < JOURNAL_FILES && e == ERR_OK; i++)
 		e = read_file(r, i, &l);
 	if (e == ERR_OK) {
 		seen_sort(r, &l);
-		e = judge(r, &l);
+		e = give_back(r, &l); /* before anything is written */
 	}
+	if (e == ERR_OK)
+		e = judge(r, &l);
 	if (e == ERR_OK && l.count > 0) {
 		unsigned kind = l.seen[l.count - 1].entry.kind;
 		if (kind == JOURNAL_ROUND || kind == JOURNAL_COPY)

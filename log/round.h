@@ -251,6 +251,8 @@ size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_f
 MUST_USE enum err round_reserve(struct round *r, size_t need);
 /* Something else was written: the next look comes earlier. */
 void rounds_space_charge(struct rounds *rs, size_t len);
+/* What clients' appends leave free of a file system: 1/16 of it, 64 MiB at most. */
+uint64_t round_space_reserve(uint64_t total);
 void round_space_init(struct rounds *rs);
 /* The first look, blocking: start-up. */
 void round_space_first(struct rounds *rs);

@@ -13,8 +13,7 @@
 #define SPACE_AGE_NS   S_NS /* others fill the disk too: no look is believed for longer */
 #define SPACE_STEP_MAX ((int64_t)256 << 20) /* taken from one look at most: others write too */
 
-/* Kept free: 1/16 of the file system, 64 MiB at most. */
-static uint64_t space_reserve(uint64_t total)
+uint64_t round_space_reserve(uint64_t total)
 {
 	uint64_t reserve = total / 16;
 	return reserve < 64 * MIB ? reserve : 64 * MIB;
@@ -40,7 +39,7 @@ static void space_done(struct pool_job *job)
 {
 	struct rounds *rs = CONTAINER_OF(job, struct rounds, space_job);
 	struct log *log = rs->log;
-	uint64_t reserve = space_reserve(rs->space_total);
+	uint64_t reserve = round_space_reserve(rs->space_total);
 
 	rs->space_checking = false;
 	rs->space_fresh = true;
@@ -150,4 +149,5 @@ void round_space_first(struct rounds *rs)
 void rounds_space_charge(struct rounds *rs, size_t len)
 {
 	rs->space_bytes -= (int64_t)len;
+	rs->space_fresh = false;
 }

@@ -268,19 +268,6 @@ def test_a_full_disk_of_the_journal(t, disk):
 
 
 @on_disks
-def test_a_journal_that_does_not_fit(t, disk):
-    """The first start finds less room than the journal wants."""
-    d, j = disk("disk", 100 * MIB), disk("journal", 12 * MIB)
-    s = serve(t, d, "data", "kappa.journal.dir=" + os.path.join(j.path, "journal"), "kappa.journal.bytes=67108864")
-    s.ok("topic", "create", "t", "-c", "segment.bytes=1048576", "-c", "retention.bytes=8388608")
-    pipe = Pipeline(s, "t", 0)
-    pipe.start()
-    wait_for("produce goes on", lambda: pipe.acked > 15000, harness.PATIENCE)
-    pipe.stop()
-    assert s.stop() == 0
-
-
-@on_disks
 def test_compaction_gives_up_and_tries_again(t, disk):
     d = disk("disk", 64 * MIB)
     s = serve(t, d, "data")
@@ -305,6 +292,52 @@ def test_compaction_gives_up_and_tries_again(t, disk):
     assert s.stop() == 0
     p = s.run("fsck", "--data", s.data)
     assert p.returncode == 0, p.stdout
+
+
+def refused(s, *words):
+    assert s.process.wait(harness.PATIENCE) == 1, s.tail()
+    for word in ("NOSPACE", "kappa.journal.bytes") + words:
+        assert word in s.tail(), s.tail()
+
+
+@on_disks
+def test_a_journal_that_does_not_fit_is_refused(t, disk):
+    d, j = disk("disk", 64 * MIB), disk("journal", 12 * MIB)
+    os.mkdir(os.path.join(d.path, "data"))
+    os.symlink(os.path.join(d.path, "data"), t.path("data"))
+    s = t.server("data", wait=False)  # the default: 256 MiB
+    refused(s, "the journal takes 268435456")
+    s.args = ["--set", "kappa.journal.dir=" + os.path.join(j.path, "journal"), "--set", "kappa.journal.bytes=%d" % (16 * MIB)]
+    s.start(wait=False)
+    refused(s, "the journal takes 16777216", j.path)
+    assert d.free() > 60 * MIB and j.free() > 11 * MIB
+    s.args[-1] = "kappa.journal.bytes=%d" % (8 * MIB)
+    s.start()
+    s.ok("topic", "create", "t", "-c", "segment.bytes=1048576", "-c", "retention.bytes=8388608")
+    pipe = Pipeline(s, "t", 0)
+    pipe.start()
+    wait_for("produce goes on", lambda: pipe.acked > 15000, harness.PATIENCE)
+    pipe.stop()
+    assert s.stop() == 0
+
+
+@on_disks
+def test_a_start_on_a_disk_full_of_zeros_takes_some_back(t, disk):
+    d = disk("disk", 96 * MIB)
+    s = serve(t, d, "data", "kappa.journal.bytes=%d" % (64 * MIB))
+    s.ok("topic", "create", "t")
+    s.ok("produce", "t", input="a\n")
+    journal = os.path.join(s.data, "journal", "journal-3")
+    wait_for("the journal is filled", lambda: os.path.getsize(journal) == 16 * MIB, harness.PATIENCE)
+    assert d.free() > 12 * MIB  # an eighth
+    s.kill()
+    d.fill()
+    assert d.free() == 0
+    s.start()
+    assert "journal_given_back" in s.tail(20000) and d.free() > 11 * MIB, (d.free(), s.tail())
+    s.ok("produce", "t", input="b\n")
+    assert s.ok("consume", "t", "-f", "%v\\n").split() == ["a", "b"]
+    assert d.free() > 11 * MIB
 
 
 harness.main(globals())
