@@ -202,7 +202,8 @@ export KAPPA_COMMIT := $(shell git describe --always --dirty 2>/dev/null)
 # known-bad servers are made at link time (test/sim/mutant.h): the product has no switch for them
 SIM_WRAP := $(foreach f,recovery_frame feed_batch producers_check log_partition_status \
   log_scan_next log_table_put txns_end txns_stable_end log_commit compact_map_get \
-  catalog_put_partition scrub_read gap_row_write fsck_find log_topic_submit version_dead,-Wl,--wrap=$f)
+  catalog_put_partition scrub_read gap_row_write fsck_find log_topic_submit version_dead \
+  journal_entry_check,-Wl,--wrap=$f)
 $(SIM) $(TEST_sim): LDFLAGS_ALL += $(SIM_WRAP)
 $(SIM): $(B)/obj/test/sim/main.o $(A_sim)
 	@mkdir -p $(@D)

@@ -44,6 +44,8 @@ void fsck_find(struct fsck *f, enum err verdict, const char *fmt, ...)
 	bool harmless = is_harmless(verdict);
 	if (!harmless)
 		f->bad = true;
+	f->lossy |=
+	    verdict == ERR_DAMAGED || verdict == ERR_LOST_SUFFIX || verdict == ERR_MISSING_SEGMENT;
 	if (!harmless || !f->sink || !f->sink->wants)
 		print_line(f);
 }

@@ -148,6 +148,8 @@ MUST_USE enum err fsck_next_frame(const struct fsck_scan *scan, uint64_t from, u
 
 /* Which sequences somebody has, over all partitions. */
 struct fsck_sequences {
+	struct checkpoint_gap *rotten; /* what bad journal entries had */
+	size_t rotten_count, rotten_capacity;
 	uint64_t **chunks; /* a bit each; NULL = nobody has any of these */
 	size_t chunk_count;
 	uint64_t count, last, twice, beyond;
@@ -169,6 +171,7 @@ struct fsck {
 	enum err no_journal;          /* why it is not looked at; ERR_OK = it is */
 	struct writer line;
 	bool bad;          /* something is not served */
+	bool lossy;        /* ... and it is said what */
 	bool ends_unknown; /* record or journal could not be read whole: nothing is judged torn */
 	uint64_t bytes_done, bytes_total; /* of segment files */
 	uint64_t partitions, segments, frames_read, bytes, findings;
@@ -244,6 +247,8 @@ struct fsck_end *fsck_end_of(const struct fsck *f, struct partition_key key);
 MUST_USE enum err fsck_partitions(struct fsck *f);
 /* A batch has this sequence. ERR_NOMEM. */
 MUST_USE enum err fsck_sequence(struct fsck *f, const char *dir, uint64_t sequence);
+/* A bad entry of the journal had these: LOST_SUFFIX when nothing has them. ERR_NOMEM. */
+MUST_USE enum err fsck_sequence_rotten(struct fsck *f, uint64_t first, uint64_t last);
 /* Something names `batches` of these as gone. ERR_NOMEM. */
 MUST_USE enum err fsck_sequence_hole(
     struct fsck *f, uint64_t first, uint64_t last, uint64_t batches);

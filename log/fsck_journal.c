@@ -12,6 +12,7 @@
 struct entries {
 	struct entry_seen {
 		uint64_t number;
+		uint64_t first, last; /* sequences */
 		unsigned file;
 		uint64_t pos;
 		bool good;
@@ -293,7 +294,8 @@ static enum err read_entries(
 		if (found.entry.number <= covered)
 			continue;
 		TRY(see(
-		    es, (struct entry_seen){found.entry.number, file, found.pos, found.good,
+		    es, (struct entry_seen){found.entry.number, found.entry.first_sequence,
+		            found.entry.last_sequence, file, found.pos, found.good,
 		            found.entry.kind == JOURNAL_COPY, found.entry.kind == JOURNAL_ROUND}));
 		if (found.good)
 			TRY(take_entry(f, file, &found));
@@ -353,8 +355,9 @@ static uint64_t first_torn(const struct entries *es)
 	return from;
 }
 
-static void judge(struct fsck *f, struct entries *es)
+static enum err judge(struct fsck *f, struct entries *es)
 {
+	uint64_t sequence = f->record_found ? f->record.header.sequence : 0;
 	uint64_t expect = f->record_found && !f->ends_unknown ? f->record.header.number + 1 : 0;
 	if (es->count > 0)
 		qsort(es->entry, es->count, sizeof(es->entry[0]), entry_order);
@@ -365,16 +368,23 @@ static void judge(struct fsck *f, struct entries *es)
 			continue; /* a stale copy */
 		if (e->number == expect + 1 && e->good && e->copy)
 			expect = e->number; /* what it copies was never durable */
-		if (expect != 0 && e->number > expect)
+		if (expect != 0 && e->number > expect) {
 			fsck_find(f, ERR_JOURNAL_ROT, "from=%llu to=%llu what=missing",
 			    (unsigned long long)expect, (unsigned long long)e->number - 1);
+			TRY(fsck_sequence_rotten(f, sequence + 1, e->first - 1));
+		}
 		expect = e->number + 1;
+		if (e->last > sequence && (e->good || e->number < torn_from))
+			sequence = e->last;
+		if (!e->good && e->number < torn_from)
+			TRY(fsck_sequence_rotten(f, e->first, e->last));
 		if (e->good)
 			continue;
 		fsck_find(f, e->number >= torn_from ? ERR_TORN_ROUND : ERR_JOURNAL_ROT,
 		    "number=%llu file=%u pos=%llu", (unsigned long long)e->number, e->file,
 		    (unsigned long long)e->pos);
 	}
+	return ERR_OK;
 }
 
 /* Moves the ends of partitions to behind the frames of the journal. */
@@ -443,8 +453,9 @@ enum err fsck_journal(struct fsck *f)
 		err = read_file(f, file, &es);
 	if (err == ERR_OK)
 		err = judge_direct(f, &es);
+	if (err == ERR_OK)
+		err = judge(f, &es);
 	if (err == ERR_OK) {
-		judge(f, &es);
 		if (f->frame_count > 0)
 			qsort(f->frames, f->frame_count, sizeof(f->frames[0]), frame_order);
 		if (f->image_count > 0)

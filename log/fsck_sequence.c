@@ -66,20 +66,37 @@ enum err fsck_sequence(struct fsck *f, const char *dir, uint64_t sequence)
 	return ERR_OK;
 }
 
+static enum err add_range(
+    struct checkpoint_gap **list, size_t *count, size_t *capacity, struct checkpoint_gap range)
+{
+	if (*count == *capacity) {
+		size_t more = *capacity ? *capacity * 2 : 64;
+		struct checkpoint_gap *grown = mem_realloc(*list, more * sizeof(*grown));
+		if (!grown)
+			return ERR_NOMEM;
+		*list = grown;
+		*capacity = more;
+	}
+	(*list)[(*count)++] = range;
+	return ERR_OK;
+}
+
+enum err fsck_sequence_rotten(struct fsck *f, uint64_t first, uint64_t last)
+{
+	struct fsck_sequences *s = &f->sequences;
+	if (first == 0 || last < first)
+		return ERR_OK;
+	return add_range(&s->rotten, &s->rotten_count, &s->rotten_capacity,
+	    (struct checkpoint_gap){first, last});
+}
+
 enum err fsck_sequence_hole(struct fsck *f, uint64_t first, uint64_t last, uint64_t batches)
 {
 	struct fsck_sequences *s = &f->sequences;
 	if (first == 0 || last < first)
 		return ERR_OK;
-	if (s->hole_count == s->hole_capacity) {
-		size_t capacity = s->hole_capacity ? s->hole_capacity * 2 : 64;
-		struct checkpoint_gap *grown = mem_realloc(s->holes, capacity * sizeof(*grown));
-		if (!grown)
-			return ERR_NOMEM;
-		s->holes = grown;
-		s->hole_capacity = capacity;
-	}
-	s->holes[s->hole_count++] = (struct checkpoint_gap){first, last};
+	TRY(add_range(
+	    &s->holes, &s->hole_count, &s->hole_capacity, (struct checkpoint_gap){first, last}));
 	s->named += batches;
 	return ERR_OK;
 }
@@ -121,16 +138,16 @@ static int hole_order(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* Those outside of every hole; the first of them in *ret_at. */
-static uint64_t unnamed(struct fsck_sequences *s, uint64_t *ret_at)
+/* Those of [from, last] outside of every hole; the first of them in *ret_at. */
+static uint64_t unnamed(struct fsck_sequences *s, uint64_t from, uint64_t last, uint64_t *ret_at)
 {
-	uint64_t count = 0, from = 1;
+	uint64_t count = 0;
 	*ret_at = 0;
 	if (s->hole_count > 0)
 		qsort(s->holes, s->hole_count, sizeof(s->holes[0]), hole_order);
-	for (size_t i = 0; i <= s->hole_count && from <= s->last; i++) {
-		uint64_t end = i < s->hole_count ? s->holes[i].first : s->last + 1;
-		end = end > s->last + 1 ? s->last + 1 : end;
+	for (size_t i = 0; i <= s->hole_count && from <= last; i++) {
+		uint64_t end = i < s->hole_count ? s->holes[i].first : last + 1;
+		end = end > last + 1 ? last + 1 : end;
 		uint64_t missing = end > from ? missing_in(s, from, end - 1) : 0;
 		if (missing > 0 && *ret_at == 0)
 			*ret_at = from;
@@ -181,11 +198,30 @@ static enum err add_gaps(struct fsck *f)
 	return ERR_OK;
 }
 
+/* What bad journal entries had must be in segments; else a start refuses, unless something that is
+ * damaged says so. */
+static void judge_rotten(struct fsck *f)
+{
+	struct fsck_sequences *s = &f->sequences;
+	uint64_t at;
+	for (size_t i = 0; i < s->rotten_count && !f->lossy; i++) {
+		uint64_t lost = unnamed(s, s->rotten[i].first, s->rotten[i].last, &at);
+		if (lost > 0)
+			fsck_find(f, ERR_LOST_SUFFIX,
+			    "first_sequence=%llu last_sequence=%llu missing=%llu "
+			    "what=\"journal entry\"",
+			    (unsigned long long)s->rotten[i].first,
+			    (unsigned long long)s->rotten[i].last, (unsigned long long)lost);
+	}
+}
+
 enum err fsck_sequences(struct fsck *f)
 {
 	struct fsck_sequences *s = &f->sequences;
 	TRY(add_gaps(f));
-	uint64_t at, all = s->last > 0 ? missing_in(s, 1, s->last) : 0, lost = unnamed(s, &at);
+	uint64_t at, all = s->last > 0 ? missing_in(s, 1, s->last) : 0,
+	             lost = unnamed(s, 1, s->last, &at);
+	judge_rotten(f);
 	bool explained = s->deleted || f->bad || s->beyond > 0;
 	if (s->twice > TWICE_LINES)
 		fsck_find(f, ERR_DAMAGED, "sequences=%llu reason=\"given twice\"",
@@ -209,5 +245,6 @@ void fsck_sequences_release(struct fsck *f)
 		mem_free(f->sequences.chunks[i]);
 	mem_free(f->sequences.chunks);
 	mem_free(f->sequences.holes);
+	mem_free(f->sequences.rotten);
 	f->sequences = (struct fsck_sequences){0};
 }

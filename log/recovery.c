@@ -295,6 +295,7 @@ static enum err recover(struct recovery *r)
 	}
 	step_ended(r, RECOVERY_REPLAYED);
 	TRY(settle_all(r));
+	TRY(recovery_check_lost(r));
 	step_ended(r, RECOVERY_SETTLED);
 	TRY(recovery_flush_segments(r));
 	step_ended(r, RECOVERY_FLUSHED);
@@ -337,5 +338,6 @@ void recovery_free(struct recovery *r)
 		mem_free(row);
 	map_release(&r->rows);
 	checkpoint_record_release(&r->record);
+	mem_free(r->lost);
 	mem_free(r);
 }

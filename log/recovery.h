@@ -27,6 +27,11 @@ enum recovery_step {
 	RECOVERY_RECORDED,
 	RECOVERY_STEPS
 };
+/* Sequences that a bad journal entry had, and how many of them segments have. */
+struct recovery_lost {
+	uint64_t first, last, found;
+};
+
 struct recovery {
 	struct log *log;
 	struct checkpoint_record record;
@@ -45,7 +50,9 @@ struct recovery {
 	uint32_t epoch;         /* greatest seen */
 	uint64_t frames, bytes; /* put back */
 	size_t buffered;        /* bytes in replay buffers */
-	struct list flushed;    /* struct segment: durable, but for their indexes: still dirty */
+	struct recovery_lost *lost;
+	size_t lost_count, lost_capacity;
+	struct list flushed; /* struct segment: durable, but for their indexes: still dirty */
 	int64_t step_ns[RECOVERY_STEPS]; /* when each step ended */
 };
 
@@ -98,6 +105,10 @@ struct batch_header;
 MUST_USE enum err recovery_frame(
     struct recovery *r, const struct journal_found *f, const struct journal_item *item);
 MUST_USE enum err recovery_flush(struct recovery *r);
+/* recovery_lost.c: a bad entry had these; after step 4, ERR_LOST_SUFFIX when not all of them are in
+ * segments, no partition is DAMAGED, and nobody accepts it. */
+MUST_USE enum err recovery_lost_add(struct recovery *r, uint64_t first, uint64_t last);
+MUST_USE enum err recovery_check_lost(struct recovery *r);
 /* partition_txn.c: finds the open transactions, none of which begins before `from`. */
 MUST_USE enum err recovery_transactions(struct recovery *r, struct log_partition *p, int64_t from);
 MUST_USE enum err recovery_settle(struct recovery *r, struct log_partition *p);

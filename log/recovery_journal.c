@@ -215,7 +215,7 @@ static enum err drop_torn_direct(struct recovery *r, struct seen_list *l, bool *
 /* Names what is bad below the last good entry. */
 static enum err judge(struct recovery *r, struct seen_list *l)
 {
-	uint64_t expect = r->number + 1;
+	uint64_t expect = r->number + 1, sequence = r->sequence;
 	bool dropped = false;
 	TRY(drop_torn_direct(r, l, &dropped));
 	if (!dropped) /* else what is before it was complete when it was begun */
@@ -229,7 +229,10 @@ static enum err judge(struct recovery *r, struct seen_list *l)
 			recovery_verdict(ERR_JOURNAL_ROT, "from=%llu to=%llu what=missing",
 			    (unsigned long long)expect, (unsigned long long)s->number - 1);
 			expect = s->number;
+			TRY(recovery_lost_add(r, sequence + 1, s->entry.first_sequence - 1));
 		}
+		if (s->entry.last_sequence > sequence)
+			sequence = s->entry.last_sequence;
 		if (s->good)
 			continue;
 		r->rot = true;
@@ -238,6 +241,7 @@ static enum err judge(struct recovery *r, struct seen_list *l)
 		    (unsigned long long)s->number, (unsigned long long)s->number,
 		    (unsigned long long)s->entry.first_sequence,
 		    (unsigned long long)s->entry.last_sequence);
+		TRY(recovery_lost_add(r, s->entry.first_sequence, s->entry.last_sequence));
 	}
 	return ERR_OK;
 }

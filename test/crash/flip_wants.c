@@ -148,6 +148,7 @@ static const char holes_only[] = "nothing but holes is behind it",
                   no_producers[] = "of a partition that nobody asks for producers",
                   not_in_journal[] = "the journal has not",
                   in_load[] = "met by a producer's load first",
+                  mended[] = "met by a load first, and the journal has it",
                   last_padding[] = "the end of the segment is verified";
 
 static const struct flip_want bit_forms[] = {
@@ -168,6 +169,10 @@ static const struct flip_want bit_forms[] = {
     {"index: entry, rest", "same: index_bad+rebuilt", NULL, "a length that is more than there is"},
     {"active: last frame: header", NULL, "lost: damaged+rebuilt", "the record knows the end"},
     {"active: last frame: batch", NULL, "lost: damaged", "nothing was appended since"},
+    {"active: frame header", "same: repaired", NULL, mended},
+    {"active: batch", "same: repaired", NULL, mended},
+    {"active: last frame: header", BLOCKED_END "+repaired", NULL, mended},
+    {"active: last frame: batch", "same: repaired", NULL, mended},
     {"active: padding: header", BLOCKED, BLOCKED, "what is behind it is found by the index"},
     {"active: padding: header", BLOCKED_END, NULL, last_padding},
     {"active: padding", "same", "same", "zeros that nobody reads but fsck"},

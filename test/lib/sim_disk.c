@@ -229,6 +229,9 @@ static int apply_write(struct sim_disk *d, struct sim_inode *n, const struct sim
 	if (!take_space(d, sim_content_missing(n->cached, op->pos, op->data.len)))
 		return ENOSPC;
 	uint64_t before = n->cached->size_bytes;
+	uint64_t bad = (n->bad - 1) * SIM_BLOCK;
+	if (n->bad > 0 && op->pos <= bad && bad + SIM_BLOCK <= op->pos + op->data.len)
+		n->bad = 0; /* written to another place by the device */
 	sim_content_write(&n->cached, op->data.ptr, op->data.len, op->pos);
 	/* a write behind the end dirties what lies between as far as it shares a sector */
 	mark_dirty(n, op->pos, op->data.len);
@@ -344,6 +347,17 @@ void sim_disk_flip(struct sim_disk *d, uint32_t inode, uint64_t bit)
 		bytes[bit / 8 % SIM_SECTOR] ^= (uint8_t)(1u << bit % 8);
 		sim_content_put_sector(both[i], sector, bytes);
 	}
+}
+
+void sim_disk_spoil(struct sim_disk *d, uint32_t inode, uint64_t pos)
+{
+	sim_disk_inode(d, inode)->bad = 1 + pos / SIM_BLOCK;
+}
+
+bool sim_inode_is_bad(const struct sim_inode *n, uint64_t pos, uint64_t len)
+{
+	uint64_t from = (n->bad - 1) * SIM_BLOCK;
+	return n->bad > 0 && pos < from + SIM_BLOCK && from < pos + len;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

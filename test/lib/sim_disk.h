@@ -35,7 +35,7 @@
  *      capacity.
  *  F10 A durable write (IO_WRITE_DURABLE) makes its own sectors durable and a size that has them,
  *      no other sector of the file. One that fails is a failed sync (F7).
- * Not in the model: rot at rest (flip bits with sim_disk_flip), misdirected writes, a device that
+ * Not in the model: rot at rest (sim_disk_flip, sim_disk_spoil), misdirected writes, a device that
  * lies about syncs (apply a log without its SIM_OP_SYNC entries), reordering across a sync that has
  * returned.
  *
@@ -73,6 +73,7 @@ struct sim_inode {
 	size_t dirty_blocks;
 	size_t dirty_count; /* sectors */
 	bool lost;          /* F7: clean sectors differ from the durable ones */
+	uint64_t bad;       /* 1 + number of the block that cannot be read, 0 */
 	uint64_t *sizes;    /* since the last sync, oldest first */
 	size_t size_count;
 	/* SIM_DIRECTORY */
@@ -147,6 +148,11 @@ void sim_disk_close_all(struct sim_disk *disk);
 struct sim_inode *sim_disk_inode(struct sim_disk *disk, uint32_t inode);
 /* Rot: flips one bit of a file's content, cached and durable. */
 void sim_disk_flip(struct sim_disk *disk, uint32_t inode, uint64_t bit);
+/* A latent sector error: reads of the block of 4096 bytes with `pos` fail with EIO, until all of it
+ * is written in one piece. One of each file at most: the last. */
+void sim_disk_spoil(struct sim_disk *disk, uint32_t inode, uint64_t pos);
+/* Does a read of [pos, pos + len) fail? */
+bool sim_inode_is_bad(const struct sim_inode *n, uint64_t pos, uint64_t len);
 /* Forgets inodes that no name, pending change or descriptor refers to. */
 void sim_disk_collect(struct sim_disk *disk);
 

@@ -183,6 +183,8 @@ static int read_piece(
 {
 	if (!aligned(f, piece.iov_base, piece.iov_len, pos))
 		return EINVAL;
+	if (sim_inode_is_bad(&s->disk->inode[f->inode], pos, piece.iov_len))
+		return EIO;
 	const struct sim_content *c = s->disk->inode[f->inode].cached;
 	*ret_len = sim_content_read(c, piece.iov_base, piece.iov_len, pos);
 	return 0;

@@ -129,8 +129,8 @@ static void clean_stop_rewrites_nothing(void **state)
 	log_world_assert_readable(&w, 0, 0, 20);
 }
 
-/* Flips a byte in the body of the journal's entry with sequence `sequence` in it. */
-static void journal_flip(uint64_t sequence)
+/* Flips a byte of the journal's entry with sequence `sequence` in it. */
+static void journal_flip_at(uint64_t sequence, uint32_t at)
 {
 	struct journal_iter it;
 	struct journal_found f;
@@ -142,7 +142,13 @@ static void journal_flip(uint64_t sequence)
 			pos = f.pos;
 	journal_iter_release(&it);
 	assert_true(pos > 0);
-	log_world_flip(&w, "/data/journal/journal-0", pos + JOURNAL_ENTRY_HEADER_BYTES + 200, 0x10);
+	log_world_flip(&w, "/data/journal/journal-0", pos + at, 0x10);
+}
+
+/* ... of its body. */
+static void journal_flip(uint64_t sequence)
+{
+	journal_flip_at(sequence, JOURNAL_ENTRY_HEADER_BYTES + 200);
 }
 
 static void journal_rot_is_repaired_from_the_segments(void **state)
@@ -175,13 +181,9 @@ static void journal_rot_of_a_partitions_last_frame_is_repaired_too(void **state)
 	log_world_assert_readable(&w, 1, 0, 3);
 }
 
-static void journal_rot_without_the_segments_bytes_is_damage(void **state)
+/* Where frame number n of SEGMENT_0, from 1, is. */
+static uint32_t frame_pos(int n)
 {
-	struct log_read r;
-	(void)state;
-	fill(0, 0, 10);
-	log_world_end(&w, WORLD_KILLED);
-	journal_flip(5);
 	struct segment_walk walk;
 	struct frame frame;
 	struct bytes batch;
@@ -193,10 +195,21 @@ static void journal_rot_without_the_segments_bytes_is_damage(void **state)
 	assert_ok(segment_file_header(w.io, fd, name, &h));
 	segment_walk_init(&walk, w.io, fd, frame_seed_of(h.seed), 0);
 	segment_walk_range(&walk, SEGMENT_HEADER_BYTES, (uint32_t)log_world_size(&w, SEGMENT_0));
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < n; i++)
 		assert_ok(segment_walk_next(&walk, &frame, &pos, &batch));
 	segment_walk_release(&walk);
 	assert_ok(io_close(w.io, fd));
+	return pos;
+}
+
+static void journal_rot_without_the_segments_bytes_is_damage(void **state)
+{
+	struct log_read r;
+	(void)state;
+	fill(0, 0, 10);
+	log_world_end(&w, WORLD_KILLED);
+	journal_flip(5);
+	uint32_t pos = frame_pos(5);
 	log_world_flip(&w, SEGMENT_0, pos + 10, 0x10); /* sequence 5: header */
 	assert_ok(log_fixture_open(&w.f));
 	log_world_assert_told(&w, "journal_rot", true);
@@ -208,6 +221,45 @@ static void journal_rot_without_the_segments_bytes_is_damage(void **state)
 	log_world_assert_readable(&w, 0, 5, 10);
 	assert_int_equal(append_one(0), ERR_DAMAGED);
 	assert_ok(append_one(1));
+}
+
+static enum err fsck(void)
+{
+	const struct log_fsck_options options = {0};
+	log_lines_clear();
+	return log_fsck(w.io, "/data", &options, log_lines_collect, NULL);
+}
+
+/*
+ * Sequence 5 was the last of topic 0, and a power cut took it out of the segment: nothing behind it
+ * shows that it is missing. Its offset was given again.
+ */
+static void journal_rot_of_the_only_copy_is_no_end(void **state)
+{
+	(void)state;
+	for (int header = 0; header < 2; header++) {
+		fill(0, header * 4, 5);
+		fill(1, 3 * header, 3 * header + 3);
+		uint64_t last = w.f.log->durable_sequence - 3;
+		log_world_end(&w, WORLD_KILLED);
+		if (header)
+			journal_flip_at(last, 9);
+		else
+			journal_flip(last);
+		log_world_cut(&w, SEGMENT_0, frame_pos(5));
+		assert_int_equal(fsck(), ERR_CORRUPT);
+		log_lines_say("verdict=JOURNAL_ROT");
+		log_lines_say("verdict=LOST_SUFFIX");
+		assert_int_equal(log_fixture_open(&w.f), ERR_LOST_SUFFIX);
+		log_world_assert_told(&w, "lost_suffix", true);
+		assert_non_null(strstr(err_chain(), "--accept-lost-suffix"));
+		log_world_end(&w, WORLD_KILLED);
+		w.f.options.accept_lost_suffix = "disk was restored from a copy";
+		assert_ok(log_fixture_open(&w.f));
+		assert_int_equal(end_of(0), 4);
+		log_world_assert_readable(&w, 0, 0, 4);
+		w.f.options.accept_lost_suffix = NULL;
+	}
 }
 
 static void torn_tail_goes_to_quarantine(void **state)
@@ -300,13 +352,6 @@ static void a_bad_journal_header_is_written_again(void **state)
 		log_world_flip(&w, path, 30, 0x10);
 	}
 	assert_int_equal(log_fixture_open(&w.f), ERR_NO_JOURNAL);
-}
-
-static enum err fsck(void)
-{
-	const struct log_fsck_options options = {0};
-	log_lines_clear();
-	return log_fsck(w.io, "/data", &options, log_lines_collect, NULL);
 }
 
 /*
@@ -832,6 +877,7 @@ int main(void)
 	    TEST(journal_rot_is_repaired_from_the_segments),
 	    TEST(journal_rot_of_a_partitions_last_frame_is_repaired_too),
 	    TEST(journal_rot_without_the_segments_bytes_is_damage),
+	    TEST(journal_rot_of_the_only_copy_is_no_end),
 	    TEST(torn_tail_goes_to_quarantine),
 	    TEST(damaged_range_is_served_around),
 	    TEST(lost_suffix_is_refused_unless_accepted),

@@ -14,8 +14,9 @@
 struct findings {
 	struct world *w;
 	unsigned damaged, others;
-	char first[300]; /* of the others */
-	bool counted;    /* its account of sequences */
+	char first[300];  /* of the others */
+	bool journal_rot; /* bad enough, although the next start makes it good */
+	bool counted;     /* its account of sequences */
 	uint64_t in_holes, named, lost;
 };
 
@@ -93,6 +94,10 @@ static void take_line(void *ctx, struct str line)
 	trace(f->w, "fsck", "%s", text);
 	if (strncmp(text, "verdict=OK sequences=", 21) == 0)
 		take_account(f, text);
+	if (f->w->journal_rots > 0 && strncmp(text, "verdict=JOURNAL_ROT ", 20) == 0) {
+		f->journal_rot = true;
+		return;
+	}
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(*harmless); i++) {
 		size_t len = strlen(harmless[i]);
 		if (strncmp(text, "verdict=", 8) == 0 && strncmp(text + 8, harmless[i], len) == 0 &&
@@ -121,7 +126,7 @@ void disk_check(struct world *w, bool stopped)
 	copy->capacity_bytes = 0;
 	enum err err = log_fsck(io, "/data", &options, take_line, &f);
 	trace(w, "fsck", "%s: %s", stopped ? "after a stop" : "after a cut", err_name(err));
-	if (f.others > 0 || (err != ERR_OK && f.damaged == 0))
+	if (f.others > 0 || (err != ERR_OK && f.damaged == 0 && !f.journal_rot))
 		violated("fsck", "%s %s", err_name(err), f.others > 0 ? f.first : err_chain());
 	if (stopped && f.damaged == 0 && keeper_bad(w) > 0)
 		violated("fsck", "%zu batches are bad, and it says nothing", keeper_bad(w));

@@ -18,14 +18,15 @@ enum mutant {
 	MUTANT_OPEN_IS_SHOWN,   /* what is open does not hold back readers of committed data */
 	MUTANT_LEAVES_OPEN,     /* the end of a transaction forgets one of its partitions */
 	MUTANT_DROPS_NEWEST,    /* compaction takes the newest record of some keys */
-	MUTANT_KEEPS_OLD,    /* compaction leaves old records of keys and drops their tombstones */
-	MUTANT_EXPIRES_MORE, /* retention takes one segment too many */
-	MUTANT_SCRUB_BLIND,  /* the scrubber passes over what is bad */
-	MUTANT_GAP_UNNAMED,  /* burnt sequences are not in the catalog */
-	MUTANT_FSCK_BLIND,   /* fsck keeps damage to itself */
-	MUTANT_CONFIG_LOST,  /* a change of configuration is answered, and not made */
-	MUTANT_HOLE_UNTOLD,  /* a view passes over a batch that has rotted, without a word */
-	MUTANT_SCAN_BLIND,   /* a scan passes over what has rotted, without a word */
+	MUTANT_KEEPS_OLD,     /* compaction leaves old records of keys and drops their tombstones */
+	MUTANT_EXPIRES_MORE,  /* retention takes one segment too many */
+	MUTANT_SCRUB_BLIND,   /* the scrubber passes over what is bad */
+	MUTANT_GAP_UNNAMED,   /* burnt sequences are not in the catalog */
+	MUTANT_FSCK_BLIND,    /* fsck keeps damage to itself */
+	MUTANT_CONFIG_LOST,   /* a change of configuration is answered, and not made */
+	MUTANT_HOLE_UNTOLD,   /* a view passes over a batch that has rotted, without a word */
+	MUTANT_SCAN_BLIND,    /* a scan passes over what has rotted, without a word */
+	MUTANT_JOURNAL_BLIND, /* what a checksum of the journal says is not heeded */
 	MUTANT_COUNT,
 };
 void mutant_use(enum mutant m);

@@ -36,6 +36,7 @@ struct transactor {
 	unsigned batches_left;
 	int32_t partition;
 	unsigned parts; /* bit n: t0-n is in it, or may be */
+	unsigned sends; /* of the batch */
 	uint32_t batch; /* 0: the next is not made yet */
 	int64_t time_ms;
 	bool commit;
@@ -214,7 +215,8 @@ static void produced(struct wire_call *call)
 		trace(t->w, t->name, "gives up batch %u: t0-%d is damaged", t->batch, t->partition);
 		t->batch = 0;
 		t->commit = false;
-		t->phase = END;
+		/* stored by an earlier try, its sequence is taken: only another epoch goes on */
+		t->phase = t->sends > 1 ? INIT : END;
 		return;
 	}
 	if (part->error_code != 0) {
@@ -245,6 +247,7 @@ static void produce(struct transactor *t)
 		    .codec = chance(w, 70) ? BATCH_NONE : (int)below(w, BATCH_CODECS),
 		    .txn = t->txn};
 		t->batch = model_batch_new(m, b);
+		t->sends = 0;
 		t->time_ms = loop_realtime_ns(w->loop) / MS_NS;
 	}
 	writer_init(&bytes, BATCH_BYTES);
@@ -257,6 +260,7 @@ static void produce(struct transactor *t)
 	    .topic_data = {&data, 1}};
 	trace(w, t->name, "sends batch %u to t0-%d: sequence %d", t->batch, t->partition,
 	    producer.sequence);
+	t->sends++;
 	ask(t, API_PRODUCE, (int16_t)(7 + below(w, 5)), &body, produced);
 	writer_release(&bytes);
 }

@@ -129,6 +129,9 @@ static void draw_for_mutant(struct world_plan *p)
 		p->lazy = p->expires = 0;
 		p->record_bytes_max = 600;
 		break;
+	case MUTANT_JOURNAL_BLIND:
+		p->journal_rots = true;
+		break;
 	case MUTANT_HOLE_UNTOLD:
 		p->rots = 1;
 		p->views = true;
@@ -181,6 +184,9 @@ static void draw_topics(struct world *w)
 	p->retention_bytes = limit == 0 ? -1 : (int64_t)(8 * KIB + below(w, 200 * KIB));
 	p->alters = chance(w, 30) ? 10 : 0;
 	p->caches_rot = chance(w, 30);
+	prng_init(&w->journal_prng, w->seed ^ 0x6a6f75726e616cull);
+	/* beside other rot nobody can tell whose loss is told */
+	p->journal_rots = prng_below(&w->journal_prng, 100) < 25 && p->rots == 0;
 	draw_for_mutant(p);
 	p->keeper = p->keyed || p->expires || p->rots || p->codec[0] || p->codec[1] ||
 	            p->codec[2] || chance(w, 10);
@@ -384,6 +390,7 @@ static void plan_end(struct world *w, enum world_end end)
 		return;
 	trace(w, "fate", "%s at call %llu", end == END_KILL ? "kill" : "power cut",
 	    (unsigned long long)calls);
+	w->falls_by_kill = end == END_KILL;
 	sim_io_fall_at(w->io, calls, end == END_KILL, prng_u64(&w->prng));
 }
 
@@ -483,6 +490,7 @@ static void take_disk(struct world *w, enum world_end end)
 	if (!after)
 		return;
 	w->cuts++;
+	w->cut |= fell ? !w->falls_by_kill : end == END_POWER;
 	trace(w, "fate", "%s", fell ? "fell at the planned call" : "ended");
 	sim_disk_free(w->disk_after);
 	w->disk_after = after;
@@ -525,8 +533,11 @@ static void serve(struct world *w, enum world_end end, bool dead)
 	loop_timer_cancel(w->loop, &w->room);
 	if (!sim_io_is_dead(w->io) && !w->faulty)
 		audit_log(w);
-	if (end == END_CLEAN && !w->last_life && chance(w, 40))
-		sim_io_fall_at(w->io, 1 + below(w, 60), chance(w, 30), prng_u64(&w->prng));
+	if (end == END_CLEAN && !w->last_life && chance(w, 40)) {
+		uint64_t calls = 1 + below(w, 60);
+		w->falls_by_kill = chance(w, 30);
+		sim_io_fall_at(w->io, calls, w->falls_by_kill, prng_u64(&w->prng));
+	}
 	server_close(w);
 }
 
@@ -547,9 +558,10 @@ static void run_life(struct world *w)
 	enum err e = server_open(w);
 	bool dead = sim_io_is_dead(w->io);
 	trace(w, "life", "open: %s %s", err_name(e), e ? err_chain() : "");
-	if (e != ERR_OK && !dead && !w->faulty && !w->scarce)
+	w->over = journal_rot_told(w, e, dead);
+	if (e != ERR_OK && !dead && !w->faulty && !w->scarce && !w->over)
 		violated("recovery", "the server does not open: %s: %s", err_name(e), err_chain());
-	if (e == ERR_OK && metric_value(METRIC_READ_ERRORS) > unread && w->faulty) {
+	if (e == ERR_OK && ((metric_value(METRIC_READ_ERRORS) > unread && w->faulty) || w->over)) {
 		/* health is red and names what is not served: it is started again */
 		take_disk(w, end);
 		server_close(w);
@@ -563,6 +575,7 @@ static void run_life(struct world *w)
 	if (late) {
 		sim_disk_free(w->disk_after);
 		w->disk_after = late;
+		w->cut |= !w->falls_by_kill;
 		w->cuts++;
 	}
 	close_life(w);
@@ -575,8 +588,25 @@ static void between(struct world *w, bool stopped)
 		keeper_rot(w);
 	for (int i = 0; w->plan.caches_rot && i < 4; i++)
 		keeper_rot_cache(w);
+	if (w->plan.journal_rots && !w->last_life)
+		journal_rot(w);
+	if (w->over || w->journal_unread || (w->journal_bad && w->cut))
+		return; /* fsck tells of it, too; what, depends */
 	if (w->served && (stopped || chance(w, 15)))
 		disk_check(w, stopped);
+}
+
+static void live_last(struct world *w)
+{
+	w->last_life = true;
+	run_life(w); /* all comes to its end */
+	between(w, true);
+	if (w->over)
+		return;
+	w->life++;
+	w->last_life = true;
+	w->reopened = true;
+	run_life(w); /* and is the same after another start */
 }
 
 void world_run(
@@ -600,17 +630,12 @@ void world_run(
 	w->model.tombstones_expire = w->plan.tombstones_ms < 1000;
 	w->disk = sim_disk_new(w->plan.capacity_bytes);
 	make_actors(w);
-	for (w->life = 1; w->life <= w->plan.lives; w->life++) {
+	for (w->life = 1; w->life <= w->plan.lives && !w->over; w->life++) {
 		run_life(w);
 		between(w, false);
 	}
-	w->last_life = true;
-	run_life(w); /* all comes to its end */
-	between(w, true);
-	w->life++;
-	w->last_life = true;
-	w->reopened = true;
-	run_life(w); /* and is the same after another start */
+	if (!w->over)
+		live_last(w);
 	if (w->hashing)
 		*ret_history = w->history;
 	snprintf(report, report_len,

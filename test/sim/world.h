@@ -44,11 +44,12 @@ struct world_plan {
 	bool transactors_share;
 	/* bit n: topics named t<n>; no topic is of two of these, but what is compacted may rot, and
 	 * of t0, which views read, it is all there may be */
-	unsigned lazy;    /* have opted out of durability */
-	unsigned keyed;   /* are compacted */
-	unsigned expires; /* lose what is old or too much */
-	unsigned rots;    /* lie where bits flip by themselves */
-	bool caches_rot;  /* bits flip in indexes and producer snapshots of all others */
+	unsigned lazy;     /* have opted out of durability */
+	unsigned keyed;    /* are compacted */
+	unsigned expires;  /* lose what is old or too much */
+	unsigned rots;     /* lie where bits flip by themselves */
+	bool journal_rots; /* so does the journal, between lives */
+	bool caches_rot;   /* bits flip in indexes and producer snapshots of all others */
 	int64_t tombstones_ms, retention_ms, retention_bytes;
 	int codec[WORLD_TOPICS]; /* that sealed segments are recompressed with; 0 = none */
 	unsigned alters;         /* percent of the admin's steps */
@@ -99,10 +100,17 @@ struct world {
 	bool stopping;               /* actors start nothing new */
 	bool scarce;                 /* the disk has an end in this life, until room is made */
 	struct loop_timer room;
-	bool faulty;           /* a fault is armed or has struck in this life */
-	int64_t realtime_ns;   /* the wall clock goes on from life to life */
-	uint64_t keeper_calm;  /* turns until the keeper does something again */
-	uint64_t durable_seen; /* D as it was last looked at */
+	bool faulty;              /* a fault is armed or has struck in this life */
+	int64_t realtime_ns;      /* the wall clock goes on from life to life */
+	uint64_t keeper_calm;     /* turns until the keeper does something again */
+	uint64_t durable_seen;    /* D as it was last looked at */
+	struct prng journal_prng; /* of its own: seeds without that do what they did */
+	bool journal_bad;         /* an entry is, and no start has been beyond it */
+	bool journal_unread;      /* the disk does not read all of it: a start may be refused */
+	bool cut;                 /* the power was, since a start was through last */
+	bool falls_by_kill;       /* at the planned call; else by a power cut */
+	bool over;                /* what was lost was told */
+	unsigned journal_rots;
 	struct world_rot rot[WORLD_ROT_MAX];
 	size_t rot_count;
 	bool hashing; /* the trace goes into `history` instead of to the terminal */
@@ -186,6 +194,12 @@ void keeper_settle(struct world *w);
 void keeper_finish(struct world *w);
 /* How many of the batches that have rotted are bad now: none is out of the journal again. */
 size_t keeper_bad(struct world *w);
+
+/* ---- journal_rot.c ------------------------------------------------------------------------------ */
+/* Something of the journal becomes bad, perhaps. */
+void journal_rot(struct world *w);
+/* A start was tried: has it told of a loss that is allowed? The server is done with then. */
+bool journal_rot_told(struct world *w, enum err opened, bool dead);
 
 /* ---- disk_check.c: the directory as fsck finds it -------------------------------------------- */
 /* Between two lives: what a cut may leave is all there is. `stopped`: after a clean stop. */
