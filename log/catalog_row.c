@@ -237,6 +237,13 @@ void gap_row_write(struct writer *w, const struct catalog_partition_row *row)
 	    (unsigned long long)row->gap_last_sequence);
 }
 
+enum err gap_row_to(struct bytes value, int64_t *ret_to)
+{
+	if (!str_to_i64(line_of(value, "to"), ret_to))
+		return bad_row("gap", "to");
+	return ERR_OK;
+}
+
 enum err gap_row_parse(
     struct bytes value, uint64_t *ret_first_sequence, uint64_t *ret_last_sequence)
 {

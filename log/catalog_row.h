@@ -44,6 +44,8 @@ void partition_row_write(struct writer *w, const struct catalog_partition_row *r
 MUST_USE enum err partition_row_parse(
     struct bytes value, int64_t *ret_log_start, uint32_t *ret_leader_epoch);
 void gap_row_write(struct writer *w, const struct catalog_partition_row *row);
+/* The end of the offsets that it names. ERR_CORRUPT. */
+MUST_USE enum err gap_row_to(struct bytes value, int64_t *ret_to);
 /* The sequences that it names; 0 and 0: it names offsets only. ERR_CORRUPT. */
 MUST_USE enum err gap_row_parse(
     struct bytes value, uint64_t *ret_first_sequence, uint64_t *ret_last_sequence);

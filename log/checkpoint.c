@@ -174,6 +174,14 @@ static void encode_row(struct writer *out, const struct log_partition *p, const 
 	    .last_link = s->durable_link,
 	    .transactions =
 	        p->txns.used ? 1 + (uint64_t)txns_stable_end(&p->txns, p->durable_end) : 0};
+	if (p->log->recovery && p->lost_suffix) {
+		/* accepted, and not named yet (gap.c): a start after one that is cut short here
+		 * must miss it, too */
+		r.log_end = p->lost_end;
+		r.last_link = 0;
+		if (p->lost_to_sequence > 0)
+			r.last_sequence = p->lost_to_sequence;
+	}
 	checkpoint_row_encode(&r, row);
 	write_bytes(out, bytes_of(row, sizeof(row)));
 }
@@ -188,7 +196,8 @@ static void encode_missing(struct checkpointer *c)
 	size_t cursor = 0;
 	while (c->log->recovery && (row = map_next(&c->log->recovery->rows, &cursor))) {
 		const struct log_partition *p = partition_by_key(c->log, row->key);
-		if (p && p->verdict == ERR_OK)
+		bool gone = p && p->lost_suffix && list_empty(&p->segments);
+		if (p && p->verdict == ERR_OK && !gone)
 			continue;
 		uint8_t out[CHECKPOINT_ROW_BYTES];
 		struct checkpoint_row r = {.topic_id = row->key.topic_id,

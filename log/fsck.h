@@ -275,5 +275,8 @@ MUST_USE enum err fsck_catalog_batch(struct fsck *f, struct bytes batch);
 /* log_start of a partition by the rows read so far, 0 when they do not say. ERR_NOMEM. */
 MUST_USE enum err fsck_log_start(
     const struct fsck *f, struct partition_key key, int64_t *ret_log_start);
+/* Does a row read so far say that the offsets [from, to) are gone? ERR_NOMEM. */
+MUST_USE enum err fsck_gap_named(
+    const struct fsck *f, struct partition_key key, struct fsck_range offsets, bool *ret_named);
 MUST_USE enum err fsck_catalog(struct fsck *f);
 void fsck_catalog_release(struct fsck *f);

@@ -52,22 +52,47 @@ enum err fsck_catalog_batch(struct fsck *f, struct bytes batch)
 	return ERR_OK;
 }
 
+/* NULL: there is none. */
+static enum err row_find(
+    const struct fsck *f, const struct row_name *name, const struct fsck_row **ret_row)
+{
+	struct writer text;
+	writer_init(&text, KIB);
+	row_name_write(&text, name);
+	enum err err = text.err;
+	if (err == ERR_OK)
+		*ret_row = map_get(&f->rows, writer_bytes(&text));
+	writer_release(&text);
+	return err;
+}
+
 enum err fsck_log_start(const struct fsck *f, struct partition_key key, int64_t *ret_log_start)
 {
-	struct row_name name = {
+	const struct row_name name = {
 	    .kind = ROW_PARTITION, .id = key.topic_id, .partition = key.partition};
-	struct writer text;
+	const struct fsck_row *row;
 	int64_t log_start = 0;
 	uint32_t epoch;
-	writer_init(&text, KIB);
-	row_name_write(&text, &name);
-	enum err err = text.err;
-	const struct fsck_row *row = err == ERR_OK ? map_get(&f->rows, writer_bytes(&text)) : NULL;
+	TRY(row_find(f, &name, &row));
 	if (row && partition_row_parse(row->value, &log_start, &epoch) != ERR_OK)
 		err_clear(); /* told when the rows are read */
-	writer_release(&text);
-	TRY(err);
 	*ret_log_start = log_start;
+	return ERR_OK;
+}
+
+enum err fsck_gap_named(
+    const struct fsck *f, struct partition_key key, struct fsck_range offsets, bool *ret_named)
+{
+	const struct row_name name = {.kind = ROW_GAP,
+	    .id = key.topic_id,
+	    .partition = key.partition,
+	    .from = (int64_t)offsets.from};
+	const struct fsck_row *row;
+	int64_t to = 0;
+	TRY(row_find(f, &name, &row));
+	if (row && gap_row_to(row->value, &to) != ERR_OK)
+		err_clear();
+	*ret_named = row && to >= (int64_t)offsets.to;
 	return ERR_OK;
 }
 

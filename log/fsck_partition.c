@@ -34,6 +34,7 @@ struct chain {
 	uint32_t pos; /* of the next frame */
 	bool damaged;
 	bool sealed;                     /* it is not the last */
+	bool lost;                       /* its end, and it was told */
 	bool from_journal;               /* the frame that is taken */
 	uint32_t images_from, images_to; /* where the journal has images of its blocks */
 	/* its index */
@@ -555,7 +556,8 @@ static enum err read_missing(struct chain *c)
 		return err;
 	if (!c->end)
 		return ERR_OK;
-	if (c->base == c->end->segment)
+	c->lost = c->base == c->end->segment;
+	if (c->lost)
 		fsck_find(c->f, c->damaged ? ERR_DAMAGED : ERR_LOST_SUFFIX,
 		    AT_FMT " end=%u reason=\"ends too early\"", AT_ARG(c), c->end->segment_end);
 	return ERR_OK; /* an earlier segment: the join with the next one tells */
@@ -791,6 +793,30 @@ static enum err check_file(
 	return err == ERR_OK ? closed : err;
 }
 
+/* What else says how far the records went: the record, and the log start. */
+static enum err check_end(struct chain *c)
+{
+	bool named;
+	if (c->first || c->next_offset < 0 || c->lost)
+		return ERR_OK;
+	if (c->end && c->base < c->end->segment) {
+		fsck_find(c->f, ERR_LOST_SUFFIX,
+		    "partition=%s segment=%lld reason=\"the last segment is missing\"", c->dir,
+		    (long long)c->end->segment);
+		return ERR_OK;
+	}
+	bool recorded = c->end && c->end->log_end > c->log_start;
+	int64_t want = recorded ? c->end->log_end : c->log_start;
+	if (want <= c->next_offset || c->damaged)
+		return ERR_OK;
+	const struct fsck_range gone = {(uint64_t)c->next_offset, (uint64_t)want};
+	TRY(fsck_gap_named(c->f, c->key, gone, &named));
+	if (!named)
+		fsck_find(c->f, ERR_LOST_SUFFIX, "partition=%s %s=%lld found=%lld", c->dir,
+		    recorded ? "log_end" : "log_start", (long long)want, (long long)c->next_offset);
+	return ERR_OK;
+}
+
 static enum err check_files(struct chain *c, const struct io_names *names)
 {
 	struct generations g;
@@ -807,11 +833,8 @@ static enum err check_files(struct chain *c, const struct io_names *names)
 		if (!g.files[i].superseded)
 			err = check_file(
 			    c, names->name[g.files[i].name], &g.files[i], i + 1 < g.count);
-	bool cut = c->end && !c->first && c->next_offset >= 0 && c->base < c->end->segment;
-	if (err == ERR_OK && cut && !c->unwanted)
-		fsck_find(c->f, ERR_LOST_SUFFIX,
-		    "partition=%s segment=%lld reason=\"the last segment is missing\"", c->dir,
-		    (long long)c->end->segment);
+	if (err == ERR_OK && !c->unwanted)
+		err = check_end(c);
 	if (g.count > 0 && !c->unwanted && err == ERR_OK && sink && sink->partition_end)
 		err = sink->partition_end(sink->ctx, c->f, c->dir, c->end);
 	generations_release(&g);

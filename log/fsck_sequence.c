@@ -121,15 +121,16 @@ static uint64_t bits_in_chunk(const uint64_t *chunk, uint64_t from, uint64_t end
 static uint64_t missing_in(const struct fsck_sequences *s, uint64_t first, uint64_t last)
 {
 	uint64_t there = 0;
-	for (uint64_t at = first; at <= last;) {
+	uint64_t known = (uint64_t)s->chunk_count << CHUNK_SHIFT; /* nobody has one above */
+	for (uint64_t at = first; at <= last && at < known;) {
 		uint64_t chunk = at >> CHUNK_SHIFT, end = (chunk + 1) << CHUNK_SHIFT;
-		end = end > last + 1 ? last + 1 : end;
-		if (chunk < s->chunk_count && s->chunks[chunk])
+		end = end - 1 > last ? last + 1 : end;
+		if (s->chunks[chunk])
 			there += bits_in_chunk(
 			    s->chunks[chunk], at % CHUNK_SEQUENCES, end - (chunk << CHUNK_SHIFT));
 		at = end;
 	}
-	return last + 1 - first - there;
+	return last - first + 1 - there;
 }
 
 static int hole_order(const void *a, const void *b)
@@ -158,8 +159,9 @@ static uint64_t unnamed(struct fsck_sequences *s, uint64_t from, uint64_t last, 
 	return count;
 }
 
-/* Sequences in any of these ranges, which are put in order. */
-static uint64_t covered(struct checkpoint_gap *gaps, size_t count)
+/* Sequences in any of these ranges, which are put in order, that nobody has: where an end was given
+ * up, other partitions have some. */
+static uint64_t covered(const struct fsck_sequences *s, struct checkpoint_gap *gaps, size_t count)
 {
 	uint64_t sum = 0, from = 0;
 	if (count > 0)
@@ -168,7 +170,7 @@ static uint64_t covered(struct checkpoint_gap *gaps, size_t count)
 		uint64_t first = gaps[i].first > from ? gaps[i].first : from;
 		if (gaps[i].last < first)
 			continue;
-		sum += gaps[i].last - first + 1;
+		sum += missing_in(s, first, gaps[i].last);
 		from = gaps[i].last + 1;
 	}
 	return sum;
@@ -194,7 +196,7 @@ static enum err add_gaps(struct fsck *f)
 		const struct checkpoint_gap *g = &f->record.gaps[i];
 		TRY(fsck_sequence_hole(f, g->first, g->last, 0));
 	}
-	s->named += covered(s->holes + before, s->hole_count - before);
+	s->named += covered(s, s->holes + before, s->hole_count - before);
 	return ERR_OK;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See gap.h. */
 #include "log/gap.h"
-#include "log/catalog.h"
+#include "log/catalog_change.h"
 #include "log/engine.h"
 
 struct naming {
@@ -39,6 +39,17 @@ static enum err name_gap(struct log *log, const struct checkpoint_gap *gap)
 	                        .gap_last_sequence = gap->last});
 }
 
+bool gap_is_named(const struct log *log, struct partition_key key, int64_t from, int64_t to)
+{
+	const struct row_name name = {
+	    .kind = ROW_GAP, .id = key.topic_id, .partition = key.partition, .from = from};
+	const struct catalog_kept *kept = log->catalog ? catalog_kept(log->catalog, &name) : NULL;
+	int64_t named;
+	if (!kept || gap_row_to(kept->value, &named) != ERR_OK)
+		return false;
+	return named >= to;
+}
+
 /* Records of this partition that a client may have seen are gone. */
 static enum err name_lost(
     struct log *log, struct log_partition *p, const struct checkpoint_gap *gap)
@@ -48,9 +59,12 @@ static enum err name_lost(
 	    .log_start = p->log_start,
 	    .leader_epoch = p->leader_epoch + 1,
 	    .gap = true,
-	    .gap_from = p->log_end,
+	    .gap_from = p->lost_suffix ? p->lost_from : p->log_end,
 	    .gap_to = p->lost_suffix ? p->lost_end : p->log_end};
-	if (gap) {
+	if (p->lost_suffix) {
+		row.gap_first_sequence = p->lost_sequence;
+		row.gap_last_sequence = p->lost_to_sequence;
+	} else if (gap) {
 		row.gap_first_sequence = gap->first;
 		row.gap_last_sequence = gap->last;
 	}
@@ -59,20 +73,22 @@ static enum err name_lost(
 	if (p->lost_suffix)
 		diag(DIAG_WARN, "lost_suffix_accepted",
 		    "partition=%s from=%lld to=%lld leader_epoch=%u reason=\"%s\"", p->dir,
-		    (long long)p->log_end, (long long)p->lost_end, p->leader_epoch,
+		    (long long)p->lost_from, (long long)p->lost_end, p->leader_epoch,
 		    log->options.accept_lost_suffix);
 	p->lost_suffix = false;
 	return ERR_OK;
 }
 
-static enum err name_topic(
-    struct log *log, const struct log_topic *topic, const struct checkpoint_gap *gap)
+static enum err name_topic(struct log *log, const struct log_topic *topic,
+    const struct checkpoint_gap *gap, bool *accepted)
 {
 	bool lazy = topic->config.durability != LOG_DURABILITY_FSYNC;
 	for (int32_t i = 0; i < topic->partition_count; i++) {
 		struct log_partition *p = log_partition_find(log, topic, i);
-		if (p && (p->lost_suffix || (lazy && gap)))
-			TRY(name_lost(log, p, gap));
+		if (!p || !(p->lost_suffix || (lazy && gap)))
+			continue;
+		*accepted |= p->lost_suffix;
+		TRY(name_lost(log, p, gap));
 	}
 	return ERR_OK;
 }
@@ -83,13 +99,15 @@ enum err gaps_name(struct log *log)
 	    log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
 	const struct log_topic *topic;
 	size_t cursor = 0;
+	bool accepted = false;
 	while ((topic = log_topic_next(log, &cursor)))
-		TRY(name_topic(log, topic, newest));
+		TRY(name_topic(log, topic, newest, &accepted));
 	uint32_t count = log->gap_count;
 	for (uint32_t i = 0; i < count; i++)
 		TRY(name_gap(log, &log->gaps[i]));
 	log->gap_count = 0; /* the next record leaves them out */
 	/* lives that end before it comes must not fill the list: each adds one at most */
-	return count >= CHECKPOINT_GAPS_MAX / 2 ? checkpoint_finish(&log->checkpointer, false)
-	                                        : ERR_OK;
+	return accepted || count >= CHECKPOINT_GAPS_MAX / 2
+	           ? checkpoint_finish(&log->checkpointer, false)
+	           : ERR_OK;
 }

@@ -9,6 +9,8 @@ enum err log_open(struct loop *loop, const struct log_options *options, struct l
 	struct log *log;
 	TRY(engine_open(loop, options, &log));
 	enum err e = catalog_open(log);
+	if (e == ERR_OK)
+		e = gaps_name(log);
 	if (e != ERR_OK) {
 		engine_stop(log);
 		catalog_close(log);
@@ -16,11 +18,6 @@ enum err log_open(struct loop *loop, const struct log_options *options, struct l
 		return e;
 	}
 	engine_serve(log);
-	e = gaps_name(log);
-	if (e != ERR_OK) {
-		log_close(log);
-		return e;
-	}
 	*ret_log = log;
 	return ERR_OK;
 }

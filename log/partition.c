@@ -4,6 +4,7 @@
 #include "log/partition.h"
 #include "log/catalog.h"
 #include "log/engine.h"
+#include "log/gap.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
 #include "log/scrub.h"
@@ -142,6 +143,55 @@ static enum err partition_open_new(struct log *log, const struct log_topic *topi
 	TRY(recovery_check_absent(log, key, dir));
 	TRY(partition_new(log, key, str_of(dir), ret));
 	(*ret)->producers.loaded = true;
+	const struct recovery_row *row = log->recovery ? recovery_row(log->recovery, key) : NULL;
+	if (row && row->log_end > 0)
+		partition_lose(*ret, row->log_end, row->last_sequence);
+	return ERR_OK;
+}
+
+void partition_lose(struct log_partition *p, int64_t to, uint64_t last_sequence)
+{
+	const struct segment *s = partition_durable_segment(p);
+	uint64_t first = 1;
+	if (s)
+		first = s->durable_sequence > 0 ? s->durable_sequence + 1 : s->first_sequence;
+	ASSERT(to >= p->log_end);
+	p->lost_suffix = true;
+	p->lost_from = p->log_end;
+	p->lost_end = to;
+	p->lost_sequence = first <= last_sequence ? first : 0;
+	p->lost_to_sequence = first <= last_sequence ? last_sequence : 0;
+}
+
+/*
+ * The log start is behind the end, and was put when there were records up to it. So they are gone,
+ * and perhaps others behind, which nothing else may know. What comes next has the log start's
+ * offset, in a segment of its own.
+ */
+static enum err partition_open_short(struct log_partition *p, int64_t log_start)
+{
+	struct segment *active = partition_active(p);
+	const struct log_options *options = &p->log->options;
+	bool known = p->lost_suffix || !active || active->bad_end ||
+	             gap_is_named(p->log, p->key, p->log_end, log_start);
+	if (!known) {
+		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_start=%lld found=%lld", p->dir,
+		    (long long)log_start, (long long)p->log_end);
+		if (!options->accept_lost_suffix)
+			return err_note(ERR_LOST_SUFFIX,
+			    "%s ends at offset %lld, before its log start %lld; "
+			    "" LOG_LOST_SUFFIX_HELP,
+			    p->dir, (long long)p->log_end, (long long)log_start);
+		partition_lose(p, log_start, 0);
+	}
+	if (p->lost_suffix && !active)
+		p->lost_from = log_start; /* before that, all was deleted */
+	if (p->lost_suffix && p->lost_end < log_start)
+		p->lost_end = log_start;
+	if (active && active->bad_end)
+		active->end_offset = log_start; /* its last frames do not verify: DAMAGED */
+	p->log_end = p->visible_end = p->durable_end = log_start;
+	p->roll_soon = active != NULL;
 	return ERR_OK;
 }
 
@@ -163,6 +213,8 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 	} else {
 		TRY(partition_open_new(log, topic, key, &p));
 	}
+	if (log_start > p->log_end)
+		TRY(partition_open_short(p, log_start));
 	p->topic = topic;
 	p->leader_epoch = leader_epoch;
 	p->state = PARTITION_OPEN;
@@ -176,12 +228,6 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 		p->state = PARTITION_FOUND;
 		p->topic = NULL;
 		return e;
-	}
-	if (log_start > p->log_end) {
-		/* everything was deleted and the last segment with it: the next record is log_start
-		 */
-		ASSERT(!partition_active(p) || partition_active(p)->size == SEGMENT_HEADER_BYTES);
-		p->log_end = p->visible_end = p->durable_end = log_start;
 	}
 	if (log_start > p->log_start)
 		p->log_start = log_start;

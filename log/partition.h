@@ -109,8 +109,10 @@ struct log_partition {
 	int64_t scrub_from; /* segments from this base offset on are still to come in this pass */
 	int64_t compact_after_ns; /* compact.c: not before (loop's clock) */
 	struct replay *replay;    /* recovery.h: while recovery works on it */
-	bool lost_suffix;         /* recovery: its end is gone; opened only when that is accepted */
-	int64_t lost_end;         /* where it ended before */
+	bool lost_suffix; /* its end is gone, which nothing names yet; opened only when accepted */
+	int64_t lost_from, lost_end; /* offsets, exclusive: what there was before */
+	uint64_t lost_sequence,
+	    lost_to_sequence; /* its batches had some of these; 0, 0 = unknown */
 };
 
 /* ---- for the catalog ------------------------------------------------------------------------- */
@@ -252,6 +254,9 @@ struct segment *partition_index_unchecked(struct log_partition *p);
 struct segment *partition_segment_of_time(struct log_partition *p, int64_t timestamp_ms);
 /* "<data>/topics/<dir>/<name>" */
 MUST_USE enum err partition_path(const struct log_partition *p, const char *name, char *buf);
+/* What there was from its end up to offset `to`, the last batch with `last_sequence` (0 = not
+ * known), is gone: to be named before it is served (gap.c). */
+void partition_lose(struct log_partition *p, int64_t to, uint64_t last_sequence);
 /* Ends have moved: waiters fire. */
 void partition_wake(struct log_partition *p);
 /* The disk has failed a read: that range fails, the rest is served. Metric; health is red until the

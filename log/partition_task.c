@@ -334,8 +334,8 @@ void partition_unqueue(struct log_partition *p)
 static bool roll_due(const struct log_partition *p, const struct segment *s, size_t len)
 {
 	const struct log_topic_config *config = &p->topic->config;
-	if (p->next_pos == SEGMENT_HEADER_BYTES)
-		return false; /* empty: nothing to roll */
+	if (p->next_pos == SEGMENT_HEADER_BYTES) /* empty: nothing to roll, if it can go on */
+		return s->base_offset != p->log_end;
 	if (p->roll_soon || p->next_pos + (uint64_t)len > config->segment_bytes)
 		return true;
 	int64_t age_ns = loop_realtime_ns(p->log->loop) - s->created_ns;
