@@ -269,7 +269,7 @@ void topic_publish(struct catalog *c, struct topic *t)
 	c->count++;
 	c->partition_total += t->pub.partition_count;
 	t->live = true;
-	c->topics_version++;
+	t->pub.born = ++c->topics_version;
 }
 
 void topic_unpublish(struct catalog *c, struct topic *t)

@@ -135,6 +135,7 @@ struct log_topic {
 	struct log_uuid id;
 	struct str name; /* valid while the topic exists */
 	int32_t partition_count;
+	uint64_t born; /* log_topics_version when it came into this process */
 	bool internal; /* its name is reserved: clients cannot produce to it */
 	struct log_topic_config config;
 	/* explicitly set keys only, "key=value" pairs for DescribeConfigs; both arrays belong to

@@ -201,6 +201,16 @@ enum err access_cluster(const struct request *req)
 	return ok ? ERR_OK : ERR_CLUSTER_DENIED;
 }
 
+struct str access_viewer(struct request *req)
+{
+	const struct auth *auth = req->broker->auth;
+	struct str principal = conn_principal(req->conn);
+	if (!auth_restricts(auth) || auth_is_super(auth, principal))
+		return STR("");
+	struct str host = auth->acls.hosts ? str_of(req->conn->peer.host) : STR("");
+	return request_text(req, STR_FMT "\n" STR_FMT, STR_ARG(host), STR_ARG(principal));
+}
+
 /* ---- before the handler ---------------------------------------------------------------------- */
 
 static enum err settle(struct request *req, const struct access_rule *rule)

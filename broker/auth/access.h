@@ -22,6 +22,9 @@ MUST_USE enum err access_group(const struct request *req, struct str name);
 MUST_USE enum err access_transactional_id(const struct request *req, struct str name);
 MUST_USE enum err access_cluster(const struct request *req);
 
+/* Who asks, for auth_sees; in the request's arena. ptr NULL: no memory. */
+struct str access_viewer(struct request *req);
+
 /* The same for an operation that is not the api's own. */
 bool access_allows(const struct request *req, enum acl_operation operation,
     enum acl_resource resource, struct str name);

@@ -224,6 +224,7 @@ enum err acl_set_add(struct acl_set *set, const struct acl *a)
 	memmove(&set->at[i + 1], &set->at[i], (set->count - i) * sizeof(struct acl *));
 	set->at[i] = copy;
 	set->count++;
+	set->hosts += !str_equal(a->host, STR("*"));
 	return ERR_OK;
 }
 
@@ -232,6 +233,7 @@ void acl_set_remove(struct acl_set *set, const struct acl *a)
 	size_t i = lower_bound(set, a, compare);
 	if (i == set->count || compare(set->at[i], a) != 0)
 		return;
+	set->hosts -= !str_equal(set->at[i]->host, STR("*"));
 	mem_free(set->at[i]);
 	set->count--;
 	memmove(&set->at[i], &set->at[i + 1], (set->count - i) * sizeof(struct acl *));

@@ -61,6 +61,7 @@ bool acl_filter_matches(const struct acl_filter *filter, const struct acl *acl);
 struct acl_set {
 	struct acl **at; /* each with its strings behind it */
 	size_t count, capacity;
+	size_t hosts; /* of them: for one host alone */
 };
 void acl_set_release(struct acl_set *set);
 /*

@@ -71,6 +71,7 @@ static enum err apply(
 		TRY(acl_set_add(&auth->acls, &a));
 	else
 		acl_set_remove(&auth->acls, &a);
+	auth->acls_version++;
 	shared_store(&auth->restricted, auth_restricts(auth));
 	return ERR_OK;
 }
@@ -183,4 +184,20 @@ bool auth_allows_some(const struct auth *auth, const struct acl_query *q)
 	struct acl_query any = *q;
 	any.name = STR("*");
 	return auth_allows(auth, &any) || acl_set_allows_some(&auth->acls, q);
+}
+
+bool auth_sees(const struct auth *auth, struct str viewer, struct str topic)
+{
+	const char *end = viewer.len > 0 ? memchr(viewer.ptr, '\n', viewer.len) : NULL;
+	if (viewer.len == 0 || !auth_restricts(auth))
+		return true;
+	if (!end)
+		return false;
+	size_t host = (size_t)(end - viewer.ptr);
+	struct acl_query q = {.principal = str_from(end + 1, viewer.len - host - 1),
+	    .host = str_from(viewer.ptr, host),
+	    .operation = ACL_DESCRIBE,
+	    .resource = ACL_TOPIC,
+	    .name = topic};
+	return auth_allows(auth, &q);
 }

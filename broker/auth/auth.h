@@ -9,7 +9,8 @@
  * open where nobody has to authenticate, and closed where somebody has to.
  *
  * Invariants
- *   A1 an entry counts when it is durable, and then for the next check: nothing caches verdicts
+ *   A1 an entry counts when it is durable, and then for the next check: nothing caches verdicts but
+ *      what the patterns of consumer groups find, and they look again when acls_version is another
  *   A2 an api without a row in access.c is for super users as soon as anything is restricted
  *   A3 an error on the way to a verdict is a refusal
  *
@@ -30,6 +31,7 @@ struct auth {
 	struct log *log;
 	struct users users;
 	struct acl_set acls;
+	uint64_t acls_version; /* rises with each change of an entry; counts from each start */
 	struct log_table *acl_table;
 	char *super_users;
 	bool open;                    /* what no entry speaks of is allowed */
@@ -57,6 +59,12 @@ static inline bool auth_restricts(const struct auth *auth)
 bool auth_allows(const struct auth *auth, const struct acl_query *query);
 /* Whether `query` is allowed for some resource of its type. */
 bool auth_allows_some(const struct auth *auth, const struct acl_query *query);
+
+/*
+ * Who looks at topics, as text that can be kept: "" sees all there are. Else the address that its
+ * entries may be for (empty where no entry is for one host alone), a line feed, the principal.
+ */
+bool auth_sees(const struct auth *auth, struct str viewer, struct str topic);
 
 /* ---- rows of __kappa_acls -------------------------------------------------------------------- */
 /*

@@ -23,9 +23,11 @@ void consumer_init(
 	    .ops = ops, .limits = limits, .next_due_ms = INT64_MAX, .topics_stale = true};
 	list_init(&c->members);
 	list_init(&c->subscriptions);
+	list_init(&c->patterns);
 	map_init(&c->by_id);
 	map_init(&c->by_instance);
 	map_init(&c->by_key);
+	map_init(&c->by_pattern);
 	map_init(&c->slots);
 	map_init(&c->support);
 }
@@ -41,6 +43,8 @@ void consumer_release(struct consumer_group *c)
 	map_release(&c->by_id);
 	map_release(&c->by_instance);
 	map_release(&c->by_key);
+	ASSERT(c->by_pattern.count == 0);
+	map_release(&c->by_pattern);
 	map_release(&c->slots);
 	ASSERT(c->support.count == 0);
 	map_release(&c->support);
@@ -376,6 +380,7 @@ enum err consumer_restore_member(struct consumer_group *c, const struct consumer
 	    .names = from->names,
 	    .name_count = from->name_count,
 	    .pattern = from->pattern,
+	    .viewer = from->viewer,
 	    .assignor = from->assignor,
 	    .classic = from->classic,
 	};
@@ -404,6 +409,7 @@ static enum err restore_parts(
 enum err consumer_restored(struct consumer_group *c, int64_t now_ms)
 {
 	c->epoch_dirty = c->target_epoch_dirty = c->removed = c->dirty = false;
+	consumer_patterns_restored(c);
 	LIST_EACH (&c->members, node, tmp) {
 		struct consumer_member *m = member_of(node);
 		TRY(restore_parts(c, m, &m->assigned));

@@ -72,14 +72,45 @@ struct consumer_topic {
 	size_t first; /* its partition 0 among all partitions of the group's topics */
 };
 
+/* A topic that a pattern matches. */
+struct consumer_finding {
+	struct log_uuid topic;
+	bool seen; /* its viewer may describe it */
+};
+/* A pattern on its way through the topics there are, a slice at a time. */
+struct consumer_pass {
+	bool under_way;
+	uint64_t topics_version, rights_version; /* when it began */
+	size_t kept;                             /* findings that have been looked at again */
+	size_t cursor;                           /* of topic_next */
+	uint64_t cursor_version;                 /* that it is good for */
+	uint8_t last[TOPIC_NAME_MAX];            /* name of the last topic looked at */
+	size_t last_len;
+};
+/* A pattern and on whose behalf it looks, shared by all subscriptions with both. */
+struct consumer_pattern {
+	struct list_node node; /* in group.patterns, the one that had its turn longest ago first */
+	struct str key;        /* owned: pattern, viewer */
+	struct str viewer;     /* in key; see auth_sees */
+	struct topic_regex *regex;
+	size_t holders, bytes;
+	bool looked;                             /* it has been through once: */
+	bool restored;                           /* with its group, from storage */
+	uint64_t topics_version, rights_version; /* as they were then */
+	struct consumer_finding *found;
+	size_t count, capacity;
+	struct consumer_pass pass;
+};
+
 /* What members want, shared by all who want the same. */
 struct consumer_subscription {
 	struct list_node node;
-	struct str key;    /* owned: its names and its pattern, canonical */
+	struct str key;    /* owned: its names, its pattern and whose it is, canonical */
 	struct str *names; /* in order, without twins; in one block with the array */
 	size_t name_count;
 	struct str pattern; /* ptr NULL = none; in key */
-	struct topic_regex *regex;
+	struct str viewer;  /* on whose behalf the pattern looks; in key, empty without one */
+	struct consumer_pattern *finds;
 	size_t members;
 	uint32_t *topics; /* indices into the group's topics, in order */
 	size_t topic_count;
@@ -137,11 +168,16 @@ extern const struct consumer_limits consumer_limits_default;
 
 struct consumer_group;
 struct consumer_ops {
-	/* The catalog: by name, and all of them (NULL at the end). */
+	/* The catalog: by name, by id, and all of them in order of name (NULL at the end). */
 	const struct log_topic *(*topic_find)(struct consumer_group *c, struct str name);
+	const struct log_topic *(*topic_by_id)(struct consumer_group *c, struct log_uuid id);
 	const struct log_topic *(*topic_next)(struct consumer_group *c, size_t *cursor);
 	/* Another number when a topic has come, gone or grown. */
 	uint64_t (*topics_version)(struct consumer_group *c);
+	/* Whether who is named there may describe a topic; another number when that may have
+	 * changed. */
+	bool (*may_see)(struct consumer_group *c, struct str viewer, struct str topic);
+	uint64_t (*rights_version)(struct consumer_group *c);
 	void (*random)(struct consumer_group *c, void *buf, size_t len);
 };
 
@@ -153,11 +189,14 @@ struct consumer_group {
 	struct map support;   /* of their protocols */
 	struct map by_id, by_instance;
 	struct list subscriptions;
-	struct map by_key;             /* struct consumer_subscription */
+	struct map by_key; /* struct consumer_subscription */
+	struct list patterns;
+	struct map by_pattern;
+	bool patterns_behind;          /* some have not looked at all topics */
 	struct consumer_topic *topics; /* in order of id */
 	size_t topic_count, partition_count;
 	int64_t topics_hash; /* of topics; 0 = none */
-	uint64_t topics_version;
+	uint64_t topics_version, rights_version;
 	bool topics_stale; /* subscriptions have changed since topics were looked up */
 	struct map slots;
 	uint64_t mark;
@@ -189,6 +228,7 @@ struct consumer_beat {
 	const struct str *names;                                 /* NULL = as before */
 	size_t name_count;
 	struct str pattern;                    /* ptr NULL = as before, empty = none */
+	struct str viewer;                     /* who sends it; ptr NULL = as before */
 	struct str assignor;                   /* ptr NULL = as before */
 	const struct consumer_parts *owned;    /* NULL = as before */
 	const struct consumer_speech *classic; /* NULL = speaks the consumer protocol */
@@ -201,7 +241,8 @@ struct consumer_answer {
 /*
  * Joins, stays or leaves. ERR_UNKNOWN_MEMBER, FENCED_MEMBER_EPOCH, FENCED_INSTANCE,
  * UNRELEASED_INSTANCE, UNSUPPORTED_ASSIGNOR, INVALID_REGEX, GROUP_MAX_SIZE, LIMIT, NOMEM: the
- * member is as before.
+ * member is as before. COORDINATOR_LOADING: a restored group is still looking for the topics of its
+ * patterns; to be sent again.
  */
 MUST_USE enum err consumer_beat(struct consumer_group *c, const struct consumer_beat *beat,
     int64_t now_ms, struct consumer_answer *ret_answer);
@@ -217,10 +258,8 @@ MUST_USE enum err consumer_may_commit(
     const struct consumer_member *m, int32_t epoch, struct log_uuid topic, int32_t partition);
 /* Timers: call when now_ms >= next_due_ms. */
 void consumer_tick(struct consumer_group *c, int64_t now_ms);
-/* Whether a pattern may find it: like Kafka's own internal topics, but not the tables of this
- * server. */
-bool consumer_pattern_sees(const struct log_topic *topic);
-bool consumer_is_subscribed(const struct consumer_group *c, const struct log_topic *topic);
+/* A pattern that has not looked at the topic may match it: then true. */
+bool consumer_is_subscribed(struct consumer_group *c, const struct log_topic *topic);
 struct consumer_member *consumer_find(const struct consumer_group *c, struct str member_id);
 /* The assignor that most members ask for. */
 struct str consumer_assignor(const struct consumer_group *c);
@@ -263,7 +302,7 @@ MUST_USE enum err consumer_take_owned(
 /* ---- restoring from storage ------------------------------------------------------------------ */
 
 struct consumer_restore {
-	struct str id, instance_id, rack_id, client_id, client_host, assignor, pattern;
+	struct str id, instance_id, rack_id, client_id, client_host, assignor, pattern, viewer;
 	const struct str *names;
 	size_t name_count;
 	int32_t rebalance_timeout_ms;
@@ -317,6 +356,22 @@ MUST_USE enum err consumer_slot_make(
     struct consumer_group *c, const struct consumer_part *part, struct consumer_slot **ret_slot);
 /* Index into the group's topics, or SIZE_MAX. */
 size_t consumer_topic_index(const struct consumer_group *c, struct log_uuid id);
+
+/* consumer_pattern.c */
+/* Finds or makes; held until dropped (NULL is allowed). INVALID_REGEX, GROUP_MAX_SIZE, NOMEM. */
+MUST_USE enum err consumer_pattern_hold(struct consumer_group *c, struct str text,
+    struct str viewer, struct consumer_pattern **ret_pattern);
+void consumer_pattern_drop(struct consumer_group *c, struct consumer_pattern *p);
+/* Whether a pattern may find it: like Kafka's own internal topics, but not the tables of this
+ * server. */
+bool consumer_pattern_sees(const struct log_topic *topic);
+/* A slice of work for those that have something to look at. COORDINATOR_LOADING: see
+ * consumer_beat; GROUP_MAX_SIZE, NOMEM. */
+MUST_USE enum err consumer_patterns_look(struct consumer_group *c);
+/* Those that are there have been restored. */
+void consumer_patterns_restored(struct consumer_group *c);
+/* Some pattern has not looked at the topic yet. */
+bool consumer_patterns_missed(struct consumer_group *c, const struct log_topic *topic);
 
 /* assignor.c: a new target for every member. */
 bool assignor_exists(struct str name);

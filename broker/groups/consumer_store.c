@@ -7,6 +7,7 @@
  */
 #include "consumer_rows.h"
 #include "groups.h"
+#include "broker/auth/auth.h"
 #include "broker/settings/settings.h"
 #include <stdlib.h>
 
@@ -109,6 +110,12 @@ static const struct log_topic *on_topic_find(struct consumer_group *c, struct st
 	return log_topic_find(e->groups->log, name);
 }
 
+static const struct log_topic *on_topic_by_id(struct consumer_group *c, struct log_uuid id)
+{
+	const struct group_entry *e = c->user;
+	return log_topic_by_id(e->groups->log, id);
+}
+
 static const struct log_topic *on_topic_next(struct consumer_group *c, size_t *cursor)
 {
 	const struct group_entry *e = c->user;
@@ -119,6 +126,19 @@ static uint64_t on_topics_version(struct consumer_group *c)
 {
 	const struct group_entry *e = c->user;
 	return log_topics_version(e->groups->log);
+}
+
+static bool on_may_see(struct consumer_group *c, struct str viewer, struct str topic)
+{
+	const struct group_entry *e = c->user;
+	const struct auth *auth = e->groups->options.auth;
+	return !auth || auth_sees(auth, viewer, topic);
+}
+
+static uint64_t on_rights_version(struct consumer_group *c)
+{
+	const struct group_entry *e = c->user;
+	return e->groups->options.auth ? e->groups->options.auth->acls_version : 0;
 }
 
 static void on_random(struct consumer_group *c, void *buf, size_t len)
@@ -141,8 +161,11 @@ enum err consumer_new(struct group_entry *e, struct consumer_group **ret_consume
 {
 	static const struct consumer_ops ops = {
 	    .topic_find = on_topic_find,
+	    .topic_by_id = on_topic_by_id,
 	    .topic_next = on_topic_next,
 	    .topics_version = on_topics_version,
+	    .may_see = on_may_see,
+	    .rights_version = on_rights_version,
 	    .random = on_random,
 	};
 	struct consumer_group *c = mem_calloc(1, sizeof(*c));

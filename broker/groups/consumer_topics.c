@@ -35,7 +35,7 @@ static void subscription_free(struct consumer_group *c, struct consumer_subscrip
 	if (c->limits->budget)
 		budget_give(c->limits->budget, bytes);
 	c->bytes -= bytes;
-	topic_regex_free(s->regex);
+	consumer_pattern_drop(c, s->finds);
 	mem_free((void *)(uintptr_t)s->key.ptr);
 	mem_free(s->names);
 	mem_free(s->topics);
@@ -50,17 +50,18 @@ static void append(uint8_t **at, struct str s)
 	*at += 4 + s.len;
 }
 
-/* Pattern, then names, each behind its length. */
-static enum err make_key(
-    const struct str *names, size_t count, struct str pattern, struct str *ret_key)
+/* Pattern, who looks by it, then names, each behind its length. */
+static enum err make_key(const struct str *names, size_t count, struct str pattern,
+    struct str viewer, struct str *ret_key)
 {
-	size_t len = 4 + pattern.len;
+	size_t len = 8 + pattern.len + viewer.len;
 	for (size_t i = 0; i < count; i++)
 		len += 4 + names[i].len;
 	uint8_t *key = mem_alloc(len), *at = key;
 	if (!key)
 		return ERR_NOMEM;
 	append(&at, pattern);
+	append(&at, viewer);
 	for (size_t i = 0; i < count; i++)
 		append(&at, names[i]);
 	*ret_key = str_from(key, len);
@@ -73,18 +74,6 @@ static enum err charge(struct consumer_group *c, size_t bytes)
 	    (c->limits->budget && !budget_take(c->limits->budget, bytes)))
 		return err_note(ERR_GROUP_MAX_SIZE, "subscriptions of %zu bytes", c->bytes);
 	c->bytes += bytes;
-	return ERR_OK;
-}
-
-static enum err try_pattern(struct consumer_group *c, struct consumer_subscription *s)
-{
-	size_t cursor = 0;
-	const struct log_topic *topic;
-	TRY(topic_regex_new(s->pattern, &s->regex));
-	while ((topic = c->ops->topic_next(c, &cursor))) {
-		bool ignored;
-		TRY(topic_regex_match(s->regex, topic->name, &ignored));
-	}
 	return ERR_OK;
 }
 
@@ -107,11 +96,12 @@ static enum err subscription_new(struct consumer_group *c, struct str key, struc
 	/* from now on all points into the key */
 	struct reader r = reader_of(str_bytes(key));
 	struct str pattern = bytes_str(read_bytes(&r, read_u32_be(&r)));
+	s->viewer = bytes_str(read_bytes(&r, read_u32_be(&r)));
 	for (size_t i = 0; i < count; i++)
 		names[i] = bytes_str(read_bytes(&r, read_u32_be(&r)));
 	if (pattern.len) {
 		s->pattern = pattern;
-		e = try_pattern(c, s);
+		e = consumer_pattern_hold(c, pattern, s->viewer, &s->finds);
 	}
 	if (e == ERR_OK)
 		e = map_put(&c->by_key, str_bytes(s->key), s);
@@ -149,10 +139,13 @@ enum err consumer_subscribe(struct consumer_group *c, const struct consumer_beat
 	struct str *names = NULL, key, none = {NULL, 0};
 	size_t count = 0;
 	struct str pattern = beat->pattern.ptr ? beat->pattern : before ? before->pattern : none;
+	struct str viewer = beat->viewer.ptr ? beat->viewer : before ? before->viewer : none;
+	if (pattern.len == 0)
+		viewer = none;
 	if (pattern.len > CONSUMER_PATTERN_MAX)
 		return err_note(ERR_INVALID_REGEX, "an expression of %zu bytes", pattern.len);
 	TRY(wanted(beat, before, &names, &count));
-	enum err e = make_key(names, count, pattern, &key);
+	enum err e = make_key(names, count, pattern, viewer, &key);
 	if (e != ERR_OK) {
 		mem_free(names);
 		return e;
@@ -180,26 +173,32 @@ void consumer_unsubscribe(struct consumer_group *c, struct consumer_subscription
 	c->topics_stale = true;
 }
 
-bool consumer_pattern_sees(const struct log_topic *topic)
+static int by_index(const void *a, const void *b)
 {
-	static const char ours[] = "__kappa_";
-	size_t len = sizeof ours - 1;
-	return !topic->internal || topic->name.len < len || memcmp(topic->name.ptr, ours, len) != 0;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
 }
 
-bool consumer_is_subscribed(const struct consumer_group *c, const struct log_topic *topic)
+/* What its pattern had found when topics were last looked up; before that it may be anything. */
+static bool is_found(const struct consumer_subscription *s, size_t at)
 {
+	uint32_t index = (uint32_t)at;
+	if (!s->finds || at == SIZE_MAX)
+		return false;
+	return !s->topics || bsearch(&index, s->topics, s->topic_count, sizeof(index), by_index);
+}
+
+bool consumer_is_subscribed(struct consumer_group *c, const struct log_topic *topic)
+{
+	size_t at = consumer_topic_index(c, topic->id);
 	LIST_EACH (&c->subscriptions, node, tmp) {
 		struct consumer_subscription *s =
 		    CONTAINER_OF(node, struct consumer_subscription, node);
-		bool matches = false;
-		if (bsearch(&topic->name, s->names, s->name_count, sizeof(*s->names), by_name))
+		if (is_found(s, at) ||
+		    bsearch(&topic->name, s->names, s->name_count, sizeof(*s->names), by_name))
 			return true;
-		if (s->regex && consumer_pattern_sees(topic) &&
-		    (topic_regex_match(s->regex, topic->name, &matches) != ERR_OK || matches))
-			return true; /* who cannot say rather refuses */
 	}
-	return false;
+	return consumer_patterns_missed(c, topic);
 }
 
 /* ---- slots ----------------------------------------------------------------------------------- */
@@ -304,36 +303,19 @@ static void sort_topics(struct topic_list *list)
 	list->count = kept;
 }
 
-/* Does the pattern match? One that takes too much work is refused when it comes; later, for a new
- * topic, it does not match that one. */
-static enum err pattern_matches(
-    const struct consumer_subscription *s, struct str name, bool *ret_matches)
-{
-	enum err e = topic_regex_match(s->regex, name, ret_matches);
-	if (e != ERR_INVALID_REGEX)
-		return e;
-	diag(DIAG_WARN, "group_pattern_gave_up", "topic=" STR_FMT " pattern_bytes=%zu",
-	    STR_ARG(name), s->pattern.len);
-	*ret_matches = false;
-	return ERR_OK;
-}
-
 static enum err gather_one(
     struct consumer_group *c, const struct consumer_subscription *s, struct topic_list *list)
 {
 	const struct log_topic *topic;
-	size_t cursor = 0;
 	for (size_t i = 0; i < s->name_count; i++) {
 		topic = c->ops->topic_find(c, s->names[i]);
 		if (topic)
 			TRY(add_topic(list, topic));
 	}
-	while (s->regex && (topic = c->ops->topic_next(c, &cursor))) {
-		bool matches = false;
-		if (!consumer_pattern_sees(topic))
-			continue;
-		TRY(pattern_matches(s, topic->name, &matches));
-		if (matches)
+	for (size_t i = 0; s->finds && s->finds->looked && i < s->finds->count; i++) {
+		const struct consumer_finding *f = &s->finds->found[i];
+		topic = f->seen ? c->ops->topic_by_id(c, f->topic) : NULL;
+		if (topic)
 			TRY(add_topic(list, topic));
 	}
 	sort_topics(list);
@@ -419,9 +401,12 @@ enum err consumer_refresh(struct consumer_group *c, bool *ret_changed)
 {
 	struct topic_list list = {0};
 	uint64_t version = c->ops->topics_version(c);
-	if (!c->topics_stale && c->topics_version == version)
+	uint64_t rights = c->ops->rights_version(c);
+	if (!c->topics_stale && !c->patterns_behind && c->topics_version == version &&
+	    c->rights_version == rights)
 		return ERR_OK;
 	c->topics_stale = true; /* until all of it is done */
+	TRY(consumer_patterns_look(c));
 	enum err e = gather_all(c, &list);
 	int64_t hash = e == ERR_OK ? topics_hash(&list) : 0;
 	if (e == ERR_OK)
@@ -429,6 +414,7 @@ enum err consumer_refresh(struct consumer_group *c, bool *ret_changed)
 	mem_free(list.at);
 	TRY(e);
 	c->topics_version = version;
+	c->rights_version = rights;
 	c->topics_stale = false;
 	if (hash != c->topics_hash) {
 		c->topics_hash = hash;

@@ -43,6 +43,7 @@ struct groups_options {
 	int64_t check_interval_ms;       /* offsets.retention.check.interval.ms; 0 = 10 minutes */
 	enum group_migration migration;  /* group.consumer.migration.policy */
 	const struct settings *settings; /* what groups have set for themselves; NULL = nothing */
+	const struct auth *auth;         /* who sees which topics; NULL = everybody all */
 };
 
 struct offset {

@@ -57,35 +57,13 @@ static enum err check_heartbeat(const struct request *req)
 	return ERR_OK;
 }
 
-/* A pattern may match only what the client may describe. */
-static enum err check_pattern(const struct request *req, struct str pattern)
-{
-	struct topic_regex *x;
-	const struct log_topic *topic;
-	size_t cursor = 0;
-	enum err e = ERR_OK;
-	if (pattern.len > CONSUMER_PATTERN_MAX)
-		return err_note(ERR_INVALID_REGEX, "an expression of %zu bytes", pattern.len);
-	TRY(topic_regex_new(pattern, &x));
-	while (e == ERR_OK && (topic = log_topic_next(req->log, &cursor))) {
-		bool matches = false;
-		if (!consumer_pattern_sees(topic))
-			continue;
-		e = topic_regex_match(x, topic->name, &matches);
-		if (e == ERR_OK && matches)
-			e = access_topic(req, topic->name);
-	}
-	topic_regex_free(x);
-	return e;
-}
-
+/* A pattern is not refused for what it matches: of that it finds what the client may describe. */
 static enum err check_topics(const struct request *req)
 {
 	const struct consumer_group_heartbeat_request *body = req->body;
 	for (uint32_t i = 0; i < body->subscribed_topic_names.count; i++)
 		TRY(access_topic(req, body->subscribed_topic_names.at[i]));
-	return body->subscribed_topic_regex.len ? check_pattern(req, body->subscribed_topic_regex)
-	                                        : ERR_OK;
+	return ERR_OK;
 }
 
 static enum err find_topics(struct request *req, struct owned_topic **ret_topics)
@@ -219,7 +197,8 @@ static enum err beat(
 	const struct consumer_group_heartbeat_request *body = req->body;
 	struct consumer_parts owned = {0};
 	struct str host = request_text(req, "/" STR_FMT, STR_ARG(req->peer));
-	if (!host.ptr)
+	struct str viewer = access_viewer(req);
+	if (!host.ptr || !viewer.ptr)
 		return ERR_NOMEM;
 	TRY(read_owned(req, &owned));
 	struct consumer_beat b = {
@@ -233,6 +212,7 @@ static enum err beat(
 	    .names = body->subscribed_topic_names.at,
 	    .name_count = body->subscribed_topic_names.count,
 	    .pattern = body->subscribed_topic_regex,
+	    .viewer = viewer,
 	    .assignor = body->server_assignor,
 	    .owned = body->topic_partitions.at ? &owned : NULL,
 	};

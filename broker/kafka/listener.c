@@ -322,6 +322,7 @@ static enum err open_groups(struct broker *b)
 	    .offsets_retention_ms = b->options.offsets_retention_ms,
 	    .check_interval_ms = b->options.offsets_check_interval_ms,
 	    .settings = b->settings,
+	    .auth = b->auth,
 	};
 	return groups_open(b->loop, b->log, &o, &b->groups);
 }

@@ -5,6 +5,7 @@
  */
 #include "test/lib/kafka_pair.h"
 #include "broker/auth/acl.h"
+#include "broker/groups/consumer.h"
 #include "test/lib/test.h"
 
 static const struct broker_options ruled = {
@@ -329,6 +330,63 @@ static int16_t join_error(const char *group)
 	return r->error_code;
 }
 
+/* Partitions that the one member of `group` is assigned; it comes with a pattern when its epoch is
+ * 0. */
+static uint32_t assigned_by_pattern(const char *pattern, int32_t *epoch)
+{
+	static struct consumer_group_heartbeat_request_topic none;
+	struct consumer_group_heartbeat_request body = {.group_id = STR("patterns"),
+	    .member_id = STR("m"),
+	    .member_epoch = *epoch,
+	    .rebalance_timeout_ms = 60000,
+	    .subscribed_topic_regex = pattern ? str_of(pattern) : (struct str){NULL, 0},
+	    .topic_partitions = {&none, 0}};
+	const struct consumer_group_heartbeat_response *r =
+	    kafka_call(&c, API_CONSUMER_GROUP_HEARTBEAT, 1, &body);
+	uint32_t n = 0;
+	assert_int_equal(r->error_code, 0);
+	*epoch = r->member_epoch;
+	for (uint32_t i = 0; r->assignment && i < r->assignment->topic_partitions.count; i++)
+		n += r->assignment->topic_partitions.at[i].partitions.count;
+	return n;
+}
+
+static void a_pattern_finds_what_its_member_may_describe_and_tells_nothing_else(void **state)
+{
+	(void)state;
+	static const char *const patterns[] = {"rv-.*", "rv-s.*", "rv-secret", "rv-x.*"};
+	static const uint32_t found[] = {1, 0, 0, 0};
+	int32_t epoch;
+	pair_restart(&ruled);
+	create_error("rv-a");
+	create_error("rv-secret");
+	assert_int_equal(add(grant(ACL_GROUP, "patterns", ACL_READ)), 0);
+	assert_int_equal(add(grant(ACL_TOPIC, "rv-a", ACL_DESCRIBE)), 0);
+	assert_int_equal(add(grant(ACL_TOPIC, "rv-late", ACL_CREATE)), 0);
+	assert_int_equal(add(grant(ACL_CLUSTER, "kafka-cluster", ACL_ALTER)), 0);
+	pair_restart(&closed);
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		epoch = 0;
+		assert_int_equal(assigned_by_pattern(patterns[i], &epoch), found[i]);
+		epoch = CONSUMER_LEAVES;
+		(void)assigned_by_pattern(NULL, &epoch);
+	}
+	epoch = 0;
+	assert_int_equal(assigned_by_pattern("rv-.*", &epoch), 1);
+	assert_int_equal(create_error("rv-late"), 0); /* which it may not describe */
+	assert_int_equal(assigned_by_pattern("rv-.*", &epoch), 1);
+	/* who it is is stored with it: a restart changes nothing */
+	int32_t before = epoch;
+	pair_restart(&closed);
+	assert_int_equal(assigned_by_pattern("rv-.*", &epoch), 1);
+	assert_int_equal(epoch, before);
+	/* lists change under it */
+	assert_int_equal(add(grant(ACL_TOPIC, "rv-secret", ACL_READ)), 0);
+	assert_int_equal(assigned_by_pattern("rv-.*", &epoch), 2);
+	assert_int_equal(drop(3, "rv-secret"), 1);
+	assert_int_equal(assigned_by_pattern("rv-.*", &epoch), 1);
+}
+
 static int16_t coordinator_error(const char *group)
 {
 	struct str key = str_of(group);
@@ -644,6 +702,7 @@ int main(void)
 	    EACH (topics_that_may_not_be_described_are_hidden),
 	    EACH (each_topic_api_needs_its_operation_and_no_more),
 	    EACH (groups_are_closed_to_those_who_may_not_read_them),
+	    EACH (a_pattern_finds_what_its_member_may_describe_and_tells_nothing_else),
 	    EACH (cluster_apis_need_the_cluster),
 	    EACH (transactions_need_their_id_and_what_they_touch),
 	    EACH (authorized_operations_are_those_allowed),

@@ -66,6 +66,30 @@ static const struct log_topic *topic_find(struct consumer_group *c, struct str n
 	return NULL;
 }
 
+static const struct log_topic *topic_by_id(struct consumer_group *c, struct log_uuid id)
+{
+	(void)c;
+	for (int i = 0; i < TOPICS; i++) {
+		if (m.topic[i].there && log_uuid_equal(m.topic[i].topic.id, id))
+			return &m.topic[i].topic;
+	}
+	return NULL;
+}
+
+static bool may_see(struct consumer_group *c, struct str viewer, struct str topic)
+{
+	(void)c;
+	(void)viewer;
+	(void)topic;
+	return true;
+}
+
+static uint64_t rights_version(struct consumer_group *c)
+{
+	(void)c;
+	return 0;
+}
+
 static const struct log_topic *topic_next(struct consumer_group *c, size_t *cursor)
 {
 	(void)c;
@@ -92,7 +116,10 @@ static void random_bytes(struct consumer_group *c, void *buf, size_t len)
 
 static const struct consumer_ops ops = {
     .topic_find = topic_find,
+    .topic_by_id = topic_by_id,
     .topic_next = topic_next,
+    .may_see = may_see,
+    .rights_version = rights_version,
     .topics_version = topics_version,
     .random = random_bytes,
 };
@@ -107,7 +134,7 @@ static void topic_birth(int i)
 	    .name = str_of(t->name), .partition_count = 1 + (int32_t)prng_below(&m.prng, 6)};
 	put_u64_be(t->topic.id.b, prng_below(&m.prng, 1000));
 	put_u64_be(t->topic.id.b + 8, t->born);
-	m.version++;
+	t->topic.born = ++m.version;
 }
 
 static void topic_change(void)

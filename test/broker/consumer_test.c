@@ -43,7 +43,32 @@ static void random_bytes(struct consumer_group *c, void *buf, size_t len)
 	memset(buf, ++next, len);
 }
 
-static const struct consumer_ops ops = {topic_find, topic_next, topics_version, random_bytes};
+static const struct log_topic *topic_by_id(struct consumer_group *c, struct log_uuid id)
+{
+	(void)c;
+	for (int i = 0; i < 3; i++) {
+		if (t.topic[i].partition_count && log_uuid_equal(t.topic[i].id, id))
+			return &t.topic[i];
+	}
+	return NULL;
+}
+
+static bool may_see(struct consumer_group *c, struct str viewer, struct str topic)
+{
+	(void)c;
+	(void)viewer;
+	(void)topic;
+	return true;
+}
+
+static uint64_t rights_version(struct consumer_group *c)
+{
+	(void)c;
+	return 0;
+}
+
+static const struct consumer_ops ops = {
+    topic_find, topic_by_id, topic_next, topics_version, may_see, rights_version, random_bytes};
 
 static int setup(void **state)
 {
@@ -354,7 +379,7 @@ static void a_pattern_finds_internal_topics_as_in_kafka_but_none_of_ours(void **
 	assert_int_equal(t.answer.member->assigned.count, 6);
 	assert_false(consumer_is_subscribed(&t.group, &t.topic[2]));
 	t.topic[2].name = STR("__consumer_offsets");
-	t.version++;
+	t.topic[2].born = ++t.version;
 	assert_int_equal(send(&b), ERR_OK);
 	assert_int_equal(t.answer.member->assigned.count, 7);
 	assert_true(consumer_is_subscribed(&t.group, &t.topic[2]));
@@ -366,67 +391,208 @@ static void a_pattern_finds_internal_topics_as_in_kafka_but_none_of_ours(void **
 	consumer_check(&t.group);
 }
 
-static void patterns_are_those_of_re2(void **state)
+static void a_pattern_looks_at_a_name_once(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *pattern, *name;
-		int matches; /* -1: refused */
-	} cases[] = {
-	    {"a.c", "abc", 1},
-	    {"a.c", "abcd", 0},
-	    {"a.c", "xabc", 0},
-	    {"a|ab", "ab", 1},
-	    {"(?i)ABC", "abc", 1},
-	    {"(?:a|b)+", "abab", 1},
-	    {"(?P<n>a)b", "ab", 1},
-	    {"\\Qa.b\\E", "a.b", 1},
-	    {"\\Qa.b\\E", "axb", 0},
-	    {"[[:alpha:]]+\\d{2,3}", "ab12", 1},
-	    {"[]a]+", "a]", 1},
-	    {"a+?b", "aab", 1},
-	    {"\\p{L}+", "\xc3\xa9", 1},
-	    {"", "", 1},
-	    {"(a)\\1", "aa", -1},
-	    {"(?=a)a", "a", -1},
-	    {"(?<=a)b", "ab", -1},
-	    {"(?>a+)b", "ab", -1},
-	    {"a++b", "ab", -1},
-	    {"a{2}+", "aa", -1},
-	    {"(?R)", "a", -1},
-	    {"(*UTF)a", "a", -1},
-	    {"a\\Kb", "ab", -1},
-	    {"a\\", "a", -1},
-	    {"[a", "a", -1},
-	    {"(?#x)a", "a", -1},
-	};
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		struct topic_regex *x = NULL;
-		bool matches = false;
-		enum err e = topic_regex_new(str_of(cases[i].pattern), &x);
-		if (e == ERR_OK)
-			e = topic_regex_match(x, str_of(cases[i].name), &matches);
-		topic_regex_free(x);
-		err_clear();
-		if ((e == ERR_OK ? matches : -1) != cases[i].matches)
-			fail_msg("%s on %s: %s %d", cases[i].pattern, cases[i].name, err_name(e),
-			    matches);
+	struct consumer_beat b = join_of("x");
+	b.names = NULL;
+	b.pattern = STR("[a-d]");
+	assert_int_equal(send(&b), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 6);
+	/* under another name, which is not looked at, they would not match */
+	t.topic[0].name = STR("x");
+	t.topic[1].name = STR("y");
+	t.topic[2] =
+	    (struct log_topic){.name = STR("c"), .partition_count = 3, .born = ++t.version};
+	t.topic[2].id.b[0] = 9;
+	assert_int_equal(beat("x", t.answer.epoch, NULL), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 9);
+	t.topic[1].partition_count = 0; /* gone */
+	t.version++;
+	assert_int_equal(beat("x", t.answer.epoch, &nothing), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 7);
+	assert_int_equal(t.answer.member->subscription->finds->count, 2);
+}
+
+/* ---- many names -------------------------------------------------------------------------------- */
+
+enum { MANY = 2000 };
+static struct {
+	struct log_topic topic[MANY];
+	char name[MANY][240];
+	size_t count, looks, judged;
+	uint64_t rights;
+	const char *hidden; /* prefix of names that are */
+} many;
+
+static const struct log_topic *many_find(struct consumer_group *c, struct str name)
+{
+	(void)c;
+	for (size_t i = 0; i < many.count; i++) {
+		if (str_equal(many.topic[i].name, name))
+			return &many.topic[i];
+	}
+	return NULL;
+}
+
+static const struct log_topic *many_by_id(struct consumer_group *c, struct log_uuid id)
+{
+	size_t i = get_u32_be(id.b);
+	(void)c;
+	return i < many.count ? &many.topic[i] : NULL;
+}
+
+static const struct log_topic *many_next(struct consumer_group *c, size_t *cursor)
+{
+	(void)c;
+	many.looks++;
+	return *cursor < many.count ? &many.topic[(*cursor)++] : NULL;
+}
+
+static bool many_may_see(struct consumer_group *c, struct str viewer, struct str topic)
+{
+	size_t len = many.hidden ? strlen(many.hidden) : 0;
+	(void)c;
+	many.judged++;
+	assert_true(viewer.len > 0);
+	return !many.hidden || topic.len < len || memcmp(topic.ptr, many.hidden, len) != 0;
+}
+
+static uint64_t many_rights(struct consumer_group *c)
+{
+	(void)c;
+	return many.rights;
+}
+
+static void many_add(const char *head, size_t len)
+{
+	struct log_topic *topic = &many.topic[many.count];
+	char *name = many.name[many.count];
+	memset(name, 'a', len);
+	snprintf(name + len, sizeof(many.name[0]) - len, "%s%05zu", head, many.count);
+	*topic =
+	    (struct log_topic){.name = str_of(name), .partition_count = 1, .born = ++t.version};
+	put_u32_be(topic->id.b, (uint32_t)many.count++);
+}
+
+static void start_many(size_t count, size_t len)
+{
+	static const struct consumer_ops many_ops = {many_find, many_by_id, many_next,
+	    topics_version, many_may_see, many_rights, random_bytes};
+	memset(&many, 0, sizeof many);
+	t.group.ops = &many_ops;
+	for (size_t i = 0; i < count; i++)
+		many_add("", len);
+}
+
+static void much_work_goes_on_from_heartbeat_to_heartbeat(void **state)
+{
+	(void)state;
+	static const char *const patterns[] = {"(.*a){30}.*", "((.*a){3}|(.*a){5}){9}.*"};
+	for (size_t i = 0; i < 2; i++) {
+		struct consumer_beat b = join_of("x"), other = join_of("y");
+		size_t beats = 1;
+		start_many(500, 230);
+		b.names = NULL;
+		b.pattern = str_of(patterns[i]);
+		assert_int_equal(send(&b), ERR_OK);
+		assert_int_equal(t.answer.member->assigned.count, 0);
+		assert_true(many.looks < 400); /* most of them are still to come */
+		other.names = NULL;
+		other.pattern =
+		    STR("a*00007"); /* waits for its turn, not for the other to be done */
+		assert_int_equal(send(&other), ERR_OK);
+		assert_int_equal(beat("y", t.answer.epoch, NULL), ERR_OK);
+		for (; t.group.patterns_behind; beats++) {
+			many.looks = 0;
+			assert_int_equal(beat("x", member("x")->epoch, NULL), ERR_OK);
+			assert_true(many.looks < 700);
+			if (beats == 3) /* the names move under it */
+				many_add("", 100);
+		}
+		assert_true(beats > 3);
+		assert_int_equal(t.group.topic_count, 501);
+		/* one more costs one look with the pattern */
+		many_add("", 230);
+		assert_int_equal(beat("x", member("x")->epoch, NULL), ERR_OK);
+		assert_false(t.group.patterns_behind);
+		assert_int_equal(t.group.topic_count, 502);
+		b = (struct consumer_beat){.member_id = STR("x"), .epoch = CONSUMER_LEAVES};
+		assert_int_equal(send(&b), ERR_OK);
+		b.member_id = STR("y");
+		assert_int_equal(send(&b), ERR_OK);
 	}
 }
 
-static void a_pattern_that_explodes_does_not(void **state)
+static void a_restored_group_loads_until_its_patterns_are_through(void **state)
 {
 	(void)state;
-	struct topic_regex *x;
-	char name[250];
-	bool matches;
-	memset(name, 'a', sizeof name);
-	name[249] = '!';
-	assert_int_equal(topic_regex_new(STR("(a*)*(a|a)*(a+)+b"), &x), ERR_OK);
-	enum err e = topic_regex_match(x, str_from(name, sizeof name), &matches);
-	assert_true(e == ERR_INVALID_REGEX || (e == ERR_OK && !matches));
-	err_clear();
-	topic_regex_free(x);
+	struct consumer_restore from = {.id = STR("x"),
+	    .client_id = STR(""),
+	    .client_host = STR(""),
+	    .pattern = STR("(.*a){30}.*"),
+	    .rebalance_timeout_ms = 1000};
+	struct consumer_member *m;
+	int beats = 0;
+	enum err e;
+	start_many(200, 230);
+	consumer_take_epoch(&t.group, 7);
+	assert_int_equal(consumer_restore_member(&t.group, &from, &m), ERR_OK);
+	m->epoch = 7;
+	m->target.at = mem_calloc(1, sizeof(*m->target.at));
+	m->target.count = 1;
+	m->target.at[0].topic = many.topic[3].id;
+	m->assigned.at = mem_calloc(1, sizeof(*m->assigned.at));
+	m->assigned.count = 1;
+	m->assigned.at[0] = m->target.at[0];
+	assert_int_equal(consumer_restored(&t.group, t.now), ERR_OK);
+	while ((e = beat("x", 7, NULL)) == ERR_COORDINATOR_LOADING) {
+		assert_int_equal(member("x")->assigned.count, 1); /* keeps what it has */
+		assert_int_equal(t.group.epoch, 7);
+		beats++;
+	}
+	assert_int_equal(e, ERR_OK);
+	assert_true(beats > 1);
+	assert_int_equal(member("x")->assigned.count, 200);
+}
+
+static void a_pattern_finds_what_its_client_may_see(void **state)
+{
+	(void)state;
+	struct consumer_beat b = join_of("x");
+	start_many(3, 1);
+	many_add("secret", 1);
+	many.hidden = "asecret";
+	b.names = NULL;
+	b.pattern = STR("a.*");
+	b.viewer = STR("\nUser:a");
+	assert_int_equal(send(&b), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 3);
+	assert_false(consumer_is_subscribed(&t.group, &many.topic[3]));
+	many_add("secret", 1); /* nor one that comes later */
+	assert_int_equal(beat("x", t.answer.epoch, NULL), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 3);
+	many.judged = 0; /* nobody is asked again while nothing changes */
+	assert_int_equal(beat("x", t.answer.epoch, NULL), ERR_OK);
+	assert_int_equal(many.judged, 0);
+	many.hidden = NULL; /* the lists change */
+	many.rights++;
+	assert_int_equal(beat("x", t.answer.epoch, NULL), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 5);
+	many.hidden = "a0000";
+	many.rights++;
+	assert_int_equal(beat("x", t.answer.epoch, &nothing), ERR_OK);
+	assert_int_equal(t.answer.member->assigned.count, 2);
+	/* another client's finds are its own; nobody of whom nothing is restricted is asked about */
+	many.judged = 0;
+	b = join_of("y");
+	b.names = NULL;
+	b.pattern = STR("a.*");
+	b.viewer = STR("");
+	assert_int_equal(send(&b), ERR_OK);
+	assert_int_equal(many.judged, 0);
+	assert_int_equal(t.group.topic_count, 5);
+	assert_int_equal(member("x")->subscription->topic_count, 2);
 }
 
 /* ---- assignors ------------------------------------------------------------------------------------ */
@@ -540,8 +706,10 @@ int main(int argc, char **argv)
 	    ONE(an_older_epoch_is_good_for_what_was_assigned_then),
 	    ONE(topics_are_followed_as_they_come_grow_and_go),
 	    ONE(a_pattern_finds_internal_topics_as_in_kafka_but_none_of_ours),
-	    ONE(patterns_are_those_of_re2),
-	    ONE(a_pattern_that_explodes_does_not),
+	    ONE(a_pattern_looks_at_a_name_once),
+	    ONE(much_work_goes_on_from_heartbeat_to_heartbeat),
+	    ONE(a_restored_group_loads_until_its_patterns_are_through),
+	    ONE(a_pattern_finds_what_its_client_may_see),
 	    ONE(uniform_shares_evenly_and_moves_little),
 	    ONE(uniform_balances_what_different_members_want),
 	    ONE(range_gives_runs_of_each_topic),
