@@ -164,7 +164,11 @@ void handle_sync_group(struct request *req)
 	struct group_entry *e = NULL;
 	struct group_sync_result refused = {0};
 	struct group_assignment *list = request_alloc(req, body->assignments.count * sizeof(*list));
-	refused.err = list ? find_group(req, body->group_id, false, &e) : ERR_NOMEM;
+	bool named = body->protocol_type.ptr && body->protocol_name.ptr;
+	if (req->version >= 5 && !named) /* they may be null on the wire, and may not be left out */
+		refused.err = ERR_INCONSISTENT_GROUP_PROTOCOL;
+	else
+		refused.err = list ? find_group(req, body->group_id, false, &e) : ERR_NOMEM;
 	if (refused.err != ERR_OK) {
 		answer_sync(req, &refused);
 		return;

@@ -168,6 +168,24 @@ static void members_meet_in_every_version(void **state)
 	}
 }
 
+static void who_syncs_says_by_which_protocol_from_version_5_on(void **state)
+{
+	(void)state;
+	const struct join_group_response nobody = {.generation_id = 1, .member_id = STR("m")};
+	struct sync_group_request type = sync_of(&nobody, NULL, 0), name = type;
+	type.protocol_type = (struct str){NULL, 0};
+	name.protocol_name = (struct str){NULL, 0};
+	name.group_id = STR(""); /* else 24 */
+	const struct sync_group_response *r = kafka_call(&a, API_SYNC_GROUP, 5, &type);
+	assert_int_equal(r->error_code, 23);
+	r = kafka_call(&a, API_SYNC_GROUP, 5, &name);
+	assert_int_equal(r->error_code, 23);
+	r = kafka_call(&a, API_SYNC_GROUP, 4, &name);
+	assert_int_equal(r->error_code, 24);
+	r = kafka_call(&a, API_SYNC_GROUP, 4, &type);
+	assert_int_equal(r->error_code, 25);
+}
+
 static void the_one_who_stays_takes_over(void **state)
 {
 	(void)state;
@@ -694,6 +712,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    BOTH(members_meet_in_every_version),
+	    BOTH(who_syncs_says_by_which_protocol_from_version_5_on),
 	    BOTH(the_one_who_stays_takes_over),
 	    BOTH(a_group_needs_a_name_and_a_known_member),
 	    BOTH(a_client_may_go_while_it_waits),
