@@ -4,6 +4,7 @@
  * partitions it cannot be made for are answered with their own error, the others go on.
  */
 #include "groups.h"
+#include "subscribed.h"
 #include "broker/auth/access.h"
 #include "broker/kafka/groups.h"
 #include "broker/kafka/handlers.h"
@@ -423,45 +424,9 @@ void handle_offset_fetch(struct request *req)
 struct offset_delete {
 	struct drop drop;
 	struct request *req;
-	struct map subscribed; /* names of topics, of a group with a protocol of its own */
-	bool unreadable;       /* a subscription is: rather refuse */
-	struct map asked;      /* struct offset: asked for and allowed */
+	struct subscribed subscribed;
+	struct map asked; /* struct offset: asked for and allowed */
 };
-
-/* Topics a consumer has subscribed to: version i16, then an array of strings. False: no memory. */
-static bool add_subscription(
-    struct offset_delete *d, const struct group *g, const struct group_member *m)
-{
-	struct reader r = reader_of(group_member_metadata(g, m));
-	read_skip(&r, 2);
-	int32_t count = read_i32_be(&r);
-	for (int32_t i = 0; i < count && !r.bad; i++) {
-		uint16_t len = read_u16_be(&r);
-		struct bytes name = read_bytes(&r, len);
-		if (!r.bad && map_put(&d->subscribed, name, d) != ERR_OK)
-			return false;
-	}
-	d->unreadable |= r.bad;
-	return true;
-}
-
-static bool read_subscriptions(struct offset_delete *d, const struct group *g)
-{
-	LIST_EACH (&g->members, node, tmp) {
-		if (!add_subscription(d, g, CONTAINER_OF(node, struct group_member, node)))
-			return false;
-	}
-	return true;
-}
-
-static bool is_subscribed(
-    const struct offset_delete *d, const struct group_entry *e, struct str name)
-{
-	if (!e->consumer)
-		return d->unreadable || map_get(&d->subscribed, str_bytes(name));
-	const struct log_topic *topic = log_topic_find(e->groups->log, name);
-	return topic && consumer_is_subscribed(e->consumer, topic);
-}
 
 static enum err check_delete(struct request *req, struct group_entry **ret_entry)
 {
@@ -483,7 +448,7 @@ static bool fill_delete_topic(struct offset_delete *d, const struct group_entry 
 	enum err err = access_topic(d->req, from->name);
 	if (err == ERR_OK && !log_topic_find(d->req->log, from->name))
 		err = ERR_UNKNOWN_TOPIC;
-	if (err == ERR_OK && is_subscribed(d, e, from->name))
+	if (err == ERR_OK && subscribed_to(&d->subscribed, from->name))
 		err = ERR_GROUP_SUBSCRIBED;
 	out->name = from->name;
 	out->partitions.at =
@@ -509,7 +474,7 @@ static bool fill_delete(struct offset_delete *d, const struct group_entry *e)
 	const struct offset_delete_request *body = d->req->body;
 	struct offset_delete_response *r = d->req->response;
 	r->topics.at = request_new(d->req, &offset_delete_response_topic_shape, body->topics.count);
-	if (!r->topics.at || (!e->consumer && !read_subscriptions(d, &e->group)))
+	if (!r->topics.at || subscribed_init(&d->subscribed, e) != ERR_OK)
 		return false;
 	for (uint32_t t = 0; t < body->topics.count; t++) {
 		if (!fill_delete_topic(d, e, &body->topics.at[t], &r->topics.at[t]))
@@ -550,11 +515,11 @@ void handle_offset_delete(struct request *req)
 	struct drop_choice choice = {.pick = is_asked, .ctx = d};
 	d->req = req;
 	d->drop.done = on_deleted;
-	map_init(&d->subscribed);
+	map_init(&d->subscribed.names);
 	map_init(&d->asked);
 	pending_cut_init(&d->drop.cut, req->broker->transactions, e->group.name);
 	bool filled = fill_delete(d, e);
-	map_release(&d->subscribed);
+	subscribed_release(&d->subscribed);
 	if (!filled) {
 		map_release(&d->asked);
 		pending_cut_end(&d->drop.cut);

@@ -3,9 +3,12 @@
  * Expiry: a group at a time, round and round, each every check_interval_ms; after a topic was
  * deleted all of them soon. An offset goes when its topic is gone, or when retention has passed
  * since its commit and, for a group that had members, since it became EMPTY, unless a transaction
- * will commit another one. A group goes when it is EMPTY and its last offset is gone.
+ * will commit another one. Of a group with members, consumers that are not just rebalancing, those
+ * of topics go that no member is subscribed to. A group goes when it is EMPTY and its last offset
+ * is gone.
  */
 #include "groups.h"
+#include "subscribed.h"
 
 enum {
 	SWEEP_OFFSETS = 2000,
@@ -17,26 +20,46 @@ enum {
 struct expiry {
 	const struct group_entry *entry;
 	int64_t now_ms;
+	struct subscribed subscribed;
+	enum { SUBSCRIBED_UNREAD, SUBSCRIBED_READ, SUBSCRIBED_UNKNOWN } known;
 };
+
+/* Whether members' subscriptions say which topics the group works on. */
+static bool tells_topics(const struct group_entry *e)
+{
+	return e->consumer || (e->group.state == GROUP_STABLE && e->group.protocol_type &&
+	                          str_equal(str_of(e->group.protocol_type), STR("consumer")));
+}
+
+/* Of a group with members: somebody may be working on the topic. Subscriptions are read when the
+ * first offset is old enough to ask. */
+static bool is_in_use(struct expiry *x, struct str topic)
+{
+	if (x->known == SUBSCRIBED_UNREAD)
+		x->known =
+		    tells_topics(x->entry) && subscribed_init(&x->subscribed, x->entry) == ERR_OK
+		        ? SUBSCRIBED_READ
+		        : SUBSCRIBED_UNKNOWN;
+	return x->known == SUBSCRIBED_UNKNOWN || subscribed_to(&x->subscribed, topic);
+}
 
 static bool is_expired(void *ctx, const struct offset *o)
 {
-	const struct expiry *x = ctx;
+	struct expiry *x = ctx;
 	const struct group_entry *e = x->entry;
+	bool empty = entry_is_empty(e);
 	int64_t retention_ms = e->groups->options.offsets_retention_ms;
 	if (offset_is_orphan(e->groups, o))
 		return true;
-	if (!entry_is_empty(e))
-		return false;
 	if (e->awaits_commit &&
 	    transactions_pending(e->groups->transactions, e->group.name, o->topic, o->partition))
 		return false;
-	if (o->expire_ms >= 0)
-		return o->expire_ms <= x->now_ms;
 	int64_t since = o->commit_ms;
-	if ((e->group.protocol_type || e->consumer) && e->state_ms > since)
+	if (empty && (e->group.protocol_type || e->consumer) && e->state_ms > since)
 		since = e->state_ms;
-	return retention_ms >= 0 && since <= x->now_ms - retention_ms;
+	bool old = o->expire_ms >= 0 ? o->expire_ms <= x->now_ms
+	                             : retention_ms >= 0 && since <= x->now_ms - retention_ms;
+	return old && (empty || !is_in_use(x, o->topic));
 }
 
 static void on_dropped(struct drop *drop)
@@ -46,13 +69,12 @@ static void on_dropped(struct drop *drop)
 	mem_free(drop);
 }
 
-static void expire_entry(struct group_entry *e, int64_t now_ms)
+static void expire_some(struct group_entry *e, struct expiry *x)
 {
-	struct expiry x = {e, now_ms};
 	size_t cursor = 0, expired = 0;
 	const struct offset *o;
 	while ((o = map_next(&e->offsets, &cursor)))
-		expired += is_expired(&x, o);
+		expired += is_expired(x, o);
 	bool whole = entry_is_empty(e) && !e->awaits_commit && e->group.pending_by_id.count == 0 &&
 	             (e->stored.ptr || e->rows.count) && expired == e->offsets.count && !e->storing;
 	if ((expired == 0 && !whole) || e->puts > 0)
@@ -60,12 +82,20 @@ static void expire_entry(struct group_entry *e, int64_t now_ms)
 	struct drop *drop = mem_calloc(1, sizeof(*drop));
 	if (!drop)
 		return; /* next time */
-	struct drop_choice choice = {.pick = is_expired, .ctx = &x, .whole = whole};
+	struct drop_choice choice = {.pick = is_expired, .ctx = x, .whole = whole};
 	drop->done = on_dropped;
 	pending_cut_init(&drop->cut, NULL, e->group.name); /* what is pending stays */
 	diag(DIAG_INFO, "group_expired", "offsets=%zu of=%zu whole=%d", expired, e->offsets.count,
 	    whole);
 	drop_start(drop, e, &choice);
+}
+
+static void expire_entry(struct group_entry *e, int64_t now_ms)
+{
+	struct expiry x = {.entry = e, .now_ms = now_ms};
+	map_init(&x.subscribed.names);
+	expire_some(e, &x);
+	subscribed_release(&x.subscribed);
 }
 
 static void on_sweep(struct loop_timer *timer)

@@ -4,9 +4,11 @@
  * commit and fetch, and that a group is of one kind at a time.
  */
 #include "test/lib/kafka_calls.h"
+#include "test/lib/patience.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct kafka_server server;
 static struct kafka_client a;
@@ -30,13 +32,17 @@ static int stop(void **state)
 	return 0;
 }
 
-static void restart(void)
+static void restart_with(const struct broker_options *options)
 {
-	struct broker_options options = {.group_initial_delay_ms = -1};
 	kafka_disconnect(&a);
 	kafka_server_stop(&server);
-	kafka_server_start(&server, "uring", &options);
+	kafka_server_start(&server, "uring", options);
 	kafka_connect(&a, &server);
+}
+
+static void restart(void)
+{
+	restart_with(&(struct broker_options){.group_initial_delay_ms = -1});
 }
 
 /* ---- requests ------------------------------------------------------------------------------------ */
@@ -365,6 +371,41 @@ static void offsets_of_what_is_subscribed_stay(void **state)
 	assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 0);
 }
 
+static int64_t committed(const char *name)
+{
+	int32_t zero = 0;
+	struct offset_fetch_request_topic t = {
+	    .name = str_of(name), .partition_indexes = {&zero, 1}};
+	struct offset_fetch_request body = {.group_id = STR("g"), .topics = {&t, 1}};
+	const struct offset_fetch_response *r = kafka_call(&a, API_OFFSET_FETCH, 7, &body);
+	return r->topics.at[0].partitions.at[0].committed_offset;
+}
+
+static void offsets_of_what_is_left_expire_beside_members(void **state)
+{
+	(void)state;
+	struct offset_commit_request_partition p = {.committed_offset = 7};
+	struct offset_commit_request_topic t = {.name = STR("left"), .partitions = {&p, 1}};
+	struct offset_commit_request body = {.group_id = STR("g"),
+	    .generation_id_or_member_epoch = 1,
+	    .member_id = STR("x"),
+	    .retention_time_ms = -1,
+	    .topics = {&t, 1}};
+	kafka_create(&a, "left", 1, NULL);
+	join("x");
+	assert_int_equal(commit(9, "x", 1, 0), 0);
+	const struct offset_commit_response *r = kafka_call(&a, API_OFFSET_COMMIT, 9, &body);
+	assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 0);
+	restart_with(&(struct broker_options){.group_initial_delay_ms = -1,
+	    .offsets_retention_ms = 50,
+	    .offsets_check_interval_ms = 50});
+	for (int ms = 0; ms < PATIENCE_MS && committed("left") >= 0; ms += 20)
+		usleep(20000);
+	assert_int_equal(committed("left"), -1);
+	assert_int_equal(committed("t"), 7);
+	assert_int_equal(beat("x", 1)->error_code, 0);
+}
+
 static int16_t remove_member(const char *group, const char *id, struct str instance)
 {
 	struct leave_group_request_member m = {
@@ -421,6 +462,7 @@ int main(int argc, char **argv)
 	    ONE(an_empty_classic_group_becomes_one_of_consumers),
 	    ONE(a_group_is_deleted_while_it_is_stored),
 	    ONE(offsets_of_what_is_subscribed_stay),
+	    ONE(offsets_of_what_is_left_expire_beside_members),
 	    ONE(an_administrator_removes_members),
 	    ONE(the_feature_is_finalized),
 	};

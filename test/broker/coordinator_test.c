@@ -529,6 +529,63 @@ static void offsets_of_an_empty_group_expire(void **state)
 	assert_int_equal(fetch(7, "old", 0).offset, -1);
 }
 
+/* Commits offset 9 of partition 0 of each topic as a member of the group. */
+static void commit_as(const struct join_group_response *me, const char *const *topics)
+{
+	struct offset_commit_request_partition part = {.committed_offset = 9};
+	for (; *topics; topics++) {
+		struct offset_commit_request_topic topic = {
+		    .name = str_of(*topics), .partitions = {&part, 1}};
+		struct offset_commit_request body = {.group_id = STR("g"),
+		    .generation_id_or_member_epoch = me->generation_id,
+		    .member_id = me->member_id,
+		    .retention_time_ms = -1,
+		    .topics = {&topic, 1}};
+		const struct offset_commit_response *r =
+		    kafka_call(&a, API_OFFSET_COMMIT, 8, &body);
+		assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 0);
+	}
+}
+
+static int64_t fetch_of(const char *topic)
+{
+	int32_t zero = 0;
+	struct offset_fetch_request_topic t = {
+	    .name = str_of(topic), .partition_indexes = {&zero, 1}};
+	struct offset_fetch_request body = {.group_id = STR("g"), .topics = {&t, 1}};
+	const struct offset_fetch_response *r = kafka_call(&a, API_OFFSET_FETCH, 7, &body);
+	return r->topics.at[0].partitions.at[0].committed_offset;
+}
+
+static void offsets_of_what_consumers_left_expire_beside_them(void **state)
+{
+	(void)state;
+	static const uint8_t subscription[] = {0, 0, 0, 0, 0, 1, 0, 1, 't', 0xff, 0xff, 0xff, 0xff};
+	const struct broker_options eager = {.group_initial_delay_ms = -1,
+	    .offsets_retention_ms = 50,
+	    .offsets_check_interval_ms = 50};
+	static const char *const topics[] = {"t", "left", NULL};
+	kafka_create(&a, "left", 1, NULL);
+	range.metadata = bytes_of(subscription, sizeof subscription);
+	send_join(&a, 5, STR(""));
+	struct join_group_response me = *joined(&a, 5);
+	char id[128];
+	snprintf(id, sizeof id, STR_FMT, STR_ARG(me.member_id));
+	me.member_id = str_of(id);
+	range.metadata = bytes_of("sub", 3);
+	struct sync_group_request_assignment mine = {me.member_id, bytes_of("for a", 5)};
+	struct sync_group_request sync = sync_of(&me, &mine, 1);
+	const struct sync_group_response *r = kafka_call(&a, API_SYNC_GROUP, 5, &sync);
+	assert_int_equal(r->error_code, 0);
+	commit_as(&me, topics);
+	restart(&eager);
+	for (int ms = 0; ms < PATIENCE_MS && fetch_of("left") >= 0; ms += 20)
+		usleep(20000);
+	assert_int_equal(fetch_of("left"), -1);
+	assert_int_equal(fetch_of("t"), 9);
+	assert_int_equal(beat(&a, 3, &me), 0);
+}
+
 /* The value of the newest record with this key in __consumer_offsets, as hexadecimal. */
 static void stored_value(struct bytes key, char *hex, size_t len)
 {
@@ -725,6 +782,7 @@ int main(int argc, char **argv)
 	    BOTH(an_acknowledged_commit_is_in_a_copy_of_the_running_directory),
 	    BOTH(a_deleted_topic_takes_its_offsets_along),
 	    BOTH(offsets_of_an_empty_group_expire),
+	    BOTH(offsets_of_what_consumers_left_expire_beside_them),
 	    BOTH(the_records_are_those_of_kafka),
 	    BOTH(groups_are_listed_and_described),
 	    BOTH(only_an_empty_group_can_be_deleted),
