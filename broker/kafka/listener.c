@@ -299,6 +299,7 @@ static void broker_free(struct broker *b)
 	settings_close(b->settings);
 	admission_release(&b->admission);
 	security_release(b);
+	crypto_queue_release(&b->crypto);
 	for (size_t i = 0; i < b->listener_count; i++)
 		listener_release(&b->listeners[i]);
 	mem_free(b->native_requests);

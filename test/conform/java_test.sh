@@ -73,8 +73,9 @@ cluster() {
 	k features describe
 }
 quotas() {
-	k configs --alter --add-config producer_byte_rate=1000000,consumer_byte_rate=2000000 --entity-type clients --entity-name slow
-	k configs --describe --entity-type clients --entity-name slow | expect 'producer_byte_rate=1000000'
+	# 10 s of it may come at once
+	k configs --alter --add-config producer_byte_rate=300000,consumer_byte_rate=2000000 --entity-type clients --entity-name slow
+	k configs --describe --entity-type clients --entity-name slow | expect 'producer_byte_rate=300000'
 	k configs --alter --add-config consumer_byte_rate=5 --entity-type clients --entity-default
 	k configs --describe --entity-type clients | expect 'consumer_byte_rate=5'
 	k configs --alter --delete-config consumer_byte_rate --entity-type clients --entity-default
@@ -83,6 +84,16 @@ quotas() {
 	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic slow --num-records 40000 --record-size 100 --throughput -1 \
 		--producer-props "bootstrap.servers=$BOOTSTRAP" client.id=slow --print-metrics |
 		awk '{ print } /produce-throttle-time-avg/ { t = $NF } / MB\/sec/ { gsub(/.*\(/, ""); r = $1 } END { exit !(t > 0 && r < 2) }'
+}
+ip_quotas() {
+	k configs --alter --add-config connection_creation_rate=100 --entity-type ips --entity-name 127.0.0.9
+	k configs --alter --add-config connection_creation_rate=200 --entity-type ips --entity-default
+	k configs --describe --entity-type ips | tee "$OUT/ips"
+	expect "'127.0.0.9' are connection_creation_rate=100.0" <"$OUT/ips"
+	expect 'default ip are connection_creation_rate=200.0' <"$OUT/ips"
+	k configs --alter --delete-config connection_creation_rate --entity-type ips --entity-name 127.0.0.9
+	k configs --alter --delete-config connection_creation_rate --entity-type ips --entity-default
+	! k configs --describe --entity-type ips | grep -q connection_creation_rate
 }
 producer_perf() {
 	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic perf --num-records 500000 --record-size 100 --throughput -1 \
@@ -249,7 +260,7 @@ streams() {
 	counted 2
 }
 export -f e2e_latency streams
-export -f api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
+export -f api_versions topics configs console groups offsets cluster quotas ip_quotas producer_perf verifiable group_protocol_consumer \
 	transactional_perf transactional_copier connect connect_distributed
 
 conform_begin
@@ -260,7 +271,7 @@ EXAMPLES=$HOME/.m2/repository/org/apache/kafka/kafka-streams-examples/4.3.1/kafk
 	echo "$SUITE: no kafka-streams-examples: the case streams will fail" >&2
 server_start
 export OUT PEERS KAFKA_PATH EXAMPLES
-for name in api_versions topics configs console groups offsets cluster quotas producer_perf verifiable group_protocol_consumer \
+for name in api_versions topics configs console groups offsets cluster quotas ip_quotas producer_perf verifiable group_protocol_consumer \
 	transactional_perf transactional_copier connect connect_distributed e2e_latency streams; do
 	case_of $name
 done
