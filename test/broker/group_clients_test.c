@@ -51,7 +51,7 @@ static struct client spawn(char *const *argv)
 	struct client c = {.pid = fork(), .in = in[1], .out = out[0]};
 	assert_true(c.pid >= 0);
 	if (c.pid == 0) {
-		alarm(90); /* it dies with us or soon after */
+		alarm(400); /* it dies with us or soon after */
 		dup2(in[0], STDIN_FILENO);
 		dup2(out[1], STDOUT_FILENO);
 		for (int fd = 3; fd < 64; fd++)
