@@ -353,6 +353,8 @@ static enum err dump_snap_file(
 	dump_uuid(d, "topic_id", h.topic_id);
 	dump_i64(d, "partition", h.partition);
 	dump_i64(d, "offset", h.offset);
+	if (h.version >= 3)
+		dump_u64(d, "sequence", h.sequence);
 	dump_u64(d, "producers", h.count);
 	TRY(dump_end(d));
 	for (struct list_node *n = ps->lru.head.next; n != &ps->lru.head; n = n->next)

@@ -669,6 +669,10 @@ static enum err check_snap(
 	} else if (around_stops(err)) {
 		return err;
 	}
+	if (read == ERR_NOT_FOUND) { /* a rebuild took it away */
+		err_clear();
+		return ERR_OK;
+	}
 	bool good = err == ERR_OK && log_uuid_equal(h.topic_id, key.topic_id) &&
 	            h.partition == key.partition;
 	if (good || err == ERR_NEWER_FORMAT)

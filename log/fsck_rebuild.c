@@ -252,6 +252,9 @@ static enum err rebuild_partition_end(
 		r->row.segment_end = known->segment_end;
 		r->row.last_sequence = known->last_sequence;
 	}
+	char path[LOG_PATH_MAX];
+	TRY(fsck_path(r->f, path, "topics/%s", dir));
+	TRY(recovery_forget(r->f->io, path, r->row.log_end));
 	return offline_record_put(&r->record, &r->row);
 }
 

@@ -3,6 +3,7 @@
 #include "log/gap.h"
 #include "log/catalog_change.h"
 #include "log/engine.h"
+#include "log/recovery.h"
 
 struct naming {
 	struct catalog_partition_row row;
@@ -67,6 +68,11 @@ static enum err name_lost(
 	} else if (gap) {
 		row.gap_first_sequence = gap->first;
 		row.gap_last_sequence = gap->last;
+	}
+	if (p->lost_suffix) {
+		char dir[LOG_PATH_MAX];
+		TRY(engine_path(log, dir, "topics/%s", p->dir));
+		TRY(recovery_forget(log->io, dir, p->lost_from));
 	}
 	TRY(row_put(log, row));
 	p->leader_epoch++;

@@ -80,9 +80,10 @@ struct log_partition {
 	 * flight */
 	uint32_t next_pos;
 	uint64_t next_link;
-	unsigned queued;          /* requests in rounds.waiting */
-	unsigned frames_pending;  /* stamped, their round not complete */
-	unsigned markers_pending; /* of these: how their transactions end is noted only then */
+	uint64_t stamped_sequence; /* of the last batch before log_end; 0 = none is there */
+	unsigned queued;           /* requests in rounds.waiting */
+	unsigned frames_pending;   /* stamped, their round not complete */
+	unsigned markers_pending;  /* of these: how their transactions end is noted only then */
 	/* jobs that write to its files or unlink them by name, partition_drop.h: the directory
 	 * keeps it until they have ended */
 	unsigned name_holds;

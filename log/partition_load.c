@@ -4,6 +4,10 @@
  * a start; the frames behind it give the rest. Without any, the whole partition is read (its
  * headers are what counts). Runs on the pool over segments that are held, up to the ends they had
  * at the start: no idempotent batch is accepted meanwhile.
+ *
+ * A snapshot counts only where the batch before its offset is the one it was made behind. Else the
+ * log has lost its end since and went on with other batches: what the snapshot knows of the lost
+ * ones would be told to their producers as stored, and what came instead it does not know.
  */
 #include "log/partition_load.h"
 #include "log/engine.h"
@@ -15,6 +19,9 @@ struct load_segment {
 	struct segment *segment; /* held */
 	uint32_t file_generation;
 	int64_t base_offset;
+	int64_t end_offset;
+	uint64_t first_sequence, last_sequence; /* the first one: or a lower bound */
+	bool bad_end;                           /* the last one is a guess */
 	uint32_t size;
 	struct frame_seed seed;
 };
@@ -26,6 +33,12 @@ struct partition_load {
 	struct load_segment *segments;
 	size_t count;
 	int64_t log_start, end; /* of the partition */
+	bool never_lost;        /* nothing, as far as is known */
+	struct snap_header snap;
+	/* the last frame before the snapshot's offset: what it ends at, and its sequences (of a
+	 * hole several); last_sequence 0 = not known */
+	int64_t before_end;
+	uint64_t before_first, before_last;
 	struct producers producers;
 	struct txns txns;
 	enum err err;
@@ -37,11 +50,12 @@ static void load_clear(struct partition_load *l)
 	txns_release(&l->txns);
 }
 
-static enum err load_snap(struct partition_load *l, int64_t base, int64_t *ret_offset)
+static enum err load_snap(struct partition_load *l, int64_t base)
 {
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
 	struct bytes file;
 	struct snap_header h;
+	l->snap = (struct snap_header){0};
 	snprintf(path, sizeof(path), "%s/%s", l->dir, segment_name(base, ".snap", name));
 	TRY(io_read_file(l->p->log->io, path, snap_bytes_max(), &file));
 	load_clear(l);
@@ -52,17 +66,54 @@ static enum err load_snap(struct partition_load *l, int64_t base, int64_t *ret_o
 		return err_note(ERR_CORRUPT, "%s: of another partition", path);
 	if (h.offset > l->end)
 		return ERR_NOT_FOUND; /* written at a roll whose last round was lost */
-	*ret_offset = h.offset;
+	l->snap = h;
 	return ERR_OK;
+}
+
+/* Is the frame before the snapshot's offset the one it was made behind? */
+static bool snap_holds(const struct partition_load *l)
+{
+	const struct snap_header *h = &l->snap;
+	if (h->version < 3)
+		return l->never_lost; /* it does not say */
+	if (l->before_last > 0 && l->before_first <= h->sequence && h->sequence <= l->before_last)
+		return true;
+	if (l->before_last > 0 && l->before_end >= h->offset)
+		return false;
+	return l->never_lost; /* it cannot be read, or is missing */
+}
+
+/* What is known of it without a look at the frames of the snapshot's own segment. */
+static void before_segment(struct partition_load *l, size_t at)
+{
+	const struct load_segment *s = &l->segments[at], *prev = at > 0 ? s - 1 : NULL;
+	l->before_first = l->before_last = 0;
+	l->before_end = s->base_offset;
+	if (prev && !prev->bad_end) {
+		l->before_first = l->before_last = prev->last_sequence;
+		l->before_end = prev->end_offset;
+	} else if (!prev && l->snap.offset == s->base_offset) {
+		/* it was deleted, and all that was before this segment with it */
+		l->before_last = s->first_sequence > 0 ? s->first_sequence - 1 : 0;
+	}
+}
+
+static void before_frame(struct partition_load *l, const struct frame *f, struct bytes body)
+{
+	struct frame_hole hole;
+	l->before_end = f->base_offset + (int64_t)f->last_offset_delta + 1;
+	l->before_first = l->before_last = f->sequence;
+	if ((f->flags & FRAME_HOLE) && frame_hole_decode(f, body, &hole) == ERR_OK)
+		l->before_first = hole.first_sequence;
+	err_clear();
 }
 
 /* Notes the batch of one frame; those of no producer and those already in the snapshot are passed
  * over. */
-static enum err load_batch(
-    struct partition_load *l, const struct frame *f, struct bytes batch, int64_t from)
+static enum err load_batch(struct partition_load *l, const struct frame *f, struct bytes batch)
 {
 	struct batch_header h;
-	if (f->base_offset < from || batch_header_read(batch, &h) != ERR_OK || h.producer_id < 0)
+	if ((f->flags & FRAME_HOLE) || batch_header_read(batch, &h) != ERR_OK || h.producer_id < 0)
 		return ERR_OK;
 	TRY(producers_reserve(&l->producers, h.producer_id));
 	TRY(txns_load(&l->txns, &h, batch, f->sequence, f->append_time_ns));
@@ -77,7 +128,7 @@ static enum err load_batch(
 	return ERR_OK;
 }
 
-static enum err load_frames(struct partition_load *l, const struct load_segment *s, int64_t from)
+static enum err load_frames(struct partition_load *l, const struct load_segment *s)
 {
 	char name[SEGMENT_NAME_BYTES];
 	const struct log_partition *p = l->p;
@@ -103,13 +154,16 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 		return err_note(ERR_LIMIT, "path of a segment in %s", l->dir);
 	TRY(io_open(p->log->io, where.path, IO_READONLY, &fd));
 	mend_walk_init(&m, &where, fd);
+	m.walk.holes = true;
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
 		e = mend_walk_next(&m, &f, &pos, &batch);
-		if (e == ERR_OK)
-			e = load_batch(l, &f, batch, from);
-		else if (e == ERR_CORRUPT && mend_walk_may_be_marker(&m, &f) &&
-		         (m.walk.bad_header || f.base_offset >= from))
+		bool placed = e == ERR_OK || (e == ERR_CORRUPT && !m.walk.bad_header);
+		if (placed && f.base_offset < l->snap.offset)
+			before_frame(l, &f, e == ERR_OK ? batch : (struct bytes){NULL, 0});
+		else if (e == ERR_OK)
+			e = load_batch(l, &f, batch);
+		else if (e == ERR_CORRUPT && mend_walk_may_be_marker(&m, &f))
 			txns_unsure(&l->txns);
 	}
 	mend_walk_release(&m);
@@ -274,14 +328,13 @@ static enum err load_forget(struct partition_load *l)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static enum err load_all(struct partition_load *l)
+/* The newest snapshot of the first *at segments that can be read: *at is whose it is then. */
+static bool load_newest(struct partition_load *l, size_t *at)
 {
-	int64_t from = 0;
-	size_t first = l->count;
 	bool found = false;
-	while (first > 0 && !found) {
+	while (*at > 0 && !found) {
 		err_clear();
-		enum err e = load_snap(l, l->segments[--first].base_offset, &from);
+		enum err e = load_snap(l, l->segments[--*at].base_offset);
 		found = e == ERR_OK;
 		if (e != ERR_OK && e != ERR_NOT_FOUND) {
 			metric_add(METRIC_REBUILT_FILES, 1);
@@ -291,13 +344,41 @@ static enum err load_all(struct partition_load *l)
 	}
 	if (!found) {
 		load_clear(l);
-		from = 0;
+		l->snap = (struct snap_header){0};
 	}
-	if (found)
+	return found;
+}
+
+/* The frames behind the snapshot of segment `first`; before that, whether it holds. */
+static enum err load_behind(struct partition_load *l, size_t first, bool *holds)
+{
+	const struct snap_header *h = &l->snap;
+	bool inside = h->offset > l->segments[first].base_offset;
+	before_segment(l, first);
+	if (inside)
+		TRY(load_frames(l, &l->segments[first]));
+	*holds = snap_holds(l);
+	for (size_t i = inside ? first + 1 : first; i < l->count && *holds; i++)
+		if (i + 1 == l->count || l->segments[i + 1].base_offset > h->offset)
+			TRY(load_frames(l, &l->segments[i]));
+	return ERR_OK;
+}
+
+static enum err load_all(struct partition_load *l)
+{
+	size_t first = l->count;
+	bool holds;
+	while (load_newest(l, &first)) {
 		TRY(load_forget(l));
-	for (size_t i = first; i < l->count; i++)
-		if (i + 1 == l->count || l->segments[i + 1].base_offset > from)
-			TRY(load_frames(l, &l->segments[i], from));
+		TRY(load_behind(l, first, &holds));
+		if (holds)
+			return ERR_OK;
+		metric_add(METRIC_REBUILT_FILES, 1);
+		diag(DIAG_WARN, "rebuilt", "partition=%s what=snapshot error=\"%s\"", l->p->dir,
+		    "batches before its offset were lost");
+	}
+	for (size_t i = 0; i < l->count; i++)
+		TRY(load_frames(l, &l->segments[i]));
 	return ERR_OK;
 }
 
@@ -366,6 +447,7 @@ enum err partition_load_producers(
 	l->done = done;
 	l->end = p->visible_end;
 	l->log_start = p->log_start;
+	l->never_lost = p->leader_epoch == 0;
 	producers_init(&l->producers);
 	txns_init(&l->txns);
 	l->segments = mem_calloc(p->segment_count + 1, sizeof(*l->segments));
@@ -377,8 +459,15 @@ enum err partition_load_producers(
 	LIST_EACH (&p->segments, n, next) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		s->holds++;
-		l->segments[l->count++] =
-		    (struct load_segment){s, s->file_generation, s->base_offset, s->size, s->seed};
+		l->segments[l->count++] = (struct load_segment){.segment = s,
+		    .file_generation = s->file_generation,
+		    .base_offset = s->base_offset,
+		    .end_offset = s->end_offset,
+		    .first_sequence = s->first_sequence,
+		    .last_sequence = s->last_sequence,
+		    .bad_end = s->bad_end,
+		    .size = s->size,
+		    .seed = s->seed};
 	}
 	e = pool_submit(p->log->loop, &l->job);
 	if (e != ERR_OK) {

@@ -232,7 +232,8 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 		struct snap_header h = {.version = SNAP_VERSION,
 		    .topic_id = p->key.topic_id,
 		    .partition = p->key.partition,
-		    .offset = p->log_end};
+		    .offset = p->log_end,
+		    .sequence = p->stamped_sequence};
 		TRY(snap_encode(&p->producers, &p->txns, &h, &c->snap));
 	}
 	return segment_new(p, &c->header, &c->segment);
@@ -386,7 +387,8 @@ void partition_snap(struct log_partition *p)
 	struct snap_header h = {.version = SNAP_VERSION,
 	    .topic_id = p->key.topic_id,
 	    .partition = p->key.partition,
-	    .offset = p->log_end};
+	    .offset = p->log_end,
+	    .sequence = p->stamped_sequence};
 	enum err e = snap_encode(&p->producers, &p->txns, &h, &out);
 	if (e == ERR_OK)
 		e = partition_path(p, segment_name(s->base_offset, ".snap", name), path);

@@ -97,7 +97,7 @@ void refusals_clear(struct refusals *rf, int64_t producer_id);
 /* ---- .snap: checksummed cache ---------------------------------------------------------------- */
 enum {
 	SNAP_MAGIC = 0x4e53504b /* "KPSN" */,
-	SNAP_VERSION = 2 /* 1: without transactions */,
+	SNAP_VERSION = 3 /* 1: without transactions, 2: without the sequence */,
 	SNAP_HEADER_BYTES = 64
 };
 struct snap_header {
@@ -106,6 +106,11 @@ struct snap_header {
 	int32_t partition;
 	int64_t offset; /* state as of here, exclusive */
 	uint64_t count; /* producers */
+	/*
+	 * Of the last batch before `offset`: a log that has another one there is not the one that
+	 * this was made of. 0 = there was none, or an old version that does not say.
+	 */
+	uint64_t sequence;
 };
 /* Appends the whole file's bytes to out. */
 MUST_USE enum err snap_encode(const struct producers *ps, const struct txns *txns,

@@ -151,6 +151,15 @@ MUST_USE enum err recovery_copy(
     struct recovery *r, const struct journal_found *f, uint8_t *out, struct journal_entry *ret);
 /* Reads of `s` go on behind what cannot be read, which counts; `ret` is to stay where it is. */
 void recovery_around(struct segment *s, struct around *ret);
+/* recovery_short.c: frames of `s` up to `end` were durable and are not there */
+MUST_USE enum err recovery_short_segment(struct recovery *r, struct segment *s, uint32_t end);
+/* Is the partition's end where the record says it was? */
+void recovery_short(struct recovery *r, struct log_partition *p, const struct recovery_row *row);
+/*
+ * A partition's directory has frames up to offset `end`: takes away the snapshots of producers that
+ * know more. Durable then.
+ */
+MUST_USE enum err recovery_forget(struct io *io, const char *dir, int64_t end);
 struct segment *recovery_segment(const struct log_partition *p, int64_t base_offset);
 /* The row of a partition, NULL when there is none. */
 struct recovery_row *recovery_row(const struct recovery *r, struct partition_key key);

@@ -347,17 +347,6 @@ static enum err cut_tail(struct recovery *r, struct segment *s)
 	return io_fdatasync(r->log->io, fd);
 }
 
-static enum err lost_suffix(struct recovery *r, struct segment *s, uint32_t end)
-{
-	struct log_partition *p = s->partition;
-	recovery_verdict(ERR_LOST_SUFFIX, "partition=%s segment=%lld end=%u found=%u", p->dir,
-	    (long long)s->base_offset, end, s->size);
-	p->lost_suffix = true;
-	if (!r->log->options.accept_lost_suffix)
-		p->verdict = ERR_LOST_SUFFIX;
-	return ERR_OK;
-}
-
 /* Indexes the frames of `s` up to its known end; where that is gone, as far as they go. */
 static enum err settle_frames(struct recovery *r, struct segment *s, uint32_t end)
 {
@@ -385,7 +374,7 @@ static enum err settle_segment(struct recovery *r, struct segment *s)
 	uint32_t end = known_end(r, s);
 	int fd;
 	if (end > s->size && !s->replayed)
-		TRY(lost_suffix(r, s, end));
+		TRY(recovery_short_segment(r, s, end));
 	TRY(settle_frames(r, s, end));
 	if (s->size > s->durable_size && s->partition->verdict == ERR_OK)
 		TRY(cut_tail(r, s));
@@ -603,32 +592,6 @@ static enum err make_durable(struct recovery *r, struct segment *s)
 	return io_fsync_dir(r->log->io, path);
 }
 
-/*
- * The frame that the record knows as the last one is there. Offsets behind it had none: the log
- * start had been moved past an end that was lost (partition_open).
- */
-static bool has_last(const struct log_partition *p, const struct recovery_row *row)
-{
-	const struct segment *s = partition_durable_segment(p);
-	return s && s->base_offset == row->segment && s->durable_size == row->segment_end &&
-	       s->durable_link == row->last_link;
-}
-
-/* Is the end where the record says it was? */
-static void settle_lost(struct recovery *r, struct log_partition *p, const struct recovery_row *row)
-{
-	bool early = row && row->log_end > p->log_end;
-	if (early && !p->lost_suffix && p->verdict == ERR_OK && !has_last(p, row)) {
-		recovery_verdict(ERR_LOST_SUFFIX, "partition=%s log_end=%lld found=%lld", p->dir,
-		    (long long)row->log_end, (long long)p->log_end);
-		if (!r->log->options.accept_lost_suffix)
-			p->verdict = ERR_LOST_SUFFIX;
-		p->lost_suffix = true;
-	}
-	if (p->lost_suffix)
-		partition_lose(p, early ? row->log_end : p->log_end, row ? row->last_sequence : 0);
-}
-
 enum err recovery_settle(struct recovery *r, struct log_partition *p)
 {
 	const struct recovery_row *row = recovery_row(r, p->key);
@@ -648,7 +611,12 @@ enum err recovery_settle(struct recovery *r, struct log_partition *p)
 	p->log_end = p->visible_end = p->durable_end = active->end_offset;
 	p->next_pos = active->size;
 	p->next_link = active->last_link;
-	settle_lost(r, p, row);
+	LIST_EACH (&p->segments, n, next) {
+		const struct segment *s = CONTAINER_OF(n, struct segment, node);
+		if (s->last_sequence > 0)
+			p->stamped_sequence = s->last_sequence;
+	}
+	recovery_short(r, p, row);
 	TRY(damage_check(r, p));
 	TRY(read_first_append(r, active));
 	TRY(find_max_timestamp(r, p));

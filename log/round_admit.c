@@ -360,6 +360,8 @@ static struct round_frame *frame_stamp(
 	p->log_end += rf->records;
 	p->next_pos += rf->len;
 	p->next_link = f->link;
+	if (!pad)
+		p->stamped_sequence = f->sequence;
 	p->frames_pending++;
 	st->segment->frames_pending++;
 	stretch_add(r, st, r->frame_count++);

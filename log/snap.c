@@ -3,13 +3,16 @@
  * The .snap file: producer state as of an offset. A cache with a checksum: one that does not verify
  * is ignored and the state is taken from the log.
  *
- *   header    magic u32 | version u16 | 0 u16 | topic id 16 | partition u32 | 0 u32 | offset i64 |
- * count u64 | body XXH3 u64 | header XXH3 u64 (at 56) producer  id i64 | last ns i64 | epoch u16 |
- * batches u16 | 0 u32, then per batch: first u32 | last u32 | base offset i64 | sequence u64 |
- * append time ms i64; least recently used first. Version 2 goes on with the transactions: open u32
- * | aborted u32, then per open one: producer id i64 | first offset i64 | first sequence u64 |
- * started ns i64 | epoch u16 | 6 zeros; per aborted one: producer id i64 | first offset i64 |
- * offset of its marker i64 | stable offset i64.
+ *   header        magic u32 | version u16 | 0 u16 | topic id 16 | partition u32 | 0 u32 |
+ *                 offset i64 | count u64 | body XXH3 u64 | header XXH3 u64 (at 56)
+ *   version 3     sequence u64 of the last batch before the offset
+ *   producer      id i64 | last ns i64 | epoch u16 | batches u16 | 0 u32, then per batch:
+ *                 first u32 | last u32 | base offset i64 | sequence u64 | append time ms i64;
+ *                 least recently used first
+ *   version 2, 3  transactions: open u32 | aborted u32, then per open one: producer id i64 |
+ *                 first offset i64 | first sequence u64 | started ns i64 | epoch u16 | 6 zeros;
+ *                 per aborted one: producer id i64 | first offset i64 | offset of its marker i64 |
+ *                 stable offset i64
  */
 #include "log/producer.h"
 #define XXH_INLINE_ALL
@@ -18,7 +21,7 @@
 #define SNAP_SEED UINT64_C(0x706e73617070616b) /* "kappasnp" */
 enum { SNAP_HASH = SNAP_HEADER_BYTES - 8, SNAP_PRODUCER_BYTES = 24, SNAP_BATCH_BYTES = 32 };
 #define SNAP_BYTES_MAX                                                                             \
-	(SNAP_HEADER_BYTES +                                                                       \
+	(SNAP_HEADER_BYTES + 8 +                                                                   \
 	    (size_t)PRODUCERS_MAX *                                                                \
 	        (SNAP_PRODUCER_BYTES + PRODUCER_BATCHES_KEPT * SNAP_BATCH_BYTES) +                 \
 	    8 + (size_t)TXN_OPEN_MAX * TXN_SNAP_OPEN_BYTES +                                       \
@@ -49,6 +52,7 @@ enum err snap_encode(const struct producers *ps, const struct txns *txns,
 	uint64_t count = 0;
 	if (!writer_reserve(out, SNAP_HEADER_BYTES))
 		return out->err;
+	write_u64_le(out, h->sequence);
 	LIST_EACH (&ps->lru, n, next) {
 		const struct producer *p = CONTAINER_OF(n, struct producer, lru);
 		if (p->epoch < 0)
@@ -136,6 +140,8 @@ enum err snap_decode(
 	if (get_u64_le(file.ptr + 48) != XXH3_64bits_withSeed(body.ptr, body.len, SNAP_SEED))
 		return err_note(ERR_CORRUPT, "snapshot: checksum does not verify");
 	struct reader r = reader_of(body);
+	if (h.version >= 3)
+		h.sequence = read_u64_le(&r);
 	for (uint64_t i = 0; i < h.count; i++)
 		TRY(decode_producer(&r, ps));
 	if (h.version >= 2)

@@ -54,6 +54,7 @@ def test_a_stranger_reads_the_caches_the_journal_and_the_checkpoint():
         need("item's frame", entries[0][1].bytes[where:where + n] == raw[pos:pos + n])
     snap, old = log_reader.read_snap(golden("segment.snap")), log_reader.read_snap(golden("segment.v1.snap"))
     need("producers", list(snap["producers"]) == list(old["producers"]) == [4000, 4001])
+    need("the sequence of the batch before", snap["sequence"] == 45 and old["sequence"] is None)
     need("transactions", len(snap["open"]) == len(snap["aborted"]) == 1 and not old["open"])
     need("checkpoint", log_reader.Checkpoint(golden("checkpoint-0")).counter == 12)
 

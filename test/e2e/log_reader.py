@@ -324,14 +324,17 @@ def read_snap(d):
     need("snapshot header checksum", u64(d, 56) == xxh3(seed, d[:56]))
     need("snapshot checksum", u64(d, 48) == xxh3(seed, d[64:]))
     version, zero, topic, partition, zero2, offset, count = struct.unpack_from("<HH16sIIqQ", d, 4)
-    need("snapshot version", version in (1, 2) and zero == zero2 == 0)
-    at, snap = 64, dict(offset=offset, partition=partition, topic=topic, producers={}, open=[], aborted=[])
+    need("snapshot version", version in (1, 2, 3) and zero == zero2 == 0)
+    at, snap = 64, dict(offset=offset, partition=partition, topic=topic, producers={}, open=[], aborted=[], sequence=None)
+    if version >= 3:
+        snap["sequence"] = u64(d, at)
+        at += 8
     for _ in range(count):
         pid, last_ns, epoch, batches, zero = struct.unpack_from("<qqHHI", d, at)
         need("snapshot's producer", batches <= 5 and zero == 0)
         snap["producers"][pid] = (epoch, [struct.unpack_from("<IIqQq", d, at + 24 + 32 * i) for i in range(batches)])
         at += 24 + 32 * batches
-    if version == 2:
+    if version >= 2:
         opened, aborted = struct.unpack_from("<II", d, at)
         at += 8
         for _ in range(opened):

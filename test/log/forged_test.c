@@ -468,7 +468,7 @@ static void an_impossible_index_is_refused(void **state)
 /* Where the parts of the snapshot stand: one producer with one batch, two open, two aborted ones.
  */
 enum {
-	SNAP_PRODUCER = SNAP_HEADER_BYTES,
+	SNAP_PRODUCER = SNAP_HEADER_BYTES + 8, /* behind the sequence */
 	SNAP_COUNTS = SNAP_PRODUCER + 24 + 32,
 	SNAP_OPEN = SNAP_COUNTS + 8,
 	SNAP_ABORTED = SNAP_OPEN + 2 * TXN_SNAP_OPEN_BYTES,
@@ -531,14 +531,15 @@ static void an_impossible_snapshot_is_refused(void **state)
 {
 	static const struct form snap = {snap_make, snap_seal, snap_read};
 	static const struct forgery list[] = {
-	    {4, 2, 3, ERR_NEWER_FORMAT, "snapshot format 3"},
+	    {4, 2, 4, ERR_NEWER_FORMAT, "snapshot format 4"},
 	    {4, 2, 0, ERR_CORRUPT, "impossible values"},
 	    {6, 2, 1, ERR_CORRUPT, "impossible values"},
 	    {28, 4, 1, ERR_CORRUPT, "impossible values"},
 	    {32, 8, UINT64_MAX, ERR_CORRUPT, "impossible values"},
 	    {40, 8, UINT64_MAX, ERR_CORRUPT, "impossible values"},
 	    {40, 8, 2, ERR_CORRUPT, "impossible"},
-	    {4, 2, 1, ERR_CORRUPT, "bytes behind the last entry"},
+	    {4, 2, 1, ERR_CORRUPT, "snapshot"},
+	    {4, 2, 2, ERR_CORRUPT, "snapshot"},
 	    {SNAP_PRODUCER, 8, UINT64_MAX, ERR_CORRUPT, "impossible producer"},
 	    {SNAP_PRODUCER + 16, 2, 0xffff, ERR_CORRUPT, "impossible producer"},
 	    {SNAP_PRODUCER + 18, 2, 6, ERR_CORRUPT, "impossible producer"},

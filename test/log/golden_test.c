@@ -186,7 +186,7 @@ static void make_snap(struct writer *out)
 	struct txns txns;
 	struct batch_marker aborted = {.producer_id = 4000, .producer_epoch = 1};
 	struct snap_header h = {
-	    .version = SNAP_VERSION, .topic_id = TOPIC_ID, .partition = 3, .offset = 1005};
+	    .version = SNAP_VERSION, .topic_id = TOPIC_ID, .partition = 3, .offset = 1005, .sequence = 45};
 	producers_init(&ps);
 	txns_init(&txns);
 	for (int64_t id = 4000; id < 4002; id++) {
@@ -454,6 +454,25 @@ static void a_snapshot_without_transactions_is_still_read(void **state)
 	file_release(snap);
 }
 
+static void a_snapshot_without_a_sequence_is_still_read(void **state)
+{
+	(void)state;
+	struct producers ps;
+	struct txns txns;
+	struct snap_header h;
+	struct bytes snap = file("segment.v2.snap");
+	producers_init(&ps);
+	txns_init(&txns);
+	assert_int_equal(snap_decode(snap, &ps, &txns, &h), ERR_OK);
+	assert_int_equal(h.version, 2);
+	assert_int_equal(h.sequence, 0);
+	assert_int_equal(ps.map.count, 2);
+	assert_int_equal(txns.aborted_count, 1);
+	producers_release(&ps);
+	txns_release(&txns);
+	file_release(snap);
+}
+
 static void the_golden_journal_reads_back_byte_for_byte(void **state)
 {
 	(void)state;
@@ -496,6 +515,7 @@ int main(void)
 	    cmocka_unit_test(the_golden_segment_reads_back_byte_for_byte),
 	    cmocka_unit_test(the_golden_index_and_snapshot_read_back),
 	    cmocka_unit_test(a_snapshot_without_transactions_is_still_read),
+	    cmocka_unit_test(a_snapshot_without_a_sequence_is_still_read),
 	    cmocka_unit_test(the_golden_journal_reads_back_byte_for_byte),
 	};
 	return cmocka_run_group_tests_name("golden", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "log/engine.h"
 #include "log/gap.h"
 #include "test/lib/log_files.h"
+#include "test/lib/log_fixture.h"
 #include "test/lib/log_lines.h"
 #include <stdio.h>
 
@@ -59,12 +60,20 @@ static void trim(int64_t offset)
 	assert_int_equal(call.req.err, ERR_OK);
 }
 
-/* Where frame number n of the segment begins, all of one length. */
+/* Where frame number n of the segment begins. */
 static uint64_t frame_at(uint64_t n)
 {
-	uint64_t frames = log_files_size(&files, SEGMENT) - SEGMENT_HEADER_BYTES;
-	assert_int_equal(frames % RECORDS, 0);
-	return SEGMENT_HEADER_BYTES + n * (frames / RECORDS);
+	uint64_t pos = SEGMENT_HEADER_BYTES;
+	int fd;
+	assert_int_equal(
+	    io_open(server.io, log_files_path(&files, SEGMENT), IO_READONLY, &fd), ERR_OK);
+	while (n-- > 0) {
+		uint8_t raw[FRAME_HEADER_BYTES];
+		assert_int_equal(io_pread_all(server.io, fd, raw, sizeof(raw), pos), ERR_OK);
+		pos += FRAME_HEADER_BYTES + get_u32_le(raw + 8);
+	}
+	assert_int_equal(io_close(server.io, fd), ERR_OK);
+	return pos;
 }
 
 /* Records in t, as many of another topic between them; then the stop, and t lacks its end. */
@@ -198,6 +207,61 @@ static void a_lost_directory_is_named_when_it_is_accepted(void **state)
 	log_lines_say(" missing=20 in_holes=20 named=20 deleted_or_lost=0");
 }
 
+/* ---- snapshots of producers ------------------------------------------------------------------ */
+
+#define SNAP "topics/t-0/00000000000000000000.snap"
+
+static void produced(struct log_append *req)
+{
+	*(bool *)req->user = true;
+}
+
+/* Batches of producer 7 in t, which a snapshot knows; then their end is gone. */
+static void lose_of_producer(void)
+{
+	log_server_create(&server, "t", 1, NULL);
+	for (int32_t i = 0; i < RECORDS; i++) {
+		bool done = false;
+		size_t len;
+		uint8_t *batch = log_batch_from(7, 0, i, (uint64_t)i + 1, 1, &len);
+		struct log_append req = {.partition = partition(),
+		    .batch = batch,
+		    .batch_len = len,
+		    .user = &done,
+		    .done = produced};
+		struct log_append *reqs = &req;
+		log_append(server.log, &reqs, 1, false);
+		while (!done)
+			log_server_turn(&server);
+		assert_int_equal(req.err, ERR_OK);
+		mem_free(batch);
+	}
+	log_server_close(&server);
+	log_files_resize(&files, SEGMENT, frame_at(LEFT));
+	assert_true(log_files_exist(&files, SNAP));
+}
+
+static void an_accepted_loss_leaves_no_snapshot_of_it(void **state)
+{
+	(void)state;
+	lose_of_producer();
+	assert_int_equal(try_open(), ERR_LOST_SUFFIX);
+	assert_true(log_files_exist(&files, SNAP)); /* the end may be restored */
+	accept();
+	assert_false(log_files_exist(&files, SNAP));
+	check_goes_on(LEFT);
+}
+
+static void a_rebuild_leaves_no_snapshot_of_a_lost_end(void **state)
+{
+	(void)state;
+	lose_of_producer();
+	assert_int_equal(rebuild(), ERR_OK);
+	assert_false(log_files_exist(&files, SNAP));
+	log_server_open(&server);
+	assert_int_equal(log_server_append(&server, "t", 0, "more"), LEFT);
+}
+
 /* ---- a log start behind the end that is left --------------------------------------------------- */
 
 static void an_end_below_the_log_start_is_accepted(void **state)
@@ -250,6 +314,8 @@ int main(void)
 	    TEST(an_accepted_loss_names_offsets_and_sequences),
 	    TEST(a_loss_is_missed_until_it_is_named),
 	    TEST(a_lost_directory_is_named_when_it_is_accepted),
+	    TEST(an_accepted_loss_leaves_no_snapshot_of_it),
+	    TEST(a_rebuild_leaves_no_snapshot_of_a_lost_end),
 	    TEST(an_end_below_the_log_start_is_accepted),
 	    TEST(an_end_below_the_log_start_is_told_where_no_record_knows_it),
 	    TEST(an_empty_segment_below_the_log_start_is_passed_over),

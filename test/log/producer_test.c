@@ -4,6 +4,8 @@
 #include "test/lib/log_world.h"
 #include <errno.h>
 #include <stdio.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 static int64_t trimmed; /* log start of topic 1 */
 static void configure(struct log_world *world)
@@ -387,6 +389,144 @@ static void an_all_or_none_set_is_refused_whole(void **state)
 	}
 }
 
+/* ---- a lost end ------------------------------------------------------------------------------ */
+
+#define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
+#define SNAP_0    "/data/topics/topic0-0/00000000000000000000.snap"
+enum { WRITTEN = 20, LEFT = 15 };
+
+/* Producer 7 has written, and its last batches are gone: a snapshot knows them. */
+static void lose_end(void)
+{
+	struct log_read r;
+	for (int32_t i = 0; i < WRITTEN; i++)
+		assert_ok(produce(0, 7, 0, i, 1, NULL));
+	uint64_t end = SEGMENT_HEADER_BYTES;
+	for (int64_t i = 0; i < LEFT; i++) {
+		assert_ok(log_read_wait(&w.f, 0, 0, i, 1, &r));
+		end += FRAME_HEADER_BYTES + r.batches[0].len;
+		log_read_release(&r);
+	}
+	log_world_end(&w, WORLD_STOPPED);
+	log_world_cut(&w, SEGMENT_0, end);
+	w.f.options.accept_lost_suffix = "test";
+	assert_ok(log_fixture_open(&w.f));
+	w.f.options.accept_lost_suffix = NULL;
+}
+
+/* The same file as version 2 had it, without the sequence. */
+static void snap_make_old(const char *path)
+{
+	struct bytes file;
+	struct producers ps;
+	struct txns txns;
+	struct snap_header h;
+	const uint64_t seed = UINT64_C(0x706e73617070616b);
+	assert_ok(io_read_file(w.io, path, MIB, &file));
+	uint8_t *raw = (uint8_t *)(uintptr_t)file.ptr, *body = raw + SNAP_HEADER_BYTES;
+	size_t len = file.len - SNAP_HEADER_BYTES - 8;
+	memmove(body, body + 8, len);
+	put_u16_le(raw + 4, 2);
+	put_u64_le(raw + 48, XXH3_64bits_withSeed(body, len, seed));
+	put_u64_le(raw + 56, XXH3_64bits_withSeed(raw, 56, seed));
+	file.len -= 8;
+	producers_init(&ps);
+	txns_init(&txns);
+	assert_ok(snap_decode(file, &ps, &txns, &h));
+	assert_int_equal(h.version, 2);
+	producers_release(&ps);
+	txns_release(&txns);
+	assert_ok(io_unlink(w.io, path));
+	assert_ok(io_write_file(w.io, path, file));
+	mem_free(raw);
+}
+
+/* The log is as long again as the snapshot says, with batches of others; who was lost is not told
+ * as stored, and who came instead is known. */
+static void others_go_on(void)
+{
+	assert_ok(produce(0, 8, 0, 0, 1, NULL));
+	for (int32_t i = LEFT + 1; i < WRITTEN + 5; i++)
+		assert_ok(produce(0, 9, 0, i - LEFT - 1, 1, NULL));
+	log_world_end(&w, WORLD_KILLED);
+	assert_ok(log_fixture_open(&w.f));
+}
+
+static void check_others(void)
+{
+	struct log_put put;
+	assert_ok(produce(0, 8, 0, 0, 1, &put));
+	assert_true(put.req.duplicate);
+	assert_int_equal(put.req.base_offset, LEFT);
+	assert_int_equal(produce(0, 7, 0, WRITTEN - 1, 1, &put), ERR_OUT_OF_ORDER_SEQUENCE);
+	assert_ok(produce(0, 7, 0, LEFT, 1, &put));
+	assert_false(put.req.duplicate);
+	assert_int_equal(put.req.base_offset, WRITTEN + 5);
+	assert_ok(produce(0, 7, 0, LEFT - 1, 1, &put));
+	assert_true(put.req.duplicate);
+	assert_int_equal(put.req.base_offset, LEFT - 1);
+}
+
+static void a_snapshot_of_lost_batches_does_not_come_back_to_life(void **state)
+{
+	struct io_stat st;
+	(void)state;
+	lose_end();
+	others_go_on();
+	assert_ok(io_stat(w.io, SNAP_0, &st)); /* this is the engine alone: gap.c takes it away */
+	check_others();
+	log_world_assert_told(&w, "rebuilt", true);
+}
+
+/* An old one does not say what it was made behind: it counts where nothing was ever lost. */
+static void an_old_snapshot_counts_only_where_nothing_was_lost(void **state)
+{
+	struct log_put put;
+	(void)state;
+	lose_end();
+	snap_make_old(SNAP_0);
+	others_go_on();
+	w.f.partitions[0][0]->leader_epoch = 1; /* gap.c has named the loss */
+	check_others();
+	for (int32_t i = 0; i < 60; i++)
+		assert_ok(produce(1, 7, 0, i, 1, NULL));
+	struct log_segment_status seg;
+	char path[128], name[SEGMENT_NAME_BYTES];
+	size_t last = w.f.partitions[1][0]->segment_count - 1;
+	assert_true(log_segment_status(w.f.partitions[1][0], last, &seg));
+	snprintf(path, sizeof(path), "/data/topics/topic1-0/%s",
+	    segment_name(seg.base_offset, ".snap", name));
+	log_world_end(&w, WORLD_STOPPED);
+	snap_make_old(path);
+	assert_ok(log_fixture_open(&w.f));
+	assert_ok(produce(1, 7, 0, 59, 1, &put));
+	assert_true(put.req.duplicate);
+	log_world_assert_told(&w, "rebuilt", false);
+}
+
+/* What retention took, and where the segments end: a good snapshot is believed everywhere. */
+static void a_snapshot_holds_wherever_its_batch_was(void **state)
+{
+	struct log_put put;
+	(void)state;
+	for (int32_t i = 0; i < 60; i++) {
+		assert_ok(produce(1, 7, 0, i, 1, NULL));
+		w.f.partitions[1][0]->leader_epoch = 1;
+		restart(i % 3 > 0);
+		w.f.partitions[1][0]->leader_epoch = 1; /* nothing is believed without a look */
+		struct log_segment_status seg;
+		const struct log_partition *p = w.f.partitions[1][0];
+		assert_true(log_segment_status(p, p->segment_count - 1, &seg));
+		if (i % 5 == 4)
+			trimmed = seg.base_offset;
+		assert_ok(produce(1, 7, 0, i, 1, &put));
+		assert_true(put.req.duplicate);
+		assert_int_equal(put.req.base_offset, i);
+		log_world_assert_told(&w, "rebuilt", false);
+	}
+	assert_true(trimmed > 40);
+}
+
 #define TEST(name) cmocka_unit_test_prestate_setup_teardown(name, setup, log_world_teardown, &w)
 int main(void)
 {
@@ -409,6 +549,9 @@ int main(void)
 	    TEST(the_state_outlives_its_records_at_a_power_cut),
 	    TEST(a_roll_that_is_tried_again_leaves_nothing_of_the_first_snapshot),
 	    TEST(an_all_or_none_set_is_refused_whole),
+	    TEST(a_snapshot_of_lost_batches_does_not_come_back_to_life),
+	    TEST(an_old_snapshot_counts_only_where_nothing_was_lost),
+	    TEST(a_snapshot_holds_wherever_its_batch_was),
 	};
 	return cmocka_run_group_tests_name("producer", tests, NULL, NULL);
 }
