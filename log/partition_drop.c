@@ -14,10 +14,7 @@
 
 /* ---- one segment ----------------------------------------------------------------------------- */
 
-/*
- * One at a time, oldest first, and each durable before the next: a crash leaves no hole among what
- * is left of them.
- */
+/* One at a time, oldest first. */
 struct segment_drop {
 	struct list_node node; /* log->dropping */
 	struct pool_job job;
@@ -63,6 +60,8 @@ static void drop_run(struct pool_job *job)
 			diag(
 			    DIAG_WARN, "segment_unlink", "path=%s error=\"%s\"", path, err_chain());
 	}
+	/* No start needs it: what comes back is below the log start, or a generation has taken its
+	 * place. But space that was given back is not taken again by a power cut. */
 	if (io_fsync_dir(d->log->io, d->dir) != ERR_OK)
 		diag(DIAG_WARN, "segment_unlink", "dir=%s error=\"%s\"", d->dir, err_chain());
 }

@@ -343,8 +343,8 @@ static enum err cut_tail(struct recovery *r, struct segment *s)
 	    (long long)s->base_offset, s->durable_size);
 	TRY(recovery_open(r, s, &fd));
 	TRY(recovery_quarantine(r, name, fd, s->durable_size, s->size));
-	TRY(io_truncate(r->log->io, fd, s->durable_size));
-	return io_fdatasync(r->log->io, fd);
+	/* durable with all that is dirty, before the record of this start (recovery_flush.c) */
+	return io_truncate(r->log->io, fd, s->durable_size);
 }
 
 /* Indexes the frames of `s` up to its known end; where that is gone, as far as they go. */

@@ -385,8 +385,8 @@ static struct run *run_new(const struct run_script *script, uint64_t seed)
 	r->compact_asked = RUN_NEVER;
 	r->with_table = script->table;
 	r->sim = (struct sim_options){.seed = seed,
-	    .latency_min_ns = 10 * US_NS,
-	    .latency_max_ns = 300 * US_NS,
+	    .latency_min_ns = script->quick ? 0 : 10 * US_NS,
+	    .latency_max_ns = script->quick ? 1 : 300 * US_NS,
 	    .refuse_direct = script->refuse_direct};
 	r->options = (struct log_options){.data_dir = "/d",
 	    .journal_bytes = script->journal_bytes ? script->journal_bytes : 64 * KIB,

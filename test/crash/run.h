@@ -167,10 +167,11 @@ struct run {
 struct run_script {
 	const char *name;
 	void (*play)(struct run *run);
-	bool table;             /* opens the table */
-	bool rare;              /* whole only with every fourth seed, else little of it */
-	bool cutless;           /* not for the enumerator: what it does is no server's */
-	bool scrub;             /* the scrubber is on */
+	bool table;   /* opens the table */
+	bool rare;    /* whole only with every fourth seed, else little of it */
+	bool cutless; /* not for the enumerator: what it does is no server's */
+	bool scrub;   /* the scrubber is on */
+	bool quick;   /* half of the requests are done at once: some while the pool works */
 	uint64_t journal_bytes; /* 0 = 64 KiB */
 	size_t open_files_max;  /* 0 = default */
 	size_t direct_bytes;    /* 0 = default: no batch is that large */

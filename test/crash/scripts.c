@@ -286,6 +286,41 @@ static void direct_rolls(struct run *r)
 	run_drain(r);
 }
 
+/* Turns until a checkpoint is under way, or none is any more. */
+static void await_checkpoint(struct run *r, bool busy)
+{
+	for (int i = 0;
+	     i < 2000 && !r->log->failed && (r->log->checkpointer.state != CHECKPOINT_IDLE) != busy;
+	     i++)
+		run_turns(r, 1);
+}
+
+/*
+ * Who does not wait for the disk is told and shown something while the checkpoint's record is made,
+ * or when nothing is in the journal behind it. (Batches that are DIRECT end at a block: the next
+ * one needs no image of it, and so does not wait for the round either.)
+ */
+static void lazy_checkpoints(struct run *r)
+{
+	static const char *const none[] = {"kappa.durability=none", NULL};
+	int n = run_topic_create(r, "n", 1, none);
+	int f[] = {run_topic_create(r, "f", 4, NULL), run_topic_create(r, "g", 4, NULL)};
+	for (int i = 0; i < 6; i++) {
+		run_append(r, n, 0, 1, 1200);
+		for (int k = 0; k < 8; k++)
+			run_append(r, f[k % 2], k / 2, 1, 40);
+		run_drain(r);
+		await_checkpoint(r, true);
+		if (i % 2)
+			await_checkpoint(r, false);
+		for (int k = 0; k < 12 && (k == 0 || r->log->checkpointer.state); k++) {
+			run_append(r, n, 0, 1, 1100);
+			run_turns(r, 1);
+		}
+		run_drain(r);
+	}
+}
+
 /* ---- segments written anew ------------------------------------------------------------------- */
 
 static const char *const compacted[] = {"cleanup.policy=compact", "segment.bytes=5000",
@@ -559,6 +594,12 @@ const struct run_script run_scripts[] = {
         .play = direct_rolls,
         .direct_bytes = 1000,
         .journal_bytes = 256 * KIB},
+    {.name = "lazy_checkpoints",
+        .play = lazy_checkpoints,
+        .rare = true,
+        .quick = true,
+        .direct_bytes = 1000,
+        .journal_bytes = 512 * KIB},
     {.name = "descriptors", .play = descriptors, .open_files_max = 2},
     {.name = "imports", .play = script_imports, .rare = true},
     {.name = "alters", .play = script_alters, .rare = true},

@@ -10,8 +10,12 @@ enum { DIRECT_BYTES = 2000, LARGE = 3000, SMALL = 100 };
 #define SEGMENT_0 "/data/topics/topic0-0/00000000000000000000.log"
 #define INDEX_0   "/data/topics/topic0-0/00000000000000000000.idx"
 
+static bool small_journal;
+
 static void configure(struct log_world *world)
 {
+	if (small_journal)
+		world->f.options.journal_bytes = 288 * KIB;
 	world->f.options.direct_bytes = DIRECT_BYTES;
 	world->f.topics[1].config.segment_bytes = 40000;
 	world->f.topics[2].config.durability = LOG_DURABILITY_NONE;
@@ -252,6 +256,87 @@ static void a_bad_body_of_an_earlier_round_is_told_when_it_is_read(void **state)
 	assert_readable(0, 2, 4);
 }
 
+/* ---- a journal of 68 blocks, and a DIRECT frame that the last entry names, at each place of it ---- */
+
+enum { BLOCKS = 72, HUGE_LEN = 24000 };
+
+static int small_setup(void **state)
+{
+	small_journal = true;
+	return log_world_setup(state);
+}
+
+static int small_teardown(void **state)
+{
+	small_journal = false;
+	return log_world_teardown(state);
+}
+
+/* `n` rounds of a block each, and one with a large DIRECT frame; then the server is killed. */
+static void fill_and_kill(int n)
+{
+	for (int i = 0; i <= n; i++) {
+		int64_t at = end_of(0);
+		size_t len = i == n ? HUGE_LEN : SMALL;
+		assert_int_equal(log_put_ok(&w.f, 0, 0, (uint64_t)at + 1, 1, len), at);
+	}
+	log_world_end(&w, WORLD_KILLED);
+}
+
+static void a_copy_of_the_last_entry_has_room_at_each_place(void **state)
+{
+	(void)state;
+	for (int n = 0; n < BLOCKS; n++) {
+		int64_t end = end_of(0) + n + 1;
+		fill_and_kill(n);
+		assert_ok(log_fixture_open(&w.f));
+		assert_int_equal(end_of(0), end);
+		assert_readable(0, (int)end - n - 1, (int)end);
+	}
+}
+
+/* The journal goes on where it was, perhaps before the entry; its number is given again. */
+static void a_torn_round_does_not_come_back_at_any_place(void **state)
+{
+	(void)state;
+	for (int n = 0; n < BLOCKS; n++) {
+		int64_t end = end_of(0) + n;
+		fill_and_kill(n);
+		log_world_flip(&w, SEGMENT_0, log_world_size(&w, SEGMENT_0) - HUGE_LEN / 2, 0x10);
+		assert_ok(log_fixture_open(&w.f));
+		assert_int_equal(end_of(0), end);
+		for (int64_t i = end; i < end + 2; i++)
+			log_put_ok(&w.f, 0, 0, (uint64_t)i + 1, 1, SMALL);
+		log_world_end(&w, WORLD_KILLED);
+		assert_ok(log_fixture_open(&w.f));
+		assert_false(w.f.partitions[0][0]->damaged);
+		assert_int_equal(end_of(0), end + 2);
+		assert_readable(0, (int)end, (int)end + 2);
+	}
+}
+
+/* Append times go on from what was put back, whatever the wall clock says. */
+static void append_times_go_on_behind_direct_frames(void **state)
+{
+	struct frame before, after;
+	(void)state;
+	log_world_end(&w, WORLD_STOPPED);
+	assert_ok(log_fixture_open(&w.f)); /* what follows is not in its record */
+	sim_io_jump_clock(w.io, 60 * S_NS);
+	log_put_ok(&w.f, 0, 0, 1, 1, LARGE);
+	uint64_t entry = w.f.log->journal.next_number;
+	while (
+	    w.f.log->journal.next_number == entry) /* a mark: what is last has its bytes copied */
+		log_fixture_turn(&w.f);
+	log_world_end(&w, WORLD_KILLED);
+	frame_pos(1, &before);
+	assert_ok(log_fixture_open(&w.f));
+	log_put_ok(&w.f, 0, 0, 2, 1, LARGE);
+	assert_true(frame_pos(2, &after) > 0);
+	assert_true(before.append_time_ns > 50 * S_NS + io_clock_ns(w.io, IO_CLOCK_REALTIME));
+	assert_true(after.append_time_ns >= before.append_time_ns);
+}
+
 /* A failed flush leaves pages that look written: recovery must not believe them. */
 static void a_round_whose_flush_failed_is_there_for_good_or_not_at_all(void **state)
 {
@@ -359,6 +444,8 @@ static void a_frame_whose_file_was_cut_under_a_server_is_damage(void **state)
 
 #define TEST(name)                                                                                 \
 	cmocka_unit_test_prestate_setup_teardown(name, log_world_setup, log_world_teardown, &w)
+#define SMALL_TEST(name)                                                                           \
+	cmocka_unit_test_prestate_setup_teardown(name, small_setup, small_teardown, &w)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +458,9 @@ int main(void)
 	    TEST(a_bad_body_of_an_earlier_round_is_told_when_it_is_read),
 	    TEST(a_round_whose_flush_failed_is_there_for_good_or_not_at_all),
 	    TEST(a_frame_whose_file_was_cut_under_a_server_is_damage),
+	    SMALL_TEST(a_copy_of_the_last_entry_has_room_at_each_place),
+	    SMALL_TEST(a_torn_round_does_not_come_back_at_any_place),
+	    TEST(append_times_go_on_behind_direct_frames),
 	    TEST(an_index_is_made_again_over_padding),
 	    TEST(without_o_direct_every_frame_is_inline),
 	    TEST(sets_may_mix_direct_and_inline_over_partitions),
