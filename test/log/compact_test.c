@@ -410,6 +410,31 @@ static void aborted_records_go_and_shadow_nothing(void **state)
 	assert_string_equal(keyed_value(&k.rows, "c"), "committed");
 }
 
+/* Who fences a producer aborts with the next epoch: only the marker tells it, also without snapshots. */
+static void a_marker_that_tells_its_producers_epoch_stays(void **state)
+{
+	(void)state;
+	create(1 << 20, "delete.retention.ms=1000", NULL);
+	put_in_transaction(1, 0, "a", "aborted");
+	keyed_marker(&k, "t", 1, 1, false);
+	keyed_put(&k, "t", "a", "newer");
+	for (int i = 0; i < 4; i++) {
+		roll();
+		keyed_compact(&k);
+		keyed_sleep(&k, 2 * S_NS);
+	}
+	keyed_read_text(&k);
+	assert_int_equal(k.rows.empty_batches, 0);
+	keyed_close(&k);
+	remove_file("t-0");
+	keyed_open(&k);
+	const struct keyed_record r = {"a", "zombie", 0};
+	struct keyed_how how = transactional(1, 1);
+	struct log_append req;
+	assert_int_equal(keyed_try_append(&k, "t", &r, 1, &how, &req), ERR_INVALID_PRODUCER_EPOCH);
+	err_clear();
+}
+
 static void an_open_transaction_is_waited_for(void **state)
 {
 	(void)state;
@@ -821,6 +846,8 @@ int main(void)
 	        a_table_that_is_full_takes_several_passes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_producer_is_known_as_before, setup, teardown),
 	    cmocka_unit_test_setup_teardown(aborted_records_go_and_shadow_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_marker_that_tells_its_producers_epoch_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(an_open_transaction_is_waited_for, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_large_batch_does_not_keep_its_memory, setup, teardown),

@@ -151,6 +151,35 @@ static void journal_flip(uint64_t sequence)
 	journal_flip_at(sequence, JOURNAL_ENTRY_HEADER_BYTES + 200);
 }
 
+/* The newest record is lost, and a copy has rotted: the entry that it copied is there still. */
+static void an_entry_is_used_where_its_copy_has_rotted(void **state)
+{
+	struct journal_entry original;
+	struct journal_iter it;
+	struct journal_found f;
+	uint64_t copy = 0;
+	(void)state;
+	fill(0, 0, 3);
+	log_world_end(&w, WORLD_KILLED);
+	journal_last_round(&original);
+	uint64_t size = log_world_size(&w, SEGMENT_0);
+	assert_ok(log_fixture_open(&w.f));
+	log_world_end(&w, WORLD_KILLED);
+	assert_ok(journal_iter_open(&it, w.io, "/data/journal/journal-0", 0));
+	while (journal_iter_next(&it, &f) == ERR_OK)
+		if (f.entry.kind == JOURNAL_COPY && f.entry.number == original.number + 1)
+			copy = f.pos;
+	journal_iter_release(&it);
+	assert_true(copy > 0);
+	log_world_flip(&w, "/data/journal/journal-0", copy + 300, 0x10);
+	log_world_flip(&w, "/data/journal/checkpoint-1", 20, 0x10);
+	log_world_flip(&w, SEGMENT_0, size - 100, 0x10);
+	assert_ok(log_fixture_open(&w.f));
+	log_world_assert_told(&w, "journal_rot", true);
+	assert_int_equal(end_of(0), 3);
+	log_world_assert_readable(&w, 0, 0, 3);
+}
+
 static void journal_rot_is_repaired_from_the_segments(void **state)
 {
 	(void)state;
@@ -569,6 +598,42 @@ static void an_empty_segment_of_a_roll_that_failed_is_dropped(void **state)
 	fill(1, 40, 80);
 }
 
+/*
+ * A roll torn by the cut that took what it followed: nothing is missing before it, however many
+ * sequences the first start has burnt, which was refused for something else and left it alone.
+ */
+static void an_unborn_segment_stays_one_when_a_start_was_refused(void **state)
+{
+	char name[TOPIC_NAME_MAX + 1];
+	struct segment_header h;
+	struct io_stat st;
+	int fd;
+	(void)state;
+	fill(2, 0, 3);
+	while (w.f.log->durable_sequence < 3)
+		log_fixture_turn(&w.f);
+	assert_ok(checkpoint_finish(&w.f.log->checkpointer, false));
+	log_world_end(&w, WORLD_KILLED);
+	assert_ok(io_open(w.io, "/data/topics/topic2-0/00000000000000000000.log", 0, &fd));
+	assert_ok(segment_file_header(w.io, fd, name, &h));
+	assert_ok(io_close(w.io, fd));
+	h.base_offset = 5;
+	h.first_sequence = 6; /* 4 and 5 were told, and are gone */
+	assert_ok(segment_file_create(w.io, "/data/topics/topic2-0", &h));
+	log_world_cut(
+	    &w, "/data/topics/topic2-0/00000000000000000000.log", SEGMENT_HEADER_BYTES + 900);
+	assert_int_equal(log_fixture_open(&w.f), ERR_LOST_SUFFIX);
+	log_world_end(&w, WORLD_KILLED);
+	w.f.options.accept_lost_suffix = "test";
+	assert_ok(log_fixture_open(&w.f));
+	log_world_assert_told(&w, "missing_segment", false);
+	assert_false(w.f.partitions[2][0]->damaged);
+	assert_int_equal(end_of(2), 1);
+	assert_int_equal(
+	    io_stat(w.io, "/data/topics/topic2-0/00000000000000000005.log", &st), ERR_NOT_FOUND);
+	fill(2, 1, 4);
+}
+
 static void overlapping_segments_are_refused(void **state)
 {
 	(void)state;
@@ -874,6 +939,7 @@ int main(void)
 	    TEST(torn_round_is_dropped_whole_and_kept_in_quarantine),
 	    TEST(distrust_puts_back_what_the_page_cache_lost),
 	    TEST(clean_stop_rewrites_nothing),
+	    TEST(an_entry_is_used_where_its_copy_has_rotted),
 	    TEST(journal_rot_is_repaired_from_the_segments),
 	    TEST(journal_rot_of_a_partitions_last_frame_is_repaired_too),
 	    TEST(journal_rot_without_the_segments_bytes_is_damage),
@@ -892,6 +958,7 @@ int main(void)
 	    TEST(the_end_is_an_empty_segment_behind_a_leftover),
 	    TEST(a_segment_in_the_middle_that_the_journal_knows_is_missed),
 	    TEST(an_empty_segment_of_a_roll_that_failed_is_dropped),
+	    TEST(an_unborn_segment_stays_one_when_a_start_was_refused),
 	    TEST(overlapping_segments_are_refused),
 	    TEST(a_bad_index_is_rebuilt),
 	    TEST(an_index_that_rots_under_a_server_damages_nothing),

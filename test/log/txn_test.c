@@ -115,18 +115,24 @@ static enum err put_txn(int part, int producer)
 	return ERR_OK;
 }
 
-static enum err put_marker(int part, int producer, int16_t epoch, bool commit)
+/* A marker that is not sent yet. */
+static void marker_init(struct log_put *put, int part, int producer, int16_t epoch, bool commit)
 {
 	struct batch_marker m = {
 	    .producer_id = producer + 100, .producer_epoch = epoch, .commit = commit};
-	struct log_put put;
 	struct writer out;
 	size_t len;
 	writer_init(&out, BATCH_MARKER_BYTES);
 	assert_ok(batch_marker_build(&m, 2000, &out));
 	uint8_t *b = writer_take(&out, &len);
-	log_put_init(&put, &w.f, TOPIC, part, b, len);
-	put.req.internal = true;
+	log_put_init(put, &w.f, TOPIC, part, b, len);
+	put->req.internal = true;
+}
+
+static enum err put_marker(int part, int producer, int16_t epoch, bool commit)
+{
+	struct log_put put;
+	marker_init(&put, part, producer, epoch, commit);
 	log_put_send(&put);
 	log_put_await(&put);
 	log_put_release(&put);
@@ -402,6 +408,43 @@ static void fired(struct log_waiter *waiter)
 {
 	(void)waiter;
 	hist.log[BATCHES - 1].tag++;
+}
+
+/* Its snapshot would have the transaction open for ever: the marker is before its offset. */
+static void a_roll_waits_for_markers_that_are_in_flight(void **state)
+{
+	struct log_put marker, plain;
+	struct log_append *reqs[] = {&marker.req, &plain.req};
+	struct producers producers;
+	struct txns txns;
+	struct snap_header h;
+	struct bytes file;
+	size_t len;
+	(void)state;
+	assert_ok(put_txn(0, 0));
+	uint8_t *b = batch_of(-1, -1, 0, 1, &len);
+	marker_init(&marker, 0, 0, hist.epoch[0], true);
+	log_put_init(&plain, &w.f, TOPIC, 0, b, len);
+	log_append(w.f.log, &reqs[0], 1, false);
+	partition_roll_soon(w.f.partitions[TOPIC][0]);
+	log_append(w.f.log, &reqs[1], 1, false);
+	log_put_await(&marker);
+	log_put_await(&plain);
+	assert_ok(marker.req.err);
+	assert_ok(plain.req.err);
+	assert_int_equal(w.f.partitions[TOPIC][0]->segment_count, 2);
+	log_put_release(&marker);
+	log_put_release(&plain);
+	assert_ok(
+	    io_read_file(w.io, "/data/topics/topic0-0/00000000000000000004.snap", MIB, &file));
+	producers_init(&producers);
+	txns_init(&txns);
+	assert_ok(snap_decode(file, &producers, &txns, &h));
+	assert_int_equal(h.offset, 4);
+	assert_null(txns_oldest(&txns));
+	producers_release(&producers);
+	txns_release(&txns);
+	mem_free((void *)(uintptr_t)file.ptr);
 }
 
 static void a_waiter_for_committed_data_wakes_with_the_marker(void **state)
@@ -808,6 +851,7 @@ int main(void)
 	    TEST(a_scan_that_runs_sees_transactions_end),
 	    TEST(only_its_own_sources_hold_a_scan_back),
 	    TEST(zombies_are_fenced_by_the_marker),
+	    TEST(a_roll_waits_for_markers_that_are_in_flight),
 	    TEST(a_waiter_for_committed_data_wakes_with_the_marker),
 	    TEST(the_end_of_a_transaction_goes_into_a_damaged_partition),
 	    TEST(what_becomes_readable_is_counted),
