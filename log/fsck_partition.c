@@ -608,6 +608,10 @@ static enum err read_segment(
 	struct io_stat stat;
 	TRY(io_fstat(c->f->io, fd, &stat));
 	c->f->segments++;
+	bool goes_on = !sealed && !c->first && h->base_offset == c->next_offset &&
+	               stat.size_bytes == SEGMENT_HEADER_BYTES;
+	if (c->end && h->base_offset > c->end->segment && goes_on)
+		return ERR_OK; /* a roll that nothing has followed yet: the log goes on in it */
 	if (c->end && h->base_offset > c->end->segment) {
 		fsck_find(c->f, ERR_TORN_TAIL, "partition=%s segment=%lld what=unborn bytes=%llu",
 		    c->dir, (long long)h->base_offset, (unsigned long long)stat.size_bytes);

@@ -215,6 +215,7 @@ static void adopt_state(struct recovery *r)
 		 */
 		recovery_verdict(ERR_GAP, "first_sequence=%llu last_sequence=%llu",
 		    (unsigned long long)next, (unsigned long long)r->lazy_bound - 1);
+		metric_add(METRIC_BURNT_SEQUENCES, r->lazy_bound - next);
 		struct checkpoint_gap *before =
 		    log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
 		if (before && before->last + 1 == next) {

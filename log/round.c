@@ -198,6 +198,17 @@ static void stretch_visible(struct round_stretch *st)
 	partition_wake(st->partition);
 }
 
+/* Its records that anybody can read, and that a power cut may take. */
+static void note_not_durable(const struct round_stretch *st, int sign)
+{
+	const struct round *r = st->round;
+	const struct round_frame *last = &r->frames[st->last];
+	r->rounds->not_durable +=
+	    sign * (last->base_offset + last->records - r->frames[st->first].base_offset);
+	ASSERT(r->rounds->not_durable >= 0);
+	metric_set(METRIC_NOT_DURABLE, r->rounds->not_durable);
+}
+
 void round_written_lazy(struct round_stretch *st)
 {
 	struct round *r = st->round;
@@ -208,6 +219,7 @@ void round_written_lazy(struct round_stretch *st)
 	    r->frames[st->first].pos != st->segment->size)
 		return; /* what comes before it is still being written */
 	stretch_visible(st);
+	note_not_durable(st, 1);
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next)
 		frame_answer(rs, &r->frames[i], ERR_OK);
 }
@@ -216,7 +228,9 @@ static void stretch_durable(struct round_stretch *st)
 {
 	struct log_partition *p = st->partition;
 	struct round *r = st->round;
-	if (!st->visible)
+	if (st->visible)
+		note_not_durable(st, -1);
+	else
 		stretch_visible(st);
 	uint64_t replay_bytes = 0;
 	for (uint32_t i = st->first; i != ROUND_NO_FRAME; i = r->frames[i].next) {

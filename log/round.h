@@ -166,6 +166,7 @@ struct rounds {
 	size_t turn_bytes;   /* in it */
 	struct mail more;    /* goes on in the next turn */
 	bool more_posted;
+	int64_t not_durable;      /* records of topics that opted out, visible before their round */
 	bool lazy_wanted;         /* lazy_bound is to be moved with the next round */
 	bool mark_now, clean_now; /* write such an entry although there is no frame */
 	struct mail start;        /* deferred to the end of the turn */

@@ -95,6 +95,26 @@ def test_every_form_that_is_on_disk_is_in_the_directory():
         need("no %s in the directory" % form, there)
 
 
+def test_a_stranger_knows_every_codec():
+    raw = b"\x14\x00a\x4a\x01\x00"  # 20 bytes: a literal, and a copy of 19 from one back
+    need("snappy", log_reader.unpack(2, raw) == b"a" * 20)
+    framed = b"\x82SNAPPY\0" + bytes(8) + (len(raw).to_bytes(4, "big") + raw) * 2
+    need("snappy as Java frames it", log_reader.unpack(2, framed) == b"a" * 40)
+    try:
+        import zstandard
+    except ImportError:
+        need("zstd that cannot be decoded", log_reader.unpack(4, b"") is None)
+        return
+    frame = zstandard.ZstdCompressor().compress(b"a" * 20)
+    need("zstd", log_reader.unpack(4, frame) == b"a" * 20)
+    for bad in frame[:-1], b"\0" + frame[1:]:
+        try:
+            log_reader.unpack(4, bad)
+        except Bad:
+            continue
+        raise Bad("a bad zstd frame was taken")
+
+
 def test_a_stranger_reads_the_view():
     with tempfile.TemporaryDirectory() as t:
         shutil.copytree(os.path.join(DIRECTORY, "views"), t + "/views", symlinks=True)

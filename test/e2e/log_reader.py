@@ -188,12 +188,70 @@ def lz4_frame(b):
         at += len(block) + (4 if b[4] & 16 else 0)
 
 
+def snappy_block(b):
+    size = at = shift = 0
+    while True:
+        size |= (b[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if b[at - 1] < 128:
+            break
+    out = bytearray()
+    while at < len(b):
+        tag, at = b[at], at + 1
+        kind, n = tag & 3, tag >> 2
+        if kind == 0:
+            more = max(n - 59, 0)
+            if more:
+                n = int.from_bytes(b[at:at + more], "little")
+            out += b[at + more:at + more + n + 1]
+            at += more + n + 1
+            continue
+        width = (0, 1, 2, 4)[kind]
+        back = int.from_bytes(b[at:at + width], "little") | ((tag >> 5) << 8 if kind == 1 else 0)
+        at += width
+        need("snappy offset", 0 < back <= len(out))
+        for _ in range((n & 7) + 4 if kind == 1 else n + 1):
+            out.append(out[-back])
+    need("snappy length", len(out) == size)
+    return bytes(out)
+
+
+def snappy(b):
+    if b[:8] != b"\x82SNAPPY\0":
+        return snappy_block(b)
+    at, out = 16, b""  # as Java clients frame it: blocks with their lengths
+    while at < len(b):
+        n = int.from_bytes(b[at:at + 4], "big")
+        out += snappy_block(b[at + 4:at + 4 + n])
+        at += 4 + n
+    return out
+
+
+def zstd(b):
+    """None: only its CRC can be verified here."""
+    try:
+        import zstandard  # Debian: python3-zstandard
+    except ImportError:
+        return None
+    d = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        out = d.decompress(b)
+    except zstandard.ZstdError as e:
+        raise Bad("zstd: %s" % e) from e
+    need("a whole zstd frame", d.eof)
+    return out
+
+
 def unpack(codec, b):
     if codec == 0:
         return b
     if codec == 1:
         return zlib.decompress(b, 31)
-    need("codec %d: this reader knows none, gzip and lz4" % codec, codec == 3)
+    if codec == 2:
+        return snappy(b)
+    if codec == 4:
+        return zstd(b)
+    need("codec %d: there is none" % codec, codec == 3)
     return lz4_frame(b)
 
 
@@ -204,7 +262,8 @@ class Batch:
         need("batch length", length == len(b) - 12 and magic == 2)
         need("batch CRC", self.crc == crc32c(b[21:]))
         body, at, self.records = unpack(self.attributes & 7, b[61:]), 0, []
-        for _ in range(self.count):
+        self.decoded = body is not None
+        for _ in range(self.count if self.decoded else 0):
             n, at = varint(body, at)
             end = at + n
             dt, p = varint(body, at + 1)
@@ -219,7 +278,7 @@ class Batch:
             need("record offset", 0 <= do <= self.last and (not self.records or self.base + do > self.records[-1][0]))
             self.records.append((self.base + do, self.first_ms + dt, key, value))
             at = end
-        need("bytes behind the records", at == len(body))
+        need("bytes behind the records", not self.decoded or at == len(body))
         self.control = bool(self.attributes & 32)
         self.transactional = bool(self.attributes & 16)
 
@@ -557,6 +616,8 @@ class Directory:
             for b in p.batches():
                 yield "batch %s %d+%d attributes=%d producer=%d epoch=%d sequence=%d count=%d crc=%08x" % (
                     name, b.base, b.last, b.attributes, b.producer, b.epoch, b.sequence, b.count, b.crc)
+                if not b.decoded:
+                    yield "records %s %d+%d not decoded" % (name, b.base, b.last)
                 for offset, ms, key, value in b.records:
                     yield "record %s %d %d %s %s" % (name, offset, ms, field(key), field(value))
 

@@ -7,6 +7,7 @@
 
 enum { ROUNDS = 40 };
 static struct keyed_log k;
+static uint64_t not_durable; /* what the metric has shown, added up */
 
 static int setup(void **state)
 {
@@ -55,8 +56,12 @@ static bool waits(void)
 	log_append(k.log, &req, 1, false);
 	while (!o.done)
 		keyed_turn(&k);
+	const struct log_partition *p = keyed_partition(&k, "t");
+	assert_int_equal(metric_value(METRIC_NOT_DURABLE), p->visible_end - p->durable_end);
+	not_durable += metric_value(METRIC_NOT_DURABLE);
 	while (!rounds_idle(&k.log->rounds))
 		keyed_turn(&k);
+	assert_int_equal(metric_value(METRIC_NOT_DURABLE), 0);
 	writer_release(&out);
 	return o.durable;
 }
@@ -81,7 +86,9 @@ static void nobody_waits_who_has_opted_out(void **state)
 {
 	(void)state;
 	create("kappa.durability=none", NULL);
+	not_durable = 0;
 	assert_true(waited() < ROUNDS);
+	assert_true(not_durable > 0);
 }
 
 static void one_message_is_flushed_before_its_answer(void **state)

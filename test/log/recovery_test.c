@@ -857,9 +857,12 @@ static void sequences_that_were_told_too_early_are_burnt_by_name(void **state)
 	while (w.f.log->durable_sequence < told) /* the kill would take what is in the air */
 		log_fixture_turn(&w.f);
 	log_world_end(&w, WORLD_KILLED);
+	uint64_t burnt = metric_value(METRIC_BURNT_SEQUENCES);
 	assert_ok(log_fixture_open(&w.f));
 	log_world_assert_told(&w, "gap", true);
 	assert_int_equal(w.f.log->gap_count, 1);
+	burnt = metric_value(METRIC_BURNT_SEQUENCES) - burnt;
+	assert_int_equal(burnt, w.f.log->gaps[0].last - w.f.log->gaps[0].first + 1);
 	assert_true(w.f.log->gaps[0].first > told || w.f.log->gaps[0].first <= told);
 	assert_int_equal(w.f.log->rounds.next_sequence, w.f.log->gaps[0].last + 1);
 	log_world_assert_readable(&w, 2, 0, 3);
