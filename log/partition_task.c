@@ -108,8 +108,13 @@ static void snap_write(struct io *io, const struct partition_create *c)
 		enum err closed = io_close(io, fd);
 		e = e == ERR_OK ? closed : e;
 	}
-	if (e != ERR_OK)
-		diag(DIAG_WARN, "snapshot_write", "path=%s error=\"%s\"", path, err_chain());
+	if (e == ERR_OK)
+		return;
+	diag(DIAG_WARN, "snapshot_write", "path=%s error=\"%s\"", path, err_chain());
+	/* half of one takes room on a full disk, and is good for nothing */
+	e = io_unlink(io, path);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
+		diag(DIAG_WARN, "snapshot_unlink", "path=%s error=\"%s\"", path, err_chain());
 }
 
 static enum err create_files(struct io *io, struct partition_create *c)
@@ -203,11 +208,29 @@ static bool partition_knows(const struct log_partition *p)
 	return p->producers.loaded || p->topic->internal;
 }
 
-static enum err create_prepare(struct log_partition *p, struct partition_create *c)
+/*
+ * Does the snapshot go into the space budget? On a disk that is nearly full it is left out: a load
+ * goes on from the one before it, through the frames. ERR_AGAIN: not known yet.
+ */
+static enum err snap_room(struct log_partition *p, bool *ret_room)
+{
+	*ret_room = false;
+	if (!partition_active(p) || !p->producers.loaded)
+		return ERR_OK;
+	producers_expire(&p->producers, clock_judging(&p->log->clock));
+	size_t len = snap_bytes(&p->producers, &p->txns);
+	enum err e = rounds_space_cache(&p->log->rounds, len);
+	*ret_room = e == ERR_OK;
+	if (e == ERR_NOSPACE)
+		diag(DIAG_WARN, "snapshot_left_out", "partition=%s base=%lld bytes=%zu", p->dir,
+		    (long long)p->log_end, len);
+	return e == ERR_AGAIN ? e : ERR_OK;
+}
+
+static enum err create_prepare(struct log_partition *p, struct partition_create *c, bool snap)
 {
 	const struct log *log = p->log;
-	bool rolls = partition_active(p) != NULL;
-	ASSERT(!rolls || partition_knows(p));
+	ASSERT(!partition_active(p) || partition_knows(p));
 	c->p = p;
 	writer_init(&c->snap, snap_bytes_max());
 	ASSERT(p->topic->name.len <= TOPIC_NAME_MAX);
@@ -227,8 +250,7 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	c->make_dir = !p->dir_exists;
 	TRY(engine_path(log, c->topics, "topics"));
 	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
-	if (rolls && p->producers.loaded) {
-		producers_expire(&p->producers, clock_judging(&p->log->clock));
+	if (snap) {
 		struct snap_header h = {.version = SNAP_VERSION,
 		    .topic_id = p->key.topic_id,
 		    .partition = p->key.partition,
@@ -241,11 +263,13 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 
 static enum err create_start(struct log_partition *p)
 {
+	bool snap;
+	TRY(snap_room(p, &snap));
 	struct partition_create *c = mem_calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
 	c->job = (struct pool_job){.run = create_run, .done = create_done};
-	enum err e = create_prepare(p, c);
+	enum err e = create_prepare(p, c, snap);
 	if (e == ERR_OK)
 		e = pool_submit(p->log->loop, &c->job);
 	if (e != ERR_OK) {

@@ -115,6 +115,8 @@ struct snap_header {
 /* Appends the whole file's bytes to out. */
 MUST_USE enum err snap_encode(const struct producers *ps, const struct txns *txns,
     const struct snap_header *h, struct writer *out);
+/* At most so many bytes: of these. */
+size_t snap_bytes(const struct producers *ps, const struct txns *txns);
 /* The longest a snapshot can be. */
 size_t snap_bytes_max(void);
 /* Reads a snapshot into empty sets. ERR_CORRUPT, ERR_NEWER_FORMAT. Both may be NULL (fsck: header

@@ -245,6 +245,11 @@ void rounds_answer(struct rounds *rs, struct log_append *req, enum err err);
  * topic works on a full disk. ERR_AGAIN: a look is under way that kicks; ERR_NOSPACE.
  */
 MUST_USE enum err rounds_space_take(struct rounds *rs, size_t len, bool internal);
+/*
+ * The same for a cache of at most `len` bytes, which can be left out: ERR_NOSPACE refuses nobody
+ * anything. ERR_AGAIN as above.
+ */
+MUST_USE enum err rounds_space_cache(struct rounds *rs, size_t len);
 /* The longest its COPY can be, which has the DIRECT frames too; 0 when it has none. */
 size_t round_copy_bytes(const struct round *r);
 /* The longest its entry can be with so much more. */

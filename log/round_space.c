@@ -140,6 +140,23 @@ enum err rounds_space_take(struct rounds *rs, size_t len, bool internal)
 	return ERR_NOSPACE;
 }
 
+enum err rounds_space_cache(struct rounds *rs, size_t len)
+{
+	bool young = loop_now_ns(rs->log->loop) - rs->space_looked_ns <= SPACE_AGE_NS;
+	if (rs->no_space)
+		return ERR_NOSPACE;
+	if ((int64_t)len <= rs->space_bytes) {
+		rs->space_bytes -= (int64_t)len;
+		rs->space_fresh = false;
+		return ERR_OK;
+	}
+	/* the last look did not find so much: who waits for the next one might wait for ever */
+	if (young && !rs->space_checking && rs->space_seen < (int64_t)len)
+		return ERR_NOSPACE;
+	space_look(rs);
+	return rs->space_checking ? ERR_AGAIN : ERR_NOSPACE;
+}
+
 void round_space_first(struct rounds *rs)
 {
 	space_run(&rs->space_job);

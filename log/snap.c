@@ -152,6 +152,15 @@ enum err snap_decode(
 	return ERR_OK;
 }
 
+size_t snap_bytes(const struct producers *ps, const struct txns *txns)
+{
+	return SNAP_HEADER_BYTES +
+	       ps->map.count *
+	           (SNAP_PRODUCER_BYTES + PRODUCER_BATCHES_KEPT * (size_t)SNAP_BATCH_BYTES) +
+	       8 + txns->by_id.count * TXN_SNAP_OPEN_BYTES +
+	       txns->aborted_count * TXN_SNAP_ABORTED_BYTES;
+}
+
 size_t snap_bytes_max(void)
 {
 	return SNAP_BYTES_MAX;

@@ -228,6 +228,94 @@ static void what_was_sent_behind_a_refused_batch_waits_for_it(void **state)
 	assert_int_equal(w.f.partitions[0][0]->refusals.map.count, 0);
 }
 
+/* The log finds that much room for appends on the disk; 0: as much as it likes. */
+static void leave_room(uint64_t room)
+{
+	uint64_t free_bytes, total;
+	w.disk->capacity_bytes = 0;
+	assert_ok(io_space(w.io, w.f.log->data_dir, &free_bytes, &total));
+	uint64_t used = total - free_bytes + checkpoint_growth(&w.f.log->checkpointer);
+	w.disk->capacity_bytes = room ? (used + room) * 16 / 15 : 0;
+	round_space_first(&w.f.log->rounds);
+}
+
+/* Producer 1 appends to a new segment: the length of that one's snapshot, 0 = it has none. */
+static uint64_t roll(int32_t sequence)
+{
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	struct log_partition *p = w.f.partitions[1][0];
+	struct io_stat st;
+	int64_t base = p->log_end;
+	partition_roll_soon(p);
+	assert_ok(produce(1, 1, 0, sequence, 1, NULL));
+	const struct segment *s = partition_segment_of(p, base);
+	assert_true(s && s->base_offset == base);
+	assert_ok(partition_path(p, segment_name(base, ".snap", name), path));
+	enum err e = io_stat(w.io, path, &st);
+	assert_true(e == ERR_OK || e == ERR_NOT_FOUND);
+	err_clear();
+	return e == ERR_OK ? st.size_bytes : 0;
+}
+
+/*
+ * The snapshot of a roll is paid for, and one that has no room is left out, also half of one: the
+ * append is taken, and who the producers are is known all the same.
+ */
+static void a_snapshot_is_in_the_space_budget(void **state)
+{
+	enum { PRODUCERS = 600 };
+	struct log_put put;
+	(void)state;
+	for (int i = 1; i <= PRODUCERS; i++)
+		assert_ok(produce(1, i, 0, 0, 1, NULL));
+	struct rounds *rs = &w.f.log->rounds;
+	leave_room(0);
+	int64_t looked_ns = rs->space_looked_ns, before = rs->space_bytes;
+	uint64_t len = roll(1);
+	assert_true(len > PRODUCERS * 50);
+	assert_int_equal(rs->space_looked_ns, looked_ns);
+	assert_true(before - rs->space_bytes >= (int64_t)len);
+
+	leave_room(len + 40000); /* less than these may take */
+	assert_int_equal(roll(2), 0);
+	assert_false(rs->no_space);
+	log_world_assert_told(&w, "snapshot_left_out", true);
+	leave_room(0);
+
+	restart(false);
+	assert_ok(produce(1, PRODUCERS, 0, 0, 1, &put));
+	assert_true(put.req.duplicate);
+	assert_ok(produce(1, 1, 0, 2, 1, &put));
+	assert_true(put.req.duplicate);
+	assert_true(roll(3) > 0);
+
+	/* each write of the roll in turn finds the disk full: no half snapshot stays */
+	struct log_partition *p = w.f.partitions[1][0];
+	for (int nth = 1; nth <= 2; nth++) {
+		const struct sim_fault full = {
+		    .calls = SIM_CALL_WRITE, .nth = (uint64_t)nth, .count = 1, .sys_errno = ENOSPC};
+		int64_t base = p->log_end;
+		char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+		struct io_stat st;
+		rs = &w.f.log->rounds;
+		sim_io_fault(w.io, full);
+		partition_roll_soon(p);
+		enum err e = produce(1, 1, 0, 3 + nth, 1, NULL);
+		assert_ok(partition_path(p, segment_name(base, ".snap", name), path));
+		bool there = io_stat(w.io, path, &st) == ERR_OK;
+		assert_true(!there || st.size_bytes >= len);
+		if (nth == 1) {
+			assert_ok(e);
+			assert_false(there);
+		}
+		err_clear();
+		while (rs->no_space)
+			log_fixture_turn(&w.f);
+		if (e != ERR_OK)
+			assert_ok(produce(1, 1, 0, 3 + nth, 1, NULL));
+	}
+}
+
 /* Waiting for their segment when the disk is found full: all are refused, the first is noted. */
 static void what_waited_when_the_disk_became_full_keeps_its_order(void **state)
 {
@@ -542,6 +630,7 @@ int main(void)
 	    TEST(a_silent_producer_is_forgotten_after_a_day),
 	    TEST(too_many_producers_push_out_the_oldest),
 	    TEST(what_was_sent_behind_a_refused_batch_waits_for_it),
+	    TEST(a_snapshot_is_in_the_space_budget),
 	    TEST(what_waited_when_the_disk_became_full_keeps_its_order),
 	    TEST(the_caller_may_refuse_a_batch_in_its_place),
 	    TEST(a_new_epoch_does_not_wait_for_a_refused_batch),
