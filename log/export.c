@@ -7,6 +7,7 @@
  */
 #include "log/export.h"
 #include "log/fsck.h"
+#include "log/starts.h"
 #include "log/topic_config.h"
 #include <stdio.h>
 
@@ -22,6 +23,8 @@ struct export
 	int32_t partitions;
 	uint64_t segment_bytes;
 	bool *written; /* of each partition */
+	int out_fd;    /* of `out`, locked: -1 = not yet */
+	struct starts starts;
 	/* the one that is read */
 	bool open, bad_before;
 	int64_t lowest, log_start, log_end;
@@ -57,6 +60,30 @@ static enum err read_topic(struct export *x, const struct fsck *f)
 	return ERR_OK;
 }
 
+/* One at a time: it has a file that speaks of all topics. */
+static enum err open_out(struct export *x)
+{
+	TRY(io_mkdir_all(x->io, x->out));
+	TRY(io_open(x->io, x->out, IO_DIRECTORY, &x->out_fd));
+	size_t mark = err_mark();
+	enum err err = io_lock(x->io, x->out_fd, false);
+	if (err == ERR_LOCKED)
+		return err_note(ERR_REFUSED, "%s: another export writes there", x->out);
+	if (err != ERR_OK && err != ERR_UNSUPPORTED)
+		return err;
+	err_rewind(mark); /* a file system need not lock directories */
+	return starts_read(x->io, x->out, &x->starts);
+}
+
+static void close_out(struct export *x)
+{
+	if (x->out_fd >= 0 && io_close(x->io, x->out_fd) != ERR_OK) {
+		diag(DIAG_WARN, "export_close", "dir=%s", x->out);
+		err_clear();
+	}
+	starts_release(&x->starts);
+}
+
 static enum err know_topic(struct export *x, const struct fsck *f)
 {
 	if (x->known)
@@ -74,7 +101,7 @@ static enum err know_topic(struct export *x, const struct fsck *f)
 	if (!x->written)
 		return ERR_NOMEM;
 	x->known = true;
-	return io_mkdir_all(x->io, x->out);
+	return open_out(x);
 }
 
 static bool is_asked_for(const struct export *x, struct partition_key key)
@@ -139,6 +166,8 @@ static enum err export_segment(
 		return ERR_OK; /* the catalog, read for its rows */
 	if (!x->open)
 		TRY(part_open(x, f, key));
+	if (h->base_offset > x->log_end)
+		x->log_end = h->base_offset;
 	x->part.roll = true;
 	return ERR_OK;
 }
@@ -163,7 +192,9 @@ static enum err export_frame(void *ctx, const struct fsck_seen *seen)
 
 static enum err part_close(struct export *x)
 {
-	TRY(export_part_close(&x->part, x->id));
+	TRY(export_part_close(&x->part, x->id, x->log_end));
+	bool inside = x->log_start > x->part.first_base;
+	TRY(starts_set(&x->starts, str_of(x->topic), x->key.partition, inside ? x->log_start : 0));
 	fsck_tell(&x->teller, ERR_OK,
 	    "partition=%s-%d action=exported batches=%llu bytes=%llu segments=%llu "
 	    "log_start=%lld log_end=%lld",
@@ -207,6 +238,7 @@ static enum err export_finish(void *ctx, struct fsck *f)
 		TRY(part_open(x, f, key));
 		TRY(part_close(x));
 	}
+	TRY(starts_write(x->io, x->out, &x->starts));
 	return io_fsync_dir(x->io, x->out);
 }
 
@@ -217,6 +249,7 @@ enum err log_export(struct io *io, const char *data_dir, const char *topic, cons
 	    .topic = topic,
 	    .out = out_dir,
 	    .partition = options->partition,
+	    .out_fd = -1,
 	    .teller = {options->json, print, ctx}};
 	const struct fsck_sink sink = {
 	    .ctx = &x,
@@ -234,6 +267,7 @@ enum err log_export(struct io *io, const char *data_dir, const char *topic, cons
 	enum err err = fsck_walk(io, data_dir, &walk, &sink, print, ctx);
 	if (x.open)
 		export_part_release(&x.part);
+	close_out(&x);
 	mem_free(x.written);
 	return err;
 }

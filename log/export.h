@@ -9,6 +9,9 @@
  *   <base>.timeindex  greatest timestamp so far, last offset of its batch - base
  *   <base>.txnindex   aborted transactions, only where there are any
  *   <base>.snapshot   producers as of base; one at the end too
+ *
+ * A batch goes out whole, so where the log starts inside of one a file beside the partitions'
+ * directories says so (starts.h).
  */
 #include "log/batch.h"
 #include "log/offline.h"
@@ -23,7 +26,7 @@ struct export_part {
 	uint64_t segment_bytes;
 	bool roll; /* set by the caller: the next batch begins a segment */
 	int fd;    /* of the .log; -1 = none */
-	int64_t base, next_offset;
+	int64_t first_base, base, next_offset; /* first_base: of the first segment */
 	uint64_t pos;
 	struct writer log, index, timeindex, txnindex; /* log: bytes not yet written */
 	uint64_t written;
@@ -38,6 +41,8 @@ struct export_part {
 MUST_USE enum err export_part_open(
     struct export_part *e, struct io *io, const char *dir, uint64_t segment_bytes, int64_t start);
 MUST_USE enum err export_part_batch(struct export_part *e, struct bytes batch);
-/* The last files, leader-epoch-checkpoint, partition.metadata; all durable. */
-MUST_USE enum err export_part_close(struct export_part *e, struct log_uuid topic_id);
+/* The last files, leader-epoch-checkpoint, partition.metadata; all durable. What is appended there
+ * begins at log_end. */
+MUST_USE enum err export_part_close(
+    struct export_part *e, struct log_uuid topic_id, int64_t log_end);
 void export_part_release(struct export_part *e);

@@ -196,6 +196,8 @@ static enum err segment_begin(struct export_part *e)
 	e->base = e->next_offset;
 	e->pos = e->written = e->index_pos = 0;
 	e->max_ms = e->max_offset = e->indexed_ms = -1;
+	if (e->segments == 0)
+		e->first_base = e->base;
 	if (e->segments++ > 0)
 		TRY(write_snapshot(e, e->base));
 	TRY(part_path(e, e->base, ".log", path));
@@ -317,9 +319,13 @@ static void write_id(struct writer *w, struct log_uuid id)
 	write_u8(w, (uint8_t)digits[bits << (6 - have) & 63]);
 }
 
-enum err export_part_close(struct export_part *e, struct log_uuid topic_id)
+enum err export_part_close(struct export_part *e, struct log_uuid topic_id, int64_t log_end)
 {
 	struct writer text;
+	if (e->fd >= 0 && log_end > e->next_offset)
+		TRY(segment_end(e)); /* nothing follows, but it counts: an empty segment says so */
+	if (log_end > e->next_offset)
+		e->next_offset = log_end;
 	if (e->fd < 0)
 		TRY(segment_begin(e)); /* an empty partition has an empty segment */
 	TRY(segment_end(e));

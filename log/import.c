@@ -28,7 +28,7 @@ struct import_part {
 	struct import_source source;
 	struct offline_part out;
 	uint32_t leader_epoch;
-	int64_t log_end;
+	int64_t log_start, log_end;
 	bool open;
 };
 struct import {
@@ -38,6 +38,7 @@ struct import {
 	struct fsck_teller teller;
 	char topic[TOPIC_NAME_MAX + 1];
 	struct log_uuid id;
+	const struct starts *starts;
 	struct import_part **parts; /* sorted by nothing; one per directory found */
 	size_t count, capacity;
 	struct import_part **heap; /* those with a batch, the oldest first */
@@ -98,6 +99,14 @@ static enum err add_part(struct import *m, const char *dir, int32_t partition)
 		m->partitions = partition + 1;
 	TRY(import_source_open(&part->source, m->io, dir, partition));
 	part->source.plain = &m->plain;
+	part->log_start = starts_of(m->starts, str_of(m->topic), partition);
+	import_source_begin(&part->source, part->log_start);
+	if (part->log_start < part->source.first_offset)
+		part->log_start = part->source.first_offset;
+	if (part->log_start > OFFSET_END_MAX)
+		return err_note(ERR_LIMIT,
+		    "%s begins at %lld: the offsets of a partition end at 2^62", dir,
+		    (long long)part->log_start);
 	TRY(import_read_topic_id(&part->source, &m->id));
 	return import_read_leader_epoch(&part->source, &part->leader_epoch);
 }
@@ -254,9 +263,11 @@ static enum err close_outputs(struct import *m)
 	for (size_t i = 0; i < m->count; i++) {
 		struct import_part *p = m->parts[i];
 		struct checkpoint_row row;
-		if (p->source.next_offset > p->out.next_offset && p->out.frames > 0)
-			TRY(put_hole(m, p, p->source.next_offset));
 		p->log_end = p->source.next_offset;
+		if (p->log_end < p->log_start)
+			p->log_end = p->log_start; /* all of it was deleted, as Kafka sees it */
+		if (p->log_end > p->out.next_offset && p->out.frames > 0)
+			TRY(put_hole(m, p, p->log_end));
 		TRY(offline_part_close(&p->out, &row));
 		if (p->out.frames > 0)
 			TRY(offline_record_put(&m->record, &row));
@@ -270,7 +281,7 @@ static enum err close_outputs(struct import *m)
 		    "log_start=%lld log_end=%lld",
 		    m->topic, p->source.partition, (unsigned long long)p->out.frames,
 		    (unsigned long long)p->out.bytes, (unsigned long long)p->out.holes,
-		    (long long)p->source.first_offset, (long long)p->log_end);
+		    (long long)p->log_start, (long long)p->log_end);
 	}
 	return ERR_OK;
 }
@@ -400,7 +411,7 @@ static enum err put_partition(struct import *m, struct log *log, const struct im
 {
 	const struct catalog_partition_row row = {.topic_id = m->id,
 	    .partition = p->source.partition,
-	    .log_start = p->out.frames > 0 ? p->source.first_offset : p->log_end,
+	    .log_start = p->out.frames > 0 ? p->log_start : p->log_end,
 	    .leader_epoch = p->leader_epoch};
 	if (row.log_start == 0 && row.leader_epoch == 0)
 		return ERR_OK;
@@ -547,6 +558,45 @@ static enum err import_all(const struct import *m, const char *path, const struc
 	return topics > 0 ? ERR_OK : err_note(ERR_NOT_FOUND, "%s has no partition to import", path);
 }
 
+/* The directory that partitions lie in: `path`, or where it is when it is one itself. */
+static enum err parent_of(const char *path, bool is_partition, char *buf)
+{
+	size_t end = strlen(path);
+	while (is_partition && end > 0 && path[end - 1] == '/')
+		end--;
+	while (is_partition && end > 0 && path[end - 1] != '/')
+		end--;
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	int n = snprintf(buf, LOG_PATH_MAX, "%.*s", end > 0 ? (int)end : 1, end > 0 ? path : ".");
+	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "%s: path too long", path);
+}
+
+/* names: of what is in `path`. */
+static enum err import_path(struct import *m, const char *path, const struct io_names *names)
+{
+	char name[TOPIC_NAME_MAX + 32], parent[LOG_PATH_MAX];
+	struct starts starts;
+	struct str topic;
+	int32_t number;
+	int64_t base;
+	bool partition = false;
+	for (size_t i = 0; i < names->count && !partition; i++)
+		partition = segment_name_parse(names->name[i], ".log", &base);
+	TRY(parent_of(path, partition, parent));
+	TRY(starts_read(m->io, parent, &starts));
+	m->starts = &starts;
+	enum err err;
+	if (!partition)
+		err = import_all(m, path, names);
+	else if (parse_directory(last_name(path, name, sizeof(name)), &topic, &number))
+		err = import_named(m, topic, path, NULL);
+	else
+		err = err_note(ERR_INVALID, "%s is not named TOPIC-PARTITION", path);
+	starts_release(&starts);
+	return err;
+}
+
 enum err log_import(struct io *io, const char *path, const char *data_dir,
     const struct log_import_options *options, log_print print, void *ctx)
 {
@@ -555,21 +605,8 @@ enum err log_import(struct io *io, const char *path, const char *data_dir,
 	    .data_dir = data_dir,
 	    .teller = {options->json, print, ctx}};
 	struct io_names names;
-	int64_t base;
-	bool partition = false;
 	TRY(io_list(io, path, &names));
-	for (size_t i = 0; i < names.count && !partition; i++)
-		partition = segment_name_parse(names.name[i], ".log", &base);
-	char name[TOPIC_NAME_MAX + 32];
-	struct str topic;
-	int32_t number;
-	enum err err = ERR_OK;
-	if (!partition)
-		err = import_all(&m, path, &names);
-	else if (parse_directory(last_name(path, name, sizeof(name)), &topic, &number))
-		err = import_named(&m, topic, path, NULL);
-	else
-		err = err_note(ERR_INVALID, "%s is not named TOPIC-PARTITION", path);
+	enum err err = import_path(&m, path, &names);
 	io_names_release(&names);
 	return err;
 }

@@ -16,6 +16,7 @@
  */
 #include "log/batch.h"
 #include "log/offline.h"
+#include "log/starts.h"
 
 struct import_source {
 	struct io *io;
@@ -30,7 +31,7 @@ struct import_source {
 	uint8_t *buf;
 	size_t capacity, len;
 	uint64_t buf_pos;
-	int64_t first_offset; /* by the name of the first file */
+	int64_t first_offset; /* by the name of the first file that is read */
 	int64_t next_offset;
 	/* the batch that comes next; valid until import_source_next */
 	bool have;
@@ -46,7 +47,9 @@ struct import_source {
 MUST_USE enum err import_source_open(
     struct import_source *s, struct io *io, const char *dir, int32_t partition);
 void import_source_release(struct import_source *s);
-/* The length of all its files. */
+/* Passes over the files that have nothing from log_start on. Before anything is read. */
+void import_source_begin(struct import_source *s, int64_t log_start);
+/* The length of all files that are read. */
 MUST_USE enum err import_source_bytes(const struct import_source *s, uint64_t *ret_bytes);
 /*
  * Makes the next batch `have`, false at the end. Only the last file has a torn end: bytes of which

@@ -11,6 +11,15 @@ enum { BATCH_LENGTH_EXCLUDES = 12, BATCH_ATTR_KNOWN = 0x7f };
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* Where one of the files begins. */
+static int64_t file_base(const struct import_source *s, size_t file)
+{
+	int64_t base;
+	bool parsed = segment_name_parse(s->names.name[s->files[file]], ".log", &base);
+	ASSERT(parsed);
+	return base;
+}
+
 enum err import_source_open(
     struct import_source *s, struct io *io, const char *dir, int32_t partition)
 {
@@ -32,16 +41,22 @@ enum err import_source_open(
 	if (base > OFFSET_END_MAX) /* the last one's */
 		return err_note(ERR_LIMIT, "%s/%s: the offsets of a partition end at 2^62", dir,
 		    s->names.name[s->files[s->file_count - 1]]);
-	bool parsed = segment_name_parse(s->names.name[s->files[0]], ".log", &s->first_offset);
-	ASSERT(parsed);
-	s->next_offset = s->first_offset;
+	import_source_begin(s, 0);
 	return ERR_OK;
+}
+
+void import_source_begin(struct import_source *s, int64_t log_start)
+{
+	ASSERT(s->fd < 0 && !s->have);
+	while (s->file + 1 < s->file_count && file_base(s, s->file + 1) <= log_start)
+		s->file++;
+	s->next_offset = s->first_offset = file_base(s, s->file);
 }
 
 enum err import_source_bytes(const struct import_source *s, uint64_t *ret_bytes)
 {
 	uint64_t bytes = 0;
-	for (size_t i = 0; i < s->file_count; i++) {
+	for (size_t i = s->file; i < s->file_count; i++) {
 		char path[LOG_PATH_MAX];
 		struct io_stat stat;
 		int n = snprintf(path, sizeof(path), "%s/%s", s->dir, s->names.name[s->files[i]]);
@@ -306,13 +321,10 @@ enum err import_source_next(struct import_source *s)
 			TRY(bad_place(s, fault));
 			continue;
 		}
-		int64_t base;
 		file_close(s);
 		s->file++;
-		if (s->file < s->file_count &&
-		    segment_name_parse(s->names.name[s->files[s->file]], ".log", &base) &&
-		    base > s->next_offset)
-			s->next_offset = base; /* nothing is before it in the files that follow */
+		if (s->file < s->file_count && file_base(s, s->file) > s->next_offset)
+			s->next_offset = file_base(s, s->file); /* nothing behind is before it */
 	}
 	return ERR_OK;
 }

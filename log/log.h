@@ -640,9 +640,10 @@ MUST_USE enum err log_adopt(struct io *io, const char *data_dir, const char *dir
 /*
  * Topics of a Kafka log directory (or one partition's directory) into a data directory that no
  * server holds; it is made if missing. Batches stay byte for byte, with their offsets. All or
- * nothing per topic. Lines as of log_fsck: TORN_TAIL is what the end of a Kafka segment had of a
- * batch. ERR_TOPIC_EXISTS, ERR_LOCKED, ERR_CORRUPT: a bad batch before the end, or one anywhere
- * whose CRC is right and whose offsets do not ascend or whose records cannot be read;
+ * nothing per topic. What was deleted up to a log start (log-start-offset-checkpoint beside the
+ * partitions) stays deleted. Lines as of log_fsck: TORN_TAIL is what the end of a Kafka segment
+ * had of a batch. ERR_TOPIC_EXISTS, ERR_LOCKED, ERR_CORRUPT: a bad batch before the end, or one
+ * anywhere whose CRC is right and whose offsets do not ascend or whose records cannot be read;
  * ERR_MESSAGE_TOO_LARGE: a batch over 64 MiB; ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: of before
  * Kafka 0.11.
  */
@@ -664,7 +665,9 @@ MUST_USE enum err log_import(struct io *io, const char *path, const char *data_d
  * A topic of a data directory that no server holds, which is only read, as Kafka log directories
  * below `out_dir`:
  * <topic>-<p>/ with .log, .index, .timeindex, .txnindex, .snapshot, leader-epoch-checkpoint and
- * partition.metadata. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS, ERR_CORRUPT (a damaged range),
+ * partition.metadata. The log starts that lie inside of a batch are put into
+ * `out_dir`/log-start-offset-checkpoint, which keeps what it has of others; ERR_REFUSED: another
+ * export writes there. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS, ERR_CORRUPT (a damaged range),
  * ERR_NO_JOURNAL.
  */
 struct log_export_options {
