@@ -524,12 +524,18 @@ struct topic_walk {
 	int32_t partition; /* its first there */
 };
 
+static bool is_kafkas_own(struct str topic)
+{
+	return log_topic_name_reserved(topic) || str_equal(topic, STR("__cluster_metadata")) ||
+	       str_equal(topic, STR("__share_group_state"));
+}
+
 /* The next one that is asked for, Kafka's own aside. */
 static bool next_topic(const struct import *m, const struct io_names *names, struct topic_walk *w)
 {
 	while (w->at < names->count) {
 		if (!parse_directory(names->name[w->at++], &w->topic, &w->partition) ||
-		    log_topic_name_reserved(w->topic) || str_equal(w->topic, str_of(w->last)) ||
+		    is_kafkas_own(w->topic) || str_equal(w->topic, str_of(w->last)) ||
 		    (m->options->topic && !str_equal(w->topic, str_of(m->options->topic))))
 			continue;
 		memcpy(w->last, w->topic.ptr, w->topic.len);

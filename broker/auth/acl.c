@@ -358,17 +358,25 @@ enum acl_verdict acl_set_judge(const struct acl_set *set, const struct acl_query
 	return w.allowed && !w.denied ? ACL_VERDICT_ALLOW : ACL_VERDICT_DENY;
 }
 
-/* An entry that allows counts only if the resource it names is not denied by another one. */
+/*
+ * An entry that allows counts only if no other one denies what it names: of a prefix all of it, by
+ * the same or a shorter prefix, or by "*". As Kafka's authorizeByResourceType.
+ */
 bool acl_set_allows_some(const struct acl_set *set, const struct acl_query *q)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		const struct acl *a = set->at[i];
 		struct acl_query named = *q;
+		struct weighing w = {0};
 		if (a->resource != (uint8_t)q->resource || a->permission != ACL_ALLOW ||
 		    !is_for(a, q) || !implies(a->operation, q->operation))
 			continue;
 		named.name = a->name;
-		if (acl_set_judge(set, &named) == ACL_VERDICT_ALLOW)
+		weigh_literal(set, &named, STR("*"), &w);
+		weigh_prefixed(set, &named, &w);
+		if (a->pattern == ACL_LITERAL)
+			weigh_literal(set, &named, a->name, &w);
+		if (!w.denied)
 			return true;
 	}
 	return false;

@@ -129,6 +129,43 @@ static void entries_that_mean_nothing_are_refused(void **state)
 	err_clear();
 }
 
+static bool allows_some(void)
+{
+	const struct acl_query q = {
+	    STR("User:a"), STR("10.0.0.1"), ACL_WRITE, ACL_TOPIC, (struct str){NULL, 0}};
+	return acl_set_allows_some(&set, &q);
+}
+
+static void put_denial(enum acl_pattern pattern, const char *name)
+{
+	struct acl acl = allow(pattern, name, ACL_WRITE);
+	acl.permission = ACL_DENY;
+	put(acl);
+}
+
+/* Who may write to some topic: what denies all that an entry allows, and what does not. */
+static void a_prefix_is_denied_by_prefixes_of_it_alone(void **state)
+{
+	(void)state;
+	assert_false(allows_some());
+	put(allow(ACL_LITERAL, "pp", ACL_READ));
+	assert_false(allows_some());
+	put(allow(ACL_LITERAL, "pp", ACL_WRITE));
+	assert_true(allows_some());
+	put_denial(ACL_LITERAL, "pp");
+	assert_false(allows_some());
+	put(allow(ACL_PREFIXED, "pp", ACL_WRITE)); /* "ppp" is left of it */
+	assert_true(allows_some());
+	put_denial(ACL_PREFIXED, "ppp");
+	assert_true(allows_some());
+	put_denial(ACL_PREFIXED, "p");
+	assert_false(allows_some());
+	put(allow(ACL_LITERAL, "q", ACL_WRITE));
+	assert_true(allows_some());
+	put_denial(ACL_LITERAL, "*");
+	assert_false(allows_some());
+}
+
 static void rows_are_read_as_written_and_every_cut_is_noticed(void **state)
 {
 	struct acl acl = allow(ACL_PREFIXED, "orders-", ACL_WRITE), read;
@@ -311,6 +348,7 @@ int main(void)
 	    EACH (deny_wins_over_every_allow_and_implies_nothing),
 	    EACH (hosts_and_everybody_are_matched),
 	    EACH (entries_that_mean_nothing_are_refused),
+	    EACH (a_prefix_is_denied_by_prefixes_of_it_alone),
 	    EACH (rows_are_read_as_written_and_every_cut_is_noticed),
 	    EACH (verdicts_are_those_of_a_plain_search),
 	    EACH (set_has_a_limit),

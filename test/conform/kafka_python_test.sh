@@ -42,7 +42,7 @@ conform_begin
 [ -f "$VENV/complete" ] || build >"$CONFORM_HOME/build-kafka-python.log" 2>&1 ||
 	die "build failed, see $CONFORM_HOME/build-kafka-python.log"
 services
-server_start --set num.partitions=4
+server_start --set num.partitions=4 --set node.id=0 # which test_create_partitions assigns to
 cd "$SRC" || exit 1
 export PYTHONPATH=. KAFKA_URI=kafka://$BOOTSTRAP KAFKA_VERSION=4.3.0 KAFKA_ROOT=$SRC
 conform_run pytest pytest_results "$VENV/bin/python" -m pytest -rA -q -p no:cacheprovider -o log_level=WARNING \
