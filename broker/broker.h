@@ -145,6 +145,8 @@ struct broker_options {
 	 * 45000 to 60000, 5000 to 15000 */
 	int32_t consumer_session_min_ms, consumer_session_max_ms;
 	int32_t consumer_heartbeat_min_ms, consumer_heartbeat_max_ms;
+	size_t groups_max;                    /* 0 = 100,000 */
+	size_t transactional_ids_max;         /* 0 = 100,000 */
 	enum group_migration group_migration; /* group.consumer.migration.policy */
 	int64_t offsets_retention_ms; /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
 	int32_t transaction_timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */

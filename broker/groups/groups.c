@@ -92,6 +92,20 @@ static void on_timer(struct loop_timer *timer)
 	entry_settle(e);
 }
 
+/* That there is no room does not pass: who is told to try again does so for days. */
+static enum err check_room(const struct groups *g)
+{
+	size_t max = g->options.groups_max ? g->options.groups_max : GROUPS_MAX;
+	if (g->entry_count >= max) {
+		diag(DIAG_WARN, "groups_full", "groups=%zu limit=%zu", g->entry_count, max);
+		return err_note(ERR_GROUP_MAX_SIZE,
+		    "there are %zu groups, which is the limit: delete some", g->entry_count);
+	}
+	if (g->entry_count == max - max / 10)
+		diag(DIAG_WARN, "groups_nearly_full", "groups=%zu limit=%zu", g->entry_count, max);
+	return ERR_OK;
+}
+
 enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_entry)
 {
 	struct group_entry *e = entry_find(g, name);
@@ -101,8 +115,8 @@ enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_
 	}
 	if (!name.ptr || name.len > GROUP_ID_MAX || !str_is_utf8(name))
 		return err_note(ERR_INVALID_GROUP, "group id of %zu bytes", name.len);
-	if (g->entry_count >= GROUPS_MAX)
-		return err_note(ERR_LIMIT, "there are %zu groups", g->entry_count);
+	if (!g->loading)
+		TRY(check_room(g));
 	e = mem_calloc(1, sizeof(*e));
 	if (!e)
 		return ERR_NOMEM;
@@ -123,6 +137,7 @@ enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_
 	loop_timer_init(&e->timer, on_timer);
 	list_push_back(&g->entries, &e->node);
 	g->entry_count++;
+	metric_set(METRIC_GROUPS, (int64_t)g->entry_count);
 	*ret_entry = e;
 	return ERR_OK;
 }
@@ -134,6 +149,7 @@ static void entry_free(struct group_entry *e)
 	map_remove(&g->by_name, str_bytes(e->group.name));
 	list_remove(&e->node);
 	g->entry_count--;
+	metric_set(METRIC_GROUPS, (int64_t)g->entry_count);
 	offsets_release(e);
 	consumer_entry_release(e);
 	mem_free((void *)(uintptr_t)e->stored.ptr);

@@ -41,6 +41,7 @@ struct groups_options {
 	int32_t consumer_heartbeat_ms;   /* group.consumer.heartbeat.interval.ms; 0 = 5000 */
 	int64_t offsets_retention_ms;    /* offsets.retention.minutes; 0 = 7 days, -1 = for ever */
 	int64_t check_interval_ms;       /* offsets.retention.check.interval.ms; 0 = 10 minutes */
+	size_t groups_max;               /* 0 = GROUPS_MAX */
 	enum group_migration migration;  /* group.consumer.migration.policy */
 	const struct settings *settings; /* what groups have set for themselves; NULL = nothing */
 	const struct auth *auth;         /* who sees which topics; NULL = everybody all */

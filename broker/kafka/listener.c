@@ -319,6 +319,7 @@ static enum err open_groups(struct broker *b)
 	    .session_max_ms = b->options.group_session_max_ms,
 	    .consumer_session_ms = b->options.consumer_session_ms,
 	    .consumer_heartbeat_ms = b->options.consumer_heartbeat_ms,
+	    .groups_max = b->options.groups_max,
 	    .migration = b->options.group_migration,
 	    .offsets_retention_ms = b->options.offsets_retention_ms,
 	    .check_interval_ms = b->options.offsets_check_interval_ms,
@@ -352,6 +353,7 @@ static enum err open_transactions(struct broker *b)
 	struct transactions_options o = {
 	    .timeout_max_ms = b->options.transaction_timeout_max_ms,
 	    .expiry_ms = b->options.transaction_expiry_ms,
+	    .ids_max = b->options.transactional_ids_max,
 	};
 	return transactions_open(b->loop, b->log, b->groups, &o, &b->transactions);
 }

@@ -18,13 +18,26 @@ int32_t transaction_partition(struct str id)
 	return hash == INT32_MIN ? 0 : (hash < 0 ? -hash : hash) % TRANSACTIONS_PARTITIONS;
 }
 
+static enum err check_room(const struct transactions *ts)
+{
+	size_t max = ts->options.ids_max ? ts->options.ids_max : TRANSACTIONS_MAX;
+	size_t count = ts->by_id.count;
+	if (count >= max) {
+		diag(DIAG_WARN, "transactional_ids_full", "ids=%zu limit=%zu", count, max);
+		return err_note(ERR_POLICY_VIOLATION,
+		    "there are %zu transactional ids, which is the limit", count);
+	}
+	if (count == max - max / 10)
+		diag(DIAG_WARN, "transactional_ids_nearly_full", "ids=%zu limit=%zu", count, max);
+	return ERR_OK;
+}
+
 static enum err make(struct transactions *ts, struct str id, struct transaction **ret)
 {
 	if (id.len == 0 || id.len > TRANSACTION_ID_MAX || !str_is_utf8(id))
 		return err_note(ERR_INVALID_REQUEST, "transactional id of %zu bytes", id.len);
-	if (ts->by_id.count >= TRANSACTIONS_MAX)
-		return err_note(ERR_POLICY_VIOLATION,
-		    "there are %d transactional ids, which is the limit", TRANSACTIONS_MAX);
+	if (!ts->loading)
+		TRY(check_room(ts));
 	struct transaction *t = mem_calloc(1, sizeof(*t) + id.len);
 	if (!t)
 		return ERR_NOMEM;
@@ -43,6 +56,7 @@ static enum err make(struct transactions *ts, struct str id, struct transaction 
 		return e;
 	}
 	list_push_back(&ts->all, &t->node);
+	metric_set(METRIC_TRANSACTIONAL_IDS, (int64_t)ts->by_id.count);
 	*ret = t;
 	return ERR_OK;
 }
@@ -60,6 +74,7 @@ static void transaction_free(struct transaction *t)
 	list_remove(&t->node);
 	list_remove(&t->ongoing);
 	map_remove(&t->all->by_id, str_bytes(t->id));
+	metric_set(METRIC_TRANSACTIONAL_IDS, (int64_t)t->all->by_id.count);
 	mem_free((void *)(uintptr_t)t->row.parts);
 	mem_free(t);
 }

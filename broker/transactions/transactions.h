@@ -48,6 +48,7 @@ const char *transaction_state_name(enum transaction_state state); /* as Kafka sh
 struct transactions_options {
 	int32_t timeout_max_ms; /* transaction.max.timeout.ms; 0 = 900,000 */
 	int64_t expiry_ms;      /* transactional.id.expiration.ms; 0 = 7 days */
+	size_t ids_max;         /* 0 = TRANSACTIONS_MAX */
 	int64_t check_ms;       /* how often time-outs are looked for; 0 = 500 */
 	int64_t hang_ms;        /* open in the log, ongoing for nobody: ended then; 0 = 60,000 */
 };
