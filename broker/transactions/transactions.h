@@ -32,7 +32,7 @@ enum {
 	TRANSACTION_ID_MAX = 1024,    /* bytes */
 	TRANSACTION_EPOCH_MAX = 32766 /* one above is left for fencing */
 };
-#define TRANSACTION_PENDING_BYTES (256 * KIB) /* offsets of one group in one transaction */
+#define TRANSACTION_PENDING_BYTES (512 * KIB) /* offsets of one group in one transaction */
 
 /* As Kafka numbers them in the records. */
 enum transaction_state {
