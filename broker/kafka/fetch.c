@@ -151,15 +151,23 @@ void fetch_wake(struct broker *b, int count)
 	wake_line(&b->answers.starved, count);
 }
 
+/* Nothing of this part is held any more, and nothing points to what was. */
+static void forget_read(struct fetch_part *part)
+{
+	static const struct bytes none[1];
+	if (part->has_read)
+		log_read_release(part->read);
+	part->has_read = false;
+	part->out.records = (struct msg_slices){none, 0};
+	part->out.aborted_transactions.at = NULL;
+	part->out.aborted_transactions.count = 0;
+}
+
 /* Gives a pass's data back and lets starved fetches go on. */
 static void drop_reads(struct fetch *f)
 {
-	for (uint32_t i = 0; i < f->count; i++) {
-		if (!f->part[i].has_read)
-			continue;
-		log_read_release(f->part[i].read);
-		f->part[i].has_read = false;
-	}
+	for (uint32_t i = 0; i < f->count; i++)
+		forget_read(&f->part[i]);
 	answers_give(f->req->broker, f->req->fetched);
 	f->req->fetched = 0;
 }
@@ -528,14 +536,13 @@ static bool make_parts(struct fetch *f)
 /* Goes on with the pass until a read is under way or all parts are done. */
 static void step(struct fetch *f)
 {
-	static const struct bytes none[1];
 	if (!f->part && !f->gone && !make_parts(f))
 		return;
 	f->state = FETCH_READING;
 	for (; f->at < f->count && !f->gone; f->at++) {
 		struct fetch_part *part = &f->part[f->at];
 		struct log_partition *p;
-		part->out.records = (struct msg_slices){none, 0};
+		forget_read(part);
 		part->bytes = 0;
 		part->ends_early = false;
 		if (!look(part, &p) || f->full)

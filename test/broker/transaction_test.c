@@ -166,6 +166,33 @@ static void older_clients_add_partitions_first(void **state)
 	assert_int_equal(fetch(1).last_stable_offset, 6);
 }
 
+/* The list of aborted transactions that a waiting fetch has seen is not told beside an error. */
+static void a_fetch_that_ends_in_an_error_tells_nothing_it_has_read(void **state)
+{
+	(void)state;
+	struct kafka_client other;
+	struct who w = init("tx");
+	assert_int_equal(write_as(12, "tx", w, 0), 0);
+	assert_int_equal(end_as(5, "tx", w, false, &w), 0);
+	kafka_connect(&other, &server);
+	kafka_fetch_send(&other, "t",
+	    (struct kafka_fetch){.version = 11,
+	        .isolation = 1,
+	        .max_wait_ms = 1000,
+	        .min_bytes = (int32_t)GIB});
+	io_sleep_ns(server.io, 200 * MS_NS); /* it waits by now, or the test shows nothing */
+	struct delete_records_request_partition p = {.offset = -1};
+	struct delete_records_request_topic t = {.name = STR("t"), .partitions = {&p, 1}};
+	struct delete_records_request body = {.topics = {&t, 1}, .timeout_ms = 10000};
+	const struct delete_records_response *r = kafka_call(&c, API_DELETE_RECORDS, 2, &body);
+	assert_int_equal(r->topics.at[0].partitions.at[0].error_code, 0);
+	struct fetch_response_partition got = kafka_fetch_receive(&other, 11);
+	assert_int_equal(got.error_code, 1); /* OFFSET_OUT_OF_RANGE */
+	assert_int_equal(got.records.count, 0);
+	assert_int_equal(got.aborted_transactions.count, 0);
+	kafka_disconnect(&other);
+}
+
 static void newer_clients_get_an_epoch_with_each_end(void **state)
 {
 	(void)state;
@@ -590,6 +617,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    EACH (older_clients_add_partitions_first),
+	    EACH (a_fetch_that_ends_in_an_error_tells_nothing_it_has_read),
 	    EACH (newer_clients_get_an_epoch_with_each_end),
 	    EACH (init_fences_aborts_and_knows_its_own),
 	    EACH (init_knows_the_epoch_before_the_servers_bump),
