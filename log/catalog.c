@@ -191,6 +191,7 @@ enum err catalog_open(struct log *log)
 	map_init(&c->rows);
 	list_init(&c->queue);
 	list_init(&c->rows_waiting);
+	list_init(&c->rows_put);
 	log->catalog = c;
 	TRY(adopt_self(c));
 	TRY(table_attach(log, c->self, &ops, c, &c->table));
@@ -203,8 +204,8 @@ enum err catalog_open(struct log *log)
 /* Something of ours is still to be answered, or in a mail that the loop has. */
 static bool catalog_busy(const struct catalog *c)
 {
-	return c->queue_posted || c->rows_posted || c->change.req || c->row || c->trims > 0 ||
-	       (c->table && c->table->in_flight > 0) ||
+	return c->queue_posted || c->rows_posted || c->change.req || !list_empty(&c->rows_put) ||
+	       c->trims > 0 || (c->table && c->table->in_flight > 0) ||
 	       (c->retention && retention_busy(c->retention)) ||
 	       (c->compactor && compactor_busy(c->compactor));
 }

@@ -77,8 +77,9 @@ void catalog_each_partition(
  * One durable row about a partition: `done` on the loop after its round. Retention, tables and
  * log_trim put log_start here before anything is unlinked; recovery puts the bumped leader epoch
  * and the GAP. Neither log_start nor leader_epoch ever goes back: a lower one is replaced by what
- * the catalog has.
+ * the catalog has. Rows that wait at the same time go into one batch, up to CATALOG_ROWS_MAX.
  */
+enum { CATALOG_ROWS_MAX = 256 };
 struct catalog_partition_row {
 	struct log_uuid topic_id;
 	int32_t partition;
@@ -88,8 +89,7 @@ struct catalog_partition_row {
 	int64_t gap_from, gap_to;
 	uint64_t gap_first_sequence, gap_last_sequence;
 	enum err err;
-	struct list_node node;    /* the catalog's own */
-	struct log_table_put put; /* the catalog's own */
+	struct list_node node; /* the catalog's own */
 	void *user;
 	void (*done)(struct catalog_partition_row *row);
 };

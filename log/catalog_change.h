@@ -50,8 +50,9 @@ struct catalog {
 	struct mail queue_mail;
 	bool queue_posted;
 	struct catalog_change change;
-	struct list rows_waiting;          /* struct catalog_partition_row: theirs, as above */
-	struct catalog_partition_row *row; /* under way */
+	struct list rows_waiting; /* struct catalog_partition_row: theirs, as above */
+	struct list rows_put;     /* of them: under way, in one batch */
+	struct log_table_put put;
 	struct mail rows_mail;
 	bool rows_posted;
 	unsigned trims; /* struct log_trim to be answered */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows about partitions, and log_trim on top of them. Rows are put one at a time, so that each sees
- * what the one before it left: log_start and leader epoch never go back, whoever asks in whatever
- * order.
+ * Rows about partitions, and log_trim on top of them. Rows that wait at the same time are put in
+ * one batch, but those of one partition one after the other, so that each sees what the one before
+ * it left: log_start and leader epoch never go back, whoever asks in whatever order.
  */
 #include "log/catalog_change.h"
 
@@ -10,40 +10,10 @@
 
 static void rows_kick(struct catalog *c)
 {
-	if (c->rows_posted || c->row || list_empty(&c->rows_waiting))
+	if (c->rows_posted || !list_empty(&c->rows_put) || list_empty(&c->rows_waiting))
 		return;
 	c->rows_posted = true;
 	loop_defer(c->log->loop, &c->rows_mail);
-}
-
-static void row_durable(struct log_table_put *put)
-{
-	struct catalog_partition_row *row = CONTAINER_OF(put, struct catalog_partition_row, put);
-	struct catalog *c = put->table->log->catalog;
-	ASSERT(c->row == row);
-	c->row = NULL;
-	rows_kick(c);
-	row->err = put->err;
-	row->done(row);
-}
-
-/* Text of a row: name and value of the partition, name and value of its gap. */
-static enum err write_rows(const struct catalog_partition_row *row, struct writer text[4])
-{
-	struct row_name name = {
-	    .kind = ROW_PARTITION, .id = row->topic_id, .partition = row->partition};
-	row_name_write(&text[0], &name);
-	partition_row_write(&text[1], row);
-	if (row->gap) {
-		name.kind = ROW_GAP;
-		name.from = row->gap_from;
-		row_name_write(&text[2], &name);
-		gap_row_write(&text[3], row);
-	}
-	for (int i = 0; i < 4; i++)
-		if (text[i].err != ERR_OK)
-			return text[i].err;
-	return ERR_OK;
 }
 
 /* Takes over what the catalog has further on. */
@@ -64,47 +34,145 @@ static enum err row_advance(const struct catalog *c, struct catalog_partition_ro
 	return ERR_OK;
 }
 
-static enum err row_put(struct catalog *c, struct catalog_partition_row *row)
+/* A batch of rows while it is made. */
+struct rows {
+	struct writer text;
+	size_t end[4 * CATALOG_ROWS_MAX]; /* in `text`, of each name and value in turn */
+	size_t count;                     /* of these */
+	struct log_row row[2 * CATALOG_ROWS_MAX];
+};
+
+/* Name and value of the partition, name and value of its gap. */
+static void rows_write(struct rows *rs, const struct catalog_partition_row *row)
 {
-	struct writer text[4];
+	struct row_name name = {
+	    .kind = ROW_PARTITION, .id = row->topic_id, .partition = row->partition};
+	row_name_write(&rs->text, &name);
+	rs->end[rs->count++] = rs->text.len;
+	partition_row_write(&rs->text, row);
+	rs->end[rs->count++] = rs->text.len;
+	if (!row->gap)
+		return;
+	name.kind = ROW_GAP;
+	name.from = row->gap_from;
+	row_name_write(&rs->text, &name);
+	rs->end[rs->count++] = rs->text.len;
+	gap_row_write(&rs->text, row);
+	rs->end[rs->count++] = rs->text.len;
+}
+
+static struct bytes rows_text(const struct rows *rs, size_t i)
+{
+	size_t from = i > 0 ? rs->end[i - 1] : 0;
+	return bytes_of(rs->text.ptr + from, rs->end[i] - from);
+}
+
+/* All that are under way have ended. */
+static void rows_answer(struct catalog *c, enum err err)
+{
+	struct list rows;
+	struct list_node *node;
+	list_init(&rows);
+	while ((node = list_pop_front(&c->rows_put))) {
+		const struct catalog_partition_row *row =
+		    CONTAINER_OF(node, struct catalog_partition_row, node);
+		struct log_partition *p = catalog_partition(c->log, row->topic_id, row->partition);
+		if (p)
+			p->row_under_way = false;
+		list_push_back(&rows, node);
+	}
+	rows_kick(c);
+	while ((node = list_pop_front(&rows))) {
+		struct catalog_partition_row *row =
+		    CONTAINER_OF(node, struct catalog_partition_row, node);
+		row->err = err;
+		row->done(row);
+	}
+}
+
+static void rows_durable(struct log_table_put *put)
+{
+	rows_answer(put->table->log->catalog, put->err);
+}
+
+/*
+ * The first row that waits joins the batch. ERR_AGAIN: another one of its partition is in it, which
+ * is to be seen first. Any other error is that row's own.
+ */
+static enum err rows_add(struct catalog *c, struct rows *rs, struct catalog_partition_row *row)
+{
+	struct log_partition *p = catalog_partition(c->log, row->topic_id, row->partition);
 	if (c->log->closing)
 		return ERR_CLOSED;
-	if (!catalog_partition(c->log, row->topic_id, row->partition))
+	if (!p)
 		return ERR_UNKNOWN_TOPIC;
+	if (p->row_under_way)
+		return ERR_AGAIN;
 	TRY(row_advance(c, row));
-	for (int i = 0; i < 4; i++)
-		writer_init(&text[i], KIB);
-	enum err err = write_rows(row, text);
-	const struct log_row rows[2] = {
-	    {writer_bytes(&text[0]), writer_bytes(&text[1])},
-	    {writer_bytes(&text[2]), writer_bytes(&text[3])},
-	};
-	row->put = (struct log_table_put){
-	    .rows = rows,
-	    .row_count = row->gap ? 2 : 1,
-	    .done = row_durable,
-	};
-	if (err == ERR_OK) {
-		c->row = row;
-		log_table_put(c->table, &row->put);
+	rows_write(rs, row);
+	TRY(rs->text.err);
+	p->row_under_way = true;
+	list_remove(&row->node);
+	list_push_back(&c->rows_put, &row->node);
+	return ERR_OK;
+}
+
+static void rows_collect(struct catalog *c, struct rows *rs)
+{
+	struct list_node *node;
+	size_t n = 0;
+	while (n < CATALOG_ROWS_MAX && (node = list_first(&c->rows_waiting))) {
+		struct catalog_partition_row *row =
+		    CONTAINER_OF(node, struct catalog_partition_row, node);
+		enum err err = rows_add(c, rs, row);
+		if (err == ERR_AGAIN)
+			return;
+		if (err == ERR_OK) {
+			n++;
+			continue;
+		}
+		list_remove(node);
+		row->err = err;
+		row->done(row);
+		if (rs->text.err != ERR_OK)
+			return;
 	}
-	for (int i = 0; i < 4; i++)
-		writer_release(&text[i]);
-	return err;
+}
+
+static void rows_submit(struct catalog *c, struct rows *rs)
+{
+	for (size_t i = 0; i < rs->count; i += 2)
+		rs->row[i / 2] = (struct log_row){rows_text(rs, i), rows_text(rs, i + 1)};
+	c->put = (struct log_table_put){
+	    .rows = rs->row,
+	    .row_count = rs->count / 2,
+	    .done = rows_durable,
+	};
+	log_table_put(c->table, &c->put);
 }
 
 void catalog_rows_run(struct mail *mail)
 {
 	struct catalog *c = CONTAINER_OF(mail, struct catalog, rows_mail);
-	struct list_node *node;
 	c->rows_posted = false;
-	while (!c->row && (node = list_pop_front(&c->rows_waiting))) {
-		struct catalog_partition_row *row =
-		    CONTAINER_OF(node, struct catalog_partition_row, node);
-		row->err = row_put(c, row);
-		if (row->err != ERR_OK)
-			row->done(row);
+	if (!list_empty(&c->rows_put))
+		return;
+	struct rows *rs = mem_alloc(sizeof(*rs));
+	if (!rs) {
+		while (list_first(&c->rows_waiting))
+			list_push_back(&c->rows_put, list_pop_front(&c->rows_waiting));
+		rows_answer(c, ERR_NOMEM);
+		return;
 	}
+	rs->count = 0;
+	writer_init(&rs->text, CATALOG_ROWS_MAX * KIB);
+	rows_collect(c, rs);
+	if (rs->text.err != ERR_OK)
+		rows_answer(c, rs->text.err);
+	else if (!list_empty(&c->rows_put))
+		rows_submit(c, rs);
+	writer_release(&rs->text);
+	mem_free(rs);
 }
 
 void catalog_put_partition(struct log *log, struct catalog_partition_row *row)

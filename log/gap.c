@@ -7,6 +7,7 @@
 
 struct naming {
 	struct catalog_partition_row row;
+	struct log_partition *partition; /* of many: see below */
 	bool done;
 };
 
@@ -85,29 +86,95 @@ static enum err name_lost(
 	return ERR_OK;
 }
 
-static enum err name_topic(struct log *log, const struct log_topic *topic,
-    const struct checkpoint_gap *gap, bool *accepted)
+/* ---- topics that do not wait for the disk ---------------------------------------------------- */
+
+/*
+ * The partitions whose last records nobody waited for, each with what is burnt: as many rows at
+ * once as go into one batch of the catalog. One without a segment never had a record: its first
+ * segment is made durable before it takes any.
+ */
+struct burnt {
+	struct log *log;
+	const struct checkpoint_gap *gap;
+	bool out;      /* they are the catalog's */
+	bool accepted; /* an end that was given up was named */
+	size_t count;
+	struct naming of[CATALOG_ROWS_MAX];
+};
+
+static enum err burnt_put(struct burnt *b)
+{
+	b->out = true;
+	for (size_t i = 0; i < b->count; i++)
+		catalog_put_partition(b->log, &b->of[i].row);
+	for (size_t i = 0; i < b->count; i++)
+		while (!b->of[i].done)
+			TRY(loop_step(b->log->loop, 10 * MS_NS));
+	b->out = false;
+	for (size_t i = 0; i < b->count; i++) {
+		TRY(b->of[i].row.err);
+		b->of[i].partition->leader_epoch++;
+	}
+	b->count = 0;
+	return ERR_OK;
+}
+
+static enum err burnt_add(struct burnt *b, struct log_partition *p)
+{
+	if (b->count == CATALOG_ROWS_MAX)
+		TRY(burnt_put(b));
+	b->of[b->count++] = (struct naming){
+	    .partition = p,
+	    .row = {.topic_id = p->key.topic_id,
+	        .partition = p->key.partition,
+	        .log_start = p->log_start,
+	        .leader_epoch = p->leader_epoch + 1,
+	        .gap = true,
+	        .gap_from = p->log_end,
+	        .gap_to = p->log_end,
+	        .gap_first_sequence = b->gap->first,
+	        .gap_last_sequence = b->gap->last,
+	        .done = row_done},
+	};
+	return ERR_OK;
+}
+
+static enum err name_topic(struct log *log, const struct log_topic *topic, struct burnt *b)
 {
 	bool lazy = topic->config.durability != LOG_DURABILITY_FSYNC;
 	for (int32_t i = 0; i < topic->partition_count; i++) {
 		struct log_partition *p = log_partition_find(log, topic, i);
-		if (!p || !(p->lost_suffix || (lazy && gap)))
-			continue;
-		*accepted |= p->lost_suffix;
-		TRY(name_lost(log, p, gap));
+		if (p && p->lost_suffix) {
+			b->accepted = true;
+			TRY(name_lost(log, p, b->gap));
+		} else if (p && lazy && b->gap && partition_active(p)) {
+			TRY(burnt_add(b, p));
+		}
 	}
 	return ERR_OK;
 }
 
-enum err gaps_name(struct log *log)
+static enum err name_partitions(struct log *log, struct burnt *b)
 {
-	const struct checkpoint_gap *newest =
-	    log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
 	const struct log_topic *topic;
 	size_t cursor = 0;
-	bool accepted = false;
 	while ((topic = log_topic_next(log, &cursor)))
-		TRY(name_topic(log, topic, newest, &accepted));
+		TRY(name_topic(log, topic, b));
+	return burnt_put(b);
+}
+
+enum err gaps_name(struct log *log)
+{
+	struct burnt *b = mem_calloc(1, sizeof(*b));
+	if (!b)
+		return ERR_NOMEM;
+	b->log = log;
+	b->gap = log->gap_count > 0 ? &log->gaps[log->gap_count - 1] : NULL;
+	enum err err = name_partitions(log, b);
+	bool accepted = b->accepted;
+	if (!b->out) /* else the loop does not turn any more */
+		mem_free(b);
+	TRY(err);
 	uint32_t count = log->gap_count;
 	for (uint32_t i = 0; i < count; i++)
 		TRY(name_gap(log, &log->gaps[i]));

@@ -66,6 +66,7 @@ struct log_partition {
 	struct damage damage; /* where */
 	bool unread; /* the disk has failed a read of it, and the scrubber not read it since */
 	uint32_t unread_pass; /* of the scrubber, then */
+	bool row_under_way;   /* catalog_partition.c: in the batch that is being put */
 	uint32_t leader_epoch;
 	int64_t log_start, durable_end, visible_end, log_end;
 	int64_t max_timestamp_ms, max_timestamp_offset;

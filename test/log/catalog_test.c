@@ -430,6 +430,51 @@ static void log_start_and_leader_epoch_survive(void **state)
 	assert_int_equal(log_server_status(&server, "t", 1).leader_epoch, 0);
 }
 
+static uint64_t last_sequence(void)
+{
+	struct log_status status;
+	log_status(server.log, &status);
+	return status.next_sequence - 1;
+}
+
+/* Rows that wait at the same time are one batch; the second of a partition sees what the first left. */
+static void rows_that_wait_go_together(void **state)
+{
+	enum { PARTITIONS = CATALOG_ROWS_MAX + 44, RECORDS = 5 };
+	static struct row_call call[PARTITIONS + 2];
+	(void)state;
+	struct log_uuid id = log_server_create(&server, "t", PARTITIONS, NULL);
+	uint64_t before = last_sequence();
+	for (int i = 0; i < PARTITIONS + 2; i++) {
+		call[i] = (struct row_call){.row = {.topic_id = id,
+		                                .partition = i,
+		                                .leader_epoch = (uint32_t)i + 1,
+		                                .gap = i % 3 == 0,
+		                                .gap_from = i,
+		                                .gap_to = i + 1,
+		                                .done = row_done}};
+		if (i >=
+		    PARTITIONS) { /* one of the second batch again, lower; one that is not there */
+			call[i].row.partition = i == PARTITIONS ? PARTITIONS - 1 : PARTITIONS + 1;
+			call[i].row.leader_epoch = 7;
+		}
+		catalog_put_partition(server.log, &call[i].row);
+	}
+	for (int i = 0; i < PARTITIONS + 2; i++) {
+		while (!call[i].done)
+			log_server_turn(&server);
+		assert_int_equal(call[i].row.err, i <= PARTITIONS ? ERR_OK : ERR_UNKNOWN_TOPIC);
+	}
+	assert_int_equal(call[PARTITIONS].row.leader_epoch, PARTITIONS);
+	assert_int_equal(last_sequence() - before, 3);
+	log_server_crash(&server);
+	for (int i = 0; i < PARTITIONS; i++) {
+		struct row_name gap = {.kind = ROW_GAP, .id = id, .partition = i, .from = i};
+		assert_int_equal(log_server_status(&server, "t", i).leader_epoch, i + 1);
+		assert_int_equal(catalog_kept(server.log->catalog, &gap) != NULL, i % 3 == 0);
+	}
+}
+
 static void a_thousand_random_changes_are_remembered(void **state)
 {
 	(void)state;
@@ -489,6 +534,7 @@ int main(void)
 	    TEST(defaults_of_the_server_hold_for_topics_that_do_not_say),
 	    TEST(appends_to_a_deleted_topic_end),
 	    TEST(log_start_and_leader_epoch_survive),
+	    TEST(rows_that_wait_go_together),
 	    TEST(a_thousand_random_changes_are_remembered),
 	};
 	diag_set_level(DIAG_ERROR);
