@@ -4,11 +4,11 @@
  *
  * A flipped bit in an entry behind which another was begun is rot and not a torn write, and recovery
  * can tell: what the segments have of it is taken from there, else it is DAMAGED or the start is
- * refused. So after a kill, or a stop, nothing is missing: the page cache has the segments, or they
- * were flushed. Only after a power cut may the journal have been all there was; then whoever lost
- * something must say so, and the seed ends there. The newest entry is left alone: of that nobody
- * can tell rot from a write that was never complete. A sector that cannot be read may refuse the
- * start at any time.
+ * refused. So after a stop nothing is missing. After a power cut, or a kill while the segments of the
+ * newest rounds were being written, the journal may have been all there was; then whoever lost
+ * something must say so, and the seed ends there. The newest entry is left alone: of that nobody can
+ * tell rot from a write that was never complete. A sector that cannot be read may refuse the start at
+ * any time.
  */
 #include "log/journal.h"
 #include "test/lib/sim_io.h"
@@ -131,7 +131,7 @@ void journal_rot(struct world *w)
 	w->journal_rots++;
 	trace(w, "rot", "journal-%u entry %llu byte %llu%s, after a %s", p.file,
 	    (unsigned long long)p.number, (unsigned long long)byte,
-	    sector ? ", with its sector" : "", w->cut ? "power cut" : "kill or a stop");
+	    sector ? ", with its sector" : "", w->unclean ? "kill or a power cut" : "stop");
 }
 
 /* A partition that says it has lost something. */
@@ -159,7 +159,7 @@ static bool anything_goes(const struct world *w)
 
 bool journal_rot_told(struct world *w, enum err opened, bool dead)
 {
-	bool may_be_lost = w->journal_bad && (w->cut || anything_goes(w));
+	bool may_be_lost = w->journal_bad && (w->unclean || anything_goes(w));
 	if (dead || (opened != ERR_OK && (w->faulty || w->scarce)))
 		return false; /* it is tried again */
 	bool told =
@@ -167,6 +167,6 @@ bool journal_rot_told(struct world *w, enum err opened, bool dead)
 	if (told)
 		trace(w, "rot", "what the journal has lost is told: the seed ends here");
 	if (opened == ERR_OK && !told)
-		w->journal_bad = w->cut = false; /* all of it is in segments, and flushed */
+		w->journal_bad = w->unclean = false; /* all of it is in segments, and flushed */
 	return told;
 }

@@ -490,7 +490,7 @@ static void take_disk(struct world *w, enum world_end end)
 	if (!after)
 		return;
 	w->cuts++;
-	w->cut |= fell ? !w->falls_by_kill : end == END_POWER;
+	w->unclean = true;
 	trace(w, "fate", "%s", fell ? "fell at the planned call" : "ended");
 	sim_disk_free(w->disk_after);
 	w->disk_after = after;
@@ -575,7 +575,7 @@ static void run_life(struct world *w)
 	if (late) {
 		sim_disk_free(w->disk_after);
 		w->disk_after = late;
-		w->cut |= !w->falls_by_kill;
+		w->unclean = true;
 		w->cuts++;
 	}
 	close_life(w);
@@ -590,7 +590,7 @@ static void between(struct world *w, bool stopped)
 		keeper_rot_cache(w);
 	if (w->plan.journal_rots && !w->last_life)
 		journal_rot(w);
-	if (w->over || w->journal_unread || (w->journal_bad && w->cut))
+	if (w->over || w->journal_unread || (w->journal_bad && w->unclean))
 		return; /* fsck tells of it, too; what, depends */
 	if (w->served && (stopped || chance(w, 15)))
 		disk_check(w, stopped);

@@ -107,7 +107,7 @@ struct world {
 	struct prng journal_prng; /* of its own: seeds without that do what they did */
 	bool journal_bad;         /* an entry is, and no start has been beyond it */
 	bool journal_unread;      /* the disk does not read all of it: a start may be refused */
-	bool cut;                 /* the power was, since a start was through last */
+	bool unclean;             /* it was killed or the power was cut since a start was through */
 	bool falls_by_kill;       /* at the planned call; else by a power cut */
 	bool over;                /* what was lost was told */
 	unsigned journal_rots;
