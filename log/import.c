@@ -564,20 +564,6 @@ static enum err import_all(const struct import *m, const char *path, const struc
 	return topics > 0 ? ERR_OK : err_note(ERR_NOT_FOUND, "%s has no partition to import", path);
 }
 
-/* The directory that partitions lie in: `path`, or where it is when it is one itself. */
-static enum err parent_of(const char *path, bool is_partition, char *buf)
-{
-	size_t end = strlen(path);
-	while (is_partition && end > 0 && path[end - 1] == '/')
-		end--;
-	while (is_partition && end > 0 && path[end - 1] != '/')
-		end--;
-	while (end > 1 && path[end - 1] == '/')
-		end--;
-	int n = snprintf(buf, LOG_PATH_MAX, "%.*s", end > 0 ? (int)end : 1, end > 0 ? path : ".");
-	return n > 0 && n < LOG_PATH_MAX ? ERR_OK : err_note(ERR_LIMIT, "%s: path too long", path);
-}
-
 /* names: of what is in `path`. */
 static enum err import_path(struct import *m, const char *path, const struct io_names *names)
 {
@@ -589,7 +575,11 @@ static enum err import_path(struct import *m, const char *path, const struct io_
 	bool partition = false;
 	for (size_t i = 0; i < names->count && !partition; i++)
 		partition = segment_name_parse(names->name[i], ".log", &base);
-	TRY(parent_of(path, partition, parent));
+	/* it lies beside partitions */
+	struct str beside = partition ? io_parent(path) : str_of(path);
+	int n = snprintf(parent, sizeof(parent), STR_FMT, STR_ARG(beside));
+	if (n < 0 || n >= (int)sizeof(parent))
+		return err_note(ERR_LIMIT, "%s: path too long", path);
 	TRY(starts_read(m->io, parent, &starts));
 	m->starts = &starts;
 	enum err err;

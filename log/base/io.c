@@ -306,8 +306,7 @@ void io_sleep_ns(struct io *io, int64_t ns)
 
 /* ---- composed -------------------------------------------------------------------------------- */
 
-/* The directory that holds `path`, in a buffer to release with mem_free. */
-static char *parent_of(const char *path)
+struct str io_parent(const char *path)
 {
 	size_t len = strlen(path);
 	while (len > 1 && path[len - 1] == '/')
@@ -316,12 +315,12 @@ static char *parent_of(const char *path)
 		len--;
 	while (len > 1 && path[len - 1] == '/')
 		len--;
-	return len == 0 ? mem_strdup(STR(".")) : mem_strdup(str_from(path, len));
+	return len == 0 ? STR(".") : str_from(path, len);
 }
 
 static enum err sync_parent(struct io *io, const char *path)
 {
-	char *parent = parent_of(path);
+	char *parent = mem_strdup(io_parent(path));
 	if (!parent)
 		return err_note(ERR_NOMEM, "fsync the parent of %s", path);
 	enum err e = io_fsync_dir(io, parent);
@@ -356,7 +355,7 @@ static enum err mkdir_durably(struct io *io, const char *path, bool *made)
 	if (e != ERR_NOT_FOUND)
 		return e;
 	err_rewind(mark);
-	char *parent = parent_of(path);
+	char *parent = mem_strdup(io_parent(path));
 	if (!parent)
 		return err_note(ERR_NOMEM, "mkdir %s", path);
 	/* first: of what is found at the next start only the last name may be not durable */
@@ -451,7 +450,7 @@ enum err io_write_file(struct io *io, const char *path, struct bytes content)
 {
 	size_t len = strlen(path) + sizeof(".tmp");
 	char *tmp = mem_alloc(len);
-	char *parent = parent_of(path);
+	char *parent = mem_strdup(io_parent(path));
 	enum err e = tmp && parent ? ERR_OK : err_note(ERR_NOMEM, "write %s", path);
 	if (e == ERR_OK) {
 		snprintf(tmp, len, "%s.tmp", path);

@@ -245,6 +245,8 @@ MUST_USE enum err io_rmdir(struct io *io, const char *path);
 MUST_USE enum err io_fsync_dir(struct io *io, const char *path);
 MUST_USE enum err io_list(struct io *io, const char *path, struct io_names *ret_names);
 void io_names_release(struct io_names *names);
+/* The directory that holds `path`: the part of it before its last name, or ".". */
+struct str io_parent(const char *path);
 /* The absolute path of what is there, without links; buf of IO_PATH_MAX. ERR_NOT_FOUND. */
 enum { IO_PATH_MAX = 4096 };
 MUST_USE enum err io_real_path(struct io *io, const char *path, char *buf);

@@ -29,16 +29,9 @@ static bool climbs(const char *rest)
 /* Cuts the last name off; what is left of "name" is ".", of "/name" it is "/". */
 static void cut_last(char *path)
 {
-	size_t len = strlen(path);
-	while (len > 1 && path[len - 1] == '/')
-		len--;
-	while (len > 0 && path[len - 1] != '/')
-		len--;
-	while (len > 1 && path[len - 1] == '/')
-		len--;
-	if (len == 0)
-		path[len++] = '.';
-	path[len] = '\0';
+	struct str parent = io_parent(path);
+	memmove(path, parent.ptr, parent.len);
+	path[parent.len] = '\0';
 }
 
 static enum err split(struct io *io, const char *path, struct parts *p)

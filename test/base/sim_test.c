@@ -93,7 +93,7 @@ struct outcomes {
 static void see_sector(struct outcomes *o, const uint8_t *at, size_t i)
 {
 	static const uint8_t zeros[SIM_SECTOR];
-	const uint8_t *old = o->old + i * SIM_SECTOR, *new = o->new + i * SIM_SECTOR;
+	const uint8_t *old = o->old + i * SIM_SECTOR, *new = o->new + i *SIM_SECTOR;
 	if (memcmp(at, old, SIM_SECTOR) == 0)
 		o->sector_old = true;
 	else if (memcmp(at, new, SIM_SECTOR) == 0)
@@ -140,8 +140,8 @@ static void each_unsynced_sector_has_each_fate(void **state)
 	struct sim_crash_plan plan = {.exhaustive_max = 12, .random_count = 50, .seed = 1};
 	/* 4 subsets of two sectors, 3 kinds of damage to each, 50 mixtures */
 	assert_int_equal(sim_disk_each_crash(disk, &plan, see_overwrite, &o), 4 + 6 + 50);
-	assert_true(o.sector_old && o.sector_new && o.sector_zeros && o.sector_garbage &&
-	    o.sector_torn);
+	assert_true(
+	    o.sector_old && o.sector_new && o.sector_zeros && o.sector_garbage && o.sector_torn);
 	assert_true(o.first_without_second && o.second_without_first);
 	/* the disk itself has not changed */
 	assert_ok(io_fsync(io, fd));
@@ -484,7 +484,7 @@ static void each_failing_call_is_reported_and_leaves_a_whole_file(void **state)
 			assert_true(old || new);
 			if (hits == 0) {
 				assert_ok(e);
-				assert_true(new && nth > 5);
+				assert_true(new &&nth > 5);
 				break;
 			}
 			assert_int_equal(e, err_from_errno(errnos[k]));
@@ -606,13 +606,13 @@ static void a_cut_catches_requests_in_the_air_and_ends_the_io(void **state)
 		make_file(io, "/f", "old", 3);
 		int fd = open_file(io, "/f");
 		char data[] = "new";
-		struct flying w = {.req = {.op = IO_WRITE, .fd = fd, .iov_count = 1,
-		    .done = on_done}};
+		struct flying w = {
+		    .req = {.op = IO_WRITE, .fd = fd, .iov_count = 1, .done = on_done}};
 		w.iov = (struct iovec){data, 3};
 		w.req.iov = &w.iov;
 		io_submit(io, &w.req);
-		struct sim_disk *after = seed % 2 ? sim_io_cut_power(io, seed)
-		    : sim_io_kill(io, seed);
+		struct sim_disk *after =
+		    seed % 2 ? sim_io_cut_power(io, seed) : sim_io_kill(io, seed);
 		arrived += has_content(after, "/f", "new", 3);
 		lost += has_content(after, "/f", "old", 3);
 		sim_disk_free(after);
@@ -664,8 +664,10 @@ static uint64_t run_mixture(uint64_t seed)
 	for (size_t i = 0; i < 50; i++) {
 		memset(data[i], (int)i, sizeof(data[i]));
 		w[i] = (struct flying){.req = {.op = i % 10 == 9 ? IO_FDATASYNC : IO_WRITE,
-		    .fd = fd,
-		    .pos = i * 60, .iov_count = 1, .done = on_done}};
+		                           .fd = fd,
+		                           .pos = i * 60,
+		                           .iov_count = 1,
+		                           .done = on_done}};
 		w[i].iov = (struct iovec){data[i], sizeof(data[i])};
 		w[i].req.iov = &w[i].iov;
 		io_submit(io, &w[i].req);
@@ -700,7 +702,7 @@ static void hours_pass_in_no_time_and_waiting_for_nothing_is_an_error(void **sta
 	struct sim_disk *disk = sim_disk_new(0);
 	struct io *io = open_sim(disk, 1);
 	int64_t mono = io_clock_ns(io, IO_CLOCK_MONOTONIC),
-	    real = io_clock_ns(io, IO_CLOCK_REALTIME);
+	        real = io_clock_ns(io, IO_CLOCK_REALTIME);
 	io_sleep_ns(io, 3600 * S_NS);
 	assert_ok(io_poll(io, 3600 * S_NS));
 	assert_true(io_clock_ns(io, IO_CLOCK_MONOTONIC) == mono + 7200 * S_NS);
@@ -760,9 +762,11 @@ static void a_broken_connection_is_an_error_on_both_ends(void **state)
 	char buf[4];
 	struct flying r[2];
 	for (int i = 0; i < 2; i++) {
-		r[i] = (struct flying){.req = {.op = IO_RECV, .fd = i ? client : server,
-		    .iov_count = 1,
-		    .done = on_done}, .iov = {buf, sizeof(buf)}};
+		r[i] = (struct flying){.req = {.op = IO_RECV,
+		                           .fd = i ? client : server,
+		                           .iov_count = 1,
+		                           .done = on_done},
+		    .iov = {buf, sizeof(buf)}};
 		r[i].req.iov = &r[i].iov;
 		io_submit(io, &r[i].req);
 	}
@@ -799,7 +803,7 @@ static void a_file_agrees_with_a_plain_array_through_syncs_and_clones(void **sta
 	for (int n = 0; n < 3000; n++) {
 		uint64_t dice = prng_below(&p, 20);
 		size_t pos = prng_below(&p, MODEL_BYTES - sizeof(data)),
-		    len = prng_below(&p, sizeof(data));
+		       len = prng_below(&p, sizeof(data));
 		if (dice < 12) {
 			memset(data, (int)prng_below(&p, 3), len);
 			assert_ok(io_pwrite(io, fd, data, len, pos));

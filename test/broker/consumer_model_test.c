@@ -7,6 +7,7 @@
  * behave again, everything is assigned within a few rounds.
  */
 #include "broker/groups/consumer_rows.h"
+#include "test/lib/consumer_stub.h"
 #include "test/lib/seed.h"
 #include "test/lib/test.h"
 #include "test/lib/xmalloc.h"
@@ -76,20 +77,6 @@ static const struct log_topic *topic_by_id(struct consumer_group *c, struct log_
 	return NULL;
 }
 
-static bool may_see(struct consumer_group *c, struct str viewer, struct str topic)
-{
-	(void)c;
-	(void)viewer;
-	(void)topic;
-	return true;
-}
-
-static uint64_t rights_version(struct consumer_group *c)
-{
-	(void)c;
-	return 0;
-}
-
 static const struct log_topic *topic_next(struct consumer_group *c, size_t *cursor)
 {
 	(void)c;
@@ -118,8 +105,8 @@ static const struct consumer_ops ops = {
     .topic_find = topic_find,
     .topic_by_id = topic_by_id,
     .topic_next = topic_next,
-    .may_see = may_see,
-    .rights_version = rights_version,
+    .may_see = consumer_may_see_all,
+    .rights_version = consumer_rights_stay,
     .topics_version = topics_version,
     .random = random_bytes,
 };

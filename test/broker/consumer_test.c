@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rules of consumer groups (KIP-848) one by one, patterns, and the assignors. */
 #include "broker/groups/consumer.h"
+#include "test/lib/consumer_stub.h"
 #include "test/lib/test.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,22 +54,8 @@ static const struct log_topic *topic_by_id(struct consumer_group *c, struct log_
 	return NULL;
 }
 
-static bool may_see(struct consumer_group *c, struct str viewer, struct str topic)
-{
-	(void)c;
-	(void)viewer;
-	(void)topic;
-	return true;
-}
-
-static uint64_t rights_version(struct consumer_group *c)
-{
-	(void)c;
-	return 0;
-}
-
-static const struct consumer_ops ops = {
-    topic_find, topic_by_id, topic_next, topics_version, may_see, rights_version, random_bytes};
+static const struct consumer_ops ops = {topic_find, topic_by_id, topic_next, topics_version,
+    consumer_may_see_all, consumer_rights_stay, random_bytes};
 
 static int setup(void **state)
 {

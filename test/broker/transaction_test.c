@@ -176,10 +176,8 @@ static void a_fetch_that_ends_in_an_error_tells_nothing_it_has_read(void **state
 	assert_int_equal(end_as(5, "tx", w, false, &w), 0);
 	kafka_connect(&other, &server);
 	kafka_fetch_send(&other, "t",
-	    (struct kafka_fetch){.version = 11,
-	        .isolation = 1,
-	        .max_wait_ms = 1000,
-	        .min_bytes = (int32_t)GIB});
+	    (struct kafka_fetch){
+	        .version = 11, .isolation = 1, .max_wait_ms = 1000, .min_bytes = (int32_t)GIB});
 	io_sleep_ns(server.io, 200 * MS_NS); /* it waits by now, or the test shows nothing */
 	struct delete_records_request_partition p = {.offset = -1};
 	struct delete_records_request_topic t = {.name = STR("t"), .partitions = {&p, 1}};

@@ -18,8 +18,8 @@ static uint32_t new_inode(struct sim_disk *d, enum sim_kind kind)
 	uint32_t number = d->inode_count++;
 	/* powers of two, so that the array need not remember its capacity */
 	if ((number & (number - 1)) == 0)
-		d->inode = xrealloc(d->inode,
-		    (number ? (size_t)number * 2 : 1) * sizeof(*d->inode));
+		d->inode =
+		    xrealloc(d->inode, (number ? (size_t)number * 2 : 1) * sizeof(*d->inode));
 	d->inode[number] = (struct sim_inode){.kind = kind, .used = true};
 	if (kind == SIM_FILE) {
 		d->inode[number].cached = sim_content_new();
@@ -147,8 +147,8 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *d)
 	for (uint32_t i = 0; i < d->inode_count; i++)
 		inode_clone(&copy->inode[i], &d->inode[i]);
 	copy->name_op_capacity = d->name_op_count;
-	copy->name_op = d->name_op_count
-	    ? duplicate(d->name_op, d->name_op_count * sizeof(*d->name_op)) : NULL;
+	copy->name_op =
+	    d->name_op_count ? duplicate(d->name_op, d->name_op_count * sizeof(*d->name_op)) : NULL;
 	for (size_t i = 0; i < d->name_op_count; i++) {
 		struct sim_name_op *op = &copy->name_op[i];
 		op->from_name = op->from_name ? xstrdup(op->from_name) : NULL;
@@ -164,8 +164,8 @@ static void add_size(struct sim_inode *n, uint64_t size_bytes)
 	if (n->size_count > 0 && n->sizes[n->size_count - 1] == size_bytes)
 		return;
 	if ((n->size_count & (n->size_count - 1)) == 0)
-		n->sizes = xrealloc(n->sizes,
-		    (n->size_count ? n->size_count * 2 : 1) * sizeof(*n->sizes));
+		n->sizes =
+		    xrealloc(n->sizes, (n->size_count ? n->size_count * 2 : 1) * sizeof(*n->sizes));
 	n->sizes[n->size_count++] = size_bytes;
 }
 
@@ -284,7 +284,8 @@ static void sync_file(struct sim_inode *n)
 /* F10 */
 static void sync_range(struct sim_inode *n, uint64_t pos, uint64_t len)
 {
-	uint64_t end = pos + len, kept = n->durable->size_bytes, outside = end / SIM_SECTOR, first = 0;
+	uint64_t end = pos + len, kept = n->durable->size_bytes, outside = end / SIM_SECTOR,
+	         first = 0;
 	bool all = !n->lost && n->size_count == 0 && kept == n->cached->size_bytes &&
 	           !sim_next_dirty(n, &outside) &&
 	           (!sim_next_dirty(n, &first) || first >= pos / SIM_SECTOR);
@@ -294,8 +295,7 @@ static void sync_range(struct sim_inode *n, uint64_t pos, uint64_t len)
 	}
 	for (uint64_t s = pos / SIM_SECTOR; sim_next_dirty(n, &s) && s * SIM_SECTOR < end; s++) {
 		sim_content_copy_sector(&n->durable, n->cached, s);
-		n->dirty[s / SIM_SECTORS_PER_BLOCK] &=
-		    (uint8_t)~(1u << s % SIM_SECTORS_PER_BLOCK);
+		n->dirty[s / SIM_SECTORS_PER_BLOCK] &= (uint8_t) ~(1u << s % SIM_SECTORS_PER_BLOCK);
 		n->dirty_count--;
 	}
 	sim_content_own(&n->durable)->size_bytes = kept;
@@ -387,8 +387,10 @@ static int apply_create(struct sim_disk *d, const struct sim_op *op, enum sim_ki
 		memcpy(d->inode[inode].target, op->data.ptr, op->data.len);
 	}
 	sim_names_put(&sim_disk_inode(d, op->inode)->names, str_of(op->name), inode);
-	add_name_op(d, (struct sim_name_op){.to_dir = op->inode, .to_name = xstrdup(op->name),
-	    .inode = inode, .from_synced = true});
+	add_name_op(d, (struct sim_name_op){.to_dir = op->inode,
+	                   .to_name = xstrdup(op->name),
+	                   .inode = inode,
+	                   .from_synced = true});
 	return 0;
 }
 
@@ -404,8 +406,10 @@ static int apply_remove(struct sim_disk *d, const struct sim_op *op, bool direct
 		return ENOTEMPTY;
 	sim_names_remove(&sim_disk_inode(d, op->inode)->names, str_of(op->name));
 	unlinked(d, inode);
-	add_name_op(d, (struct sim_name_op){.from_dir = op->inode, .from_name = xstrdup(op->name),
-	    .inode = inode, .to_synced = true});
+	add_name_op(d, (struct sim_name_op){.from_dir = op->inode,
+	                   .from_name = xstrdup(op->name),
+	                   .inode = inode,
+	                   .to_synced = true});
 	return 0;
 }
 
@@ -426,8 +430,11 @@ static int apply_rename(struct sim_disk *d, const struct sim_op *op)
 		unlinked(d, target);
 	sim_names_remove(&sim_disk_inode(d, op->inode)->names, str_of(op->name));
 	sim_names_put(&sim_disk_inode(d, op->to_dir)->names, str_of(op->to_name), inode);
-	add_name_op(d, (struct sim_name_op){.from_dir = op->inode, .from_name = xstrdup(op->name),
-	    .to_dir = op->to_dir, .to_name = xstrdup(op->to_name), .inode = inode});
+	add_name_op(d, (struct sim_name_op){.from_dir = op->inode,
+	                   .from_name = xstrdup(op->name),
+	                   .to_dir = op->to_dir,
+	                   .to_name = xstrdup(op->to_name),
+	                   .inode = inode});
 	return 0;
 }
 

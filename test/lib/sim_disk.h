@@ -106,19 +106,19 @@ struct sim_disk {
 
 /* ---- operations ------------------------------------------------------------------------------ */
 enum sim_op_kind {
-	SIM_OP_CREATE,    /* file `name` in directory `inode` */
+	SIM_OP_CREATE, /* file `name` in directory `inode` */
 	SIM_OP_MKDIR,
-	SIM_OP_SYMLINK,   /* `data` is the target */
-	SIM_OP_UNLINK,    /* `name` in `inode`, not a directory */
+	SIM_OP_SYMLINK, /* `data` is the target */
+	SIM_OP_UNLINK,  /* `name` in `inode`, not a directory */
 	SIM_OP_RMDIR,
-	SIM_OP_RENAME,    /* `name` in `inode` becomes `to_name` in `to_dir` */
-	SIM_OP_WRITE,     /* `data` to `inode` at `pos` */
-	SIM_OP_TRUNCATE,  /* to size `pos` */
-	SIM_OP_ALLOCATE,  /* up to `pos` */
-	SIM_OP_SYNC,      /* file or directory `inode` */
+	SIM_OP_RENAME,     /* `name` in `inode` becomes `to_name` in `to_dir` */
+	SIM_OP_WRITE,      /* `data` to `inode` at `pos` */
+	SIM_OP_TRUNCATE,   /* to size `pos` */
+	SIM_OP_ALLOCATE,   /* up to `pos` */
+	SIM_OP_SYNC,       /* file or directory `inode` */
 	SIM_OP_SYNC_RANGE, /* F10; `len` bytes of the file at `pos` */
-	SIM_OP_SYNC_LOST, /* F7; `pos` seeds which sectors were written */
-	SIM_OP_WRITEBACK, /* sector number `pos` of `inode` */
+	SIM_OP_SYNC_LOST,  /* F7; `pos` seeds which sectors were written */
+	SIM_OP_WRITEBACK,  /* sector number `pos` of `inode` */
 };
 struct sim_op {
 	enum sim_op_kind kind;
@@ -175,8 +175,8 @@ struct sim_unit *sim_disk_units(const struct sim_disk *disk, size_t *ret_count);
  * The disk after a cut with these choices, one per unit; `seed` gives garbage and places of
  * tearing.
  */
-struct sim_disk *sim_disk_crash(const struct sim_disk *disk, const uint32_t *choices,
-    uint64_t seed);
+struct sim_disk *sim_disk_crash(
+    const struct sim_disk *disk, const uint32_t *choices, uint64_t seed);
 /* The same with choices drawn from `seed`. */
 struct sim_disk *sim_disk_crash_random(const struct sim_disk *disk, uint64_t seed);
 /*

@@ -91,7 +91,8 @@ static enum err count_batch(void *ctx, const struct frame *frame, struct bytes b
 
 static uint64_t count_catalog_batches(int64_t from)
 {
-	struct log_partition *p = log_partition_find(server.log, log_server_topic(&server, "__kappa_catalog"), 0);
+	struct log_partition *p =
+	    log_partition_find(server.log, log_server_topic(&server, "__kappa_catalog"), 0);
 	catalog_batches = 0;
 	assert_int_equal(partition_walk(p, from, count_batch, NULL), ERR_OK);
 	return catalog_batches;
@@ -142,10 +143,12 @@ static void count_gaps(void)
 		char text[200];
 		if (name.kind != ROW_GAP || !log_uuid_equal(name.id, CATALOG_TOPIC_ID))
 			continue;
-		snprintf(text, sizeof(text), "%.*s", (int)kept->value.len, (const char *)kept->value.ptr);
+		snprintf(text, sizeof(text), "%.*s", (int)kept->value.len,
+		    (const char *)kept->value.ptr);
 		const char *at = strstr(text, "first_sequence=");
 		assert_non_null(at);
-		assert_int_equal(sscanf(at, "first_sequence=%llu last_sequence=%llu", &first, &last), 2);
+		assert_int_equal(
+		    sscanf(at, "first_sequence=%llu last_sequence=%llu", &first, &last), 2);
 		gap_rows++;
 		gap_sequences += last - first + 1;
 	}
@@ -168,19 +171,25 @@ static void every_gap_is_named_and_nothing_else(void **state)
 	const struct log_topic *t;
 	size_t cursor = 0;
 	while ((t = log_topic_next(server.log, &cursor)))
-		assert_int_equal(partition_walk(log_partition_find(server.log, t, 0), 0, count_frame, NULL), ERR_OK);
+		assert_int_equal(
+		    partition_walk(log_partition_find(server.log, t, 0), 0, count_frame, NULL),
+		    ERR_OK);
 	struct log_status st;
 	log_status(server.log, &st);
-	assert_int_equal(frames + gap_sequences, st.next_sequence - 1); /* each is a batch or in one gap */
+	assert_int_equal(
+	    frames + gap_sequences, st.next_sequence - 1); /* each is a batch or in one gap */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_crash_bumps_the_epoch_of_topics_that_do_not_wait, setup, teardown),
-		cmocka_unit_test_setup_teardown(only_partitions_with_records_are_named_and_together, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_accepted_loss_is_named_and_bumps_the_epoch, setup, teardown),
-		cmocka_unit_test_setup_teardown(every_gap_is_named_and_nothing_else, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_crash_bumps_the_epoch_of_topics_that_do_not_wait, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        only_partitions_with_records_are_named_and_together, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        an_accepted_loss_is_named_and_bumps_the_epoch, setup, teardown),
+	    cmocka_unit_test_setup_teardown(every_gap_is_named_and_nothing_else, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("gap", tests, NULL, NULL);
 }

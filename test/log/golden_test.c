@@ -185,8 +185,11 @@ static void make_snap(struct writer *out)
 	struct producers ps;
 	struct txns txns;
 	struct batch_marker aborted = {.producer_id = 4000, .producer_epoch = 1};
-	struct snap_header h = {
-	    .version = SNAP_VERSION, .topic_id = TOPIC_ID, .partition = 3, .offset = 1005, .sequence = 45};
+	struct snap_header h = {.version = SNAP_VERSION,
+	    .topic_id = TOPIC_ID,
+	    .partition = 3,
+	    .offset = 1005,
+	    .sequence = 45};
 	producers_init(&ps);
 	txns_init(&txns);
 	for (int64_t id = 4000; id < 4002; id++) {

@@ -76,7 +76,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static enum err import(const char *path, const char *as)
+static enum err import_as(const char *path, const char *as)
 {
 	const struct log_import_options options = {.as = as, .journal_bytes = JOURNAL_BYTES_MIN};
 	char from[300];
@@ -86,8 +86,11 @@ static enum err import(const char *path, const char *as)
 	return log_import(server.io, from, server.dir, &options, log_lines_collect, NULL);
 }
 
-static enum err export(const char *topic, const char *out) {
-	const struct log_export_options options = {.partition = -1}; log_lines_clear(); err_clear();
+static enum err export_to(const char *topic, const char *out)
+{
+	const struct log_export_options options = {.partition = -1};
+	log_lines_clear();
+	err_clear();
 	return log_export(server.io, server.dir, topic, log_files_path(&kafka, out), &options,
 	    log_lines_collect, NULL);
 }
@@ -124,14 +127,14 @@ static void deleted_records_do_not_come_back(void **state)
 {
 	(void)state;
 	write_text(STARTS, "0\n3\nd 1 7\nd 0 15\nd-0 0 199\n");
-	assert_int_equal(import("", NULL), ERR_OK);
+	assert_int_equal(import_as("", NULL), ERR_OK);
 	log_lines_say(" batches=20 ");
 	log_lines_say(" log_start=15 log_end=200");
 	begins_at("d", 15, END);
-	assert_int_equal(export("d", "out"), ERR_OK);
+	assert_int_equal(export_to("d", "out"), ERR_OK);
 	assert_true(log_files_exist(&kafka, "out/d-0/00000000000000000010.log"));
 	file_says("out/" STARTS, "0\n1\nd 0 15\n");
-	assert_int_equal(import("out", "again"), ERR_OK);
+	assert_int_equal(import_as("out", "again"), ERR_OK);
 	begins_at("again", 15, END);
 }
 
@@ -141,10 +144,11 @@ static void files_below_the_log_start_are_passed_over(void **state)
 	(void)state;
 	write_text(STARTS, "0\n1\nd 0 100\n");
 	log_files_flip(&kafka, "d-0/00000000000000000000.log", 70, 1);
-	assert_int_equal(import("d-0/", NULL), ERR_OK); /* one partition: the file is beside it */
+	assert_int_equal(
+	    import_as("d-0/", NULL), ERR_OK); /* one partition: the file is beside it */
 	log_lines_say(" batches=10 ");
 	begins_at("d", 100, END);
-	assert_int_equal(export("d", "out"), ERR_OK);
+	assert_int_equal(export_to("d", "out"), ERR_OK);
 	assert_false(log_files_exist(&kafka, "out/" STARTS)); /* the file's name says it */
 }
 
@@ -153,11 +157,11 @@ static void a_log_start_behind_the_end_is_the_end(void **state)
 {
 	(void)state;
 	write_text(STARTS, "0\n1\nd 0 300\n");
-	assert_int_equal(import("", NULL), ERR_OK);
+	assert_int_equal(import_as("", NULL), ERR_OK);
 	begins_at("d", 300, 300);
-	assert_int_equal(export("d", "out"), ERR_OK);
+	assert_int_equal(export_to("d", "out"), ERR_OK);
 	assert_true(log_files_exist(&kafka, "out/d-0/00000000000000000300.log"));
-	assert_int_equal(import("out", "again"), ERR_OK);
+	assert_int_equal(import_as("out", "again"), ERR_OK);
 	begins_at("again", 300, 300);
 	log_server_open(&server);
 	assert_int_equal(log_server_append(&server, "d", 0, "next"), 300);
@@ -171,14 +175,14 @@ static void what_says_no_log_starts_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		write_text(STARTS, bad[i]);
-		if (import("", NULL) != ERR_CORRUPT)
+		if (import_as("", NULL) != ERR_CORRUPT)
 			fail_msg("taken: %s", bad[i]);
 		assert_non_null(strstr(err_chain(), "/" STARTS " line "));
 	}
 	write_text(STARTS, "0\n1\nd 0 9223372036854775807");
-	assert_int_equal(import("", NULL), ERR_LIMIT);
+	assert_int_equal(import_as("", NULL), ERR_LIMIT);
 	write_text(STARTS, "0\n1\nd 0 15"); /* the last line's end is not asked for */
-	assert_int_equal(import("", NULL), ERR_OK);
+	assert_int_equal(import_as("", NULL), ERR_OK);
 	begins_at("d", 15, END);
 }
 
@@ -186,13 +190,13 @@ static void what_says_no_log_starts_is_refused(void **state)
 static void an_export_keeps_what_is_said_of_other_partitions(void **state)
 {
 	(void)state;
-	assert_int_equal(import("", NULL), ERR_OK);
+	assert_int_equal(import_as("", NULL), ERR_OK);
 	assert_int_equal(io_mkdir(server.io, log_files_path(&kafka, "out")), ERR_OK);
 	write_text("out/" STARTS, "0\n1\nnonsense\n");
-	assert_int_equal(export("d", "out"), ERR_CORRUPT);
+	assert_int_equal(export_to("d", "out"), ERR_CORRUPT);
 	assert_false(log_files_exist(&kafka, "out/d-0"));
 	write_text("out/" STARTS, "0\n3\nd 1 7\nd 0 150\nother 0 9\n");
-	assert_int_equal(export("d", "out"), ERR_OK);
+	assert_int_equal(export_to("d", "out"), ERR_OK);
 	file_says("out/" STARTS, "0\n2\nd 1 7\nother 0 9\n");
 }
 
@@ -200,14 +204,14 @@ static void one_export_at_a_time_writes_to_a_directory(void **state)
 {
 	int fd;
 	(void)state;
-	assert_int_equal(import("", NULL), ERR_OK);
+	assert_int_equal(import_as("", NULL), ERR_OK);
 	assert_int_equal(io_mkdir(server.io, log_files_path(&kafka, "out")), ERR_OK);
 	assert_int_equal(
 	    io_open(server.io, log_files_path(&kafka, "out"), IO_DIRECTORY, &fd), ERR_OK);
 	assert_int_equal(io_lock(server.io, fd, false), ERR_OK);
-	assert_int_equal(export("d", "out"), ERR_REFUSED);
+	assert_int_equal(export_to("d", "out"), ERR_REFUSED);
 	assert_int_equal(io_close(server.io, fd), ERR_OK);
-	assert_int_equal(export("d", "out"), ERR_OK);
+	assert_int_equal(export_to("d", "out"), ERR_OK);
 }
 
 /* An empty last file says where the next record goes. */
@@ -215,12 +219,12 @@ static void an_end_behind_the_last_batch_stays_the_end(void **state)
 {
 	(void)state;
 	write_text("d-0/00000000000000000500.log", "");
-	assert_int_equal(import("", NULL), ERR_OK);
+	assert_int_equal(import_as("", NULL), ERR_OK);
 	log_lines_say(" log_start=0 log_end=500");
-	assert_int_equal(export("d", "out"), ERR_OK);
+	assert_int_equal(export_to("d", "out"), ERR_OK);
 	log_lines_say(" segments=3 log_start=0 log_end=500");
 	assert_true(log_files_exist(&kafka, "out/d-0/00000000000000000500.log"));
-	assert_int_equal(import("out", "again"), ERR_OK);
+	assert_int_equal(import_as("out", "again"), ERR_OK);
 	log_server_open(&server);
 	assert_int_equal(log_server_append(&server, "again", 0, "next"), 500);
 }
