@@ -14,14 +14,13 @@
 #include "test/crash/flip.h"
 
 #include "log/batch.h"
+#include "log/checksum.h"
 #include "test/crash/sweep.h"
 #include "test/lib/log_fixture.h"
 #include "test/lib/xmalloc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 enum verdict { SAME, BLOCKED, LOST, OLDER, SILENT };
 static const char *const verdict_names[] = {[SAME] = "same",
@@ -103,7 +102,7 @@ static void see(
 	got->batch[got->count++] = (struct got_batch){.topic = topic,
 	    .partition = partition,
 	    .offset = h.base_offset,
-	    .hash = XXH3_64bits(batch.ptr, batch.len),
+	    .hash = checksum64(batch.ptr, batch.len, 0),
 	    .max_ms = h.max_timestamp_ms,
 	    .tag = tag_of(run, topic, partition, h.base_offset)};
 }
@@ -207,7 +206,7 @@ static bool at_offset(struct run_world *w, struct log_partition *p, const struct
 	struct log_read req;
 	read_at(w, p, b->offset, 1, false, &req);
 	bool good = req.err == ERR_OK && req.batch_count > 0 &&
-	            XXH3_64bits(req.batches[0].ptr, req.batches[0].len) == b->hash;
+	            checksum64(req.batches[0].ptr, req.batches[0].len, 0) == b->hash;
 	log_read_release(&req);
 	return good;
 }

@@ -22,6 +22,7 @@ static const struct flip_want bit_wants[] = {
     {"active: frame header", "lost: damaged", NULL, NULL},
     {"active: frame header", NULL, "lost: damaged", flip_large_only},
     {"active: frame header", NULL, "lost: damaged+rebuilt", flip_large_only},
+    {"active: frame header", NULL, "lost: damaged+index_bad", flip_large_only},
     {"active: batch", "lost: damaged", NULL, NULL},
     {"active: batch", NULL, "lost: damaged", flip_large_only},
     {"active: last frame: header", "lost: damaged+rebuilt", NULL, "the record knows the end"},
