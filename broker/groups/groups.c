@@ -115,7 +115,7 @@ enum err entry_make(struct groups *g, struct str name, struct group_entry **ret_
 	}
 	if (!name.ptr || name.len > GROUP_ID_MAX || !str_is_utf8(name))
 		return err_note(ERR_INVALID_GROUP, "group id of %zu bytes", name.len);
-	if (!g->loading)
+	if (g->transactions) /* what is stored is read in any case, theirs last */
 		TRY(check_room(g));
 	e = mem_calloc(1, sizeof(*e));
 	if (!e)
