@@ -340,16 +340,19 @@ enum err consumer_beat(struct consumer_group *c, const struct consumer_beat *bea
 
 /* ---- offsets --------------------------------------------------------------------------------- */
 
+enum err consumer_stale(const struct consumer_member *m)
+{
+	return m->classic ? ERR_ILLEGAL_GENERATION : ERR_STALE_MEMBER_EPOCH;
+}
+
 enum err consumer_validate(const struct consumer_group *c, struct str member_id, int32_t epoch,
     const struct consumer_member **ret_member)
 {
 	const struct consumer_member *m = consumer_find(c, member_id);
 	if (!m)
 		return ERR_UNKNOWN_MEMBER;
-	if (m->classic && epoch != m->epoch)
-		return ERR_ILLEGAL_GENERATION;
 	if (epoch > m->epoch || epoch < 0)
-		return ERR_STALE_MEMBER_EPOCH;
+		return consumer_stale(m);
 	*ret_member = m;
 	return ERR_OK;
 }
@@ -362,7 +365,7 @@ enum err consumer_may_commit(
 	const struct consumer_part *part = consumer_parts_find(&m->assigned, topic, partition);
 	if (!part)
 		part = consumer_parts_find(&m->revoking, topic, partition);
-	return part && epoch >= part->epoch ? ERR_OK : ERR_STALE_MEMBER_EPOCH;
+	return part && epoch >= part->epoch ? ERR_OK : consumer_stale(m);
 }
 
 /* ---- restoring ------------------------------------------------------------------------------- */

@@ -248,12 +248,14 @@ MUST_USE enum err consumer_beat(struct consumer_group *c, const struct consumer_
     int64_t now_ms, struct consumer_answer *ret_answer);
 /* Removal of a static member by an administrator. ERR_UNKNOWN_MEMBER. */
 MUST_USE enum err consumer_evict(struct consumer_group *c, struct str instance_id);
-/* The member with this epoch: ERR_UNKNOWN_MEMBER, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION (it speaks
- * the classic protocol). An older epoch is good for what it has been assigned since no later than
- * then (KIP-1251): see consumer_may_commit. */
+/* What one is told who names another epoch: STALE_MEMBER_EPOCH, or ILLEGAL_GENERATION (it speaks
+ * the classic protocol). */
+MUST_USE enum err consumer_stale(const struct consumer_member *m);
+/* The member with this epoch: ERR_UNKNOWN_MEMBER, or consumer_stale. An older epoch is good for
+ * what it has been assigned since no later than then (KIP-1251): see consumer_may_commit. */
 MUST_USE enum err consumer_validate(const struct consumer_group *c, struct str member_id,
     int32_t epoch, const struct consumer_member **ret_member);
-/* May a member at `epoch` commit an offset of this partition? ERR_OK, STALE_MEMBER_EPOCH. */
+/* May a member at `epoch` commit an offset of this partition? ERR_OK, or consumer_stale. */
 MUST_USE enum err consumer_may_commit(
     const struct consumer_member *m, int32_t epoch, struct log_uuid topic, int32_t partition);
 /* Timers: call when now_ms >= next_due_ms. */

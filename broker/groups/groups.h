@@ -165,7 +165,7 @@ struct commit_claim {
 /*
  * ERR_OK; with *ret_member of a consumer group each partition is to be asked about
  * (consumer_may_commit), NULL: all are good. Else what group_may_commit says, or UNKNOWN_MEMBER,
- * STALE_MEMBER_EPOCH, UNSUPPORTED_VERSION.
+ * what consumer_stale says, UNSUPPORTED_VERSION.
  */
 MUST_USE enum err entry_may_commit(struct group_entry *e, const struct commit_claim *claim,
     const struct consumer_member **ret_member);

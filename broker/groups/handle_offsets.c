@@ -307,7 +307,7 @@ static enum err check_fetcher(
 	if (!e || !e->consumer || (!asked->member_id.ptr && asked->member_epoch < 0))
 		return ERR_OK;
 	TRY(consumer_validate(e->consumer, asked->member_id, asked->member_epoch, &m));
-	return asked->member_epoch == m->epoch ? ERR_OK : ERR_STALE_MEMBER_EPOCH;
+	return asked->member_epoch == m->epoch ? ERR_OK : consumer_stale(m);
 }
 
 static bool fetch_group(struct request *req, const struct offset_fetch_request_group *asked,

@@ -143,7 +143,8 @@ enum err entry_may_commit(struct group_entry *e, const struct commit_claim *clai
 		    claim->epoch, groups_now_ms(e->groups));
 	if (claim->epoch < 0 && e->consumer->member_count == 0)
 		return ERR_OK; /* one that manages its partitions itself, or an administrator */
-	if (claim->epoch < 0 && claim->in_transaction && claim->member_id.len == 0)
+	if (claim->epoch < 0 && claim->in_transaction && claim->member_id.len == 0 &&
+	    !claim->instance_id.ptr)
 		return ERR_OK; /* before version 3 transactions did not say */
 	TRY(consumer_validate(e->consumer, claim->member_id, claim->epoch, ret_member));
 	return claim->in_transaction || claim->knows_epochs || (*ret_member)->classic

@@ -64,8 +64,18 @@ static enum err check_partition(
 	                                                       : ERR_OK;
 }
 
-/* Those that can be committed; NULL when there is no memory. */
-static struct pending_offsets_value_offset *collect(struct request *req, size_t *ret_count)
+/* As Kafka: producers know no other error for it. */
+static enum err producers_word(enum err err)
+{
+	return err == ERR_STALE_MEMBER_EPOCH
+	           ? err_note(ERR_ILLEGAL_GENERATION, "the member is at another epoch")
+	           : err;
+}
+
+/* Those that can be committed, in *ret_all; a partition that is not the member's (NULL: nobody's,
+ * all are good) refuses the others, too. ILLEGAL_GENERATION, NOMEM. */
+static enum err collect(struct request *req, const struct consumer_member *m,
+    struct pending_offsets_value_offset **ret_all, size_t *ret_count)
 {
 	const struct txn_offset_commit_request *body = req->body;
 	struct txn_offset_commit_response *r = req->response;
@@ -75,7 +85,7 @@ static struct pending_offsets_value_offset *collect(struct request *req, size_t 
 		count += body->topics.at[i].partitions.count;
 	struct pending_offsets_value_offset *all = request_alloc(req, (count + 1) * sizeof(*all));
 	if (!all)
-		return NULL;
+		return ERR_NOMEM;
 	for (uint32_t i = 0; i < body->topics.count; i++) {
 		const struct txn_offset_commit_request_topic *t = &body->topics.at[i];
 		for (uint32_t k = 0; k < t->partitions.count; k++) {
@@ -84,21 +94,26 @@ static struct pending_offsets_value_offset *collect(struct request *req, size_t 
 			r->topics.at[i].partitions.at[k].error_code = err_kafka(e);
 			if (e != ERR_OK)
 				continue;
+			struct log_uuid id = log_topic_find(req->log, t->name)->id;
+			if (m)
+				TRY(producers_word(consumer_may_commit(
+				    m, body->generation_id, id, p->partition_index)));
 			all[n++] = (struct pending_offsets_value_offset){.topic = t->name,
 			    .partition = p->partition_index,
 			    .offset = p->committed_offset,
 			    .leader_epoch = p->committed_leader_epoch,
 			    .metadata = p->committed_metadata.ptr ? p->committed_metadata : STR(""),
 			    .commit_timestamp = now_ms,
-			    .topic_id = log_topic_find(req->log, t->name)->id};
+			    .topic_id = id};
 		}
 	}
 	*ret_count = n;
-	return all;
+	*ret_all = all;
+	return ERR_OK;
 }
 
-/* A producer that says which member it is must be one. */
-static enum err check_member(const struct request *req)
+/* A producer that says which member it is must be one; *ret_member is one of a consumer group. */
+static enum err check_member(const struct request *req, const struct consumer_member **ret_member)
 {
 	const struct txn_offset_commit_request *body = req->body;
 	struct groups *g = req->broker->groups;
@@ -116,18 +131,13 @@ static enum err check_member(const struct request *req)
 	struct group_entry *e = entry_find(g, body->group_id);
 	if (!e) /* a client that manages its partitions itself may say a name */
 		return body->generation_id < 0 ? ERR_OK : ERR_ILLEGAL_GENERATION;
-	const struct consumer_member *m;
 	struct commit_claim claim = {
 	    .member_id = body->member_id,
 	    .instance_id = body->group_instance_id,
 	    .epoch = body->generation_id,
 	    .in_transaction = true,
 	};
-	enum err err = entry_may_commit(e, &claim, &m);
-	bool stale =
-	    err == ERR_STALE_MEMBER_EPOCH || (err == ERR_OK && m && m->epoch != claim.epoch);
-	/* as Kafka: producers know no other error for it */
-	return stale ? err_note(ERR_ILLEGAL_GENERATION, "the member is at another epoch") : err;
+	return producers_word(entry_may_commit(e, &claim, ret_member));
 }
 
 void handle_txn_offset_commit(struct request *req)
@@ -140,9 +150,12 @@ void handle_txn_offset_commit(struct request *req)
 		request_fail(req, ERR_LIMIT);
 		return;
 	}
-	enum err e = check_member(req);
-	struct pending_offsets_value_offset *all = e == ERR_OK ? collect(req, &count) : NULL;
-	if (e == ERR_OK && !all) {
+	const struct consumer_member *member = NULL;
+	struct pending_offsets_value_offset *all = NULL;
+	enum err e = check_member(req, &member);
+	if (e == ERR_OK)
+		e = collect(req, member, &all, &count);
+	if (e == ERR_NOMEM) {
 		request_fail(req, ERR_LIMIT);
 		return;
 	}

@@ -369,10 +369,10 @@ static void check_type(const char *type)
 	assert_true(str_equal(l->groups.at[0].protocol_type, STR("consumer")));
 }
 
-static int16_t commit(struct member *w, int32_t epoch, int16_t version)
+static int16_t commit(struct member *w, int32_t partition, int32_t epoch, int16_t version)
 {
 	struct offset_commit_request_partition p = {
-	    .committed_offset = 7, .committed_metadata = STR("")};
+	    .partition_index = partition, .committed_offset = 7, .committed_metadata = STR("")};
 	struct offset_commit_request_topic t = {
 	    .name = STR("t"), .topic_id = topic, .partitions = {&p, 1}};
 	struct offset_commit_request body = {.group_id = STR("g"),
@@ -423,12 +423,12 @@ static void a_classic_group_is_upgraded_with(const char *protocol)
 	assert_int_equal(g->members.at[0].member_epoch, generation);
 	assert_int_equal(g->members.at[0].assignment.topic_partitions.at[0].partitions.count, 2);
 	assert_true(str_equal(g->members.at[0].member_id, str_of(m[0].id)));
-	assert_int_equal(commit(&m[0], generation, 8), 0); /* before it gives up anything */
-	settle();
-	assert_int_equal(commit(&m[0], generation, 8), ILLEGAL_GENERATION);
-	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
-	assert_int_equal(commit(&m[2], m[2].epoch, 8), 35);
-	assert_int_equal(commit(&m[2], m[2].epoch, 9), 0);
+	assert_int_equal(commit(&m[0], 0, generation, 8), 0); /* before it gives up anything */
+	settle(); /* of its partitions 0 and 1 it has kept one, and may still commit that */
+	assert_int_equal(commit(&m[0], (m[0].holds & 3) == 2, generation, 8), 0);
+	assert_int_equal(commit(&m[0], (m[0].holds & 3) == 1, generation, 8), ILLEGAL_GENERATION);
+	assert_int_equal(commit(&m[2], 0, m[2].epoch, 8), 35);
+	assert_int_equal(commit(&m[2], 0, m[2].epoch, 9), 0);
 	assert_true(m[2].holds != 0);
 	assert_true(str_equal(describe()->group_state, STR("Stable")));
 }
@@ -472,7 +472,7 @@ static void a_group_is_downgraded(void **state)
 	check_type("classic");
 	rebalance_classic();
 	assert_int_equal(m[0].epoch, epoch + 1);
-	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
+	assert_int_equal(commit(&m[0], 0, m[0].epoch, 8), 0);
 	restart();
 	check_type("classic");
 	assert_int_equal(beat(&m[0]), 0); /* its assignment is durable */
@@ -541,7 +541,7 @@ static void a_kill_at_each_step_with(const char *protocol)
 	crash(); /* the rebalance that has begun starts over, with the same members */
 	check_type("classic");
 	check_disjoint(); /* they go on with what they hold, and may commit */
-	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
+	assert_int_equal(commit(&m[0], 0, m[0].epoch, 8), 0);
 	rebalance_classic();
 	crash();
 	check_type("classic");
@@ -801,14 +801,14 @@ static void what_is_being_revoked_is_not_given_away(void **state)
 	(void)state;
 	upgraded_while_one_revokes("cooperative-sticky");
 	assert_int_equal(m[2].holds, 0);
-	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
+	assert_int_equal(commit(&m[0], 0, m[0].epoch, 8), 0);
 	crash();
 	assert_int_equal(say(&m[2], m[2].epoch), 0);
 	assert_int_equal(m[2].holds, 0);
 	assert_int_equal(sync_with(&m[0], NULL, 0), 0); /* what it keeps */
 	assert_int_equal(m[0].holds, 1);
 	assert_int_equal(beat(&m[0]), REBALANCE);
-	assert_int_equal(commit(&m[0], m[0].epoch, 8), 0);
+	assert_int_equal(commit(&m[0], 0, m[0].epoch, 8), 0);
 	m[0].holds = 3; /* it has not come to it */
 	assert_int_equal(join(&m[0]), 0);
 	assert_int_equal(say(&m[2], m[2].epoch), 0);

@@ -362,21 +362,32 @@ static void offsets_do_not_expire_while_a_transaction_has_newer_ones(void **stat
 struct member {
 	char id[64];
 	int32_t epoch;
+	struct log_uuid topic;
+	uint32_t holds;
 };
 
+/* At epoch 0 it joins, later it says that it has partition 0 only. What it is to have is in
+ * m->holds. */
 static void join_consumer(struct member *m)
 {
 	static struct str names[] = {{"t", 1}};
-	struct consumer_group_heartbeat_request_topic none = {0};
+	static int32_t first[1];
+	struct consumer_group_heartbeat_request_topic owned = {
+	    .topic_id = m->topic, .partitions = {first, 1}};
 	struct consumer_group_heartbeat_request body = {.group_id = STR("g"),
 	    .member_id = str_of(m->id),
+	    .member_epoch = m->epoch,
 	    .rebalance_timeout_ms = 60000,
 	    .subscribed_topic_names = {names, 1},
-	    .topic_partitions = {&none, 0}};
+	    .topic_partitions = {&owned, m->epoch > 0}};
 	const struct consumer_group_heartbeat_response *r =
 	    kafka_call(&c, API_CONSUMER_GROUP_HEARTBEAT, 1, &body);
 	assert_int_equal(r->error_code, 0);
 	m->epoch = r->member_epoch;
+	if (r->assignment && r->assignment->topic_partitions.count == 1) {
+		m->topic = r->assignment->topic_partitions.at[0].topic_id;
+		m->holds = r->assignment->topic_partitions.at[0].partitions.count;
+	}
 }
 
 static int16_t join_classic(struct member *m)
@@ -396,11 +407,14 @@ static int16_t join_classic(struct member *m)
 	return r->error_code;
 }
 
-static int pend_as(const struct who *w, const struct member *m, int32_t epoch)
+/* Of partitions 0 up to `count`; what the first is told. */
+static int pend_several(const struct who *w, const struct member *m, int32_t epoch, uint32_t count)
 {
-	struct txn_offset_commit_request_partition p = {
-	    .committed_offset = 5, .committed_metadata = STR("")};
-	struct txn_offset_commit_request_topic t = {.name = STR("t"), .partitions = {&p, 1}};
+	struct txn_offset_commit_request_partition p[3];
+	for (int32_t i = 0; i < 3; i++)
+		p[i] = (struct txn_offset_commit_request_partition){
+		    .partition_index = i, .committed_offset = 5, .committed_metadata = STR("")};
+	struct txn_offset_commit_request_topic t = {.name = STR("t"), .partitions = {p, count}};
 	struct txn_offset_commit_request body = {.transactional_id = str_of(w->name),
 	    .group_id = STR("g"),
 	    .producer_id = w->id,
@@ -413,13 +427,20 @@ static int pend_as(const struct who *w, const struct member *m, int32_t epoch)
 	return r->topics.at[0].partitions.at[0].error_code;
 }
 
-/* By their epoch and no other; what the errors are is Kafka's. */
+static int pend_as(const struct who *w, const struct member *m, int32_t epoch)
+{
+	return pend_several(w, m, epoch, 1);
+}
+
+/* By their epoch, or an older one for what they have held since; what the errors are is Kafka's. */
 static void members_of_both_protocols_commit_in_transactions(void **state)
 {
 	struct member m[2] = {{.id = "x"}}, nobody = {.id = "nobody"}, unsaid = {.id = ""};
 	(void)state;
 	struct who w = init("tx");
 	join_consumer(&m[0]);
+	assert_int_equal(m[0].holds, 3);
+	int32_t old = m[0].epoch;
 	assert_int_equal(join_classic(&m[1]), 79);
 	assert_int_equal(join_classic(&m[1]), 0); /* the group is mixed now */
 	for (int i = 0; i < 2; i++) {
@@ -431,6 +452,13 @@ static void members_of_both_protocols_commit_in_transactions(void **state)
 		assert_int_equal(committed(0), -88);
 		end(&w, false);
 	}
+	join_consumer(&m[0]); /* gives up two */
+	assert_true(m[0].epoch > old && m[0].holds < 3);
+	assert_int_equal(pend_several(&w, &m[0], old, 3), 22);
+	assert_int_equal(committed(0), -1); /* one that it may not refuses all */
+	assert_int_equal(pend_as(&w, &m[0], old), 0);
+	assert_int_equal(committed(0), -88);
+	end(&w, false);
 	assert_int_equal(pend_as(&w, &nobody, m[0].epoch), 25);
 	assert_int_equal(pend_as(&w, &unsaid, -1), 0); /* before version 3 nobody said */
 	assert_int_equal(pend_as(&w, &m[1], m[1].epoch), 0);
