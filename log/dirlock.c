@@ -78,6 +78,34 @@ enum err dirlock_take_data(
 	return dirlock_take(io, data_dir, use, ret);
 }
 
+enum err dirlock_unfinished(struct io *io, const char *dir, const char *what)
+{
+	char path[IO_PATH_MAX], text[128];
+	TRY(path_in(path, dir, "unfinished"));
+	int n =
+	    snprintf(text, sizeof(text), "%s is writing this directory, or did not end\n", what);
+	return io_write_file(io, path, bytes_of(text, (size_t)n));
+}
+
+enum err dirlock_finish(struct io *io, const char *dir)
+{
+	char path[IO_PATH_MAX];
+	TRY(path_in(path, dir, "unfinished"));
+	TRY(io_unlink(io, path));
+	return io_fsync_dir(io, dir);
+}
+
+enum err dirlock_finished(struct io *io, const char *dir)
+{
+	bool unfinished = false;
+	TRY(has(io, dir, "unfinished", &unfinished));
+	return unfinished ? err_note(ERR_REFUSED,
+	                        "%s was not written to the end (its file `unfinished`): remove it, "
+	                        "and write it again",
+	                        dir)
+	                  : ERR_OK;
+}
+
 static void give_back(struct io *io, int *fd)
 {
 	if (*fd >= 0 && io_close(io, *fd) != ERR_OK) {

@@ -29,4 +29,11 @@ MUST_USE enum err dirlock_take(
 /* For offline tools: of a data directory, ERR_NOT_FOUND when it is none. */
 MUST_USE enum err dirlock_take_data(
     struct io *io, const char *data_dir, enum dirlock_use use, struct dirlock *ret);
+/*
+ * The file `unfinished`: a tool (`what`: "a salvage") is writing the directory. Made durably before
+ * the first byte, taken away durably when all the others are. ERR_REFUSED: it is there.
+ */
+MUST_USE enum err dirlock_unfinished(struct io *io, const char *dir, const char *what);
+MUST_USE enum err dirlock_finish(struct io *io, const char *dir);
+MUST_USE enum err dirlock_finished(struct io *io, const char *dir);
 void dirlock_release(struct io *io, struct dirlock *lock);

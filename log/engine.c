@@ -76,6 +76,8 @@ static enum err open_directories(struct log *log)
 	char path[LOG_PATH_MAX];
 	TRY(io_mkdir_all(log->io, log->data_dir));
 	TRY(dirlock_take(log->io, log->data_dir, DIRLOCK_WRITE, &log->lock));
+	if (!log->options.unfinished)
+		TRY(dirlock_finished(log->io, log->data_dir));
 	TRY(engine_path(log, path, "topics"));
 	TRY(io_mkdir_all(log->io, path));
 	return open_journal_directory(log);

@@ -23,7 +23,7 @@ struct export
 	int32_t partitions;
 	uint64_t segment_bytes;
 	bool *written; /* of each partition */
-	int out_fd;    /* of `out`, locked: -1 = not yet */
+	int out_fd;    /* of `out`, locked, and what is flushed: -1 = not yet */
 	struct starts starts;
 	/* the one that is read */
 	bool open, bad_before;
@@ -142,15 +142,29 @@ static enum err export_partition(void *ctx, struct fsck *f, const char *dir, int
 	return ERR_OK;
 }
 
+/* Of a partition; until all of them are durable another one, which is nobody's partition. */
+static enum err part_dir(const struct export *x, int32_t partition, bool done, char *buf)
+{
+	int n = snprintf(buf, LOG_PATH_MAX, "%s/%s-%d%s", x->out, x->topic, partition,
+	    done ? "" : ".unfinished");
+	return n > 0 && n < LOG_PATH_MAX ? ERR_OK
+	                                 : err_note(ERR_LIMIT, "%s: path too long", x->out);
+}
+
 static enum err part_open(struct export *x, const struct fsck *f, struct partition_key key)
 {
 	char dir[LOG_PATH_MAX];
+	struct io_stat stat;
+	TRY(part_dir(x, key.partition, true, dir));
+	size_t mark = err_mark();
+	enum err there = io_stat(x->io, dir, &stat);
+	if (there != ERR_NOT_FOUND)
+		return there == ERR_OK ? err_note(ERR_EXISTS, "%s is there", dir) : there;
+	err_rewind(mark);
+	TRY(part_dir(x, key.partition, false, dir));
 	TRY(fsck_log_start(f, key, &x->log_start));
 	x->log_end = x->log_start;
 	x->key = key;
-	int n = snprintf(dir, sizeof(dir), "%s/%s-%d", x->out, x->topic, key.partition);
-	if (n < 0 || (size_t)n >= sizeof(dir))
-		return err_note(ERR_LIMIT, "%s: path too long", x->out);
 	x->open = true;
 	return export_part_open(&x->part, x->io, dir, x->segment_bytes, x->log_start);
 }
@@ -239,6 +253,15 @@ static enum err export_finish(void *ctx, struct fsck *f)
 		TRY(part_close(x));
 	}
 	TRY(starts_write(x->io, x->out, &x->starts));
+	TRY(io_sync_all(x->io, x->out_fd));
+	for (int32_t i = 0; i < x->partitions; i++) {
+		char from[LOG_PATH_MAX], to[LOG_PATH_MAX];
+		if (!x->written[i])
+			continue;
+		TRY(part_dir(x, i, false, from));
+		TRY(part_dir(x, i, true, to));
+		TRY(io_rename(x->io, from, to));
+	}
 	return io_fsync_dir(x->io, x->out);
 }
 

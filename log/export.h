@@ -41,7 +41,7 @@ struct export_part {
 MUST_USE enum err export_part_open(
     struct export_part *e, struct io *io, const char *dir, uint64_t segment_bytes, int64_t start);
 MUST_USE enum err export_part_batch(struct export_part *e, struct bytes batch);
-/* The last files, leader-epoch-checkpoint, partition.metadata; all durable. What is appended there
+/* The last files, leader-epoch-checkpoint, partition.metadata; none durable. What is appended there
  * begins at log_end. */
 MUST_USE enum err export_part_close(
     struct export_part *e, struct log_uuid topic_id, int64_t log_end);

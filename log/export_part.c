@@ -172,7 +172,7 @@ static enum err write_snapshot(const struct export_part *e, int64_t offset)
 		err = part_path(e, offset, ".snapshot", path);
 	}
 	if (err == ERR_OK)
-		err = io_write_file(e->io, path, writer_bytes(&w));
+		err = io_put_file(e->io, path, writer_bytes(&w));
 	writer_release(&w);
 	return err;
 }
@@ -219,7 +219,7 @@ static enum err write_beside(
 	char path[LOG_PATH_MAX];
 	TRY(content->err);
 	TRY(part_path(e, e->base, suffix, path));
-	TRY(io_write_file(e->io, path, writer_bytes(content)));
+	TRY(io_put_file(e->io, path, writer_bytes(content)));
 	writer_clear(content);
 	return ERR_OK;
 }
@@ -227,7 +227,6 @@ static enum err write_beside(
 static enum err segment_end(struct export_part *e)
 {
 	TRY(log_write(e));
-	TRY(io_fsync(e->io, e->fd));
 	int fd = e->fd;
 	e->fd = -1;
 	TRY(io_close(e->io, fd));
@@ -300,7 +299,7 @@ static enum err write_text(const struct export_part *e, const char *name, struct
 	int n = snprintf(path, sizeof(path), "%s/%s", e->dir, name);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_note(ERR_LIMIT, "%s: path too long", e->dir);
-	TRY(io_write_file(e->io, path, writer_bytes(text)));
+	TRY(io_put_file(e->io, path, writer_bytes(text)));
 	writer_clear(text);
 	return ERR_OK;
 }
@@ -341,5 +340,5 @@ enum err export_part_close(struct export_part *e, struct log_uuid topic_id, int6
 	if (err == ERR_OK)
 		err = write_text(e, "partition.metadata", &text);
 	writer_release(&text);
-	return err == ERR_OK ? io_fsync_dir(e->io, e->dir) : err;
+	return err;
 }

@@ -199,6 +199,8 @@ enum err fsck_walk(struct io *io, const char *data_dir, const struct log_fsck_op
 	if (err == ERR_LOCKED)
 		err_note(err, "%s: stop its server first", data_dir);
 	if (err == ERR_OK)
+		err = dirlock_finished(io, data_dir);
+	if (err == ERR_OK)
 		err = run(f);
 	release(f);
 	dirlock_release(io, &lock);

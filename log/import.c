@@ -48,6 +48,7 @@ struct import {
 	struct offline_record record;
 	struct journal_where where;
 	struct import_left left;
+	struct offline_sync sync;
 	uint64_t sequence, producer_ids;
 	uint64_t batches, bytes, records;
 	int64_t now_ns;
@@ -220,7 +221,8 @@ static enum err open_import(struct import *m)
 {
 	char dir[LOG_PATH_MAX];
 	TRY(path_of(m, dir, "import", NULL));
-	return io_mkdir(m->io, dir);
+	TRY(io_mkdir(m->io, dir));
+	return offline_sync_open(&m->sync, m->io, dir);
 }
 
 /* What is written is about as long as what is read. */
@@ -341,6 +343,9 @@ static enum err write_locked(struct import *m)
 	uint64_t first = m->sequence + 1;
 	TRY(open_import(m));
 	enum err err = copy_batches(m);
+	if (err == ERR_OK)
+		err = offline_sync_all(&m->sync);
+	offline_sync_close(&m->sync);
 	if (err != ERR_OK) {
 		size_t mark = err_mark();
 		close_files(m);

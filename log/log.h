@@ -51,7 +51,8 @@ struct log_options {
 	size_t open_files_max;    /* segment descriptors kept open; 0 = 512 */
 	uint64_t scrub_bytes_per_second; /* verifying the whole log in the background; 0 = off */
 	int64_t scrub_rest_ns;           /* between two passes; 0 = 1 h */
-	const char *accept_lost_suffix;  /* a reason, which outlives the log: start although
+	bool unfinished; /* a tool's own: open what it has not written to the end (`unfinished`) */
+	const char *accept_lost_suffix; /* a reason, which outlives the log: start although
 	                                    partitions end before D */
 };
 

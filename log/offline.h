@@ -15,6 +15,22 @@
 #include "log/catalog.h"
 #include "log/engine.h"
 
+/* ---- durability ------------------------------------------------------------------------------ */
+
+/*
+ * A new directory is worth nothing half written, so its files are not flushed one by one, but all
+ * at once, before the one that makes it valid. Opened before the first of them is written, so that
+ * no error of a write is missed.
+ */
+struct offline_sync {
+	struct io *io;
+	int fd; /* -1 = not open */
+};
+/* `dir` is there. */
+MUST_USE enum err offline_sync_open(struct offline_sync *sync, struct io *io, const char *dir);
+MUST_USE enum err offline_sync_all(const struct offline_sync *sync);
+void offline_sync_close(struct offline_sync *sync);
+
 /* ---- segments -------------------------------------------------------------------------------- */
 
 struct offline_part {
@@ -46,8 +62,8 @@ struct offline_part {
 	int64_t hole_offsets;
 };
 /*
- * Makes `dir`/`name` (ERR_EXISTS). The first frame or hole begins at start_offset. topic_name is
- * copied.
+ * Makes `dir`/`name` (ERR_EXISTS), of which nothing is durable before offline_sync_all. The first
+ * frame or hole begins at start_offset. topic_name is copied.
  */
 MUST_USE enum err offline_part_open(struct offline_part *part, struct io *io, const char *dir,
     const char *name, struct partition_key key, struct str topic_name, int64_t start_offset);
@@ -66,7 +82,9 @@ struct offline_hole {
 	uint64_t first_sequence, last_sequence, batches;
 };
 MUST_USE enum err offline_part_hole(struct offline_part *part, struct offline_hole hole);
-/* Everything durable; *ret_row is the partition's row of a checkpoint record, log_end 0 when empty.
+/*
+ * All written, nothing durable; *ret_row is the partition's row of a checkpoint record, log_end 0
+ * when empty.
  */
 MUST_USE enum err offline_part_close(struct offline_part *part, struct checkpoint_row *ret_row);
 /* After close, or to give up (the files stay). */
@@ -105,6 +123,7 @@ struct offline_open {
 	const char *data_dir;
 	uint64_t journal_bytes;         /* when it is made; 0 = default */
 	const char *accept_lost_suffix; /* as of log_options */
+	bool unfinished;                /* the same */
 };
 MUST_USE enum err offline_with_log(
     const struct offline_open *open, enum err (*fn)(void *ctx, struct log *log), void *ctx);

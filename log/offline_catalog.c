@@ -12,6 +12,7 @@ enum err offline_with_log(
 	    .journal_dir = open->journal_dir,
 	    .journal_bytes = open->journal_bytes,
 	    .accept_lost_suffix = open->accept_lost_suffix,
+	    .unfinished = open->unfinished,
 	};
 	struct loop *loop;
 	struct log *log;

@@ -25,8 +25,7 @@ enum err offline_part_open(struct offline_part *part, struct io *io, const char 
 	int n = snprintf(part->dir, sizeof(part->dir), "%s/%s", dir, name);
 	if (n < 0 || (size_t)n >= sizeof(part->dir))
 		return err_note(ERR_LIMIT, "%s: path too long", dir);
-	TRY(io_mkdir(io, part->dir));
-	return io_fsync_dir(io, dir);
+	return io_mkdir(io, part->dir);
 }
 
 void offline_part_release(struct offline_part *part)
@@ -67,13 +66,17 @@ static enum err segment_begin(struct offline_part *part, uint64_t first_sequence
 	part->roll = false;
 	part->base = part->next_offset;
 	part->base_generation = part->generation;
-	part->pos = part->buf_pos = SEGMENT_HEADER_BYTES;
+	part->pos = SEGMENT_HEADER_BYTES;
+	part->buf_pos = 0;
 	part->seed = frame_seed_of(h.seed);
 	writer_clear(&part->buf);
 	index_release(&part->index);
-	TRY(segment_file_create(part->io, part->dir, &h));
+	uint8_t *header = writer_reserve(&part->buf, SEGMENT_HEADER_BYTES);
+	if (!header)
+		return part->buf.err;
+	segment_header_encode(&h, header);
 	TRY(part_path(part, ".log", path));
-	return io_open(part->io, path, 0, &part->fd);
+	return io_open(part->io, path, IO_CREATE | IO_EXCLUSIVE, &part->fd);
 }
 
 static enum err part_write(struct offline_part *part)
@@ -104,8 +107,7 @@ static enum err index_fill(struct offline_part *part, int fd, bool seal)
 		TRY(index_file_hash(part->io, fd, h.count, &h.entries_hash));
 	}
 	index_header_encode(&h, head);
-	TRY(io_pwrite(part->io, fd, head, sizeof(head), 0));
-	return io_fdatasync(part->io, fd);
+	return io_pwrite(part->io, fd, head, sizeof(head), 0);
 }
 
 static enum err segment_end(struct offline_part *part, bool seal)
@@ -113,7 +115,6 @@ static enum err segment_end(struct offline_part *part, bool seal)
 	char path[LOG_PATH_MAX];
 	int fd;
 	TRY(part_write(part));
-	TRY(io_fdatasync(part->io, part->fd));
 	int log_fd = part->fd;
 	part->fd = -1;
 	TRY(io_close(part->io, log_fd));
@@ -240,5 +241,28 @@ enum err offline_part_close(struct offline_part *part, struct checkpoint_row *re
 	    .last_link = part->link,
 	    .transactions = offline_txns_row(&part->txns, part->next_offset),
 	};
-	return io_fsync_dir(part->io, part->dir);
+	return ERR_OK;
+}
+
+/* ---- durability ------------------------------------------------------------------------------ */
+
+enum err offline_sync_open(struct offline_sync *sync, struct io *io, const char *dir)
+{
+	*sync = (struct offline_sync){io, -1};
+	return io_open(io, dir, IO_DIRECTORY, &sync->fd);
+}
+
+enum err offline_sync_all(const struct offline_sync *sync)
+{
+	ASSERT(sync->fd >= 0);
+	return io_sync_all(sync->io, sync->fd);
+}
+
+void offline_sync_close(struct offline_sync *sync)
+{
+	if (sync->io && sync->fd >= 0 && io_close(sync->io, sync->fd) != ERR_OK) {
+		diag(DIAG_WARN, "offline_close", "error=\"%s\"", err_chain());
+		err_clear();
+	}
+	sync->io = NULL;
 }

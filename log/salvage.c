@@ -8,11 +8,14 @@
  *   frame          copied with its sequence and times; what was lost before it becomes a HOLE
  *   partition_end  what is lost up to the known end becomes a HOLE, so no offset is used again;
  *                  the snapshots of producers that verify are copied
- *   finish         journal, checkpoint record; then the catalog of OUT gets a GAP row for each
- * hole, a new leader epoch, and the topics whose rows are lost       salvage_catalog.c
+ *   finish         journal; all of it durable; checkpoint record; then the catalog of OUT gets a
+ *                  GAP row for each hole, a new leader epoch, and the topics whose rows are lost
+ *                                                                             salvage_catalog.c
  *
- * What lies behind the end that journal and checkpoint give was never acknowledged: not copied.
- * Views, indexes of the source and its configuration stay where they are: they are made again.
+ * OUT has a file `unfinished` from before the first byte until everything is durable: neither a
+ * server nor a tool takes it so. What lies behind the end that journal and checkpoint give was
+ * never acknowledged: not copied. Views, indexes of the source and its configuration stay where
+ * they are: they are made again.
  */
 #include "log/salvage.h"
 #include "log/producer.h"
@@ -219,7 +222,7 @@ static enum err copy_snap(struct salvage *s, const char *name, int64_t base)
 	            log_uuid_equal(h.topic_id, s->part.key.topic_id) &&
 	            h.partition == s->part.key.partition && h.offset <= s->part.next_offset;
 	err_clear(); /* the walk has told of a bad one */
-	enum err err = good ? io_write_file(s->f->io, to, file) : ERR_OK;
+	enum err err = good ? io_put_file(s->f->io, to, file) : ERR_OK;
 	mem_free((void *)(uintptr_t)file.ptr);
 	return err;
 }
@@ -299,18 +302,16 @@ static enum err write_record(struct salvage *s, struct fsck *f)
 	if (n < 0 || (size_t)n >= sizeof(journal))
 		return err_note(ERR_LIMIT, "%s: path too long", s->out);
 	TRY(offline_journal_make(f->io, journal, s->journal_bytes));
+	TRY(offline_sync_all(&s->sync)); /* then the record that knows of it */
 	return offline_record_write(f->io, journal, &s->record);
 }
 
 static enum err salvage_finish(void *ctx, struct fsck *f)
 {
 	struct salvage *s = ctx;
-	char path[LOG_PATH_MAX];
 	TRY(write_record(s, f));
-	int n = snprintf(path, sizeof(path), "%s/topics", s->out);
-	ASSERT(n > 0 && n < LOG_PATH_MAX);
-	TRY(io_fsync_dir(f->io, path));
 	TRY(salvage_catalog(s, f));
+	TRY(dirlock_finish(f->io, s->out));
 	fsck_find(f, ERR_OK,
 	    "action=salvaged out=\"%s\" frames=%llu bytes=%llu from_journal=%llu holes=%zu "
 	    "lost_offsets=%lld skipped=%llu",
@@ -337,6 +338,8 @@ static enum err make_out(void *ctx, struct fsck *f)
 	io_names_release(&names);
 	if (count > 0)
 		return err_note(ERR_EXISTS, "%s is not empty", s->out);
+	TRY(dirlock_unfinished(io, s->out, "a salvage"));
+	TRY(offline_sync_open(&s->sync, io, s->out));
 	int n = snprintf(s->topics, sizeof(s->topics), "%s/topics", s->out);
 	if (n < 0 || (size_t)n >= sizeof(s->topics))
 		return err_note(ERR_LIMIT, "%s: path too long", s->out);
@@ -367,6 +370,7 @@ enum err log_salvage(struct io *io, const char *data_dir, const char *out_dir,
 	enum err err = fsck_walk(io, data_dir, &plain, &sink, print, ctx);
 	if (s->open)
 		offline_part_release(&s->part);
+	offline_sync_close(&s->sync);
 	if (err == ERR_OK)
 		*ret_result = (struct log_salvage_result){
 		    .frames = s->frames,

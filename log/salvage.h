@@ -15,6 +15,7 @@ struct salvage {
 	const char *out;
 	char topics[LOG_PATH_MAX]; /* OUT/topics */
 	uint64_t journal_bytes;
+	struct offline_sync sync; /* of OUT */
 	struct fsck *f;
 	/* the partition that is copied */
 	const char *dir;

@@ -126,7 +126,7 @@ static enum err put_gaps(void *ctx, struct log *log)
 
 enum err salvage_catalog(struct salvage *s, struct fsck *f)
 {
-	const struct offline_open open = {.io = f->io, .data_dir = s->out};
+	const struct offline_open open = {.io = f->io, .data_dir = s->out, .unfinished = true};
 	struct adopting a = {.s = s, .f = f};
 	s->f = f;
 	if (catalog_has_holes(s))

@@ -180,6 +180,11 @@ enum err io_fsync(struct io *io, int fd)
 	return io->ops->fsync(io, fd);
 }
 
+enum err io_sync_all(struct io *io, int fd)
+{
+	return io->ops->sync_all(io, fd);
+}
+
 enum err io_truncate(struct io *io, int fd, uint64_t size_bytes)
 {
 	return io->ops->truncate(io, fd, size_bytes);
@@ -442,6 +447,15 @@ static enum err write_new_file(struct io *io, const char *path, struct bytes con
 		e = io_pwrite(io, fd, content.ptr, content.len, 0);
 	if (e == ERR_OK)
 		e = io_fsync(io, fd);
+	enum err closed = io_close(io, fd);
+	return e != ERR_OK ? e : closed;
+}
+
+enum err io_put_file(struct io *io, const char *path, struct bytes content)
+{
+	int fd;
+	TRY(io_open(io, path, IO_CREATE | IO_EXCLUSIVE, &fd));
+	enum err e = content.len > 0 ? io_pwrite(io, fd, content.ptr, content.len, 0) : ERR_OK;
 	enum err closed = io_close(io, fd);
 	return e != ERR_OK ? e : closed;
 }

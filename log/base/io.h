@@ -122,6 +122,7 @@ struct io_ops {
 	enum err (*pwrite)(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
 	enum err (*fdatasync)(struct io *io, int fd);
 	enum err (*fsync)(struct io *io, int fd);
+	enum err (*sync_all)(struct io *io, int fd);
 	enum err (*truncate)(struct io *io, int fd, uint64_t size_bytes);
 	enum err (*fallocate)(struct io *io, int fd, uint64_t pos, uint64_t len);
 	enum err (*pread_now)(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
@@ -216,6 +217,11 @@ MUST_USE enum err io_pread_all(struct io *io, int fd, void *buf, size_t len, uin
 MUST_USE enum err io_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
 MUST_USE enum err io_fdatasync(struct io *io, int fd);
 MUST_USE enum err io_fsync(struct io *io, int fd);
+/*
+ * Everything on the file system of `fd`, whose ever it is: contents, sizes and names. Errors of
+ * writes are told as far as they come after the open of `fd`, which is a directory's (Linux 5.8).
+ */
+MUST_USE enum err io_sync_all(struct io *io, int fd);
 MUST_USE enum err io_truncate(struct io *io, int fd, uint64_t size_bytes);
 MUST_USE enum err io_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
 /*
@@ -290,5 +296,7 @@ MUST_USE enum err io_path_below(
 /* The whole file into a heap buffer (mem_free); ERR_LIMIT beyond limit_bytes. */
 MUST_USE enum err io_read_file(
     struct io *io, const char *path, size_t limit_bytes, struct bytes *ret_content);
+/* A new file (ERR_EXISTS), not durable. */
+MUST_USE enum err io_put_file(struct io *io, const char *path, struct bytes content);
 /* Replaces a file atomically and durably: write `path`.tmp, fsync, rename, fsync directory. */
 MUST_USE enum err io_write_file(struct io *io, const char *path, struct bytes content);

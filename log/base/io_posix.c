@@ -176,6 +176,12 @@ enum err posix_fsync(struct io *io, int fd)
 	return sync_whole(fd, fsync) < 0 ? err_sys("fsync %s", name_of(fd)) : ERR_OK;
 }
 
+enum err posix_sync_all(struct io *io, int fd)
+{
+	(void)io;
+	return sync_whole(fd, syncfs) < 0 ? err_sys("syncfs %s", name_of(fd)) : ERR_OK;
+}
+
 enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes)
 {
 	(void)io;

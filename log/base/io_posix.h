@@ -13,6 +13,7 @@ enum err posix_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos,
 enum err posix_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
 enum err posix_fdatasync(struct io *io, int fd);
 enum err posix_fsync(struct io *io, int fd);
+enum err posix_sync_all(struct io *io, int fd);
 enum err posix_truncate(struct io *io, int fd, uint64_t size_bytes);
 enum err posix_fallocate_range(struct io *io, int fd, uint64_t pos, uint64_t len);
 enum err posix_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
@@ -42,10 +43,10 @@ void posix_sleep_ns(struct io *io, int64_t ns);
 /* The blocking members of struct io_ops, for a backend's table; all but listen. */
 #define IO_POSIX_BLOCKING_OPS                                                                      \
 	.open = posix_open, .close = posix_close, .pread = posix_pread, .pwrite = posix_pwrite,    \
-	.fdatasync = posix_fdatasync, .fsync = posix_fsync, .truncate = posix_truncate,            \
-	.fallocate = posix_fallocate_range, .pread_now = posix_pread_now,                          \
-	.prefetch = posix_prefetch, .uncached = posix_uncached, .stat = posix_stat,                \
-	.fstat = posix_fstat, .mkdir = posix_mkdir, .rename = posix_rename,                        \
+	.fdatasync = posix_fdatasync, .fsync = posix_fsync, .sync_all = posix_sync_all,            \
+	.truncate = posix_truncate, .fallocate = posix_fallocate_range,                            \
+	.pread_now = posix_pread_now, .prefetch = posix_prefetch, .uncached = posix_uncached,      \
+	.stat = posix_stat, .fstat = posix_fstat, .mkdir = posix_mkdir, .rename = posix_rename,    \
 	.link_symbolic = posix_symlink, .unlink = posix_unlink, .rmdir = posix_rmdir,              \
 	.fsync_dir = posix_fsync_dir, .list = posix_list, .real_path = posix_real_path,            \
 	.lock = posix_lock, .space = posix_space, .address = posix_address,                        \

@@ -360,6 +360,23 @@ enum err sim_sync(struct io *io, int fd)
 	return fd_result(sync_inode(s, f->inode, sim_call_blocking(s, SIM_CALL_SYNC)), "fsync", fd);
 }
 
+/* One after the other: a cut in between finds some of it durable. */
+enum err sim_sync_all(struct io *io, int fd)
+{
+	struct sim_io *s = sim_of(io);
+	const struct sim_fd *f = sim_fd_get(s, fd);
+	if (!f || f->kind != SIM_FD_INODE)
+		return fd_result(EBADF, "syncfs", fd);
+	int fault = sim_call_blocking(s, SIM_CALL_SYNC), failed = fault;
+	for (uint32_t i = SIM_ROOT; i < s->disk->inode_count; i++) {
+		if (!s->disk->inode[i].used || s->disk->inode[i].kind == SIM_LINK)
+			continue;
+		int one = sync_inode(s, i, fault);
+		failed = failed ? failed : one;
+	}
+	return fd_result(failed, "syncfs", fd);
+}
+
 enum err sim_truncate(struct io *io, int fd, uint64_t size_bytes)
 {
 	struct sim_io *s = sim_of(io);

@@ -495,6 +495,7 @@ static const struct io_ops sim_ops = {
     .pwrite = sim_pwrite,
     .fdatasync = sim_sync,
     .fsync = sim_sync,
+    .sync_all = sim_sync_all,
     .truncate = sim_truncate,
     .fallocate = sim_fallocate,
     .pread_now = sim_pread_now,

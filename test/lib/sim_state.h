@@ -91,6 +91,7 @@ enum err sim_open(struct io *io, const char *path, unsigned flags, int *ret_fd);
 enum err sim_pread(struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len);
 enum err sim_pwrite(struct io *io, int fd, const void *buf, size_t len, uint64_t pos);
 enum err sim_sync(struct io *io, int fd);
+enum err sim_sync_all(struct io *io, int fd);
 enum err sim_truncate(struct io *io, int fd, uint64_t size_bytes);
 enum err sim_fallocate(struct io *io, int fd, uint64_t pos, uint64_t len);
 enum err sim_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos);
