@@ -85,6 +85,16 @@ quotas() {
 		--producer-props "bootstrap.servers=$BOOTSTRAP" client.id=slow --print-metrics |
 		awk '{ print } /produce-throttle-time-avg/ { t = $NF } / MB\/sec/ { gsub(/.*\(/, ""); r = $1 } END { exit !(t > 0 && r < 2) }'
 }
+consumer_quotas() {
+	# 5 MB of 12 may come at once, the rest in 14 s
+	k configs --alter --add-config consumer_byte_rate=500000 --entity-type clients --entity-name reader
+	k topics --create --topic read-slowly --partitions 2
+	"$KAFKA_PATH/bin/kafka-producer-perf-test.sh" --topic read-slowly --num-records 120000 --record-size 100 --throughput -1 \
+		--producer-props "bootstrap.servers=$BOOTSTRAP" | expect '120000 records sent'
+	k consumer-perf-test --topic read-slowly --num-records 120000 --timeout 60000 --command-property client.id=reader \
+		--print-metrics | tee "$OUT/reader" | expect ', 120000, '
+	awk '/fetch-throttle-time-avg/ { t = $NF } /, 120000, / { split($0, a, ", *"); r = a[4] } END { exit !(t > 0 && r < 1) }' "$OUT/reader"
+}
 ip_quotas() {
 	k configs --alter --add-config connection_creation_rate=100 --entity-type ips --entity-name 127.0.0.9
 	k configs --alter --add-config connection_creation_rate=200 --entity-type ips --entity-default
@@ -260,8 +270,8 @@ streams() {
 	counted 2
 }
 export -f e2e_latency streams
-export -f api_versions topics configs console groups offsets cluster quotas ip_quotas producer_perf verifiable group_protocol_consumer \
-	transactional_perf transactional_copier connect connect_distributed
+export -f api_versions topics configs console groups offsets cluster quotas consumer_quotas ip_quotas producer_perf \
+	verifiable group_protocol_consumer transactional_perf transactional_copier connect connect_distributed
 
 conform_begin
 kafka_tools || die "no Java tools: ../shared/peers/kafka.sh install failed"
@@ -271,8 +281,8 @@ EXAMPLES=$HOME/.m2/repository/org/apache/kafka/kafka-streams-examples/4.3.1/kafk
 	echo "$SUITE: no kafka-streams-examples: the case streams will fail" >&2
 server_start
 export OUT PEERS KAFKA_PATH EXAMPLES
-for name in api_versions topics configs console groups offsets cluster quotas ip_quotas producer_perf verifiable group_protocol_consumer \
-	transactional_perf transactional_copier connect connect_distributed e2e_latency streams; do
+for name in api_versions topics configs console groups offsets cluster quotas consumer_quotas ip_quotas producer_perf \
+	verifiable group_protocol_consumer transactional_perf transactional_copier connect connect_distributed e2e_latency streams; do
 	case_of $name
 done
 conform_end
