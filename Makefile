@@ -164,7 +164,7 @@ $(B)/test/crash/faults_test $(B)/test/crash/flip_test: LDFLAGS_ALL += -Wl,--wrap
 faults: $(B)/test/crash/faults_test
 	$(Q)FAULT_STRIDE=1 $<
 .PHONY: faults
-## flip: every bit and every length of directories' files (a quarter of an hour; LARGE=1: of two of 1 MiB, both at once, three hours), STRIDE=p each pth, ONLY=killed FILES=.idx narrow
+## flip: every bit and every length of directories' files (a quarter of an hour; LARGE=1: of two of 1 MiB, both at once, each of an hour and a half), STRIDE=p each pth, ONLY=killed FILES=.idx narrow
 flip: $(B)/test/crash/flip_test $(B)/test/replay/flip_views_test
 	$(Q)export FLIP_STRIDE=$(or $(STRIDE),1) $(if $(LARGE),FLIP_LARGE=1) $(if $(ONLY),FLIP_ONLY=$(ONLY)) $(if $(FILES),FLIP_FILES=$(FILES)); \
 	  $(if $(and $(LARGE),$(if $(ONLY),,all)),FLIP_ONLY=clean_directory $< & FLIP_ONLY=killed_directory $<; rc=$$?; wait $$! && exit $$rc, \

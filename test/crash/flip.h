@@ -29,6 +29,11 @@ extern const struct flip_want *const flip_wants_outside[FLIP_HARMS];
 struct flip_reference;
 struct flip_reference *flip_reference_new(const struct run *run);
 void flip_reference_free(struct flip_reference *ref);
+/*
+ * From now on a change is followed by a look for every nth batch alone, by offset and by time; the
+ * next change by one for the next of them. At first by one for all.
+ */
+void flip_look_for(struct flip_reference *ref, unsigned nth);
 /* What comes of `disk`, with the events that were told beyond `usual` behind a colon. */
-void flip_judge(const struct flip_reference *ref, struct sim_disk *disk, const struct told *usual,
+void flip_judge(struct flip_reference *ref, struct sim_disk *disk, const struct told *usual,
     char *text, size_t len);

@@ -52,6 +52,7 @@ struct got {
 struct flip_reference {
 	const struct run *run;
 	struct got got;
+	unsigned nth, turn; /* batches looked for alone: i % nth == turn % nth */
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -248,7 +249,7 @@ static bool found_alone(
     const struct flip_reference *ref, struct run_world *w, const struct got *now)
 {
 	const struct run *run = ref->run;
-	for (size_t i = 0; i < ref->got.count; i++) {
+	for (size_t i = ref->turn % ref->nth; i < ref->got.count; i += ref->nth) {
 		const struct got_batch *b = &ref->got.batch[i * 7919 % ref->got.count];
 		const struct run_batch *sent = &run->batches[b->tag];
 		if (now->partition[b->topic][b->partition].damaged || b->tag == 0)
@@ -382,6 +383,7 @@ struct flip_reference *flip_reference_new(const struct run *run)
 	struct run_world w;
 	struct sim_disk *d = sim_disk_clone(run->disk);
 	ref->run = run;
+	ref->nth = 1;
 	assert_ok(run_world_open(run, d, false, &w));
 	read_all(run, &w, &ref->got);
 	assert_false(ref->got.wrong || ref->got.failed || ref->got.damaged || ref->got.topic_gone);
@@ -400,10 +402,16 @@ void flip_reference_free(struct flip_reference *ref)
 	free(ref);
 }
 
-void flip_judge(const struct flip_reference *ref, struct sim_disk *d, const struct told *usual,
+void flip_look_for(struct flip_reference *ref, unsigned nth)
+{
+	ref->nth = nth;
+}
+
+void flip_judge(struct flip_reference *ref, struct sim_disk *d, const struct told *usual,
     char *text, size_t len)
 {
 	struct run_world w;
+	ref->turn++;
 	told_clear();
 	sweep_alive();
 	enum err e = run_world_open(ref->run, d, false, &w);
