@@ -209,7 +209,8 @@ static void step_done(struct pool_job *job)
 		return;
 	}
 	if (j->finished && j->p->state == PARTITION_OPEN && compact_swap(j) != ERR_OK)
-		j->err = ERR_OK; /* no memory just now: tried again before the next step */
+		j->err = ERR_OK; /* no memory just now, or a roll: tried again before the next step
+		                  */
 	if (cancelled(c))
 		leave(c, ERR_CANCELLED);
 	else if (j->phase == COMPACT_DONE)

@@ -176,5 +176,5 @@ MUST_USE enum err compact_job_new(
 void compact_job_free(struct compact_job *j);
 /* [pool] Closes and unlinks what is open. */
 void compact_job_abandon(struct compact_job *j);
-/* Puts the finished group in the place of its inputs. */
+/* Puts the finished group in the place of its inputs. ERR_NOMEM; ERR_AGAIN: the partition rolls. */
 MUST_USE enum err compact_swap(struct compact_job *j);

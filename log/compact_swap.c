@@ -39,6 +39,8 @@ enum err compact_swap(struct compact_job *j)
 	struct segment *s;
 	loop_assert_owner(p->log->loop);
 	ASSERT(j->finished && j->group < j->group_end);
+	if (p->frozen)
+		return ERR_AGAIN;
 	TRY(swap_segment(j, &s));
 	j->finished = false;
 	partition_swap_begin(p, s, j->inputs[j->group].segment);

@@ -93,6 +93,7 @@ struct log_partition {
 
 	struct producers producers;
 	struct refusals refusals;  /* batches of producers that will come again */
+	bool frozen;               /* a roll's job reads producers and txns: nobody changes them */
 	struct txns txns;          /* the open ones always, the aborted ones with the producers */
 	struct list_node txn_node; /* log->txn_partitions: something is open */
 	struct list load_waiting;  /* struct log_producers_load */

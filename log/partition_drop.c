@@ -191,7 +191,8 @@ void partition_trim(struct log_partition *p, int64_t offset)
 		return;
 	ASSERT(offset <= p->durable_end);
 	p->log_start = offset;
-	txns_prune(&p->txns, offset);
+	if (!p->frozen) /* else when the roll is through */
+		txns_prune(&p->txns, offset);
 	partition_skip(p, offset);
 	if (p->max_timestamp_offset < offset)
 		partition_latest(p);

@@ -34,6 +34,7 @@ struct partition_load {
 	size_t count;
 	int64_t log_start, end; /* of the partition */
 	bool never_lost;        /* nothing, as far as is known */
+	int64_t judging_ns;     /* what ages are judged by */
 	struct snap_header snap;
 	/* the last frame before the snapshot's offset: what it ends at, and its sequences (of a
 	 * hole several); last_sequence 0 = not known */
@@ -387,6 +388,7 @@ static void load_run(struct pool_job *job)
 	struct partition_load *l = CONTAINER_OF(job, struct partition_load, job);
 	err_clear();
 	l->err = load_all(l);
+	producers_expire(&l->producers, l->judging_ns, SIZE_MAX);
 	if (l->err != ERR_OK)
 		diag(DIAG_ERROR, "producers_load", "partition=%s error=\"%s\"", l->p->dir,
 		    err_chain());
@@ -430,7 +432,6 @@ static void load_done(struct pool_job *job)
 		e = txns_take_aborted(&p->txns, &l->txns);
 		txns_prune(&p->txns, p->log_start);
 		p->producers.loaded = e == ERR_OK;
-		producers_expire(&p->producers, clock_judging(&p->log->clock));
 	}
 	load_free(l);
 	done(p, e);
@@ -448,6 +449,7 @@ enum err partition_load_producers(
 	l->end = p->visible_end;
 	l->log_start = p->log_start;
 	l->never_lost = p->leader_epoch == 0;
+	l->judging_ns = clock_judging(&p->log->clock);
 	producers_init(&l->producers);
 	txns_init(&l->txns);
 	l->segments = mem_calloc(p->segment_count + 1, sizeof(*l->segments));

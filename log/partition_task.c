@@ -6,7 +6,9 @@
  *   OPENING   the active segment's descriptor
  *   LOADING   producer state, with the first idempotent append after a start
  *
- * While a task runs the partition's appends wait in the round's queue; everybody else's pass. A
+ * While a task runs the partition's appends wait in the round's queue; everybody else's pass. So
+ * nothing but retention and compaction would change producers and transactions while CREATING
+ * writes them down, and these wait, too (`frozen`): the pool reads them where they are. A
  * task that fails is told to the append that waits first; the next one tries again.
  */
 #include "log/engine.h"
@@ -17,6 +19,8 @@
 /* What a segment takes besides its frames: header, partial blocks of it and its index, its names.
  */
 enum { CREATE_BYTES = 4 * 4096 };
+/* Producers that a roll forgets at most: a tenth of a millisecond. The rest goes with the next. */
+enum { EXPIRE_AT_ONCE = 1000 };
 
 struct partition_create {
 	struct pool_job job;
@@ -26,7 +30,8 @@ struct partition_create {
 	char topics[LOG_PATH_MAX]; /* parent of dir */
 	char dir[LOG_PATH_MAX];
 	bool make_dir, dir_made;
-	struct writer snap;
+	bool with_snap; /* of the partition's producers, which are frozen meanwhile */
+	struct snap_header snap;
 	struct segment *segment;
 	int fd;
 	enum err err;
@@ -90,7 +95,7 @@ void partition_load_and(struct log_partition *p, struct log_producers_load *w)
 
 /* ---- creating a segment ---------------------------------------------------------------------- */
 
-static void snap_write(struct io *io, const struct partition_create *c)
+static void snap_write(struct io *io, const struct partition_create *c, struct bytes content)
 {
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
 	int fd;
@@ -100,9 +105,9 @@ static void snap_write(struct io *io, const struct partition_create *c)
 	 * nothing else knows who wrote there. Its name is synced with the segment's. */
 	enum err e = io_open(io, path, IO_CREATE, &fd);
 	if (e == ERR_OK) {
-		e = io_pwrite(io, fd, c->snap.ptr, c->snap.len, 0);
+		e = io_pwrite(io, fd, content.ptr, content.len, 0);
 		if (e == ERR_OK) /* a roll that failed may have left a longer one */
-			e = io_truncate(io, fd, c->snap.len);
+			e = io_truncate(io, fd, content.len);
 		if (e == ERR_OK)
 			e = io_fdatasync(io, fd);
 		enum err closed = io_close(io, fd);
@@ -117,6 +122,18 @@ static void snap_write(struct io *io, const struct partition_create *c)
 		diag(DIAG_WARN, "snapshot_unlink", "path=%s error=\"%s\"", path, err_chain());
 }
 
+/* Milliseconds, for many producers: not the loop's. */
+static enum err snap_make(struct io *io, const struct partition_create *c)
+{
+	struct writer out;
+	writer_init(&out, snap_bytes_max());
+	enum err e = snap_encode(&c->p->producers, &c->p->txns, &c->snap, &out);
+	if (e == ERR_OK)
+		snap_write(io, c, writer_bytes(&out));
+	writer_release(&out);
+	return e;
+}
+
 static enum err create_files(struct io *io, struct partition_create *c)
 {
 	char path[LOG_PATH_MAX + SEGMENT_NAME_BYTES], name[SEGMENT_NAME_BYTES];
@@ -128,8 +145,8 @@ static enum err create_files(struct io *io, struct partition_create *c)
 		TRY(io_fsync_dir(io, c->topics));
 		c->dir_made = true;
 	}
-	if (c->snap.len > 0)
-		snap_write(io, c);
+	if (c->with_snap)
+		TRY(snap_make(io, c));
 	TRY(segment_file_create(io, c->dir, &c->header));
 	snprintf(
 	    path, sizeof(path), "%s/%s", c->dir, segment_name(c->header.base_offset, ".log", name));
@@ -151,7 +168,6 @@ static void create_run(struct pool_job *job)
 
 static void create_free(struct partition_create *c)
 {
-	writer_release(&c->snap);
 	segment_free(c->segment);
 	mem_free(c);
 }
@@ -184,6 +200,9 @@ static void create_done(struct pool_job *job)
 	struct partition_create *c = CONTAINER_OF(job, struct partition_create, job);
 	struct log_partition *p = c->p;
 	enum err e = c->err;
+	p->frozen = false;
+	if (c->with_snap) /* what the log start has passed meanwhile */
+		txns_prune(&p->txns, p->log_start);
 	p->dir_exists |= c->dir_made; /* also when the rest failed: it goes with its topic */
 	if (e == ERR_OK && p->state == PARTITION_OPEN) {
 		create_adopt(c);
@@ -217,7 +236,7 @@ static enum err snap_room(struct log_partition *p, bool *ret_room)
 	*ret_room = false;
 	if (!partition_active(p) || !p->producers.loaded)
 		return ERR_OK;
-	producers_expire(&p->producers, clock_judging(&p->log->clock));
+	producers_expire(&p->producers, clock_judging(&p->log->clock), EXPIRE_AT_ONCE);
 	size_t len = snap_bytes(&p->producers, &p->txns);
 	enum err e = rounds_space_cache(&p->log->rounds, len);
 	*ret_room = e == ERR_OK;
@@ -227,12 +246,20 @@ static enum err snap_room(struct log_partition *p, bool *ret_room)
 	return e == ERR_AGAIN ? e : ERR_OK;
 }
 
+static struct snap_header snap_header_of(const struct log_partition *p)
+{
+	return (struct snap_header){.version = SNAP_VERSION,
+	    .topic_id = p->key.topic_id,
+	    .partition = p->key.partition,
+	    .offset = p->log_end,
+	    .sequence = p->stamped_sequence};
+}
+
 static enum err create_prepare(struct log_partition *p, struct partition_create *c, bool snap)
 {
 	const struct log *log = p->log;
 	ASSERT(!partition_active(p) || partition_knows(p));
 	c->p = p;
-	writer_init(&c->snap, snap_bytes_max());
 	ASSERT(p->topic->name.len <= TOPIC_NAME_MAX);
 	memcpy(c->topic_name, p->topic->name.ptr, p->topic->name.len);
 	c->header = (struct segment_header){
@@ -250,14 +277,8 @@ static enum err create_prepare(struct log_partition *p, struct partition_create 
 	c->make_dir = !p->dir_exists;
 	TRY(engine_path(log, c->topics, "topics"));
 	TRY(engine_path(log, c->dir, "topics/%s", p->dir));
-	if (snap) {
-		struct snap_header h = {.version = SNAP_VERSION,
-		    .topic_id = p->key.topic_id,
-		    .partition = p->key.partition,
-		    .offset = p->log_end,
-		    .sequence = p->stamped_sequence};
-		TRY(snap_encode(&p->producers, &p->txns, &h, &c->snap));
-	}
+	c->with_snap = snap;
+	c->snap = snap_header_of(p);
 	return segment_new(p, &c->header, &c->segment);
 }
 
@@ -278,6 +299,7 @@ static enum err create_start(struct log_partition *p)
 	}
 	partition_ref(p);
 	p->tasks |= PARTITION_CREATING;
+	p->frozen = snap;
 	rounds_space_charge(&p->log->rounds, CREATE_BYTES);
 	return ERR_AGAIN;
 }
@@ -408,11 +430,7 @@ void partition_snap(struct log_partition *p)
 	if (p->state != PARTITION_OPEN || !s || !p->producers.loaded || !p->producers.changed)
 		return;
 	writer_init(&out, snap_bytes_max());
-	struct snap_header h = {.version = SNAP_VERSION,
-	    .topic_id = p->key.topic_id,
-	    .partition = p->key.partition,
-	    .offset = p->log_end,
-	    .sequence = p->stamped_sequence};
+	struct snap_header h = snap_header_of(p);
 	enum err e = snap_encode(&p->producers, &p->txns, &h, &out);
 	if (e == ERR_OK)
 		e = partition_path(p, segment_name(s->base_offset, ".snap", name), path);

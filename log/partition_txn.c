@@ -12,6 +12,7 @@
 enum err partition_check_producer(
     struct log_partition *p, const struct batch_header *h, struct producer_batch *ret_original)
 {
+	ASSERT(!p->frozen); /* its appends wait */
 	TRY(producers_check(&p->producers, h, ret_original));
 	if (producers_would_begin(&p->producers, h))
 		TRY(refusals_check(&p->refusals, h));
@@ -26,6 +27,7 @@ static bool opens_txn(const struct batch_header *h)
 
 enum err partition_promise_producer(struct log_partition *p, const struct batch_header *h)
 {
+	ASSERT(!p->frozen);
 	enum err e = producers_reserve(&p->producers, h->producer_id);
 	if (e == ERR_OK && opens_txn(h))
 		e = txns_promise(&p->txns, h->producer_id);
@@ -36,6 +38,7 @@ enum err partition_promise_producer(struct log_partition *p, const struct batch_
 
 void partition_unpromise_producer(struct log_partition *p, const struct batch_header *h)
 {
+	ASSERT(!p->frozen);
 	txns_unpromise(&p->txns, h->producer_id);
 	producers_unreserve(&p->producers, h->producer_id);
 }
@@ -44,6 +47,7 @@ void partition_note_producer(
     struct log_partition *p, const struct batch_header *h, uint64_t sequence, int64_t append_ns)
 {
 	bool stamped = p->topic->config.timestamp_type == LOG_TIME_APPEND;
+	ASSERT(!p->frozen);
 	producers_note(&p->producers, h, sequence, append_ns, stamped ? h->max_timestamp_ms : -1);
 	refusals_clear(&p->refusals, h->producer_id);
 	txns_note(&p->txns, h, sequence, append_ns);
@@ -69,6 +73,7 @@ void partition_note_refused(struct log_partition *p, struct bytes batch, enum er
 void partition_note_marker(struct log_partition *p, struct bytes batch, int64_t offset)
 {
 	struct batch_marker m;
+	ASSERT(!p->frozen); /* a roll waits for markers that are not durable */
 	ASSERT(
 	    partition_aborted_known(p)); /* a marker waits for it as every producer's batch does */
 	if (!batch_marker_read(batch, &m) || !txns_end(&p->txns, &m, offset))

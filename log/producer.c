@@ -159,11 +159,11 @@ void producers_note(struct producers *ps, const struct batch_header *h, uint64_t
 	};
 }
 
-void producers_expire(struct producers *ps, int64_t now_ns)
+void producers_expire(struct producers *ps, int64_t now_ns, size_t max)
 {
 	LIST_EACH (&ps->lru, n, next) {
 		struct producer *p = CONTAINER_OF(n, struct producer, lru);
-		if (p->epoch >= 0 && now_ns - p->last_ns < PRODUCER_EXPIRY_NS)
+		if (max-- == 0 || (p->epoch >= 0 && now_ns - p->last_ns < PRODUCER_EXPIRY_NS))
 			return;
 		producer_forget(ps, p);
 	}

@@ -71,7 +71,8 @@ void producers_note(struct producers *ps, const struct batch_header *h, uint64_t
 MUST_USE enum err producers_reserve(struct producers *ps, int64_t producer_id);
 /* The room that was made is not needed: nothing was noted of this producer since. */
 void producers_unreserve(struct producers *ps, int64_t producer_id);
-void producers_expire(struct producers *ps, int64_t now_ns);
+/* Forgets who has been silent, `max` of them at most. */
+void producers_expire(struct producers *ps, int64_t now_ns, size_t max);
 /* True when nothing is known of the batch's producer in its epoch, so that it may start anywhere.
  */
 bool producers_would_begin(const struct producers *ps, const struct batch_header *h);

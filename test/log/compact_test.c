@@ -811,6 +811,28 @@ static void retention_and_deletion_meet_a_compaction(void **state)
 	keyed_open(&k);
 }
 
+/* The pool reads the partition's transactions for its snapshot, and the swap forgets some. */
+static void a_swap_waits_while_the_partition_rolls(void **state)
+{
+	(void)state;
+	create(700, NULL, NULL);
+	for (int i = 0; i < 20; i++)
+		keyed_put(&k, "t", "a", "some value");
+	struct log_partition *p = keyed_partition(&k, "t");
+	topic_of(p->topic)->pub.config.segment_bytes = 1 << 20;
+	uint32_t before = p->segment_count;
+	assert_true(before > 5);
+	log_compact_interval_set(k.log, 100 * MS_NS);
+	p->frozen = true;
+	keyed_sleep(&k, 5 * S_NS);
+	assert_true(files_of(".log") > before); /* the new generation is there */
+	assert_int_equal(p->segment_count, before);
+	p->frozen = false;
+	keyed_sleep(&k, S_NS);
+	assert_int_equal(files_of(".log"), 2);
+	assert_int_equal(p->segment_count, 2);
+}
+
 /* Unless it is told, it looks after 15 s. */
 static void it_looks_as_often_as_it_is_told(void **state)
 {
@@ -831,6 +853,8 @@ int main(void)
 	        the_newest_record_of_each_key_stays_at_its_offset, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        the_active_segment_and_young_ones_are_left_alone, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_swap_waits_while_the_partition_rolls, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_share_of_it_must_be_dirty, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        tombstones_stay_for_their_time_and_nothing_comes_back, setup, teardown),

@@ -10,6 +10,8 @@
  * page cache log_bench lookup DIR MIB             offset and time lookups in a partition of MIB
  *   log_bench fill DIR MIB SEGMENTS      fills, says so and waits to be killed
  *   log_bench open DIR                   time until an engine is open, and its memory
+ *   log_bench producers DIR COUNT        turns while so many idempotent producers append and a
+ * segment rolls, and while a start gets to know them
  *   log_bench plain DIR direct|buffered BLOCK SECONDS     write and fdatasync, one after the other
  *   log_bench cost BATCH_BYTES           checksum and copy of one batch alone
  *
@@ -333,6 +335,104 @@ static int cmd_append(char **a)
 	    (double)metric_quantile_ns(METRIC_LOOP_STALL, 0.99) / 1e6,
 	    (double)metric_max_ns(METRIC_LOOP_STALL) / 1e6, (double)w.turn_cpu_ns / 1e6,
 	    memory_mib("VmRSS:"), (double)writers * (double)b.batch.len / 1048576.0);
+	bench_close(&b);
+	return 0;
+}
+
+/* ---- producers ------------------------------------------------------------------------------- */
+
+enum { PASSES = 6, PRODUCER_BATCH_BYTES = 256 /* about, with its frame */ };
+
+static void pass_done(struct log_append *req);
+
+struct pass {
+	struct writers w;
+	int64_t next, count; /* producers */
+	int32_t number;
+};
+
+/* The batch of the next producer, while there is one. */
+static void pass_next(struct one *o)
+{
+	struct pass *s = CONTAINER_OF(o->all, struct pass, w);
+	struct batch_builder builder;
+	struct writer batch;
+	mem_free(o->batch);
+	o->batch = NULL;
+	if (s->next == s->count)
+		return;
+	batch_builder_init(&builder, BATCH_NONE);
+	builder.producer_id = s->next++;
+	builder.base_sequence = s->number;
+	writer_init(&batch, MIB);
+	must(batch_builder_add(&builder, 1, (struct bytes){0},
+	         bytes_of("0123456789012345678901234567890123456789", 40), NULL, 0),
+	    "record");
+	must(batch_builder_finish(&builder, &batch), "batch");
+	batch_builder_release(&builder);
+	o->batch = batch.ptr;
+	o->batch_len = batch.len;
+	one_send(o, s->w.b->partition[0]);
+	o->req.done = pass_done;
+	s->w.active++;
+}
+
+static void pass_done(struct log_append *req)
+{
+	struct one *o = req->user;
+	must(req->err, "append");
+	sample(&o->all->b->samples, now_ns() - o->sent_ns);
+	o->all->active--;
+	pass_next(o);
+}
+
+/* Each of `count` producers appends its batch of that number, 64 at a time; the longest turn. */
+static struct writers pass_run(struct bench *b, int64_t count, int32_t number)
+{
+	struct one one[64] = {0};
+	struct pass s = {.w.b = b, .count = count, .number = number};
+	metrics_reset();
+	for (int i = 0; i < 64; i++) {
+		one[i].all = &s.w;
+		pass_next(&one[i]);
+	}
+	while (s.w.active > 0)
+		turn(&s.w);
+	return s.w;
+}
+
+static void producers_print(const char *what, const struct bench *b, const struct writers *w)
+{
+	int64_t longest = 0;
+	for (size_t i = 0; i < b->samples.count; i++)
+		longest = b->samples.ns[i] > longest ? b->samples.ns[i] : longest;
+	printf("%s_turn_ms=%.3f %s_turn_cpu_ms=%.3f %s_append_ms=%.3f ", what,
+	    (double)w->turn_ns / 1e6, what, (double)w->turn_cpu_ns / 1e6, what,
+	    (double)longest / 1e6);
+}
+
+static int cmd_producers(char **a)
+{
+	struct bench b;
+	int64_t count = strtoll(a[1], NULL, 10);
+	uint64_t pass_bytes = (uint64_t)count * PRODUCER_BATCH_BYTES;
+	bench_open(&b, a[0]);
+	bench_topic(&b, 1, "fsync", pass_bytes + pass_bytes / 2); /* not in the first pass */
+	struct writers first = pass_run(&b, count, 0), rolls = {0};
+	producers_print("first", &b, &first);
+	b.samples.count = 0;
+	for (int32_t pass = 1; pass < PASSES; pass++) {
+		struct writers w = pass_run(&b, count, pass);
+		if (w.turn_ns > rolls.turn_ns)
+			rolls = w;
+	}
+	producers_print("roll", &b, &rolls);
+	bench_close(&b);
+	bench_open(&b, a[0]);
+	b.partition[0] = log_partition_find(b.log, log_topic_find(b.log, STR("bench")), 0);
+	struct writers load = pass_run(&b, 1, PASSES);
+	producers_print("load", &b, &load);
+	printf("rss_mib=%.1f\n", memory_mib("VmRSS:"));
 	bench_close(&b);
 	return 0;
 }
@@ -675,6 +775,7 @@ int main(int argc, char **argv)
 	    {"lookup", 2, cmd_lookup},
 	    {"fill", 3, cmd_fill},
 	    {"open", 1, cmd_open},
+	    {"producers", 2, cmd_producers},
 	    {"plain", 4, cmd_plain},
 	    {"cost", 1, cmd_cost},
 	};

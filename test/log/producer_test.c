@@ -185,7 +185,7 @@ static void a_silent_producer_is_forgotten_after_a_day(void **state)
 		assert_ok(producers_reserve(&ps, h.producer_id));
 		producers_note(&ps, &h, 1, h.producer_id * 3600 * S_NS, -1);
 	}
-	producers_expire(&ps, PRODUCER_EXPIRY_NS + 3 * 3600 * S_NS);
+	producers_expire(&ps, PRODUCER_EXPIRY_NS + 3 * 3600 * S_NS, SIZE_MAX);
 	assert_int_equal(ps.map.count, 7);
 	h.producer_id = 5;
 	assert_int_equal(producers_check(&ps, &h, &original), ERR_EXISTS);
