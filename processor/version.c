@@ -12,7 +12,8 @@
 #include "log/catalog.h"
 #include "processor/version_parts.h"
 
-enum { TURN_CHECK_BATCHES = 16 }; /* batches between looks at the clock */
+enum { TURN_CHECK_BATCHES = 16 };    /* batches between looks at the clock */
+#define HOLE_POS ((uint32_t)1 << 31) /* no batch has so many records */
 
 int64_t version_now_ns(const struct version *v)
 {
@@ -168,7 +169,11 @@ static enum err apply_batch(
 	return ERR_OK;
 }
 
-/* A damaged batch: its records are nobody's rows, so they are a dead letter, once. */
+/*
+ * A damaged batch: its records are nobody's rows, so they are a dead letter, once. Its sequence may
+ * be a lower bound, under which there are other letters: as its position it has a number among the
+ * version's holes, behind all that a batch can have.
+ */
 static enum err take_hole(struct version *v, const struct log_batch_view *b)
 {
 	struct version_part *p = input_part(v, b->source);
@@ -176,6 +181,7 @@ static enum err take_hole(struct version *v, const struct log_batch_view *b)
 		return ERR_OK;
 	struct decode_input in = {.record = {.offset = b->base_offset},
 	    .sequence = b->sequence,
+	    .pos = HOLE_POS + (uint32_t)v->view.reasons[ERR_DAMAGED],
 	    .partition = b->partition,
 	    .append_time_ns = b->append_time_ns};
 	struct feed_dead d = {.topic_id = b->topic_id,

@@ -12,7 +12,7 @@
  *   rows(_key, <visible columns>, _first_sequence, _last_sequence, _record_count, _state)
  *   state_<n>(bound, page)            operator state, see op.h, in pages, see state_file.h
  *   dead_letters(sequence, pos, topic, partition, offset, operator, reason, message, time, key,
- * value)
+ * value); pos: index in the batch; of one that the log has lost 2^31 and a number of its own
  *
  * One writer (the worker of the version), any number of readers (reader.h), also other SQLite
  * programs. The write-ahead log is trimmed by the writer between commits, never by SQLite itself.
