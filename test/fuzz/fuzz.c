@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test/fuzz/fuzz.h"
+#include "test/lib/patience.h"
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 const struct fuzz_target fuzz_targets[] = {
     {"decoder", decoder_fuzz, decoder_seeds, 20},
@@ -22,4 +26,24 @@ const struct fuzz_target *fuzz_target_find(const char *name)
 			return &fuzz_targets[i];
 	}
 	return NULL;
+}
+
+void fuzz_connect(int fd, const struct sockaddr *to, size_t len)
+{
+	int rc;
+	while ((rc = connect(fd, to, (socklen_t)len)) != 0 && errno == EINTR)
+		;
+	ASSERT(rc == 0);
+}
+
+void fuzz_drain(int fd)
+{
+	char answer[4096];
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int n;
+	while ((n = poll(&p, 1, PATIENCE_MS)) > 0 || (n < 0 && errno == EINTR)) {
+		if (n > 0 && recv(fd, answer, sizeof(answer), 0) <= 0)
+			return;
+	}
+	ASSERT(!"the server has neither answered nor closed");
 }

@@ -18,6 +18,13 @@ extern const struct fuzz_target fuzz_targets[];
 extern const size_t fuzz_target_count;
 const struct fuzz_target *fuzz_target_find(const char *name);
 
+/* libFuzzer looks at its clock by a signal, which ends calls that wait: these go on. */
+struct sockaddr;
+void fuzz_connect(int fd, const struct sockaddr *to, size_t len);
+/* Reads until the server has closed, as it must soon after our end: requests that wait are given up
+ * then. */
+void fuzz_drain(int fd);
+
 #define FUZZ_TARGET(name)                                                                          \
 	void name##_fuzz(struct bytes in);                                                         \
 	void name##_seeds(void (*emit)(void *ctx, struct bytes in), void *ctx)

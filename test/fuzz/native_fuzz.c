@@ -11,14 +11,13 @@
 #include "broker/broker.h"
 #include "broker/kafka/request.h"
 #include "broker/native/sp.h"
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { RAW = 0x8000, PATIENCE_MS = 120000 };
+enum { RAW = 0x8000 };
 
 static struct {
 	struct io *io;
@@ -69,7 +68,8 @@ static int dial(void)
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", server.url + 6);
-	ASSERT(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	ASSERT(fd >= 0);
+	fuzz_connect(fd, (struct sockaddr *)&sa, sizeof(sa));
 	return fd;
 }
 
@@ -86,19 +86,6 @@ static void put_message(int fd, struct bytes b)
 	put_u32_be(head + prefix, 0x80000001);
 	put(fd, head, prefix + 4);
 	put(fd, b.ptr, b.len);
-}
-
-/* Its end is the server's: an answer to everything that can be answered, then it closes. */
-static void drain(int fd)
-{
-	char answer[4096];
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	/* requests that wait, for a group or for data, are given up by the client's end */
-	while (poll(&p, 1, PATIENCE_MS) > 0) {
-		if (recv(fd, answer, sizeof(answer), 0) <= 0)
-			return;
-	}
-	ASSERT(!"the server has neither answered nor closed");
 }
 
 void native_fuzz(struct bytes in)
@@ -122,7 +109,7 @@ void native_fuzz(struct bytes in)
 			put_message(fd, b);
 	}
 	shutdown(fd, SHUT_WR);
-	drain(fd);
+	fuzz_drain(fd);
 	close(fd);
 }
 

@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SPEAKS = 1, OLD = 2, SHOWS = 4, CHANGES_MAX = 16, PATIENCE_MS = 120000, PAUSE_MS = 30 };
+enum { SPEAKS = 1, OLD = 2, SHOWS = 4, CHANGES_MAX = 16, PAUSE_MS = 30 };
 
 static struct {
 	struct io *io;
@@ -121,7 +121,8 @@ static int dial(void)
 	    .sin_family = AF_INET, .sin_port = htons(broker_port(server.broker, 0))};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ASSERT(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	ASSERT(fd >= 0);
+	fuzz_connect(fd, (struct sockaddr *)&sa, sizeof(sa));
 	return fd;
 }
 
@@ -187,18 +188,6 @@ static void speak(int fd, uint8_t mode, struct bytes changes, struct bytes plain
 	SSL_free(c.ssl);
 }
 
-/* Its end is the server's, at once after the client's. */
-static void drain(int fd)
-{
-	char answer[4096];
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	while (poll(&p, 1, PATIENCE_MS) > 0) {
-		if (recv(fd, answer, sizeof(answer), 0) <= 0)
-			return;
-	}
-	ASSERT(!"the server has neither answered nor closed");
-}
-
 void tls_fuzz(struct bytes in)
 {
 	if (!server.loop)
@@ -218,7 +207,7 @@ void tls_fuzz(struct bytes in)
 		(void)rc;
 	}
 	shutdown(fd, SHUT_WR);
-	drain(fd);
+	fuzz_drain(fd);
 	close(fd);
 }
 
