@@ -417,6 +417,27 @@ void log_waiter_init(struct log_waiter *w, void (*fire)(struct log_waiter *w));
 void log_wait(struct log_partition *p, int64_t offset, struct log_waiter *w);
 void log_wait_cancel(struct log_waiter *w);
 /*
+ * A watch costs nothing until its partition is another one than log_partition_status last told: an
+ * end has moved, or it is deleted. Then it stands in `changed` of its set, once, and whoever looks
+ * there may set it again. Who waits for that is told by the set's waiter: `fire` once, on the loop,
+ * deferred. Cancel is safe at any time.
+ */
+struct log_watches {
+	struct list changed; /* struct log_watch */
+	bool awaited;
+	struct log_waiter waiter;
+};
+struct log_watch {
+	struct list_node node; /* the partition's, or in changed */
+	struct log_watches *of;
+};
+void log_watches_init(struct log_watches *all, void (*fire)(struct log_waiter *w));
+void log_watch_init(struct log_watch *w, struct log_watches *all);
+void log_watch(struct log_partition *p, struct log_watch *w);
+void log_watch_cancel(struct log_watch *w);
+void log_watches_wait(struct log *log, struct log_watches *all);
+void log_watches_cancel(struct log_watches *all);
+/*
  * Bytes of batches up to visible_end (`committed`: stable_end) that have come since the start: how
  * much two of them differ by has become readable in between. When a transaction ends that was open
  * at the start it is more.

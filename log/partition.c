@@ -23,6 +23,8 @@ static void partition_free(struct log_partition *p)
 	ASSERT(p->refs == 0 && p->tasks == 0 && p->queued == 0);
 	while (list_pop_front(&p->waiters))
 		;
+	while (list_pop_front(&p->watches))
+		;
 	while ((n = list_pop_front(&p->segments))) {
 		struct segment *s = CONTAINER_OF(n, struct segment, node);
 		checkpoint_forget(&p->log->checkpointer, s); /* recovery wrote to what the catalog
@@ -101,6 +103,7 @@ enum err partition_new(
 	p->max_timestamp_ms = p->max_timestamp_offset = -1;
 	list_init(&p->segments);
 	list_init(&p->waiters);
+	list_init(&p->watches);
 	list_init(&p->load_waiting);
 	list_node_init(&p->txn_node);
 	list_node_init(&p->scrub_node);

@@ -98,6 +98,7 @@ struct log_partition {
 	struct list_node txn_node; /* log->txn_partitions: something is open */
 	struct list load_waiting;  /* struct log_producers_load */
 	struct list waiters;       /* struct log_waiter */
+	struct list watches;       /* struct log_watch */
 	/* where the last reads ended, so that the next ones need no index (offset -> pos) */
 	struct partition_cursor {
 		int64_t offset;
@@ -260,8 +261,10 @@ MUST_USE enum err partition_path(const struct log_partition *p, const char *name
 /* What there was from its end up to offset `to`, the last batch with `last_sequence` (0 = not
  * known), is gone: to be named before it is served (gap.c). */
 void partition_lose(struct log_partition *p, int64_t to, uint64_t last_sequence);
-/* Ends have moved: waiters fire. */
+/* Ends have moved: waiters fire, and watches tell. */
 void partition_wake(struct log_partition *p);
+/* Those of readers have not, but what is told of it: watches tell. */
+void partition_changed(struct log_partition *p);
 /* The disk has failed a read: that range fails, the rest is served. Metric; health is red until the
  * scrubber has read all of the partition. */
 void partition_unread(struct log_partition *p, const struct segment *s, uint32_t pos, enum err why);

@@ -196,6 +196,7 @@ void partition_trim(struct log_partition *p, int64_t offset)
 	partition_skip(p, offset);
 	if (p->max_timestamp_offset < offset)
 		partition_latest(p);
+	partition_changed(p);
 }
 
 /* ---- a whole partition ----------------------------------------------------------------------- */

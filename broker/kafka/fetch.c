@@ -20,116 +20,23 @@
  *       little, of its last eighth less. Its slices live in the log's read buffers until the answer
  *       is sent.
  *   F4  the parts are those of the session (fetch_session.h), which is this fetch's alone until the
- *       answer is built, or those of the request.
+ *       answer is built, or those of the request. What rests in the session becomes a part when it
+ *       changes, and what the answer leaves nothing to say of rests afterwards.
  *   F5  of a client that owes (quotas.h) nothing is read, and nothing is charged to it: the answer
  *       names no partition and tells how long to wait. Of another a pass reads what may come at
  *       once, but for F2.
  */
-#include "broker/kafka/fetch_session.h"
-#include "broker/kafka/handlers.h"
+#include "broker/kafka/fetch.h"
 #include "broker/quotas/quotas.h"
-#include "log/batch.h"
 
-enum { OVER_PART = 8 }; /* of the budget: what first batches may pass it by */
-enum fetch_state { FETCH_QUEUED, FETCH_READING, FETCH_WAITING, FETCH_STARVED, FETCH_ANSWERED };
+enum { OVER_PART = 8 };                       /* of the budget: what first batches may pass it by */
 #define FETCH_SHORT_BYTES ((size_t)256 * KIB) /* of a read when the budget runs short */
 #define FETCH_LEAST_BYTES ((size_t)16 * KIB)  /* and when it is all but used up */
 static const int64_t MAX_WAIT_NS =
     300 * S_NS; /* longer long polls end earlier, which is always legal */
 
-struct fetch_part {
-	struct fetch *owner;
-	struct str topic; /* ptr NULL: by id */
-	struct log_uuid topic_id;
-	int32_t current_leader_epoch, max_bytes;
-	int64_t fetch_offset;
-	struct fetch_session_part *known; /* NULL: no session */
-	struct fetch_response_partition out;
-	bool has_read;
-	bool ends_early;       /* more is there than was read: as much as it gives */
-	int64_t seen_end;      /* visible or stable end, as looked at last */
-	uint64_t seen_bytes;   /* log_readable_bytes then */
-	size_t bytes;          /* read, and come since */
-	struct log_read *read; /* NULL: it never had one */
-	struct log_waiter waiter;
-};
-
-struct fetch {
-	struct request *req;
-	struct fetch_session *session; /* NULL: none */
-	enum fetch_state state;
-	bool gone;   /* the connection is */
-	bool error;  /* a partition has one: answer at once */
-	bool owes;   /* to its quota: nothing is read */
-	bool full;   /* nothing more fits in */
-	bool scant;  /* a read took less than it might, for want of memory */
-	uint32_t at; /* the part being read */
-	uint32_t count;
-	struct fetch_part *part; /* NULL: there was no memory for them yet */
-	size_t max_bytes;        /* as asked for */
-	size_t room;             /* of this pass: that, or less by a quota */
-	size_t total; /* of this pass; while it waits: of the last one, and what has come since */
-	size_t asked; /* taken from the budget for the read under way */
-	size_t over;  /* that it may have over that: answers.over_bytes */
-	int64_t deadline_ns;
-	struct loop_timer timer;
-	struct list_node starved; /* broker->answers.starved or .gated */
-};
-
 static void pass(struct fetch *f);
 static void step(struct fetch *f);
-static void on_data(struct log_waiter *waiter);
-
-/* ---- parts ----------------------------------------------------------------------------------- */
-
-static void part_init(struct fetch *f, struct fetch_part *part, int32_t partition)
-{
-	part->owner = f;
-	msg_init(&fetch_response_partition_shape, &part->out);
-	part->out.partition_index = partition;
-	log_waiter_init(&part->waiter, on_data);
-}
-
-static void parts_of_session(struct fetch *f)
-{
-	LIST_EACH (&f->session->parts, n, next) {
-		struct fetch_session_part *known = CONTAINER_OF(n, struct fetch_session_part, node);
-		struct fetch_part *part = &f->part[f->count++];
-		part_init(f, part, (int32_t)known->key.partition);
-		part->topic = known->topic->name;
-		part->topic_id = known->topic->id;
-		part->current_leader_epoch = known->current_leader_epoch;
-		part->max_bytes = known->max_bytes;
-		part->fetch_offset = known->fetch_offset;
-		part->known = known;
-	}
-}
-
-static size_t count_named(const struct fetch_request *body)
-{
-	size_t count = 0;
-	for (uint32_t i = 0; i < body->topics.count; i++)
-		count += body->topics.at[i].partitions.count;
-	return count;
-}
-
-static void parts_of_request(struct fetch *f)
-{
-	const struct fetch_request *body = f->req->body;
-	for (uint32_t i = 0; i < body->topics.count; i++) {
-		const struct fetch_request_topic *topic = &body->topics.at[i];
-		for (uint32_t k = 0; k < topic->partitions.count; k++) {
-			const struct fetch_request_partition *in = &topic->partitions.at[k];
-			struct fetch_part *part = &f->part[f->count++];
-			part_init(f, part, in->partition);
-			part->topic = topic->topic;
-			part->topic_id = topic->topic_id;
-			part->current_leader_epoch = in->current_leader_epoch;
-			part->max_bytes = in->partition_max_bytes;
-			part->fetch_offset = in->fetch_offset;
-		}
-	}
-}
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -151,23 +58,11 @@ void fetch_wake(struct broker *b, int count)
 	wake_line(&b->answers.starved, count);
 }
 
-/* Nothing of this part is held any more, and nothing points to what was. */
-static void forget_read(struct fetch_part *part)
-{
-	static const struct bytes none[1];
-	if (part->has_read)
-		log_read_release(part->read);
-	part->has_read = false;
-	part->out.records = (struct msg_slices){none, 0};
-	part->out.aborted_transactions.at = NULL;
-	part->out.aborted_transactions.count = 0;
-}
-
 /* Gives a pass's data back and lets starved fetches go on. */
 static void drop_reads(struct fetch *f)
 {
-	for (uint32_t i = 0; i < f->count; i++)
-		forget_read(&f->part[i]);
+	LIST_EACH (&f->parts, n, next)
+		fetch_part_forget(fetch_part_of(n));
 	answers_give(f->req->broker, f->req->fetched);
 	f->req->fetched = 0;
 }
@@ -181,8 +76,10 @@ static void on_release(struct request *req)
 
 static void stop_waiting(struct fetch *f)
 {
-	for (uint32_t i = 0; i < f->count; i++)
-		log_wait_cancel(&f->part[i].waiter);
+	LIST_EACH (&f->parts, n, next)
+		log_wait_cancel(&fetch_part_of(n)->waiter);
+	if (f->session)
+		log_watches_cancel(&f->session->watches);
 	loop_timer_cancel(f->req->loop, &f->timer);
 	list_remove(&f->starved);
 }
@@ -221,9 +118,11 @@ static bool build(struct fetch *f)
 	(void)request_charge(req, QUOTA_FETCH, (double)f->total);
 	r->session_id = f->session ? f->session->id : 0;
 	r->responses.at = topics;
-	for (uint32_t i = 0; i < f->count; i++) {
-		const struct fetch_part *part = &f->part[i];
-		if (part->known && !fetch_session_tell(f->session, part->known, &part->out))
+	LIST_EACH (&f->parts, n, next) {
+		struct fetch_part *part = fetch_part_of(n);
+		bool told = !part->known || fetch_session_tell(f->session, part->known, &part->out);
+		fetch_part_rest(part);
+		if (!told)
 			continue;
 		bool same = before && before->topic.ptr == part->topic.ptr &&
 		            log_uuid_equal(before->topic_id, part->topic_id);
@@ -280,21 +179,14 @@ static void on_deadline(struct loop_timer *timer)
 	pass(f);
 }
 
-static struct log_partition *find(const struct fetch_part *part, enum err *ret_err)
+/* For more than was seen when it was looked at. */
+static void wait_for(struct fetch_part *part)
 {
-	const struct request *req = part->owner->req;
-	const struct log_topic *t = topic_named(req, part->topic, part->topic_id, ret_err);
-	if (!t)
-		return NULL;
-	struct log_partition *p = log_partition_find(req->log, t, part->out.partition_index);
-	if (!p)
-		*ret_err = ERR_UNKNOWN_TOPIC;
-	if (p && req->version < 10 && t->config.compression == BATCH_ZSTD) {
-		*ret_err =
-		    ERR_UNSUPPORTED_COMPRESSION; /* KIP-110; by the topic's setting, as Kafka */
-		return NULL;
-	}
-	return p;
+	enum err err;
+	struct log_partition *p = fetch_part_find(part, &err);
+	int64_t from = part->fetch_offset > part->seen_end ? part->fetch_offset : part->seen_end;
+	if (p)
+		log_wait(p, from, &part->waiter);
 }
 
 static void wait(struct fetch *f)
@@ -302,14 +194,11 @@ static void wait(struct fetch *f)
 	f->state = FETCH_WAITING;
 	drop_reads(f);
 	loop_timer_set(f->req->loop, &f->timer, f->deadline_ns);
-	for (uint32_t i = 0; i < f->count; i++) {
-		struct fetch_part *part = &f->part[i];
-		enum err err;
-		struct log_partition *p = find(part, &err);
-		int64_t from =
-		    part->fetch_offset > part->seen_end ? part->fetch_offset : part->seen_end;
-		if (p)
-			log_wait(p, from, &part->waiter);
+	LIST_EACH (&f->parts, n, next)
+		wait_for(fetch_part_of(n));
+	if (f->session) {
+		f->session->fetch = f;
+		log_watches_wait(f->req->log, &f->session->watches);
 	}
 }
 
@@ -322,7 +211,8 @@ static bool is_enough(const struct fetch *f)
 static void end_of_pass(struct fetch *f)
 {
 	bool late = loop_now_ns(f->req->loop) >= f->deadline_ns;
-	bool enough = is_enough(f) || f->full || f->count == 0 || (f->scant && f->total > 0);
+	bool enough =
+	    is_enough(f) || f->full || (f->count == 0 && !f->session) || (f->scant && f->total > 0);
 	/* what waits holds memory that others wait for */
 	bool hurried = f->req->held >= ANSWER_LARGE_BYTES && answers_are_short(f->req->broker);
 	if (f->gone || f->error || late || enough || hurried)
@@ -333,56 +223,6 @@ static void end_of_pass(struct fetch *f)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static void set_error(struct fetch_part *part, enum err err)
-{
-	part->out.error_code = err_kafka(err);
-	part->out.high_watermark = -1;
-	part->owner->error = true;
-	err_clear();
-}
-
-static enum err check_epoch(const struct fetch_part *part, const struct log_partition_status *s)
-{
-	int32_t epoch = part->current_leader_epoch;
-	if (epoch < 0 || (uint32_t)epoch == s->leader_epoch)
-		return ERR_OK;
-	return (uint32_t)epoch < s->leader_epoch ? ERR_FENCED_LEADER_EPOCH
-	                                         : ERR_UNKNOWN_LEADER_EPOCH;
-}
-
-/* Fills in the ends; true when there is something to read. */
-static bool look(struct fetch_part *part, struct log_partition **ret_partition)
-{
-	const struct fetch_request *body = part->owner->req->body;
-	struct log_partition_status s;
-	enum err err = ERR_OK;
-	int64_t offset = part->fetch_offset;
-	struct log_partition *p = find(part, &err);
-	if (p) {
-		log_partition_status(p, &s);
-		err = check_epoch(part, &s);
-		if (err == ERR_OK && (offset < s.log_start || offset > s.log_end))
-			err = ERR_OFFSET_OUT_OF_RANGE;
-	}
-	if (err != ERR_OK) {
-		set_error(part, err);
-		return false;
-	}
-	bool committed = body->isolation_level == 1;
-	static struct fetch_response_aborted none[1];
-	part->seen_end = committed ? s.stable_end : s.visible_end;
-	part->seen_bytes = log_readable_bytes(p, committed);
-	part->waiter.committed = committed;
-	/* null is for those who read everything */
-	part->out.aborted_transactions.at = committed ? none : NULL;
-	part->out.aborted_transactions.count = 0;
-	part->out.high_watermark = s.visible_end;
-	part->out.last_stable_offset = s.stable_end;
-	part->out.log_start_offset = s.log_start;
-	*ret_partition = p;
-	return offset < part->seen_end;
-}
-
 /* The read of one part is done: keeps what fits. */
 static void take_read(struct fetch *f, struct fetch_part *part)
 {
@@ -392,7 +232,7 @@ static void take_read(struct fetch *f, struct fetch_part *part)
 	answers_give(b, f->asked);
 	f->asked = f->over = 0;
 	if (r->err != ERR_OK) {
-		set_error(part, r->err);
+		fetch_part_fail(part, r->err);
 		return;
 	}
 	bool fits = f->total == 0 || f->total + r->bytes_total <= f->room;
@@ -426,9 +266,9 @@ static void on_read(struct log_read *read)
 {
 	struct fetch_part *part = read->user;
 	struct fetch *f = part->owner;
-	ASSERT(f->state == FETCH_READING && part == &f->part[f->at]);
+	ASSERT(f->state == FETCH_READING && &part->node == f->at);
 	take_read(f, part);
-	f->at++;
+	f->at = f->at->next;
 	step(f);
 }
 
@@ -512,40 +352,37 @@ static void read_part(struct fetch_part *part, struct log_partition *p, size_t w
 
 static bool make_parts(struct fetch *f)
 {
-	size_t count = f->session ? f->session->index.count : count_named(f->req->body);
-	size_t need = count * sizeof(*f->part);
+	while (f->session && fetch_session_changed(f->session))
+		;
+	size_t need = fetch_parts_bytes(f);
 	if (need > FETCH_LEAST_BYTES && !f->full && !answers_fit(f->req->conn, need)) {
 		starve(f, &f->req->broker->answers.starved);
 		return false;
 	}
-	f->part = request_alloc(f->req, need);
-	if (!f->part) {
+	if (!fetch_parts_make(f)) {
 		f->state = FETCH_ANSWERED;
 		f->req->closed = f->req->hurry = NULL;
 		leave_session(f);
 		request_fail(f->req, ERR_LIMIT);
 		return false;
 	}
-	if (f->session)
-		parts_of_session(f);
-	else
-		parts_of_request(f);
+	f->at = f->parts.head.next;
 	return true;
 }
 
 /* Goes on with the pass until a read is under way or all parts are done. */
 static void step(struct fetch *f)
 {
-	if (!f->part && !f->gone && !make_parts(f))
+	if (!f->made && !f->gone && !make_parts(f))
 		return;
 	f->state = FETCH_READING;
-	for (; f->at < f->count && !f->gone; f->at++) {
-		struct fetch_part *part = &f->part[f->at];
+	for (; f->at != &f->parts.head && !f->gone; f->at = f->at->next) {
+		struct fetch_part *part = fetch_part_of(f->at);
 		struct log_partition *p;
-		forget_read(part);
+		fetch_part_forget(part);
 		part->bytes = 0;
 		part->ends_early = false;
-		if (!look(part, &p) || f->full)
+		if (!fetch_part_look(part, &p) || f->full)
 			continue;
 		if (!part->read && !(part->read = request_alloc(f->req, sizeof(*part->read)))) {
 			f->full = true; /* what it may have for itself is used up */
@@ -563,9 +400,14 @@ static void step(struct fetch *f)
 	end_of_pass(f);
 }
 
+/* What has changed since it last began is looked at, too. */
 static void pass(struct fetch *f)
 {
-	f->at = 0;
+	struct fetch_session_part *known;
+	while (f->made && f->session && (known = fetch_session_changed(f->session)) &&
+	       fetch_part_add(f, known))
+		;
+	f->at = f->parts.head.next;
 	f->total = 0;
 	f->error = f->full = f->scant = false;
 	size_t room = f->gone ? 0 : request_room(f->req, QUOTA_FETCH);
@@ -592,7 +434,7 @@ static void add_come(struct fetch_part *part, uint64_t come)
 }
 
 /* Only this part is looked at, until there is enough of all. */
-static void on_data(struct log_waiter *waiter)
+void fetch_data_came(struct log_waiter *waiter)
 {
 	struct fetch_part *part = CONTAINER_OF(waiter, struct fetch_part, waiter);
 	struct fetch *f = part->owner;
@@ -600,7 +442,7 @@ static void on_data(struct log_waiter *waiter)
 	if (f->state != FETCH_WAITING)
 		return;
 	uint64_t before = part->seen_bytes;
-	bool more = look(part, &p);
+	bool more = fetch_part_look(part, &p);
 	if (more)
 		add_come(part, part->seen_bytes - before);
 	if (!f->error && !is_enough(f)) {
@@ -619,7 +461,7 @@ static void on_hurry(struct request *req)
 		return; /* the log has it now */
 	if (f->state == FETCH_WAITING) {
 		stop_waiting(f);
-		f->at = 0;
+		f->at = f->parts.head.next;
 		f->total = 0;
 		f->error = false;
 	}
@@ -628,17 +470,41 @@ static void on_hurry(struct request *req)
 	step(f);
 }
 
+/* Partitions that rested: they are of this fetch now. */
+void fetch_changed(struct log_waiter *waiter)
+{
+	struct fetch_session *s = CONTAINER_OF(waiter, struct fetch_session, watches.waiter);
+	struct fetch *f = s->fetch;
+	struct fetch_session_part *known;
+	ASSERT(f->session == s && f->state == FETCH_WAITING);
+	while ((known = fetch_session_changed(s))) {
+		struct fetch_part *part = fetch_part_add(f, known);
+		struct log_partition *p;
+		if (!part) {
+			on_hurry(f->req);
+			return;
+		}
+		if (fetch_part_look(part, &p))
+			add_come(part, part->seen_bytes - known->seen_bytes);
+		wait_for(part);
+	}
+	if (f->error || is_enough(f)) {
+		stop_waiting(f);
+		pass(f);
+	} else {
+		log_watches_wait(f->req->log, &s->watches);
+	}
+}
+
 /* ---- request --------------------------------------------------------------------------------- */
 
 /* Versions without an error code of their own tell it of each partition. */
 static bool refuse_parts(struct fetch *f, enum err err)
 {
-	f->part = request_alloc(f->req, count_named(f->req->body) * sizeof(*f->part));
-	if (!f->part)
+	if (!fetch_parts_make(f))
 		return false;
-	parts_of_request(f);
-	for (uint32_t i = 0; i < f->count; i++)
-		set_error(&f->part[i], err);
+	LIST_EACH (&f->parts, n, next)
+		fetch_part_fail(fetch_part_of(n), err);
 	return true;
 }
 
@@ -692,6 +558,8 @@ void handle_fetch(struct request *req)
 		return;
 	}
 	f->req = req;
+	list_init(&f->parts);
+	f->at = &f->parts.head;
 	list_node_init(&f->starved);
 	loop_timer_init(&f->timer, on_deadline);
 	enum err err = refusal(req);

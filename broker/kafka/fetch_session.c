@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/kafka/fetch_session.h"
+#include "broker/auth/auth.h"
 #include "broker/kafka/server.h"
 
 enum { EPOCH_FIRST = 0, EPOCH_FINAL = -1 };
@@ -21,11 +22,15 @@ static void count_bytes(struct fetch_sessions *all, struct fetch_session *s, siz
 
 static void session_free(struct fetch_sessions *all, struct fetch_session *s)
 {
-	struct list_node *n;
+	struct fetch_session_part *part;
 	struct fetch_session_topic *topic;
 	size_t cursor = 0;
-	while ((n = list_pop_front(&s->parts)))
-		mem_free(CONTAINER_OF(n, struct fetch_session_part, node));
+	log_watches_cancel(&s->watches);
+	while ((part = map_next(&s->index, &cursor))) {
+		log_watch_cancel(&part->watch);
+		mem_free(part);
+	}
+	cursor = 0;
 	while ((topic = map_next(&s->topics, &cursor)))
 		mem_free(topic);
 	map_release(&s->topics);
@@ -83,6 +88,7 @@ static struct fetch_session *session_new(const struct request *req)
 	map_init(&s->topics);
 	map_init(&s->index);
 	list_init(&s->parts);
+	log_watches_init(&s->watches, fetch_changed);
 	memcpy(s + 1, principal.ptr, principal.len);
 	s->principal = str_from((const char *)(s + 1), principal.len);
 	s->by_id = req->version >= 13;
@@ -144,6 +150,14 @@ static struct fetch_session_part *part_find(
 	return map_get(&s->index, bytes_of(&probe.key, sizeof(probe.key)));
 }
 
+/* It rests no more. */
+static void part_wake(struct fetch_session *s, struct fetch_session_part *part)
+{
+	log_watch_cancel(&part->watch);
+	if (!list_linked(&part->node))
+		list_push_back(&s->parts, &part->node);
+}
+
 static enum err part_set(struct fetch_sessions *all, struct fetch_session *s,
     struct fetch_session_topic *topic, const struct fetch_request_partition *asked)
 {
@@ -161,10 +175,12 @@ static enum err part_set(struct fetch_sessions *all, struct fetch_session *s,
 			mem_free(part);
 			return err;
 		}
-		list_push_back(&s->parts, &part->node);
+		list_node_init(&part->node);
+		log_watch_init(&part->watch, &s->watches);
 		topic->parts++;
 		count_bytes(all, s, sizeof(*part));
 	}
+	part_wake(s, part);
 	part->fetch_offset = asked->fetch_offset;
 	part->current_leader_epoch = asked->current_leader_epoch;
 	part->max_bytes = asked->partition_max_bytes;
@@ -177,6 +193,7 @@ static void part_remove(
 	struct fetch_session_topic *topic = part->topic;
 	(void)map_remove(&s->index, bytes_of(&part->key, sizeof(part->key)));
 	list_remove(&part->node);
+	log_watch_cancel(&part->watch);
 	s->bytes -= sizeof(*part);
 	all->bytes -= sizeof(*part);
 	mem_free(part);
@@ -229,10 +246,29 @@ static struct fetch_session *session_of(const struct request *req, int32_t id)
 	return s && str_equal(s->principal, conn_principal(req->conn)) ? s : NULL;
 }
 
-static void session_take(struct fetch_sessions *all, struct fetch_session *s, int64_t now_ns)
+/* What has been seen may look different to this request. */
+static void wake_others(const struct request *req, struct fetch_session *s)
+{
+	const struct fetch_request *body = req->body;
+	struct fetch_session_part *part;
+	const struct auth *auth = req->broker->auth;
+	uint64_t rights = auth->acls_version;
+	size_t cursor = 0;
+	if (auth->acls.hosts > 0)
+		rights ^= map_hash(str_bytes(str_of(req->conn->peer.host)));
+	bool same = s->isolation == body->isolation_level && s->rights == rights;
+	s->isolation = body->isolation_level;
+	s->rights = rights;
+	while (!same && (part = map_next(&s->index, &cursor)))
+		part_wake(s, part);
+}
+
+static void session_take(
+    struct fetch_sessions *all, struct fetch_session *s, const struct request *req)
 {
 	s->used = true;
-	s->used_ns = now_ns;
+	s->used_ns = loop_now_ns(req->loop);
+	wake_others(req, s);
 	list_remove(&s->node);
 	list_push_back(&all->by_use, &s->node);
 }
@@ -249,12 +285,12 @@ static enum err begin_full(const struct request *req, struct fetch_session **ret
 	struct fetch_session *s = session_new(req);
 	if (!s)
 		return ERR_OK; /* goes without */
-	if (session_add(all, s, body) != ERR_OK || list_empty(&s->parts)) {
+	if (session_add(all, s, body) != ERR_OK || s->index.count == 0) {
 		session_remove(all, s);
 		err_clear();
 		return ERR_OK;
 	}
-	session_take(all, s, loop_now_ns(req->loop));
+	session_take(all, s, req);
 	*ret_session = s;
 	return ERR_OK;
 }
@@ -277,12 +313,12 @@ static enum err begin_incremental(const struct request *req, struct fetch_sessio
 		return ERR_FETCH_SESSION_NOT_FOUND;
 	}
 	session_forget(all, s, body);
-	if (list_empty(&s->parts)) {
+	if (s->index.count == 0) {
 		session_remove(
 		    all, s); /* nothing left to fetch: the request, which names nothing either */
 		return ERR_OK;
 	}
-	session_take(all, s, loop_now_ns(req->loop));
+	session_take(all, s, req);
 	*ret_session = s;
 	return ERR_OK;
 }
@@ -311,6 +347,24 @@ void fetch_session_revoke(struct fetch_sessions *all, struct fetch_session *s)
 	ASSERT(s->used);
 	if (!s->ended)
 		session_remove(all, s);
+}
+
+struct fetch_session_part *fetch_session_changed(struct fetch_session *s)
+{
+	struct list_node *n = list_first(&s->watches.changed);
+	if (!n)
+		return NULL;
+	struct fetch_session_part *part = CONTAINER_OF(n, struct fetch_session_part, watch.node);
+	part_wake(s, part);
+	return part;
+}
+
+void fetch_session_rest(
+    struct fetch_session_part *part, struct log_partition *p, uint64_t seen_bytes)
+{
+	list_remove(&part->node);
+	part->seen_bytes = seen_bytes;
+	log_watch(p, &part->watch);
 }
 
 bool fetch_session_tell(struct fetch_session *s, struct fetch_session_part *part,

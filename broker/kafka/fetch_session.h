@@ -2,7 +2,9 @@
 #pragma once
 /*
  * Fetch sessions (KIP-227): the server remembers what a consumer fetches, so that a request names
- * only what has changed since the last one, and an answer only what has news. Thread: the loop's.
+ * only what has changed since the last one, and an answer only what has news. So does its work: a
+ * partition of which all has been told and read rests, watched, until it changes or the request
+ * names it; a fetch looks at the others. Thread: the loop's.
  *
  * A session is made by a full request of epoch 0, its requests count on from 1 and wrap to 1; epoch
  * -1, or a full request that names it, ends it. A session is in use by one fetch at a time, from
@@ -23,7 +25,9 @@ struct fetch_session_topic {
 	uint32_t parts;
 };
 struct fetch_session_part {
-	struct list_node node; /* session->parts */
+	struct list_node node;  /* session->parts; not of one that rests: */
+	struct log_watch watch; /* that does, or has changed since */
+	uint64_t seen_bytes;    /* log_readable_bytes when it began to */
 	struct fetch_session_topic *topic;
 	struct {
 		const struct fetch_session_topic *topic;
@@ -45,8 +49,13 @@ struct fetch_session {
 	size_t bytes;
 	struct map topics; /* name or id -> fetch_session_topic */
 	struct map index;  /* fetch_session_part.key -> fetch_session_part */
-	struct list
-	    parts; /* in the order in which they are served: those that gave data go to the end */
+	/* to be looked at, in the order in which they are served: those that gave data go to the
+	 * end */
+	struct list parts;
+	struct log_watches watches; /* of the others; awaited by its fetch */
+	struct fetch *fetch;        /* then */
+	int8_t isolation;           /* what they have been looked at with, and by what rights */
+	uint64_t rights;
 	struct str principal; /* behind this struct */
 };
 struct fetch_sessions {
@@ -70,6 +79,13 @@ void fetch_session_end(struct fetch_sessions *all, struct fetch_session *s);
 /* One in use, made by the request that is answered: its client is not told of it. It still has to
  * be given back. */
 void fetch_session_revoke(struct fetch_sessions *all, struct fetch_session *s);
+/* The waiter of `watches` (fetch.c). */
+void fetch_changed(struct log_waiter *waiter);
+/* The next one that has changed while it rested, which is over; NULL: none. */
+struct fetch_session_part *fetch_session_changed(struct fetch_session *s);
+/* All there is has been told of `part`, which is partition `p`, and read: it rests. */
+void fetch_session_rest(
+    struct fetch_session_part *part, struct log_partition *p, uint64_t seen_bytes);
 /* True when the answer must name `part`, given what it would say; remembers that. */
 bool fetch_session_tell(struct fetch_session *s, struct fetch_session_part *part,
     const struct fetch_response_partition *out);

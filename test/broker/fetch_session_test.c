@@ -3,6 +3,8 @@
  * Fetch sessions (KIP-227) with hand-made requests, and a model of a client that keeps one: by name
  * and by id, what it receives through a session is what is there.
  */
+#include "broker/auth/acl.h"
+#include "broker/kafka/server.h"
 #include "log/base/prng.h"
 #include "test/lib/kafka_pair.h"
 #include "test/lib/seed.h"
@@ -19,7 +21,8 @@ struct want {
 struct ask {
 	int16_t version; /* 0 = 11 */
 	int32_t session_id, epoch;
-	int32_t max_wait_ms, max_bytes;
+	int32_t max_wait_ms, max_bytes, min_bytes; /* 0: the last two 1 MiB, 1 */
+	int8_t isolation;
 	struct want add[8], forget[8];
 };
 
@@ -28,7 +31,7 @@ static struct log_uuid id_of(const char *topic, int16_t version)
 	return version >= 13 ? kafka_topic_id(&c, topic) : (struct log_uuid){{0}};
 }
 
-static const struct fetch_response *fetch(struct ask a)
+static void ask(struct kafka_client *from, struct ask a)
 {
 	struct fetch_request_topic topics[8];
 	struct fetch_request_partition parts[8];
@@ -39,7 +42,8 @@ static const struct fetch_response *fetch(struct ask a)
 	body.session_id = a.session_id;
 	body.session_epoch = a.epoch;
 	body.max_wait_ms = a.max_wait_ms;
-	body.min_bytes = 1;
+	body.min_bytes = a.min_bytes ? a.min_bytes : 1;
+	body.isolation_level = a.isolation;
 	body.max_bytes = a.max_bytes ? a.max_bytes : (int32_t)MIB;
 	body.topics.at = topics;
 	body.forgotten_topics_data.at = forgotten;
@@ -59,7 +63,13 @@ static const struct fetch_response *fetch(struct ask a)
 		    .partitions = {&a.forget[i].partition, 1}};
 		body.forgotten_topics_data.count++;
 	}
-	return kafka_call(&c, API_FETCH, version, &body);
+	kafka_send(from, API_FETCH, version, &body);
+}
+
+static const struct fetch_response *fetch(struct ask a)
+{
+	ask(&c, a);
+	return kafka_receive(&c, API_FETCH, a.version ? a.version : 11);
 }
 
 /* Partitions named by the answer. */
@@ -262,6 +272,215 @@ static void a_session_is_one_fetch_at_a_time(void **state)
 	assert_int_equal(error, 0);
 }
 
+/* ---- what rests ------------------------------------------------------------------------------ */
+
+struct count {
+	int awake, resting;
+};
+
+static void count_parts(void *arg)
+{
+	struct count *count = arg;
+	LIST_EACH (&server.broker->fetch_sessions.by_use, n, next) {
+		struct fetch_session *s = CONTAINER_OF(n, struct fetch_session, node);
+		LIST_EACH (&s->parts, part, after)
+			count->awake++;
+		count->resting += (int)s->index.count;
+	}
+	count->resting -= count->awake;
+}
+
+static void assert_parts(int awake, int resting)
+{
+	struct count count = {0};
+	loop_call(server.loop, count_parts, &count);
+	assert_int_equal(count.awake, awake);
+	assert_int_equal(count.resting, resting);
+}
+
+/* A transaction's records, for partition `partition` of t; its end. */
+static struct init_producer_id_response begin(int32_t partition, int count)
+{
+	struct init_producer_id_request init = {.transactional_id = STR("x"),
+	    .transaction_timeout_ms = 600000,
+	    .producer_id = -1,
+	    .producer_epoch = -1};
+	struct init_producer_id_response who = *(
+	    const struct init_producer_id_response *)kafka_call(&c, API_INIT_PRODUCER_ID, 5, &init);
+	struct batch_builder b;
+	struct writer out;
+	batch_builder_init(&b, BATCH_NONE);
+	writer_init(&out, MIB);
+	b.producer_id = who.producer_id;
+	b.producer_epoch = who.producer_epoch;
+	b.base_sequence = 0;
+	b.attributes = BATCH_ATTR_TRANSACTIONAL;
+	for (int i = 0; i < count; i++)
+		assert_int_equal(
+		    batch_builder_add(&b, 1, bytes_of("k", 1), bytes_of("v", 1), NULL, 0), ERR_OK);
+	assert_int_equal(batch_builder_finish(&b, &out), ERR_OK);
+	batch_builder_release(&b);
+	struct produce_request_partition p = {partition, writer_bytes(&out)};
+	struct produce_request_topic t = {.name = STR("t"), .partition_data = {&p, 1}};
+	struct produce_request body = {
+	    .transactional_id = STR("x"), .acks = -1, .timeout_ms = 1000, .topic_data = {&t, 1}};
+	const struct produce_response *r = kafka_call(&c, API_PRODUCE, 12, &body);
+	assert_int_equal(r->responses.at[0].partition_responses.at[0].error_code, 0);
+	writer_release(&out);
+	return who;
+}
+
+static void commit(struct init_producer_id_response who)
+{
+	struct end_txn_request body = {.transactional_id = STR("x"),
+	    .producer_id = who.producer_id,
+	    .producer_epoch = who.producer_epoch,
+	    .committed = true};
+	const struct end_txn_response *r = kafka_call(&c, API_END_TXN, 5, &body);
+	assert_int_equal(r->error_code, 0);
+}
+
+/* What is fetched and told costs nothing more; each change of it is told all the same. */
+static void partitions_without_news_rest(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 3, NULL);
+	int32_t id =
+	    fetch((struct ask){.add = {{"t", 0, 0}, {"t", 1, 0}, {"t", 2, 0}}})->session_id;
+	assert_parts(0, 3);
+	produce(1, 4);
+	assert_parts(0, 3); /* it is noticed when somebody asks */
+	const struct fetch_response_partition *p =
+	    only(fetch((struct ask){.session_id = id, .epoch = 1}));
+	assert_int_equal(p->partition_index, 1);
+	assert_parts(1, 2); /* not said to be received */
+	(void)only(fetch((struct ask){.session_id = id, .epoch = 2}));
+	assert_int_equal(
+	    named(fetch((struct ask){.session_id = id, .epoch = 3, .add = {{"t", 1, 4}}})), 0);
+	assert_parts(0, 3);
+	/* one that is named is looked at, and one that is left out is not watched any more */
+	p = only(fetch((struct ask){.session_id = id, .epoch = 4, .add = {{"t", 1, 0}}}));
+	assert_int_equal(kafka_count_records(kafka_fetched(&c, p), 0), 4);
+	assert_int_equal(
+	    named(fetch((struct ask){.session_id = id, .epoch = 5, .forget = {{"t", 1, 0}}})), 0);
+	assert_parts(0, 2);
+	produce(1, 1);
+	assert_int_equal(named(fetch((struct ask){.session_id = id, .epoch = 6})), 0);
+	/* an error is told each time, so that one does not rest */
+	struct delete_topics_request_topic gone = {.name = STR("t")};
+	struct delete_topics_request body = {.topics = {&gone, 1}, .timeout_ms = 5000};
+	(void)kafka_call(&c, API_DELETE_TOPICS, 6, &body);
+	for (int i = 0; i < 2; i++) {
+		const struct fetch_response *r =
+		    fetch((struct ask){.session_id = id, .epoch = 7 + i});
+		assert_int_equal(named(r), 2);
+		assert_int_equal(r->responses.at[0].partitions.at[0].error_code, 3);
+		assert_parts(2, 0);
+	}
+	kafka_create(&c, "t", 3, NULL);
+	assert_int_equal(named(fetch((struct ask){.session_id = id, .epoch = 9})), 2);
+	assert_parts(0, 2);
+}
+
+/* Older versions have an error that comes with a topic's setting. */
+static void sessions_of_old_versions_look_at_all(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 2, NULL);
+	(void)fetch((struct ask){.version = 9, .add = {{"t", 0, 0}, {"t", 1, 0}}});
+	assert_parts(2, 0);
+}
+
+/* A reader of committed data is told of ends that others see, and gets what is committed. */
+static void a_transaction_wakes_those_who_rest(void **state)
+{
+	(void)state;
+	struct kafka_client other;
+	kafka_create(&c, "t", 2, NULL);
+	int32_t id =
+	    fetch((struct ask){.isolation = 1, .add = {{"t", 0, 0}, {"t", 1, 0}}})->session_id;
+	assert_parts(0, 2);
+	struct init_producer_id_response who = begin(1, 2);
+	const struct fetch_response_partition *p =
+	    only(fetch((struct ask){.isolation = 1, .session_id = id, .epoch = 1}));
+	assert_int_equal(p->high_watermark, 2);
+	assert_int_equal(p->last_stable_offset, 0);
+	assert_int_equal(p->records.count, 0);
+	assert_parts(0, 2);
+	kafka_connect(&other, &server);
+	ask(&other,
+	    (struct ask){.isolation = 1, .session_id = id, .epoch = 2, .max_wait_ms = 600000});
+	assert_false(kafka_readable(&other, 100));
+	commit(who);
+	p = only(kafka_receive(&other, API_FETCH, 11));
+	assert_int_equal(p->last_stable_offset, 3);
+	assert_int_equal(kafka_count_records(kafka_fetched(&other, p), 0), 3);
+	kafka_disconnect(&other);
+	/* of who has it all nothing is held back from one who reads everything, as he does next */
+	assert_int_equal(named(fetch((struct ask){
+	                     .isolation = 1, .session_id = id, .epoch = 3, .add = {{"t", 1, 3}}})),
+	    0);
+	who = begin(0, 2);
+	(void)only(fetch((struct ask){.isolation = 1, .session_id = id, .epoch = 4}));
+	assert_parts(0, 2);
+	p = only(fetch((struct ask){.isolation = 0, .session_id = id, .epoch = 5}));
+	assert_int_equal(kafka_count_records(kafka_fetched(&c, p), 0), 2);
+	commit(who);
+}
+
+static void a_right_that_is_gone_is_told(void **state)
+{
+	(void)state;
+	kafka_create(&c, "t", 2, NULL);
+	int32_t id = fetch((struct ask){.add = {{"t", 0, 0}, {"t", 1, 0}}})->session_id;
+	assert_parts(0, 2);
+	struct create_acls_request_creation e = {.resource_type = ACL_TOPIC,
+	    .resource_name = STR("t"),
+	    .resource_pattern_type = ACL_LITERAL,
+	    .principal = STR("User:ANONYMOUS"),
+	    .host = STR("*"),
+	    .operation = ACL_READ,
+	    .permission_type = ACL_DENY};
+	struct create_acls_request body = {.creations = {&e, 1}};
+	const struct create_acls_response *r = kafka_call(&c, API_CREATE_ACLS, 3, &body);
+	assert_int_equal(r->results.at[0].error_code, 0);
+	const struct fetch_response *f = fetch((struct ask){.session_id = id, .epoch = 1});
+	assert_int_equal(named(f), 2);
+	assert_int_equal(f->responses.at[0].partitions.at[1].error_code, 29);
+}
+
+/* What comes to partitions that rested counts as what comes to the others. */
+static void a_fetch_of_resting_partitions_waits_for_enough(void **state)
+{
+	(void)state;
+	struct kafka_client other;
+	kafka_create(&c, "t", 3, NULL);
+	int32_t id =
+	    fetch((struct ask){.add = {{"t", 0, 0}, {"t", 1, 0}, {"t", 2, 0}}})->session_id;
+	int32_t one = (int32_t)kafka_batch(&c, 0, 3, "v").len;
+	kafka_connect(&other, &server);
+	ask(&other, (struct ask){
+	                .session_id = id, .epoch = 1, .max_wait_ms = 600000, .min_bytes = 4 * one});
+	for (int i = 0; i < 3; i++) {
+		assert_false(kafka_readable(&other, 50));
+		produce(i % 2, 3);
+	}
+	assert_false(kafka_readable(&other, 50));
+	produce(2, 3);
+	const struct fetch_response *r = kafka_receive(&other, API_FETCH, 11);
+	assert_int_equal(named(r), 3);
+	kafka_disconnect(&other);
+	/* the time is up: what has come is given all the same, and nothing where nothing has */
+	const struct want at[] = {{"t", 0, 6}, {"t", 1, 3}, {"t", 2, 3}};
+	r = fetch((struct ask){
+	    .session_id = id, .epoch = 2, .max_wait_ms = 50, .add = {at[0], at[1], at[2]}});
+	assert_int_equal(named(r), 0);
+	assert_parts(0, 3);
+	r = fetch((struct ask){.session_id = id, .epoch = 3, .max_wait_ms = 50});
+	assert_int_equal(named(r), 0);
+	assert_parts(0, 3);
+}
+
 /* ---- a client's view ------------------------------------------------------------------------- */
 
 enum { PARTS = 4 };
@@ -348,6 +567,11 @@ int main(void)
 	    EACH (partitions_that_gave_data_wait_for_the_others),
 	    EACH (there_are_as_many_as_there_are_slots),
 	    EACH (a_session_is_one_fetch_at_a_time),
+	    EACH (partitions_without_news_rest),
+	    EACH (sessions_of_old_versions_look_at_all),
+	    EACH (a_transaction_wakes_those_who_rest),
+	    EACH (a_right_that_is_gone_is_told),
+	    EACH (a_fetch_of_resting_partitions_waits_for_enough),
 	    {"a_client_with_a_session_misses_nothing_by_name",
 	        a_client_with_a_session_misses_nothing, pair_start, pair_stop, &by_name},
 	    {"a_client_with_a_session_misses_nothing_by_id", a_client_with_a_session_misses_nothing,

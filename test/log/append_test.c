@@ -173,6 +173,47 @@ static void a_waiter_fires_once_when_the_end_passes_its_offset(void **state)
 	assert_int_equal(fired, 3);
 }
 
+static void a_watch_tells_once_that_something_has_changed(void **state)
+{
+	LOG_FIXTURE;
+	struct log_watches all;
+	struct log_watch w[3];
+	assert_ok(log_fixture_open(f));
+	fired = 0;
+	log_watches_init(&all, waiter_fired);
+	for (int i = 0; i < 3; i++) {
+		log_watch_init(&w[i], &all);
+		log_watch(f->partitions[0][i % 2], &w[i]);
+	}
+	log_watch_cancel(&w[2]);
+	log_put_ok(f, 0, 0, 1, 5, 10);
+	log_put_ok(f, 0, 0, 2, 5, 10);
+	log_fixture_turn(f);
+	assert_int_equal(fired, 0); /* nobody waits */
+	assert_true(list_pop_front(&all.changed) == &w[0].node);
+	assert_true(list_empty(&all.changed));
+	log_watches_wait(f->log, &all);
+	log_watch(f->partitions[0][0], &w[0]);
+	log_watch(f->partitions[0][0], &w[2]);
+	log_put_ok(f, 0, 0, 3, 1, 10);
+	log_put_ok(f, 0, 1, 4, 1, 10);
+	log_fixture_turn(f);
+	assert_int_equal(fired, 1); /* once for all */
+	for (int i = 0; i < 3; i++)
+		assert_true(list_linked(&w[i].node));
+	assert_true(list_last(&all.changed) == &w[1].node);
+	log_watches_wait(f->log, &all); /* they are there yet */
+	assert_int_equal(fired, 1);
+	log_fixture_turn(f);
+	assert_int_equal(fired, 2);
+	log_watches_wait(f->log, &all);
+	log_watches_cancel(&all);
+	log_fixture_turn(f);
+	assert_int_equal(fired, 2);
+	for (int i = 0; i < 3; i++)
+		log_watch_cancel(&w[i]);
+}
+
 static void a_second_open_of_one_directory_is_refused(void **state)
 {
 	LOG_FIXTURE;
@@ -439,6 +480,7 @@ int main(void)
 	    TEST(segments_roll_by_size_and_reads_cross_them),
 	    TEST(a_read_in_the_middle_of_a_batch_returns_the_whole_batch),
 	    TEST(a_waiter_fires_once_when_the_end_passes_its_offset),
+	    TEST(a_watch_tells_once_that_something_has_changed),
 	    TEST(a_second_open_of_one_directory_is_refused),
 	    TEST(descriptors_stay_under_their_limit),
 	    TEST(a_time_is_found_at_its_first_record),
