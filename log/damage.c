@@ -58,16 +58,38 @@ static enum err add(struct damage *d, int64_t segment, uint32_t pos)
 void damage_note(struct log_partition *p, int64_t segment, uint32_t pos)
 {
 	struct damage *d = &p->damage;
-	if (d->count >= DAMAGE_PLACES_MAX || has(d, segment, pos))
+	if (has(d, segment, pos))
+		return;
+	d->lasting |= d->count >= DAMAGE_PLACES_MAX;
+	if (d->count >= DAMAGE_PLACES_MAX)
 		return;
 	size_t mark = err_mark();
-	if (add(d, segment, pos) == ERR_OK)
-		d->unsaved = true;
-	else
+	enum err e = add(d, segment, pos);
+	d->unsaved |= e == ERR_OK;
+	d->lasting |= e != ERR_OK;
+	if (e != ERR_OK)
 		diag(DIAG_WARN, "damage_forgotten", "partition=%s segment=%lld pos=%u", p->dir,
 		    (long long)segment, pos);
 	err_rewind(mark);
 	damage_save(p);
+}
+
+void damage_mended(struct log_partition *p, int64_t segment, uint32_t pos)
+{
+	struct damage *d = &p->damage;
+	loop_assert_owner(p->log->loop);
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->place[i].segment != segment || d->place[i].pos != pos)
+			continue;
+		d->place[i] = d->place[--d->count];
+		d->unsaved = true;
+		diag(DIAG_INFO, "damage_gone", "partition=%s segment=%lld pos=%u", p->dir,
+		    (long long)segment, pos);
+		if (d->count == 0 && !d->lasting)
+			partition_undamaged(p);
+		damage_save(p);
+		return;
+	}
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */

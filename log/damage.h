@@ -14,6 +14,8 @@
  *   noted    partition_damaged: a place more in memory, `unsaved`            damage_note
  *   saved    the file is written on the pool, whole; a failure is said, and   damage_save
  *            tried again with the next finding and at a stop                  damage_stop
+ *   mended   the journal had the frame: the place leaves, and with the last   damage_mended
+ *            one DAMAGED ends, unless a start has found something
  *   checked  at the next start                                                damage_check
  */
 #include "log/base/base.h"
@@ -31,6 +33,7 @@ struct damage {
 	} * place;
 	size_t count, capacity;
 	bool found;   /* recovery: there is a file */
+	bool lasting; /* not all of it is in the list, or it is more than a frame: until a start */
 	bool unsaved; /* the file does not say what this does */
 	bool saving;
 };
@@ -39,6 +42,8 @@ struct damage {
 
 /* A place that does not verify; twice is once. */
 void damage_note(struct log_partition *p, int64_t segment, uint32_t pos);
+/* The frame at this place was bad, and is written anew: it need not have been noted. */
+void damage_mended(struct log_partition *p, int64_t segment, uint32_t pos);
 /* Begins to write the file of an open partition, if it has to be written. */
 void damage_save(struct log_partition *p);
 /* The same, blocking: at a stop, with nothing under way. */

@@ -4,14 +4,11 @@
 #include "log/recovery.h"
 #include "log/txn.h"
 
-/* Each search reads the whole journal: of a segment that is bad all over the rest is lost. */
-enum { MEND_TRIES = 32 };
-
 void mend_walk_init(struct mend_walk *m, const struct scrub_piece *where, int fd)
 {
 	ASSERT(where->pos >= SEGMENT_HEADER_BYTES && where->pos <= where->end);
 	m->piece = *where;
-	m->mended = 0;
+	m->mended_count = 0;
 	m->tries = 0;
 	segment_walk_init(&m->walk, where->io, fd, where->seed, 0);
 	segment_walk_range(&m->walk, where->pos, where->end);
@@ -28,7 +25,8 @@ static bool mend(struct mend_walk *m, uint32_t pos)
 	struct scrub_piece *p = &m->piece;
 	p->bad_pos = pos;
 	p->finding = SCRUB_DAMAGED;
-	bool again = pos == m->mended; /* the disk does not keep it */
+	/* the disk does not keep it? */
+	bool again = m->mended_count > 0 && m->mended[m->mended_count - 1] == pos;
 	if (!again && m->tries < MEND_TRIES)
 		scrub_mend(p);
 	if (++m->tries == MEND_TRIES)
@@ -37,7 +35,7 @@ static bool mend(struct mend_walk *m, uint32_t pos)
 	if (p->finding != SCRUB_REPAIRED)
 		return false;
 	recovery_verdict(ERR_REPAIRED, "path=%s pos=%u what=walk", p->path, pos);
-	m->mended = pos;
+	m->mended[m->mended_count++] = pos;
 	segment_walk_file(&m->walk, m->walk.fd, m->walk.seed);
 	segment_walk_range(&m->walk, pos, p->end);
 	return true;

@@ -11,11 +11,14 @@
  */
 #include "log/scrub.h"
 
+/* Each search reads the whole journal: of a segment that is bad all over the rest is lost. */
+enum { MEND_TRIES = 32 };
 struct mend_walk {
 	struct segment_walk walk;
-	struct scrub_piece piece; /* which segment */
-	uint32_t mended;          /* the last place that was, 0 */
-	unsigned tries;           /* times that the journal was searched */
+	struct scrub_piece piece;    /* which segment */
+	uint32_t mended[MEND_TRIES]; /* places that were */
+	unsigned mended_count;
+	unsigned tries; /* times that the journal was searched */
 };
 /* The frames [pos, end) of the segment that `where` names, whose file is open as `fd`. */
 void mend_walk_init(struct mend_walk *m, const struct scrub_piece *where, int fd);

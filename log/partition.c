@@ -238,7 +238,9 @@ enum err partition_open(struct log *log, const struct log_topic *topic, int32_t 
 		partition_latest(p);
 	if (txns_oldest(&p->txns))
 		list_push_back(&log->txn_partitions, &p->txn_node);
-	damage_save(p); /* what recovery found */
+	/* ends, links and sequences are as they are without what recovery found bad */
+	p->damage.lasting = p->damaged;
+	damage_save(p);
 	*ret_partition = p;
 	return ERR_OK;
 }
@@ -320,6 +322,17 @@ void partition_damaged(
 	p->damaged = true;
 	if (p->state == PARTITION_OPEN)
 		p->log->damaged_partitions++;
+}
+
+void partition_undamaged(struct log_partition *p)
+{
+	if (!p->damaged)
+		return;
+	p->damaged = false;
+	if (p->state == PARTITION_OPEN) {
+		ASSERT(p->log->damaged_partitions > 0);
+		p->log->damaged_partitions--;
+	}
 }
 
 /* ---- what others may know -------------------------------------------------------------------- */

@@ -274,3 +274,5 @@ void partition_read_again(struct log_partition *p);
  * it verifies then (damage.h). */
 void partition_damaged(
     struct log_partition *p, const struct segment *s, uint32_t pos, const char *what);
+/* All that was known to be bad has been put right: produce is taken again. */
+void partition_undamaged(struct log_partition *p);

@@ -42,6 +42,8 @@ struct partition_load {
 	uint64_t before_first, before_last;
 	struct producers producers;
 	struct txns txns;
+	struct damage_place *mended; /* frames that were written anew */
+	size_t mended_count;
 	enum err err;
 };
 
@@ -129,6 +131,21 @@ static enum err load_batch(struct partition_load *l, const struct frame *f, stru
 	return ERR_OK;
 }
 
+/* Without memory the partition stays as it is until a start. */
+static void load_mended(struct partition_load *l, const struct mend_walk *m)
+{
+	struct damage_place *grown;
+	if (m->mended_count == 0)
+		return;
+	grown = mem_realloc(l->mended, (l->mended_count + m->mended_count) * sizeof(*grown));
+	if (!grown)
+		return;
+	l->mended = grown;
+	for (unsigned i = 0; i < m->mended_count; i++)
+		l->mended[l->mended_count++] =
+		    (struct damage_place){m->piece.base_offset, m->mended[i]};
+}
+
 static enum err load_frames(struct partition_load *l, const struct load_segment *s)
 {
 	char name[SEGMENT_NAME_BYTES];
@@ -167,6 +184,7 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 		else if (e == ERR_CORRUPT && mend_walk_may_be_marker(&m, &f))
 			txns_unsure(&l->txns);
 	}
+	load_mended(l, &m);
 	mend_walk_release(&m);
 	enum err closed = io_close(p->log->io, fd);
 	return e == ERR_EOF ? closed : e;
@@ -408,6 +426,7 @@ static void producers_move(struct producers *to, struct producers *from)
 static void load_free(struct partition_load *l)
 {
 	load_clear(l);
+	mem_free(l->mended);
 	mem_free(l->segments);
 	mem_free(l);
 }
@@ -420,6 +439,8 @@ static void load_done(struct pool_job *job)
 	enum err e = l->err;
 	for (size_t i = 0; i < l->count; i++)
 		segment_unhold(l->segments[i].segment);
+	for (size_t i = 0; i < l->mended_count; i++)
+		damage_mended(p, l->mended[i].segment, l->mended[i].pos);
 	if (e == ERR_OK) {
 		txns_end_unknown(&l->txns, &p->txns, l->end);
 		if (l->txns.guessed > 0)

@@ -131,11 +131,13 @@ static void found(struct scrub *c)
 	struct log_partition *p = c->segment->partition;
 	metric_add(METRIC_SCRUB_ERRORS, 1);
 	c->pass_errors++;
-	if (piece->finding == SCRUB_REPAIRED)
-		recovery_verdict(ERR_REPAIRED, "partition=%s segment=%lld pos=%u what=scrub",
-		    p->dir, (long long)piece->base_offset, piece->bad_pos);
-	else
+	if (piece->finding != SCRUB_REPAIRED) {
 		partition_damaged(p, c->segment, piece->bad_pos, piece->why);
+		return;
+	}
+	recovery_verdict(ERR_REPAIRED, "partition=%s segment=%lld pos=%u what=scrub", p->dir,
+	    (long long)piece->base_offset, piece->bad_pos);
+	damage_mended(p, piece->base_offset, piece->bad_pos);
 }
 
 enum { SCRUB_TRIES = 3 };
@@ -159,11 +161,13 @@ static void not_looked_at(struct scrub *c)
 	}
 	metric_add(METRIC_SCRUB_ERRORS, 1);
 	c->pass_errors++;
-	if (piece->unread || piece->err == ERR_NOT_FOUND)
+	if (piece->unread || piece->err == ERR_NOT_FOUND) {
 		partition_damaged(p, c->segment, piece->pos, err_text(piece->err));
-	else
+		p->damage.lasting = true; /* of how many frames nobody knows */
+	} else {
 		diag(DIAG_WARN, "scrub_passed_over", "partition=%s segment=%lld error=%s", p->dir,
 		    (long long)piece->base_offset, err_name(piece->err));
+	}
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

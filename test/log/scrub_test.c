@@ -211,6 +211,56 @@ static void what_the_journal_still_has_is_put_back(void **state)
 	assert_true(log_server_append(&server, "t", 0, "more") == RECORDS);
 }
 
+/* A fetch has met the places first: produce is refused until both are put back, not longer. */
+static void with_what_was_bad_put_back_produce_goes_on(void **state)
+{
+	(void)state;
+	static const char name[] = "topics/t-0/00000000000000000000.log";
+	const char *value;
+	int64_t offset;
+	server.options.scrub_rest_ns = S_NS;
+	log_server_open(&server);
+	await_pass();
+	metrics_reset();
+	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 500, 4);
+	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + 8150 + 17, 1);
+	assert_int_equal(log_server_try_read(&server, "t", 0, 0, &value), ERR_CORRUPT);
+	assert_int_equal(log_server_try_read(&server, "t", 0, 1, &value), ERR_CORRUPT);
+	assert_true(log_server_status(&server, "t", 0).damaged);
+	assert_int_equal(log_server_try_append(&server, "t", 0, "more", &offset), ERR_DAMAGED);
+	await(METRIC_REPAIRED_FRAMES, 1);
+	while (metric_value(METRIC_REPAIRED_FRAMES) < 2) {
+		assert_true(log_server_status(&server, "t", 0).damaged);
+		log_server_turn(&server);
+	}
+	assert_false(log_server_status(&server, "t", 0).damaged);
+	assert_int_equal(log_server_append(&server, "t", 0, "more"), RECORDS);
+	log_server_close(&server);
+	assert_false(log_files_exist(&files, "topics/t-0/damaged"));
+}
+
+/* What a start has found is not part of its ends and links: until the next one. */
+static void what_a_start_found_stays_until_the_next(void **state)
+{
+	(void)state;
+	static const char name[] = "topics/t-0/00000000000000000000.log";
+	server.options.scrub_bytes_per_second = 0;
+	log_server_open(&server);
+	const char *value;
+	int64_t offset;
+	log_files_flip(&files, name, SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 500, 4);
+	assert_int_equal(log_server_try_read(&server, "t", 0, 0, &value), ERR_CORRUPT);
+	log_server_close(&server);
+	assert_true(log_files_exist(&files, "topics/t-0/damaged"));
+	server.options.scrub_bytes_per_second = 100000000;
+	log_server_open(&server);
+	await(METRIC_REPAIRED_FRAMES, 1);
+	assert_int_equal(log_server_try_append(&server, "t", 0, "more", &offset), ERR_DAMAGED);
+	log_server_close(&server);
+	log_server_open(&server);
+	assert_int_equal(log_server_append(&server, "t", 0, "more"), RECORDS);
+}
+
 /* Takes the journal's copies away: laps of other records. */
 static int setup_without_journal(void **state)
 {
@@ -237,6 +287,8 @@ int main(void)
 	    TEST_GONE(rot_is_damage_and_the_rest_is_served),
 	    TEST_GONE(behind_a_bad_header_the_index_leads_on),
 	    TEST(what_the_journal_still_has_is_put_back),
+	    TEST(with_what_was_bad_put_back_produce_goes_on),
+	    TEST(what_a_start_found_stays_until_the_next),
 	};
 	diag_set_level(DIAG_ERROR);
 	return cmocka_run_group_tests_name("scrub", tests, NULL, NULL);

@@ -757,6 +757,41 @@ static void what_the_journal_gives_back_stays_aborted(void **state)
 	log_world_assert_told(&w, "damaged", false);
 }
 
+static bool is_loaded;
+static void loaded(struct log_producers_load *load)
+{
+	assert_ok(load->err);
+	is_loaded = true;
+}
+
+/* A fetch had met it before: produce was refused until the next start. */
+static void a_partition_is_mended_with_its_frame(void **state)
+{
+	struct log_partition *p;
+	struct log_read read;
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_ok(put_plain(0, -1));
+	spoil_frame(1, BODY);
+	p = w.f.partitions[TOPIC][0];
+	assert_int_equal(log_read_wait(&w.f, TOPIC, 0, 2, MIB, &read), ERR_CORRUPT);
+	log_read_release(&read);
+	assert_int_equal(put_plain(0, -1), ERR_DAMAGED);
+	assert_int_equal(w.f.log->damaged_partitions, 1);
+	struct log_producers_load load = {.done = loaded};
+	is_loaded = false;
+	assert_false(log_producers_load(p, &load));
+	while (!is_loaded)
+		log_fixture_turn(&w.f);
+	log_world_assert_told(&w, "damage_gone", true);
+	assert_int_equal(w.f.log->damaged_partitions, 0);
+	assert_ok(put_plain(0, -1));
+	restart(true);
+	assert_ok(put_plain(0, -1));
+	log_world_assert_told(&w, "damaged", false);
+	log_world_assert_told(&w, "damage_gone", false);
+}
+
 /* Likewise at a start: the last stable offset passed it. */
 static void what_the_journal_gives_back_is_open_still(void **state)
 {
@@ -862,6 +897,7 @@ int main(void)
 	    TEST(a_marker_that_cannot_be_read_commits_nothing),
 	    TEST(a_later_commit_is_not_that_of_an_unreadable_marker),
 	    TEST(what_the_journal_gives_back_stays_aborted),
+	    TEST(a_partition_is_mended_with_its_frame),
 	    TEST(what_the_journal_gives_back_is_open_still),
 	    TEST(a_start_ends_what_a_bad_marker_may_have_ended),
 	    TEST(what_a_start_has_read_is_not_guessed_later),
