@@ -587,12 +587,15 @@ static void located(struct lookup *l)
 		read_answer(op, ERR_UNKNOWN_TOPIC); /* its files went away meanwhile */
 		return;
 	}
-	if (l->err != ERR_OK && l->err != ERR_NOT_FOUND && l->err != ERR_EOF) {
+	if (l->err != ERR_OK && l->err != ERR_NOT_FOUND && l->err != ERR_EOF && l->err != ERR_IO) {
 		read_answer(op, l->err);
 		return;
 	}
-	if (l->err != ERR_OK || l->entry.pos < SEGMENT_HEADER_BYTES || l->entry.pos >= op->end ||
-	    l->entry.len > op->end - l->entry.pos) {
+	if (l->err == ERR_IO) { /* the frames are another file */
+		err_note(ERR_IO, "the index cannot be read");
+		read_walk(op);
+	} else if (l->err != ERR_OK || l->entry.pos < SEGMENT_HEADER_BYTES ||
+	           l->entry.pos >= op->end || l->entry.len > op->end - l->entry.pos) {
 		err_note(ERR_CORRUPT, "no such entry, or one out of range");
 		read_walk(op);
 	} else {

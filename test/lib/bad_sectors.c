@@ -37,18 +37,29 @@ static bool ends_in(const char *path, const char *name)
 	return a >= b && strcmp(path + a - b, name) == 0;
 }
 
+static bool is_bad(int fd, size_t len, uint64_t pos)
+{
+	for (int i = 0; i < bad.count; i++)
+		if (strncmp(bad.path[fd], bad.dir, strlen(bad.dir)) == 0 &&
+		    ends_in(bad.path[fd], bad.sector[i].name) && pos < bad.sector[i].to &&
+		    pos + len > bad.sector[i].from)
+			return true;
+	return false;
+}
+
 static enum err bad_pread(
     struct io *io, int fd, void *buf, size_t len, uint64_t pos, size_t *ret_len)
 {
-	for (int i = 0; i < bad.count; i++) {
-		if (strncmp(bad.path[fd], bad.dir, strlen(bad.dir)) != 0 ||
-		    !ends_in(bad.path[fd], bad.sector[i].name) || pos >= bad.sector[i].to ||
-		    pos + len <= bad.sector[i].from)
-			continue;
-		bad.struck++;
-		return err_note(ERR_IO, "read fd %d: a bad sector", fd);
-	}
-	return bad.real->pread(io, fd, buf, len, pos, ret_len);
+	if (!is_bad(fd, len, pos))
+		return bad.real->pread(io, fd, buf, len, pos, ret_len);
+	bad.struck++;
+	return err_note(ERR_IO, "read fd %d: a bad sector", fd);
+}
+
+/* The page cache has nothing of it. */
+static enum err bad_pread_now(struct io *io, int fd, void *buf, size_t len, uint64_t pos)
+{
+	return is_bad(fd, len, pos) ? ERR_AGAIN : bad.real->pread_now(io, fd, buf, len, pos);
 }
 
 void bad_sectors_install(struct io *io, const char *dir)
@@ -58,6 +69,7 @@ void bad_sectors_install(struct io *io, const char *dir)
 	bad.bent = *io->ops;
 	bad.bent.open = bad_open;
 	bad.bent.pread = bad_pread;
+	bad.bent.pread_now = bad_pread_now;
 	bad.count = 0;
 	bad.struck = 0;
 	io->ops = &bad.bent;

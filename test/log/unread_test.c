@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "log/index.h"
 #include "log/journal.h"
 #include "test/lib/bad_sectors.h"
 #include "test/lib/log_files.h"
@@ -269,6 +270,25 @@ static unsigned quarantined(const char *prefix)
 	return count;
 }
 
+/* It is a cache: who reads by offset finds the frame without it. (What a start found is written
+ * anew, but a long one is not read there.) */
+static void a_fetch_does_without_an_index_that_does_not_read(void **state)
+{
+	(void)state;
+	log_server_open(&server);
+	assert_int_equal(served(), RECORDS);
+	for (int64_t base = 0; base < RECORDS; base = next_base(base))
+		bad_sectors_add(
+		    log_files_segment("t-0", base, ".idx"), INDEX_HEADER_BYTES, UINT64_MAX);
+	for (int64_t offset = RECORDS - 1; offset >= 0; offset--) {
+		const char *value;
+		assert_int_equal(log_server_try_read(&server, "t", 0, offset, &value), ERR_OK);
+		assert_int_equal(value[0], 'a' + offset);
+	}
+	assert_true(bad_sectors_struck() > 0);
+	assert_false(log_server_status(&server, "t", 0).damaged);
+}
+
 /* Any index, of whichever segment: it is made again, and the old one is out of the way. */
 static void a_start_sets_an_index_aside_that_does_not_read(void **state)
 {
@@ -506,6 +526,7 @@ int main(void)
 	    TEST(a_record_that_does_not_read_cuts_nothing),
 	    TEST(a_journal_that_does_not_read_cuts_nothing),
 	    TEST(a_start_sets_an_index_aside_that_does_not_read),
+	    TEST(a_fetch_does_without_an_index_that_does_not_read),
 	    TEST(a_start_sets_aside_what_is_no_index),
 	    TEST(a_header_that_does_not_read_costs_its_segment),
 	    TEST(what_the_journal_has_for_a_segment_waits_until_that_reads),
