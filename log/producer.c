@@ -41,8 +41,10 @@ enum err producers_reserve(struct producers *ps, int64_t producer_id)
 	if (producer_find(ps, producer_id))
 		return ERR_OK;
 	struct list_node *oldest;
-	while (ps->map.count >= PRODUCERS_MAX && (oldest = list_first(&ps->lru)))
+	while (ps->map.count >= PRODUCERS_MAX && (oldest = list_first(&ps->lru))) {
 		producer_forget(ps, CONTAINER_OF(oldest, struct producer, lru));
+		metric_add(METRIC_PRODUCERS_FORGOTTEN, ps->loaded); /* at a start it was before */
+	}
 	struct producer *p = mem_calloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NOMEM;

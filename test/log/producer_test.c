@@ -198,6 +198,7 @@ static void too_many_producers_push_out_the_oldest(void **state)
 	struct producer_batch original;
 	struct batch_header h = {.producer_epoch = 0, .base_sequence = 0};
 	(void)state;
+	uint64_t before = metric_value(METRIC_PRODUCERS_FORGOTTEN);
 	producers_init(&ps);
 	ps.loaded = true;
 	for (h.producer_id = 0; h.producer_id < PRODUCERS_MAX + 10; h.producer_id++) {
@@ -206,6 +207,7 @@ static void too_many_producers_push_out_the_oldest(void **state)
 		producers_note(&ps, &h, 1, 1, -1);
 	}
 	assert_int_equal(ps.map.count, PRODUCERS_MAX);
+	assert_int_equal(metric_value(METRIC_PRODUCERS_FORGOTTEN) - before, 10);
 	h.producer_id = PRODUCERS_MAX + 9;
 	assert_int_equal(producers_check(&ps, &h, &original), ERR_EXISTS);
 	producers_release(&ps);
