@@ -414,14 +414,19 @@ void *request_new(struct request *req, const struct msg_shape *shape, size_t cou
 
 struct str request_text(struct request *req, const char *fmt, ...)
 {
-	char text[512];
-	va_list ap;
+	char few[512], *text = few;
+	va_list ap, again;
 	va_start(ap, fmt);
-	int len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_copy(again, ap);
+	int len = vsnprintf(few, sizeof(few), fmt, ap);
+	if (len >= (int)sizeof(few)) {
+		text = arena_alloc(&req->arena, (size_t)len + 1);
+		len = text ? vsnprintf(text, (size_t)len + 1, fmt, again) : -1;
+	}
+	va_end(again);
 	va_end(ap);
 	if (len < 0)
 		return (struct str){NULL, 0};
-	if ((size_t)len >= sizeof(text))
-		len = sizeof(text) - 1;
-	return arena_copy_str(&req->arena, str_from(text, (size_t)len));
+	struct str s = str_from(text, (size_t)len);
+	return text == few ? arena_copy_str(&req->arena, s) : s;
 }

@@ -4,9 +4,12 @@
  * client is User:ANONYMOUS; restarts make it a super user or take that away.
  */
 #include "test/lib/kafka_pair.h"
+#include "broker/auth/access.h"
 #include "broker/auth/acl.h"
 #include "broker/groups/consumer.h"
+#include "broker/kafka/server.h"
 #include "test/lib/test.h"
+#include <stdlib.h>
 
 static const struct broker_options ruled = {
     .super_users = "User:x;User:ANONYMOUS", .allow_if_no_acl = -1};
@@ -692,6 +695,27 @@ static void authorized_operations_are_those_allowed(void **state)
 	    r->topics.at[0].topic_authorized_operations, 1 << ACL_READ | 1 << ACL_DESCRIBE);
 }
 
+/* A certificate's name may be 4 KiB; one cut short is somebody else's, whom other entries are for. */
+static void who_looks_is_named_in_full(void **state)
+{
+	(void)state;
+	char name[4001];
+	pair_restart(&closed);
+	memset(name, 'n', sizeof(name) - 1);
+	memcpy(name, "User:", 5);
+	name[sizeof(name) - 1] = 0;
+	struct conn *conn = calloc(1, sizeof(*conn));
+	conn->user = name;
+	struct request req = {.conn = conn, .broker = server.broker};
+	arena_init(&req.arena, MIB);
+	struct str viewer = access_viewer(&req);
+	assert_int_equal(viewer.len, sizeof(name));
+	assert_memory_equal(viewer.ptr, "\nUser:", 6);
+	assert_memory_equal(viewer.ptr + 1, name, sizeof(name) - 1);
+	arena_release(&req.arena);
+	free(conn);
+}
+
 int main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, pair_start, pair_stop)
@@ -703,6 +727,7 @@ int main(void)
 	    EACH (each_topic_api_needs_its_operation_and_no_more),
 	    EACH (groups_are_closed_to_those_who_may_not_read_them),
 	    EACH (a_pattern_finds_what_its_member_may_describe_and_tells_nothing_else),
+	    EACH (who_looks_is_named_in_full),
 	    EACH (cluster_apis_need_the_cluster),
 	    EACH (transactions_need_their_id_and_what_they_touch),
 	    EACH (authorized_operations_are_those_allowed),
