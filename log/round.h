@@ -226,7 +226,7 @@ void rounds_give_up(struct rounds *rs);
  * room. */
 void rounds_space_lost(struct rounds *rs);
 
-/* ---- between round.c, round_admit.c and round_space.c ---------------------------------------- */
+/* ---- between round.c, round_admit.c, round_room.c and round_space.c -------------------------- */
 static inline struct round *rounds_collecting(struct rounds *rs)
 {
 	return &rs->round[rs->collecting];
@@ -236,6 +236,15 @@ void rounds_start(struct rounds *rs);
 void rounds_start_later(struct rounds *rs);
 /* Back to the free list: unpins its segment. */
 void rounds_stretch_free(struct rounds *rs, struct round_stretch *st);
+/* Room for `more` frames in it. NOMEM. */
+MUST_USE enum err rounds_stretch_reserve(struct round_stretch *st, int more);
+/* Puts a stretch with room for `frames` into the stock; what is left there goes back. */
+MUST_USE enum err rounds_stock_add(struct rounds *rs, int frames);
+void rounds_stock_return(struct rounds *rs);
+/* p's last stretch in the collecting round; NULL. */
+struct round_stretch *rounds_stretch_current(struct rounds *rs, struct log_partition *p);
+/* Where p's next frame goes, which may be a stretch of the stock. */
+struct round_stretch *rounds_stretch_for(struct rounds *rs, struct log_partition *p, bool direct);
 /* Lets in what waits and can go. */
 void rounds_scan(struct rounds *rs);
 /* Answers `req` later in this turn. */

@@ -110,37 +110,6 @@ static struct set_check set_check(struct rounds *rs, struct list_node *first)
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-size_t round_entry_bytes(const struct round *r, size_t more_bytes, size_t more_frames)
-{
-	size_t items = r->frame_count + more_frames;
-	size_t tails = r->stretch_count +
-	               more_frames; /* at most: each frame may be the first of its segment */
-	size_t all = r->used + more_bytes + items * JOURNAL_ITEM_BYTES +
-	             tails * (ROUND_TAIL_BLOCK + JOURNAL_ITEM_BYTES);
-	return (all + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
-}
-
-size_t round_copy_bytes(const struct round *r)
-{
-	return r->direct_bytes > 0 ? round_entry_bytes(r, r->direct_bytes, 0) : 0;
-}
-
-enum err round_reserve(struct round *r, size_t need)
-{
-	if (need <= r->capacity)
-		return ERR_OK;
-	size_t capacity = need > r->rounds->round_bytes ? need : r->rounds->round_bytes;
-	uint8_t *grown = mem_alloc_aligned(IO_DIRECT_ALIGN, capacity);
-	if (!grown)
-		return ERR_NOMEM;
-	if (r->frame_count > 0)
-		memcpy(grown, r->buf, r->used);
-	mem_free(r->buf);
-	r->buf = grown;
-	r->capacity = capacity;
-	return ERR_OK;
-}
-
 static enum err set_room(struct rounds *rs, const struct set_check *c)
 {
 	struct round *r = rounds_collecting(rs);
@@ -174,104 +143,6 @@ static enum err set_room(struct rounds *rs, const struct set_check *c)
 	TRY(round_reserve(r, need));
 	return rounds_space_take(
 	    rs, c->bytes + c->direct_bytes + c->frames * INDEX_ENTRY_BYTES, c->internal);
-}
-
-/* ---- stretches ------------------------------------------------------------------------------- */
-
-static enum err stretch_reserve(struct round_stretch *st, int more)
-{
-	int need = st->iov_count + more;
-	if (need <= st->iov_capacity)
-		return ERR_OK;
-	int capacity = st->iov_capacity ? st->iov_capacity : 4;
-	while (capacity < need)
-		capacity *= 2;
-	struct iovec *grown = mem_realloc(st->iov, (size_t)capacity * sizeof(*grown));
-	if (!grown)
-		return ERR_NOMEM;
-	st->iov = grown;
-	st->iov_capacity = capacity;
-	return ERR_OK;
-}
-
-/* Puts a stretch with room for `frames` into the stock. */
-static enum err stock_add(struct rounds *rs, int frames)
-{
-	struct list_node *n = list_pop_front(&rs->free_stretches);
-	struct round_stretch *st =
-	    n ? CONTAINER_OF(n, struct round_stretch, node) : mem_calloc(1, sizeof(*st));
-	if (!st)
-		return ERR_NOMEM;
-	*st = (struct round_stretch){.iov = st->iov,
-	    .iov_capacity = st->iov_capacity,
-	    .first = ROUND_NO_FRAME,
-	    .last = ROUND_NO_FRAME};
-	list_node_init(&st->node);
-	list_node_init(&st->retry);
-	list_init(&st->blocks);
-	list_push_front(&rs->stock, &st->node);
-	return stretch_reserve(st, frames);
-}
-
-static void stock_return(struct rounds *rs)
-{
-	struct list_node *n;
-	while ((n = list_pop_front(&rs->stock)))
-		list_push_back(&rs->free_stretches, n);
-	round_blocks_return(rs);
-}
-
-void rounds_stretch_free(struct rounds *rs, struct round_stretch *st)
-{
-	struct log_partition *p = st->partition;
-	ASSERT(list_empty(&st->blocks));
-	list_remove(&st->node);
-	st->round->stretch_count--;
-	if (p->stretch == st)
-		p->stretch = NULL;
-	descriptor_unpin(&st->segment->file);
-	if (st->direct)
-		descriptor_unpin(&st->segment->direct);
-	segment_unhold(st->segment);
-	partition_unref(p);
-	list_push_back(&rs->free_stretches, &st->node);
-}
-
-/* p's last stretch in the collecting round. */
-static struct round_stretch *stretch_current(struct rounds *rs, struct log_partition *p)
-{
-	struct round_stretch *st = p->stretch;
-	return st && st->round == rounds_collecting(rs) && st->segment == partition_active(p)
-	           ? st
-	           : NULL;
-}
-
-/* Where p's next frame goes; set_reserve has made room. */
-static struct round_stretch *stretch_for(struct rounds *rs, struct log_partition *p, bool direct)
-{
-	struct round *r = rounds_collecting(rs);
-	struct segment *s = partition_active(p);
-	struct round_stretch *st = stretch_current(rs, p);
-	if (st && st->direct == direct)
-		return st;
-	struct list_node *n = list_pop_front(&rs->stock);
-	ASSERT(n && s);
-	st = CONTAINER_OF(n, struct round_stretch, node);
-	st->round = r;
-	st->partition = p;
-	st->segment = s;
-	st->from = st->to = p->next_pos;
-	st->direct = direct;
-	st->lazy = p->topic->config.durability != LOG_DURABILITY_FSYNC;
-	partition_ref(p);
-	s->holds++;
-	descriptor_hold(&s->file);
-	if (direct)
-		descriptor_hold(&s->direct);
-	list_push_back(&r->stretches, &st->node);
-	r->stretch_count++;
-	p->stretch = st;
-	return st;
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
@@ -387,8 +258,8 @@ static uint8_t *req_place(
 	struct log_partition *p = req->partition;
 	bool direct = round_is_direct(req);
 	if (direct && round_pad_bytes(p->next_pos) > 0)
-		pad_stamp(rs, stretch_for(rs, p, false), r->buf + r->used);
-	*ret_stretch = stretch_for(rs, p, direct);
+		pad_stamp(rs, rounds_stretch_for(rs, p, false), r->buf + r->used);
+	*ret_stretch = rounds_stretch_for(rs, p, direct);
 	if (!direct)
 		return r->buf + r->used;
 	r->direct_bytes += round_direct_bytes(req->batch_len);
@@ -519,14 +390,14 @@ static enum err req_reserve(
 {
 	int frames = (int)c->frames;
 	struct log_partition *p = req->partition;
-	struct round_stretch *st = stretch_current(rs, p);
+	struct round_stretch *st = rounds_stretch_current(rs, p);
 	bool direct = round_is_direct(req);
 	if (st)
-		TRY(stretch_reserve(st, frames));
+		TRY(rounds_stretch_reserve(st, frames));
 	if (c->direct_bytes > 0 || !st || st->direct)
-		TRY(stock_add(rs, frames));
+		TRY(rounds_stock_add(rs, frames));
 	if (direct) {
-		TRY(stock_add(rs, frames));
+		TRY(rounds_stock_add(rs, frames));
 		TRY(round_block_reserve(rs, req->batch_len));
 	}
 	struct segment *s = partition_active(p);
@@ -558,7 +429,7 @@ static enum err set_reserve(struct rounds *rs, struct list_node *first, const st
 			s->index.promised--;
 		req->internal_[ROUND_REQ_PROMISED] = 0;
 	}
-	stock_return(rs);
+	rounds_stock_return(rs);
 	return e;
 }
 
@@ -612,7 +483,7 @@ static void set_take(struct rounds *rs, struct list_node *first, enum err refuse
 		partition_unqueue(p);
 		partition_delete_ready(p);
 	}
-	stock_return(rs);
+	rounds_stock_return(rs);
 }
 
 /* ERR_OK: the set is out of the queue. ERR_AGAIN: it waits, and so do later ones of its partitions.
