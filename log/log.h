@@ -687,10 +687,10 @@ MUST_USE enum err log_import(struct io *io, const char *path, const char *data_d
  * A topic of a data directory that no server holds, which is only read, as Kafka log directories
  * below `out_dir`:
  * <topic>-<p>/ with .log, .index, .timeindex, .txnindex, .snapshot, leader-epoch-checkpoint and
- * partition.metadata. The log starts that lie inside of a batch are put into
- * `out_dir`/log-start-offset-checkpoint, which keeps what it has of others; ERR_REFUSED: another
- * export writes there. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS, ERR_CORRUPT (a damaged range),
- * ERR_NO_JOURNAL.
+ * partition.metadata; <topic>-<p>.unfinished until all of it is durable. The log starts that lie
+ * inside of a batch are put into `out_dir`/log-start-offset-checkpoint, which keeps what it has of
+ * others; ERR_REFUSED: another export writes there. ERR_UNKNOWN_TOPIC, ERR_LOCKED, ERR_EXISTS,
+ * ERR_CORRUPT (a damaged range), ERR_NO_JOURNAL.
  */
 struct log_export_options {
 	int32_t partition; /* -1 = all */
