@@ -6,6 +6,7 @@
 #include "log/engine.h"
 #include "log/partition_drop.h"
 #include "log/recovery.h"
+#include <stdio.h>
 
 enum { CHECK_ENTRIES = 512 /* of the file at once */ };
 
@@ -24,7 +25,9 @@ struct index_checking {
 	enum err err;
 	bool wrong;  /* an entry is not what its frame says */
 	bool uneven; /* there are more or fewer frames than entries */
+	bool unread; /* the disk does not read the file: nothing of it is known */
 	bool repaired, sealed;
+	bool replaced;  /* it is another file now */
 	int64_t max_ms; /* of the last entry */
 	uint64_t sum;   /* not complete: of the entries, as they are now */
 };
@@ -47,6 +50,7 @@ static enum err file_verify(struct index_checking *c, int idx, bool *ret_good)
 		e = index_file_hash(io, idx, c->count, &hash);
 		*ret_good = c->sealed = e == ERR_OK && hash == h.entries_hash;
 	}
+	c->unread = e == ERR_IO;
 	if (e == ERR_OK || e == ERR_CORRUPT || e == ERR_EOF || e == ERR_NEWER_FORMAT) {
 		err_clear();
 		return ERR_OK;
@@ -196,17 +200,70 @@ static enum err check_file(struct index_checking *c, int idx)
 	return io_fdatasync(c->log->io, idx);
 }
 
+static enum err check_path(struct index_checking *c)
+{
+	int idx;
+	err_clear();
+	TRY(io_open(c->log->io, c->idx_path, IO_CREATE, &idx));
+	enum err e = check_file(c, idx);
+	enum err closed = io_close(c->log->io, idx);
+	return e == ERR_OK ? closed : e;
+}
+
+static enum err make_anew(struct index_checking *c, const char *path)
+{
+	struct io *io = c->log->io;
+	int idx;
+	TRY(io_open(io, path, IO_CREATE, &idx));
+	enum err e = io_truncate(io, idx, 0); /* of an earlier life */
+	if (e == ERR_OK)
+		e = file_repair(c, idx);
+	if (e == ERR_OK)
+		e = file_seal(c, idx);
+	if (e == ERR_OK)
+		e = io_fdatasync(io, idx);
+	enum err closed = io_close(io, idx);
+	return e == ERR_OK ? closed : e;
+}
+
+/*
+ * The disk does not read the file, twice: out of the frames comes another one, which takes its name
+ * when it is whole. A start does the same with one that it reads.
+ */
+static enum err file_replace(struct index_checking *c)
+{
+	struct io *io = c->log->io;
+	char path[LOG_PATH_MAX], dir[LOG_PATH_MAX];
+	struct str parent = io_parent(c->idx_path);
+	int n = snprintf(path, sizeof(path), "%s.tmp", c->idx_path),
+	    m = snprintf(dir, sizeof(dir), STR_FMT, STR_ARG(parent));
+	if (n < 0 || n >= LOG_PATH_MAX || m < 0 || m >= LOG_PATH_MAX)
+		return err_note(ERR_LIMIT, "%s: path too long", c->idx_path);
+	diag(DIAG_WARN, "index_unread", "path=%s error=\"%s\"", c->idx_path, err_chain());
+	err_clear();
+	c->sealed = false;
+	enum err e = make_anew(c, path);
+	if (e == ERR_OK)
+		e = io_rename(io, path, c->idx_path);
+	if (e == ERR_OK) {
+		c->replaced = true;
+		return io_fsync_dir(io, dir);
+	}
+	size_t mark = err_mark();
+	if (io_unlink(io, path) != ERR_OK) /* what is left is for the next try */
+		diag(DIAG_WARN, "index_unlink", "path=%s error=\"%s\"", path, err_chain());
+	err_rewind(mark);
+	return e;
+}
+
 static void check_run(struct pool_job *job)
 {
 	struct index_checking *c = CONTAINER_OF(job, struct index_checking, job);
-	int idx;
-	err_clear();
-	c->err = io_open(c->log->io, c->idx_path, IO_CREATE, &idx);
-	if (c->err == ERR_OK) {
-		c->err = check_file(c, idx);
-		enum err closed = io_close(c->log->io, idx);
-		c->err = c->err == ERR_OK ? closed : c->err;
-	}
+	c->err = check_path(c);
+	if (c->err == ERR_IO && c->unread && c->complete)
+		c->err = check_path(c);
+	if (c->err == ERR_IO && c->unread && c->complete)
+		c->err = file_replace(c);
 	if (c->err != ERR_OK)
 		diag(DIAG_WARN, "index_bad", "path=%s error=\"%s\"", c->idx_path, err_chain());
 }
@@ -220,12 +277,26 @@ static void check_free(struct index_checking *c)
 	mem_free(c);
 }
 
+/* False: searches may still have the file that was there before; it is closed with the next check.
+ */
+static bool file_is_current(struct index_checking *c)
+{
+	struct segment *s = c->s;
+	s->index_replaced |= c->replaced;
+	if (s->index_replaced && s->index_file.state != DESCRIPTOR_OPENING) {
+		descriptor_discard(&s->index_file);
+		s->index_replaced = false;
+	}
+	return !s->index_replaced;
+}
+
 static void check_apply(struct index_checking *c)
 {
 	struct segment *s = c->s;
 	struct log_partition *p = s->partition;
 	struct index *x = &s->index;
-	x->trusted = c->err == ERR_OK;
+	bool current = file_is_current(c);
+	x->trusted = c->err == ERR_OK && current;
 	x->bad = c->err == ERR_CORRUPT;
 	if (c->err != ERR_OK)
 		return;
@@ -237,7 +308,7 @@ static void check_apply(struct index_checking *c)
 	if (!c->repaired)
 		return;
 	/* a checkpoint that is writing what comes behind may bring in too small a maximum */
-	x->trusted = index_raise(x, c->max_ms);
+	x->trusted = index_raise(x, c->max_ms) && current;
 	recovery_verdict(ERR_REBUILT, "partition=%s segment=%lld what=index entries=%llu", p->dir,
 	    (long long)s->base_offset, (unsigned long long)c->count);
 	p->order.stale = true;

@@ -5,7 +5,8 @@
  * frame can vouch for, so it waits until the file was checked once since this start: by its
  * checksum, else by the frames (that of the last segment has none), and then it is made right in
  * its place. A search by offset is vouched for by the frame it ends at and needs no check; where
- * that one does not have the offset, the file is checked again (index_doubt).
+ * that one does not have the offset, the file is checked again (index_doubt). That of a whole
+ * segment which the disk does not read is replaced by another one, made of the frames.
  *
  *   unchecked   adopted by recovery, too long to be read there     index_check, index_sweep
  *   trusted     written by this process, or checked

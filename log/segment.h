@@ -51,7 +51,9 @@ struct segment {
 	bool keep_snap;    /* gone, but its snapshot stays: another generation has its base */
 	int codec_seen;    /* recompress.c: 1 + the codec that none of its batches lacks */
 	bool index_sealed; /* its file says so */
-	bool read_direct;  /* somebody has read it past the page cache: read.c */
+	bool
+	    index_replaced; /* index_file may be of the file that was there before: index_check.c */
+	bool read_direct;   /* somebody has read it past the page cache: read.c */
 	bool sealed;
 	bool gone;
 	bool replayed; /* recovery: the journal has frames of it */

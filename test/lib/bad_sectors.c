@@ -62,6 +62,16 @@ static enum err bad_pread_now(struct io *io, int fd, void *buf, size_t len, uint
 	return is_bad(fd, len, pos) ? ERR_AGAIN : bad.real->pread_now(io, fd, buf, len, pos);
 }
 
+/* Another file has the name, and sectors of its own. */
+static enum err bad_rename(struct io *io, const char *from, const char *to)
+{
+	TRY(bad.real->rename(io, from, to));
+	for (int i = 0; i < bad.count; i++)
+		if (strncmp(to, bad.dir, strlen(bad.dir)) == 0 && ends_in(to, bad.sector[i].name))
+			bad.sector[i].from = bad.sector[i].to = 0;
+	return ERR_OK;
+}
+
 void bad_sectors_install(struct io *io, const char *dir)
 {
 	bad.dir = dir;
@@ -70,6 +80,7 @@ void bad_sectors_install(struct io *io, const char *dir)
 	bad.bent.open = bad_open;
 	bad.bent.pread = bad_pread;
 	bad.bent.pread_now = bad_pread_now;
+	bad.bent.rename = bad_rename;
 	bad.count = 0;
 	bad.struck = 0;
 	io->ops = &bad.bent;

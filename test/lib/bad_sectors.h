@@ -8,7 +8,8 @@
 
 /* `dir` is borrowed: only files below it are bad. */
 void bad_sectors_install(struct io *io, const char *dir);
-/* Bytes [from, to) of the files whose path ends in `name`; to UINT64_MAX: to the end. */
+/* Bytes [from, to) of the files whose path ends in `name`; to UINT64_MAX: to the end. Not of one
+ * that takes the name later, by a rename. */
 void bad_sectors_add(const char *name, uint64_t from, uint64_t to);
 /* All sectors are good again. */
 void bad_sectors_clear(void);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "log/engine.h"
 #include "log/index.h"
 #include "log/journal.h"
 #include "test/lib/bad_sectors.h"
@@ -289,6 +290,42 @@ static void a_fetch_does_without_an_index_that_does_not_read(void **state)
 	assert_false(log_server_status(&server, "t", 0).damaged);
 }
 
+static void time_found(struct log_find_time *find)
+{
+	*(bool *)find->user = true;
+}
+
+/* One that a start does not read is checked behind it, by who meets it or by the sweep: it is made
+ * of the frames then, beside those who read. */
+static void an_index_that_does_not_read_is_replaced(void **state)
+{
+	(void)state;
+	log_server_open(&server);
+	struct log_partition *p = log_partition_find(server.log, log_server_topic(&server, "t"), 0);
+	for (int64_t base = 0; base < last_base(); base = next_base(base)) {
+		struct segment *s = partition_segment_of(p, base);
+		bad_sectors_add(log_files_segment("t-0", base, ".idx"), 0, UINT64_MAX);
+		index_doubt(s);
+		while (!s->index.trusted) {
+			assert_int_equal(append("u"), ERR_OK);
+			assert_false(s->index.bad);
+		}
+	}
+	assert_true(bad_sectors_struck() > 0);
+	bool done = false;
+	struct log_find_time find = {
+	    .partition = p, .timestamp_ms = 1, .user = &done, .done = time_found};
+	log_find_time(server.log, &find);
+	while (!done)
+		log_server_turn(&server);
+	assert_int_equal(find.err, ERR_OK);
+	assert_int_equal(find.offset, 0);
+	assert_int_equal(served(), RECORDS);
+	log_server_close(&server);
+	assert_int_equal(fsck(), ERR_OK);
+	log_lines_say(" findings=0");
+}
+
 /* Any index, of whichever segment: it is made again, and the old one is out of the way. */
 static void a_start_sets_an_index_aside_that_does_not_read(void **state)
 {
@@ -527,6 +564,7 @@ int main(void)
 	    TEST(a_journal_that_does_not_read_cuts_nothing),
 	    TEST(a_start_sets_an_index_aside_that_does_not_read),
 	    TEST(a_fetch_does_without_an_index_that_does_not_read),
+	    TEST(an_index_that_does_not_read_is_replaced),
 	    TEST(a_start_sets_aside_what_is_no_index),
 	    TEST(a_header_that_does_not_read_costs_its_segment),
 	    TEST(what_the_journal_has_for_a_segment_waits_until_that_reads),
