@@ -210,12 +210,16 @@ static enum err apply_cut(struct transactions *ts, struct bytes key, struct byte
 static enum err apply_offsets(
     void *ctx, int32_t partition, struct bytes key, struct bytes value, int64_t timestamp_ms)
 {
+	struct transactions *ts = ctx;
 	struct pending_offsets_key k;
+	struct transaction *t;
 	bool known;
 	(void)partition, (void)timestamp_ms;
 	if (key.len >= 2 && get_u16_be(key.ptr) == 1)
 		return apply_cut(ctx, key, value);
 	TRY(key_read(key, &pending_offsets_key_shape, &k, &known));
+	if (known && ts->loading && value.ptr && !transaction_find(ts, k.transactional_id))
+		TRY(make(ts, k.transactional_id, &t)); /* forgotten since: read_through */
 	return known ? pending_apply(ctx, k.transactional_id, k.group, value) : ERR_OK;
 }
 
@@ -287,6 +291,23 @@ static void snapshot_offsets(void *ctx, int32_t partition, emit_fn emit, void *e
 	pending_cuts_each(ts, emit_cut, &to);
 }
 
+/*
+ * All rows are read. Of ids that were forgotten there are some yet: in this table's log behind what
+ * made it forget them, in that of the offsets because it is cut at other times.
+ */
+static enum err read_through(struct transactions *ts)
+{
+	LIST_EACH (&ts->all, n, next) {
+		struct transaction *t = CONTAINER_OF(n, struct transaction, node);
+		if (!t->stored && !list_empty(&t->pending))
+			return err_note(ERR_CORRUPT,
+			    "offsets of transaction " STR_FMT ", which is unknown", STR_ARG(t->id));
+		transaction_settle(t);
+	}
+	pending_loaded(ts);
+	return ERR_OK;
+}
+
 /* ---- open, close ----------------------------------------------------------------------------- */
 
 static enum err open_tables(struct transactions *ts)
@@ -344,11 +365,12 @@ enum err transactions_open(struct loop *loop, struct log *log, struct groups *gr
 	ts->loading = true;
 	enum err e = open_tables(ts);
 	ts->loading = false;
+	if (e == ERR_OK)
+		e = read_through(ts);
 	if (e != ERR_OK) {
 		free_all(ts);
 		return err_note(e, "transactions");
 	}
-	pending_loaded(ts);
 	groups->transactions = ts;
 	transactions_sweep_start(ts);
 	*ret_transactions = ts;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables of groups and of transactional ids are full: who is told what, and what frees a place. */
 #include "broker/kafka/server.h"
+#include "broker/transactions/transactions.h"
 #include "test/lib/kafka_pair.h"
+#include "test/lib/patience.h"
 #include "test/lib/test.h"
+#include <stdio.h>
 
 enum { POLICY_VIOLATION = 44, GROUP_MAX_SIZE = 81, ROOM = 3 };
 
@@ -138,6 +141,40 @@ static void a_new_transactional_id_is_refused_for_good(void **state)
 	assert_int_equal(init_id("a"), 0);
 }
 
+/* From now on each round of the table rolls its segment: a snapshot follows, and what it says
+ * again goes. */
+static void roll_states(void *arg)
+{
+	struct log *log = arg;
+	const struct log_topic *states = log_topic_find(log, STR("__transaction_state"));
+	((struct log_topic *)(uintptr_t)states)->config.segment_bytes = 14;
+}
+
+/* Its rows in both tables are there yet, or only those of its offsets. */
+static void an_id_that_has_expired_is_gone(void **state)
+{
+	(void)state;
+	char other[16] = "";
+	kafka_create(&c, "t", 1, NULL);
+	assert_int_equal(pend("x", "g"), 0);
+	assert_int_equal(init_id("x"), 0); /* aborts */
+	pair_restart(&(struct broker_options){.transaction_expiry_ms = 1});
+	assert_true(metric_falls(METRIC_TRANSACTIONAL_IDS, 0));
+	pair_restart(NULL);
+	assert_int_equal(metric_value(METRIC_TRANSACTIONAL_IDS), 0);
+	loop_call(server.loop, roll_states, server.log);
+	for (int i = 0;
+	     !other[0] || transaction_partition(str_of(other)) != transaction_partition(STR("x"));
+	     i++)
+		snprintf(other, sizeof other, "y%d", i);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(init_id(other), 0);
+	pair_restart(NULL);
+	assert_int_equal(metric_value(METRIC_TRANSACTIONAL_IDS), 1);
+	assert_int_equal(metric_value(METRIC_GROUPS), 0);
+	assert_int_equal(pend("x", "g"), 0);
+}
+
 int main(void)
 {
 	pair_backend = "uring";
@@ -145,6 +182,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_new_group_is_refused_for_good, pair_start, pair_stop),
 	    cmocka_unit_test_setup_teardown(
 	        a_start_has_room_for_all_that_is_stored, pair_start, pair_stop),
+	    cmocka_unit_test_setup_teardown(an_id_that_has_expired_is_gone, pair_start, pair_stop),
 	    cmocka_unit_test_setup_teardown(
 	        a_new_transactional_id_is_refused_for_good, pair_start, pair_stop),
 	};
