@@ -122,8 +122,7 @@ static enum err load_batch(struct partition_load *l, const struct frame *f, stru
 	TRY(txns_load(&l->txns, &h, batch, f->sequence, f->append_time_ns));
 	if (l->txns.aborted_count >= TXN_ABORTED_MAX)
 		txns_prune(&l->txns, l->log_start);
-	struct producer *known =
-	    map_get(&l->producers.map, bytes_of(&h.producer_id, sizeof(h.producer_id)));
+	const struct producer *known = producers_find(&l->producers, h.producer_id);
 	if (known && known->epoch > h.producer_epoch)
 		return ERR_OK;
 	int64_t stamped = (h.attributes & BATCH_ATTR_APPEND_TIME) ? h.max_timestamp_ms : -1;
@@ -410,17 +409,6 @@ static void load_run(struct pool_job *job)
 	if (l->err != ERR_OK)
 		diag(DIAG_ERROR, "producers_load", "partition=%s error=\"%s\"", l->p->dir,
 		    err_chain());
-}
-
-/* The list of a set must be re-anchored when the set moves. */
-static void producers_move(struct producers *to, struct producers *from)
-{
-	struct list_node *n;
-	producers_release(to);
-	to->map = from->map;
-	map_init(&from->map);
-	while ((n = list_pop_front(&from->lru)))
-		list_push_back(&to->lru, n);
 }
 
 static void load_free(struct partition_load *l)

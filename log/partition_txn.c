@@ -232,7 +232,7 @@ bool log_producer_next(
     const struct log_partition *p, size_t *cursor, struct log_producer *ret_producer)
 {
 	const struct producer *of;
-	while ((of = map_next(&p->producers.map, cursor))) {
+	while ((of = producers_next(&p->producers, cursor))) {
 		if (of->epoch < 0)
 			continue; /* made room for, but never accepted */
 		*ret_producer = (struct log_producer){

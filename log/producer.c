@@ -5,7 +5,6 @@
 void producers_init(struct producers *ps)
 {
 	*ps = (struct producers){0};
-	map_init(&ps->map);
 	list_init(&ps->lru);
 }
 
@@ -14,8 +13,23 @@ void producers_release(struct producers *ps)
 	struct list_node *n;
 	while ((n = list_pop_front(&ps->lru)))
 		mem_free(CONTAINER_OF(n, struct producer, lru));
-	map_release(&ps->map);
+	for (size_t i = 0; ps->maps && i < PRODUCER_MAPS; i++)
+		map_release(&ps->maps[i]);
+	mem_free(ps->maps);
 	producers_init(ps);
+}
+
+/* The list of a set must be re-anchored when the set moves. */
+void producers_move(struct producers *to, struct producers *from)
+{
+	struct list_node *n;
+	producers_release(to);
+	to->maps = from->maps;
+	to->count = from->count;
+	from->maps = NULL;
+	from->count = 0;
+	while ((n = list_pop_front(&from->lru)))
+		list_push_back(&to->lru, n);
 }
 
 static struct bytes producer_key(const int64_t *id)
@@ -23,14 +37,34 @@ static struct bytes producer_key(const int64_t *id)
 	return bytes_of(id, sizeof(*id));
 }
 
-static struct producer *producer_find(const struct producers *ps, int64_t id)
+/* By other bits of the hash than the map goes by. */
+static struct map *map_of(const struct producers *ps, int64_t id)
 {
-	return map_get(&ps->map, producer_key(&id));
+	return &ps->maps[map_hash(producer_key(&id)) >> 60 & (PRODUCER_MAPS - 1)];
+}
+
+struct producer *producers_find(const struct producers *ps, int64_t id)
+{
+	return ps->maps ? map_get(map_of(ps, id), producer_key(&id)) : NULL;
+}
+
+const struct producer *producers_next(const struct producers *ps, size_t *cursor)
+{
+	enum { SHIFT = 56 }; /* what is below is the map's own */
+	for (size_t i = *cursor >> SHIFT; ps->maps && i < PRODUCER_MAPS; i++) {
+		size_t at = *cursor & (((size_t)1 << SHIFT) - 1);
+		const struct producer *p = map_next(&ps->maps[i], &at);
+		*cursor = p ? i << SHIFT | at : (i + 1) << SHIFT;
+		if (p)
+			return p;
+	}
+	return NULL;
 }
 
 static void producer_forget(struct producers *ps, struct producer *p)
 {
-	map_remove(&ps->map, producer_key(&p->id));
+	map_remove(map_of(ps, p->id), producer_key(&p->id));
+	ps->count--;
 	list_remove(&p->lru);
 	mem_free(p);
 	ps->changed = true;
@@ -38,31 +72,36 @@ static void producer_forget(struct producers *ps, struct producer *p)
 
 enum err producers_reserve(struct producers *ps, int64_t producer_id)
 {
-	if (producer_find(ps, producer_id))
+	if (producers_find(ps, producer_id))
 		return ERR_OK;
 	struct list_node *oldest;
-	while (ps->map.count >= PRODUCERS_MAX && (oldest = list_first(&ps->lru))) {
+	while (ps->count >= PRODUCERS_MAX && (oldest = list_first(&ps->lru))) {
 		producer_forget(ps, CONTAINER_OF(oldest, struct producer, lru));
 		metric_add(METRIC_PRODUCERS_FORGOTTEN, ps->loaded); /* at a start it was before */
 	}
+	if (!ps->maps)
+		ps->maps = mem_calloc(PRODUCER_MAPS, sizeof(*ps->maps));
+	if (!ps->maps)
+		return ERR_NOMEM;
 	struct producer *p = mem_calloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NOMEM;
 	p->id = producer_id;
 	p->epoch = -1; /* unknown until its first batch */
 	list_node_init(&p->lru);
-	enum err e = map_put(&ps->map, producer_key(&p->id), p);
+	enum err e = map_put(map_of(ps, p->id), producer_key(&p->id), p);
 	if (e != ERR_OK) {
 		mem_free(p);
 		return e;
 	}
 	list_push_back(&ps->lru, &p->lru);
+	ps->count++;
 	return ERR_OK;
 }
 
 void producers_unreserve(struct producers *ps, int64_t producer_id)
 {
-	struct producer *p = producer_find(ps, producer_id);
+	struct producer *p = producers_find(ps, producer_id);
 	if (p && p->epoch < 0)
 		producer_forget(ps, p);
 }
@@ -114,7 +153,7 @@ enum err producers_check(
     const struct producers *ps, const struct batch_header *h, struct producer_batch *ret_original)
 {
 	ASSERT(ps->loaded && h->producer_id >= 0);
-	const struct producer *p = producer_find(ps, h->producer_id);
+	const struct producer *p = producers_find(ps, h->producer_id);
 	if (!p || p->epoch < 0)
 		return ERR_OK;
 	if (h->producer_epoch < p->epoch)
@@ -136,7 +175,7 @@ enum err producers_check(
 void producers_note(struct producers *ps, const struct batch_header *h, uint64_t sequence,
     int64_t append_ns, int64_t append_time_ms)
 {
-	struct producer *p = producer_find(ps, h->producer_id);
+	struct producer *p = producers_find(ps, h->producer_id);
 	ASSERT(p && h->producer_epoch >= p->epoch);
 	if (h->producer_epoch > p->epoch)
 		p->count = 0;
@@ -173,7 +212,7 @@ void producers_expire(struct producers *ps, int64_t now_ns, size_t max)
 
 bool producers_would_begin(const struct producers *ps, const struct batch_header *h)
 {
-	const struct producer *p = producer_find(ps, h->producer_id);
+	const struct producer *p = producers_find(ps, h->producer_id);
 	return !p || p->epoch < 0 || (p->epoch == h->producer_epoch && p->count == 0);
 }
 

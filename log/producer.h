@@ -40,8 +40,11 @@ struct producer {
 	uint8_t count;
 	struct producer_batch batch[PRODUCER_BATCHES_KEPT]; /* oldest first */
 };
+/* A map that grows moves all it has: one of 16, so that no turn of the loop moves all of them. */
+enum { PRODUCER_MAPS = 16 };
 struct producers {
-	struct map map;
+	struct map *maps; /* PRODUCER_MAPS of them by a hash of the id; NULL while there is none */
+	size_t count;
 	struct list lru; /* least recently used first */
 	bool loaded;     /* false: load before the first check */
 	bool changed;    /* since the last snapshot */
@@ -56,6 +59,12 @@ static inline void producer_id_used(uint64_t *next, int64_t id)
 
 void producers_init(struct producers *ps);
 void producers_release(struct producers *ps);
+/* All of `from` into `to`, whatever was there goes. */
+void producers_move(struct producers *to, struct producers *from);
+/* NULL: it is not known. One that room was made for, and that has noted nothing, has epoch -1. */
+struct producer *producers_find(const struct producers *ps, int64_t id);
+/* Each of them, from *cursor = 0; NULL at the end. */
+const struct producer *producers_next(const struct producers *ps, size_t *cursor);
 /*
  * Checks a batch of an idempotent producer (h->producer_id >= 0). ERR_OK: new, call
  * producers_reserve, and producers_note after stamping. ERR_EXISTS: a duplicate, *ret_original is

@@ -112,7 +112,7 @@ static enum err decode_producer(struct reader *r, struct producers *ps)
 	struct producer *p = NULL;
 	if (ps) {
 		TRY(producers_reserve(ps, id));
-		p = map_get(&ps->map, bytes_of(&id, sizeof(id)));
+		p = producers_find(ps, id);
 		p->last_ns = last_ns;
 		p->epoch = epoch;
 		p->count = (uint8_t)count;
@@ -155,7 +155,7 @@ enum err snap_decode(
 size_t snap_bytes(const struct producers *ps, const struct txns *txns)
 {
 	return SNAP_HEADER_BYTES +
-	       ps->map.count *
+	       ps->count *
 	           (SNAP_PRODUCER_BYTES + PRODUCER_BATCHES_KEPT * (size_t)SNAP_BATCH_BYTES) +
 	       8 + txns->by_id.count * TXN_SNAP_OPEN_BYTES +
 	       txns->aborted_count * TXN_SNAP_ABORTED_BYTES;

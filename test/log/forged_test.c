@@ -520,7 +520,7 @@ static enum err snap_read(uint8_t *buf, size_t len)
 	assert_true(dry == e || strstr(err_chain(), "two transactions"));
 	if (e == ERR_OK) {
 		assert_int_equal(txns.aborted_count, 2);
-		assert_int_equal(ps.map.count, 1);
+		assert_int_equal(ps.count, 1);
 	}
 	producers_release(&ps);
 	txns_release(&txns);

@@ -450,7 +450,7 @@ static void a_snapshot_without_transactions_is_still_read(void **state)
 	txns_init(&txns);
 	assert_int_equal(snap_decode(snap, &ps, &txns, &h), ERR_OK);
 	assert_int_equal(h.version, 1);
-	assert_int_equal(ps.map.count, 2);
+	assert_int_equal(ps.count, 2);
 	assert_false(txns.used);
 	producers_release(&ps);
 	txns_release(&txns);
@@ -469,7 +469,7 @@ static void a_snapshot_without_a_sequence_is_still_read(void **state)
 	assert_int_equal(snap_decode(snap, &ps, &txns, &h), ERR_OK);
 	assert_int_equal(h.version, 2);
 	assert_int_equal(h.sequence, 0);
-	assert_int_equal(ps.map.count, 2);
+	assert_int_equal(ps.count, 2);
 	assert_int_equal(txns.aborted_count, 1);
 	producers_release(&ps);
 	txns_release(&txns);

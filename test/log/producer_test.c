@@ -186,7 +186,7 @@ static void a_silent_producer_is_forgotten_after_a_day(void **state)
 		producers_note(&ps, &h, 1, h.producer_id * 3600 * S_NS, -1);
 	}
 	producers_expire(&ps, PRODUCER_EXPIRY_NS + 3 * 3600 * S_NS, SIZE_MAX);
-	assert_int_equal(ps.map.count, 7);
+	assert_int_equal(ps.count, 7);
 	h.producer_id = 5;
 	assert_int_equal(producers_check(&ps, &h, &original), ERR_EXISTS);
 	producers_release(&ps);
@@ -206,10 +206,21 @@ static void too_many_producers_push_out_the_oldest(void **state)
 		assert_ok(producers_reserve(&ps, h.producer_id));
 		producers_note(&ps, &h, 1, 1, -1);
 	}
-	assert_int_equal(ps.map.count, PRODUCERS_MAX);
+	assert_int_equal(ps.count, PRODUCERS_MAX);
 	assert_int_equal(metric_value(METRIC_PRODUCERS_FORGOTTEN) - before, 10);
 	h.producer_id = PRODUCERS_MAX + 9;
 	assert_int_equal(producers_check(&ps, &h, &original), ERR_EXISTS);
+	const struct producer *p;
+	size_t cursor = 0, seen = 0;
+	int64_t sum = 0;
+	while ((p = producers_next(&ps, &cursor))) {
+		sum += p->id;
+		seen++;
+	}
+	assert_int_equal(seen, PRODUCERS_MAX);
+	assert_int_equal(sum, (int64_t)PRODUCERS_MAX * (PRODUCERS_MAX + 19) / 2);
+	for (size_t i = 0; i < PRODUCER_MAPS; i++) /* none grows with much more than its part */
+		assert_true(ps.maps[i].count < 2 * (size_t)PRODUCERS_MAX / PRODUCER_MAPS);
 	producers_release(&ps);
 }
 

@@ -109,7 +109,7 @@ static void silent_producers_are_forgotten_a_few_at_a_time(void **state)
 {
 	LOG_FIXTURE;
 	struct log_partition *p = make_producers(f);
-	size_t before = p->producers.map.count;
+	size_t before = p->producers.count;
 	LIST_EACH (&p->producers.lru, n, next)
 		CONTAINER_OF(n, struct producer, lru)->last_ns -= 2 * PRODUCER_EXPIRY_NS;
 	for (int32_t i = 1; i < 4; i++) {
@@ -120,9 +120,9 @@ static void silent_producers_are_forgotten_a_few_at_a_time(void **state)
 		log_put_await(&put);
 		assert_ok(put.req.err);
 		log_put_release(&put);
-		assert_true(p->producers.map.count < before);
-		assert_true(p->producers.map.count + 2000 > before);
-		before = p->producers.map.count;
+		assert_true(p->producers.count < before);
+		assert_true(p->producers.count + 2000 > before);
+		before = p->producers.count;
 	}
 }
 

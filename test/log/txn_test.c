@@ -566,11 +566,11 @@ static void what_is_refused_takes_nobodys_place(void **state)
 	for (int64_t id = 0; id <= PRODUCERS_MAX; id++)
 		assert_int_equal(put_stranger(0, 1000 + id, 5), ERR_OUT_OF_ORDER_SEQUENCE);
 	assert_int_equal(p->txns.by_id.count, 0);
-	assert_int_equal(p->producers.map.count, 1);
+	assert_int_equal(p->producers.count, 1);
 	for (int64_t id = 0; id < 10; id++)
 		assert_int_equal(put_two(1000 + id, 5), ERR_OUT_OF_ORDER_SEQUENCE);
 	assert_int_equal(p->txns.by_id.count, 0);
-	assert_int_equal(p->producers.map.count, 1);
+	assert_int_equal(p->producers.count, 1);
 	assert_int_equal(p->log_end, 2);
 	assert_ok(put_stranger(0, 1000, 0));
 }
