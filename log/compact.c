@@ -203,7 +203,7 @@ static void step_done(struct pool_job *job)
 	if (j->err == ERR_EOF)
 		phase_next(j);
 	if (j->err == ERR_CORRUPT)
-		partition_damaged(j->p, j->inputs[j->input].segment, j->walk.pos, "compaction");
+		partition_damaged(j->p, j->inputs[j->input].segment, j->pos, "compaction");
 	if (j->err != ERR_OK) {
 		leave(c, j->err);
 		return;

@@ -116,6 +116,7 @@ struct compact_job {
 	size_t input;
 	int fd; /* -1 = the next input is not open */
 	struct segment_walk walk;
+	uint32_t pos;            /* of its last frame, also of one that does not verify */
 	size_t group, group_end; /* inputs of the group being written */
 	struct segment_out out;
 	struct batch_rewriter rewriter;

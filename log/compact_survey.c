@@ -35,11 +35,12 @@ static enum err input_close(struct compact_job *j)
 enum err compact_next(
     struct compact_job *j, size_t end, struct frame *ret_frame, struct bytes *ret_batch)
 {
-	uint32_t pos;
 	while (j->input < end) {
 		if (j->fd < 0)
 			TRY(input_open(j));
-		enum err e = segment_walk_next(&j->walk, ret_frame, &pos, ret_batch);
+		enum err e = segment_walk_next(&j->walk, ret_frame, &j->pos, ret_batch);
+		if (e == ERR_CORRUPT && j->walk.bad_header)
+			j->pos = j->walk.pos;
 		if (e == ERR_OK)
 			j->step_bytes += FRAME_HEADER_BYTES + ret_frame->length;
 		if (e != ERR_EOF)

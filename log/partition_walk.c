@@ -27,7 +27,7 @@ static enum err walk_segment(
 			break;
 	}
 	if (e == ERR_CORRUPT)
-		partition_damaged(p, s, w.pos, "read at start");
+		partition_damaged(p, s, w.bad_header ? w.pos : pos, "read at start");
 	segment_walk_release(&w);
 	enum err closed = io_close(io, fd);
 	if (e == ERR_OK)

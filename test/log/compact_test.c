@@ -833,6 +833,41 @@ static void a_swap_waits_while_the_partition_rolls(void **state)
 	assert_int_equal(p->segment_count, 2);
 }
 
+/* A frame whose body does not verify: it is the damaged place, not the one behind it, and a start
+ * looks there. */
+static void what_it_finds_bad_is_known_to_the_next_start(void **state)
+{
+	(void)state;
+	struct index_entry bad;
+	uint64_t number;
+	uint8_t byte;
+	char path[LOG_PATH_MAX], name[SEGMENT_NAME_BYTES];
+	int fd;
+	create(1 << 20, NULL, NULL);
+	for (int i = 0; i < 5; i++)
+		keyed_put(&k, "t", "a", "some value");
+	struct log_partition *p = keyed_partition(&k, "t");
+	struct segment *s = partition_segment(p, 0);
+	const struct index_probe probe = {INDEX_BY_OFFSET, 2};
+	assert_ok(index_find_memory(&s->index, probe, &bad, &number));
+	roll();
+	assert_ok(partition_path(p, segment_file_name(s, ".log", name), path));
+	assert_ok(io_open(k.io, path, 0, &fd));
+	assert_ok(io_pread_all(k.io, fd, &byte, 1, bad.pos + bad.len - 1));
+	byte ^= 1;
+	assert_ok(io_pwrite(k.io, fd, &byte, 1, bad.pos + bad.len - 1));
+	assert_ok(io_fsync(k.io, fd));
+	assert_ok(io_close(k.io, fd));
+	keyed_compact(&k);
+	assert_true(p->damaged);
+	assert_int_equal(p->damage.count, 1);
+	assert_int_equal(p->damage.place[0].segment, 0);
+	assert_int_equal(p->damage.place[0].pos, bad.pos);
+	keyed_close(&k);
+	keyed_open(&k);
+	assert_true(keyed_partition(&k, "t")->damaged);
+}
+
 /* Unless it is told, it looks after 15 s. */
 static void it_looks_as_often_as_it_is_told(void **state)
 {
@@ -868,6 +903,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(compressed_batches_keep_their_codec, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_table_that_is_full_takes_several_passes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        what_it_finds_bad_is_known_to_the_next_start, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_producer_is_known_as_before, setup, teardown),
 	    cmocka_unit_test_setup_teardown(aborted_records_go_and_shadow_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
