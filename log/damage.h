@@ -15,7 +15,8 @@
  *   saved    the file is written on the pool, whole; a failure is said, and   damage_save
  *            tried again with the next finding and at a stop                  damage_stop
  *   mended   the journal had the frame: the place leaves, and with the last   damage_mended
- *            one DAMAGED ends, unless a start has found something
+ *            one DAMAGED ends, unless a start has found something, or a load
+ *            of producers has passed over something
  *   checked  at the next start                                                damage_check
  */
 #include "log/base/base.h"

@@ -44,6 +44,7 @@ struct partition_load {
 	struct txns txns;
 	struct damage_place *mended; /* frames that were written anew */
 	size_t mended_count;
+	bool passed_over; /* there were others that do not verify */
 	enum err err;
 };
 
@@ -175,6 +176,7 @@ static enum err load_frames(struct partition_load *l, const struct load_segment 
 	enum err e = ERR_OK;
 	while (e == ERR_OK || e == ERR_CORRUPT) {
 		e = mend_walk_next(&m, &f, &pos, &batch);
+		l->passed_over |= e == ERR_CORRUPT;
 		bool placed = e == ERR_OK || (e == ERR_CORRUPT && !m.walk.bad_header);
 		if (placed && f.base_offset < l->snap.offset)
 			before_frame(l, &f, e == ERR_OK ? batch : (struct bytes){NULL, 0});
@@ -427,6 +429,8 @@ static void load_done(struct pool_job *job)
 	enum err e = l->err;
 	for (size_t i = 0; i < l->count; i++)
 		segment_unhold(l->segments[i].segment);
+	/* put back later, they are not in what is known now */
+	p->damage.lasting |= l->passed_over;
 	for (size_t i = 0; i < l->mended_count; i++)
 		damage_mended(p, l->mended[i].segment, l->mended[i].pos);
 	if (e == ERR_OK) {

@@ -5,6 +5,7 @@
  * Kafka client filters it) and a scan must give what the model says, and nothing beyond the stable
  * ends.
  */
+#include "log/mend.h"
 #include "test/lib/log_world.h"
 #include "test/lib/seed.h"
 #include "log/base/prng.h"
@@ -792,6 +793,30 @@ static void a_partition_is_mended_with_its_frame(void **state)
 	log_world_assert_told(&w, "damage_gone", false);
 }
 
+/* More than a load puts back: what it could not read is not in what is known of producers. */
+static void what_a_load_passes_over_stays_until_the_next_start(void **state)
+{
+	enum { FRAMES = MEND_TRIES + 2 };
+	struct log_read read;
+	(void)state;
+	w.f.topics[TOPIC].config.segment_bytes = 1 << 20;
+	for (int i = 0; i < FRAMES; i++)
+		assert_ok(put_plain(0, -1));
+	log_world_end(&w, WORLD_STOPPED);
+	for (int i = 0; i < FRAMES; i++)
+		flip_frame(0, i, BODY);
+	start_anew();
+	assert_int_equal(log_read_wait(&w.f, TOPIC, 0, 0, MIB, &read), ERR_CORRUPT);
+	log_read_release(&read);
+	struct log_producers_load load = {.done = loaded};
+	is_loaded = false;
+	assert_false(log_producers_load(w.f.partitions[TOPIC][0], &load));
+	while (!is_loaded)
+		log_fixture_turn(&w.f);
+	log_world_assert_told(&w, "damage_gone", true);
+	assert_int_equal(put_plain(0, -1), ERR_DAMAGED);
+}
+
 /* Likewise at a start: the last stable offset passed it. */
 static void what_the_journal_gives_back_is_open_still(void **state)
 {
@@ -898,6 +923,7 @@ int main(void)
 	    TEST(a_later_commit_is_not_that_of_an_unreadable_marker),
 	    TEST(what_the_journal_gives_back_stays_aborted),
 	    TEST(a_partition_is_mended_with_its_frame),
+	    TEST(what_a_load_passes_over_stays_until_the_next_start),
 	    TEST(what_the_journal_gives_back_is_open_still),
 	    TEST(a_start_ends_what_a_bad_marker_may_have_ended),
 	    TEST(what_a_start_has_read_is_not_guessed_later),
