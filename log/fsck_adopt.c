@@ -144,7 +144,7 @@ static enum err adopt(struct adopt *a)
 {
 	struct journal_where where;
 	struct offline_open open = {.io = a->io, .data_dir = a->data_dir};
-	bool gone;
+	bool gone = false;
 	TRY(journal_where_find(a->io, a->data_dir, a->print.options.journal_dir, &where));
 	if (where.outside)
 		open.journal_dir = where.dir;
