@@ -183,7 +183,8 @@ static const struct cli_option fsck_options[] = {
 };
 static const struct cli_option export_options[] = {
     {"format", 0, "FORMAT", "kafka-segments: .log, .index, .timeindex, .txnindex, .snapshot"},
-    {"out", 0, "DIR", "where TOPIC-PARTITION directories are made"},
+    {"out", 0, "DIR",
+        "where TOPIC-PARTITION directories are made, .unfinished until all are durable"},
     {"partition", 'p', "N", "only this partition"},
     {NULL, 0, NULL, NULL},
 };

@@ -404,12 +404,13 @@ static void step(struct fetch *f)
 static void pass(struct fetch *f)
 {
 	struct fetch_session_part *known;
-	while (f->made && f->session && (known = fetch_session_changed(f->session)) &&
-	       fetch_part_add(f, known))
-		;
+	bool all = true; /* that have changed are parts; else the next fetch looks at them */
+	while (all && f->made && f->session && (known = fetch_session_changed(f->session)))
+		all = fetch_part_add(f, known) != NULL;
 	f->at = f->parts.head.next;
 	f->total = 0;
-	f->error = f->full = f->scant = false;
+	f->error = f->scant = false;
+	f->full = !all;
 	size_t room = f->gone ? 0 : request_room(f->req, QUOTA_FETCH);
 	f->owes = room == 0;
 	f->room = room < f->max_bytes ? room : f->max_bytes;
